@@ -1,0 +1,1009 @@
+"""
+A small HTTP/1.1 server that says what it was asked.
+
+It is the other end of `scripts/demo` and of many tests, and what `httpx --serve` is to start: something real to
+talk to on a machine without a network.
+
+    with EchoServer() as server:
+        httpx.get(server.url + "/get?a=1").json()["args"]       # {'a': '1'}
+
+A request becomes a `Received`, the route table finds the function for its path, the function returns a `Reply`, and
+the connection's thread writes it. Routes are plain functions without sockets; `ROUTES` lists them all, and `GET /`
+prints that list. Paths and JSON keys follow httpbin's conventions, because people know them.
+
+Standard library only, and nothing of the rest of the package, so that the server cannot share a mistake with the
+client that it tests.
+
+Not here: HTTP/2, proxying, anything that is meant to face a network. It binds to 127.0.0.1 unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import gzip
+import hashlib
+import hmac
+import json
+import random
+import re
+import secrets
+import socket
+import socketserver
+import ssl
+import sys
+import threading
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from email.message import Message
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from types import TracebackType
+from typing import Any, Callable, Optional, Union
+from urllib.parse import parse_qsl, quote, unquote
+
+Fields = list[tuple[str, str]]
+Pairs = list[tuple[str, str]]
+
+MAX_BODY = 64 * 1024 * 1024  # bytes of a request body: it is kept in memory
+MAX_BYTES = 100 * 1024 * 1024  # bytes of an answer that a path may ask for
+MAX_DELAY = 10.0  # seconds
+MAX_LINES = 100
+IDLE_TIMEOUT = 60.0  # seconds that a connection may stay silent before the server closes it
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+NO_BODY = frozenset({204, 304})
+ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
+READING = ("GET", "HEAD")
+
+
+class BadRequest(Exception):
+    """The request makes no sense to the server; becomes an answer with status 400, or `status`."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Received:
+    """
+    A request as the routes see it.
+
+    Attributes:
+        method: as it was sent.
+        path: percent-decoded, without the query.
+        query: pairs in order, decoded.
+        fields: header fields in order, names in the casing that was sent.
+        body: framing removed; `b""` when there was none.
+        base: "http://host:port", from the Host field.
+        target: as it was sent.
+        origin: the client's address.
+        pause: waits so many seconds, or less when the server is being closed.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        fields: Fields,
+        body: bytes = b"",
+        *,
+        base: str = "http://127.0.0.1",
+        origin: str = "127.0.0.1",
+        pause: Callable[[float], object] = lambda seconds: None,
+    ) -> None:
+        # A target is a path with a query, or a whole URL as sent to a proxy (RFC 9112, section 3.2).
+        path, _, query = re.sub(r"^https?://[^/?]*", "", target).partition("?")
+        self.method = method
+        self.target = target
+        self.path = unquote(path) or "/"
+        self.query: Pairs = parse_qsl(query, keep_blank_values=True)
+        self.fields = fields
+        self.body = body
+        self.base = base
+        self.origin = origin
+        self.pause = pause
+
+    @property
+    def url(self) -> str:
+        """The URL that was asked for, put together from Host and target."""
+        return self.base + self.target if self.target.startswith("/") else self.target
+
+    def field(self, name: str, default: str = "") -> str:
+        """The value of a header field, several joined with a comma; the name's case does not matter."""
+        values = [value for key, value in self.fields if key.lower() == name.lower()]
+        return ", ".join(values) if values else default
+
+    def arg(self, name: str, default: str) -> str:
+        """The first value of a query parameter."""
+        return next((value for key, value in self.query if key == name), default)
+
+    def cookies(self) -> dict[str, str]:
+        """Name and value of each cookie that was sent."""
+        pairs = (piece.partition("=") for piece in self.field("cookie").replace(",", ";").split(";") if "=" in piece)
+        return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+class Reply:
+    """
+    An answer.
+
+    Args:
+        body: bytes go out with a Content-Length, an iterable goes out chunked (or up to the end of the connection, for
+            a client of HTTP/1.0), unless `fields` has a Content-Length.
+        status: 200 to 599.
+        fields: header fields besides those that the server adds (Date, Content-Length, Transfer-Encoding).
+    """
+
+    def __init__(
+        self, body: Union[bytes, Iterable[bytes]] = b"", status: int = 200, fields: Optional[Fields] = None
+    ) -> None:
+        self.body = body
+        self.status = status
+        self.fields: Fields = fields if fields is not None else []
+
+
+Route = Callable[..., Reply]
+ROUTES: list[tuple[re.Pattern[str], str, tuple[str, ...], Route]] = []
+
+
+def route(template: str, methods: tuple[str, ...] = READING) -> Callable[[Route], Route]:
+    """Enter a function into the table: `<name>` in the template is one segment, `<*>` the rest of the path."""
+    pattern = re.escape(template).replace(re.escape("<*>"), "(.*)")
+    pattern = re.sub(r"<\w+>", "([^/]*)", pattern)
+
+    def enter(function: Route) -> Route:
+        ROUTES.append((re.compile(pattern), template, methods, function))
+        return function
+
+    return enter
+
+
+def respond(received: Received) -> Reply:
+    """
+    The answer to a request; never raises for what a client sent.
+
+    404 for a path that is not in the table, 405 with Allow for a method that the path does not take, 400 with the
+    reason for parameters that make no sense.
+    """
+    allowed: set[str] = set()
+    for pattern, _, methods, function in ROUTES:
+        match = pattern.fullmatch(received.path)
+        if match is None:
+            continue
+        if received.method in methods:
+            try:
+                return checked(function(received, *match.groups()))
+            except BadRequest as exc:
+                return as_json({"error": str(exc)}, exc.status)
+        allowed.update(methods)
+    if not allowed:
+        return as_json({"error": f"no such path: {received.path!r}"}, 404)
+    fields = [("Allow", ", ".join(sorted(allowed | {"OPTIONS"})))]
+    if received.method == "OPTIONS":
+        return Reply(b"", 200, fields)
+    return as_json({"error": f"{received.method} is not allowed here"}, 405, fields)
+
+
+def checked(reply: Reply) -> Reply:
+    """
+    The same reply, if its fields may go out.
+
+    The one gate for fields: paths like /response-headers put what a client sent into them, and a line break there
+    would be a second answer.
+    """
+    for name, value in reply.fields:
+        if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name):
+            raise BadRequest(f"not a field name: {name!r}")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) or not value.isascii():
+            raise BadRequest(f"not a field value: {value!r}")
+    return reply
+
+
+def as_json(value: object, status: int = 200, fields: Optional[Fields] = None) -> Reply:
+    """A JSON answer, indented for people."""
+    body = json.dumps(value, indent=2).encode() + b"\n"
+    return Reply(body, status, [("Content-Type", "application/json"), *(fields or [])])
+
+
+def number(text: str, most: float, what: str) -> int:
+    """A whole number of at least 0 and at most `most`."""
+    if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) > most:
+        raise BadRequest(f"{what} must be a whole number from 0 to {most:g}")
+    return int(text)
+
+
+def seconds(text: str, what: str) -> float:
+    """A time of at least 0 and at most `MAX_DELAY`; decimals are allowed."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) > MAX_DELAY:
+        raise BadRequest(f"{what} must be seconds from 0 to {MAX_DELAY:g}")
+    return float(text)
+
+
+# What a request looks like in JSON.
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, Union[str, list[str]]]:
+    """Pairs as a dictionary; a name that comes several times has a list."""
+    lists: dict[str, list[str]] = {}
+    for name, value in pairs:
+        lists.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in lists.items()}
+
+
+def as_text(content: bytes) -> str:
+    """The content itself if it is UTF-8, else a data URL."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "data:application/octet-stream;base64," + base64.b64encode(content).decode("ascii")
+
+
+class Part:
+    """One part of a multipart body."""
+
+    def __init__(self, head: bytes, content: bytes) -> None:
+        fields = Message()
+        for line in head.decode("utf-8", "replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            if colon:
+                fields[name.strip()] = value.strip()
+        self.name = str(fields.get_param("name", "", "content-disposition"))
+        self.filename = fields.get_filename()
+        self.content_type = fields.get("content-type", "")
+        self.content = content
+
+
+def parts_of(received: Received) -> list[Part]:
+    """The parts of a multipart/form-data body, in order (RFC 7578)."""
+    content_type = Message()
+    content_type["content-type"] = received.field("content-type")
+    boundary = content_type.get_param("boundary")
+    if content_type.get_content_type() != "multipart/form-data" or not boundary:
+        return []
+    # The body starts with the delimiter's second half, so a CRLF in front makes all delimiters alike.
+    pieces = (b"\r\n" + received.body).split(b"\r\n--" + str(boundary).encode("latin-1", "replace"))
+    if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
+        raise BadRequest("the multipart body does not end with its boundary")
+    parts = []
+    for piece in pieces[1:-1]:
+        head, _, content = piece.partition(b"\r\n\r\n")
+        parts.append(Part(head, content))
+    return parts
+
+
+def shown(received: Received, *keys: str) -> dict[str, Any]:
+    """The named facts about a request: args, headers, origin, url, method, data, form, files, json."""
+    facts: dict[str, Any] = {
+        "args": grouped(received.query),
+        "headers": {name: received.field(name) for name, _ in received.fields},
+        "origin": received.origin,
+        "url": received.url,
+        "method": received.method,
+    }
+    if "data" in keys:
+        facts.update(shown_body(received))
+    return {key: facts[key] for key in keys}
+
+
+def shown_body(received: Received) -> dict[str, Any]:
+    """What the body says: `form` and `files` if it is a form, else `data`, and `json` where it can be parsed."""
+    facts: dict[str, Any] = {"data": "", "form": {}, "files": {}, "json": None}
+    content_type = received.field("content-type").partition(";")[0].strip().lower()
+    if content_type == "application/x-www-form-urlencoded":
+        facts["form"] = grouped(parse_qsl(received.body.decode("utf-8", "replace"), keep_blank_values=True))
+    elif content_type == "multipart/form-data":
+        parts = parts_of(received)
+        facts["form"] = grouped((part.name, as_text(part.content)) for part in parts if part.filename is None)
+        facts["files"] = grouped((part.name, as_text(part.content)) for part in parts if part.filename is not None)
+    else:
+        facts["data"] = as_text(received.body)
+        try:
+            facts["json"] = json.loads(received.body)
+        except ValueError:  # not JSON, or not even text
+            pass
+    return facts
+
+
+BRIEF = ("args", "headers", "origin", "url")
+FULL = ("args", "data", "files", "form", "headers", "json", "method", "origin", "url")
+
+
+# The routes: what was asked.
+
+
+@route("/")
+def show_routes(received: Received) -> Reply:
+    """All paths, one on a line."""
+    lines = [f"{', '.join(methods):30} {template}" if methods != ANY_METHOD else f"{'any method':30} {template}"
+             for _, template, methods, _ in ROUTES]  # fmt: skip
+    return Reply(("\n".join(lines) + "\n").encode(), 200, [("Content-Type", "text/plain; charset=utf-8")])
+
+
+@route("/get")
+def show_get(received: Received) -> Reply:
+    """The request without its body."""
+    return as_json(shown(received, *BRIEF))
+
+
+@route("/post", ("POST",))
+@route("/put", ("PUT",))
+@route("/patch", ("PATCH",))
+@route("/delete", ("DELETE",))
+@route("/anything", ANY_METHOD)
+@route("/anything/<*>", ANY_METHOD)
+def show_all(received: Received, rest: str = "") -> Reply:
+    """The request with its body."""
+    return as_json(shown(received, *FULL))
+
+
+@route("/headers")
+def show_headers(received: Received) -> Reply:
+    """The header fields; with `?raw=1` a list of pairs, in order, as they came."""
+    if received.arg("raw", ""):
+        return as_json({"headers": received.fields})
+    return as_json(shown(received, "headers"))
+
+
+@route("/ip")
+def show_origin(received: Received) -> Reply:
+    """The client's address."""
+    return as_json(shown(received, "origin"))
+
+
+@route("/user-agent")
+def show_user_agent(received: Received) -> Reply:
+    """What the client calls itself."""
+    return as_json({"user-agent": received.field("user-agent")})
+
+
+@route("/upload", ("POST", "PUT"))
+def show_upload(received: Received) -> Reply:
+    """Size and SHA-256 of the body and of each file in it, not the content."""
+    files = [
+        {
+            "name": part.name,
+            "filename": part.filename,
+            "content_type": part.content_type,
+            "size": len(part.content),
+            "sha256": hashlib.sha256(part.content).hexdigest(),
+        }
+        for part in parts_of(received)
+    ]
+    return as_json(
+        {
+            "size": len(received.body),
+            "sha256": hashlib.sha256(received.body).hexdigest(),
+            "content_length": received.field("content-length") or None,
+            "chunked": "chunked" in received.field("transfer-encoding").lower(),
+            "parts": files,
+        }
+    )
+
+
+# The routes: statuses, redirects, fields.
+
+
+@route("/status/<code>", ANY_METHOD)
+def give_status(received: Received, code: str) -> Reply:
+    """An empty answer with that status; 401 has a challenge and redirects have a Location."""
+    status = number(code, 599, "a status")
+    if status < 200:
+        raise BadRequest("a final status is from 200 to 599")
+    fields: Fields = []
+    if status in REDIRECTS:
+        fields.append(("Location", "/get"))
+    elif status == 401:
+        fields.append(("WWW-Authenticate", 'Basic realm="echo"'))
+    return Reply(b"", status, fields)
+
+
+@route("/redirect/<count>", ANY_METHOD)
+def redirect(received: Received, count: str) -> Reply:
+    """So many redirects to absolute URLs (or with `?status=307` and so on), then /get."""
+    return redirected(received, received.base + next_hop("/redirect", count, received))
+
+
+@route("/relative-redirect/<count>", ANY_METHOD)
+def redirect_relative(received: Received, count: str) -> Reply:
+    """So many redirects to paths, then /get."""
+    return redirected(received, next_hop("/relative-redirect", count, received))
+
+
+@route("/redirect-to", ANY_METHOD)
+def redirect_to(received: Received) -> Reply:
+    """A redirect to `?url=`, with `&status=` if given."""
+    return redirected(received, quote(received.arg("url", "/get"), safe=":/?#[]@!$&'()*+,;=%~"))
+
+
+def next_hop(path: str, count: str, received: Received) -> str:
+    """Where the redirect number `count` leads."""
+    left = number(count, MAX_LINES, "the number of redirects") - 1
+    end = "/get" if received.method in READING or status_of(received) in (301, 302, 303) else "/anything"
+    query = f"?status={status_of(received)}" if received.arg("status", "") else ""
+    return f"{path}/{left}{query}" if left > 0 else end
+
+
+def status_of(received: Received) -> int:
+    """The `status` parameter of a path that redirects; 302 by default."""
+    status = number(received.arg("status", "302"), 599, "a status")
+    if status not in REDIRECTS:
+        raise BadRequest("a redirect's status is 301, 302, 303, 307 or 308")
+    return status
+
+
+def redirected(received: Received, location: str) -> Reply:
+    """The redirect itself."""
+    return Reply(b"", status_of(received), [("Location", location)])
+
+
+@route("/response-headers", ("GET", "HEAD", "POST"))
+def give_fields(received: Received) -> Reply:
+    """An answer that has the query's pairs as its header fields, and in its body."""
+    extra = [pair for pair in received.query if pair[0].lower() not in ("content-length", "transfer-encoding")]
+    return as_json(grouped(extra), 200, extra)
+
+
+@route("/cookies")
+def show_cookies(received: Received) -> Reply:
+    """The cookies that were sent."""
+    return as_json({"cookies": received.cookies()})
+
+
+@route("/cookies/set")
+def set_cookies(received: Received) -> Reply:
+    """Sets the query's pairs as cookies and redirects to /cookies."""
+    fields = [("Location", "/cookies")]
+    fields += [("Set-Cookie", f"{name}={quote(value)}; Path=/") for name, value in received.query]
+    return Reply(b"", 302, fields)
+
+
+@route("/cookies/delete")
+def delete_cookies(received: Received) -> Reply:
+    """Makes the cookies named in the query expire and redirects to /cookies."""
+    fields = [("Location", "/cookies")]
+    fields += [("Set-Cookie", f"{name}=; Path=/; Max-Age=0") for name, _ in received.query]
+    return Reply(b"", 302, fields)
+
+
+# The routes: who are you.
+
+
+def welcome(user: str) -> Reply:
+    """The answer to the right credentials."""
+    return as_json({"authenticated": True, "user": user})
+
+
+def challenge(value: str) -> Reply:
+    """The answer to missing or wrong credentials."""
+    return as_json({"authenticated": False}, 401, [("WWW-Authenticate", value)])
+
+
+@route("/basic-auth/<user>/<password>")
+def basic_auth(received: Received, user: str, password: str) -> Reply:
+    """200 for these Basic credentials, else 401 (RFC 7617)."""
+    scheme, _, token = received.field("authorization").partition(" ")
+    try:
+        given = base64.b64decode(token, validate=True)
+    except binascii.Error:
+        given = b""
+    if scheme.lower() == "basic" and hmac.compare_digest(given, f"{user}:{password}".encode()):
+        return welcome(user)
+    return challenge('Basic realm="echo"')
+
+
+@route("/bearer")
+def bearer(received: Received) -> Reply:
+    """200 for any bearer token, which is shown, else 401 (RFC 6750)."""
+    scheme, _, token = received.field("authorization").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return as_json({"authenticated": True, "token": token})
+    return challenge('Bearer realm="echo"')
+
+
+DIGESTS = {"MD5": "md5", "SHA-256": "sha256", "SHA-512": "sha512", "SHA-512-256": "sha512_256"}
+NONCE_KEY = secrets.token_bytes(16)
+
+
+def nonce_for(salt: str) -> str:
+    """A nonce that the server can recognize as its own without a list of all that it gave out."""
+    return salt + hmac.new(NONCE_KEY, salt.encode("latin-1", "replace"), "sha256").hexdigest()[:16]
+
+
+def digest_params(text: str) -> dict[str, str]:
+    """The parameters after `Digest`, names in lower case, quotes removed."""
+    found = re.findall(r'([a-zA-Z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', text)
+    return {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in found}
+
+
+@route("/digest-auth/<qop>/<user>/<password>")
+@route("/digest-auth/<qop>/<user>/<password>/<algorithm>")
+def digest_auth(received: Received, qop: str, user: str, password: str, algorithm: str = "MD5") -> Reply:
+    """
+    200 for these Digest credentials, else 401 (RFC 7616).
+
+    Args:
+        qop: auth, auth-int, or none for the older form without `qop`.
+        algorithm: MD5 (default), SHA-256, SHA-512-256 or SHA-512, each also with -sess.
+    """
+    name = algorithm[: -len("-sess")] if algorithm.endswith("-sess") else algorithm
+    if name not in DIGESTS or qop not in ("auth", "auth-int", "none"):
+        raise BadRequest("qop must be auth, auth-int or none, the algorithm one of " + ", ".join(DIGESTS))
+    scheme, _, rest = received.field("authorization").partition(" ")
+    given = digest_params(rest) if scheme.lower() == "digest" else {}
+    nonce = given.get("nonce", "")
+    if given.get("username") == user and nonce == nonce_for(nonce[:16]) and given.get("uri") == received.target:
+        expected = digest_response(received, given, qop, password, algorithm)
+        if hmac.compare_digest(given.get("response", "").encode(), expected.encode()):
+            return welcome(user)
+    value = f'Digest realm="echo", nonce="{nonce_for(secrets.token_hex(8))}", opaque="echo", algorithm={algorithm}'
+    return challenge(value if qop == "none" else f'{value}, qop="{qop}"')
+
+
+def digest_response(received: Received, given: dict[str, str], qop: str, password: str, algorithm: str) -> str:
+    """What `response` must be (RFC 7616, section 3.4.1)."""
+
+    def digest(*pieces: str) -> str:
+        return hashlib.new(DIGESTS[algorithm.replace("-sess", "")], ":".join(pieces).encode()).hexdigest()
+
+    nonce, cnonce, count = given.get("nonce", ""), given.get("cnonce", ""), given.get("nc", "")
+    secret = digest(given["username"], "echo", password)
+    if algorithm.endswith("-sess"):
+        secret = digest(secret, nonce, cnonce)
+    action = [received.method, received.target]
+    if qop == "auth-int":
+        action.append(hashlib.new(DIGESTS[algorithm.replace("-sess", "")], received.body).hexdigest())
+    if qop == "none":
+        return digest(secret, nonce, digest(*action))
+    return digest(secret, nonce, count, cnonce, qop, digest(*action))
+
+
+# The routes: bodies of many kinds.
+
+
+def random_bytes(received: Received, count: str) -> bytes:
+    """So many bytes; the same for the same `?seed=`."""
+    size = number(count, MAX_BYTES, "the number of bytes")
+    return random.Random(received.arg("seed", "") or None).randbytes(size)
+
+
+@route("/bytes/<count>")
+def give_bytes(received: Received, count: str) -> Reply:
+    """So many random bytes with a Content-Length."""
+    return Reply(random_bytes(received, count), 200, [("Content-Type", "application/octet-stream")])
+
+
+@route("/stream-bytes/<count>")
+def stream_bytes(received: Received, count: str) -> Reply:
+    """So many random bytes, chunked, `?chunk_size=` at a time (10,240 by default)."""
+    content = random_bytes(received, count)
+    size = max(1, number(received.arg("chunk_size", "10240"), MAX_BYTES, "chunk_size"))
+    pieces = (content[start : start + size] for start in range(0, len(content), size))
+    return Reply(pieces, 200, [("Content-Type", "application/octet-stream")])
+
+
+@route("/stream/<count>")
+def stream_lines(received: Received, count: str) -> Reply:
+    """So many lines of JSON, each a chunk."""
+    facts = shown(received, *BRIEF)
+    lines = (
+        json.dumps({"id": index, **facts}).encode() + b"\n" for index in range(number(count, MAX_LINES, "the lines"))
+    )
+    return Reply(lines, 200, [("Content-Type", "application/x-ndjson")])
+
+
+@route("/delay/<time>", ANY_METHOD)
+def delay(received: Received, time: str) -> Reply:
+    """The request, after so many seconds."""
+    received.pause(seconds(time, "the delay"))
+    return as_json(shown(received, *FULL))
+
+
+@route("/drip")
+def drip(received: Received) -> Reply:
+    """`?numbytes=` bytes (10) over `?duration=` seconds (2), after `?delay=` (0), with the status `?code=` (200)."""
+    count = number(received.arg("numbytes", "10"), 10_000, "numbytes")
+    pause = seconds(received.arg("duration", "2"), "duration") / max(1, count)
+    status = number(received.arg("code", "200"), 599, "code")
+    if status < 200 or status in NO_BODY:
+        raise BadRequest("code must be a status that has a body")
+    received.pause(seconds(received.arg("delay", "0"), "delay"))
+
+    def drops() -> Iterator[bytes]:
+        for _ in range(count):
+            received.pause(pause)
+            yield b"*"
+
+    return Reply(drops(), status, [("Content-Type", "application/octet-stream"), ("Content-Length", str(count))])
+
+
+@route("/events")
+def give_events(received: Received) -> Reply:
+    """`?count=` server-sent events (3), `?interval=` seconds (0) apart, the last one named "end"."""
+    count = number(received.arg("count", "3"), MAX_LINES, "count")
+    interval = seconds(received.arg("interval", "0"), "interval")
+
+    def events() -> Iterator[bytes]:
+        for index in range(count):
+            received.pause(interval if index else 0)
+            yield b'id: %d\nevent: tick\ndata: {"index": %d}\n\n' % (index, index)
+        yield b"event: end\ndata: \n\n"
+
+    return Reply(events(), 200, [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")])
+
+
+@route("/gzip")
+def give_gzip(received: Received) -> Reply:
+    """The request as JSON, compressed with gzip."""
+    body = json.dumps({"gzipped": True, **shown(received, "headers", "method", "origin")}).encode()
+    return Reply(gzip.compress(body), 200, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")])
+
+
+@route("/deflate")
+def give_deflate(received: Received) -> Reply:
+    """The request as JSON, compressed with deflate: zlib's format, or bare deflate data with `?raw=1`."""
+    body = json.dumps({"deflated": True, **shown(received, "headers", "method", "origin")}).encode()
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS if received.arg("raw", "") else zlib.MAX_WBITS)
+    content = compressor.compress(body) + compressor.flush()
+    return Reply(content, 200, [("Content-Type", "application/json"), ("Content-Encoding", "deflate")])
+
+
+@route("/encoding/utf8")
+def give_utf8(received: Received) -> Reply:
+    """Text in several scripts."""
+    # The noqa: letters that look like Latin ones are what the text is for.
+    text = "English: peace\nΕλληνικά: ειρήνη\nРусский: мир\nעברית: שלום\n日本語: 平和\nEmoji: 🕊️\n"  # noqa: RUF001
+    return Reply(text.encode(), 200, [("Content-Type", "text/plain; charset=utf-8")])
+
+
+@route("/html")
+def give_html(received: Received) -> Reply:
+    """A small page."""
+    page = "<!DOCTYPE html>\n<html><head><title>Echo</title></head>\n<body><h1>It works</h1></body></html>\n"
+    return Reply(page.encode(), 200, [("Content-Type", "text/html; charset=utf-8")])
+
+
+@route("/json")
+def give_json(received: Received) -> Reply:
+    """A fixed JSON document."""
+    return as_json({"title": "Echo", "numbers": [1, 2.5, -3], "nothing": None, "yes": True, "text": "naïve ☕"})
+
+
+@route("/uuid")
+def give_uuid(received: Received) -> Reply:
+    """A random UUID."""
+    return as_json({"uuid": str(uuid.uuid4())})
+
+
+@route("/etag/<etag>")
+def give_etag(received: Received, etag: str) -> Reply:
+    """The request, under that entity tag: 304 if If-None-Match has it, 412 if If-Match has not (RFC 9110, 13.1)."""
+    tag = f'"{etag}"'
+    fields = [("ETag", tag)]
+    if received.field("if-none-match") and matches(received.field("if-none-match"), tag):
+        return Reply(b"", 304, fields)
+    if received.field("if-match") and not matches(received.field("if-match"), tag):
+        return Reply(b"", 412, fields)
+    return as_json(shown(received, *BRIEF), 200, fields)
+
+
+def matches(value: str, tag: str) -> bool:
+    """Whether a list of entity tags has this one; `*` has all, and weak tags count."""
+    return value.strip() == "*" or tag in (piece.strip().replace("W/", "", 1) for piece in value.split(","))
+
+
+@route("/range/<count>")
+def give_range(received: Received, count: str) -> Reply:
+    """So many bytes of a repeated alphabet, or one range of them (RFC 9110, section 14)."""
+    size = number(count, MAX_BYTES, "the number of bytes")
+    alphabet = b"abcdefghijklmnopqrstuvwxyz"
+    content = (alphabet * (size // 26 + 1))[:size]
+    fields = [("Accept-Ranges", "bytes"), ("ETag", f'"range{size}"'), ("Content-Type", "application/octet-stream")]
+    match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", received.field("range"))
+    if match is None or match.group(0) == "bytes=-":  # a Range that is not understood is as none
+        return Reply(content, 200, fields)
+    first, last = match.groups()
+    start = int(first) if first else max(0, size - int(last))
+    end = min(int(last), size - 1) if first and last else size - 1
+    if start > end:
+        return Reply(b"", 416, [*fields, ("Content-Range", f"bytes */{size}")])
+    return Reply(content[start : end + 1], 206, [*fields, ("Content-Range", f"bytes {start}-{end}/{size}")])
+
+
+# The wire.
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection: reads requests, writes the answers."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "echo"
+    sys_version = ""
+    timeout = IDLE_TIMEOUT
+    disable_nagle_algorithm = True
+    server: _Listener
+
+    def handle_one_request(self) -> None:
+        """Replaces the inherited one, which knows only methods that have a `do_` method of their own."""
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.raw_requestline or len(self.raw_requestline) > 65536 or not self.parse_request():
+            self.close_connection = True
+            return
+        self.answer()
+
+    def answer(self) -> None:
+        fields = [(name, str(value)) for name, value in self.headers.items()]
+        try:
+            body = self.read_body()
+        except BadRequest as exc:
+            # How much of the body is left is not known, so nothing after it can be a request.
+            self.close_connection = True
+            self.write(as_json({"error": str(exc)}, exc.status))
+            return
+        host, port = self.server.server_address[:2]
+        received = Received(
+            self.command,
+            self.path,
+            fields,
+            body,
+            base=f"{self.server.scheme}://" + (self.headers.get("host") or f"{host!s}:{port}"),
+            origin=str(self.client_address[0]),
+            pause=self.server.stopping.wait,
+        )
+        self.write(respond(received))
+
+    def read_body(self) -> bytes:
+        """The body of the request, framing removed (RFC 9112, section 6.3)."""
+        length = self.headers.get_all("content-length") or []
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None:
+            if length or coding.strip().lower() != "chunked":
+                raise BadRequest("a request has either a Content-Length or `Transfer-Encoding: chunked`")
+            return self.read_chunks()
+        if not length:
+            return b""
+        if len(set(length)) > 1:
+            raise BadRequest("conflicting values of Content-Length")
+        return self.read_exactly(number(length[0].strip(), MAX_BODY, "Content-Length"))
+
+    def read_exactly(self, size: int) -> bytes:
+        content = self.rfile.read(size)
+        if len(content) < size:
+            raise BadRequest(f"the body ended after {len(content)} of {size} bytes")
+        return content
+
+    def read_chunks(self) -> bytes:
+        """Chunks up to the last one, and the trailers, which are dropped."""
+        pieces = []
+        total = 0
+        while True:
+            line = self.rfile.readline(4097)
+            match = re.fullmatch(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n", line)
+            if match is None:
+                raise BadRequest(f"not a chunk size: {line[:20]!r}")
+            size = int(match.group(1), 16)
+            if size == 0:
+                break
+            total += size
+            if total > MAX_BODY:
+                raise BadRequest("the body is too large", 413)
+            pieces.append(self.read_exactly(size))
+            if self.read_exactly(2) != b"\r\n":
+                raise BadRequest("a chunk does not end where its size says")
+        while self.rfile.readline(65537) not in (b"\r\n", b""):
+            pass
+        return b"".join(pieces)
+
+    def write(self, reply: Reply) -> None:
+        """Head and body, in one send if the body is short."""
+        has_body = reply.status not in NO_BODY and self.command != "HEAD"
+        names = {name.lower() for name, _ in reply.fields}
+        chunked = not isinstance(reply.body, bytes) and "content-length" not in names
+        fields = [("Date", self.date_time_string()), ("Server", "echo"), *reply.fields]
+        if isinstance(reply.body, bytes) and reply.status not in NO_BODY:
+            fields.append(("Content-Length", str(len(reply.body))))
+        elif chunked and self.request_version == "HTTP/1.1":
+            fields.append(("Transfer-Encoding", "chunked"))
+        elif chunked:  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
+            chunked = False
+            self.close_connection = True
+        if self.close_connection:
+            fields.append(("Connection", "close"))
+        head = self.head(reply.status, fields)
+        if not has_body:
+            self.wfile.write(head)
+        elif isinstance(reply.body, bytes):
+            self.wfile.write(head + reply.body)
+        else:
+            self.wfile.write(head)
+            self.write_pieces(reply.body, chunked)
+        self.log_request(reply.status)
+
+    def head(self, status: int, fields: Fields) -> bytes:
+        try:
+            phrase = HTTPStatus(status).phrase
+        except ValueError:  # a status without a name
+            phrase = ""
+        lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
+        return "\r\n".join(lines).encode("latin-1")
+
+    def write_pieces(self, pieces: Iterable[bytes], chunked: bool) -> None:
+        for piece in pieces:
+            if self.server.stopping.is_set():
+                self.close_connection = True  # in the middle of a body: the client must see that it is cut off
+                return
+            if piece:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        if self.server.log is not None:
+            self.server.log((format % args).encode("unicode_escape").decode())  # no control characters on a terminal
+
+
+class _Listener(socketserver.TCPServer):
+    """The listening socket, and one thread for each connection."""
+
+    allow_reuse_address = True
+    request_queue_size = 512
+
+    def __init__(
+        self, address: tuple[str, int], context: Optional[ssl.SSLContext], log: Optional[Callable[[str], None]]
+    ) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.context = context
+        self.scheme = "http" if context is None else "https"
+        self.log = log
+        self.stopping = threading.Event()
+        # Invariant: a socket is in here exactly while its thread runs; both are changed under the lock.
+        self.open: dict[threading.Thread, socket.socket] = {}
+        self.lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        thread = threading.Thread(target=self.serve, args=(request, client_address), name="echo connection")
+        thread.daemon = True  # a program that forgets to close the server can still end
+        with self.lock:
+            self.open[thread] = request
+        thread.start()
+
+    def serve(self, connection: socket.socket, client_address: Any) -> None:
+        try:
+            connection = self.encrypted(connection)
+            _Handler(connection, client_address, self)
+        except OSError:  # the client went away, was silent for too long, or (ssl.SSLError) does not trust us
+            pass
+        except Exception:
+            self.handle_error(connection, client_address)
+        finally:
+            with self.lock:
+                del self.open[threading.current_thread()]
+            self.shutdown_request(connection)
+
+    def encrypted(self, connection: socket.socket) -> socket.socket:
+        if self.context is None:
+            return connection
+        connection.settimeout(IDLE_TIMEOUT)
+        # The handshake is a step of its own because `wrap_socket` closes nothing when it fails in the middle.
+        secured = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        try:
+            with self.lock:
+                self.open[threading.current_thread()] = secured
+            if self.stopping.is_set():  # `stop` may have seen the socket that was wrapped, and could not end it
+                raise ConnectionAbortedError("the server is being closed")
+            secured.do_handshake()
+        except OSError:
+            secured.close()
+            raise
+        return secured
+
+    def stop(self) -> None:
+        """End all connections and their threads."""
+        self.stopping.set()
+        with self.lock:
+            running = dict(self.open)
+        for connection in running.values():
+            try:
+                # Not the method of SSLSocket, which would take the TLS state away under the thread that reads.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:  # gone already
+                pass
+        for thread in running:
+            thread.join()
+
+
+class EchoServer:
+    """
+    The server, running in a thread of its own.
+
+    It listens when the constructor returns. Use it as a context manager, or call `close()`.
+
+    Args:
+        host: address to bind to; 127.0.0.1 by default, which other machines cannot reach.
+        port: 0, the default, takes a free one; see `.port`.
+        ssl_context: makes it an https server; a context with `PROTOCOL_TLS_SERVER` and a certificate chain.
+        log: called with one line for each answer; `None` logs nothing.
+
+    Raises:
+        OSError: the address is taken, or is none of this machine.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        log: Optional[Callable[[str], None]] = None,
+    ) -> None:
+        self._listener = _Listener((host, port), ssl_context, log)
+        self.host = host
+        self.port = int(self._listener.server_address[1])
+        # The poll interval is how long `close` may have to wait.
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.02,), name="echo server")
+        self._thread.daemon = True
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self._listener.scheme}://{host}:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening, end all connections, wait for their threads. May be called again."""
+        self._listener.shutdown()
+        self._thread.join()
+        self._listener.stop()
+        self._listener.server_close()
+
+    def __enter__(self) -> EchoServer:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: Optional[type[BaseException]] = None,
+        exc_value: Optional[BaseException] = None,
+        traceback: Optional[TracebackType] = None,
+    ) -> None:
+        self.close()
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """
+    Run the server until Ctrl-C; returns the exit status.
+
+    Args:
+        argv: the arguments after the program's name; `None` takes them from the command line.
+    """
+    parser = argparse.ArgumentParser(prog="echo_server", description="An HTTP server that says what it was asked.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port (default: a free one)")
+    parser.add_argument("--cert", help="PEM file with certificate chain and key: serve https")
+    parser.add_argument("--quiet", action="store_true", help="no line for each request")
+    options = parser.parse_args(argv)
+    context = None
+    if options.cert:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.cert)
+    log = None if options.quiet else lambda line: say(line, sys.stderr)
+    with EchoServer(options.host, options.port, ssl_context=context, log=log) as server:
+        say(f"listening on {server.url} (Ctrl-C ends it)", sys.stdout)
+        try:
+            server._thread.join()
+        except KeyboardInterrupt:
+            pass
+    return 0
+
+
+def say(line: str, stream: Any) -> None:
+    """One line, at once."""
+    stream.write(line + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

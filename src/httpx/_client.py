@@ -1,0 +1,1087 @@
+"""
+The two clients: drivers that carry out the steps of a request's journey (`_flow`), one with calls, one with awaits.
+
+`Client` and `AsyncClient` are twins, written by hand: a test strips `async` and `await` from one, maps the few names
+that differ, and compares the rest. What needs no I/O is in `_base_client`.
+
+    verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_once ─► transport.handle_request
+
+Other packages reach into this: `send` is replaced on the class (sentry-sdk), so is `_transport_for_url` (respx);
+`_transport` and `_mounts` are wrapped on instances (opentelemetry), `_merge_url` and `request` are overridden
+(starlette).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Callable, TypeVar
+
+from ._base_client import (
+    DEFAULT_SENSITIVE_HEADERS,
+    USE_CLIENT_DEFAULT,
+    BaseClient,
+    ClientState,
+    EventHook,
+    UseClientDefault,
+    ordered_mounts,
+    proxies_as_mounts,
+    transport_for,
+)
+from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
+from ._content import in_async
+from ._exceptions import RequestError
+from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, Step, journey
+from ._models import Request, Response
+from ._transports.base import AsyncBaseTransport, BaseTransport
+from ._transports.default import AsyncHTTPTransport, HTTPTransport
+from ._types import (
+    AsyncByteStream,
+    AuthTypes,
+    CertTypes,
+    CookieTypes,
+    HeaderTypes,
+    ProxyTypes,
+    QueryParamTypes,
+    RequestContent,
+    RequestData,
+    RequestExtensions,
+    RequestFiles,
+    SyncByteStream,
+    TimeoutTypes,
+    VerifyTypes,
+)
+from ._urls import URL
+
+__all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClientDefault"]
+
+T = TypeVar("T", bound="Client")
+U = TypeVar("U", bound="AsyncClient")
+
+_HOOK_NAMES = {HOOK_REQUEST: "request", HOOK_ANSWER: "response", HOOK_INTERIM: "1xx"}
+
+
+class Client(BaseClient):
+    """
+    Sends requests, keeps connections and cookies between them; safe under threads.
+
+        with httpx.Client(base_url="https://api.example.org") as client:
+            response = client.get("/users")
+
+    Args:
+        auth: (username, password), a function of the request, or an `httpx.Auth`.
+        params, headers, cookies: sent with every request.
+        verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
+        proxy: send everything through this proxy.
+        mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
+        timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
+        follow_redirects, max_redirects: whether and how far.
+        event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
+        base_url: what relative URLs are appended to.
+        transport: in place of the network.
+        default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+        sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
+        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        proxies: deprecated; use `proxy` or `mounts`.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: AuthTypes | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        verify: VerifyTypes = True,
+        cert: CertTypes | None = None,
+        trust_env: bool = True,
+        http1: bool = True,
+        http2: bool = False,
+        proxy: ProxyTypes | None = None,
+        mounts: Mapping[str, BaseTransport | None] | None = None,
+        timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
+        follow_redirects: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        max_redirects: int = DEFAULT_MAX_REDIRECTS,
+        event_hooks: Mapping[str, list[EventHook]] | None = None,
+        base_url: URL | str = "",
+        transport: BaseTransport | None = None,
+        default_encoding: str | Callable[[bytes], str] = "utf-8",
+        sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
+        max_response_size: int | None = None,
+        proxies: Any = None,
+    ) -> None:
+        super().__init__(
+            auth=auth,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            timeout=timeout,
+            follow_redirects=follow_redirects,
+            max_redirects=max_redirects,
+            event_hooks=event_hooks,
+            base_url=base_url,
+            trust_env=trust_env,
+            default_encoding=default_encoding,
+            sensitive_headers=sensitive_headers,
+            max_response_size=max_response_size,
+        )
+        network = {
+            "verify": verify,
+            "cert": cert,
+            "trust_env": trust_env,
+            "http1": http1,
+            "http2": http2,
+            "limits": limits,
+        }
+        self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
+        mounted: dict[str, Any] = {} if mounts is None else dict(mounts)
+        if proxies is not None:
+            for pattern, one in proxies_as_mounts(proxies).items():
+                mounted[pattern] = None if one is None else self._init_proxy_transport(one, **network)
+        self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
+
+    def _init_transport(
+        self, *, transport: BaseTransport | None = None, proxy: ProxyTypes | None = None, **network: Any
+    ) -> BaseTransport:
+        if transport is not None:
+            return transport
+        return HTTPTransport(**network) if proxy is None else self._init_proxy_transport(proxy, **network)
+
+    def _init_proxy_transport(self, proxy: ProxyTypes, **network: Any) -> BaseTransport:
+        return HTTPTransport(proxy=proxy, **network)
+
+    def _transport_for_url(self, url: URL) -> BaseTransport:
+        """The transport for a URL; every request asks here."""
+        if not self._mounts:
+            return self._transport
+        return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
+
+    def request(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """
+        Build a request, send it, and return its response, body included.
+
+        Args:
+            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
+            merged
+                with what the client was given.
+            auth, follow_redirects, timeout: instead of the client's.
+
+        Raises:
+            InvalidURL, TypeError: what was given makes no request.
+            RequestError: of the class that says what failed.
+        """
+        request = self.build_request(
+            method,
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            timeout=timeout,
+            extensions=extensions,
+        )
+        return self.send(request, auth=auth, follow_redirects=follow_redirects)
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Iterator[Response]:
+        """
+        Like `request`, as a context whose response is not read yet: iterate over its body, or leave it.
+
+            with client.stream("GET", url) as response:
+                for piece in response.iter_bytes():
+                    ...
+        """
+        request = self.build_request(
+            method,
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            timeout=timeout,
+            extensions=extensions,
+        )
+        response = self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def send(
+        self,
+        request: Request,
+        *,
+        stream: bool = False,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+    ) -> Response:
+        """
+        Send a request as it is; only a timeout is added if it has none.
+
+        Args:
+            request: from `build_request`, or made by hand with an absolute URL.
+            stream: do not read the body; the response must be closed then.
+            auth, follow_redirects: instead of the client's.
+
+        Raises:
+            RequestError: of the class that says what failed.
+            RuntimeError: the client is closed.
+        """
+        if self._state is ClientState.CLOSED:
+            raise RuntimeError("the client is closed, so it cannot send a request")
+        self._state = ClientState.OPENED
+        if "timeout" not in request.extensions:
+            request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
+        follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
+        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy())
+        response = self._travel(steps, self._deadline(request))
+        if not stream:
+            try:
+                response.read()
+            except BaseException:
+                response.close()
+                raise
+        return response
+
+    def _travel(self, steps: Generator[Step, Any, Response], deadline: float | None) -> Response:
+        """Carry out the steps of a journey, and tell it what came of each."""
+        flow: Generator[Request, Response, None] | None = None
+        try:
+            step, value = next(steps)
+            while True:
+                try:
+                    if step == SEND:
+                        reply: Any = self._send_once(value, deadline)
+                    elif step == AUTH_BEGIN:
+                        auth, request = value
+                        flow = auth.sync_auth_flow(request)
+                        reply = flow.__next__()
+                    elif step == AUTH_NEXT:
+                        reply = self._authenticated(flow, value)
+                    elif step == DRAIN:
+                        reply = value._drain()
+                    elif step == CLOSE:
+                        reply = value.close()
+                    else:
+                        self._call_hooks(_HOOK_NAMES[step], value)
+                        reply = None
+                except BaseException as exc:
+                    step, value = steps.throw(exc)
+                else:
+                    step, value = steps.send(reply)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # the generator's return value
+        finally:
+            if flow is not None:
+                flow.close()
+
+    def _authenticated(self, flow: Any, response: Response) -> Request | None:
+        """What the auth flow wants sent after this response, or None if it is content."""
+        try:
+            return flow.send(response)  # type: ignore[no-any-return]  # a user's flow
+        except StopIteration:
+            return None
+
+    def _call_hooks(self, name: str, value: Request | Response) -> None:
+        for hook in self._event_hooks[name]:
+            hook(value)
+
+    def _send_once(self, request: Request, deadline: float | None) -> Response:
+        """Send one request through its transport; no redirect, no authentication, nothing read."""
+        transport = self._transport_for_url(request.url)
+        if not isinstance(request.stream, SyncByteStream):
+            raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
+        if deadline is not None:
+            self._leave(request, deadline)
+        started = perf_counter()
+        try:
+            response = transport.handle_request(request)
+        except RequestError as exc:
+            exc.request = request
+            raise
+        self._prepare(response, request, started)
+        return response
+
+    def get(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a GET request; arguments as `request`."""
+        return self.request(
+            "GET",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    def options(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a OPTIONS request; arguments as `request`."""
+        return self.request(
+            "OPTIONS",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    def head(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a HEAD request: the answer has no body; arguments as `request`."""
+        return self.request(
+            "HEAD",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    def post(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a POST request; arguments as `request`."""
+        return self.request(
+            "POST",
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    def put(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a PUT request; arguments as `request`."""
+        return self.request(
+            "PUT",
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    def patch(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a PATCH request; arguments as `request`."""
+        return self.request(
+            "PATCH",
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    def delete(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a DELETE request; arguments as `request`."""
+        return self.request(
+            "DELETE",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    def close(self) -> None:
+        """Close the client and all its transports; it cannot be used any more."""
+        if self._state is not ClientState.CLOSED:
+            self._state = ClientState.CLOSED
+            self._transport.close()
+            for transport in self._mounts.values():
+                if transport is not None:
+                    transport.close()
+
+    def __enter__(self: T) -> T:
+        if self._state is not ClientState.UNOPENED:
+            closed = self._state is ClientState.CLOSED
+            raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
+        self._state = ClientState.OPENED
+        self._transport.__enter__()
+        for transport in self._mounts.values():
+            if transport is not None:
+                transport.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self._state = ClientState.CLOSED
+        self._transport.__exit__(exc_type, exc_value, traceback)
+        for transport in self._mounts.values():
+            if transport is not None:
+                transport.__exit__(exc_type, exc_value, traceback)
+
+
+class AsyncClient(BaseClient):
+    """
+    Like `Client`, for asyncio and trio; it may be used from several event loops.
+
+        async with httpx.AsyncClient(base_url="https://api.example.org") as client:
+            response = await client.get("/users")
+
+    Args:
+        auth: (username, password), a function of the request, or an `httpx.Auth`.
+        params, headers, cookies: sent with every request.
+        verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
+        proxy: send everything through this proxy.
+        mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
+        timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
+        follow_redirects, max_redirects: whether and how far.
+        event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
+        base_url: what relative URLs are appended to.
+        transport: in place of the network.
+        default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+        sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
+        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        proxies: deprecated; use `proxy` or `mounts`.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: AuthTypes | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        verify: VerifyTypes = True,
+        cert: CertTypes | None = None,
+        trust_env: bool = True,
+        http1: bool = True,
+        http2: bool = False,
+        proxy: ProxyTypes | None = None,
+        mounts: Mapping[str, AsyncBaseTransport | None] | None = None,
+        timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
+        follow_redirects: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        max_redirects: int = DEFAULT_MAX_REDIRECTS,
+        event_hooks: Mapping[str, list[EventHook]] | None = None,
+        base_url: URL | str = "",
+        transport: AsyncBaseTransport | None = None,
+        default_encoding: str | Callable[[bytes], str] = "utf-8",
+        sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
+        max_response_size: int | None = None,
+        proxies: Any = None,
+    ) -> None:
+        super().__init__(
+            auth=auth,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            timeout=timeout,
+            follow_redirects=follow_redirects,
+            max_redirects=max_redirects,
+            event_hooks=event_hooks,
+            base_url=base_url,
+            trust_env=trust_env,
+            default_encoding=default_encoding,
+            sensitive_headers=sensitive_headers,
+            max_response_size=max_response_size,
+        )
+        network = {
+            "verify": verify,
+            "cert": cert,
+            "trust_env": trust_env,
+            "http1": http1,
+            "http2": http2,
+            "limits": limits,
+        }
+        self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
+        mounted: dict[str, Any] = {} if mounts is None else dict(mounts)
+        if proxies is not None:
+            for pattern, one in proxies_as_mounts(proxies).items():
+                mounted[pattern] = None if one is None else self._init_proxy_transport(one, **network)
+        self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
+
+    def _init_transport(
+        self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyTypes | None = None, **network: Any
+    ) -> AsyncBaseTransport:
+        if transport is not None:
+            return transport
+        return AsyncHTTPTransport(**network) if proxy is None else self._init_proxy_transport(proxy, **network)
+
+    def _init_proxy_transport(self, proxy: ProxyTypes, **network: Any) -> AsyncBaseTransport:
+        return AsyncHTTPTransport(proxy=proxy, **network)
+
+    def _transport_for_url(self, url: URL) -> AsyncBaseTransport:
+        """The transport for a URL; every request asks here."""
+        if not self._mounts:
+            return self._transport
+        return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
+
+    async def request(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """
+        Build a request, send it, and return its response, body included.
+
+        Args:
+            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
+            merged
+                with what the client was given.
+            auth, follow_redirects, timeout: instead of the client's.
+
+        Raises:
+            InvalidURL, TypeError: what was given makes no request.
+            RequestError: of the class that says what failed.
+        """
+        request = self.build_request(
+            method,
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            timeout=timeout,
+            extensions=extensions,
+        )
+        return await self.send(request, auth=auth, follow_redirects=follow_redirects)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> AsyncIterator[Response]:
+        """
+        Like `request`, as a context whose response is not read yet: iterate over its body, or leave it.
+
+            async with client.stream("GET", url) as response:
+                async for piece in response.aiter_bytes():
+                    ...
+        """
+        request = self.build_request(
+            method,
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            timeout=timeout,
+            extensions=extensions,
+        )
+        response = await self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def send(
+        self,
+        request: Request,
+        *,
+        stream: bool = False,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+    ) -> Response:
+        """
+        Send a request as it is; only a timeout is added if it has none.
+
+        Args:
+            request: from `build_request`, or made by hand with an absolute URL.
+            stream: do not read the body; the response must be closed then.
+            auth, follow_redirects: instead of the client's.
+
+        Raises:
+            RequestError: of the class that says what failed.
+            RuntimeError: the client is closed.
+        """
+        if self._state is ClientState.CLOSED:
+            raise RuntimeError("the client is closed, so it cannot send a request")
+        self._state = ClientState.OPENED
+        if "timeout" not in request.extensions:
+            request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
+        follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
+        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy())
+        response = await self._travel(steps, self._deadline(request))
+        if not stream:
+            try:
+                await response.aread()
+            except BaseException:
+                await response.aclose()
+                raise
+        return response
+
+    async def _travel(self, steps: Generator[Step, Any, Response], deadline: float | None) -> Response:
+        """Carry out the steps of a journey, and tell it what came of each."""
+        flow: AsyncGenerator[Request, Response] | None = None
+        try:
+            step, value = next(steps)
+            while True:
+                try:
+                    if step == SEND:
+                        reply: Any = await self._send_once(value, deadline)
+                    elif step == AUTH_BEGIN:
+                        auth, request = value
+                        flow = auth.async_auth_flow(request)
+                        reply = await flow.__anext__()
+                    elif step == AUTH_NEXT:
+                        reply = await self._authenticated(flow, value)
+                    elif step == DRAIN:
+                        reply = await value._adrain()
+                    elif step == CLOSE:
+                        reply = await value.aclose()
+                    else:
+                        await self._call_hooks(_HOOK_NAMES[step], value)
+                        reply = None
+                except BaseException as exc:
+                    step, value = steps.throw(exc)
+                else:
+                    step, value = steps.send(reply)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # the generator's return value
+        finally:
+            if flow is not None:
+                await flow.aclose()
+
+    async def _authenticated(self, flow: Any, response: Response) -> Request | None:
+        """What the auth flow wants sent after this response, or None if it is content."""
+        try:
+            return await flow.asend(response)  # type: ignore[no-any-return]  # a user's flow
+        except StopAsyncIteration:
+            return None
+
+    async def _call_hooks(self, name: str, value: Request | Response) -> None:
+        for hook in self._event_hooks[name]:
+            await hook(value)
+
+    async def _send_once(self, request: Request, deadline: float | None) -> Response:
+        """Send one request through its transport; no redirect, no authentication, nothing read."""
+        transport = self._transport_for_url(request.url)
+        if not isinstance(request.stream, AsyncByteStream):
+            request.stream = in_async(request.stream)
+        if deadline is not None:
+            self._leave(request, deadline)
+        started = perf_counter()
+        try:
+            response = await transport.handle_async_request(request)
+        except RequestError as exc:
+            exc.request = request
+            raise
+        self._prepare(response, request, started)
+        return response
+
+    async def get(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a GET request; arguments as `request`."""
+        return await self.request(
+            "GET",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    async def options(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a OPTIONS request; arguments as `request`."""
+        return await self.request(
+            "OPTIONS",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    async def head(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a HEAD request: the answer has no body; arguments as `request`."""
+        return await self.request(
+            "HEAD",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    async def post(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a POST request; arguments as `request`."""
+        return await self.request(
+            "POST",
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    async def put(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a PUT request; arguments as `request`."""
+        return await self.request(
+            "PUT",
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    async def patch(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a PATCH request; arguments as `request`."""
+        return await self.request(
+            "PATCH",
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    async def delete(
+        self,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a DELETE request; arguments as `request`."""
+        return await self.request(
+            "DELETE",
+            url,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            extensions=extensions,
+        )
+
+    async def aclose(self) -> None:
+        """Close the client and all its transports; it cannot be used any more."""
+        if self._state is not ClientState.CLOSED:
+            self._state = ClientState.CLOSED
+            await self._transport.aclose()
+            for transport in self._mounts.values():
+                if transport is not None:
+                    await transport.aclose()
+
+    async def __aenter__(self: U) -> U:
+        if self._state is not ClientState.UNOPENED:
+            closed = self._state is ClientState.CLOSED
+            raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
+        self._state = ClientState.OPENED
+        await self._transport.__aenter__()
+        for transport in self._mounts.values():
+            if transport is not None:
+                await transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self._state = ClientState.CLOSED
+        await self._transport.__aexit__(exc_type, exc_value, traceback)
+        for transport in self._mounts.values():
+            if transport is not None:
+                await transport.__aexit__(exc_type, exc_value, traceback)

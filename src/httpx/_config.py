@@ -1,0 +1,450 @@
+"""
+What a client is told once: how long to wait, how much to keep open, by which proxy, whom to trust.
+
+`Timeout`, `Limits` and `Proxy` are plain values, read by the client and its transports. TLS contexts come from two
+functions: `create_ssl_context` makes a new one as asked, and `default_ssl_context` returns the one that all clients
+with default settings share, because loading the certificate authorities takes milliseconds.
+
+Importing this module loads no certificates and reads no environment variable; the first TLS connection does.
+Not here: which proxy the environment asks for (`_client`), ALPN for a context that the user made (`_transports`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+import sys
+import threading
+from math import inf
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ._headers import Headers
+from ._urls import URL
+
+if TYPE_CHECKING:
+    from ._types import CertTypes, HeaderTypes, TimeoutTypes, VerifyTypes
+
+__all__ = ["Limits", "Proxy", "Timeout", "create_ssl_context"]
+
+
+class UnsetType:
+    """The type of `UNSET`: an argument that was not given, where `None` means something else."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __reduce__(self) -> str:
+        return "UNSET"  # by name, so that a pickle gives back the one object that `is UNSET`
+
+
+UNSET = UnsetType()
+
+_DEFAULT_SECONDS = 5.0
+_PHASES = ("connect timeout", "read timeout", "write timeout", "pool timeout")
+
+
+def _seconds(name: str, value: Any) -> Optional[float]:
+    """
+    `value` if it is a time to wait: a number that is not negative, or `None` for ever; infinity becomes `None`.
+
+    Raises:
+        TypeError: not a number. `True` and `False` are none: `timeout=False` would mean "give up at once".
+        ValueError: negative, or NaN.
+    """
+    if value is None:
+        return None
+    kind = type(value)
+    if kind is not float and kind is not int:
+        if kind is bool or not hasattr(kind, "__float__"):
+            raise TypeError(f"{name} must be a number of seconds or None, not {kind.__name__}")
+        value = float(value)
+    if not value >= 0:  # written so that NaN is refused as well
+        raise ValueError(f"{name} must not be negative or NaN: {value!r}")
+    # Sockets and event loops raise OverflowError for infinity.
+    return None if value == inf else value
+
+
+class Timeout:
+    """
+    How many seconds each phase of a request may take, and all of it together.
+
+        Timeout(10)                      10 s for each phase
+        Timeout(10, connect=60)          10 s, but 60 s to connect
+        Timeout(connect=5, read=30)      what is not given is 5 s
+        Timeout(None)                    wait for ever
+        Timeout((5, 30, 30, None))       connect, read, write, pool
+        Timeout(5, total=60)             and never more than 60 s for the whole call
+
+    Args:
+        timeout: for every phase that is not given by itself: seconds, `None` to wait for ever, a tuple of connect,
+            read, write, pool (the last two may be missing, which is `None`), or another `Timeout`. Default: 5 s.
+        connect: name lookup, TCP, TLS and proxy handshakes.
+        read: for the peer to send something; it starts anew with each piece that arrives.
+        write: for the peer to take something; it starts anew with each piece.
+        pool: for a connection of the pool to become free.
+        total: for the whole call: the queue, redirects, authentication and the body included. Default: no bound, or
+            that of the `Timeout` given as `timeout`.
+
+    0 gives up unless the phase needs no waiting. Infinity is the same as `None`.
+
+    Raises:
+        TypeError: something that is not a number.
+        ValueError: a negative number, NaN, or a tuple that is too short or too long.
+    """
+
+    # As in 0.28.1: equal by value and not to be used as a key.
+    __hash__ = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+
+    connect: Optional[float]
+    read: Optional[float]
+    write: Optional[float]
+    pool: Optional[float]
+    total: Optional[float]
+
+    def __init__(
+        self,
+        timeout: Union[TimeoutTypes, UnsetType] = UNSET,
+        *,
+        connect: Union[float, UnsetType, None] = UNSET,
+        read: Union[float, UnsetType, None] = UNSET,
+        write: Union[float, UnsetType, None] = UNSET,
+        pool: Union[float, UnsetType, None] = UNSET,
+        total: Optional[float] = None,
+    ) -> None:
+        self.total = _seconds("total timeout", total)
+        if isinstance(timeout, (Timeout, tuple)):
+            self._start_from(timeout)
+        else:
+            seconds = _DEFAULT_SECONDS if timeout is UNSET else _seconds("timeout", timeout)
+            self.connect = self.read = self.write = self.pool = seconds
+        if connect is not UNSET:
+            self.connect = _seconds("connect timeout", connect)
+        if read is not UNSET:
+            self.read = _seconds("read timeout", read)
+        if write is not UNSET:
+            self.write = _seconds("write timeout", write)
+        if pool is not UNSET:
+            self.pool = _seconds("pool timeout", pool)
+
+    def _start_from(self, timeout: Union[Timeout, tuple[Any, ...]]) -> None:
+        if isinstance(timeout, Timeout):
+            self.connect, self.read, self.write, self.pool = timeout.connect, timeout.read, timeout.write, timeout.pool
+            if self.total is None:
+                self.total = timeout.total
+            return
+        if not 2 <= len(timeout) <= 4:
+            raise ValueError(f"a timeout tuple is (connect, read, write, pool), this one has {len(timeout)} items")
+        given = (*timeout, None, None)[:4]
+        self.connect, self.read, self.write, self.pool = map(_seconds, _PHASES, given)
+
+    def as_dict(self) -> dict[str, Optional[float]]:
+        """
+        The seconds of connect, read, write and pool, and of total only if it is set.
+
+        A new dictionary each time: it becomes `request.extensions["timeout"]`. It is made from the attributes and not
+        copied from one made before, which takes as long (0.1 µs) and would miss a change of an attribute.
+        """
+        seconds = {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
+        if self.total is not None:
+            seconds["total"] = self.total
+        return seconds
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Timeout) and self.as_dict() == other.as_dict()
+
+    def __repr__(self) -> str:
+        if self.connect == self.read == self.write == self.pool:
+            shown = f"timeout={self.connect}"
+        else:
+            shown = f"connect={self.connect}, read={self.read}, write={self.write}, pool={self.pool}"
+        total = "" if self.total is None else f", total={self.total}"
+        return f"{type(self).__name__}({shown}{total})"
+
+
+class Limits:
+    """
+    How many connections a client opens and keeps.
+
+    Args:
+        max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. `None`: any
+            number.
+        max_keepalive_connections: idle ones that are kept for later requests. `None`: all, 0: none.
+        keepalive_expiry: seconds after which an idle connection is closed. `None`: never.
+        max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
+
+    A client's default is 100, 20, 5 s and `None`; that of this class is no limit and 5 s.
+    """
+
+    # As in 0.28.1: equal by value and not to be used as a key.
+    __hash__ = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+
+    def __init__(
+        self,
+        *,
+        max_connections: Optional[int] = None,
+        max_keepalive_connections: Optional[int] = None,
+        keepalive_expiry: Optional[float] = 5.0,
+        max_connections_per_host: Optional[int] = None,
+    ) -> None:
+        self.max_connections = max_connections
+        self.max_keepalive_connections = max_keepalive_connections
+        self.keepalive_expiry = keepalive_expiry
+        self.max_connections_per_host = max_connections_per_host
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Limits) and vars(self) == vars(other)
+
+    def __repr__(self) -> str:
+        per_host = self.max_connections_per_host
+        shown = [
+            f"max_connections={self.max_connections}",
+            f"max_keepalive_connections={self.max_keepalive_connections}",
+            f"keepalive_expiry={self.keepalive_expiry}",
+        ]
+        if per_host is not None:
+            shown.append(f"max_connections_per_host={per_host}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+# Fields whose values `repr` hides: they are how a proxy is told who asks.
+_SECRET_FIELDS = frozenset(["authorization", "proxy-authorization"])
+
+
+class Proxy:
+    """
+    A proxy, and how to speak to it.
+
+        Proxy("http://user:password@proxy.example.org:3128")
+        Proxy("https://proxy.example.org", auth=("user", "password"), headers={"X-Team": "blue"})
+
+    Args:
+        url: its scheme is http, https, socks4, socks4a, socks5 or socks5h. Credentials in it become `auth`, instead
+            of the argument, and are not in the attribute `url`.
+        ssl_context: for TLS to the proxy itself, not to the origin; a default one when `None`.
+        auth: user name and password.
+        headers: sent to an http or https proxy with CONNECT, or with each plain http request.
+
+    Raises:
+        InvalidURL: `url` cannot be parsed.
+        TypeError: `url` is neither a str nor a `URL`.
+        ValueError: it has another scheme, or none.
+    """
+
+    url: URL
+    auth: Optional[tuple[str, str]]
+    headers: Headers
+    ssl_context: Optional[ssl.SSLContext]
+
+    def __init__(
+        self,
+        url: Union[URL, str],
+        *,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        auth: Optional[tuple[str, str]] = None,
+        headers: Optional[HeaderTypes] = None,
+    ) -> None:
+        parsed = URL(url)
+        if parsed.scheme not in _PROXY_SCHEMES:
+            # The scheme and no more of it: the rest may hold a password.
+            expected = ", ".join(_PROXY_SCHEMES)
+            raise ValueError(f"unknown scheme {parsed.scheme[:20]!r} in a proxy URL, expected one of {expected}")
+        if parsed.username or parsed.password:
+            auth = parsed.username, parsed.password
+            parsed = parsed.copy_with(username=None, password=None)
+        self.url = parsed
+        self.auth = auth
+        self.headers = Headers(headers)
+        self.ssl_context = ssl_context
+
+    @property
+    def raw_auth(self) -> Optional[tuple[bytes, bytes]]:
+        """User name and password as UTF-8, or `None`."""
+        if self.auth is None:
+            return None
+        username, password = self.auth
+        return username.encode(), password.encode()
+
+    def __repr__(self) -> str:
+        shown = [repr(str(self.url))]
+        if self.auth is not None:
+            shown.append(f"auth=({self.auth[0]!r}, '********')")
+        if self.headers:
+            fields = {k: "[secure]" if k in _SECRET_FIELDS else v for k, v in self.headers.items()}
+            shown.append(f"headers={fields!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+DEFAULT_TIMEOUT_CONFIG = Timeout(timeout=5.0)
+DEFAULT_LIMITS = Limits(max_connections=100, max_keepalive_connections=20)
+DEFAULT_MAX_REDIRECTS = 20
+
+
+# TLS
+
+
+def create_ssl_context(
+    verify: VerifyTypes = True,
+    cert: Optional[CertTypes] = None,
+    trust_env: bool = True,
+) -> ssl.SSLContext:
+    """
+    A new TLS context for clients, TLS 1.2 or newer, that offers no ALPN protocols yet.
+
+    Args:
+        verify: `True` trusts the authorities of the package certifi, or with `trust_env` those in the file
+            SSL_CERT_FILE or the directories SSL_CERT_DIR. A str or path is such a file or directory. `False` checks
+            neither certificate nor host name. An `ssl.SSLContext` is returned itself.
+        cert: the client's own certificate: the path of a PEM file with certificate and key, or (certificate, key) or
+            (certificate, key, password).
+        trust_env: whether SSL_CERT_FILE and SSL_CERT_DIR are looked at. SSLKEYLOGFILE is the standard library's and
+            always is, unless Python ignores its environment.
+
+    Raises:
+        TypeError: `verify` or `cert` is none of these.
+        OSError: a file cannot be read (`FileNotFoundError` if it is missing), with its path as `filename`.
+        ssl.SSLError: a file holds something else, or the password is wrong. An `OSError` too; the message has the path.
+    """
+    context = _verifying_context(verify, trust_env)
+    if cert is not None:
+        _load_cert(context, cert)
+    return context
+
+
+def _verifying_context(verify: Any, trust_env: bool) -> ssl.SSLContext:
+    # 0.28.1 let `None` through to where it became the default, so it has always meant "verify".
+    if verify is True or verify is None:
+        return _trusting_default(trust_env)
+    if verify is False:
+        return _unverifying()
+    if isinstance(verify, (str, os.PathLike)):
+        path = os.fspath(verify)
+        return _trusting_directories(path) if os.path.isdir(path) else _trusting_file(path)
+    # Whatever can make a TLS connection, so that the contexts of truststore and of tests pass.
+    if hasattr(verify, "wrap_bio"):
+        return verify  # type: ignore[no-any-return]  # duck-typed on purpose
+    raise TypeError(f"verify must be a bool, a path or an ssl.SSLContext, not {type(verify).__name__}")
+
+
+def _trusting_default(trust_env: bool) -> ssl.SSLContext:
+    if trust_env:
+        # An empty variable counts as none.
+        file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        if file:
+            return _trusting_file(file, " from SSL_CERT_FILE")
+        if directories:
+            return _trusting_directories(directories, " from SSL_CERT_DIR")
+    import certifi
+
+    return _trusting_file(certifi.where())
+
+
+def _trusting_file(path: str, source: str = "") -> ssl.SSLContext:
+    """A context that trusts the authorities in this PEM file; `source` says in errors where the path comes from."""
+    try:
+        if not path:
+            # The standard library takes it for "none given" and would trust the system's authorities instead.
+            raise FileNotFoundError(errno.ENOENT, "no path")
+        context = ssl.create_default_context(cafile=path)
+    except ssl.SSLError as exc:
+        raise ssl.SSLError(exc.errno, f"no usable certificate file{source}: {path!r} ({_reason(exc)})") from exc
+    except OSError as exc:
+        if exc.filename is not None:
+            raise  # about SSLKEYLOGFILE, which the standard library opens too; it names only that one
+        raise OSError(exc.errno, f"no usable certificate file{source}", path) from exc
+    return _at_least_tls12(context)
+
+
+def _trusting_directories(path: str, source: str = "") -> ssl.SSLContext:
+    """A context that trusts the authorities in these directories: one, or several with ":" (Windows: ";") between."""
+    # OpenSSL says nothing if there are none; then every handshake would fail for no visible reason.
+    if not any(os.path.isdir(part) for part in path.split(os.pathsep)):
+        raise FileNotFoundError(errno.ENOENT, f"no such certificate directory{source}", path)
+    return _at_least_tls12(ssl.create_default_context(capath=path))
+
+
+def _unverifying() -> ssl.SSLContext:
+    # Not `create_default_context`: it would load the system's authorities only to ignore them, which takes 20 ms.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # first: the next line is refused otherwise
+    context.verify_mode = ssl.CERT_NONE
+    key_log = os.environ.get("SSLKEYLOGFILE")
+    if key_log and not sys.flags.ignore_environment:
+        context.keylog_filename = key_log
+    return _at_least_tls12(context)
+
+
+def _at_least_tls12(context: ssl.SSLContext) -> ssl.SSLContext:
+    # Never lowered: the system's OpenSSL configuration may ask for TLS 1.3. The default since Python 3.10.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    return context
+
+
+def _load_cert(context: ssl.SSLContext, cert: Any) -> None:
+    chain = (cert,) if isinstance(cert, (str, os.PathLike)) else cert
+    if not isinstance(chain, (tuple, list)) or not 1 <= len(chain) <= 3:
+        raise TypeError("cert must be a path, (certificate, key) or (certificate, key, password)")
+    # The password is the last and never in a message.
+    paths = [os.fspath(path) for path in chain[:2] if path is not None]
+    named = " with key ".join(map(repr, paths))
+    try:
+        context.load_cert_chain(*chain)
+    except ssl.SSLError as exc:
+        raise ssl.SSLError(exc.errno, f"no usable client certificate: {named} ({_reason(exc)})") from exc
+    except OSError as exc:
+        # OpenSSL does not say which of the two it was.
+        missing = next((path for path in paths if not os.path.exists(path)), paths[0])
+        raise OSError(exc.errno, "no usable client certificate", missing) from exc
+
+
+def _reason(exc: ssl.SSLError) -> str:
+    """OpenSSL's word for what went wrong. For a key in no known format it has none."""
+    return getattr(exc, "reason", None) or "not a certificate, or the wrong password"
+
+
+_DefaultKey = tuple[tuple[str, ...], bool, Optional[str], Optional[str], Optional[str]]
+
+# A few: clients with and without HTTP/2, and tests that change the environment.
+_MAX_DEFAULT_CONTEXTS = 16
+_default_contexts: dict[_DefaultKey, ssl.SSLContext] = {}
+_making_default = threading.Lock()
+
+
+def default_ssl_context(alpn: tuple[str, ...], trust_env: bool = True) -> ssl.SSLContext:
+    """
+    The context that all clients with `verify=True` and no `cert` share; made when it is first asked for.
+
+    One for each `alpn` and each state of the environment variables that it depends on. It must not be changed.
+
+    Args:
+        alpn: the protocols to offer, the preferred one first; may be empty.
+        trust_env: as for `create_ssl_context`, which also says what is raised.
+    """
+    environ = os.environ
+    key = alpn, trust_env, environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"), environ.get("SSLKEYLOGFILE")
+    context = _default_contexts.get(key)
+    if context is not None:
+        return context
+    # Under a lock because it takes milliseconds: fifty threads at the start would load fifty times.
+    with _making_default:
+        context = _default_contexts.get(key)
+        if context is None:
+            context = create_ssl_context(trust_env=trust_env)
+            if alpn:
+                context.set_alpn_protocols(list(alpn))
+            while len(_default_contexts) >= _MAX_DEFAULT_CONTEXTS:
+                del _default_contexts[next(iter(_default_contexts))]
+            _default_contexts[key] = context
+    return context
+
+
+def _forget_lock() -> None:
+    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
+    global _making_default
+    _making_default = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
+    os.register_at_fork(after_in_child=_forget_lock)

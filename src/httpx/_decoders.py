@@ -1,0 +1,603 @@
+"""
+From the bytes of a body to what the caller wants: decompressed bytes, pieces of a size, text, lines.
+
+    get_decoder(["gzip", "br"]) -> ContentDecoder, or None when there is nothing to decode
+        .decode(data)  yields pieces of at most 256 KiB as they are asked for
+        .flush()       the body is over; DecodingError if it was cut short
+    ByteChunker, TextChunker, TextDecoder, LineDecoder
+        .decode(piece), .flush()
+
+Everything is incremental: the split of the input never changes the joined output. Memory is bounded by the pieces, not
+by the body: however large a compressed body grows, one piece of it exists at a time (CVE-2025-66471), and the window,
+the memory that the format itself asks for, is limited too. Time is linear in input plus output.
+
+A compressed body that ends early raises, also when all of its content was there and only the checksum is missing: the
+cut may be an attack or an accident, and it never passes as success. A body of no bytes at all is not an error.
+
+After the end of the compressed data: more gzip members and zstd frames are decoded; anything else is ignored for gzip
+and deflate, as gzip(1), browsers and 0.28.1 do, and an error for br and zstd, as it is there.
+
+Not here: which fields name the coding, and limits on the whole body (`_models`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import zlib
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any, AnyStr, Callable, Generic, Optional
+
+from ._exceptions import DecodingError
+
+MAX_PIECE = 262_144  # bytes that a decoder gives at a time
+MAX_CODINGS = 5  # stacked on one body; each could multiply the work by a thousand
+MAX_ZSTD_WINDOW = 8_388_608  # bytes; RFC 9659, section 3: no more may be used for this content coding
+
+_STEP = 65_536  # bytes of input given to a library at a time, since what it has not taken is copied each time
+
+# The libraries that know a coding, in order of preference. All optional, and none imported before a body needs it.
+_LIBRARIES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard", "compression.zstd")}
+# What must be there for a module to be importable, where that is not just the module itself: the standard library's
+# zstd is there from Python 3.14 on, if the interpreter was built with it.
+_NEEDS = {"compression.zstd": ("compression", "_zstd")}
+
+
+def _is_installed(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is not None  # None is how an import is blocked
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
+
+
+@cache
+def _library(coding: str) -> Optional[str]:
+    """Name of the module that decodes `coding`; None if there is none. Looked up once: 0.1 ms for each name."""
+    for module in _LIBRARIES[coding]:
+        if all(_is_installed(name) for name in _NEEDS.get(module, (module,))):
+            return module
+    return None
+
+
+def _load(coding: str) -> Any:
+    """
+    The module that decodes `coding`. Any: each has another interface, and only some of them have type stubs.
+
+    Raises:
+        DecodingError: it is there but cannot be imported.
+    """
+    module = _library(coding) or _LIBRARIES[coding][0]
+    try:
+        return import_module(module)
+    except ImportError as exc:
+        raise DecodingError(f"a {coding} body cannot be decoded: {module} does not import") from exc
+
+
+@cache
+def accept_encoding() -> str:
+    """The value of Accept-Encoding: all codings that can be decoded here, without importing what decodes them."""
+    return ", ".join(["gzip", "deflate", *(coding for coding in _LIBRARIES if _library(coding))])
+
+
+def _steps(data: bytes) -> Iterator[bytes]:
+    if len(data) <= _STEP:
+        yield data
+        return
+    for start in range(0, len(data), _STEP):
+        yield data[start : start + _STEP]
+
+
+class ContentDecoder:
+    """
+    One content coding, undone step by step.
+
+    Raises (both methods):
+        DecodingError: the body is not in this coding, or ended too early. The decoder is of no use after that.
+    """
+
+    coding = "identity"
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """
+        Yield what `data` adds, in pieces of 1 to `MAX_PIECE` bytes.
+
+        Lazy: what is not taken is not made. It must be iterated to its end before the next call.
+        """
+        raise NotImplementedError
+
+    def flush(self) -> Iterator[bytes]:
+        """
+        End the body. Checks at once, not when iterated; what it returns is empty, `decode` has given everything.
+        """
+        if not self._is_complete():
+            raise DecodingError(f"the body ended before its {self.coding} data did")
+        return iter(())
+
+    def _is_complete(self) -> bool:
+        """Whether the body may end here."""
+        raise NotImplementedError
+
+
+class IdentityDecoder(ContentDecoder):
+    """Nothing to undo."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield `data` as it is."""
+        if data:
+            yield data
+
+    def _is_complete(self) -> bool:
+        return True
+
+
+class _ZlibDecoder(ContentDecoder):
+    """What gzip and deflate share: one run of zlib, in bounded pieces."""
+
+    _stream: Any = None  # a zlib decompressor, whose type has no public name before Python 3.12; None between two
+
+    def _inflate(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the current zlib stream makes of `data`."""
+        stream = self._stream
+        while True:
+            try:
+                piece = stream.decompress(data, MAX_PIECE)
+            except zlib.error as exc:
+                raise DecodingError(f"the body is no {self.coding} data: {exc}") from exc
+            if piece:
+                yield piece
+            data = stream.unconsumed_tail
+            # A full piece may leave more inside, even if all input was taken.
+            if stream.eof or (not data and len(piece) < MAX_PIECE):
+                return
+
+
+class GZipDecoder(_ZlibDecoder):
+    """gzip: one member or several, each with its checksum. RFC 1952."""
+
+    coding = "gzip"
+
+    def __init__(self) -> None:
+        self._held = b""  # the first byte of what may be the next member
+        self._is_first = True
+        self._is_over = False  # what follows is no member
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds."""
+        for rest in _steps(data):
+            while rest and not self._is_over:
+                if self._stream is None:
+                    rest = self._begin_member(rest)
+                    continue
+                yield from self._inflate(rest)
+                if not self._stream.eof:
+                    break
+                rest = self._stream.unused_data
+                self._stream = None
+
+    def _begin_member(self, data: bytes) -> bytes:
+        """Start on a member if `data` does, and return what of `data` is not yet dealt with."""
+        if not self._is_first:
+            # Zeros are padding, from tapes and block devices; two bytes tell a member from anything else.
+            data = self._held + data if self._held else data.lstrip(b"\0")
+            self._held = data if data == b"\x1f" else b""
+            if not data or self._held:
+                return b""
+            self._is_over = not data.startswith(b"\x1f\x8b")
+        self._is_first = False
+        self._stream = None if self._is_over else zlib.decompressobj(31)
+        return data
+
+    def _is_complete(self) -> bool:
+        return self._stream is None and not self._held
+
+
+class DeflateDecoder(_ZlibDecoder):
+    """
+    deflate: with the zlib wrapper, as the standard says, or without, as some servers send it.
+
+    The first two bytes tell: a zlib header is a multiple of 31 with method 8, and no raw stream that a compressor makes
+    begins so. RFC 9110, section 8.4.1.2; RFC 1950; RFC 1951.
+    """
+
+    coding = "deflate"
+
+    def __init__(self) -> None:
+        self._head = b""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds."""
+        for step in _steps(data):
+            if self._stream is None:
+                step = self._head + step
+                if len(step) < 2:
+                    self._head = step
+                    return
+                is_zlib = step[0] & 0x8F == 8 and (step[0] << 8 | step[1]) % 31 == 0
+                self._stream = zlib.decompressobj(15 if is_zlib else -15)
+            if not self._stream.eof:
+                yield from self._inflate(step)
+
+    def _is_complete(self) -> bool:
+        return not self._head if self._stream is None else bool(self._stream.eof)
+
+
+class BrotliDecoder(ContentDecoder):
+    """
+    br, through the package brotli or brotlicffi. RFC 7932.
+
+    Version 1.2 of either can limit its output. Older ones are given a few bytes at a time, which keeps ordinary bodies
+    in bounds; what a hostile one gains is a single piece of up to 16 MiB.
+    """
+
+    coding = "br"
+    _LIMIT = 131_072  # brotli may give nearly twice as much as it is told
+    _OLD_STEP = 64  # bytes of input
+
+    def __init__(self) -> None:
+        brotli = _load("br")
+        self._error: type[Exception] = brotli.error
+        self._stream = brotli.Decompressor()
+        self._is_empty = True
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds."""
+        self._is_empty = self._is_empty and not data
+        pieces = self._limited if hasattr(self._stream, "can_accept_more_data") else self._unlimited
+        for step in _steps(data):
+            try:
+                yield from pieces(step)
+            except self._error as exc:
+                raise DecodingError(f"the body is no br data: {exc}") from exc
+
+    def _limited(self, data: bytes) -> Iterator[bytes]:
+        # An empty input asks for what is still inside. The answer may be less than the limit and not the last.
+        piece = self._stream.process(data, output_buffer_limit=self._LIMIT)
+        while piece:
+            yield piece
+            piece = self._stream.process(b"", output_buffer_limit=self._LIMIT)
+
+    def _unlimited(self, data: bytes) -> Iterator[bytes]:
+        process = getattr(self._stream, "process", None) or self._stream.decompress
+        for start in range(0, len(data), self._OLD_STEP):
+            output = process(data[start : start + self._OLD_STEP])
+            for at in range(0, len(output), MAX_PIECE):
+                yield output[at : at + MAX_PIECE]
+
+    def _is_complete(self) -> bool:
+        return self._is_empty or bool(self._stream.is_finished())
+
+
+class ZStandardDecoder(ContentDecoder):
+    """
+    zstd, through the package zstandard or Python 3.14's compression.zstd. RFC 8878, RFC 9659.
+
+    Neither library says what is needed here: zstandard limits no output, and its reader cannot wait for input. So the
+    frames are walked here, and the library gets one block at a time, which is 128 KiB of content at most:
+
+        magic -> descriptor -> header -> block header -> block --(last)--> checksum -> magic
+                                              ^------------'  '--(none)------------------^
+        magic -> skippable size -> skipped -> magic
+    """
+
+    coding = "zstd"
+    _MAX_BLOCK = 131_072  # bytes, compressed or not; RFC 8878, section 3.1.1.2.3
+
+    def __init__(self) -> None:
+        self._new_frame, self._error = _zstd_library()
+        self._input = bytearray()
+        # The function, not the bound method: a reference to itself would keep the decoder until the next collection.
+        self._part: Callable[[ZStandardDecoder, bytes], bytes] = ZStandardDecoder._magic
+        self._size = 4  # bytes that `_part` waits for
+        self._unfed = b""  # bytes of the frame that the library has not seen: it is called once for each block
+        self._frame: Any = None
+        self._flags = 0  # the descriptor of the frame
+        self._is_last = False
+        self._skipped = 0
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds."""
+        for step in _steps(data):
+            self._input += step
+            at = 0
+            while len(self._input) - at >= self._size:
+                part = bytes(self._input[at : at + self._size])
+                at += self._size
+                piece = self._part(self, part)
+                if piece:
+                    yield piece
+            del self._input[:at]
+
+    def _is_complete(self) -> bool:
+        return self._part is ZStandardDecoder._magic and not self._input
+
+    def _next(self, part: Callable[[ZStandardDecoder, bytes], bytes], size: int, unfed: bytes = b"") -> bytes:
+        """Wait for another part; `unfed` is what the library will need of this one. No output yet."""
+        self._part, self._size = part, size
+        self._unfed += unfed
+        return b""
+
+    def _magic(self, data: bytes) -> bytes:
+        if data == b"\x28\xb5\x2f\xfd":
+            self._frame = self._new_frame()
+            return self._next(ZStandardDecoder._descriptor, 1, data)
+        if data[0] & 0xF0 == 0x50 and data[1:] == b"\x2a\x4d\x18":
+            return self._next(ZStandardDecoder._skippable_size, 4)
+        raise DecodingError(f"the body is no zstd data: a frame begins with {data!r}")
+
+    def _skippable_size(self, data: bytes) -> bytes:
+        self._skipped = int.from_bytes(data, "little")
+        return self._skip(b"")
+
+    def _skip(self, data: bytes) -> bytes:
+        # In steps: the size may be 4 GiB, and what is waited for is held.
+        self._skipped -= len(data)
+        if self._skipped:
+            return self._next(ZStandardDecoder._skip, min(self._skipped, _STEP))
+        return self._next(ZStandardDecoder._magic, 4)
+
+    def _descriptor(self, data: bytes) -> bytes:
+        self._flags = flags = data[0]
+        window_size = 0 if flags & 0x20 else 1
+        dictionary_size = (0, 1, 2, 4)[flags & 0x03]
+        content_size = (0 if window_size else 1, 2, 4, 8)[flags >> 6]
+        return self._next(ZStandardDecoder._header, window_size + dictionary_size + content_size, data)
+
+    def _header(self, data: bytes) -> bytes:
+        if self._flags & 0x20:  # one segment: no window is named, the content is it
+            dictionary_size = (0, 1, 2, 4)[self._flags & 0x03]
+            window = int.from_bytes(data[dictionary_size:], "little") + (256 if self._flags >> 6 == 1 else 0)
+        else:
+            base = 1 << (10 + (data[0] >> 3))
+            window = base + (base >> 3) * (data[0] & 0x07)
+        if window > MAX_ZSTD_WINDOW:
+            raise DecodingError(f"the zstd body needs a window of {window} bytes, at most {MAX_ZSTD_WINDOW} allowed")
+        return self._next(ZStandardDecoder._block_header, 3, data)
+
+    def _block_header(self, data: bytes) -> bytes:
+        fields = int.from_bytes(data, "little")
+        self._is_last = bool(fields & 1)
+        kind, size = fields >> 1 & 3, fields >> 3
+        if kind == 3 or size > self._MAX_BLOCK:
+            raise DecodingError(f"the body is no zstd data: a block of type {kind} and {size} bytes")
+        # In a block of type 1 one byte is repeated `size` times.
+        return self._next(ZStandardDecoder._block, 1 if kind == 1 else size, data)
+
+    def _block(self, data: bytes) -> bytes:
+        output = self._feed(data)
+        if not self._is_last:
+            self._next(ZStandardDecoder._block_header, 3)
+        elif self._flags & 0x04:
+            self._next(ZStandardDecoder._checksum, 4)
+        else:
+            self._end_frame()
+        return output
+
+    def _checksum(self, data: bytes) -> bytes:
+        output = self._feed(data)
+        self._end_frame()
+        return output
+
+    def _end_frame(self) -> None:
+        # Should the library be of another mind about where the frame ends, then one of us two is wrong.
+        if not self._frame.eof:
+            raise DecodingError("the body is no zstd data: a frame ends too early")
+        self._frame = None
+        self._next(ZStandardDecoder._magic, 4)
+
+    def _feed(self, data: bytes) -> bytes:
+        data, self._unfed = self._unfed + data, b""
+        try:
+            output: bytes = self._frame.decompress(data)
+        except self._error as exc:
+            raise DecodingError(f"the body is no zstd data: {exc}") from exc
+        return output
+
+
+def _zstd_library() -> tuple[Callable[[], Any], type[Exception]]:
+    """What makes a decompressor for one frame, and what that raises."""
+    zstd = _load("zstd")
+    if hasattr(zstd, "DecompressionParameter"):  # compression.zstd
+        options = {zstd.DecompressionParameter.window_log_max: MAX_ZSTD_WINDOW.bit_length() - 1}
+        return lambda: zstd.ZstdDecompressor(options=options), zstd.ZstdError
+    return zstd.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW).decompressobj, zstd.ZstdError
+
+
+class MultiDecoder(ContentDecoder):
+    """
+    Several codings on top of each other.
+
+    Args:
+        children: in the order in which they were applied, which is that of the header; the last is undone first.
+    """
+
+    def __init__(self, children: list[ContentDecoder]) -> None:
+        self._children = children[::-1]
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds."""
+        return self._through(0, data)
+
+    def _through(self, index: int, data: bytes) -> Iterator[bytes]:
+        if index == len(self._children):
+            yield data
+            return
+        for piece in self._children[index].decode(data):
+            yield from self._through(index + 1, piece)
+
+    def flush(self) -> Iterator[bytes]:
+        """End the body, for every coding."""
+        for child in self._children:
+            child.flush()
+        return iter(())
+
+
+_DECODERS: dict[str, type[ContentDecoder]] = {
+    "gzip": GZipDecoder,
+    "x-gzip": GZipDecoder,  # RFC 9110, section 8.4.1.3
+    "deflate": DeflateDecoder,
+    "br": BrotliDecoder,
+    "zstd": ZStandardDecoder,
+}
+
+
+def get_decoder(content_encoding_values: list[str]) -> Optional[ContentDecoder]:
+    """
+    What undoes the codings of a body; None if none is to be undone.
+
+    Args:
+        content_encoding_values: of all Content-Encoding fields, in order, each possibly a comma-separated list. Unknown
+            codings, and those whose library is not installed, are ignored: the caller gets the bytes as they are.
+
+    Raises:
+        DecodingError: more than `MAX_CODINGS` are stacked, or the library is installed but broken.
+
+    RFC 9110, section 8.4.
+    """
+    names = [name.strip().lower() for value in content_encoding_values for name in value.split(",")]
+    names = [name for name in names if name in _DECODERS and (name not in _LIBRARIES or _library(name))]
+    if len(names) > MAX_CODINGS:
+        raise DecodingError(f"the body has {len(names)} content codings, at most {MAX_CODINGS} allowed")
+    children = [_DECODERS[name]() for name in names]
+    if len(children) > 1:
+        return MultiDecoder(children)
+    return children[0] if children else None
+
+
+class _Chunker(Generic[AnyStr]):
+    """
+    Pieces of any size, cut anew into chunks of one size.
+
+    Args:
+        chunk_size: bytes or characters, at least 1; None passes the pieces on as they are, but for empty ones.
+
+    Raises:
+        ValueError: the size is less than 1.
+    """
+
+    def __init__(self, chunk_size: Optional[int] = None) -> None:
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size is {chunk_size}, expected at least 1")
+        self._chunk_size = chunk_size
+        # Joined only when they fill a chunk: adding each piece to a buffer would copy the buffer each time.
+        self._parts: list[AnyStr] = []
+        self._held = 0  # total length of the parts, less than a chunk
+
+    def decode(self, content: AnyStr) -> list[AnyStr]:
+        """All chunks that are full now."""
+        size = self._chunk_size
+        if size is None:
+            return [content] if content else []
+        if content:
+            self._parts.append(content)
+            self._held += len(content)
+        if self._held < size:
+            return []
+        whole = content[:0].join(self._parts)
+        end = len(whole) - len(whole) % size
+        self._parts = [whole[end:]] if end < len(whole) else []
+        self._held = len(whole) - end
+        return [whole[start : start + size] for start in range(0, end, size)]
+
+    def flush(self) -> list[AnyStr]:
+        """What is left, as a chunk of less than the size, or nothing."""
+        parts, self._parts, self._held = self._parts, [], 0
+        return [parts[0][:0].join(parts)] if parts else []
+
+
+class ByteChunker(_Chunker[bytes]):
+    """Chunks of `chunk_size` bytes; the last may be shorter."""
+
+
+class TextChunker(_Chunker[str]):
+    """Chunks of `chunk_size` characters; the last may be shorter."""
+
+
+# Text encodings by Python's account that are none of the web's: two raise on ordinary input, two are Python's own
+# escapes (and warn), punycode is for names of hosts.
+_NOT_FOR_BODIES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+
+
+@lru_cache(maxsize=64)  # peers choose the labels
+def is_text_encoding(label: str) -> bool:
+    """Whether `label` names an encoding that a body may be in; `hex`, `zlib`, `idna` and unknown names do not."""
+    try:
+        codec = codecs.lookup(label)
+    except (LookupError, ValueError):  # ValueError: a NUL in the label
+        return False
+    # What `bytes.decode` asks too; there is no public way to tell `hex` from `utf-8`.
+    is_text: bool = getattr(codec, "_is_text_encoding", True)
+    return is_text and codec.name not in _NOT_FOR_BODIES and codec.incrementaldecoder is not None
+
+
+class TextDecoder:
+    """
+    Bytes to text, in pieces of any split. Never raises: what cannot be decoded becomes U+FFFD.
+
+    Args:
+        encoding: label of a text encoding; UTF-8 is taken for any other. UTF-16 and UTF-32 without a byte order mark
+            are little-endian, as in browsers.
+    """
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self._name = codecs.lookup(encoding).name if is_text_encoding(encoding) else "utf-8"
+        self._decoder = codecs.getincrementaldecoder(self._name)(errors="replace")
+
+    def decode(self, data: bytes) -> str:
+        """The text that is complete now."""
+        return self._decode(data, False)
+
+    def flush(self) -> str:
+        """What is left; half a character becomes U+FFFD."""
+        return self._decode(b"", True)
+
+    def _decode(self, data: bytes, final: bool) -> str:
+        try:
+            return self._decoder.decode(data, final)
+        except UnicodeError:
+            # No byte order mark, the one thing that Python's decoders refuse even so.
+            held = self._decoder.getstate()[0]
+            self._decoder = codecs.getincrementaldecoder(self._name + "-le")(errors="replace")
+            return self._decoder.decode(held + data, final)
+
+
+class LineDecoder:
+    """
+    Text to lines without their ends, as `str.splitlines` cuts them, in pieces of any split.
+
+    A line is given as soon as it ends. After a `\\r` it is not known yet whether a `\\n` belongs to it; the line is
+    given anyway, and a `\\n` that comes next is dropped.
+    """
+
+    _ENDS = frozenset("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
+
+    def __init__(self) -> None:
+        # Of the line that has not ended. Joined once, when it has: a long line in small pieces costs linear time.
+        self._parts: list[str] = []
+        self._is_after_cr = False
+
+    def decode(self, text: str) -> list[str]:
+        """All lines that end in `text`."""
+        if self._is_after_cr and text:
+            self._is_after_cr = False
+            if text[0] == "\n":
+                text = text[1:]
+        if not text:
+            return []
+        lines = text.splitlines()
+        self._is_after_cr = text[-1] == "\r"
+        rest = "" if text[-1] in self._ENDS else lines.pop()
+        if lines and self._parts:
+            self._parts.append(lines[0])
+            lines[0] = "".join(self._parts)
+            self._parts = []
+        if rest:
+            self._parts.append(rest)
+        return lines
+
+    def flush(self) -> list[str]:
+        """The last line, if it has no end."""
+        parts, self._parts = self._parts, []
+        return ["".join(parts)] if parts else []

@@ -1,0 +1,1001 @@
+"""
+The shell for asyncio: a persistent reader callback on each non-blocking socket, and no transport, protocol or stream.
+
+A connection's callback receives, feeds the exchange and wakes whoever waits for it: one future and one turn of the loop
+for a small answer. Time limits are one timer for each connection, set for the nearest deadline and looked at again when
+it fires; a warm request usually finds it running and only notes its own deadline.
+
+    LoopIO             how a socket becomes ready, on loops that have `add_reader` (all of asyncio's but one, uvloop)
+    FallbackIO         the same through `loop.sock_recv` and its kind (Windows' proactor loop)
+    AsyncioConnection  a wire, its callback, its timer; also the `network_stream` of a response
+    AsyncioBody        the body of a response that has not arrived whole
+    AsyncioEngine      the connections of one transport on one loop
+
+Bookkeeping is synchronous: between taking a connection or a slot from the pool and the `try` that gives it back there
+is no `await`, and giving it back awaits nothing, so that a cancellation at any await leaves everything as it was.
+
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`dial`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any, Callable
+
+from .._content import ByteStream
+from .._exceptions import (
+    CloseError,
+    ConnectError,
+    ConnectTimeout,
+    ReadError,
+    ReadTimeout,
+    TransportError,
+    WriteError,
+    WriteTimeout,
+)
+from .._models import Request, Response
+from .._pool import Pool, Ticket
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.http1 import FieldWriter
+from .._protocol.tls import TLSFilter
+from .._types import AsyncByteStream
+from .dial import (
+    Address,
+    Race,
+    Settings,
+    backoff,
+    is_in_progress,
+    literal_addresses,
+    new_socket,
+    resolve_error,
+    unix_address,
+)
+from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece
+from .wire import LARGE_READ, Wire
+
+# Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
+HIGH_WATER = 4 * LARGE_READ
+
+
+class LoopIO:
+    """Readiness of sockets through `add_reader` and `add_writer`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def start_reading(self, connection: AsyncioConnection) -> None:
+        """Call `connection.on_readable` whenever there is input."""
+        self._loop.add_reader(connection.wire.sock, connection.on_readable)
+
+    def stop_reading(self, connection: AsyncioConnection) -> None:
+        """Leave the input where it is."""
+        self._loop.remove_reader(connection.wire.sock)
+
+    def start_writing(self, connection: AsyncioConnection) -> None:
+        """Call `connection.on_writable` whenever the socket takes more."""
+        self._loop.add_writer(connection.wire.sock, connection.on_writable)
+
+    def stop_writing(self, connection: AsyncioConnection) -> None:
+        """Nothing is left to be written, or nobody wants to write it."""
+        self._loop.remove_writer(connection.wire.sock)
+
+    def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
+        """Begin to connect; `done` is told the outcome in a later turn of the loop."""
+        code = sock.connect_ex(address[4])
+        if is_in_progress(code):
+            self._loop.add_writer(sock, lambda: self._connected(sock, done))
+        else:
+            self._loop.call_soon(done, OSError(code, "") if code else None)
+
+    def _connected(self, sock: socket.socket, done: Callable[[OSError | None], None]) -> None:
+        self._loop.remove_writer(sock)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        done(OSError(code, "") if code else None)
+
+    def give_up(self, sock: socket.socket) -> None:
+        """End an attempt to connect and close its socket."""
+        self._loop.remove_writer(sock)
+        sock.close()
+
+
+class FallbackIO:
+    """The same on loops without `add_reader`: an operation is always under way, and its end is the readiness."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._reading: dict[AsyncioConnection, asyncio.Task[None]] = {}
+        self._writing: dict[AsyncioConnection, asyncio.Task[None]] = {}
+        self._connecting: dict[socket.socket, asyncio.Task[None]] = {}
+
+    def start_reading(self, connection: AsyncioConnection) -> None:
+        self._reading[connection] = self._loop.create_task(self._read(connection))
+
+    async def _read(self, connection: AsyncioConnection) -> None:
+        sock = connection.wire.sock
+        while connection in self._reading:
+            try:
+                data = await self._loop.sock_recv(sock, LARGE_READ)
+            except OSError as exc:
+                connection.on_broken(ReadError(f"receiving failed: {exc.strerror or exc}"))
+                return
+            connection.on_received(data)
+
+    def stop_reading(self, connection: AsyncioConnection) -> None:
+        self._cancel(self._reading.pop(connection, None))
+
+    def start_writing(self, connection: AsyncioConnection) -> None:
+        self._writing[connection] = self._loop.create_task(self._write(connection))
+
+    async def _write(self, connection: AsyncioConnection) -> None:
+        rest, connection.unsent = connection.unsent, b"\0"  # never empty while it is under way
+        try:
+            await self._loop.sock_sendall(connection.wire.sock, rest)
+        except OSError as exc:
+            connection.write_error = WriteError(f"sending failed: {exc.strerror or exc}")
+        self._writing.pop(connection, None)
+        connection.unsent = b""
+        connection.wake()
+
+    def stop_writing(self, connection: AsyncioConnection) -> None:
+        self._cancel(self._writing.pop(connection, None))
+
+    def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
+        async def attempt() -> None:
+            try:
+                await self._loop.sock_connect(sock, address[4])
+            except OSError as exc:
+                done(exc)
+            else:
+                done(None)
+
+        self._connecting[sock] = self._loop.create_task(attempt())
+
+    def give_up(self, sock: socket.socket) -> None:
+        task = self._connecting.pop(sock, None)
+        if task is None or task.done():
+            sock.close()
+        else:
+            # The loop still watches the socket until the task has seen its cancellation.
+            task.add_done_callback(lambda _: sock.close())
+            task.cancel()
+
+    @staticmethod
+    def _cancel(task: asyncio.Task[None] | None) -> None:
+        if task is not None and not task.done():
+            task.cancel()
+
+
+def io_of(loop: asyncio.AbstractEventLoop) -> LoopIO | FallbackIO:
+    """What fits the loop. Windows' proactor loop has the methods, too, but they raise NotImplementedError."""
+    if type(loop).add_reader is asyncio.AbstractEventLoop.add_reader:
+        return FallbackIO(loop)
+    return LoopIO(loop)
+
+
+class AsyncioConnection:
+    """
+    A wire in the pool, the callback that reads it, and the one waiting for it.
+
+    What arrives goes to `exchange` while there is one, and into `incoming` while bytes are wanted as they are (TLS
+    handshake, upgraded connections). Anything else ends the connection: nobody asked for it.
+    """
+
+    def __init__(self, engine: AsyncioEngine, sock: socket.socket) -> None:
+        self.wire = Wire(sock)
+        self.exchange: Exchange | None = None
+        self.incoming: bytearray | None = bytearray()
+        self.unsent = b""
+        self.reused = False
+        self.closed = False
+        self.error: TransportError | None = None
+        self.write_error: WriteError | None = None
+        self._ended = False
+        self._engine = engine
+        self._loop = engine.loop
+        self._io = engine.io
+        self._waiter: asyncio.Future[bool] | None = None
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._buffered = 0
+        self._paused = False
+        self._io.start_reading(self)
+
+    # What the loop calls.
+
+    def on_readable(self) -> None:
+        """There is input: receive once, so that other connections have their turn."""
+        try:
+            data = self.wire.receive_raw()
+        except ReadError as exc:
+            self.on_broken(exc)
+            return
+        if data is not None:
+            self.on_received(data)
+
+    def on_received(self, data: bytes) -> None:
+        """Bytes of the socket, b"" at its end: through TLS, and on to whom they belong."""
+        if not data:
+            self._ended = True
+            self._io.stop_reading(self)  # the end of a stream is readable for ever
+        tls = self.wire.tls
+        if tls is None:
+            self._deliver(data)
+            return
+        try:
+            data = tls.receive(data)
+            pending = tls.pending()
+            if pending:
+                self._write(pending)
+        except TransportError as exc:
+            self.on_broken(exc)
+            return
+        if data:
+            self._deliver(data)
+        if tls.ended:
+            self._deliver(b"")
+
+    def _deliver(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.receive(data)
+            if exchange.head is not None:
+                self._buffered += len(data)
+                if self._buffered > HIGH_WATER and not exchange.finished:
+                    self._pause()
+            elif exchange.need == INPUT and not exchange.only_informational:
+                return  # part of a head: nothing to wake anybody for
+            self.wake()
+        elif self.incoming is not None:
+            self.incoming += data
+            self._ended = self._ended or not data
+            self.wake()
+        else:
+            self._engine.lost(self)
+
+    def on_broken(self, error: TransportError) -> None:
+        """The socket failed."""
+        self.error = error
+        if self.exchange is None and self.incoming is None:
+            self._engine.lost(self)
+        else:
+            if not self._ended:
+                self._ended = True
+                self._io.stop_reading(self)
+            self.wake()
+
+    def on_writable(self) -> None:
+        """The socket takes more of what is unsent."""
+        try:
+            self.unsent = self.wire.send_raw(self.unsent)
+        except WriteError as exc:
+            self.unsent = b""
+            self.write_error = exc
+        if not self.unsent:
+            self._io.stop_writing(self)
+        self.wake()
+
+    def on_time(self) -> None:
+        """The timer fired: for the deadline of now, or for an earlier one that was met."""
+        self._timer = None
+        deadline = self._deadline
+        if deadline is None:
+            return
+        # A loop may fire a timer early, by the resolution of its clock.
+        if self._loop.time() < deadline - 0.001:
+            self._timer = self._loop.call_at(deadline, self.on_time)
+        elif self._waiter is None:
+            self._engine.lost(self)  # idle for too long
+        elif not self._waiter.done():
+            self._waiter.set_result(False)
+
+    # What the engine calls.
+
+    async def wait(self, until: float | None) -> bool:
+        """Until something happened: True; or until time is up: False."""
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiter = waiter
+        self.set_deadline(until)
+        try:
+            return await waiter
+        finally:
+            self._waiter = None
+            self._deadline = None
+
+    def wake(self) -> None:
+        """Something happened."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(True)
+
+    def set_deadline(self, when: float | None) -> None:
+        """When `on_time` should act. A timer that fires earlier anyway is left running: it will look again."""
+        self._deadline = when
+        if when is None:
+            return
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._timer = self._loop.call_at(when, self.on_time)
+
+    def send(self, data: bytes) -> None:
+        """Send at once what the socket takes; the rest stays in `unsent` and follows by itself. Raises WriteError."""
+        self._queue(self.wire.send(data))
+
+    def _write(self, data: bytes) -> None:
+        """Like `send`, below TLS, and whatever is unsent yet."""
+        if self.unsent:
+            self.unsent += data
+        else:
+            self._queue(self.wire.send_raw(data))
+
+    def _queue(self, rest: bytes) -> None:
+        if rest:
+            self.unsent = rest
+            self._io.start_writing(self)
+
+    def take_chunks(self, exchange: Exchange) -> list[bytes]:
+        """The pieces of the body that have arrived; reading goes on if it had stopped for them."""
+        chunks, exchange.chunks = exchange.chunks, []
+        self._buffered = 0
+        if self._paused and not self.closed and not self._ended:
+            self._paused = False
+            self._io.start_reading(self)
+        return chunks
+
+    def _pause(self) -> None:
+        if not self._paused and not self._ended:
+            self._paused = True
+            self._io.stop_reading(self)
+
+    def begin(self, exchange: Exchange) -> None:
+        """From now on, what arrives is for `exchange`."""
+        self.exchange = exchange
+        self._deadline = None
+        self._buffered = 0
+
+    def rest(self, until: float | None) -> None:
+        """No exchange is under way any more; the connection may stay idle until then."""
+        self.exchange = None
+        self.incoming = None
+        self.reused = True
+        # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
+        self._deadline = until
+
+    def is_quiet(self) -> bool:
+        """Has the peer neither closed nor said anything since the last exchange? Looks at the socket, too."""
+        if not self.closed and self.wire.poll(0):
+            self.on_readable()
+        return not self.closed
+
+    def close(self) -> None:
+        """Close, at once and without waiting."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._loop.is_closed():
+            if not self._ended and not self._paused:
+                self._io.stop_reading(self)
+            if self.unsent:
+                self._io.stop_writing(self)
+        self.wire.close()
+        self.wake()
+
+    # `network_stream`.
+
+    def upgrade(self, surplus: bytes) -> None:
+        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
+        self.exchange = None
+        self.incoming = bytearray(surplus)
+
+    def _own(self) -> bytearray:
+        if self.incoming is None:
+            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
+        return self.incoming
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """
+        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
+
+        Raises:
+            ReadTimeout, ReadError.
+        """
+        incoming = self._own()
+        until = None if timeout is None else self._loop.time() + timeout
+        while not incoming:
+            if self.error is not None:
+                raise self.error
+            if self._ended:
+                return b""
+            if self.closed:
+                raise ReadError("the connection is closed")
+            if not await self.wait(until):
+                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
+        data = bytes(incoming[:max_bytes])
+        del incoming[:max_bytes]
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """
+        Send `buffer`. `timeout` in seconds.
+
+        Raises:
+            WriteTimeout, WriteError.
+        """
+        self._own()
+        if self.closed:
+            raise WriteError("the connection is closed")
+        until = None if timeout is None else self._loop.time() + timeout
+        self.send(buffer)
+        while self.unsent:
+            if not await self.wait(until):
+                raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
+            if self.write_error is not None:
+                raise self.write_error
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self.close()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> AsyncioConnection:
+        """
+        Begin TLS on an upgraded connection; returns the stream to use from now on.
+
+        Raises:
+            ConnectError, ConnectTimeout.
+        """
+        self._own()
+        until = None if timeout is None else self._loop.time() + timeout
+        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
+        if not await self.shake_hands(tls, until):
+            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        return self
+
+    async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
+        """Do the TLS handshake; False if time is up. Raises ConnectError."""
+        incoming = self._own()
+        # Until the new filter is in place, bytes are wanted as they come from the socket.
+        carrier, self.wire.tls = self.wire.tls, None
+        try:
+            data = tls.handshake()
+            while True:
+                if data:
+                    self._write(data)
+                if tls.established:
+                    break
+                while not incoming and not self._ended:
+                    if not await self.wait(until):
+                        return False
+                    if self.error is not None:
+                        raise self.error
+                received, incoming[:] = bytes(incoming), b""
+                data = tls.handshake(received)
+        except (ReadError, WriteError) as exc:
+            self.wire.tls = carrier
+            raise ConnectError(f"TLS handshake: {exc}") from exc
+        self.wire.tls = tls
+        return True
+
+    def get_extra_info(self, info: str) -> Any:
+        """What is known of the connection: see `Wire.extra_info`."""
+        return self.wire.extra_info(info)
+
+
+class AsyncioBody(AsyncByteStream):
+    """The rest of a response's body, received while it is iterated."""
+
+    def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._exchange = exchange
+        self._job = job
+        self._chunks: Iterator[bytes] = iter(())
+        self._over = False
+        self._begun = False
+        self.response: Response | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        exchange = self._exchange
+        if self._job.narrator is not None and not self._begun:
+            self._begun = True
+            await self._engine.tell(self._job, "body")
+        while True:
+            for chunk in self._chunks:
+                return chunk
+            if exchange.chunks:
+                self._chunks = iter(self._connection.take_chunks(exchange))
+            elif exchange.need == NOTHING:
+                await self._finish()
+                raise StopAsyncIteration
+            else:
+                await self._receive()
+
+    async def _receive(self) -> None:
+        try:
+            await self._engine.receive(self._connection, self._exchange, self._job)
+        except BaseException:
+            self._release(False)
+            raise
+
+    async def _finish(self) -> None:
+        exchange = self._exchange
+        if exchange.error is not None:
+            self._release(False)
+            raise exchange.error
+        if exchange.trailers is not None and self.response is not None:
+            self.response.extensions["trailers"] = exchange.trailers
+        if not exchange.upgraded:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Free the connection; it stays usable only if the whole answer has arrived."""
+        if self._release(self._exchange.reusable) and self._job.narrator is not None:
+            await self._engine.tell(self._job, "closed")
+
+    def _release(self, reusable: bool) -> bool:
+        if self._over:
+            return False
+        self._over = True
+        self._engine.release(self._connection, reusable)
+        return True
+
+
+class AsyncioEngine:
+    """The connections of one async transport on one asyncio loop."""
+
+    # Which kind of readiness; tests force the fallback here.
+    io_factory: Callable[[asyncio.AbstractEventLoop], LoopIO | FallbackIO] = staticmethod(io_of)
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.loop = asyncio.get_running_loop()
+        self.io = self.io_factory(self.loop)
+        self._writer = FieldWriter()
+        self._dials: dict[Ticket[AsyncioConnection], asyncio.Task[None]] = {}
+        limits = settings.limits
+        self._expiry = limits.keepalive_expiry
+        self._closed = False
+        self.pool: Pool[AsyncioConnection] = Pool(
+            limits.max_connections,
+            limits.max_keepalive_connections,
+            limits.max_connections_per_host,
+            limits.keepalive_expiry,
+        )
+        FORKS.watch(self)
+
+    def forget(self) -> None:
+        """In a forked child: its copies of the descriptors are closed, without a word to the peer or to the loop."""
+        for connection in self.pool.shut():
+            connection.closed = True
+            connection.wire.sock.close()
+
+    def has_ended(self) -> bool:
+        """Is the loop closed?"""
+        return self.loop.is_closed()
+
+    async def handle(self, request: Request) -> Response:
+        """
+        Send a request and return its response as soon as its head is there; small bodies are whole by then.
+
+        Raises:
+            TransportError: of the class that says what failed.
+        """
+        job = Job(request, self.loop.time())
+        while True:
+            if self._closed:
+                raise ConnectError("the transport was closed while the request waited for a connection")
+            exchange = job.exchange(self._writer, self.settings)
+            connection = self._idle(job)
+            if connection is None:
+                connection = await self._redeem(job)
+                if connection.closed:  # it ended while this task waited for its turn
+                    self.release(connection, False)
+                    continue
+            # No await between the pool and this `try`: a cancellation there would leak the connection.
+            try:
+                connection.begin(exchange)
+                await self._pump(connection, exchange, job)
+            except BaseException as exc:
+                reused = connection.reused
+                self.release(connection, False)
+                if reused and job.may_replay(exchange, exc):
+                    continue
+                if job.narrator is not None:
+                    await self.tell(job, "failed", exc)
+                raise
+            return await self._respond(connection, exchange, job)
+
+    async def _pump(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Send the request, and wait until the head of the answer is there."""
+        pieces: AsyncIterator[bytes] | None = None
+        if job.narrator is not None:
+            await self.tell(job, "turn", exchange)
+        try:
+            while exchange.head is None or exchange.need <= BODY:
+                need = exchange.need
+                if need == OUTPUT:
+                    await self._send(connection, exchange, job)
+                elif need == INPUT:
+                    await self.receive(connection, exchange, job)
+                elif need == BODY:
+                    if pieces is None:
+                        pieces = job.async_pieces()
+                    exchange.feed(await next_piece(pieces))
+                elif need == PAUSE:
+                    if not await connection.wait(self.loop.time() + PATIENCE):
+                        exchange.proceed()
+                else:
+                    break
+                if job.narrator is not None:
+                    await self.tell(job, "turn", exchange)
+        finally:
+            # A generator that is not used up would stay suspended, with whatever it holds open.
+            if pieces is not None and hasattr(pieces, "aclose"):
+                await pieces.aclose()
+        if exchange.error is not None:
+            raise connection.write_error or exchange.error
+
+    async def _send(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Send what the exchange has to say, and wait until the peer has taken it; the callback listens meanwhile."""
+        try:
+            connection.send(exchange.take())
+        except WriteError as exc:
+            connection.write_error = exc
+        while connection.unsent and connection.error is None:
+            if not await connection.wait(job.limit("write", self.loop.time())):
+                raise job.timed_out(WriteTimeout, "write", self.loop.time(), "the peer took nothing")
+            if exchange.need == NOTHING or exchange.abandoned:
+                exchange.cut_short()
+                return
+        if connection.write_error is not None:
+            exchange.cut_short()  # a server that closes while we send has often answered before
+
+    async def receive(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """
+        Wait until the exchange has got something.
+
+        Raises:
+            ReadTimeout, ReadError.
+        """
+        until = job.limit("read", self.loop.time())
+        while True:
+            if connection.error is not None:
+                raise connection.write_error or connection.error
+            if connection.closed:
+                raise ReadError("the connection was closed while its answer was awaited")
+            if not await connection.wait(until):
+                raise job.timed_out(ReadTimeout, "read", self.loop.time(), "nothing arrived")
+            # Interim answers are no progress: the time to wait goes on.
+            if not exchange.only_informational or exchange.need != INPUT:
+                return
+
+    async def _respond(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
+        if exchange.finished and not exchange.upgraded:
+            chunks = exchange.chunks
+            body = ByteStream(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            self.release(connection, exchange.reusable)
+            if job.narrator is not None:
+                await self.tell(job, "body")
+                await self.tell(job, "closed")
+            return job.response(exchange, body, connection)
+        if exchange.upgraded:
+            connection.upgrade(exchange.surplus)
+        stream = AsyncioBody(self, connection, exchange, job)
+        stream.response = job.response(exchange, stream, connection)
+        return stream.response
+
+    async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
+        """Deliver the events of a step of `Narrator` to whoever traces the request."""
+        narrator = job.narrator
+        if narrator is None:
+            return
+        events: list[Event] = getattr(narrator, what)(*args, **info)
+        if narrator.callback is not None:
+            for event in events:
+                result = narrator.callback(*event)
+                if result is not None:
+                    await result
+
+    # Connections.
+
+    def _idle(self, job: Job) -> AsyncioConnection | None:
+        """An idle connection that is quiet, or None and `job.ticket`."""
+        pool = self.pool
+        while True:
+            got: AsyncioConnection | Ticket[AsyncioConnection] = pool.acquire(job.key, self.loop.time())
+            if pool.has_chores:
+                self._settle()
+            if isinstance(got, Ticket):
+                job.ticket = got
+                return None
+            if got.is_quiet():
+                return got
+            if not got.closed:  # pragma: no cover - a connection that is not quiet closes itself
+                self.release(got, False)
+
+    async def _redeem(self, job: Job) -> AsyncioConnection:
+        """Wait for the job's ticket to be served: by its own dial, or by a connection that somebody gives back."""
+        ticket = job.ticket
+        assert ticket is not None
+        queued = not ticket.dial
+        timer: asyncio.TimerHandle | None = None
+        begun = False  # the dial that the ticket may be told to make
+        try:
+            if queued:
+                until = job.limit("pool", self.loop.time())
+                if until is not None:
+                    timer = self.loop.call_at(until, self._queue_time_is_up, ticket)
+            while True:
+                ticket.signal = self.loop.create_future()
+                if ticket.dial and not begun:
+                    begun = True
+                    if timer is not None:
+                        timer.cancel()
+                    self._dials[ticket] = self.loop.create_task(self._dial(ticket, job))
+                if not await ticket.signal:
+                    raise job.queue_timed_out(self.loop.time())
+                if ticket.error is not None:
+                    raise ticket.error
+                connection: AsyncioConnection | None = ticket.connection
+                if connection is not None:
+                    return connection
+        except BaseException:
+            self._abandon(ticket)
+            raise
+        finally:
+            if ticket.dial and not begun:
+                self.pool.dial_failed(ticket)
+                self._settle()
+            if timer is not None:
+                timer.cancel()
+
+    @staticmethod
+    def _queue_time_is_up(ticket: Ticket[AsyncioConnection]) -> None:
+        if not ticket.signal.done() and not ticket.dial:
+            ticket.signal.set_result(False)
+
+    def _abandon(self, ticket: Ticket[AsyncioConnection]) -> None:
+        """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
+        self.pool.abandon(ticket, self.loop.time())
+        dial = self._dials.get(ticket)
+        if dial is not None:
+            dial.cancel()
+        self._settle()
+
+    def release(self, connection: AsyncioConnection, reusable: bool) -> None:
+        """Give a connection back; it is closed unless it may be reused. Never waits."""
+        now = self.loop.time()
+        connection.rest(None if self._expiry is None else now + self._expiry)
+        self.pool.release(connection, reusable and not connection.closed, now)
+        if self.pool.has_chores:
+            self._settle()
+
+    def lost(self, connection: AsyncioConnection) -> None:
+        """An idle connection ended, spoke out of turn, or is too old."""
+        self.pool.remove(connection)
+        connection.close()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Do what the pool asks for."""
+        while self.pool.has_chores:
+            connections, tickets = self.pool.take_chores()
+            for connection in connections:
+                connection.close()
+            for ticket in tickets:
+                if ticket.signal is not None and not ticket.signal.done():
+                    ticket.signal.set_result(True)
+
+    async def aclose(self) -> None:
+        """Close every connection, also those in use, and wait for dials to end."""
+        self._closed = True
+        dials = list(self._dials.values())
+        for dial in dials:
+            dial.cancel()
+        self._close_connections()
+        await asyncio.gather(*dials, return_exceptions=True)
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        for connection in self.pool.shut():
+            connection.close()
+        self._settle()
+
+    def close_from_outside(self) -> None:
+        """Close everything from where this loop does not run: another loop, another thread, or after its end."""
+        self._closed = True
+        try:
+            self.loop.call_soon_threadsafe(self._close_on_loop)
+        except RuntimeError:  # the loop is closed
+            self._close_connections()
+
+    def _close_on_loop(self) -> None:
+        for dial in self._dials.values():
+            dial.cancel()
+        self._close_connections()
+
+    # Dialling.
+
+    async def _dial(self, ticket: Ticket[AsyncioConnection], job: Job) -> None:
+        """The task behind a ticket: it lives until it has a connection or an error, whoever wants it by then."""
+        try:
+            connection = await self._connect(job)
+        except BaseException as exc:
+            self.pool.dial_failed(ticket, exc if isinstance(exc, Exception) else None)
+            if not isinstance(exc, Exception):
+                raise
+        else:
+            self.pool.dialled(ticket, connection, self.loop.time())
+        finally:
+            del self._dials[ticket]
+            self._settle()
+
+    async def _connect(self, job: Job) -> AsyncioConnection:
+        """A new connection, tried again as often as the transport was told to."""
+        attempt = 0
+        while True:
+            try:
+                return await self._connect_once(job)
+            except (ConnectError, ConnectTimeout):
+                if attempt >= self.settings.retries or (job.deadline is not None and self.loop.time() >= job.deadline):
+                    raise
+            pause = backoff(attempt)
+            attempt += 1
+            await self.tell(job, "start", "connection.retry")
+            await asyncio.sleep(
+                pause if job.deadline is None else max(0.0, min(pause, job.deadline - self.loop.time()))
+            )
+            await self.tell(job, "complete")
+
+    async def _connect_once(self, job: Job) -> AsyncioConnection:
+        until = job.limit("connect", self.loop.time())
+        connection = AsyncioConnection(self, await self._connect_tcp(job, until))
+        try:
+            if job.key[0] in SECURE_SCHEMES:
+                await self._start_tls(connection, job, until)
+        except BaseException as exc:
+            connection.close()
+            if isinstance(exc, Exception):
+                await self.tell(job, "failed", exc)
+            raise
+        connection.incoming = None
+        return connection
+
+    async def _start_tls(self, connection: AsyncioConnection, job: Job, until: float | None) -> None:
+        name = job.server_name()
+        await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
+        if not await connection.shake_hands(TLSFilter(self.settings.ssl_context, name), until):
+            raise job.timed_out(ConnectTimeout, "connect", self.loop.time(), f"no TLS session with {name!r}")
+        await self.tell(job, "complete")
+
+    async def _connect_tcp(self, job: Job, until: float | None) -> socket.socket:
+        _, host, port, *_ = job.key
+        uds = self.settings.uds
+        seconds = job.timeout.get("connect")
+        try:
+            if uds is not None:
+                await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
+                addresses = [unix_address(uds)]
+            else:
+                await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
+                addresses = literal_addresses(host, port) or await self._resolve(job, until)
+            sock = await self._race(Race(uds or host, port, addresses), job, until)
+        except Exception as exc:
+            await self.tell(job, "failed", exc)
+            raise
+        try:
+            await self.tell(job, "complete")
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _resolve(self, job: Job, until: float | None) -> list[Address]:
+        _, host, port, *_ = job.key
+        timeout = None if until is None else max(0.0, until - self.loop.time())
+        try:
+            look_up: Any = self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses: list[Address] = await asyncio.wait_for(look_up, timeout)
+            return addresses
+        except asyncio.TimeoutError:
+            raise job.timed_out(
+                ConnectTimeout, "connect", self.loop.time(), f"the name {host!r} was not resolved"
+            ) from None
+        except (OSError, UnicodeError) as exc:
+            raise resolve_error(host, exc) from exc
+
+    async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
+        """Happy Eyeballs: overlapping attempts, until one succeeds, all have failed, or time is up."""
+        attempts = Attempts(self, race)
+        winner: socket.socket | None = None
+        try:
+            while True:
+                attempts.begin_due()
+                winner = attempts.winner()
+                if winner is not None:
+                    return winner
+                if race.lost:
+                    raise race.error()
+                now = self.loop.time()
+                if until is not None and now >= until:
+                    total = job.deadline is not None and now >= job.deadline
+                    raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
+                await attempts.wait(until)
+        finally:
+            attempts.drop_all_but(winner)
+
+
+class Attempts:
+    """The attempts of one race: they report here, and wake the one who waits for them."""
+
+    def __init__(self, engine: AsyncioEngine, race: Race) -> None:
+        self._race = race
+        self._io = engine.io
+        self._loop = engine.loop
+        self._settings = engine.settings
+        self._sockets: dict[socket.socket, Address] = {}
+        self._ended: list[tuple[socket.socket, OSError | None]] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def begin_due(self) -> None:
+        """Begin every attempt that is due."""
+        while (address := self._race.next(self._loop.time())) is not None:
+            try:
+                sock = new_socket(address, self._settings)
+            except OSError as exc:
+                self._race.failed(address, exc, self._loop.time())
+                continue
+            self._sockets[sock] = address
+            self._io.connect(sock, address, partial(self._report, sock))
+
+    def _report(self, sock: socket.socket, error: OSError | None) -> None:
+        if sock in self._sockets:
+            self._ended.append((sock, error))
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def winner(self) -> socket.socket | None:
+        """The first socket that is connected; those that failed are told to the race."""
+        for sock, error in self._ended:
+            if error is None:
+                return sock
+            self._race.failed(self._sockets.pop(sock), error, self._loop.time())
+            self._io.give_up(sock)
+        self._ended.clear()
+        return None
+
+    async def wait(self, until: float | None) -> None:
+        """Until an attempt ends, the next one is due, or time is up."""
+        if self._ended:
+            return
+        times = [when for when in (self._race.due, until) if when is not None]
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_at(min(times), self._wake) if times else None
+        try:
+            await self._waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def drop_all_but(self, winner: socket.socket | None) -> None:
+        """Close the sockets of all other attempts, whatever their state is."""
+        for sock in self._sockets:
+            if sock is not winner:
+                self._io.give_up(sock)
+        self._sockets.clear()

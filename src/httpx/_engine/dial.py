@@ -1,0 +1,213 @@
+"""
+Connecting, as far as it needs no waiting: which addresses in which order at which moment, and what the errors say.
+
+`Race` is RFC 8305 (Happy Eyeballs) as bookkeeping; the shells make the attempts that it asks for. `Settings` is what a
+transport was told about connections.
+
+Not here: sockets in motion (`sync`, `asyncio`, `trio`), TLS (`_protocol.tls`), which request gets what (`_pool`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable
+
+from .._config import Limits, create_ssl_context, default_ssl_context
+from .._exceptions import ConnectError, ConnectTimeout
+from .._protocol.exchange import DEFAULT_HEAD_LIMITS, HeadLimits
+from .._types import CertTypes, SocketOption, VerifyTypes
+
+# (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
+Address = tuple[int, int, int, str, Any]
+
+# RFC 8305 section 5: how long an attempt may be alone before the next address is tried too.
+ATTEMPT_DELAY = 0.25
+
+
+class Settings:
+    """
+    What a transport was told about connections; the same for every one of its requests.
+
+    Args: as those of `httpx.HTTPTransport`.
+    """
+
+    def __init__(
+        self,
+        *,
+        verify: VerifyTypes,
+        cert: CertTypes | None,
+        trust_env: bool,
+        http1: bool,
+        http2: bool,
+        limits: Limits,
+        uds: str | None,
+        local_address: str | None,
+        retries: int,
+        socket_options: Iterable[SocketOption] | None,
+        head_limits: HeadLimits = DEFAULT_HEAD_LIMITS,
+    ) -> None:
+        self.limits = limits
+        self.uds = uds
+        self.local_address = local_address
+        self.retries = retries
+        self.socket_options = list(socket_options or ())
+        self.head_limits = head_limits
+        self.alpn = tuple(name for name, offered in (("h2", http2), ("http/1.1", http1 or not http2)) if offered)
+        self._context: ssl.SSLContext | None = None
+        self._make_context: Callable[[], ssl.SSLContext] | None = None
+        if verify is True and cert is None:
+            # The shared context takes 10 ms to make the first time: not before the first https request needs it.
+            self._make_context = lambda: default_ssl_context(self.alpn) if trust_env else self._own(True, None, False)
+        else:
+            # A path that does not exist should be an error here, where it is given.
+            self._context = self._own(verify, cert, trust_env)
+
+    def _own(self, verify: VerifyTypes, cert: CertTypes | None, trust_env: bool) -> ssl.SSLContext:
+        context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+        context.set_alpn_protocols(list(self.alpn))
+        return context
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """The TLS context, made on first use."""
+        if self._context is None:
+            assert self._make_context is not None
+            self._context = self._make_context()
+        return self._context
+
+
+def literal_addresses(host: str, port: int) -> list[Address] | None:
+    """The address of a host that is an IP literal, without asking anybody; None for a name."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]  # its tuples are looser typed
+    except (OSError, UnicodeError):
+        return None
+
+
+def resolve_error(host: str, exc: Exception) -> ConnectError:
+    """The error for a name that has no address."""
+    reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return ConnectError(f"the name {host!r} could not be resolved: {reason}")
+
+
+def interleaved(addresses: Sequence[Address]) -> list[Address]:
+    """The resolver's order, but with the families taking turns (RFC 8305 section 4), and nothing twice."""
+    families: dict[int, list[Address]] = {}
+    seen = set()
+    for address in addresses:
+        if (address[0], address[4]) not in seen:
+            seen.add((address[0], address[4]))
+            families.setdefault(address[0], []).append(address)
+    queues = list(families.values())
+    return [queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)]
+
+
+class Race:
+    """
+    Attempts to connect to the addresses of one host, overlapping in time; the first that succeeds wins.
+
+        while (address := race.next(now)) is not None: begin an attempt
+        wait until an attempt ends, at most until race.due
+        race.failed(address, error, now), or the winner is found: drop the others
+
+    Args:
+        host, port: for error messages.
+        addresses: in the resolver's order.
+    """
+
+    def __init__(self, host: str, port: int, addresses: Sequence[Address]) -> None:
+        self._name = f"{host}:{port}"
+        self._waiting = interleaved(addresses)[::-1]
+        self._total = len(self._waiting)
+        self._running = 0
+        self._errors: list[str] = []
+        # When the next attempt should begin, on the shell's clock; None once there is none.
+        self.due: float | None = float("-inf") if self._waiting else None
+        self.changed: Any = None  # for the shell: how whoever waits for `due` is woken when it changes
+
+    def next(self, now: float) -> Address | None:
+        """The address that an attempt should begin with now, or None."""
+        if self.due is None or now < self.due:
+            return None
+        address = self._waiting.pop()
+        self._running += 1
+        self.due = now + ATTEMPT_DELAY if self._waiting else None
+        return address
+
+    def failed(self, address: Address, error: OSError, now: float) -> None:
+        """An attempt failed: the next one, if there is any, need not wait any longer."""
+        self._running -= 1
+        text = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+        self._errors.append(f"{_readable(address)}: {text}")
+        if self._waiting:
+            self.due = now
+
+    @property
+    def lost(self) -> bool:
+        """Every address was tried, and none answered."""
+        return not self._running and not self._waiting
+
+    def error(self) -> ConnectError:
+        """What to raise when the race is lost: every address with its reason."""
+        if not self._errors:
+            return ConnectError(f"no address is known for {self._name}")
+        return ConnectError(f"no connection to {self._name}: {'; '.join(self._errors)}")
+
+    def timeout(self, seconds: float, total: bool = False) -> ConnectTimeout:
+        """What to raise when time is up."""
+        tried = self._total - len(self._waiting)
+        what = "total timeout" if total else "timeout"
+        return ConnectTimeout(
+            f"no connection to {self._name} within the {what} of {seconds:g} s "
+            f"({tried} of {self._total} addresses tried)"
+        )
+
+
+def _readable(address: Address) -> str:
+    where = address[4]
+    return str(where[0]) if isinstance(where, tuple) else str(where)
+
+
+def new_socket(address: Address, settings: Settings) -> socket.socket:
+    """
+    A non-blocking socket, ready to connect to `address`.
+
+    Raises:
+        OSError: an option or the local address is refused.
+    """
+    sock = socket.socket(address[0], address[1], address[2])
+    try:
+        sock.setblocking(False)
+        if address[0] != getattr(socket, "AF_UNIX", None):
+            # A request is written in one piece, so waiting for more to send only delays it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for option in settings.socket_options:
+            sock.setsockopt(*option)
+        if settings.local_address is not None:
+            sock.bind((settings.local_address, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def unix_address(path: str) -> Address:
+    """The address of a Unix domain socket. Raises ConnectError where the platform has none."""
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise ConnectError("this platform has no Unix domain sockets")
+    return (family, socket.SOCK_STREAM, 0, "", path)
+
+
+def is_in_progress(code: int) -> bool:
+    """Does this result of `connect_ex` mean that the attempt is under way?"""
+    return code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1))
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before retry number `attempt` (0, 1, 2, ...): none, then 0.5, 1, 2, ..."""
+    return 0.0 if attempt == 0 else 0.5 * 2 ** (attempt - 1)

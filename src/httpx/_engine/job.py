@@ -1,0 +1,256 @@
+"""
+One request on its way through an engine: what is the same whether a thread, asyncio or trio waits for it.
+
+Not here: anything that waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from .._content import ByteStream, in_async
+from .._exceptions import NetworkError, PoolTimeout, RemoteProtocolError, TimeoutException, UnsupportedProtocol
+from .._models import Request, Response
+from .._pool import Ticket
+from .._protocol.exchange import BODY, Exchange
+from .._protocol.http1 import FieldWriter, HTTP1Exchange
+from .._types import AsyncByteStream, SyncByteStream
+
+if TYPE_CHECKING:
+    from .dial import Settings
+
+Event = tuple[str, dict[str, Any]]
+E = TypeVar("E", bound=TimeoutException)
+
+# Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
+IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+_SCHEMES = frozenset(("http", "https", "ws", "wss"))
+SECURE_SCHEMES = frozenset(("https", "wss"))
+_NO_TIMEOUT: Mapping[str, float | None] = {}
+
+_LOGGERS = {name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11")}
+_DEBUG = logging.DEBUG
+
+
+class Job:
+    """
+    A request, where it goes, and how long it may take.
+
+    Args:
+        request: complete; its extension "timeout" has seconds for connect, read, write, pool and total.
+        now: the shell's clock, from which the total timeout counts.
+
+    Raises:
+        UnsupportedProtocol: the URL's scheme is none that goes over a connection.
+    """
+
+    __slots__ = ("deadline", "key", "narrator", "request", "ticket", "timeout")
+
+    def __init__(self, request: Request, now: float) -> None:
+        self.request = request
+        self.ticket: Ticket[Any] | None = None
+        extensions = request.extensions
+        self.timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
+        total = self.timeout.get("total")
+        self.deadline = None if total is None else now + total
+        self.key: tuple[Any, ...] = request.url._origin
+        if self.key[0] not in _SCHEMES:
+            raise _unsupported(self.key[0])
+        if "sni_hostname" in extensions:
+            self.key = (*self.key, extensions["sni_hostname"])
+        trace = extensions.get("trace")
+        # `isEnabledFor` is a cached look-up; the events are made only when somebody listens.
+        if trace is not None or _LOGGERS["http11"].isEnabledFor(_DEBUG) or _LOGGERS["connection"].isEnabledFor(_DEBUG):
+            self.narrator: Narrator | None = Narrator(request, trace)
+        else:
+            self.narrator = None
+
+    def exchange(self, writer: FieldWriter, settings: Settings) -> HTTP1Exchange:
+        """
+        The machine for this request.
+
+        Raises:
+            LocalProtocolError: it is not legal HTTP, and no connection was touched.
+        """
+        request = self.request
+        stream = request.stream
+        streaming = type(stream) is not ByteStream
+        return HTTP1Exchange(
+            request.method.encode("ascii"),
+            request.extensions.get("target", request.url._target),
+            request.headers._raw,
+            b"" if streaming else stream.body,  # type: ignore[union-attr]  # a ByteStream, or not asked
+            streaming,
+            settings.head_limits,
+            writer,
+        )
+
+    def sync_pieces(self) -> Iterator[bytes]:
+        """The pieces of the body of a request in a sync client."""
+        stream = self.request.stream
+        if not isinstance(stream, SyncByteStream):
+            raise RuntimeError("the body of this request is an async stream, which a sync client cannot send")
+        return iter(stream)
+
+    def async_pieces(self) -> AsyncIterator[bytes]:
+        """The pieces of the body of a request in an async client; a sync body will do, too."""
+        return in_async(self.request.stream).__aiter__()
+
+    def limit(self, phase: str, now: float) -> float | None:
+        """Until when the phase that begins now may last: its own timeout or the total one, whichever ends first."""
+        seconds = self.timeout.get(phase)
+        if seconds is None:
+            return self.deadline
+        own = now + seconds
+        return own if self.deadline is None or own < self.deadline else self.deadline
+
+    def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
+        """The exception for a phase that took too long; it says which of the two timeouts it was."""
+        if self.deadline is not None and now >= self.deadline:
+            return kind(f"{what} within the total timeout of {self.timeout['total']:g} s", request=self.request)
+        return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
+
+    def queue_timed_out(self, now: float) -> PoolTimeout:
+        """No connection became free in time."""
+        return self.timed_out(PoolTimeout, "pool", now, "no connection of the pool became free")
+
+    def may_replay(self, exchange: Exchange, error: BaseException) -> bool:
+        """
+        May a request that failed on a reused connection be sent again on another one?
+
+        Only if it did nothing there, as far as can be known: no byte of an answer arrived. A POST is not replayed: the
+        server may have acted on it before it closed (RFC 9110 9.2.2).
+        """
+        return (
+            exchange.untouched
+            and isinstance(error, (NetworkError, RemoteProtocolError))
+            and self.request.method in IDEMPOTENT
+            and type(self.request.stream) is ByteStream
+        )
+
+    def server_name(self) -> str:
+        """The name for SNI and for the check of the certificate."""
+        name: str = self.key[3] if len(self.key) > 3 else self.key[1]
+        return name
+
+    def response(
+        self, exchange: Exchange, stream: SyncByteStream | AsyncByteStream, network_stream: object
+    ) -> Response:
+        """The response that begins with the exchange's head."""
+        head = exchange.head
+        assert head is not None
+        status, reason, fields, version = head
+        extensions = {"http_version": version, "reason_phrase": reason, "network_stream": network_stream}
+        if exchange.informational:
+            extensions["informational"] = exchange.informational
+        if exchange.trailers is not None:
+            extensions["trailers"] = exchange.trailers
+        return Response._from_wire(status, fields, stream, extensions)
+
+
+async def next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
+    """The next piece of a request's body, or None at its end."""
+    try:
+        return await pieces.__anext__()
+    except StopAsyncIteration:
+        return None
+
+
+def _unsupported(scheme: str) -> UnsupportedProtocol:
+    if not scheme:
+        return UnsupportedProtocol("the request's URL has no scheme: it should begin with 'http://' or 'https://'")
+    return UnsupportedProtocol(f"the scheme {scheme + '://'!r} of the request's URL is not supported")
+
+
+class Narrator:
+    """
+    What happens to a request, as events for the `trace` extension and for the loggers "httpcore.*" at DEBUG.
+
+    Each step has `<name>.started` and then `.complete` or `.failed`. The shells call a method at each turn and deliver
+    the events that it returns; nothing of this exists while nobody listens.
+    """
+
+    def __init__(self, request: Request, callback: Callable[[str, dict[str, Any]], Any] | None) -> None:
+        self._request = request
+        self.callback = callback
+        self._open: str | None = None
+
+    def start(self, name: str, **info: Any) -> list[Event]:
+        """A step begins."""
+        self._open = name
+        return self._told((f"{name}.started", info))
+
+    def complete(self, value: Any = None) -> list[Event]:
+        """The step that began last is done."""
+        name, self._open = self._open, None
+        return [] if name is None else self._told((f"{name}.complete", {"return_value": value}))
+
+    def failed(self, exc: BaseException) -> list[Event]:
+        """The step that began last failed."""
+        name, self._open = self._open, None
+        return [] if name is None else self._told((f"{name}.failed", {"exception": exc}))
+
+    def turn(self, exchange: Exchange) -> list[Event]:
+        """After each turn of the pump: which steps of the exchange ended and began with it."""
+        events: list[Event] = []
+        if self._open is None and exchange.head is None:
+            events += self.start("http11.send_request_headers", request=self._request)
+        elif self._open == "http11.send_request_headers":
+            events += self.complete() + self.start("http11.send_request_body", request=self._request)
+        if self._open == "http11.send_request_body" and exchange.need > BODY:
+            events += self.complete() + self.start("http11.receive_response_headers", request=self._request)
+        if self._open == "http11.receive_response_headers" and exchange.head is not None:
+            status, reason, fields, version = exchange.head
+            events += self.complete((version, status, reason, fields))
+        return events
+
+    def body(self) -> list[Event]:
+        """The caller begins to read the body."""
+        return self.start("http11.receive_response_body", request=self._request)
+
+    def closed(self) -> list[Event]:
+        """The exchange is over, and the connection free or closed."""
+        events = self.complete() if self._open else []
+        return events + self.start("http11.response_closed") + self.complete()
+
+    def _told(self, event: Event) -> list[Event]:
+        name, info = event
+        family, _, step = name.partition(".")
+        logger = _LOGGERS[family]
+        if logger.isEnabledFor(_DEBUG):
+            logger.debug("%s %s", step, " ".join(f"{key}={_loggable(value)}" for key, value in info.items()))
+        return [event]
+
+
+def _loggable(value: Any) -> str:
+    """A value as text for a log: heads without their fields' values, which may be private."""
+    if isinstance(value, tuple) and len(value) == 4 and isinstance(value[3], list):
+        version, status, reason, fields = value
+        return f"({version!r}, {status}, {reason!r}, {[name for name, _ in fields]!r})"
+    return repr(value)
+
+
+class ForkGuard:
+    """
+    Makes engines forget their connections in a forked child: two processes on one connection would mix up answers.
+    """
+
+    def __init__(self) -> None:
+        self._engines: weakref.WeakSet[Any] = weakref.WeakSet()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._in_child)
+
+    def watch(self, engine: Any) -> None:
+        """Call `engine.forget()` in every child that is forked from now on."""
+        self._engines.add(engine)
+
+    def _in_child(self) -> None:
+        for engine in list(self._engines):
+            engine.forget()
+
+
+FORKS = ForkGuard()

@@ -1,0 +1,615 @@
+"""
+The shell for threads: blocking calls on non-blocking sockets, each wait bounded by its timeout.
+
+    SyncWire         a socket, maybe under TLS: send, receive, is it quiet
+    SyncConnection   a wire and the stream that `network_stream` gives out
+    SyncBody         the body of a response that has not arrived whole
+    SyncEngine       the connections of one transport; any number of threads may call `handle`
+
+The pool is behind one lock that is held for bookkeeping only, never while anything waits. The thread that dials is
+the one that waits, so here a dial is not overtaken by a released connection as it is on asyncio and trio: waking a
+thread out of `connect` would take a socket pair for every dial.
+
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`dial`).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from time import monotonic, sleep
+from typing import Any
+
+from .._content import ByteStream
+from .._exceptions import (
+    CloseError,
+    ConnectError,
+    ConnectTimeout,
+    ReadError,
+    ReadTimeout,
+    TransportError,
+    WriteError,
+    WriteTimeout,
+)
+from .._models import Request, Response
+from .._pool import Pool, Ticket
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.http1 import FieldWriter
+from .._protocol.tls import TLSFilter
+from .._types import SyncByteStream
+from .dial import (
+    Address,
+    Race,
+    Settings,
+    backoff,
+    is_in_progress,
+    literal_addresses,
+    new_socket,
+    resolve_error,
+    unix_address,
+)
+from .job import FORKS, SECURE_SCHEMES, Event, Job
+from .wire import Wire
+
+# Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
+GOODBYE = 5.0
+
+
+def _wait(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
+    """Those sockets that are ready, or none when time is up. For the rare waits: dialling, and uploads that stall."""
+    timeout = None if until is None else max(0.0, until - monotonic())
+    if hasattr(select, "poll"):
+        poll = select.poll()  # unlike `select`, it takes descriptors above 1,023
+        sockets = {sock.fileno(): sock for sock in [*reading, *writing]}
+        for fd, sock in sockets.items():
+            poll.register(fd, (select.POLLIN if sock in reading else 0) | (select.POLLOUT if sock in writing else 0))
+        return {sockets[fd] for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
+    ready = select.select(reading, writing, writing, timeout)  # pragma: no cover - Windows
+    return {sock for group in ready for sock in group}  # pragma: no cover - Windows
+
+
+class SyncWire(Wire):
+    """A wire that a thread waits on."""
+
+    __slots__ = ()
+
+    def receive(self, until: float | None) -> bytes | None:
+        """
+        What the peer sent next: b"" at its end, None if nothing came until then.
+
+        Raises:
+            ReadError: the connection broke.
+        """
+        while True:
+            data = self.await_raw(until)
+            tls = self.tls
+            if tls is None or data is None:
+                return data
+            data = tls.receive(data)
+            pending = tls.pending()
+            if pending:
+                self.send_all(pending, monotonic() + GOODBYE)
+            if data or tls.ended:
+                return data
+
+    def await_raw(self, until: float | None) -> bytes | None:
+        """Like `receive`, below TLS."""
+        while True:
+            if not self.poll(None if until is None else max(0.0, until - monotonic())):
+                return None
+            data = self.receive_raw()
+            if data is not None:
+                return data
+
+    def is_quiet(self) -> bool:
+        """
+        Has the peer neither closed nor said anything since the last exchange?
+
+        Under TLS it may have sent session tickets, which are taken here.
+        """
+        if not self.poll(0):
+            return True
+        tls = self.tls
+        if tls is None:
+            return False
+        try:
+            return not tls.receive(self.receive_raw() or b"") and not tls.ended
+        except TransportError:
+            return False
+
+    def send_all(self, data: bytes, until: float | None) -> bool:
+        """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
+        rest = self.send_raw(data)
+        while rest:
+            if not _wait([], [self.sock], until):
+                return False
+            rest = self.send_raw(rest)
+        return True
+
+
+class SyncConnection:
+    """
+    A wire in the pool, and what `response.extensions["network_stream"]` is.
+
+    As a network stream it offers the raw bytes of an upgraded connection (101, or 2xx to CONNECT).
+    """
+
+    def __init__(self, wire: SyncWire) -> None:
+        self.wire = wire
+        self.reused = False
+        self.write_error: WriteError | None = None
+        self._upgraded: bytes | None = None
+
+    def upgrade(self, surplus: bytes) -> None:
+        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
+        self._upgraded = surplus
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """
+        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
+
+        Raises:
+            ReadTimeout, ReadError.
+        """
+        if not self._own():
+            data = self.wire.receive(None if timeout is None else monotonic() + timeout)
+            if data is None:
+                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
+            self._upgraded = data
+        data, self._upgraded = (self._upgraded or b"")[:max_bytes], (self._upgraded or b"")[max_bytes:]
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """
+        Send `buffer`. `timeout` in seconds.
+
+        Raises:
+            WriteTimeout, WriteError.
+        """
+        self._own()
+        wire = self.wire
+        data = buffer if wire.tls is None else wire.tls.encrypt(buffer)
+        if not wire.send_all(data, None if timeout is None else monotonic() + timeout):
+            raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
+
+    def _own(self) -> bytes:
+        if self._upgraded is None:
+            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
+        return self._upgraded
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.wire.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> SyncConnection:
+        """
+        Begin TLS on an upgraded connection; returns the stream to use from now on.
+
+        Raises:
+            ConnectError, ConnectTimeout.
+        """
+        self._own()
+        until = None if timeout is None else monotonic() + timeout
+        if not shake_hands(self.wire, TLSFilter(ssl_context, server_hostname, over=self.wire.tls), until):
+            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        """What is known of the connection: see `Wire.extra_info`."""
+        return self.wire.extra_info(info)
+
+
+def shake_hands(wire: SyncWire, tls: TLSFilter, until: float | None) -> bool:
+    """Do the TLS handshake on `wire`; False if time is up. Raises ConnectError."""
+    try:
+        data = tls.handshake()
+        while True:
+            if data and not wire.send_all(data, until):
+                return False
+            if tls.established:
+                wire.tls = tls
+                return True
+            received = wire.await_raw(until)
+            if received is None:
+                return False
+            data = tls.handshake(received)
+    except (ReadError, WriteError) as exc:
+        raise ConnectError(f"TLS handshake: {exc}") from exc
+
+
+class SyncBody(SyncByteStream):
+    """The rest of a response's body, read from its connection while it is iterated."""
+
+    def __init__(self, engine: SyncEngine, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._exchange = exchange
+        self._job = job
+        self._over = False
+        self.response: Response | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        exchange = self._exchange
+        if self._job.narrator is not None:
+            self._engine.tell(self._job, "body")
+        while True:
+            if exchange.chunks:
+                chunks, exchange.chunks = exchange.chunks, []
+                yield from chunks
+            elif exchange.need == NOTHING:
+                break
+            else:
+                self._receive()
+        if exchange.error is not None:
+            self._release(False)
+            raise exchange.error
+        if exchange.trailers is not None and self.response is not None:
+            self.response.extensions["trailers"] = exchange.trailers
+        if not exchange.upgraded:
+            self._release(exchange.reusable)
+
+    def _receive(self) -> None:
+        try:
+            self._engine.receive(self._connection, self._exchange, self._job)
+        except BaseException:
+            self._release(False)
+            raise
+
+    def close(self) -> None:
+        """Free the connection; it stays usable only if the whole answer has arrived."""
+        self._release(self._exchange.reusable)
+
+    def _release(self, reusable: bool) -> None:
+        if not self._over:
+            self._over = True
+            self._engine.release(self._connection, reusable)
+            if self._job.narrator is not None:
+                self._engine.tell(self._job, "closed")
+
+
+class SyncEngine:
+    """The connections of one sync transport. Threads may share it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._writer = FieldWriter()
+        self.forget()
+        FORKS.watch(self)
+
+    def forget(self) -> None:
+        """Begin anew without any connection: at first, and in a forked child, where they are the parent's."""
+        limits = self.settings.limits
+        for connection in self.pool.connections if hasattr(self, "pool") else ():
+            connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
+        self._lock = threading.Lock()
+        self.pool: Pool[SyncConnection] = Pool(
+            limits.max_connections,
+            limits.max_keepalive_connections,
+            limits.max_connections_per_host,
+            limits.keepalive_expiry,
+            late_binding=False,
+        )
+
+    def handle(self, request: Request) -> Response:
+        """
+        Send a request and return its response as soon as its head is there; small bodies are whole by then.
+
+        Raises:
+            TransportError: of the class that says what failed.
+        """
+        job = Job(request, monotonic())
+        while True:
+            exchange = job.exchange(self._writer, self.settings)
+            connection = self._acquire(job)
+            try:
+                self._pump(connection, exchange, job)
+            except BaseException as exc:
+                self.release(connection, False)
+                if connection.reused and job.may_replay(exchange, exc):
+                    continue
+                raise
+            return self._respond(connection, exchange, job)
+
+    def _pump(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Send the request, and receive until the head of the answer is there."""
+        pieces: Iterator[bytes] | None = None
+        if job.narrator is not None:
+            self.tell(job, "turn", exchange)
+        try:
+            while exchange.head is None or exchange.need <= BODY:
+                need = exchange.need
+                if need == OUTPUT:
+                    self._send(connection, exchange, job)
+                elif need == INPUT:
+                    self.receive(connection, exchange, job)
+                elif need == BODY:
+                    if pieces is None:
+                        pieces = job.sync_pieces()
+                    exchange.feed(next(pieces, None))
+                    if connection.wire.poll(0):
+                        self.receive(connection, exchange, job)
+                elif need == PAUSE:
+                    self._await_consent(connection, exchange)
+                else:
+                    break
+                if job.narrator is not None:
+                    self.tell(job, "turn", exchange)
+        finally:
+            # A generator that is not used up would stay suspended, with whatever it holds open.
+            if pieces is not None and hasattr(pieces, "close"):
+                pieces.close()
+        if exchange.error is not None:
+            raise connection.write_error or exchange.error
+
+    def _send(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Send what the exchange has to say; listen, too, while the peer does not take it."""
+        wire = connection.wire
+        try:
+            rest = wire.send(exchange.take())
+            if rest:
+                self._send_rest(rest, connection, exchange, job)
+        except WriteError as exc:
+            connection.write_error = exc
+            exchange.cut_short()  # a server that closes while we send has often answered before
+
+    def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        wire = connection.wire
+        while rest:
+            if not _wait([wire.sock], [wire.sock], job.limit("write", monotonic())):
+                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer took nothing")
+            if wire.poll(0):
+                self.receive(connection, exchange, job)
+                if exchange.need == NOTHING or exchange.abandoned:
+                    exchange.cut_short()
+                    return
+            rest = wire.send_raw(rest)
+
+    def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """
+        Receive once and feed the exchange.
+
+        Raises:
+            ReadTimeout, ReadError.
+        """
+        until = job.limit("read", monotonic())
+        while True:
+            try:
+                data = connection.wire.receive(until)
+            except ReadError as exc:
+                raise connection.write_error or exc from None
+            if data is None:
+                raise job.timed_out(ReadTimeout, "read", monotonic(), "nothing arrived")
+            exchange.receive(data)
+            # Interim answers are no progress: the time to wait goes on.
+            if not exchange.only_informational or exchange.need != INPUT:
+                return
+
+    def _await_consent(self, connection: SyncConnection, exchange: Exchange) -> None:
+        data = connection.wire.receive(monotonic() + PATIENCE)
+        if data is None:
+            exchange.proceed()
+        else:
+            exchange.receive(data)
+
+    def _respond(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
+        if exchange.finished and not exchange.upgraded:
+            chunks = exchange.chunks
+            body = ByteStream(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            self.release(connection, exchange.reusable)
+            if job.narrator is not None:
+                self.tell(job, "body")
+                self.tell(job, "closed")
+            return job.response(exchange, body, connection)
+        if exchange.upgraded:
+            connection.upgrade(exchange.surplus)
+        stream = SyncBody(self, connection, exchange, job)
+        stream.response = job.response(exchange, stream, connection)
+        return stream.response
+
+    def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
+        """Deliver the events of a step of `Narrator` to whoever traces the request."""
+        narrator = job.narrator
+        if narrator is None:
+            return
+        events: list[Event] = getattr(narrator, what)(*args, **info)
+        if narrator.callback is not None:
+            for event in events:
+                narrator.callback(*event)
+
+    # Connections.
+
+    def _acquire(self, job: Job) -> SyncConnection:
+        """A connection for the job: an idle one that is quiet, one that somebody gives back, or a new one."""
+        while True:
+            with self._lock:
+                got: SyncConnection | Ticket[SyncConnection] = self.pool.acquire(job.key, monotonic())
+                if isinstance(got, Ticket) and not got.dial:
+                    got.signal = threading.Event()  # under the lock: it may be served as soon as that is free
+                chores = self.pool.take_chores() if self.pool.has_chores else None
+            if chores is not None:
+                self._settle(*chores)
+            connection = self._redeem(got, job) if isinstance(got, Ticket) else got
+            if not connection.reused or connection.wire.is_quiet():
+                return connection
+            self.release(connection, False)
+
+    def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
+        """Wait for a ticket to be served, and dial if that is how."""
+        if not ticket.dial:
+            self._wait_in_queue(ticket, job)
+        if ticket.connection is not None:
+            return ticket.connection
+        try:
+            connection = self._connect(job)
+        except BaseException:
+            with self._lock:
+                self.pool.abandon(ticket, monotonic())
+                self.pool.dial_failed(ticket)
+                chores = self.pool.take_chores()
+            self._settle(*chores)
+            raise
+        with self._lock:
+            self.pool.dialled(ticket, connection, monotonic())
+            self.pool.take_chores()  # only that this ticket was served
+        return connection
+
+    def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
+        now = monotonic()
+        until = job.limit("pool", now)
+        try:
+            ticket.signal.wait(None if until is None else max(0.0, until - now))
+        finally:
+            with self._lock:
+                served = ticket.connection is not None or ticket.dial
+                if not served:
+                    self.pool.abandon(ticket, monotonic())
+        if not served:
+            raise job.queue_timed_out(monotonic())
+
+    def release(self, connection: SyncConnection, reusable: bool) -> None:
+        """Give a connection back; it is closed unless it may be reused."""
+        connection.reused = True
+        pool = self.pool
+        with self._lock:
+            pool.release(connection, reusable, monotonic())
+            if not pool.has_chores:
+                return
+            chores = pool.take_chores()
+        self._settle(*chores)
+
+    def _settle(self, connections: list[SyncConnection], tickets: list[Ticket[SyncConnection]]) -> None:
+        """Do what the pool asks for, outside its lock."""
+        for connection in connections:
+            connection.wire.close()
+        for ticket in tickets:
+            if ticket.signal is not None:
+                ticket.signal.set()
+
+    def close(self) -> None:
+        """Close every connection, also those in use."""
+        with self._lock:
+            connections = self.pool.shut()
+            _, tickets = self.pool.take_chores()
+        self._settle(connections, tickets)
+
+    # Dialling.
+
+    def _connect(self, job: Job) -> SyncConnection:
+        """A new connection, tried again as often as the transport was told to."""
+        attempt = 0
+        while True:
+            try:
+                return self._connect_once(job)
+            except (ConnectError, ConnectTimeout):
+                if attempt >= self.settings.retries or (job.deadline is not None and monotonic() >= job.deadline):
+                    raise
+            pause = backoff(attempt)
+            attempt += 1
+            self.tell(job, "start", "connection.retry")
+            sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - monotonic())))
+            self.tell(job, "complete")
+
+    def _connect_once(self, job: Job) -> SyncConnection:
+        until = job.limit("connect", monotonic())
+        wire = SyncWire(self._connect_tcp(job, until))
+        try:
+            if job.key[0] in SECURE_SCHEMES:
+                self._start_tls(wire, job, until)
+        except BaseException as exc:
+            wire.sock.close()
+            self.tell(job, "failed", exc)
+            raise
+        return SyncConnection(wire)
+
+    def _start_tls(self, wire: SyncWire, job: Job, until: float | None) -> None:
+        name = job.server_name()
+        self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
+        if not shake_hands(wire, TLSFilter(self.settings.ssl_context, name), until):
+            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {name!r}")
+        self.tell(job, "complete")
+
+    def _connect_tcp(self, job: Job, until: float | None) -> socket.socket:
+        _, host, port, *_ = job.key
+        uds = self.settings.uds
+        try:
+            if uds is not None:
+                self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=job.timeout.get("connect"))
+                addresses = [unix_address(uds)]
+            else:
+                self.tell(
+                    job, "start", "connection.connect_tcp", host=host, port=port, timeout=job.timeout.get("connect")
+                )
+                addresses = literal_addresses(host, port) or self._resolve(host, port)
+            sock = self._race(Race(uds or host, port, addresses), job, until)
+        except BaseException as exc:
+            self.tell(job, "failed", exc)
+            raise
+        self.tell(job, "complete")
+        return sock
+
+    def _resolve(self, host: str, port: int) -> list[Address]:
+        # The system's resolver cannot be interrupted, so this one step is not bounded by the connect timeout.
+        try:
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]  # looser typed
+        except (OSError, UnicodeError) as exc:
+            raise resolve_error(host, exc) from exc
+
+    def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
+        """Happy Eyeballs in one thread: attempts on non-blocking sockets, and one wait for all of them."""
+        attempts: dict[socket.socket, Address] = {}
+        winner: socket.socket | None = None
+        try:
+            while winner is None:
+                winner = self._begin_attempts(race, attempts)
+                if winner is not None:
+                    break
+                if race.lost:
+                    raise race.error()
+                now = monotonic()
+                if until is not None and now >= until:
+                    total = job.deadline is not None and now >= job.deadline
+                    raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
+                due = until if race.due is None else race.due if until is None else min(race.due, until)
+                for sock in _wait([], list(attempts), due):
+                    winner = self._finish_attempt(race, attempts, sock) or winner
+            return winner
+        finally:
+            for sock in attempts:
+                if sock is not winner:
+                    sock.close()
+
+    def _begin_attempts(self, race: Race, attempts: dict[socket.socket, Address]) -> socket.socket | None:
+        """Begin what is due; the socket, if one connects at once."""
+        while (address := race.next(monotonic())) is not None:
+            try:
+                sock = new_socket(address, self.settings)
+            except OSError as exc:
+                race.failed(address, exc, monotonic())
+                continue
+            attempts[sock] = address
+            code = sock.connect_ex(address[4])
+            if code == 0:
+                return sock
+            if not is_in_progress(code):
+                self._drop_attempt(race, attempts, sock, OSError(code, ""))
+        return None
+
+    def _finish_attempt(
+        self, race: Race, attempts: dict[socket.socket, Address], sock: socket.socket
+    ) -> socket.socket | None:
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0:
+            return sock
+        self._drop_attempt(race, attempts, sock, OSError(code, ""))
+        return None
+
+    def _drop_attempt(
+        self, race: Race, attempts: dict[socket.socket, Address], sock: socket.socket, error: OSError
+    ) -> None:
+        race.failed(attempts.pop(sock), error, monotonic())
+        sock.close()

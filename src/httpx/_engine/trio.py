@@ -1,0 +1,725 @@
+"""
+The shell for trio: try at once, else wait for readiness under a cancel scope.
+
+    TrioConnection   a wire in the pool; also the `network_stream` of a response
+    TrioBody         the body of a response that has not arrived whole
+    TrioEngine       the connections of one transport in one trio run
+
+A dial runs in a system task, because it may outlive the request that asked for it: somebody else takes the connection
+then. Its cancel scope is kept, so that a dial that nobody waits for ends.
+
+Bookkeeping is synchronous: between taking a connection or a slot from the pool and the `try` that gives it back there
+is no checkpoint, and giving it back has none, so that a cancellation anywhere leaves everything as it was.
+
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`dial`).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any, Callable
+
+import trio
+
+from .._content import ByteStream
+from .._exceptions import (
+    CloseError,
+    ConnectError,
+    ConnectTimeout,
+    ReadError,
+    ReadTimeout,
+    TransportError,
+    WriteError,
+    WriteTimeout,
+)
+from .._models import Request, Response
+from .._pool import Pool, Ticket
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.http1 import FieldWriter
+from .._protocol.tls import TLSFilter
+from .._types import AsyncByteStream
+from .dial import (
+    Address,
+    Race,
+    Settings,
+    backoff,
+    is_in_progress,
+    literal_addresses,
+    new_socket,
+    resolve_error,
+    unix_address,
+)
+from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece
+from .wire import Wire
+
+now = trio.current_time
+
+
+def _scope(until: float | None) -> trio.CancelScope:
+    return trio.CancelScope(deadline=math.inf if until is None else until)
+
+
+class TrioConnection:
+    """
+    A wire in the pool, and what `response.extensions["network_stream"]` is.
+
+    As a network stream it offers the raw bytes of an upgraded connection (101, or 2xx to CONNECT).
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.wire = Wire(sock)
+        self.reused = False
+        self.closed = False
+        self.write_error: WriteError | None = None
+        self._upgraded: bytes | None = None
+
+    # Waiting. A socket that is closed meanwhile, by `aclose` of the client, wakes its waiters with ClosedResourceError.
+
+    async def receive(self, until: float | None) -> bytes | None:
+        """
+        What the peer sent next: b"" at its end, None if nothing came until then.
+
+        Raises:
+            ReadError: the connection broke.
+        """
+        while True:
+            data = await self.receive_raw(until)
+            tls = self.wire.tls
+            if tls is None or data is None:
+                return data
+            data = tls.receive(data)
+            pending = tls.pending()
+            if pending:
+                await self.send_all(pending, until)
+            if data or tls.ended:
+                return data
+
+    async def receive_raw(self, until: float | None) -> bytes | None:
+        """Like `receive`, below TLS."""
+        while True:
+            if self.closed:
+                raise ReadError("the connection is closed")
+            data = self.wire.receive_raw()
+            if data is not None:
+                await trio.lowlevel.cancel_shielded_checkpoint()  # fair to other tasks during a fast download
+                return data
+            if not await self._ready(trio.lowlevel.wait_readable, until):
+                return None
+
+    async def send_all(self, data: bytes, until: float | None) -> bool:
+        """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
+        rest = self.wire.send_raw(data)
+        while rest:
+            if not await self._ready(trio.lowlevel.wait_writable, until):
+                return False
+            rest = self.wire.send_raw(rest)
+        return True
+
+    async def _ready(self, wait: Callable[[socket.socket], Awaitable[None]], until: float | None) -> bool:
+        with _scope(until) as scope:
+            try:
+                await wait(self.wire.sock)
+            except trio.ClosedResourceError:
+                raise ReadError("the connection was closed while its answer was awaited") from None
+        return not scope.cancelled_caught
+
+    async def wait_for_either(self, until: float | None) -> bool:
+        """Until the socket takes or has bytes; False if time is up."""
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = math.inf if until is None else until
+            done = []
+
+            async def one(wait: Callable[[socket.socket], Awaitable[None]]) -> None:
+                await wait(self.wire.sock)
+                done.append(wait)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(one, trio.lowlevel.wait_readable)
+            nursery.start_soon(one, trio.lowlevel.wait_writable)
+        return bool(done)
+
+    def is_quiet(self) -> bool:
+        """
+        Has the peer neither closed nor said anything since the last exchange?
+
+        Under TLS it may have sent session tickets, which are taken here.
+        """
+        wire = self.wire
+        if self.closed or not wire.poll(0):
+            return not self.closed
+        if wire.tls is None:
+            return False
+        try:
+            return not wire.tls.receive(wire.receive_raw() or b"") and not wire.tls.ended
+        except TransportError:
+            return False
+
+    def close(self) -> None:
+        """Close, at once and without waiting."""
+        if not self.closed:
+            self.closed = True
+            trio.lowlevel.notify_closing(self.wire.sock)
+            self.wire.close()
+
+    # `network_stream`.
+
+    def upgrade(self, surplus: bytes) -> None:
+        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
+        self._upgraded = surplus
+
+    def _own(self) -> bytes:
+        if self._upgraded is None:
+            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
+        return self._upgraded
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """
+        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
+
+        Raises:
+            ReadTimeout, ReadError.
+        """
+        data = self._own()
+        if not data:
+            received = await self.receive(None if timeout is None else now() + timeout)
+            if received is None:
+                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
+            data = received
+        self._upgraded = data[max_bytes:]
+        return data[:max_bytes]
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """
+        Send `buffer`. `timeout` in seconds.
+
+        Raises:
+            WriteTimeout, WriteError.
+        """
+        self._own()
+        if self.closed:
+            raise WriteError("the connection is closed")
+        tls = self.wire.tls
+        data = buffer if tls is None else tls.encrypt(buffer)
+        if not await self.send_all(data, None if timeout is None else now() + timeout):
+            raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self.close()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> TrioConnection:
+        """
+        Begin TLS on an upgraded connection; returns the stream to use from now on.
+
+        Raises:
+            ConnectError, ConnectTimeout.
+        """
+        self._own()
+        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
+        if not await self.shake_hands(tls, None if timeout is None else now() + timeout):
+            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        return self
+
+    async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
+        """Do the TLS handshake; False if time is up. Raises ConnectError."""
+        try:
+            data = tls.handshake()
+            while True:
+                if data and not await self.send_all(data, until):
+                    return False
+                if tls.established:
+                    self.wire.tls = tls
+                    return True
+                received = await self.receive_raw(until)
+                if received is None:
+                    return False
+                data = tls.handshake(received)
+        except (ReadError, WriteError) as exc:
+            raise ConnectError(f"TLS handshake: {exc}") from exc
+
+    def get_extra_info(self, info: str) -> Any:
+        """What is known of the connection: see `Wire.extra_info`."""
+        return self.wire.extra_info(info)
+
+
+class TrioBody(AsyncByteStream):
+    """The rest of a response's body, received while it is iterated."""
+
+    def __init__(self, engine: TrioEngine, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._exchange = exchange
+        self._job = job
+        self._chunks: Iterator[bytes] = iter(())
+        self._over = False
+        self._begun = False
+        self.response: Response | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        exchange = self._exchange
+        if self._job.narrator is not None and not self._begun:
+            self._begun = True
+            await self._engine.tell(self._job, "body")
+        while True:
+            for chunk in self._chunks:
+                return chunk
+            if exchange.chunks:
+                chunks, exchange.chunks = exchange.chunks, []
+                self._chunks = iter(chunks)
+            elif exchange.need == NOTHING:
+                await self._finish()
+                raise StopAsyncIteration
+            else:
+                await self._receive()
+
+    async def _receive(self) -> None:
+        try:
+            await self._engine.receive(self._connection, self._exchange, self._job)
+        except BaseException:
+            self._release(False)
+            raise
+
+    async def _finish(self) -> None:
+        exchange = self._exchange
+        if exchange.error is not None:
+            self._release(False)
+            raise exchange.error
+        if exchange.trailers is not None and self.response is not None:
+            self.response.extensions["trailers"] = exchange.trailers
+        if not exchange.upgraded:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Free the connection; it stays usable only if the whole answer has arrived."""
+        if self._release(self._exchange.reusable) and self._job.narrator is not None:
+            await self._engine.tell(self._job, "closed")
+
+    def _release(self, reusable: bool) -> bool:
+        if self._over:
+            return False
+        self._over = True
+        self._engine.release(self._connection, reusable)
+        return True
+
+
+class TrioEngine:
+    """The connections of one async transport in one trio run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._token = trio.lowlevel.current_trio_token()
+        self._ended = False
+        self._closed = False
+        self._writer = FieldWriter()
+        self._dials: dict[Ticket[TrioConnection], trio.CancelScope] = {}
+        self._no_dials = trio.Event()
+        limits = settings.limits
+        self.pool: Pool[TrioConnection] = Pool(
+            limits.max_connections,
+            limits.max_keepalive_connections,
+            limits.max_connections_per_host,
+            limits.keepalive_expiry,
+        )
+        FORKS.watch(self)
+
+    def forget(self) -> None:
+        """In a forked child: its copies of the descriptors are closed, without a word to the peer."""
+        for connection in self.pool.shut():
+            connection.closed = True
+            connection.wire.sock.close()
+
+    def has_ended(self) -> bool:
+        """Is the trio run over?"""
+        try:
+            self._token.run_sync_soon(_nothing, idempotent=True)
+        except trio.RunFinishedError:
+            return True
+        return False
+
+    async def handle(self, request: Request) -> Response:
+        """
+        Send a request and return its response as soon as its head is there; small bodies are whole by then.
+
+        Raises:
+            TransportError: of the class that says what failed.
+        """
+        job = Job(request, now())
+        while True:
+            if self._closed:
+                raise ConnectError("the transport was closed while the request waited for a connection")
+            exchange = job.exchange(self._writer, self.settings)
+            connection = self._idle(job)
+            if connection is None:
+                connection = await self._redeem(job)
+                if connection.reused and not connection.is_quiet():  # it ended while this task waited for its turn
+                    self.release(connection, False)
+                    continue
+            # No checkpoint between the pool and this `try`: a cancellation there would leak the connection.
+            try:
+                await self._pump(connection, exchange, job)
+            except BaseException as exc:
+                reused = connection.reused
+                self.release(connection, False)
+                if reused and job.may_replay(exchange, exc):
+                    continue
+                if job.narrator is not None:
+                    await self.tell(job, "failed", exc)
+                raise
+            return await self._respond(connection, exchange, job)
+
+    async def _pump(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Send the request, and receive until the head of the answer is there."""
+        pieces: AsyncIterator[bytes] | None = None
+        if job.narrator is not None:
+            await self.tell(job, "turn", exchange)
+        try:
+            while exchange.head is None or exchange.need <= BODY:
+                need = exchange.need
+                if need == OUTPUT:
+                    await self._send(connection, exchange, job)
+                elif need == INPUT:
+                    await self.receive(connection, exchange, job)
+                elif need == BODY:
+                    if pieces is None:
+                        pieces = job.async_pieces()
+                    exchange.feed(await next_piece(pieces))
+                    if connection.wire.poll(0):
+                        await self.receive(connection, exchange, job)
+                elif need == PAUSE:
+                    await self._await_consent(connection, exchange)
+                else:
+                    break
+                if job.narrator is not None:
+                    await self.tell(job, "turn", exchange)
+        finally:
+            # A generator that is not used up would stay suspended, with whatever it holds open.
+            if pieces is not None and hasattr(pieces, "aclose"):
+                await pieces.aclose()
+        if exchange.error is not None:
+            raise connection.write_error or exchange.error
+
+    async def _send(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Send what the exchange has to say; listen, too, while the peer does not take it."""
+        try:
+            rest = connection.wire.send(exchange.take())
+            if rest:
+                await self._send_rest(rest, connection, exchange, job)
+        except WriteError as exc:
+            connection.write_error = exc
+            exchange.cut_short()  # a server that closes while we send has often answered before
+
+    async def _send_rest(self, rest: bytes, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        wire = connection.wire
+        while rest:
+            if not await connection.wait_for_either(job.limit("write", now())):
+                raise job.timed_out(WriteTimeout, "write", now(), "the peer took nothing")
+            if wire.poll(0):
+                await self.receive(connection, exchange, job)
+                if exchange.need == NOTHING or exchange.abandoned:
+                    exchange.cut_short()
+                    return
+            rest = wire.send_raw(rest)
+
+    async def receive(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """
+        Receive once and feed the exchange.
+
+        Raises:
+            ReadTimeout, ReadError.
+        """
+        until = job.limit("read", now())
+        while True:
+            try:
+                data = await connection.receive(until)
+            except ReadError as exc:
+                raise connection.write_error or exc from None
+            if data is None:
+                raise job.timed_out(ReadTimeout, "read", now(), "nothing arrived")
+            exchange.receive(data)
+            # Interim answers are no progress: the time to wait goes on.
+            if not exchange.only_informational or exchange.need != INPUT:
+                return
+
+    async def _await_consent(self, connection: TrioConnection, exchange: Exchange) -> None:
+        data = await connection.receive(now() + PATIENCE)
+        if data is None:
+            exchange.proceed()
+        else:
+            exchange.receive(data)
+
+    async def _respond(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
+        if exchange.finished and not exchange.upgraded:
+            chunks = exchange.chunks
+            body = ByteStream(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            self.release(connection, exchange.reusable)
+            if job.narrator is not None:
+                await self.tell(job, "body")
+                await self.tell(job, "closed")
+            return job.response(exchange, body, connection)
+        if exchange.upgraded:
+            connection.upgrade(exchange.surplus)
+        stream = TrioBody(self, connection, exchange, job)
+        stream.response = job.response(exchange, stream, connection)
+        return stream.response
+
+    async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
+        """Deliver the events of a step of `Narrator` to whoever traces the request."""
+        narrator = job.narrator
+        if narrator is None:
+            return
+        events: list[Event] = getattr(narrator, what)(*args, **info)
+        if narrator.callback is not None:
+            for event in events:
+                result = narrator.callback(*event)
+                if result is not None:
+                    await result
+
+    # Connections.
+
+    def _idle(self, job: Job) -> TrioConnection | None:
+        """An idle connection that is quiet, or None and `job.ticket`."""
+        while True:
+            got: TrioConnection | Ticket[TrioConnection] = self.pool.acquire(job.key, now())
+            if self.pool.has_chores:
+                self._settle()
+            if isinstance(got, Ticket):
+                job.ticket = got
+                return None
+            if got.is_quiet():
+                return got
+            self.release(got, False)
+
+    async def _redeem(self, job: Job) -> TrioConnection:
+        """Wait for the job's ticket to be served: by its own dial, or by a connection that somebody gives back."""
+        ticket = job.ticket
+        assert ticket is not None
+        begun = False  # the dial that the ticket may be told to make
+        try:
+            if not ticket.dial:
+                await self._wait_in_queue(ticket, job)
+            if ticket.connection is None:
+                ticket.signal = trio.Event()
+                begun = True
+                self._begin_dial(ticket, job)
+                await ticket.signal.wait()
+            if ticket.error is not None:
+                raise ticket.error
+            connection: TrioConnection | None = ticket.connection
+            assert connection is not None
+            return connection
+        except BaseException:
+            self._abandon(ticket)
+            raise
+        finally:
+            if ticket.dial and not begun:
+                self.pool.dial_failed(ticket)
+                self._settle()
+
+    async def _wait_in_queue(self, ticket: Ticket[TrioConnection], job: Job) -> None:
+        ticket.signal = trio.Event()
+        with _scope(job.limit("pool", now())) as scope:
+            await ticket.signal.wait()
+        if scope.cancelled_caught and not ticket.served and not ticket.dial:
+            raise job.queue_timed_out(now())
+
+    def _abandon(self, ticket: Ticket[TrioConnection]) -> None:
+        """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
+        self.pool.abandon(ticket, now())
+        dial = self._dials.get(ticket)
+        if dial is not None:
+            dial.cancel()
+        self._settle()
+
+    def release(self, connection: TrioConnection, reusable: bool) -> None:
+        """Give a connection back; it is closed unless it may be reused. Has no checkpoint."""
+        connection.reused = True
+        self.pool.release(connection, reusable and not connection.closed, now())
+        if self.pool.has_chores:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Do what the pool asks for."""
+        while self.pool.has_chores:
+            connections, tickets = self.pool.take_chores()
+            for connection in connections:
+                connection.close()
+            for ticket in tickets:
+                if ticket.signal is not None:
+                    ticket.signal.set()
+
+    async def aclose(self) -> None:
+        """Close every connection, also those in use, and wait for dials to end."""
+        self.close_now()
+        if self._dials:
+            self._no_dials = trio.Event()
+            await self._no_dials.wait()
+
+    def close_now(self) -> None:
+        """The part of `aclose` that does not wait."""
+        self._closed = True
+        for scope in self._dials.values():
+            scope.cancel()
+        for connection in self.pool.shut():
+            connection.close()
+        self._settle()
+
+    def close_from_outside(self) -> None:
+        """Close everything from where this trio run is not: another thread, or after its end."""
+        self._closed = True
+        try:
+            self._token.run_sync_soon(self.close_now)
+        except trio.RunFinishedError:
+            for connection in self.pool.shut():
+                connection.closed = True
+                connection.wire.close()
+
+    # Dialling.
+
+    def _begin_dial(self, ticket: Ticket[TrioConnection], job: Job) -> None:
+        scope = self._dials[ticket] = trio.CancelScope()
+        trio.lowlevel.spawn_system_task(self._dial, ticket, job, scope, context=contextvars.copy_context())
+
+    async def _dial(self, ticket: Ticket[TrioConnection], job: Job, scope: trio.CancelScope) -> None:
+        """The task behind a ticket: it lives until it has a connection or an error, whoever wants it by then."""
+        connection: TrioConnection | None = None
+        error: Exception | None = None
+        try:
+            with scope:
+                connection = await self._connect(job)
+        except Exception as exc:
+            error = exc
+        finally:
+            del self._dials[ticket]
+            if connection is not None:
+                self.pool.dialled(ticket, connection, now())
+            else:
+                self.pool.dial_failed(ticket, error or ConnectError("the transport was closed while it connected"))
+            self._settle()
+            if not self._dials:
+                self._no_dials.set()
+
+    async def _connect(self, job: Job) -> TrioConnection:
+        """A new connection, tried again as often as the transport was told to."""
+        attempt = 0
+        while True:
+            try:
+                return await self._connect_once(job)
+            except (ConnectError, ConnectTimeout):
+                if attempt >= self.settings.retries or (job.deadline is not None and now() >= job.deadline):
+                    raise
+            pause = backoff(attempt)
+            attempt += 1
+            await self.tell(job, "start", "connection.retry")
+            await trio.sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - now())))
+            await self.tell(job, "complete")
+
+    async def _connect_once(self, job: Job) -> TrioConnection:
+        until = job.limit("connect", now())
+        connection = TrioConnection(await self._connect_tcp(job, until))
+        try:
+            if job.key[0] in SECURE_SCHEMES:
+                await self._start_tls(connection, job, until)
+        except BaseException as exc:
+            connection.close()
+            if isinstance(exc, Exception):
+                await self.tell(job, "failed", exc)
+            raise
+        return connection
+
+    async def _start_tls(self, connection: TrioConnection, job: Job, until: float | None) -> None:
+        name = job.server_name()
+        await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
+        if not await connection.shake_hands(TLSFilter(self.settings.ssl_context, name), until):
+            raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {name!r}")
+        await self.tell(job, "complete")
+
+    async def _connect_tcp(self, job: Job, until: float | None) -> socket.socket:
+        _, host, port, *_ = job.key
+        uds = self.settings.uds
+        seconds = job.timeout.get("connect")
+        try:
+            if uds is not None:
+                await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
+                addresses = [unix_address(uds)]
+            else:
+                await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
+                addresses = literal_addresses(host, port) or await self._resolve(job, until)
+            sock = await self._race(Race(uds or host, port, addresses), job, until)
+        except Exception as exc:
+            await self.tell(job, "failed", exc)
+            raise
+        try:
+            await self.tell(job, "complete")
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _resolve(self, job: Job, until: float | None) -> list[Address]:
+        _, host, port, *_ = job.key
+        with _scope(until):
+            try:
+                return await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]  # looser typed
+            except (OSError, UnicodeError) as exc:
+                raise resolve_error(host, exc) from exc
+        raise job.timed_out(ConnectTimeout, "connect", now(), f"the name {host!r} was not resolved")
+
+    async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
+        """Happy Eyeballs: overlapping attempts, each a task, until one succeeds, all have failed, or time is up."""
+        winners: list[socket.socket] = []
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = math.inf if until is None else until
+            nursery.start_soon(self._begin_attempts, race, nursery, winners)
+        if winners:
+            return winners[0]
+        if race.lost:
+            raise race.error()
+        total = job.deadline is not None and now() >= job.deadline
+        raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
+
+    async def _begin_attempts(self, race: Race, nursery: trio.Nursery, winners: list[socket.socket]) -> None:
+        """Begin every attempt that is due, and sleep until the next one is, or until one has failed."""
+        while True:
+            while (address := race.next(now())) is not None:
+                nursery.start_soon(self._attempt, race, address, nursery, winners)
+            if race.due is None:
+                return
+            race.changed = trio.Event()
+            with _scope(race.due):
+                await race.changed.wait()
+
+    async def _attempt(self, race: Race, address: Address, nursery: trio.Nursery, winners: list[socket.socket]) -> None:
+        sock: socket.socket | None = None
+        try:
+            sock = new_socket(address, self.settings)
+            code = sock.connect_ex(address[4])
+            if is_in_progress(code):
+                await trio.lowlevel.wait_writable(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, "")
+            if not winners:
+                winners.append(sock)
+                sock = None
+                nursery.cancel_scope.cancel()
+        except OSError as exc:
+            race.failed(address, exc, now())
+            if race.changed is not None:
+                race.changed.set()
+        finally:
+            if sock is not None:
+                trio.lowlevel.notify_closing(sock)
+                sock.close()
+
+
+def _nothing() -> None:
+    """For `run_sync_soon`, which tells whether the run is over."""

@@ -1,0 +1,107 @@
+"""
+A connected non-blocking socket with the TLS filter on it, as far as it needs no waiting; the same for every shell.
+
+Not here: receiving with a time limit, which is what the shells differ in.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any, Callable
+
+from .._exceptions import ReadError, WriteError
+from .._protocol.tls import TLSFilter
+
+# Bytes asked for at once: enough for nearly every answer, then more for bodies that turn out to be large.
+SMALL_READ = 65_536
+LARGE_READ = 262_144
+
+
+class Wire:
+    """
+    A socket and its TLS filter, None for plain TCP.
+
+    Sending never waits: what the socket does not take at once is returned.
+    """
+
+    __slots__ = ("_size", "poll", "sock", "tls")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.tls: TLSFilter | None = None
+        self._size = SMALL_READ
+        # Seconds (None: for ever) -> is there input, or its end? One poll object for the life of the socket: making
+        # one, or a timeout on the socket, costs more than a whole send.
+        self.poll = _poller(sock)
+
+    def send(self, data: bytes) -> bytes:
+        """
+        Send what the socket takes at once, and return the rest, as it is below TLS.
+
+        Raises:
+            WriteError: the connection broke.
+        """
+        return self.send_raw(data if self.tls is None else self.tls.encrypt(data))
+
+    def send_raw(self, data: bytes) -> bytes:
+        """Like `send`, for bytes that are below TLS already."""
+        try:
+            sent = self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return data
+        except OSError as exc:
+            raise WriteError(f"sending failed: {exc.strerror or exc}") from exc
+        return b"" if sent == len(data) else data[sent:]
+
+    def receive_raw(self) -> bytes | None:
+        """
+        What the socket has, below TLS: b"" at its end, None if there is nothing now.
+
+        Raises:
+            ReadError: the connection broke.
+        """
+        try:
+            data = self.sock.recv(self._size)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as exc:
+            raise ReadError(f"receiving failed: {exc.strerror or exc}") from exc
+        if len(data) == SMALL_READ:
+            self._size = LARGE_READ
+        return data
+
+    def close(self) -> None:
+        """Say goodbye if that needs no waiting, and close the socket."""
+        try:
+            if self.tls is not None:
+                self.sock.send(self.tls.close())
+        except OSError:
+            pass  # the peer is gone already
+        self.sock.close()
+
+    def extra_info(self, info: str) -> Any:
+        """ "ssl_object", "client_addr", "server_addr", "socket", "is_readable"; None for anything else."""
+        if info == "ssl_object":
+            return None if self.tls is None else self.tls.ssl_object
+        if info == "socket":
+            return self.sock
+        if info == "is_readable":
+            return self.sock.fileno() < 0 or bool(self.poll(0))
+        try:
+            if info == "client_addr":
+                return self.sock.getsockname()
+            if info == "server_addr":
+                return self.sock.getpeername()
+        except OSError:
+            pass  # closed
+        return None
+
+
+def _poller(sock: socket.socket) -> Callable[[float | None], Any]:
+    if not hasattr(select, "poll"):  # pragma: no cover - Windows
+        return lambda seconds: select.select([sock], [], [], seconds)[0]
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    wait = poll.poll
+    return lambda seconds: wait(None if seconds is None else seconds * 1000)

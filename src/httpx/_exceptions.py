@@ -1,0 +1,251 @@
+"""
+Every exception that leaves the library, and nothing else does.
+
+    Exception
+    ├── HTTPError                       has `.request`
+    │   ├── RequestError                something went wrong while a request was under way
+    │   │   ├── TransportError
+    │   │   │   ├── TimeoutException
+    │   │   │   │   ├── ConnectTimeout  name lookup, TCP, TLS or proxy handshake took too long
+    │   │   │   │   ├── ReadTimeout     the peer sent nothing for too long
+    │   │   │   │   ├── WriteTimeout    the peer took nothing for too long
+    │   │   │   │   └── PoolTimeout     no connection became free in time
+    │   │   │   ├── NetworkError
+    │   │   │   │   ├── ConnectError
+    │   │   │   │   ├── ReadError
+    │   │   │   │   ├── WriteError
+    │   │   │   │   └── CloseError
+    │   │   │   ├── ProtocolError
+    │   │   │   │   ├── LocalProtocolError      we were asked to send something illegal
+    │   │   │   │   └── RemoteProtocolError     the peer sent something illegal
+    │   │   │   ├── ProxyError
+    │   │   │   └── UnsupportedProtocol
+    │   │   ├── DecodingError           the body does not fit its Content-Encoding
+    │   │   └── TooManyRedirects
+    │   └── HTTPStatusError             from `raise_for_status()`; also has `.response`
+    ├── InvalidURL
+    ├── CookieConflict
+    └── RuntimeError
+        └── StreamError                 a body was used in a way that cannot work
+            ├── StreamConsumed
+            ├── StreamClosed
+            ├── ResponseNotRead
+            └── RequestNotRead
+
+A total timeout (`Timeout(total=...)`) raises the class of the phase that it ended.
+
+Every one of them survives pickling, with its request and response. The wire and the machines raise without knowing the
+request; the client attaches it late (`request_context`, or by setting `.request`).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._models import Request, Response
+
+
+def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    """Make an exception again without its constructor, whose required keywords pickle cannot know."""
+    exc = cls.__new__(cls, *args)
+    exc.args = args
+    exc.__dict__.update(state)
+    return exc
+
+
+class _Picklable(Exception):
+    """What every exception here shares: it comes out of a pickle as it went in."""
+
+    def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[Any, ...]]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class HTTPError(_Picklable):
+    """
+    Base of `RequestError` and `HTTPStatusError`: catch it around a request and its `raise_for_status()`.
+
+        try:
+            httpx.get("https://www.example.com/").raise_for_status()
+        except httpx.HTTPError as exc:
+            print(f"{exc.request.url} failed: {exc}")
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self._request: Request | None = None
+
+    @property
+    def request(self) -> Request:
+        """
+        The request that was under way.
+
+        Raises:
+            RuntimeError: none was attached.
+        """
+        if self._request is None:
+            raise RuntimeError("no request is attached to this exception")
+        return self._request
+
+    @request.setter
+    def request(self, request: Request) -> None:
+        self._request = request
+
+
+class RequestError(HTTPError):
+    """Base of everything that can go wrong while a request is sent and its answer is read."""
+
+    def __init__(self, message: str, *, request: Request | None = None) -> None:
+        super().__init__(message)
+        self._request = request
+
+
+class TransportError(RequestError):
+    """Base of all errors below the level of HTTP's meaning: time, network, framing, proxies."""
+
+
+class TimeoutException(TransportError):
+    """Base of the four timeouts."""
+
+
+class ConnectTimeout(TimeoutException):
+    """No connection within the connect timeout."""
+
+
+class ReadTimeout(TimeoutException):
+    """Nothing arrived within the read timeout."""
+
+
+class WriteTimeout(TimeoutException):
+    """The peer accepted nothing within the write timeout."""
+
+
+class PoolTimeout(TimeoutException):
+    """No connection of the pool became free within the pool timeout."""
+
+
+class NetworkError(TransportError):
+    """Base of errors that the operating system's network reports."""
+
+
+class ConnectError(NetworkError):
+    """No connection could be made: name lookup, TCP or TLS."""
+
+
+class ReadError(NetworkError):
+    """Receiving failed, for example because the peer reset the connection."""
+
+
+class WriteError(NetworkError):
+    """Sending failed."""
+
+
+class CloseError(NetworkError):
+    """Closing a connection failed."""
+
+
+class ProtocolError(TransportError):
+    """Base of violations of HTTP's rules."""
+
+
+class LocalProtocolError(ProtocolError):
+    """What was to be sent is not legal HTTP, so nothing of it was sent."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """What the peer sent is not legal HTTP, or ended too early."""
+
+
+class ProxyError(TransportError):
+    """A proxy refused to make the connection."""
+
+
+class UnsupportedProtocol(TransportError):
+    """The URL's scheme is missing, or is none that the transport speaks."""
+
+
+class DecodingError(RequestError):
+    """The body is not what its Content-Encoding says."""
+
+
+class TooManyRedirects(RequestError):
+    """More redirects than `max_redirects`."""
+
+
+class HTTPStatusError(HTTPError):
+    """The answer's status is not 2xx, found by `Response.raise_for_status()`."""
+
+    def __init__(self, message: str, *, request: Request, response: Response) -> None:
+        super().__init__(message)
+        self.request = request
+        self.response = response
+
+
+class InvalidURL(_Picklable):
+    """A URL that cannot be parsed; the message names position and reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class CookieConflict(_Picklable):
+    """Several cookies have the name that was asked for; say which domain or path is meant."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class StreamError(RuntimeError, _Picklable):
+    """Base of wrong uses of a body stream: a bug in the calling code."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class StreamConsumed(StreamError):
+    """The body was streamed once already and cannot be streamed again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the body was streamed already; to use it more than once call `.read()` first, and for a request that is "
+            "sent again (redirect, authentication) give `content` as bytes or as an object that can be iterated twice"
+        )
+
+
+class StreamClosed(StreamError):
+    """The response was closed before its body was read."""
+
+    def __init__(self) -> None:
+        super().__init__("the response was closed before its body was read, so there is nothing left to read")
+
+
+class ResponseNotRead(StreamError):
+    """`.content`, `.text` or `.json()` of a streaming response before `.read()`."""
+
+    def __init__(self) -> None:
+        super().__init__("the body of a streaming response is not there yet: call `.read()` or `await .aread()` first")
+
+
+class RequestNotRead(StreamError):
+    """`.content` of a streaming request before `.read()`."""
+
+    def __init__(self) -> None:
+        super().__init__("the body of a streaming request is not there yet: call `.read()` or `await .aread()` first")
+
+
+@contextmanager
+def request_context(request: Request | None = None) -> Iterator[None]:
+    """
+    Attach `request` to any `RequestError` that passes through.
+
+    For the borders where an error is made without knowing the request (vcrpy uses it too). Not on the hot path.
+    """
+    try:
+        yield
+    except RequestError as exc:
+        if request is not None:
+            exc.request = request
+        raise

@@ -1,0 +1,880 @@
+"""
+Request and Response: what a caller builds and gets, whatever the transport.
+
+A request is complete when it is built: its headers hold what goes on the wire, its stream yields the body. A response
+begins with status and headers; its body is read, or streamed once, through decoders that work piece by piece.
+
+How a body becomes what the caller iterates, for sync and async alike: pieces of the stream go through stages
+(`_Pipeline`), of which raw iteration has none, and every stage works lazily, piece by piece:
+
+    stream ─► Content-Encoding undone ─► text ─► lines, or pieces of equal size
+
+Not here: sending (`_client`), the headers' and the URL's own rules (`_headers`, `_urls`), body encoding (`_content`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json as jsonlib
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import chain
+from time import perf_counter
+from typing import Any, Callable
+
+from ._content import ByteStream, UnattachedStream, encode_request, encode_response
+from ._cookies import Cookies
+from ._decoders import (
+    ByteChunker,
+    LineDecoder,
+    TextChunker,
+    TextDecoder,
+    get_decoder,
+    is_text_encoding,
+)
+from ._exceptions import (
+    HTTPStatusError,
+    InvalidURL,
+    LocalProtocolError,
+    ReadError,
+    RequestError,
+    RequestNotRead,
+    ResponseNotRead,
+    StreamClosed,
+    StreamConsumed,
+    request_context,
+)
+from ._headers import Headers
+from ._multipart import get_multipart_boundary_from_content_type
+from ._status_codes import codes
+from ._types import (
+    AsyncByteStream,
+    CookieTypes,
+    HeaderTypes,
+    QueryParamTypes,
+    RequestContent,
+    RequestData,
+    RequestExtensions,
+    RequestFiles,
+    ResponseContent,
+    ResponseExtensions,
+    SyncByteStream,
+)
+from ._urls import URL, url_of
+
+__all__ = ["Cookies", "Headers", "Request", "Response"]
+
+# The most of a body that is taken off the wire only to use the connection again; a new connection costs less than more.
+MAX_DRAIN = 1_048_576
+
+_NO_BODY = ByteStream(b"")
+_BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class Request:
+    """
+    An HTTP request, complete and ready to be sent.
+
+    Args:
+        method: such as "GET"; turned into upper case.
+        url: absolute, unless the transport knows better.
+        params: replaces the query of `url`.
+        headers: sent in their order, after Host.
+        cookies: become a Cookie header.
+        content: the body: bytes, str, a file, or an iterable (sync or async) of bytes.
+        data: form fields, sent urlencoded, or as parts of a multipart body when `files` are given.
+        files: parts of a multipart body.
+        json: anything that `json.dumps` takes.
+        stream: the body as it is; no header is added for it.
+        extensions: for the transport: "timeout", "trace", "sni_hostname", "target".
+
+    Raises:
+        InvalidURL: `url` cannot be parsed.
+        LocalProtocolError: the method, or a header, holds what cannot be sent.
+        TypeError: arguments of the wrong type, or more than one kind of body.
+    """
+
+    extensions: dict[str, Any]
+    stream: SyncByteStream | AsyncByteStream
+
+    def __init__(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        stream: SyncByteStream | AsyncByteStream | None = None,
+        extensions: RequestExtensions | None = None,
+    ) -> None:
+        self.method = _checked_method(method)
+        self.url = url_of(url) if params is None else URL(url, params=params)
+        self.headers = Headers(headers)
+        self.extensions = {} if extensions is None else dict(extensions)
+        if cookies:
+            Cookies(cookies).set_cookie_header(self)
+        if stream is not None:
+            # The stream of another request (a redirect), whose headers say what it is.
+            self.stream = stream
+        elif content is None and data is None and files is None and json is None:
+            self._complete_headers({})
+            self.stream = _NO_BODY
+            self._content = b""
+        else:
+            boundary = get_multipart_boundary_from_content_type(self.headers._get(b"content-type"))
+            body_headers, self.stream = encode_request(content, data, files, json, boundary)
+            self._complete_headers(body_headers)
+            if isinstance(self.stream, ByteStream):
+                self._content = self.stream.body
+
+    @classmethod
+    def _without_body(cls, method: str, url: URL, headers: Headers, extensions: dict[str, Any]) -> Request:
+        """
+        A request of parts that are the new request's own: what a client makes for a plain GET, in 1 us instead of 4.
+
+        `headers` lack Host.
+        """
+        request = cls.__new__(cls)
+        request.method = method
+        request.url = url
+        request.headers = headers
+        request.extensions = extensions
+        request.stream = _NO_BODY
+        request._content = b""
+        request._complete_headers(None)
+        return request
+
+    def _complete_headers(self, body_headers: Mapping[str, str] | None) -> None:
+        """Host first, then Content-Length: 0 where a body is expected and none given, last what describes the body."""
+        headers = self.headers
+        if body_headers:
+            framed = headers._has(b"content-length")
+            for name, value in body_headers.items():
+                if not (framed and name == "Transfer-Encoding"):
+                    headers.setdefault(name, value)
+        first = []
+        if self.url.host and not headers._has(b"host"):
+            first.append((b"Host", self.url._host_header))
+        if (
+            self.method in _BODY_METHODS
+            and not headers._has(b"content-length")
+            and not headers._has(b"transfer-encoding")
+        ):
+            first.append((b"Content-Length", b"0"))
+        if first:
+            self.headers = Headers._from_raw(first + headers._raw, headers._encoding)
+
+    @property
+    def content(self) -> bytes:
+        """
+        The whole body.
+
+        Raises:
+            RequestNotRead: it is a stream that was not read; call `read()` or `await aread()`.
+        """
+        try:
+            return self._content
+        except AttributeError:
+            raise RequestNotRead() from None
+
+    def read(self) -> bytes:
+        """Read the body into memory and return it; afterwards it can be sent any number of times."""
+        if not hasattr(self, "_content"):
+            if not isinstance(self.stream, SyncByteStream):
+                raise RuntimeError("the body of this request is an async stream: use `await request.aread()`")
+            self._content = b"".join(self.stream)
+            if not isinstance(self.stream, ByteStream):
+                self.stream = ByteStream(self._content)
+        return self._content
+
+    async def aread(self) -> bytes:
+        """Like `read`, for a body that is an async stream."""
+        if not hasattr(self, "_content"):
+            if not isinstance(self.stream, AsyncByteStream):
+                return self.read()
+            self._content = b"".join([piece async for piece in self.stream])
+            if not isinstance(self.stream, ByteStream):
+                self.stream = ByteStream(self._content)
+        return self._content
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self.method!r}, {self.url._redacted()!r})>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("extensions", "stream")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.extensions = {}
+        self.stream = ByteStream(self._content) if "_content" in state else UnattachedStream()
+
+
+def _checked_method(method: str | bytes) -> str:
+    if isinstance(method, bytes):
+        method = method.decode("ascii", "replace")
+    if not method.isalpha() and _TOKEN.fullmatch(method) is None:
+        raise LocalProtocolError(f"method {method[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
+    return method.upper()
+
+
+class Response:
+    """
+    The answer to a request.
+
+    From a client its body is read already, unless it was asked for with `stream()`. Made by hand, for tests and
+    transports, it takes one of:
+
+    Args:
+        status_code: 100 to 999.
+        headers: as they came.
+        content: the body: bytes, str, or an iterable (sync or async) of bytes.
+        text, html, json: the body, with the Content-Type that belongs to it.
+        stream: the body as it is; no header is added for it.
+        request: what this is the answer to.
+        extensions: from the transport: "http_version" (bytes), "reason_phrase" (bytes), "network_stream", "trailers".
+        history: the redirects that led here, oldest first.
+        default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+    """
+
+    # What most responses never change is a class attribute: making one costs half as much.
+    is_closed: bool = False
+    is_stream_consumed: bool = False
+    next_request: Request | None = None
+    default_encoding: str | Callable[[bytes], str] = "utf-8"
+    _request: Request | None = None
+    _num_bytes_downloaded: int = 0
+    _started: float | None = None
+    _seconds: float | None = None
+    _max_size: int | None = None
+    _encoding: str | None = None
+    _drained: bool = False
+
+    stream: SyncByteStream | AsyncByteStream
+    extensions: dict[str, Any]
+    history: list[Response]
+    _content: bytes
+    _text: str
+
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        headers: HeaderTypes | None = None,
+        content: ResponseContent | None = None,
+        text: str | None = None,
+        html: str | None = None,
+        json: Any = None,
+        stream: SyncByteStream | AsyncByteStream | None = None,
+        request: Request | None = None,
+        extensions: ResponseExtensions | None = None,
+        history: list[Response] | None = None,
+        default_encoding: str | Callable[[bytes], str] = "utf-8",
+    ) -> None:
+        self.status_code = int(status_code)
+        self.headers = Headers(headers)
+        self._request = request
+        self.extensions = {} if extensions is None else dict(extensions)
+        self.history = [] if history is None else list(history)
+        self.default_encoding = default_encoding
+        if stream is None:
+            body_headers, self.stream = encode_response(content, text, html, json)
+            for name, value in body_headers.items():
+                if name != "Transfer-Encoding" or not self.headers._has(b"content-length"):
+                    self.headers.setdefault(name, value)
+            if isinstance(self.stream, ByteStream):
+                self.read()
+        else:
+            self.stream = stream
+
+    @classmethod
+    def _from_wire(
+        cls,
+        status_code: int,
+        fields: list[tuple[bytes, bytes]],
+        stream: SyncByteStream | AsyncByteStream,
+        extensions: dict[str, Any],
+    ) -> Response:
+        """A response of parts that are its own already: nothing is copied, checked or encoded."""
+        response = cls.__new__(cls)
+        response.status_code = status_code
+        response.headers = Headers._from_raw(fields)
+        response.stream = stream
+        response.extensions = extensions
+        response.history = []
+        return response
+
+    # What it answers.
+
+    @property
+    def request(self) -> Request:
+        """The request. Raises RuntimeError if the response was made without one."""
+        if self._request is None:
+            raise RuntimeError("no request is attached to this response")
+        return self._request
+
+    @request.setter
+    def request(self, request: Request) -> None:
+        self._request = request
+
+    @property
+    def url(self) -> URL:
+        """The URL of the request: after redirects, the last one."""
+        return self.request.url
+
+    @property
+    def elapsed(self) -> datetime.timedelta:
+        """
+        From the start of sending to the head of the answer, and once the body is closed, to the end of the body.
+
+        Raises:
+            RuntimeError: the response does not come from a client.
+        """
+        if self._seconds is None:
+            raise RuntimeError("`elapsed` is known only of a response that a client received")
+        return datetime.timedelta(seconds=self._seconds)
+
+    @elapsed.setter
+    def elapsed(self, elapsed: datetime.timedelta) -> None:
+        self._seconds = elapsed.total_seconds()
+        self._started = None
+
+    def _start_clock(self, started: float) -> None:
+        """Begin `elapsed`; `started` is what `perf_counter()` said when the request was sent."""
+        self._started = started
+        self._seconds = perf_counter() - started
+
+    def _stop_clock(self) -> None:
+        if self._started is not None:
+            self._seconds = perf_counter() - self._started
+
+    # Status.
+
+    @property
+    def http_version(self) -> str:
+        """ "HTTP/1.1", "HTTP/2" or what the transport says."""
+        version: bytes | None = self.extensions.get("http_version")
+        return "HTTP/1.1" if version is None else version.decode("ascii", "ignore")
+
+    @property
+    def reason_phrase(self) -> str:
+        """The words behind the status code, such as "Not Found"; the usual ones where the peer sends none (HTTP/2)."""
+        reason: bytes | None = self.extensions.get("reason_phrase")
+        return codes.get_reason_phrase(self.status_code) if reason is None else reason.decode("ascii", "ignore")
+
+    @property
+    def is_informational(self) -> bool:
+        """1xx."""
+        return 100 <= self.status_code <= 199
+
+    @property
+    def is_success(self) -> bool:
+        """2xx."""
+        return 200 <= self.status_code <= 299
+
+    @property
+    def is_redirect(self) -> bool:
+        """3xx, with or without a place to go to: see `has_redirect_location`."""
+        return 300 <= self.status_code <= 399
+
+    @property
+    def is_client_error(self) -> bool:
+        """4xx."""
+        return 400 <= self.status_code <= 499
+
+    @property
+    def is_server_error(self) -> bool:
+        """5xx."""
+        return 500 <= self.status_code <= 599
+
+    @property
+    def is_error(self) -> bool:
+        """4xx or 5xx."""
+        return 400 <= self.status_code <= 599
+
+    @property
+    def has_redirect_location(self) -> bool:
+        """A 301, 302, 303, 307 or 308 that says where to go."""
+        return self.status_code in (301, 302, 303, 307, 308) and self.headers._has(b"location")
+
+    def raise_for_status(self) -> Response:
+        """
+        Return the response itself if its status is 2xx.
+
+        A 304 that answers a conditional request of the caller's passes too.
+
+        Raises:
+            HTTPStatusError: any other status.
+            RuntimeError: the response has no request.
+        """
+        request = self._request
+        if request is None:
+            raise RuntimeError("`raise_for_status` needs the request, which this response was made without")
+        if self.is_success or (self.status_code == 304 and _is_conditional(request)):
+            return self
+        raise HTTPStatusError(self._status_message(request), request=request, response=self)
+
+    def _status_message(self, request: Request) -> str:
+        kind = _STATUS_KINDS.get(self.status_code // 100, "Invalid status code")
+        message = f"{kind} '{self.status_code} {self.reason_phrase}' for url '{request.url._redacted()}'"
+        if self.has_redirect_location:
+            message += f"\nRedirect location: '{_redacted_location(self.headers['location'])}'"
+        return (
+            f"{message}\nFor more information check: "
+            f"https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/{self.status_code}"
+        )
+
+    # Headers with a meaning.
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies that this response sets."""
+        if not hasattr(self, "_cookies"):
+            self._cookies = Cookies()
+            self._cookies.extract_cookies(self)
+        return self._cookies
+
+    @property
+    def links(self) -> dict[str | None, dict[str, str]]:
+        """
+        The Link header as {relation: {"url": ..., "rel": ..., other parameters}}.
+
+        A link with several relations stands under each of them, one without any under its URL. RFC 8288.
+        """
+        header = self.headers.get("link")
+        links: dict[str | None, dict[str, str]] = {}
+        for link in _parsed_links(header) if header else []:
+            relations = link["rel"].split() if link.get("rel") else [link["url"]]
+            for relation in relations:
+                links[relation] = link
+        return links
+
+    # Text.
+
+    @property
+    def charset_encoding(self) -> str | None:
+        """The charset that the Content-Type names, or None."""
+        content_type = self.headers.get("content-type")
+        return None if content_type is None else _charset(content_type)
+
+    @property
+    def encoding(self) -> str | None:
+        """
+        The encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
+
+        Setting it after `text` was used raises ValueError.
+        """
+        if self._encoding is None:
+            charset = self.charset_encoding
+            if charset is not None and is_text_encoding(charset):
+                return charset
+            default = self.default_encoding
+            if isinstance(default, str):
+                return default
+            if not hasattr(self, "_content"):
+                return "utf-8"  # a function of the body cannot be asked while the body streams
+            self._encoding = default(self._content)
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, value: str) -> None:
+        if hasattr(self, "_text"):
+            raise ValueError("the encoding cannot be set any more: `text` was used already")
+        self._encoding = value
+
+    @property
+    def text(self) -> str:
+        """The body as text; what cannot be decoded becomes U+FFFD. Raises ResponseNotRead while it streams."""
+        if not hasattr(self, "_text"):
+            content = self.content
+            if content:
+                encoding = self.encoding or "utf-8"
+                decoder = TextDecoder(encoding if is_text_encoding(encoding) else "utf-8")
+                self._text = "".join([decoder.decode(content), decoder.flush()])
+            else:
+                self._text = ""
+        return self._text
+
+    def json(self, **kwargs: Any) -> Any:
+        """
+        The body parsed as JSON; `kwargs` go to `json.loads`.
+
+        Raises:
+            json.JSONDecodeError: it is not JSON (a ValueError).
+            UnicodeDecodeError: it is in none of JSON's encodings (a ValueError, too).
+            ResponseNotRead: it streams.
+        """
+        return jsonlib.loads(self.content, **kwargs)
+
+    # The body.
+
+    @property
+    def content(self) -> bytes:
+        """The body, its Content-Encoding undone. Raises ResponseNotRead while it streams."""
+        try:
+            return self._content
+        except AttributeError:
+            if self._drained:
+                return self.read()
+            raise ResponseNotRead() from None
+
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """Bytes of the body that have arrived, as they came over the wire (before any decoding)."""
+        return self._num_bytes_downloaded
+
+    def read(self) -> bytes:
+        """
+        The body; reads what is not read yet.
+
+        Raises:
+            DecodingError, ReadError, ReadTimeout, RemoteProtocolError: the body did not arrive whole.
+            StreamConsumed, StreamClosed: it is gone already.
+        """
+        if hasattr(self, "_content"):
+            return self._content
+        if self._take_whole():
+            return self._content
+        pieces, size = [], 0
+        for piece in self.iter_bytes():
+            size += len(piece)
+            self._check_size(size)
+            pieces.append(piece)
+        self._content = b"".join(pieces)
+        return self._content
+
+    async def aread(self) -> bytes:
+        """Like `read`, for a response of an async client."""
+        if hasattr(self, "_content"):
+            return self._content
+        if self._take_whole():
+            return self._content
+        pieces, size = [], 0
+        async for piece in self.aiter_bytes():
+            size += len(piece)
+            self._check_size(size)
+            pieces.append(piece)
+        self._content = b"".join(pieces)
+        return self._content
+
+    def _take_whole(self) -> bool:
+        """The body is all there and needs no decoding, as most are: take it, without a generator."""
+        stream = self.stream
+        if type(stream) is not ByteStream or self.is_stream_consumed or self.is_closed:
+            return False
+        if self.headers._has(b"content-encoding"):
+            return False
+        self._content = body = stream.body
+        self._num_bytes_downloaded = len(body)
+        self.is_stream_consumed = self.is_closed = True
+        self._stop_clock()
+        if self._max_size is not None:
+            self._check_size(len(body))
+        return True
+
+    def _drain(self) -> None:
+        """
+        Take a body that nobody asked for off the wire, undecoded, so that the connection can be used again.
+
+        `content` decodes it if it is asked for after all. A large one is given up, and its connection with it.
+        """
+        if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
+            pieces, size = [], 0
+            for piece in self.iter_raw():
+                size += len(piece)
+                if size > MAX_DRAIN:
+                    break
+                pieces.append(piece)
+            self.close()
+            self._keep(pieces if size <= MAX_DRAIN else None)
+
+    async def _adrain(self) -> None:
+        """Like `_drain`, for a response of an async client."""
+        if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
+            pieces, size = [], 0
+            async for piece in self.aiter_raw():
+                size += len(piece)
+                if size > MAX_DRAIN:
+                    break
+                pieces.append(piece)
+            await self.aclose()
+            self._keep(pieces if size <= MAX_DRAIN else None)
+
+    def _keep(self, pieces: list[bytes] | None) -> None:
+        """Make a drained body readable as if it had just come in."""
+        if pieces is not None:
+            self.stream = ByteStream(b"".join(pieces))
+            self.is_stream_consumed = self.is_closed = False
+            self._drained = True
+
+    def _check_size(self, size: int) -> None:
+        if self._max_size is not None and size > self._max_size:
+            self.__dict__.pop("_content", None)
+            raise ReadError(
+                f"the body of the answer is larger than max_response_size, {self._max_size} bytes",
+                request=self._request,
+            )
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The body as on the wire, as it comes or in pieces of `chunk_size` bytes (the last may be shorter)."""
+        return self._iterate(_Pipeline(_chunkers(chunk_size)), raw=True)
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The body, its Content-Encoding undone, as it comes or in pieces of `chunk_size` bytes."""
+        return self._iterate(_Pipeline([*self._decoders(), *_chunkers(chunk_size)]))
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """The body as text, as it comes or in pieces of `chunk_size` characters."""
+        return self._iterate(self._text_pipeline(TextChunker(chunk_size)))
+
+    def iter_lines(self) -> Iterator[str]:
+        """The body as lines of text, without their line ends."""
+        return self._iterate(self._text_pipeline(LineDecoder()))
+
+    def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Like `iter_raw`, for a response of an async client."""
+        return _AsyncPieces(self, _Pipeline(_chunkers(chunk_size)), raw=True)
+
+    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Like `iter_bytes`, for a response of an async client."""
+        return _AsyncPieces(self, _Pipeline([*self._decoders(), *_chunkers(chunk_size)]))
+
+    def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        """Like `iter_text`, for a response of an async client."""
+        return _AsyncPieces(self, self._text_pipeline(TextChunker(chunk_size)))
+
+    def aiter_lines(self) -> AsyncIterator[str]:
+        """Like `iter_lines`, for a response of an async client."""
+        return _AsyncPieces(self, self._text_pipeline(LineDecoder()))
+
+    def close(self) -> None:
+        """Give the body up, or do nothing if it was read: the connection is free for others or closed."""
+        if not isinstance(self.stream, SyncByteStream):
+            raise RuntimeError("this response belongs to an async client: use `await response.aclose()`")
+        if not self.is_closed:
+            self.is_closed = True
+            self._stop_clock()
+            with request_context(self._request):
+                self.stream.close()
+
+    async def aclose(self) -> None:
+        """Like `close`, for a response of an async client."""
+        if not isinstance(self.stream, AsyncByteStream):
+            raise RuntimeError("this response belongs to a sync client: use `response.close()`")
+        if not self.is_closed:
+            self.is_closed = True
+            self._stop_clock()
+            with request_context(self._request):
+                await self.stream.aclose()
+
+    def _decoders(self) -> list[Any]:
+        """The stage that undoes the Content-Encoding, or none; none either for a body that was read already."""
+        if hasattr(self, "_content") or not self.headers._has(b"content-encoding"):
+            return []
+        decoder = get_decoder(self.headers.get_list("content-encoding", split_commas=True))
+        return [] if decoder is None else [decoder]
+
+    def _text_pipeline(self, last: Any) -> _Pipeline:
+        return _Pipeline([*self._decoders(), _TextStage(self), last])
+
+    def _begin_streaming(self) -> None:
+        if self.is_stream_consumed:
+            raise StreamConsumed()
+        if self.is_closed:
+            raise StreamClosed()
+        self.is_stream_consumed = True
+
+    def _iterate(self, pipeline: _Pipeline, raw: bool = False) -> Iterator[Any]:
+        """Send the body through `pipeline`, and close the response at its end."""
+        if not raw and hasattr(self, "_content"):
+            yield from pipeline.feed(self._content) if self._content else ()
+            yield from pipeline.flush()
+            return
+        if not isinstance(self.stream, SyncByteStream):
+            raise RuntimeError("the body of this response is an async stream: use the `aiter_...` methods or `aread`")
+        self._begin_streaming()
+        with request_context(self._request):
+            for piece in self.stream:
+                self._num_bytes_downloaded += len(piece)
+                yield from pipeline.feed(piece)
+            yield from pipeline.flush()
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code} {self.reason_phrase}]>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What belongs to a connection stays behind; a body that was not read is gone in the copy.
+        left = ("extensions", "stream", "is_closed", "_started")
+        state = {name: value for name, value in self.__dict__.items() if name not in left}
+        state["extensions"] = {
+            name: value
+            for name, value in self.extensions.items()
+            if name in ("http_version", "reason_phrase", "trailers")
+        }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.is_closed = True
+        self.stream = UnattachedStream()
+
+
+class _Pipeline:
+    """
+    Stages that a body goes through, each with `decode(piece)` and `flush()` that give pieces for the next.
+
+    Lazy all the way: a piece leaves the last stage before the first one makes another.
+    """
+
+    __slots__ = ("_stages",)
+
+    def __init__(self, stages: list[Any]) -> None:
+        self._stages = stages
+
+    def feed(self, piece: Any, start: int = 0) -> Iterator[Any]:
+        """What comes out for one piece that goes into stage `start`."""
+        if start == len(self._stages):
+            yield piece
+            return
+        for following in self._stages[start].decode(piece):
+            yield from self.feed(following, start + 1)
+
+    def flush(self) -> Iterator[Any]:
+        """What comes out at the end of the body. Raises DecodingError if it is not a proper end."""
+        for number, stage in enumerate(self._stages, 1):
+            for piece in stage.flush():
+                yield from self.feed(piece, number)
+
+
+class _TextStage:
+    """Bytes to text; the encoding is asked for when the first bytes are there, as late as it can be set."""
+
+    __slots__ = ("_decoder", "_response")
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._decoder: TextDecoder | None = None
+
+    def decode(self, data: bytes) -> list[str]:
+        if self._decoder is None:
+            encoding = self._response.encoding or "utf-8"
+            self._decoder = TextDecoder(encoding if is_text_encoding(encoding) else "utf-8")
+        text = self._decoder.decode(data)
+        return [text] if text else []
+
+    def flush(self) -> list[str]:
+        text = "" if self._decoder is None else self._decoder.flush()
+        return [text] if text else []
+
+
+class _AsyncPieces:
+    """
+    What `aiter_...` return: a response's body, piece by piece through a pipeline.
+
+    A class and not an async generator: an abandoned generator needs its event loop to be finished, and trio warns of
+    it; an abandoned object needs nothing. `aclose` is there for `contextlib.aclosing`.
+    """
+
+    __slots__ = ("_pieces", "_pipeline", "_raw", "_response", "_source")
+
+    def __init__(self, response: Response, pipeline: _Pipeline, raw: bool = False) -> None:
+        self._response = response
+        self._pipeline = pipeline
+        self._raw = raw
+        self._source: AsyncIterator[bytes] | None = None
+        self._pieces: Iterator[Any] | None = None
+
+    def __aiter__(self) -> _AsyncPieces:
+        return self
+
+    async def __anext__(self) -> Any:
+        response = self._response
+        if self._pieces is None:
+            self._begin()
+        while True:
+            try:
+                for piece in self._pieces or ():
+                    return piece
+                if self._source is None:
+                    raise StopAsyncIteration
+                await self._advance(self._source)
+            except RequestError as exc:
+                if response._request is not None:
+                    exc.request = response._request
+                raise
+
+    def _begin(self) -> None:
+        response = self._response
+        if not self._raw and hasattr(response, "_content"):
+            content = [response._content] if response._content else []
+            self._pieces = chain(chain.from_iterable(map(self._pipeline.feed, content)), self._pipeline.flush())
+            return
+        if not isinstance(response.stream, AsyncByteStream):
+            raise RuntimeError("the body of this response is a sync stream: use the `iter_...` methods or `read`")
+        response._begin_streaming()
+        self._source = response.stream.__aiter__()
+        self._pieces = iter(())
+
+    async def _advance(self, source: AsyncIterator[bytes]) -> None:
+        """Take the next piece of the stream, or finish it."""
+        try:
+            piece = await source.__anext__()
+        except StopAsyncIteration:
+            self._source = None
+            self._pieces = self._pipeline.flush()
+            await self._response.aclose()
+        else:
+            self._response._num_bytes_downloaded += len(piece)
+            self._pieces = self._pipeline.feed(piece)
+
+    async def aclose(self) -> None:
+        """Stop iterating; the response itself is closed by its own `aclose`."""
+        self._pieces, self._source = iter(()), None
+
+
+def _chunkers(chunk_size: int | None) -> list[Any]:
+    return [] if chunk_size is None else [ByteChunker(chunk_size)]
+
+
+# Words of `raise_for_status`, by the first digit of the status.
+_STATUS_KINDS = {1: "Informational response", 3: "Redirect response", 4: "Client error", 5: "Server error"}
+
+
+def _is_conditional(request: Request) -> bool:
+    return request.headers._has(b"if-none-match") or request.headers._has(b"if-modified-since")
+
+
+def _redacted_location(location: str) -> str:
+    try:
+        return url_of(location)._redacted()
+    except InvalidURL:
+        return location.partition("?")[0]
+
+
+_CHARSET = re.compile(r""";\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
+
+
+def _charset(content_type: str) -> str | None:
+    """The charset parameter of a Content-Type, unquoted, or None (RFC 9110 8.3.2)."""
+    match = _CHARSET.search(content_type)
+    return next((str(group) for group in match.groups() if group), None) if match else None
+
+
+# One link: <url> and what follows it up to a comma that is not within quotes.
+_LINK = re.compile(r"""<([^>]*)>((?:[^,"]|"(?:[^"\\]|\\.)*")*)""")
+_LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+))""")
+
+
+def _parsed_links(header: str) -> Iterator[dict[str, str]]:
+    """Each link of a Link header as its parameters and "url" (RFC 8288 section 3)."""
+    for target, rest in _LINK.findall(header):
+        link = {"url": target.strip()}
+        for name, quoted, plain in _LINK_PARAMETER.findall(rest):
+            link.setdefault(name, re.sub(r"\\(.)", r"\1", quoted) if quoted else plain)
+        yield link

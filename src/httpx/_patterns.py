@@ -1,0 +1,94 @@
+"""
+Which URLs a mounted transport is for.
+
+    all://                    everything
+    https://                  one scheme
+    all://example.org         one host
+    all://*.example.org       its subdomains, but not itself
+    all://*example.org        both
+    all://*                   every host
+    http://localhost:1234     one port; `all://*:1234` works, too
+
+The more is said, the earlier a pattern is asked: port before host before scheme, longer hosts before shorter ones.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ._urls import URL
+
+if TYPE_CHECKING:
+    from ._types import URLTypes
+
+
+class URLPattern:
+    """
+    A pattern, ordered by how much it says.
+
+    Args:
+        pattern: as above; "" means everything.
+
+    Raises:
+        ValueError: it is not of the form "scheme://...".
+    """
+
+    def __init__(self, pattern: str) -> None:
+        if pattern and ":" not in pattern:
+            raise ValueError(
+                f"{pattern!r} is not a URL pattern: it should have the form 'scheme://host', or 'all://host'"
+            )
+        self.pattern = pattern
+        url = URL(
+            pattern.replace("://*.", "://any-subdomain.", 1) if "://*." in pattern else pattern.replace("*", "", 1)
+        )
+        self._scheme = "" if url.scheme == "all" else url.scheme
+        self._port = url.port
+        self._host = _host_of(pattern, url)
+        self._matches_host = _host_matcher(self._host)
+
+    def matches(self, url: URLTypes) -> bool:
+        """Is this URL one that the pattern is for?"""
+        other = URL(url) if isinstance(url, str) else url
+        return (
+            (not self._scheme or self._scheme == other.scheme)
+            and (self._matches_host is None or self._matches_host.fullmatch(other.host) is not None)
+            and (self._port is None or self._port == other.port)
+        )
+
+    @property
+    def priority(self) -> tuple[int, int, int]:
+        """Patterns with a lower one are asked first."""
+        return (0 if self._port is not None else 1, -len(self._host), -len(self._scheme))
+
+    def __hash__(self) -> int:
+        return hash(self.pattern)
+
+    def __lt__(self, other: URLPattern) -> bool:
+        return self.priority < other.priority
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, URLPattern) and self.pattern == other.pattern
+
+    def __repr__(self) -> str:
+        return f"URLPattern({self.pattern!r})"
+
+
+def _host_of(pattern: str, url: URL) -> str:
+    """The host part, with its wildcard; "" where any will do."""
+    if "://*." in pattern:
+        return "*." + url.host.partition(".")[2]
+    if "://*" in pattern:
+        return "*" + url.host if url.host else ""
+    return url.host
+
+
+def _host_matcher(host: str) -> re.Pattern[str] | None:
+    if not host:
+        return None
+    if host.startswith("*."):
+        return re.compile(rf".+\.{re.escape(host[2:])}")
+    if host.startswith("*"):
+        return re.compile(rf"(.+\.)?{re.escape(host[1:])}")
+    return re.compile(re.escape(host))

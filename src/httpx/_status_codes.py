@@ -1,0 +1,153 @@
+"""
+Status codes by name, and the reason phrase of each.
+
+    codes.NOT_FOUND == codes.not_found == 404
+    codes.is_error(404) is True
+    codes.get_reason_phrase(404) == "Not Found"
+
+Names and phrases follow RFC 9110 as it stood in httpx 0.28.1 ("Request Entity Too Large", not "Content Too Large"):
+tests compare them. A phrase is its name in title case; the few that are not stand in a table of their own.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class codes(IntEnum):
+    """
+    The registered status codes as an `IntEnum`.
+
+    Each member has a lower-case alias, a plain `int`: `codes.ok` is 200. The `is_...` methods take any number, not
+    only members, and go by its first digit (RFC 9110, section 15), so that 299 is a success and 600 is nothing.
+    """
+
+    # 1xx: RFC 9110; 102 RFC 2518; 103 RFC 8297
+    CONTINUE = 100
+    SWITCHING_PROTOCOLS = 101
+    PROCESSING = 102
+    EARLY_HINTS = 103
+
+    # 2xx: RFC 9110; 207 RFC 4918; 208 RFC 5842; 226 RFC 3229
+    OK = 200
+    CREATED = 201
+    ACCEPTED = 202
+    NON_AUTHORITATIVE_INFORMATION = 203
+    NO_CONTENT = 204
+    RESET_CONTENT = 205
+    PARTIAL_CONTENT = 206
+    MULTI_STATUS = 207
+    ALREADY_REPORTED = 208
+    IM_USED = 226
+
+    # 3xx: RFC 9110
+    MULTIPLE_CHOICES = 300
+    MOVED_PERMANENTLY = 301
+    FOUND = 302
+    SEE_OTHER = 303
+    NOT_MODIFIED = 304
+    USE_PROXY = 305
+    TEMPORARY_REDIRECT = 307
+    PERMANENT_REDIRECT = 308
+
+    # 4xx: RFC 9110; 418 RFC 2324; 423 and 424 RFC 4918; 425 RFC 8470; 428, 429, 431 RFC 6585; 451 RFC 7725
+    BAD_REQUEST = 400
+    UNAUTHORIZED = 401
+    PAYMENT_REQUIRED = 402
+    FORBIDDEN = 403
+    NOT_FOUND = 404
+    METHOD_NOT_ALLOWED = 405
+    NOT_ACCEPTABLE = 406
+    PROXY_AUTHENTICATION_REQUIRED = 407
+    REQUEST_TIMEOUT = 408
+    CONFLICT = 409
+    GONE = 410
+    LENGTH_REQUIRED = 411
+    PRECONDITION_FAILED = 412
+    REQUEST_ENTITY_TOO_LARGE = 413
+    REQUEST_URI_TOO_LONG = 414
+    UNSUPPORTED_MEDIA_TYPE = 415
+    REQUESTED_RANGE_NOT_SATISFIABLE = 416
+    EXPECTATION_FAILED = 417
+    IM_A_TEAPOT = 418
+    MISDIRECTED_REQUEST = 421
+    UNPROCESSABLE_ENTITY = 422
+    LOCKED = 423
+    FAILED_DEPENDENCY = 424
+    TOO_EARLY = 425
+    UPGRADE_REQUIRED = 426
+    PRECONDITION_REQUIRED = 428
+    TOO_MANY_REQUESTS = 429
+    REQUEST_HEADER_FIELDS_TOO_LARGE = 431
+    UNAVAILABLE_FOR_LEGAL_REASONS = 451
+
+    # 5xx: RFC 9110; 506 RFC 2295; 507 RFC 4918; 508 RFC 5842; 510 RFC 2774; 511 RFC 6585
+    INTERNAL_SERVER_ERROR = 500
+    NOT_IMPLEMENTED = 501
+    BAD_GATEWAY = 502
+    SERVICE_UNAVAILABLE = 503
+    GATEWAY_TIMEOUT = 504
+    HTTP_VERSION_NOT_SUPPORTED = 505
+    VARIANT_ALSO_NEGOTIATES = 506
+    INSUFFICIENT_STORAGE = 507
+    LOOP_DETECTED = 508
+    NOT_EXTENDED = 510
+    NETWORK_AUTHENTICATION_REQUIRED = 511
+
+    # The number in every Python: before 3.11 an IntEnum would print as "codes.OK" and format as either.
+    def __str__(self) -> str:
+        return str(int(self))
+
+    def __format__(self, format_spec: str) -> str:
+        return format(int(self), format_spec)
+
+    @classmethod
+    def get_reason_phrase(cls, value: int) -> str:
+        """The phrase that belongs to `value`, such as "Not Found"; "" if the number is not registered."""
+        return _PHRASES.get(value, "")
+
+    @classmethod
+    def is_informational(cls, value: int) -> bool:
+        """Whether `value` is 100 to 199."""
+        return value // 100 == 1
+
+    @classmethod
+    def is_success(cls, value: int) -> bool:
+        """Whether `value` is 200 to 299."""
+        return value // 100 == 2
+
+    @classmethod
+    def is_redirect(cls, value: int) -> bool:
+        """Whether `value` is 300 to 399."""
+        return value // 100 == 3
+
+    @classmethod
+    def is_client_error(cls, value: int) -> bool:
+        """Whether `value` is 400 to 499."""
+        return value // 100 == 4
+
+    @classmethod
+    def is_server_error(cls, value: int) -> bool:
+        """Whether `value` is 500 to 599."""
+        return value // 100 == 5
+
+    @classmethod
+    def is_error(cls, value: int) -> bool:
+        """Whether `value` is 400 to 599."""
+        return value // 100 in (4, 5)
+
+
+_IRREGULAR = {
+    codes.OK: "OK",
+    codes.NON_AUTHORITATIVE_INFORMATION: "Non-Authoritative Information",
+    codes.MULTI_STATUS: "Multi-Status",
+    codes.IM_USED: "IM Used",
+    codes.REQUEST_URI_TOO_LONG: "Request-URI Too Long",
+    codes.IM_A_TEAPOT: "I'm a teapot",
+    codes.HTTP_VERSION_NOT_SUPPORTED: "HTTP Version Not Supported",
+}
+
+_PHRASES = {int(code): _IRREGULAR.get(code) or code.name.replace("_", " ").title() for code in codes}
+
+for _code in codes:
+    setattr(codes, _code.name.lower(), int(_code))

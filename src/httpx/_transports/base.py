@@ -1,0 +1,69 @@
+"""The two interfaces that every transport has, ours and everybody's."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TypeVar
+
+from .._models import Request, Response
+
+T = TypeVar("T", bound="BaseTransport")
+A = TypeVar("A", bound="AsyncBaseTransport")
+
+
+class BaseTransport:
+    """
+    How a sync client sends requests: subclass it and define `handle_request`.
+
+    A client enters its transports when it is entered itself, and closes them when it is closed.
+    """
+
+    def __enter__(self: T) -> T:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    def handle_request(self, request: Request) -> Response:
+        """
+        Send one request and return its response, whose `stream` is a `SyncByteStream` that need not have arrived.
+
+        Args:
+            request: complete, with absolute URL and all its headers. `request.extensions["timeout"]` has the seconds
+            for
+                "connect", "read", "write" and "pool" (None for no limit), and "total" if there is one.
+
+        Raises:
+            TransportError: of the class that says what failed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define handle_request")
+
+    def close(self) -> None:
+        """Free what the transport holds. Does nothing by default."""
+
+
+class AsyncBaseTransport:
+    """How an async client sends requests: like `BaseTransport`, with `handle_async_request` and `aclose`."""
+
+    async def __aenter__(self: A) -> A:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.aclose()
+
+    async def handle_async_request(self, request: Request) -> Response:
+        """Send one request and return its response, whose `stream` is an `AsyncByteStream`."""
+        raise NotImplementedError(f"{type(self).__name__} must define handle_async_request")
+
+    async def aclose(self) -> None:
+        """Free what the transport holds. Does nothing by default."""

@@ -1,0 +1,211 @@
+"""
+The transports of the network.
+
+    HTTPTransport        one `SyncEngine`, safe under threads
+    AsyncHTTPTransport   one engine for each event loop that it is used from: connections belong to a loop
+
+Not here: how a request travels (`_engine`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, Union
+
+from .._config import DEFAULT_LIMITS, Limits
+from .._engine.dial import Settings
+from .._engine.sync import SyncEngine
+from .._models import Request, Response
+from .._types import CertTypes, ProxyTypes, SocketOption, VerifyTypes
+from .base import AsyncBaseTransport, BaseTransport
+
+if TYPE_CHECKING:
+    from .._engine.asyncio import AsyncioEngine
+    from .._engine.trio import TrioEngine
+
+AsyncEngine = Union["AsyncioEngine", "TrioEngine"]
+T = TypeVar("T", bound="HTTPTransport")
+A = TypeVar("A", bound="AsyncHTTPTransport")
+
+
+class HTTPTransport(BaseTransport):
+    """
+    Sends the requests of a sync client over the network, and keeps connections for the next ones.
+
+    Args:
+        verify: True checks the server's certificate, False does not; or a path to the authorities, or a context.
+        cert: the client's certificate: a path, (certificate, key) or (certificate, key, password).
+        trust_env: take SSL_CERT_FILE and SSL_CERT_DIR from the environment.
+        http1, http2: which versions to speak.
+        limits: on the connections.
+        proxy: send everything through this proxy.
+        uds: path of a Unix domain socket to connect to, whatever the URL's host is.
+        local_address: IP address to connect from.
+        retries: how often to try again when no connection can be made; answers are never retried.
+        socket_options: for `socket.setsockopt`, as tuples of its arguments.
+    """
+
+    def __init__(
+        self,
+        verify: VerifyTypes = True,
+        cert: CertTypes | None = None,
+        trust_env: bool = True,
+        http1: bool = True,
+        http2: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        proxy: ProxyTypes | None = None,
+        uds: str | None = None,
+        local_address: str | None = None,
+        retries: int = 0,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> None:
+        self._settings = _settings(
+            verify, cert, trust_env, http1, http2, limits, proxy, uds, local_address, retries, socket_options
+        )
+        self._engine = SyncEngine(self._settings)
+
+    def __enter__(self: T) -> T:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    def handle_request(self, request: Request) -> Response:
+        """Send one request; see `BaseTransport.handle_request`."""
+        return self._engine.handle(request)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.close()
+
+
+class AsyncHTTPTransport(AsyncBaseTransport):
+    """
+    Sends the requests of an async client over the network, on asyncio or trio; arguments as `HTTPTransport`.
+
+    It may be used from several event loops, one after the other or at once in several threads: each has its own
+    connections and its own limits.
+    """
+
+    def __init__(
+        self,
+        verify: VerifyTypes = True,
+        cert: CertTypes | None = None,
+        trust_env: bool = True,
+        http1: bool = True,
+        http2: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        proxy: ProxyTypes | None = None,
+        uds: str | None = None,
+        local_address: str | None = None,
+        retries: int = 0,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> None:
+        self._settings = _settings(
+            verify, cert, trust_env, http1, http2, limits, proxy, uds, local_address, retries, socket_options
+        )
+        self._engines: dict[Any, AsyncEngine] = {}
+        self._lock = Lock()
+
+    async def __aenter__(self: A) -> A:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.aclose()
+
+    async def handle_async_request(self, request: Request) -> Response:
+        """Send one request; see `AsyncBaseTransport.handle_async_request`."""
+        engine = self._engines.get(_running())
+        if engine is None:
+            engine = self._new_engine()
+        return await engine.handle(request)
+
+    async def aclose(self) -> None:
+        """Close all connections, also those that belong to other event loops."""
+        with self._lock:
+            engines, self._engines = self._engines, {}
+        here = _running()
+        own = engines.pop(here, None)
+        for engine in engines.values():
+            engine.close_from_outside()
+        if own is not None:
+            await own.aclose()
+
+    def _new_engine(self) -> AsyncEngine:
+        key = _running()
+        with self._lock:
+            # Loops that have ended cannot close their connections any more.
+            for ended in [loop for loop, engine in self._engines.items() if engine.has_ended()]:
+                self._engines.pop(ended).close_from_outside()
+            engine = _engine_of_this_loop(self._settings)
+            # A new dictionary: other threads may be looking into the old one.
+            self._engines = {**self._engines, key: engine}
+        return engine
+
+
+def _running() -> Any:
+    """What identifies the event loop that runs here: trio's token, or an asyncio loop."""
+    modules = sys.modules
+    if "trio" in modules:
+        # Asked first: trio may run as a guest on an asyncio loop.
+        lowlevel = modules["trio"].lowlevel
+        try:
+            lowlevel.current_task()
+            return lowlevel.current_trio_token()
+        except RuntimeError:
+            pass
+    if "asyncio" not in modules:
+        raise RuntimeError("an async client works on asyncio and on trio, and neither is running")
+    return modules["asyncio"].get_running_loop()
+
+
+def _engine_of_this_loop(settings: Settings) -> AsyncEngine:
+    if type(_running()).__module__.startswith("trio."):
+        from .._engine.trio import TrioEngine
+
+        return TrioEngine(settings)
+    from .._engine.asyncio import AsyncioEngine
+
+    return AsyncioEngine(settings)
+
+
+def _settings(
+    verify: VerifyTypes,
+    cert: CertTypes | None,
+    trust_env: bool,
+    http1: bool,
+    http2: bool,
+    limits: Limits,
+    proxy: ProxyTypes | None,
+    uds: str | None,
+    local_address: str | None,
+    retries: int,
+    socket_options: Iterable[SocketOption] | None,
+) -> Settings:
+    if proxy is not None:
+        raise NotImplementedError("proxies are not there yet")
+    return Settings(
+        verify=verify,
+        cert=cert,
+        trust_env=trust_env,
+        http1=http1,
+        http2=http2,
+        limits=limits,
+        uds=uds,
+        local_address=local_address,
+        retries=retries,
+        socket_options=socket_options,
+    )

@@ -1,0 +1,48 @@
+"""A function in place of the network, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from inspect import iscoroutine
+from typing import Any, Callable, Union
+
+from .._models import Request, Response
+from .base import AsyncBaseTransport, BaseTransport
+
+Handler = Callable[[Request], Union[Response, Coroutine[Any, Any, Response]]]
+
+
+class MockTransport(AsyncBaseTransport, BaseTransport):
+    """
+    Answers every request by calling a function with it.
+
+        client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+
+    Args:
+        handler: takes a request, whose body is read, and returns a response; for async clients it may be `async def`.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def handle_request(self, request: Request) -> Response:
+        """
+        Call the handler.
+
+        Raises:
+            TypeError: it is `async def`, which a sync client cannot wait for.
+        """
+        request.read()
+        response = self.handler(request)
+        if iscoroutine(response):
+            response.close()
+            raise TypeError("the handler of this MockTransport is `async def`: use it with an AsyncClient")
+        return response  # type: ignore[return-value]  # narrowed by the check above
+
+    async def handle_async_request(self, request: Request) -> Response:
+        """Call the handler, and wait for it if it is `async def`."""
+        await request.aread()
+        response = self.handler(request)
+        if iscoroutine(response):
+            response = await response
+        return response  # type: ignore[return-value]  # as above

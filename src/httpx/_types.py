@@ -1,0 +1,103 @@
+"""
+The types that signatures name, and the two interfaces for bodies.
+
+Aliases say what callers may pass; every public function converts at its border, so the inside sees one type only.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
+
+if TYPE_CHECKING:
+    from ._auth import Auth
+    from ._config import Proxy, Timeout
+    from ._cookies import Cookies
+    from ._headers import Headers
+    from ._models import Request
+    from ._urls import URL, QueryParams
+
+PrimitiveData = Optional[Union[str, int, float, bool]]
+
+URLTypes = Union["URL", str]
+
+QueryParamTypes = Union[
+    "QueryParams",
+    Mapping[str, Union[PrimitiveData, Sequence[PrimitiveData]]],
+    list[tuple[str, PrimitiveData]],
+    tuple[tuple[str, PrimitiveData], ...],
+    str,
+    bytes,
+]
+
+HeaderTypes = Union[
+    "Headers",
+    Mapping[str, str],
+    Mapping[bytes, bytes],
+    Sequence[tuple[str, str]],
+    Sequence[tuple[bytes, bytes]],
+]
+
+CookieTypes = Union["Cookies", "CookieJarType", dict[str, str], list[tuple[str, str]]]
+CookieJarType = Any  # http.cookiejar.CookieJar, which is imported only when cookies are used
+
+TimeoutTypes = Union[
+    Optional[float],
+    tuple[Optional[float], Optional[float], Optional[float], Optional[float]],
+    "Timeout",
+]
+ProxyTypes = Union["URL", str, "Proxy"]
+CertTypes = Union[str, tuple[str, str], tuple[str, str, str]]
+VerifyTypes = Union[ssl.SSLContext, str, bool]
+
+AuthTypes = Union[
+    tuple[Union[str, bytes], Union[str, bytes]],
+    Callable[["Request"], "Request"],
+    "Auth",
+]
+
+RequestContent = Union[str, bytes, Iterable[bytes], AsyncIterable[bytes]]
+ResponseContent = Union[str, bytes, Iterable[bytes], AsyncIterable[bytes]]
+RequestExtensions = Mapping[str, Any]
+ResponseExtensions = Mapping[str, Any]
+RequestData = Union[Mapping[str, Any], Sequence[tuple[str, Any]]]
+
+FileContent = Union[IO[bytes], bytes, str]
+FileTypes = Union[
+    FileContent,
+    tuple[Optional[str], FileContent],
+    tuple[Optional[str], FileContent, Optional[str]],
+    tuple[Optional[str], FileContent, Optional[str], Mapping[str, str]],
+]
+RequestFiles = Union[Mapping[str, FileTypes], Sequence[tuple[str, FileTypes]]]
+
+SocketOption = Union[tuple[int, int, int], tuple[int, int, Union[bytes, bytearray]], tuple[int, int, None, int]]
+
+
+class SyncByteStream:
+    """
+    A body that is iterated in sync code.
+
+    Subclass it to give a request or a response a body of your own: `__iter__` yields pieces of any size, and `close`
+    frees what stands behind them. `close` is called once the body is read or given up.
+    """
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces of the body."""
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__")
+
+    def close(self) -> None:
+        """Free what stands behind the body. Does nothing by default."""
+
+
+class AsyncByteStream:
+    """A body that is iterated in async code; like `SyncByteStream`, with `__aiter__` and `aclose`."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the pieces of the body."""
+        raise NotImplementedError(f"{type(self).__name__} must define __aiter__")
+        yield b""  # an unreachable yield makes this a generator, so that subclasses are typed as ones
+
+    async def aclose(self) -> None:
+        """Free what stands behind the body. Does nothing by default."""

@@ -1,0 +1,652 @@
+"""
+`URL` and `QueryParams`: immutable values over the parts that `_urlparse` makes.
+
+A client is often asked for the same few URLs over and over, so what a request needs of a URL is computed once:
+
+    url_of(text)        -> URL                 the same object for the same text, from a bounded cache
+    url._target         -> bytes               path and query, for the request line (as `raw_path`)
+    url._host_header    -> bytes               host and port, for the Host field (as `netloc`)
+    url._origin         -> (str, str, int)     scheme, ASCII host without brackets, port: whom to connect to
+    url._redacted()     -> str                 the text without secrets, for logs and messages
+
+The attributes are slots that stay empty until the first look: Python then calls `__getattr__`, which fills them, and
+from the second look on they cost what any attribute costs (0.02 µs). Two threads that look first at the same time
+compute the same value twice, which does no harm.
+
+**Secrets.** `repr(url)`, `repr(params)` and `url._redacted()` put `[secure]` for the password and for the value of each
+query parameter whose name looks secret; so does the fragment, in which OAuth's implicit flow returns tokens. A name is
+compared in lower case and without punctuation (`X-Api-Key` is `xapikey`). It looks secret if it is one of
+`_SECRET_NAMES` or ends in one of `_SECRET_ENDINGS`. Too much hidden is an annoyance, too little a leak: paging tokens
+are hidden as well. `str(url)` is the true text.
+
+Not here: the grammar (`_urlparse`), what a client does with its `base_url` (`_client`).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from urllib.parse import unquote, unquote_plus
+
+from ._exceptions import InvalidURL
+from ._urlparse import (
+    DEFAULT_PORTS,
+    ParseResult,
+    decode_name,
+    encode_credential,
+    encode_form,
+    replace,
+    resolve,
+    urlparse,
+)
+from ._utils import primitive_to_str
+
+if TYPE_CHECKING:
+    from ._types import PrimitiveData, QueryParamTypes
+
+_SECRET_NAMES = frozenset(
+    (
+        *(
+            "key",
+            "code",
+            "codeverifier",
+            "sig",
+            "hmac",
+            "auth",
+            "bearer",
+            "session",
+            "sid",
+            "pass",
+            "pin",
+            "otp",
+            "totp",
+        ),
+        *("awsaccesskeyid", "samlrequest", "samlresponse"),
+    )
+)
+_SECRET_ENDINGS = (
+    *("token", "secret", "password", "passwd", "passphrase", "pwd", "credential", "credentials"),
+    *("apikey", "accesskey", "secretkey", "privatekey", "authkey", "appkey", "subscriptionkey", "sessionkey"),
+    *("signature", "authorization", "jwt", "assertion", "sessionid", "sessid", "authcode"),
+)
+_PUNCTUATION = re.compile(r"[\W_]+")
+_FIELD_NAME = re.compile(r"(?:^|;)([^;=]*)=")
+_HIDDEN = "[secure]"
+
+
+def _looks_secret(name: str) -> bool:
+    word = _PUNCTUATION.sub("", unquote_plus(name)).lower()
+    return word in _SECRET_NAMES or word.endswith(_SECRET_ENDINGS)
+
+
+def _hide_field(field: str) -> str:
+    """One `name=value`; the value may hold further fields behind `;`, as some servers read it."""
+    for match in _FIELD_NAME.finditer(field):
+        if _looks_secret(match[1]):
+            # Up to the end: the secret itself may hold a semicolon.
+            return field[: match.end()] + _HIDDEN
+    return field
+
+
+def _hide_fields(text: str) -> str:
+    """A query or fragment without the values of fields whose names look secret."""
+    return "&".join(map(_hide_field, text.split("&")))
+
+
+def _hide(parts: ParseResult) -> ParseResult:
+    username, colon, _ = parts.userinfo.partition(":")
+    return parts._replace(
+        userinfo=f"{username}:{_HIDDEN}" if colon else username,
+        query=None if parts.query is None else _hide_fields(parts.query),
+        fragment=None if parts.fragment is None else _hide_fields(parts.fragment),
+    )
+
+
+def _origin_of(parts: ParseResult) -> tuple[str, str, int]:
+    port = DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
+    # A zone is written `%25eth0` in a URL (RFC 6874) and `%eth0` everywhere else.
+    host = parts.host.replace("%25", "%", 1) if ":" in parts.host else parts.host
+    return parts.scheme, host, port
+
+
+class RawURL(NamedTuple):
+    """What the deprecated `URL.raw` gives."""
+
+    raw_scheme: bytes
+    raw_host: bytes
+    port: Optional[int]
+    raw_path: bytes
+
+
+_COMPONENT_TYPES: Mapping[str, type] = {
+    "scheme": str,
+    "username": str,
+    "password": str,
+    "userinfo": bytes,
+    "host": str,
+    "port": int,
+    "netloc": bytes,
+    "path": str,
+    "query": bytes,
+    "raw_path": bytes,
+    "fragment": str,
+    "params": object,
+}
+
+
+def _check_types(components: Mapping[str, Any]) -> None:
+    for name, value in components.items():
+        expected = _COMPONENT_TYPES.get(name)
+        if expected is None:
+            raise TypeError(f"URL() has no component {name[:20]!r}, expected one of {', '.join(_COMPONENT_TYPES)}")
+        if value is not None and not isinstance(value, expected):
+            raise TypeError(f"component {name!r} must be {expected.__name__}, not {type(value).__name__}")
+
+
+def _text(value: bytes | None) -> str | None:
+    """Bytes of a component as text; what is not ASCII as percent escapes, so that the same bytes go out."""
+    if value is None or value.isascii():
+        return None if value is None else value.decode("ascii")
+    return "".join([chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in value])
+
+
+def _netloc_text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError as exc:
+        raise InvalidURL(f"netloc is not UTF-8 at position {exc.start}") from None
+
+
+def _given(components: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What the caller named, in the words of `_urlparse.replace`.
+
+    Where components overlap, 0.28.1's precedence: username and password before userinfo, netloc before host and port,
+    raw_path before params before path and query.
+    """
+    _check_types(components)
+    given = {name: components[name] for name in ("scheme", "host", "port", "path", "fragment") if name in components}
+    if "netloc" in components:
+        given["netloc"] = _netloc_text(components["netloc"])  # behind host and port: the later one wins
+    if "username" in components or "password" in components:
+        username = encode_credential(components.get("username") or "", "username")
+        password = encode_credential(components.get("password") or "", "password")
+        given["userinfo"] = f"{username}:{password}" if password else username
+    elif "userinfo" in components:
+        given["userinfo"] = _text(components["userinfo"])
+    if "query" in components:
+        given["query"] = _text(components["query"])
+    if "params" in components:
+        given["query"] = str(QueryParams(components["params"])) or None
+    if "raw_path" in components:
+        path, mark, query = (_text(components["raw_path"]) or "").partition("?")
+        given["path"], given["query"] = path, query if mark else None
+    return given
+
+
+class URL:
+    """
+    A URL, or a relative reference to one. Immutable, hashable, equal to its string form.
+
+        url = httpx.URL("https://jo%40example.com:secret@müller.example:8443/päth?q=a b#end")
+
+        url.scheme      "https"                       lower case
+        url.username    "jo@example.com"              decoded
+        url.password    "secret"                      decoded
+        url.userinfo    b"jo%40example.com:secret"
+        url.host        "müller.example"              lower case, international names decoded, IPv6 without brackets
+        url.raw_host    b"xn--mller-kva.example"
+        url.port        8443                          None for none and for the default of the scheme
+        url.netloc      b"xn--mller-kva.example:8443" the value of a Host field
+        url.path        "/päth"                       decoded, "/" if empty
+        url.query       b"q=a%20b"                    b"" if there is none
+        url.params      QueryParams("q=a+b")
+        url.raw_path    b"/p%C3%A4th?q=a%20b"         path and query, as in the request line
+        url.fragment    "end"                         decoded, "" if there is none
+
+    Args:
+        url: up to 65,536 characters, or another URL.
+        **kwargs: components that replace those of `url`, under the names above, and `params` as `QueryParams` takes
+            them. `None` removes one. Components that are both bytes and str in the list above are taken as the type
+            that they have there.
+
+    Raises:
+        InvalidURL: the text or a component cannot be a URL's; the message says where and why.
+        TypeError: `url` is neither a string nor a URL, a component has the wrong type or an unknown name.
+
+    RFC 3986 with the WHATWG percent-encode sets; see `_urlparse`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_host",
+        "_host_header",
+        "_origin",
+        "_params",
+        "_safe_text",
+        "_target",
+        "_text",
+        "_uri_reference",
+    )
+
+    _uri_reference: ParseResult
+    _text: str
+    _target: bytes
+    _host_header: bytes
+    _origin: tuple[str, str, int]
+    _host: str
+    _params: QueryParams
+    _safe_text: str
+
+    def __init__(self, url: URL | str = "", **kwargs: Any) -> None:
+        if isinstance(url, str):
+            parts = urlparse(url)
+        elif isinstance(url, URL):
+            parts = url._uri_reference
+        else:
+            raise TypeError(f"url must be str or httpx.URL, not {type(url).__name__}")
+        self._uri_reference = replace(parts, _given(kwargs)) if kwargs else parts
+
+    if not TYPE_CHECKING:  # or a type checker would believe that every name is an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Fill an empty slot; see the module's docstring."""
+            make = _LAZY.get(name)
+            if make is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = make(self._uri_reference)
+            setattr(self, name, value)
+            return value
+
+    def _redacted(self) -> str:
+        """The text without password and without the values of parameters whose names look secret. Cached."""
+        return self._safe_text
+
+    @property
+    def scheme(self) -> str:
+        """Lower case; `""` for a relative URL."""
+        return self._uri_reference.scheme
+
+    @property
+    def raw_scheme(self) -> bytes:
+        """The scheme as bytes."""
+        return self._uri_reference.scheme.encode("ascii")
+
+    @property
+    def userinfo(self) -> bytes:
+        """What stands before the `@`, percent-encoded; `b""` if nothing does."""
+        return self._uri_reference.userinfo.encode("ascii")
+
+    @property
+    def username(self) -> str:
+        """The user name, decoded; `""` if there is none."""
+        return unquote(self._uri_reference.userinfo.partition(":")[0])
+
+    @property
+    def password(self) -> str:
+        """The password, decoded; `""` if there is none."""
+        return unquote(self._uri_reference.userinfo.partition(":")[2])
+
+    @property
+    def host(self) -> str:
+        """Name or address, lower case; international names in Unicode, IPv6 without brackets; `""` if there is none."""
+        return self._host
+
+    @property
+    def raw_host(self) -> bytes:
+        """The host as it goes over the wire: international names encoded, IPv6 without brackets."""
+        return self._uri_reference.host.encode("ascii")
+
+    @property
+    def port(self) -> int | None:
+        """The port; `None` if none is given or it is the default of http, https, ws, wss or ftp."""
+        return self._uri_reference.port
+
+    @property
+    def netloc(self) -> bytes:
+        """`host[:port]` without userinfo, IPv6 in brackets."""
+        return self._host_header
+
+    @property
+    def path(self) -> str:
+        """The path, decoded; `/` if it is empty. `%2F` is decoded too, so splitting needs `raw_path`."""
+        return unquote(self._uri_reference.path or "/")
+
+    @property
+    def query(self) -> bytes:
+        """What stands behind the `?`, percent-encoded; `b""` if nothing does."""
+        return (self._uri_reference.query or "").encode("ascii")
+
+    @property
+    def params(self) -> QueryParams:
+        """The query as a multi-dict."""
+        return self._params
+
+    @property
+    def raw_path(self) -> bytes:
+        """Path and query as in the request line, percent-encoded; at least `b"/"`."""
+        return self._target
+
+    @property
+    def fragment(self) -> str:
+        """What stands behind the `#`, decoded; `""` if nothing does. It is never sent."""
+        return unquote(self._uri_reference.fragment or "")
+
+    @property
+    def raw(self) -> RawURL:
+        """Deprecated: (raw_scheme, raw_host, port, raw_path)."""
+        warnings.warn("URL.raw is deprecated, use raw_scheme, raw_host, port and raw_path", DeprecationWarning, 2)
+        return RawURL(self.raw_scheme, self.raw_host, self.port, self.raw_path)
+
+    @property
+    def is_absolute_url(self) -> bool:
+        """Has it a scheme and a host?"""
+        return bool(self._uri_reference.scheme and self._uri_reference.host)
+
+    @property
+    def is_relative_url(self) -> bool:
+        """Does it need a base to be requested?"""
+        return not self.is_absolute_url
+
+    def copy_with(self, **kwargs: Any) -> URL:
+        """
+        A URL with some components replaced: `url.copy_with(username="jo", password="x")`.
+
+        Args:
+            **kwargs: as for `URL`. The port goes with `port=None`, the query with `query=None`.
+
+        Raises:
+            InvalidURL, TypeError: as for `URL`.
+        """
+        return type(self)(self, **kwargs)
+
+    def copy_set_param(self, key: str, value: Any = None) -> URL:
+        """A URL in whose query `key` has this value and no other."""
+        return self.copy_with(params=self.params.set(key, value))
+
+    def copy_add_param(self, key: str, value: Any = None) -> URL:
+        """A URL in whose query `key` has this value as well."""
+        return self.copy_with(params=self.params.add(key, value))
+
+    def copy_remove_param(self, key: str) -> URL:
+        """A URL without `key` in its query."""
+        return self.copy_with(params=self.params.remove(key))
+
+    def copy_merge_params(self, params: QueryParamTypes) -> URL:
+        """A URL whose query has all of `params`; they replace parameters of the same name."""
+        return self.copy_with(params=self.params.merge(params))
+
+    def join(self, url: URL | str) -> URL:
+        """
+        What `url` means in a document at this URL.
+
+            httpx.URL("https://example.com/a/b").join("../c")  # https://example.com/c
+
+        Raises:
+            InvalidURL, TypeError: as for `URL`.
+
+        RFC 3986, section 5.2, with the leniency described at `_urlparse.resolve`.
+        """
+        joined = object.__new__(type(self))
+        joined._uri_reference = resolve(self._uri_reference, url_of(url)._uri_reference)
+        return joined
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._safe_text!r})"
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            try:
+                other = url_of(other)
+            except InvalidURL:
+                return False
+        if isinstance(other, URL):
+            return self._text == other._text
+        return NotImplemented
+
+    def __reduce__(self) -> tuple[Callable[..., URL], tuple[Any, ...]]:
+        # Parts, not text: encoding can make a URL longer than parsing would take back.
+        return _restore, (type(self), *self._uri_reference)
+
+
+def _restore(cls: type[URL], *parts: Any) -> URL:
+    """A URL out of its pickle."""
+    url = object.__new__(cls)
+    url._uri_reference = ParseResult(*parts)
+    return url
+
+
+def _make_safe_text(parts: ParseResult) -> str:
+    if not parts.userinfo and parts.query is None and parts.fragment is None:
+        return str(parts)
+    return str(_hide(parts))
+
+
+_LAZY: Mapping[str, Callable[[ParseResult], Any]] = {
+    "_text": str,
+    "_target": lambda parts: parts.target.encode("ascii"),
+    "_host_header": lambda parts: parts.netloc.encode("ascii"),
+    "_origin": _origin_of,
+    "_host": lambda parts: decode_name(parts.host),
+    "_params": lambda parts: QueryParams(parts.query),
+    "_safe_text": _make_safe_text,
+}
+
+_CACHE_SIZE = 1024  # URLs; with their parts about 1 KiB each
+_CACHED_LENGTH = 2048  # characters; longer ones are seldom asked for twice
+_cache: dict[str, URL] = {}
+
+
+def url_of(url: URL | str) -> URL:
+    """
+    The URL of a string: the very same object for the same string, as long as it is in the cache.
+
+    Returns:
+        `url` itself if it is one already. The cache holds at most 1,024 URLs of up to 2,048 characters and starts
+        afresh when it is full: dropping the oldest would be as simple, but finding the first key of a dict that loses
+        one at each call takes longer and longer.
+
+    Raises:
+        InvalidURL: as for `URL`.
+        TypeError: neither a string nor a URL.
+    """
+    if type(url) is str:
+        found = _cache.get(url)
+        if found is not None:
+            return found
+        found = URL(url)
+        if len(url) <= _CACHED_LENGTH:
+            if len(_cache) >= _CACHE_SIZE:
+                _cache.clear()
+            _cache[url] = found
+        return found
+    return url if isinstance(url, URL) else URL(url)
+
+
+def _field_text(value: Any) -> str:
+    """Text of a name or of one value. Bytes are taken as UTF-8, where `str` would write their repr."""
+    if isinstance(value, str):
+        return value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else primitive_to_str(value)
+
+
+def _field_texts(value: Any) -> list[str]:
+    """Texts of one value, or of each in a list or tuple."""
+    return [_field_text(item) for item in value] if isinstance(value, (list, tuple)) else [_field_text(value)]
+
+
+def _parse_fields(text: str) -> dict[str, list[str]]:
+    """application/x-www-form-urlencoded, blank values kept (WHATWG URL, section 5.1)."""
+    fields: dict[str, list[str]] = {}
+    for field in text.split("&"):
+        if field:
+            name, _, value = field.partition("=")
+            fields.setdefault(unquote_plus(name), []).append(unquote_plus(value))
+    return fields
+
+
+def _fields_of(params: Any) -> dict[str, list[str]]:
+    """Any of the `QueryParamTypes` as a dict of lists that belongs to the caller."""
+    if params is None:
+        return {}
+    if isinstance(params, (str, bytes)):
+        return _parse_fields(_field_text(params))
+    if isinstance(params, QueryParams):
+        return {name: list(values) for name, values in params._dict.items()}
+    pairs = params.items() if hasattr(params, "items") else params
+    if pairs is params and not isinstance(params, (list, tuple)):
+        raise TypeError(f"params must be a str, bytes, a mapping or a list of pairs, not {type(params).__name__}")
+    fields: dict[str, list[str]] = {}
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise TypeError(f"params as a list hold pairs of name and value, not {type(pair).__name__}")
+        # A name with an empty list of values is not there, as in 0.28.1.
+        for value in _field_texts(pair[1]):
+            fields.setdefault(_name_text(pair[0]), []).append(value)
+    return fields
+
+
+def _name_text(name: Any) -> str:
+    """Names are text as they are: `None` is "None" (0.28.1), unlike a value."""
+    return _field_text(name) if isinstance(name, (str, bytes)) else str(name)
+
+
+class QueryParams(Mapping[str, str]):
+    """
+    The parameters of a query: an immutable mapping in which a name may have several values.
+
+        params = httpx.QueryParams("a=1&b=2&a=3")
+        params["a"]             "1", the first
+        params.get_list("a")    ["1", "3"]
+        str(params)             "a=1&a=3&b=2"
+        params.set("b", None)   QueryParams("a=1&a=3&b=")
+
+    Args:
+        *args: nothing, or one of: a query string (a leading `?` is part of the first name), bytes, a mapping whose
+            values may be lists or tuples, a list or tuple of pairs, other QueryParams, `None`.
+        **kwargs: instead of that, names and values.
+
+    Values become text: `True` is `true`, `False` is `false`, `None` is empty, bytes are UTF-8, others `str()`. Values
+    of the same name stand together, in the order of the names' first appearance. Two are equal if they have the same
+    pairs in any order.
+
+    Raises:
+        TypeError: more than one argument, or of a type that is none of these.
+    """
+
+    def __init__(self, *args: QueryParamTypes | None, **kwargs: Any) -> None:
+        if len(args) > 1 or (args and kwargs):
+            raise TypeError("QueryParams() takes one argument or keywords, not both")
+        self._dict = _fields_of(args[0] if args else kwargs)
+
+    def keys(self) -> KeysView[str]:
+        """The names, each once."""
+        return self._dict.keys()
+
+    def values(self) -> ValuesView[str]:
+        """The first value of each name."""
+        return {name: values[0] for name, values in self._dict.items()}.values()
+
+    def items(self) -> ItemsView[str, str]:
+        """Each name with its first value."""
+        return {name: values[0] for name, values in self._dict.items()}.items()
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """All pairs."""
+        return [(name, value) for name, values in self._dict.items() for value in values]
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The first value of `key`, or `default`."""
+        values = self._dict.get(key)
+        return default if values is None else values[0]
+
+    def get_list(self, key: str) -> list[str]:
+        """All values of `key`, in order; `[]` if there are none."""
+        return list(self._dict.get(key, ()))
+
+    def set(self, key: str, value: PrimitiveData | list[PrimitiveData] = None) -> QueryParams:
+        """A copy in which `key` has this value, or these, and no other."""
+        return self._with(key, _field_texts(value))
+
+    def add(self, key: str, value: PrimitiveData | list[PrimitiveData] = None) -> QueryParams:
+        """A copy in which `key` has this value, or these, as well."""
+        return self._with(key, self.get_list(_name_text(key)) + _field_texts(value))
+
+    def remove(self, key: str) -> QueryParams:
+        """A copy without `key`, which need not be there."""
+        return self._with(key, [])
+
+    def merge(self, params: QueryParamTypes | None = None) -> QueryParams:
+        """A copy with all of `params`, which replace values of the same name."""
+        merged = QueryParams()
+        merged._dict = {**self._dict, **_fields_of(params)}
+        return merged
+
+    def _with(self, key: Any, values: list[str]) -> QueryParams:
+        changed = QueryParams()
+        changed._dict = {**self._dict, _name_text(key): values}
+        if not values:
+            del changed._dict[_name_text(key)]
+        return changed
+
+    def update(self, params: QueryParamTypes | None = None) -> None:
+        """
+        Not possible.
+
+        Raises:
+            RuntimeError: always; it says what to write instead.
+        """
+        raise RuntimeError("QueryParams cannot be changed; write `params = params.merge(...)`")
+
+    def __setitem__(self, key: str, value: str) -> None:
+        raise RuntimeError("QueryParams cannot be changed; write `params = params.set(name, value)`")
+
+    def __getitem__(self, key: Any) -> str:
+        return self._dict[key][0]
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._dict
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._dict)
+
+    def __len__(self) -> int:
+        return len(self._dict)
+
+    def __bool__(self) -> bool:
+        return bool(self._dict)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.multi_items()))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, QueryParams):
+            return False
+        return self._dict == other._dict or sorted(self.multi_items()) == sorted(other.multi_items())
+
+    def __str__(self) -> str:
+        """
+        application/x-www-form-urlencoded.
+
+        Raises:
+            InvalidURL: a name or value holds a lone surrogate.
+        """
+        return "&".join([f"{encode_form(name)}={encode_form(value)}" for name, value in self.multi_items()])
+
+    def __repr__(self) -> str:
+        # Surrogates replaced: a repr has to show what is wrong, not fail over it.
+        pairs = [(_printable(name), _printable(value)) for name, value in self.multi_items()]
+        fields = [f"{encode_form(n)}={_HIDDEN if _looks_secret(n) else encode_form(v)}" for n, v in pairs]
+        return f"QueryParams({'&'.join(fields)!r})"
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,135 @@
+"""Fixtures and profiles that all tests share; what they are made of is in `support/`."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    import ssl
+
+    from httpx._cli.echo_server import EchoServer
+    from support.drivers import Driver
+    from support.servers import NginxServer
+
+# No deadline: a slow machine is no bug. In CI the examples are the same in every run, so that a failure is about the
+# change; elsewhere they are new each time, and find more.
+settings.register_profile("local", deadline=None, max_examples=100)
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# What the machine is set to must not change what the tests see: a proxy would get their requests.
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.lower(), None)
+for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "NETRC"):
+    os.environ.pop(_name, None)
+
+DRIVERS = ("sync", "asyncio", "asyncio-fallback", "uvloop", "trio")
+CUTS = ("whole", "bytes", "random-1", "random-2", "random-3")
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Each engine in turn; see `support.drivers`."""
+    from support import drivers
+
+    reason = drivers.missing(request.param)
+    if reason is not None:
+        pytest.skip(reason)
+    return drivers.Driver(request.param)
+
+
+@pytest.fixture(params=CUTS)
+def cut(request: pytest.FixtureRequest) -> Any:
+    """A function from bytes to the list of their pieces: whole, byte by byte, and cut at random."""
+    from support import wires
+
+    return lambda data: wires.cut(data, request.param)
+
+
+@pytest.fixture(scope="session")
+def echo_server() -> Iterator[EchoServer]:
+    """The project's own server, over http."""
+    from httpx._cli.echo_server import EchoServer
+
+    with EchoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tls_echo_server() -> Iterator[EchoServer]:
+    """The project's own server, over https with a certificate of `ca`."""
+    from httpx._cli.echo_server import EchoServer
+    from support import certs
+
+    with EchoServer(host="localhost", ssl_context=certs.server_context()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ca() -> Any:
+    """The module `support.certs`: contexts and files of an authority that exists for the tests only."""
+    from support import certs
+
+    return certs
+
+
+@pytest.fixture
+def trusting(ca: Any) -> ssl.SSLContext:
+    """A client's TLS context that trusts `ca`."""
+    context: ssl.SSLContext = ca.client_context()
+    return context
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Iterator[NginxServer]:
+    """A running nginx. Without one installed the test is skipped, or fails if HTTPX_REQUIRE_SERVERS=1."""
+    from support.servers import NginxServer, ServerMissing
+
+    try:
+        server = NginxServer()
+    except ServerMissing as exc:
+        if os.environ.get("HTTPX_REQUIRE_SERVERS") == "1":
+            raise
+        pytest.skip(str(exc))
+    with server:
+        yield server
+
+
+def open_sockets() -> set[str]:
+    """Inodes of this process's sockets; empty where there is no /proc."""
+    found = set()
+    folder = "/proc/self/fd"
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        try:
+            target = os.readlink(f"{folder}/{name}")
+        except OSError:  # closed since the folder was listed
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """
+    Fails a test after which more sockets are open than before (on Linux).
+
+    A server in this process may need a moment to see that its client is gone, so there is one second for that.
+    """
+    gc.collect()
+    before = open_sockets()
+    yield
+    deadline = time.monotonic() + 1
+    gc.collect()
+    while open_sockets() - before and time.monotonic() < deadline:
+        time.sleep(0.005)
+    left = open_sockets() - before
+    assert not left, f"sockets left open: {sorted(left)}"

@@ -1,0 +1,465 @@
+"""
+The structure of the package, held by tests: who may import whom, what `import httpx` costs, how long a function may be,
+and that the sync and the async client say the same.
+
+The rules are those of docs/design.md. When one of these tests fails, the change goes against the structure: change
+the code, or change the rule here and in the document, with a reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import statistics
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Union
+
+import pytest
+
+from support.twins import compare_twins
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "httpx"
+
+# Module -> level; a name with a star at its end stands for all modules below it. Imports go downwards only.
+LEVELS = {
+    "_exceptions": 0,
+    "_types": 0,
+    "_status_codes": 0,
+    "_utils": 0,
+    "__version__": 0,
+    "_urlparse": 1,
+    "_urls": 1,
+    "_headers": 1,
+    "_cookies": 1,
+    "_content": 1,
+    "_multipart": 1,
+    "_decoders": 1,
+    "_config": 1,
+    "_models": 1,
+    "_protocol.*": 2,
+    "_pool": 2,
+    "_auth": 3,
+    "_flow": 3,
+    "_patterns": 3,
+    "_engine.*": 4,
+    "_transports.*": 4,
+    "_base_client": 5,
+    "_client": 5,
+    "_api": 5,
+    "_cli.*": 5,
+    "_main": 5,
+    "__init__": 5,
+    "__main__": 5,
+}
+
+# What would make a machine impure: the world outside, and the clock. TLS over memory needs `ssl`, and no socket.
+IMPURE = frozenset({"socket", "ssl", "select", "selectors", "asyncio", "threading", "time", "trio", "anyio"})
+MAY_IMPORT = {"_protocol.tls": frozenset({"ssl"})}
+
+# Names that say nothing about what is in a module; `_utils` is upstream's, and small.
+VAGUE = ("data", "info", "manager", "helper", "util")
+VAGUE_BUT_KNOWN = frozenset({"_utils"})
+
+MAX_LINES = 60
+MAX_MEDIAN = 15
+
+# What a program that imports httpx must not pay for before it uses it.
+HEAVY = (
+    *("httpcore", "anyio", "sniffio", "trio", "click", "rich", "pygments", "h11", "h2", "http.cookiejar"),
+    *("brotli", "zstandard", "asyncio"),
+)
+# What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
+HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))
+
+Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+
+
+class Import(NamedTuple):
+    """One import: of a module of the package (a dotted name below it), or of a module outside."""
+
+    module: str
+    inside: bool
+    line: int
+    lazy: bool  # in a function, so not when the module is imported
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below the package -> file; a package's own file has the package's name, ours is `__init__`."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        name = ".".join(parts)
+        found[name[: -len(".__init__")] if len(parts) > 1 and parts[-1] == "__init__" else name] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in MODULES.items()}
+
+
+UNKNOWN = 99
+
+
+def level_of(name: str) -> int:
+    """The level of a module; `UNKNOWN`, above all others, if the table does not say."""
+    return LEVELS.get(name, LEVELS.get(name.split(".")[0] + ".*", UNKNOWN))
+
+
+def imports_of(tree: ast.Module, module: str, known: dict[str, Path]) -> Iterator[Import]:
+    """All imports of a module but those that only a type checker sees."""
+    # The package that relative imports start from, as names below httpx.
+    is_package = module == "__init__" or known[module].name == "__init__.py"
+    package = [] if module == "__init__" else module.split(".")
+    package = package if is_package else package[:-1]
+    for node, lazy in walk(tree, lazy=False):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield outside_or_inside(alias.name, node.lineno, lazy)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield outside_or_inside(node.module or "", node.lineno, lazy)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - (node.level - 1)] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                # `from . import x` may mean a module x or a name in the package itself.
+                whole = ".".join([*start, alias.name])
+                name = whole if whole in known else ".".join(start) or "__init__"
+                yield Import(name, True, node.lineno, lazy)
+
+
+def outside_or_inside(name: str, line: int, lazy: bool) -> Import:
+    first, _, rest = name.partition(".")
+    return Import(rest or "__init__", True, line, lazy) if first == "httpx" else Import(name, False, line, lazy)
+
+
+def walk(node: ast.AST, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """All nodes with whether they are in a function, without what is under `if TYPE_CHECKING`."""
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        for child in node.orelse:
+            yield from walk(child, lazy)
+        return
+    yield node, lazy
+    lazy = lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+    for child in ast.iter_child_nodes(node):
+        yield from walk(child, lazy)
+
+
+IMPORTS = {name: list(imports_of(tree, name, MODULES)) for name, tree in TREES.items()}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_level(module: str):
+    assert level_of(module) != UNKNOWN, f"{module} is in no level: say where it belongs in LEVELS and docs/design.md"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_downwards(module: str):
+    for imported in IMPORTS[module]:
+        if imported.inside:
+            assert level_of(imported.module) <= level_of(module), (
+                f"{MODULES[module]}:{imported.line} imports {imported.module}, which is above it"
+            )
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if level_of(name) == 2])
+def test_machines_are_pure(module: str):
+    for imported in IMPORTS[module]:
+        where = f"{MODULES[module]}:{imported.line}"
+        if imported.inside:
+            assert level_of(imported.module) != 1, f"{where}: a machine speaks bytes, not {imported.module}"
+        else:
+            first = imported.module.split(".")[0]
+            assert first not in IMPURE - MAY_IMPORT.get(module, frozenset()), f"{where}: {first} in a machine"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if level_of(name) < 4])
+def test_nothing_below_the_shells_knows_an_async_library(module: str):
+    found = {imported.module.split(".")[0] for imported in IMPORTS[module] if not imported.inside}
+    assert not found & {"asyncio", "trio", "anyio", "sniffio", "selectors"}
+
+
+def test_words_and_values_do_not_import_each_other_in_circles():
+    graph = {
+        name: {each.module for each in imports if each.inside and not each.lazy and each.module != name}
+        for name, imports in IMPORTS.items()
+        if level_of(name) <= 1
+    }
+    assert cycle_in(graph) == []
+
+
+def cycle_in(graph: dict[str, set[str]]) -> list[str]:
+    """The names on some cycle, or none."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(graph.get(name, ())):
+            found = visit(other, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in graph if (found := visit(name, []))), [])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_has_a_name_that_says_nothing(module: str):
+    for part in module.split("."):
+        assert part in VAGUE_BUT_KNOWN or not any(word in part for word in VAGUE), f"what is in {part}?"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_says_what_it_is(module: str):
+    if MODULES[module].read_text(encoding="utf-8").strip() and module != "__version__":
+        assert ast.get_docstring(TREES[module]), f"{MODULES[module]} has no docstring"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_postpones_its_annotations(module: str):
+    """Without it an annotation that Python 3.9 cannot evaluate breaks the import there, and only there."""
+    names = [alias.name for node in TREES[module].body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    has_annotations = any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in ast.walk(TREES[module]))
+    assert not has_annotations or "annotations" in names
+
+
+# Functions.
+
+
+def functions_of(tree: ast.AST) -> Iterator[Function]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def length_of(function: Function) -> int:
+    """Lines from `def` to the end, without the docstring: what it explains is not what makes it long."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_function_is_long_without_a_reason(module: str):
+    for function in functions_of(TREES[module]):
+        reason = any(
+            line.strip().startswith("Long because") for line in (ast.get_docstring(function) or "").split("\n")
+        )
+        assert length_of(function) <= MAX_LINES or reason, (
+            f"{MODULES[module]}:{function.lineno}: {function.name} has {length_of(function)} lines; make it shorter, "
+            "or say why not in a line of its docstring that starts with `Long because`"
+        )
+
+
+def test_most_functions_are_short():
+    lengths = [length_of(function) for tree in TREES.values() for function in functions_of(tree)]
+    assert statistics.median(lengths) < MAX_MEDIAN
+
+
+# What an import costs.
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that `code` makes a fresh interpreter load."""
+    program = f"import sys; before = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"
+    # Measuring coverage in there would load modules of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
+    environment["PYTHONPATH"] = str(SOURCE.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_httpx_loads_nothing_heavy():
+    assert loaded_by("import httpx") & set(HEAVY) == set()
+
+
+@pytest.mark.skipif("_client" not in MODULES, reason="there is no client yet")
+def test_making_a_client_loads_nothing_that_it_does_not_use():
+    assert loaded_by("import httpx; httpx.Client().close()") & set(HEAVY_FOR_A_CLIENT) == set()
+
+
+# The twins.
+
+# Async name -> sync name: the only differences besides `async` and `await` that the two clients may have.
+TWIN_NAMES = {
+    "AsyncClient": "Client",
+    "AsyncBaseTransport": "BaseTransport",
+    "AsyncHTTPTransport": "HTTPTransport",
+    "AsyncByteStream": "SyncByteStream",
+    "AsyncIterator": "Iterator",
+    "AsyncIterable": "Iterable",
+    "AsyncGenerator": "Generator",
+    "asynccontextmanager": "contextmanager",
+    "handle_async_request": "handle_request",
+    "async_auth_flow": "sync_auth_flow",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "StopAsyncIteration": "StopIteration",
+    "aclose": "close",
+    "aread": "read",
+    "aiter_bytes": "iter_bytes",
+    "aiter_raw": "iter_raw",
+    "asend": "send",
+    "athrow": "throw",
+    "_adrain": "_drain",
+    "U": "T",
+}
+# Methods that differ on purpose, each with its reason in a comment.
+UNPAIRED: tuple[str, ...] = ()
+
+
+def class_named(tree: ast.Module, name: str) -> ast.ClassDef:
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+@pytest.mark.skipif("_client" not in MODULES, reason="there is no client yet")
+def test_the_clients_are_twins():
+    tree = TREES["_client"]
+    differences = compare_twins(class_named(tree, "Client"), class_named(tree, "AsyncClient"), TWIN_NAMES, UNPAIRED)
+    assert not differences, "\n\n".join(differences)
+
+
+def twins(sync: str, asynchronous: str, names: dict[str, str], unpaired: tuple[str, ...] = ()) -> list[str]:
+    trees = [ast.parse(textwrap.dedent(code)).body[0] for code in (sync, asynchronous)]
+    assert isinstance(trees[0], ast.ClassDef)
+    assert isinstance(trees[1], ast.ClassDef)
+    return compare_twins(trees[0], trees[1], names, unpaired)
+
+
+SYNC = '''
+class Client(Base):
+    """The sync one."""
+    limit: int = 5
+
+    def send(self, request: Request) -> Iterator[bytes]:
+        """Send it."""
+        with self.lock as lock, open(request) as other:
+            for item in request.stream:
+                yield item
+        return [x.read() for x in self.items if x.close()]
+
+    def close(self):
+        raise Error("Client.close() was called", self.transport.close())
+'''
+ASYNC = '''
+class AsyncClient(Base):
+    """The async one, described in other words."""
+
+    async def aclose(self):
+        raise Error("AsyncClient.aclose() was called", await self.transport.aclose())
+
+    limit: int = 5
+
+    async def send(self, request: Request) -> AsyncIterator[bytes]:
+        async with self.lock as lock, open(request) as other:
+            async for item in request.stream:
+                yield item
+        return [await x.aread() async for x in self.items if await x.aclose()]
+'''
+NAMES = {"AsyncClient": "Client", "AsyncIterator": "Iterator", "aclose": "close", "aread": "read"}
+
+
+def test_twins_agree_when_only_async_await_and_the_named_names_differ():
+    assert twins(SYNC, ASYNC, NAMES) == []
+
+
+def test_a_name_that_is_not_in_the_list_is_a_difference():
+    differences = twins(SYNC, ASYNC, {name: value for name, value in NAMES.items() if name != "aread"})
+    assert len(differences) == 1
+    assert differences[0].startswith("send:\n")
+    assert "x.aread()" in differences[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("limit: int = 5", "limit: int = 6"),
+        ("request: Request", "request: Request = None"),
+        ("as lock, open(request) as other", "as lock"),
+        ("if await x.aclose()", "if not await x.aclose()"),
+        ("was called", "was never called"),
+        ("raise Error", "return Error"),
+    ],
+)
+def test_a_change_on_one_side_is_a_difference(old: str, new: str):
+    assert old in ASYNC
+    assert len(twins(SYNC, ASYNC.replace(old, new), NAMES)) == 1
+
+
+def test_a_method_that_only_one_has_is_a_difference_unless_it_is_expected():
+    more = ASYNC + "\n    async def extra(self):\n        pass\n"
+    assert twins(SYNC, more, NAMES) == ["extra: only AsyncClient has it"]
+    assert twins(SYNC, more, NAMES, ("extra",)) == []
+    fewer = SYNC + "\n    def only_sync(self):\n        pass\n"
+    assert twins(fewer, ASYNC, NAMES) == ["only_sync: only Client has it"]
+
+
+def test_a_property_and_its_setter_are_compared_together():
+    one = "class A:\n    @property\n    def x(self): return 1\n    @x.setter\n    def x(self, v): self.v = v\n"
+    assert twins(one, one, {}) == []
+    assert len(twins(one, one.replace("self.v = v", "self.w = v"), {})) == 1
+
+
+def test_the_types_of_generators_are_compared_by_what_both_have():
+    sync = "class A:\n    def f(self) -> Generator[int, str, None]: pass\n"
+    asynchronous = "class A:\n    async def f(self) -> AsyncGenerator[int, str]: pass\n"
+    assert twins(sync, asynchronous, {"AsyncGenerator": "Generator"}) == []
+
+
+def test_other_statements_in_a_class_are_compared_too():
+    one = "class A:\n    a = b = 1\n    if x:\n        y = 1\n    def f(self):\n        'only a docstring'\n"
+    assert twins(one, one, {}) == []
+    assert len(twins(one, one.replace("y = 1", "y = 2"), {})) == 2
+
+
+# The tests of the tests: a rule that never fails holds nothing.
+
+
+def found_in(code: str, module: str) -> set[tuple[str, bool, bool]]:
+    known = {name: SOURCE / f"{name}.py" for name in ("_urls", "_pool", "_protocol.http1", "_protocol.exchange")}
+    known["_protocol"] = SOURCE / "_protocol" / "__init__.py"
+    known["__init__"] = SOURCE / "__init__.py"
+    return {(each.module, each.inside, each.lazy) for each in imports_of(ast.parse(code), module, known)}
+
+
+def test_imports_are_found_in_every_form():
+    assert found_in("import ssl, os.path", "_pool") == {("ssl", False, False), ("os.path", False, False)}
+    assert found_in("from socket import socket", "_pool") == {("socket", False, False)}
+    assert found_in("from ._urls import URL", "_pool") == {("_urls", True, False)}
+    assert found_in("from . import _urls, codes", "_pool") == {("_urls", True, False), ("__init__", True, False)}
+    assert found_in("from .._urls import URL", "_protocol.http1") == {("_urls", True, False)}
+    assert found_in("from . import exchange", "_protocol.http1") == {("_protocol.exchange", True, False)}
+    assert found_in("from .http1 import X", "_protocol") == {("_protocol.http1", True, False)}
+    assert found_in("from ._urls import URL", "__init__") == {("_urls", True, False)}
+    assert found_in("import httpx._urls", "_pool") == {("_urls", True, False)}
+    assert found_in("from httpx import URL", "_pool") == {("__init__", True, False)}
+
+
+def test_imports_in_functions_are_lazy_and_those_for_type_checkers_are_none():
+    assert found_in("def f():\n    import ssl", "_pool") == {("ssl", False, True)}
+    assert found_in("if TYPE_CHECKING:\n    import ssl\nelse:\n    import os", "_pool") == {("os", False, False)}
+    assert found_in("try:\n    import ssl\nexcept ImportError: pass", "_pool") == {("ssl", False, False)}
+
+
+def test_cycles_are_found():
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+
+
+def test_the_docstring_does_not_count_as_length():
+    (function,) = functions_of(ast.parse('def f(\n    a,\n):\n    """One\n\n    two."""\n    return a\n'))
+    assert length_of(function) == 4
