@@ -15,21 +15,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from httpx import _auth
-from httpx._auth import (
+from httpx import (
+    AsyncByteStream,
     Auth,
     BasicAuth,
     BearerAuth,
-    Challenge,
     DigestAuth,
     FunctionAuth,
+    LocalProtocolError,
     NetRCAuth,
-    digest_authorization,
-    parse_challenges,
+    ProtocolError,
+    Request,
+    Response,
+    StreamConsumed,
+    SyncByteStream,
+    _auth,
 )
-from httpx._exceptions import LocalProtocolError, ProtocolError, StreamConsumed
-from httpx._models import Request, Response
-from httpx._types import AsyncByteStream, SyncByteStream
+from httpx._auth import Challenge, digest_authorization, parse_challenges
 
 URL = "http://example.org/p?q=1"
 

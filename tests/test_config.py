@@ -16,21 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx import _config
+from httpx import Headers, Limits, Proxy, Timeout, _config, create_ssl_context
 from httpx._config import (
     DEFAULT_LIMITS,
     DEFAULT_MAX_REDIRECTS,
     DEFAULT_TIMEOUT_CONFIG,
     UNSET,
-    Limits,
-    Proxy,
-    Timeout,
-    create_ssl_context,
     default_ssl_context,
 )
-from httpx._headers import Headers
 
 INF = float("inf")
+
+AnyTimeout: Any = Timeout  # for arguments that its signature does not promise to take
 
 
 def phases(timeout: Timeout) -> tuple[Any, ...]:
@@ -54,13 +51,13 @@ def phases(timeout: Timeout) -> tuple[Any, ...]:
         (Timeout(connect=1, read=2, write=3, pool=4), (1, 2, 3, 4)),
         (Timeout((1, 2, 3, 4)), (1, 2, 3, 4)),
         (Timeout((1, None, 3, None)), (1, None, 3, None)),
-        (Timeout((1, 2, 3)), (1, 2, 3, None)),
-        (Timeout((1, 2)), (1, 2, None, None)),
+        (AnyTimeout((1, 2, 3)), (1, 2, 3, None)),
+        (AnyTimeout((1, 2)), (1, 2, None, None)),
         (Timeout((1, 2, 3, 4), write=9), (1, 2, 9, 4)),
         (Timeout(Timeout(3, read=1)), (3, 1, 3, 3)),
         (Timeout(Timeout(3), read=4), (3, 4, 3, 3)),
         (Timeout(INF, read=INF), (None, None, None, None)),
-        (Timeout(Decimal("1.5")), (1.5, 1.5, 1.5, 1.5)),  # type: ignore[arg-type]  # works, is not promised
+        (AnyTimeout(Decimal("1.5")), (1.5, 1.5, 1.5, 1.5)),
     ],
 )
 def test_what_is_not_given_to_a_timeout_is_its_default(timeout: Timeout, expected: tuple[Any, ...]) -> None:
@@ -76,13 +73,13 @@ def test_what_is_not_given_to_a_timeout_is_its_default(timeout: Timeout, expecte
         (lambda: Timeout(-INF), ValueError, "timeout must not be negative or NaN: -inf"),
         (lambda: Timeout(total=-0.1), ValueError, "total timeout must not be negative or NaN: -0.1"),
         (lambda: Timeout((1, 2, -3, 4)), ValueError, "write timeout must not be negative or NaN: -3"),
-        (lambda: Timeout("5"), TypeError, "timeout must be a number of seconds or None, not str"),
-        (lambda: Timeout([1, 2, 3, 4]), TypeError, "timeout must be a number of seconds or None, not list"),
+        (lambda: AnyTimeout("5"), TypeError, "timeout must be a number of seconds or None, not str"),
+        (lambda: AnyTimeout([1, 2, 3, 4]), TypeError, "timeout must be a number of seconds or None, not list"),
         (lambda: Timeout(True), TypeError, "timeout must be a number of seconds or None, not bool"),
         (lambda: Timeout(pool=False), TypeError, "pool timeout must be a number of seconds or None, not bool"),
-        (lambda: Timeout((1, "2")), TypeError, "read timeout must be a number of seconds or None, not str"),
-        (lambda: Timeout((1,)), ValueError, "a timeout tuple is .*, this one has 1 items"),
-        (lambda: Timeout((1, 2, 3, 4, 5)), ValueError, "a timeout tuple is .*, this one has 5 items"),
+        (lambda: AnyTimeout((1, "2")), TypeError, "read timeout must be a number of seconds or None, not str"),
+        (lambda: AnyTimeout((1,)), ValueError, "a timeout tuple is .*, this one has 1 items"),
+        (lambda: AnyTimeout((1, 2, 3, 4, 5)), ValueError, "a timeout tuple is .*, this one has 5 items"),
     ],
 )
 def test_what_is_no_time_is_refused_with_the_name_of_the_phase(make: Any, error: type[Exception], message: str) -> None:
@@ -430,7 +427,7 @@ def test_a_higher_minimum_of_the_system_is_kept(environment: pytest.MonkeyPatch)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context
 
-    environment.setattr(_config.ssl, "create_default_context", stricter)
+    environment.setattr(ssl, "create_default_context", stricter)
     assert create_ssl_context().minimum_version == ssl.TLSVersion.TLSv1_3
 
 

@@ -104,20 +104,28 @@ def stream(
             for piece in response.iter_bytes():
                 ...
     """
-    with Client(
-        proxy=proxy, verify=verify, timeout=timeout, trust_env=trust_env, http2=http2, follow_redirects=follow_redirects
-    ) as client, client.stream(
-        method,
-        url,
-        content=content,
-        data=data,
-        files=files,
-        json=json,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-    ) as response:
+    with (
+        Client(
+            proxy=proxy,
+            verify=verify,
+            timeout=timeout,
+            trust_env=trust_env,
+            http2=http2,
+            follow_redirects=follow_redirects,
+        ) as client,
+        client.stream(
+            method,
+            url,
+            content=content,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            auth=auth,
+        ) as response,
+    ):
         yield response
 
 

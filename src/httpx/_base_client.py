@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 import warnings
 from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable
-from urllib.parse import unquote
 
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
@@ -46,7 +46,8 @@ EventHook = Callable[..., Any]
 USER_AGENT = f"python-httpx/{__version__}"
 # Headers that are as private as Authorization when a redirect leads to another origin.
 DEFAULT_SENSITIVE_HEADERS = ("X-Api-Key", "X-Auth-Token")
-_HOOKS = ("request", "response", "1xx")
+# Methods that need no look at whether they are tokens.
+_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 
 logger = logging.getLogger("httpx")
 
@@ -93,6 +94,7 @@ class BaseClient:
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
     ) -> None:
+        self._merged_urls: dict[str, URL] = {}
         self._base_url = _with_slash(URL(base_url))
         self._auth = self._build_auth(auth)
         self._params = QueryParams(params)
@@ -106,6 +108,7 @@ class BaseClient:
         self._default_encoding = default_encoding
         self._sensitive = frozenset(name.lower().encode("ascii") for name in sensitive_headers)
         self._max_response_size = max_response_size
+        self._adapts = default_encoding != "utf-8" or max_response_size is not None
         self._state = ClientState.UNOPENED
 
     # Configuration, which may be changed at any time.
@@ -155,6 +158,7 @@ class BaseClient:
     @base_url.setter
     def base_url(self, url: URL | str) -> None:
         self._base_url = _with_slash(URL(url))
+        self._merged_urls = {}
 
     @property
     def headers(self) -> Headers:
@@ -214,17 +218,19 @@ class BaseClient:
 
         The arguments are those of `httpx.Request`; `timeout` becomes its extension "timeout".
         """
-        merged_url = self._merge_url(url)
-        all_headers = self._merge_headers(headers)
+        merged_url = self._merged_urls.get(url) if type(url) is str else None
+        if merged_url is None:
+            merged_url = self._remembered_url(url)
+        merged_headers = self._headers if headers is None else self._merge_headers(headers)
         all_extensions: dict[str, Any] = {} if extensions is None else dict(extensions)
         if "timeout" not in all_extensions:
             chosen = self._timeout if isinstance(timeout, UseClientDefault) else Timeout(timeout)
-            all_extensions["timeout"] = chosen.as_dict()
+            all_extensions["timeout"] = chosen.__dict__.copy()  # `as_dict`, without its frame
         if (
-            content is None and data is None and files is None and json is None
-            and params is None and cookies is None and not self._params and self._cookies._is_empty()
+            content is None and data is None and files is None and json is None and params is None and cookies is None
+            and method in _METHODS and not self._params._dict and self._cookies._jar is None
         ):  # fmt: skip
-            return Request._without_body(method.upper(), merged_url, all_headers, all_extensions)
+            return Request._without_body(method, merged_url, merged_headers, all_extensions)
         return Request(
             method,
             merged_url,
@@ -233,16 +239,25 @@ class BaseClient:
             files=files,
             json=json,
             params=self._merge_queryparams(params),
-            headers=all_headers,
+            headers=merged_headers,
             cookies=self._merge_cookies(cookies),
             extensions=all_extensions,
         )
+
+    def _remembered_url(self, url: URL | str) -> URL:
+        """`_merge_url`, done once for each string while there are not too many."""
+        merged = self._merge_url(url)
+        if type(url) is str and len(url) <= 2048:
+            if len(self._merged_urls) >= 256:
+                self._merged_urls.clear()
+            self._merged_urls[url] = merged
+        return merged
 
     def _merge_url(self, url: URL | str) -> URL:
         """The URL, appended to `base_url` if it is relative: "/x" does not replace the base's path."""
         merged = url_of(url)
         base = self._base_url
-        if (merged.is_relative_url and base._target != b"/") or (not merged.is_absolute_url and base.host):
+        if merged.is_relative_url:
             return base.copy_with(raw_path=base.raw_path + merged.raw_path.lstrip(b"/"))
         return merged
 
@@ -283,38 +298,41 @@ class BaseClient:
     def _build_request_auth(self, request: Request, auth: AuthTypes | UseClientDefault | None) -> Auth | None:
         """What was given for this request, else for the client, else in the URL."""
         chosen = self._auth if isinstance(auth, UseClientDefault) else self._build_auth(auth)
-        if chosen is None and request.url.userinfo:
-            return BasicAuth(username=unquote(request.url.username), password=unquote(request.url.password))
+        if chosen is None:
+            username, password = request.url.username, request.url.password
+            if username or password:
+                return BasicAuth(username=username, password=password)
         return chosen
 
     def _policy(self) -> Policy:
-        hooks = self._event_hooks
-        hooked = bool(hooks["request"] or hooks["response"] or hooks["1xx"])
-        return Policy(self._cookies, self.max_redirects, self._sensitive, hooked)
+        return Policy(self._cookies, self.max_redirects, self._sensitive, any(self._event_hooks.values()))
 
-    def _prepare(self, response: Response, request: Request, started: float) -> None:
-        """What every response gets, whatever transport it comes from."""
-        response._request = request
-        response._start_clock(started)
-        if self._default_encoding != "utf-8":
-            response.default_encoding = self._default_encoding
-        if self._max_response_size is not None:
-            response._max_size = self._max_response_size
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(
-                'HTTP Request: %s %s "%s %d %s"',
-                request.method,
-                request.url._redacted(),
-                response.http_version,
-                response.status_code,
-                response.reason_phrase,
-            )
+    def _mark_opened(self) -> None:
+        """The client is used."""
+        if self._state is ClientState.CLOSED:
+            raise RuntimeError("the client is closed, so it cannot send a request")
+        self._state = ClientState.OPENED
+
+    def _adapt(self, response: Response) -> None:
+        """Give a response what the client was told about responses."""
+        response.default_encoding = self._default_encoding
+        response._max_size = self._max_response_size
 
     @staticmethod
-    def _deadline(request: Request) -> float | None:
+    def _log(request: Request, response: Response) -> None:
+        logger.info(
+            'HTTP Request: %s %s "%s %d %s"',
+            request.method,
+            request.url._redacted(),
+            response.http_version,
+            response.status_code,
+            response.reason_phrase,
+        )
+
+    @staticmethod
+    def _deadline(timeout: Mapping[str, float | None]) -> float | None:
         """When the total timeout of a request that begins now is over."""
-        timeout = request.extensions.get("timeout")
-        total = None if timeout is None else timeout.get("total")
+        total = timeout.get("total")
         return None if total is None else monotonic() + total
 
     @staticmethod
@@ -323,22 +341,38 @@ class BaseClient:
         left = deadline - monotonic()
         if left <= 0:
             raise ReadTimeout("the total timeout is over", request=request)
-        request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "total": left}
+        timeout = request.extensions["timeout"]
+        # Not for a millisecond: the transport's error names the number, which should be the caller's where it can.
+        if left < (timeout.get("total") or math.inf) - 0.001:
+            request.extensions["timeout"] = {**timeout, "total": left}
 
 
 def _with_slash(url: URL) -> URL:
     return url if url.raw_path.endswith(b"/") else url.copy_with(raw_path=url.raw_path + b"/")
 
 
+class _Hooks(dict[str, list[EventHook]]):
+    """Hooks by event. Those for "1xx" are there once they are asked for, so that the others look as they always did."""
+
+    def __missing__(self, name: str) -> list[EventHook]:
+        if name != "1xx":
+            raise KeyError(name)
+        hooks: list[EventHook] = []
+        self[name] = hooks
+        return hooks
+
+
 def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventHook]]:
-    hooks = {} if hooks is None else hooks
-    return {name: list(hooks.get(name, [])) for name in _HOOKS}
+    given = {} if hooks is None else hooks
+    return _Hooks(
+        {name: list(given.get(name, [])) for name in ("request", "response", "1xx") if name in given or name != "1xx"}
+    )
 
 
 def proxies_as_mounts(proxies: Any) -> dict[str, ProxyTypes | None]:
     """The old `proxies=` argument as {pattern: proxy}; keys may lack "://"."""
     warnings.warn(
-        "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=4
+        "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3
     )
     if not isinstance(proxies, Mapping):
         return {"all://": proxies}

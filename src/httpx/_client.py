@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from logging import INFO
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Callable, TypeVar
@@ -26,6 +27,7 @@ from ._base_client import (
     ClientState,
     EventHook,
     UseClientDefault,
+    logger,
     ordered_mounts,
     proxies_as_mounts,
     transport_for,
@@ -33,7 +35,7 @@ from ._base_client import (
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
 from ._content import in_async
 from ._exceptions import RequestError
-from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, Step, journey
+from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
 from ._models import Request, Response
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
@@ -268,15 +270,24 @@ class Client(BaseClient):
             RequestError: of the class that says what failed.
             RuntimeError: the client is closed.
         """
-        if self._state is ClientState.CLOSED:
-            raise RuntimeError("the client is closed, so it cannot send a request")
-        self._state = ClientState.OPENED
+        if self._state is not ClientState.OPENED:
+            self._mark_opened()
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
-        follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
-        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy())
-        response = self._travel(steps, self._deadline(request))
-        if not stream:
+        hooks = self._event_hooks
+        if (
+            (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
+            and not request.url._uri_reference.userinfo
+            and not (hooks["request"] or hooks["response"] or "1xx" in hooks)
+            and "total" not in request.extensions["timeout"]
+        ):
+            # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
+            response = self._send_once(request)
+            if response._remarkable:
+                response = self._travel(request, auth, follow_redirects, response)
+        else:
+            response = self._travel(request, auth, follow_redirects)
+        if not stream and not response._take_whole():
             try:
                 response.read()
             except BaseException:
@@ -284,18 +295,30 @@ class Client(BaseClient):
                 raise
         return response
 
-    def _travel(self, steps: Generator[Step, Any, Response], deadline: float | None) -> Response:
-        """Carry out the steps of a journey, and tell it what came of each."""
+    def _travel(
+        self,
+        request: Request,
+        auth: AuthTypes | UseClientDefault | None,
+        follow_redirects: bool | UseClientDefault,
+        response: Response | None = None,
+    ) -> Response:
+        """Carry out the steps of a journey, and tell it what came of each; `response` is its first, if it was sent."""
+        follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
+        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
+        timeout = request.extensions["timeout"]
+        deadline = self._deadline(timeout)
         flow: Generator[Request, Response, None] | None = None
         try:
             step, value = next(steps)
             while True:
                 try:
                     if step == SEND:
-                        reply: Any = self._send_once(value, deadline)
+                        value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
+                        if deadline is not None:
+                            self._leave(value, deadline)
+                        reply: Any = self._send_once(value)
                     elif step == AUTH_BEGIN:
-                        auth, request = value
-                        flow = auth.sync_auth_flow(request)
+                        flow = value[0].sync_auth_flow(value[1])
                         reply = flow.__next__()
                     elif step == AUTH_NEXT:
                         reply = self._authenticated(flow, value)
@@ -313,6 +336,8 @@ class Client(BaseClient):
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
+            if deadline is not None:
+                request.extensions["timeout"] = timeout  # all of it again, should the caller send the request again
             if flow is not None:
                 flow.close()
 
@@ -324,23 +349,30 @@ class Client(BaseClient):
             return None
 
     def _call_hooks(self, name: str, value: Request | Response) -> None:
-        for hook in self._event_hooks[name]:
+        for hook in self._event_hooks.get(name, ()):
             hook(value)
 
-    def _send_once(self, request: Request, deadline: float | None) -> Response:
+    def _fit_body(self, request: Request) -> None:
+        raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
+
+    def _send_once(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, SyncByteStream):
-            raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
-        if deadline is not None:
-            self._leave(request, deadline)
+            self._fit_body(request)
         started = perf_counter()
         try:
             response = transport.handle_request(request)
         except RequestError as exc:
             exc.request = request
             raise
-        self._prepare(response, request, started)
+        response._request = request
+        response._started = started
+        response._seconds = perf_counter() - started
+        if self._adapts:
+            self._adapt(response)
+        if logger.isEnabledFor(INFO):
+            self._log(request, response)
         return response
 
     def get(
@@ -780,15 +812,24 @@ class AsyncClient(BaseClient):
             RequestError: of the class that says what failed.
             RuntimeError: the client is closed.
         """
-        if self._state is ClientState.CLOSED:
-            raise RuntimeError("the client is closed, so it cannot send a request")
-        self._state = ClientState.OPENED
+        if self._state is not ClientState.OPENED:
+            self._mark_opened()
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
-        follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
-        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy())
-        response = await self._travel(steps, self._deadline(request))
-        if not stream:
+        hooks = self._event_hooks
+        if (
+            (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
+            and not request.url._uri_reference.userinfo
+            and not (hooks["request"] or hooks["response"] or "1xx" in hooks)
+            and "total" not in request.extensions["timeout"]
+        ):
+            # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
+            response = await self._send_once(request)
+            if response._remarkable:
+                response = await self._travel(request, auth, follow_redirects, response)
+        else:
+            response = await self._travel(request, auth, follow_redirects)
+        if not stream and not response._take_whole():
             try:
                 await response.aread()
             except BaseException:
@@ -796,18 +837,30 @@ class AsyncClient(BaseClient):
                 raise
         return response
 
-    async def _travel(self, steps: Generator[Step, Any, Response], deadline: float | None) -> Response:
-        """Carry out the steps of a journey, and tell it what came of each."""
+    async def _travel(
+        self,
+        request: Request,
+        auth: AuthTypes | UseClientDefault | None,
+        follow_redirects: bool | UseClientDefault,
+        response: Response | None = None,
+    ) -> Response:
+        """Carry out the steps of a journey, and tell it what came of each; `response` is its first, if it was sent."""
+        follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
+        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
+        timeout = request.extensions["timeout"]
+        deadline = self._deadline(timeout)
         flow: AsyncGenerator[Request, Response] | None = None
         try:
             step, value = next(steps)
             while True:
                 try:
                     if step == SEND:
-                        reply: Any = await self._send_once(value, deadline)
+                        value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
+                        if deadline is not None:
+                            self._leave(value, deadline)
+                        reply: Any = await self._send_once(value)
                     elif step == AUTH_BEGIN:
-                        auth, request = value
-                        flow = auth.async_auth_flow(request)
+                        flow = value[0].async_auth_flow(value[1])
                         reply = await flow.__anext__()
                     elif step == AUTH_NEXT:
                         reply = await self._authenticated(flow, value)
@@ -825,6 +878,8 @@ class AsyncClient(BaseClient):
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
+            if deadline is not None:
+                request.extensions["timeout"] = timeout  # all of it again, should the caller send the request again
             if flow is not None:
                 await flow.aclose()
 
@@ -836,23 +891,30 @@ class AsyncClient(BaseClient):
             return None
 
     async def _call_hooks(self, name: str, value: Request | Response) -> None:
-        for hook in self._event_hooks[name]:
+        for hook in self._event_hooks.get(name, ()):
             await hook(value)
 
-    async def _send_once(self, request: Request, deadline: float | None) -> Response:
+    def _fit_body(self, request: Request) -> None:
+        request.stream = in_async(request.stream)
+
+    async def _send_once(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, AsyncByteStream):
-            request.stream = in_async(request.stream)
-        if deadline is not None:
-            self._leave(request, deadline)
+            self._fit_body(request)
         started = perf_counter()
         try:
             response = await transport.handle_async_request(request)
         except RequestError as exc:
             exc.request = request
             raise
-        self._prepare(response, request, started)
+        response._request = request
+        response._started = started
+        response._seconds = perf_counter() - started
+        if self._adapts:
+            self._adapt(response)
+        if logger.isEnabledFor(INFO):
+            self._log(request, response)
         return response
 
     async def get(

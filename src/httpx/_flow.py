@@ -75,10 +75,12 @@ class Policy:
 
 
 def journey(
-    request: Request, auth: Auth | None, follow_redirects: bool, policy: Policy
+    request: Request, auth: Auth | None, follow_redirects: bool, policy: Policy, first: Response | None = None
 ) -> Generator[Step, Any, Response]:
     """
     The steps of one request, up to its last response, which is the generator's value.
+
+    `first` is the response to `request`, if that was sent already.
 
     Raises (from the generator):
         TooManyRedirects, RemoteProtocolError: a redirect that cannot be followed.
@@ -92,9 +94,12 @@ def journey(
         while True:
             if len(history) > policy.max_redirects:
                 raise TooManyRedirects(f"more than {policy.max_redirects} redirects", request=request)
-            if policy.hooked:
-                yield HOOK_REQUEST, request
-            response = yield SEND, request
+            if first is not None:
+                response, first = first, None
+            else:
+                if policy.hooked:
+                    yield HOOK_REQUEST, request
+                response = yield SEND, request
             policy.cookies.extract_cookies(response)
             if policy.hooked:
                 for interim in _interim(response, request):

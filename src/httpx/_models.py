@@ -20,7 +20,8 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import chain
 from time import perf_counter
-from typing import Any, Callable
+from types import AsyncGeneratorType
+from typing import TYPE_CHECKING, Any, Callable
 
 from ._content import ByteStream, UnattachedStream, encode_request, encode_response
 from ._cookies import Cookies
@@ -61,6 +62,7 @@ from ._types import (
     SyncByteStream,
 )
 from ._urls import URL, url_of
+from ._utils import LOWER
 
 __all__ = ["Cookies", "Headers", "Request", "Response"]
 
@@ -68,6 +70,7 @@ __all__ = ["Cookies", "Headers", "Request", "Response"]
 MAX_DRAIN = 1_048_576
 
 _NO_BODY = ByteStream(b"")
+_new_headers = Headers.__new__
 _BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -136,39 +139,55 @@ class Request:
     @classmethod
     def _without_body(cls, method: str, url: URL, headers: Headers, extensions: dict[str, Any]) -> Request:
         """
-        A request of parts that are the new request's own: what a client makes for a plain GET, in 1 us instead of 4.
+        What the constructor makes of a request without a body, for clients: in one frame, 1 us instead of 4.
 
-        `headers` lack Host.
+        Args:
+            method: upper case, a token.
+            headers: copied, with Host and Content-Length: 0 added where they belong.
+            extensions: the request's own.
         """
         request = cls.__new__(cls)
         request.method = method
         request.url = url
-        request.headers = headers
         request.extensions = extensions
         request.stream = _NO_BODY
         request._content = b""
-        request._complete_headers(None)
+        index = headers._index or headers._make_index()
+        host = url._host_header
+        if b"host" in index:
+            raw = _host_first(headers._raw)
+        else:
+            raw = [(b"Host", host), *headers._raw] if host else headers._raw.copy()
+        if method in _BODY_METHODS and b"content-length" not in index and b"transfer-encoding" not in index:
+            raw.insert(1 if host or b"host" in index else 0, (b"Content-Length", b"0"))
+        request.headers = own = _new_headers(Headers)
+        own._raw = raw
+        own._index = None
+        own._encoding = headers._encoding
         return request
 
     def _complete_headers(self, body_headers: Mapping[str, str] | None) -> None:
         """Host first, then Content-Length: 0 where a body is expected and none given, last what describes the body."""
         headers = self.headers
         if body_headers:
-            framed = headers._has(b"content-length")
+            # Who sets one of the two fields that frame a body has decided how it is framed: both together are illegal.
+            framed = headers._has(b"content-length") or headers._has(b"transfer-encoding")
             for name, value in body_headers.items():
-                if not (framed and name == "Transfer-Encoding"):
+                if not (framed and name in ("Content-Length", "Transfer-Encoding")):
                     headers.setdefault(name, value)
-        first = []
-        if self.url.host and not headers._has(b"host"):
-            first.append((b"Host", self.url._host_header))
+        raw = headers._raw
+        hosted = headers._has(b"host") or bool(self.url.host)
+        if headers._has(b"host"):
+            raw = _host_first(raw)
+        elif hosted:
+            raw = [(b"Host", self.url._host_header), *raw]
         if (
             self.method in _BODY_METHODS
             and not headers._has(b"content-length")
             and not headers._has(b"transfer-encoding")
         ):
-            first.append((b"Content-Length", b"0"))
-        if first:
-            self.headers = Headers._from_raw(first + headers._raw, headers._encoding)
+            raw = [*raw[:hosted], (b"Content-Length", b"0"), *raw[hosted:]]
+        self.headers = Headers._from_raw(raw, headers._encoding)
 
     @property
     def content(self) -> bytes:
@@ -218,9 +237,36 @@ class Request:
 def _checked_method(method: str | bytes) -> str:
     if isinstance(method, bytes):
         method = method.decode("ascii", "replace")
-    if not method.isalpha() and _TOKEN.fullmatch(method) is None:
+    if not isinstance(method, str):
+        raise TypeError(f"method is {type(method).__name__}, expected str")
+    if _TOKEN.fullmatch(method) is None:
         raise LocalProtocolError(f"method {method[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
     return method.upper()
+
+
+def _host_first(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The same fields, the caller's own Host in front, where servers look for it first (RFC 9110 7.2)."""
+    return sorted(fields, key=_is_not_host)
+
+
+def _is_not_host(field: tuple[bytes, bytes]) -> bool:
+    return LOWER[field[0]] != b"host"
+
+
+class _StreamOfWhole:
+    """
+    `Response.stream` of a body that came in whole: made when somebody asks for it, which is hardly ever.
+
+    Setting the attribute puts the value in front of this.
+    """
+
+    def __get__(self, response: Response | None, owner: type[Response]) -> Any:
+        if response is None:
+            return self
+        whole = response.__dict__.get("_content") if response._whole is None else response._whole
+        # A body that was taken and thrown away is gone: it must not come back as an empty one.
+        response.stream = stream = UnattachedStream() if whole is None else ByteStream(whole)
+        return stream
 
 
 class Response:
@@ -253,9 +299,19 @@ class Response:
     _seconds: float | None = None
     _max_size: int | None = None
     _encoding: str | None = None
-    _drained: bool = False
+    # What the body is iterated with in async code, to be ended when the response is closed.
+    _source: AsyncIterator[bytes] | None = None
+    # The body as it came over the wire, if nobody had asked for it: see `_drain`.
+    _drained: bytes | None = None
+    # The body as it came over the wire, if it was all there with the head; None once it was taken.
+    _whole: bytes | None = None
+    # May there be header fields that a client acts on: Set-Cookie, Location, Content-Encoding?
+    _remarkable: bool = True
 
-    stream: SyncByteStream | AsyncByteStream
+    if TYPE_CHECKING:
+        stream: SyncByteStream | AsyncByteStream
+    else:
+        stream = _StreamOfWhole()
     extensions: dict[str, Any]
     history: list[Response]
     _content: bytes
@@ -289,24 +345,39 @@ class Response:
                     self.headers.setdefault(name, value)
             if isinstance(self.stream, ByteStream):
                 self.read()
+                self._num_bytes_downloaded = 0
         else:
             self.stream = stream
 
     @classmethod
     def _from_wire(
         cls,
-        status_code: int,
-        fields: list[tuple[bytes, bytes]],
-        stream: SyncByteStream | AsyncByteStream,
-        extensions: dict[str, Any],
+        head: tuple[int, bytes, list[tuple[bytes, bytes]], bytes],
+        remarkable: bool,
+        body: bytes | SyncByteStream | AsyncByteStream,
+        network_stream: object,
     ) -> Response:
-        """A response of parts that are its own already: nothing is copied, checked or encoded."""
+        """
+        A response of what a connection received: nothing is copied, checked or encoded.
+
+        Args:
+            head: status, reason, fields, version.
+            remarkable: whether there are fields that a client acts on.
+            body: all of it, or what it is read from.
+            network_stream: the connection, for the extension of this name.
+        """
         response = cls.__new__(cls)
-        response.status_code = status_code
-        response.headers = Headers._from_raw(fields)
-        response.stream = stream
-        response.extensions = extensions
+        response.status_code, reason, fields, version = head
+        response.headers = headers = _new_headers(Headers)
+        headers._raw = fields
+        headers._index = headers._encoding = None
+        response.extensions = {"http_version": version, "reason_phrase": reason, "network_stream": network_stream}
         response.history = []
+        response._remarkable = remarkable
+        if type(body) is bytes:
+            response._whole = body
+        else:
+            response.stream = body  # type: ignore[assignment]  # not bytes, by the check above
         return response
 
     # What it answers.
@@ -343,11 +414,6 @@ class Response:
     def elapsed(self, elapsed: datetime.timedelta) -> None:
         self._seconds = elapsed.total_seconds()
         self._started = None
-
-    def _start_clock(self, started: float) -> None:
-        """Begin `elapsed`; `started` is what `perf_counter()` said when the request was sent."""
-        self._started = started
-        self._seconds = perf_counter() - started
 
     def _stop_clock(self) -> None:
         if self._started is not None:
@@ -478,7 +544,7 @@ class Response:
                 return default
             if not hasattr(self, "_content"):
                 return "utf-8"  # a function of the body cannot be asked while the body streams
-            self._encoding = default(self._content)
+            self._encoding = default(self._content) or "utf-8"
         return self._encoding
 
     @encoding.setter
@@ -519,9 +585,9 @@ class Response:
         try:
             return self._content
         except AttributeError:
-            if self._drained:
-                return self.read()
-            raise ResponseNotRead() from None
+            if self._drained is None:
+                raise ResponseNotRead() from None
+            return self._decode_drained(self._drained)
 
     @property
     def num_bytes_downloaded(self) -> int:
@@ -536,9 +602,7 @@ class Response:
             DecodingError, ReadError, ReadTimeout, RemoteProtocolError: the body did not arrive whole.
             StreamConsumed, StreamClosed: it is gone already.
         """
-        if hasattr(self, "_content"):
-            return self._content
-        if self._take_whole():
+        if self._take_whole() or self._is_read():
             return self._content
         pieces, size = [], 0
         for piece in self.iter_bytes():
@@ -550,9 +614,7 @@ class Response:
 
     async def aread(self) -> bytes:
         """Like `read`, for a response of an async client."""
-        if hasattr(self, "_content"):
-            return self._content
-        if self._take_whole():
+        if self._take_whole() or self._is_read():
             return self._content
         pieces, size = [], 0
         async for piece in self.aiter_bytes():
@@ -564,17 +626,19 @@ class Response:
 
     def _take_whole(self) -> bool:
         """The body is all there and needs no decoding, as most are: take it, without a generator."""
-        stream = self.stream
-        if type(stream) is not ByteStream or self.is_stream_consumed or self.is_closed:
+        whole = self._whole
+        if whole is None or self.is_stream_consumed or self.is_closed or "_content" in self.__dict__:
             return False
-        if self.headers._has(b"content-encoding"):
+        if self._remarkable and self.headers._has(b"content-encoding"):
             return False
-        self._content = body = stream.body
-        self._num_bytes_downloaded = len(body)
+        self._content = whole
+        self._whole = None
+        self._num_bytes_downloaded = len(whole)
         self.is_stream_consumed = self.is_closed = True
-        self._stop_clock()
+        if self._started is not None:
+            self._seconds = perf_counter() - self._started
         if self._max_size is not None:
-            self._check_size(len(body))
+            self._check_size(len(whole))
         return True
 
     def _drain(self) -> None:
@@ -606,11 +670,31 @@ class Response:
             self._keep(pieces if size <= MAX_DRAIN else None)
 
     def _keep(self, pieces: list[bytes] | None) -> None:
-        """Make a drained body readable as if it had just come in."""
+        """Remember a drained body."""
         if pieces is not None:
-            self.stream = ByteStream(b"".join(pieces))
-            self.is_stream_consumed = self.is_closed = False
-            self._drained = True
+            self._drained = b"".join(pieces)
+            self._whole = None
+            self.__dict__.pop("stream", None)
+
+    def _decode_drained(self, raw: bytes) -> bytes:
+        """Somebody asks for the drained body after all."""
+        pipeline = _Pipeline(self._decoders())
+        pieces, size = [], 0
+        with request_context(self._request):
+            for piece in chain(pipeline.feed(raw), pipeline.flush()):
+                size += len(piece)
+                self._check_size(size)
+                pieces.append(piece)
+        self._content = b"".join(pieces)
+        return self._content
+
+    def _is_read(self) -> bool:
+        """Is the body in memory, decoded?"""
+        if not hasattr(self, "_content"):
+            if self._drained is None:
+                return False
+            self._decode_drained(self._drained)
+        return True
 
     def _check_size(self, size: int) -> None:
         if self._max_size is not None and size > self._max_size:
@@ -626,7 +710,7 @@ class Response:
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The body, its Content-Encoding undone, as it comes or in pieces of `chunk_size` bytes."""
-        return self._iterate(_Pipeline([*self._decoders(), *_chunkers(chunk_size)]))
+        return self._iterate(_Pipeline([*self._needed_decoders(), *_chunkers(chunk_size)]))
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
         """The body as text, as it comes or in pieces of `chunk_size` characters."""
@@ -642,7 +726,7 @@ class Response:
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """Like `iter_bytes`, for a response of an async client."""
-        return _AsyncPieces(self, _Pipeline([*self._decoders(), *_chunkers(chunk_size)]))
+        return _AsyncPieces(self, _Pipeline([*self._needed_decoders(), *_chunkers(chunk_size)]))
 
     def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
         """Like `iter_text`, for a response of an async client."""
@@ -670,24 +754,42 @@ class Response:
             self.is_closed = True
             self._stop_clock()
             with request_context(self._request):
-                await self.stream.aclose()
+                try:
+                    await _end(self._source)
+                finally:
+                    await self.stream.aclose()
 
     def _decoders(self) -> list[Any]:
-        """The stage that undoes the Content-Encoding, or none; none either for a body that was read already."""
-        if hasattr(self, "_content") or not self.headers._has(b"content-encoding"):
+        """The stage that undoes the Content-Encoding, or none."""
+        if not self.headers._has(b"content-encoding"):
             return []
-        decoder = get_decoder(self.headers.get_list("content-encoding", split_commas=True))
+        with request_context(self._request):
+            decoder = get_decoder(self.headers.get_list("content-encoding", split_commas=True))
         return [] if decoder is None else [decoder]
 
-    def _text_pipeline(self, last: Any) -> _Pipeline:
-        return _Pipeline([*self._decoders(), _TextStage(self), last])
+    def _needed_decoders(self) -> list[Any]:
+        """The same for a body that is yet to be read."""
+        return [] if self._is_read() else self._decoders()
 
-    def _begin_streaming(self) -> None:
+    def _text_pipeline(self, last: Any) -> _Pipeline:
+        return _Pipeline([*self._needed_decoders(), _TextStage(self), last])
+
+    def _begin_streaming(self, kind: type) -> Any:
+        """The stream, which must be of this kind; it is used up from now on."""
         if self.is_stream_consumed:
             raise StreamConsumed()
         if self.is_closed:
             raise StreamClosed()
+        stream = self.stream
+        if not isinstance(stream, kind):
+            raise RuntimeError(
+                "the body of this response is an async stream: use the `aiter_...` methods or `aread`"
+                if kind is SyncByteStream
+                else "the body of this response is a sync stream: use the `iter_...` methods or `read`"
+            )
         self.is_stream_consumed = True
+        self._num_bytes_downloaded = 0
+        return stream
 
     def _iterate(self, pipeline: _Pipeline, raw: bool = False) -> Iterator[Any]:
         """Send the body through `pipeline`, and close the response at its end."""
@@ -695,11 +797,9 @@ class Response:
             yield from pipeline.feed(self._content) if self._content else ()
             yield from pipeline.flush()
             return
-        if not isinstance(self.stream, SyncByteStream):
-            raise RuntimeError("the body of this response is an async stream: use the `aiter_...` methods or `aread`")
-        self._begin_streaming()
+        stream = self._begin_streaming(SyncByteStream)
         with request_context(self._request):
-            for piece in self.stream:
+            for piece in stream:
                 self._num_bytes_downloaded += len(piece)
                 yield from pipeline.feed(piece)
             yield from pipeline.flush()
@@ -710,7 +810,7 @@ class Response:
 
     def __getstate__(self) -> dict[str, Any]:
         # What belongs to a connection stays behind; a body that was not read is gone in the copy.
-        left = ("extensions", "stream", "is_closed", "_started")
+        left = ("extensions", "stream", "is_closed", "_started", "_whole", "_source")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         state["extensions"] = {
             name: value
@@ -815,10 +915,8 @@ class _AsyncPieces:
             content = [response._content] if response._content else []
             self._pieces = chain(chain.from_iterable(map(self._pipeline.feed, content)), self._pipeline.flush())
             return
-        if not isinstance(response.stream, AsyncByteStream):
-            raise RuntimeError("the body of this response is a sync stream: use the `iter_...` methods or `read`")
-        response._begin_streaming()
-        self._source = response.stream.__aiter__()
+        stream = response._begin_streaming(AsyncByteStream)
+        self._source = response._source = stream.__aiter__()
         self._pieces = iter(())
 
     async def _advance(self, source: AsyncIterator[bytes]) -> None:
@@ -836,6 +934,16 @@ class _AsyncPieces:
     async def aclose(self) -> None:
         """Stop iterating; the response itself is closed by its own `aclose`."""
         self._pieces, self._source = iter(()), None
+
+
+async def _end(pieces: AsyncIterator[bytes] | None) -> None:
+    """
+    Finish an async generator that iterates over a body, unless a task is in it.
+
+    A stream whose `__aiter__` is one would leave it suspended when it is given up, and trio warns of that.
+    """
+    if isinstance(pieces, AsyncGeneratorType) and not pieces.ag_running:
+        await pieces.aclose()
 
 
 def _chunkers(chunk_size: int | None) -> list[Any]:
@@ -857,24 +965,29 @@ def _redacted_location(location: str) -> str:
         return location.partition("?")[0]
 
 
-_CHARSET = re.compile(r""";\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
+_CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
 
 
 def _charset(content_type: str) -> str | None:
-    """The charset parameter of a Content-Type, unquoted, or None (RFC 9110 8.3.2)."""
+    """
+    The charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
+
+    Found in `charset=utf-8` too, which some servers send for a whole Content-Type.
+    """
     match = _CHARSET.search(content_type)
-    return next((str(group) for group in match.groups() if group), None) if match else None
+    return next((str(group).lower() for group in match.groups() if group), None) if match else None
 
 
 # One link: <url> and what follows it up to a comma that is not within quotes.
 _LINK = re.compile(r"""<([^>]*)>((?:[^,"]|"(?:[^"\\]|\\.)*")*)""")
-_LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+))""")
+# Single quotes are no quotes in the RFC, but some servers think so, and httpx always took them off.
+_LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;,"]+))""")
 
 
 def _parsed_links(header: str) -> Iterator[dict[str, str]]:
     """Each link of a Link header as its parameters and "url" (RFC 8288 section 3)."""
     for target, rest in _LINK.findall(header):
         link = {"url": target.strip()}
-        for name, quoted, plain in _LINK_PARAMETER.findall(rest):
-            link.setdefault(name, re.sub(r"\\(.)", r"\1", quoted) if quoted else plain)
+        for name, quoted, single, plain in _LINK_PARAMETER.findall(rest):
+            link.setdefault(name, re.sub(r"\\(.)", r"\1", quoted) if quoted else single or plain)
         yield link

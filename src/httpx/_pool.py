@@ -18,11 +18,13 @@ meanwhile, while `has_chores` is true. A ticket is served when it gets a `connec
 `dial`.
 
 Rules:
-- Tickets are served in the order in which they came. A waiter takes what comes first, its own dial or a connection that
-  somebody else gives back; the dial that lost goes on and serves the next one (late binding).
+- Tickets are served in the order in which they came; one whose key is at `max_per_key` keeps its place meanwhile. A
+  waiter takes what comes first, its own dial or a connection that somebody else gives back; the dial that lost goes on
+  and serves the next one (late binding).
 - At the limit an idle connection of another origin, the one unused for longest, makes room.
 - `max_keepalive` counts idle connections only; the ones unused for longest go first.
-- Every operation is O(1) in the number of connections and waiters.
+- Every operation takes the same steps however many connections and waiters there are. (One of the steps bisects a
+  list with one entry for each key that waits.)
 
 A key says which requests may share a connection: (scheme, host, port, ...); the pool only compares keys.
 
@@ -31,6 +33,7 @@ Not here: dialling (`_engine`), deciding whether a connection is reusable (`_pro
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
@@ -39,6 +42,7 @@ Key = Hashable
 C = TypeVar("C", bound=Hashable)  # a connection: opaque, told apart by identity
 
 _FOREVER = float("inf")
+_UNKNOWN = object()  # a key may be anything, also None
 
 
 class Ticket(Generic[C]):
@@ -47,6 +51,7 @@ class Ticket(Generic[C]):
 
     Attributes:
         key: which connections would do.
+        number: its place in the order of arrival.
         dial: the owner should connect now and then call `dialled` or `dial_failed`.
         connection: what the ticket was served with, or None.
         error: why its dial failed, or None.
@@ -104,11 +109,15 @@ class Pool(Generic[C]):
         # again and again is quadratic), and newest last for each key.
         self._idle: OrderedDict[C, float] = OrderedDict()
         self._idle_of: dict[Key, dict[C, float]] = {}
-        # Tickets that have no answer yet: waiting for any slot, waiting for a slot of their key, with a dial in flight.
-        self._queue: OrderedDict[Ticket[C], None] = OrderedDict()
-        self._blocked: dict[Key, OrderedDict[Ticket[C], None]] = {}
+        # Tickets that have no answer yet, oldest first: with a dial in flight, and waiting for a slot.
         self._dialling: dict[Key, OrderedDict[Ticket[C], None]] = {}
+        self._waiting: dict[Key, OrderedDict[Ticket[C], None]] = {}
+        # (number, key) of the oldest waiting ticket of each key that is below `max_per_key`, sorted: who is next when a
+        # slot becomes free. One entry for each key, so finding the next one does not depend on how many wait.
+        self._line: list[tuple[int, Key]] = []
+        self._place_of: dict[Key, int] = {}  # the same by key
         self._number = 0
+        self._expiry_due = -_FOREVER  # no idle connection is too old before this moment
 
     # What the shells call.
 
@@ -136,23 +145,30 @@ class Pool(Generic[C]):
             reusable: False if it is closed, or in a state in which another exchange must not begin.
             now: seconds.
         """
-        key = self._keys.get(connection)
-        if key is None:
-            # The pool was shut meanwhile.
-            self._close.append(connection)
-            self.has_chores = True
-            return
+        key = self._keys.get(connection, _UNKNOWN)
+        if key is _UNKNOWN:
+            return  # `shut` gave it out to be closed, and closing it again could hit somebody else's descriptor
         if not reusable:
             self._drop(connection)
             return
-        ticket = self._entitled(key)
+        ticket = self._entitled(key) if self._dialling or self._waiting else None
         if ticket is not None:
             self._answer(ticket, connection)
-        elif self._queue:
+        elif self._line:
             # The oldest waiter needs another origin, and there is no other room for it.
             self._drop(connection)
         else:
-            self._rest(connection, key, now)
+            expires = now + self._expiry
+            self._idle[connection] = expires
+            idle = self._idle_of.get(key)
+            if idle is None:
+                self._idle_of[key] = {connection: expires}
+            else:
+                idle[connection] = expires
+            if len(self._idle) > self._max_idle:
+                self._evict()
+            if now >= self._expiry_due:
+                self._expire(now)
 
     def dialled(self, ticket: Ticket[C], connection: C, now: float) -> None:
         """A new connection is there; if the ticket was served meanwhile, it goes to the next or becomes idle."""
@@ -183,8 +199,8 @@ class Pool(Generic[C]):
         connection, ticket.connection = ticket.connection, None
         if connection is not None:
             self.release(connection, True, now)
-        elif not _discard(self._dialling, ticket) and not _discard(self._blocked, ticket):
-            self._queue.pop(ticket, None)
+        elif not _discard(self._dialling, ticket) and _discard(self._waiting, ticket):
+            self._line_up(ticket.key)
 
     def remove(self, connection: C) -> bool:
         """Forget an idle connection that died. False if it is not idle: then its exchange will notice."""
@@ -203,13 +219,13 @@ class Pool(Generic[C]):
 
     def shut(self) -> list[C]:
         """Forget every connection and return them all, to be closed; from now on none is kept for later."""
-        connections = list(self._keys)
         self._idle.clear()
         self._idle_of.clear()
         self._max_idle = 0
-        for connection in connections:
+        for connection in self.connections:
             self._drop(connection)
-        self._close.clear()
+        # Also those that were to be closed before, and that nobody has taken as chores yet.
+        connections, self._close = self._close, []
         return connections
 
     @property
@@ -219,25 +235,39 @@ class Pool(Generic[C]):
 
     def counts(self) -> tuple[int, int, int, int]:
         """How many connections are open, how many of them idle, how many dials are in flight, how many tickets wait."""
-        blocked = sum(map(len, self._blocked.values()))
-        dialling = sum(map(len, self._dialling.values()))
-        return len(self._keys), len(self._idle), self._dials, len(self._queue) + blocked + dialling
+        waiting = sum(map(len, self._waiting.values())) + sum(map(len, self._dialling.values()))
+        return len(self._keys), len(self._idle), self._dials, waiting
 
     # What they share.
 
     def _place(self, ticket: Ticket[C]) -> None:
-        """Give a ticket the order to dial if there is room, else a place in the queue."""
+        """Give a new ticket the order to dial if there is room, else a place among those that wait."""
         key = ticket.key
-        if self._per_key.get(key, 0) >= self._max_per_key:
-            self._blocked.setdefault(key, OrderedDict())[ticket] = None
-            return
-        if len(self._keys) + self._dials >= self._max:
-            if not self._idle:
-                self._queue[ticket] = None
+        if self._per_key.get(key, 0) < self._max_per_key:
+            if len(self._keys) + self._dials >= self._max and self._idle:
+                # Nobody else takes this slot: whoever could use it would not have waited while there was an idle one.
+                self._evict()
+            if len(self._keys) + self._dials < self._max:
+                self._grant(ticket)
                 return
-            # Freeing the slot of an idle connection cannot serve somebody else: with anybody waiting none was idle.
-            self._evict()
-        self._grant(ticket)
+        self._waiting.setdefault(key, OrderedDict())[ticket] = None
+        self._line_up(key)
+
+    def _line_up(self, key: Key) -> None:
+        """Bring the entry of `key` in the line up to date: its oldest ticket, or none if it may not have a slot."""
+        waiting = self._waiting.get(key)
+        before = self._place_of.get(key)
+        number = None
+        if waiting and self._per_key.get(key, 0) < self._max_per_key:
+            number = next(iter(waiting)).number
+        if number == before:
+            return
+        if before is not None:
+            del self._line[bisect_left(self._line, (before,))]
+            del self._place_of[key]
+        if number is not None:
+            insort(self._line, (number, key))  # numbers are unique, so keys are never compared
+            self._place_of[key] = number
 
     def _grant(self, ticket: Ticket[C]) -> None:
         key = ticket.key
@@ -248,38 +278,20 @@ class Pool(Generic[C]):
 
     def _entitled(self, key: Key) -> Ticket[C] | None:
         """Remove and return the ticket that a connection of `key` belongs to: the oldest that can use it."""
-        dialling = self._dialling.get(key)
-        if dialling and self._late_binding:
+        if self._late_binding and key in self._dialling:
             return _pop_first(self._dialling, key)
-        first = next(iter(self._queue), None)
-        blocked = self._blocked.get(key)
-        if blocked and (first is None or next(iter(blocked)).number < first.number):
-            return _pop_first(self._blocked, key)
-        if first is not None and first.key == key:
-            del self._queue[first]
-            return first
-        return None
+        waiting = self._waiting.get(key)
+        if not waiting or (self._line and self._line[0][0] < next(iter(waiting)).number):
+            return None
+        ticket = _pop_first(self._waiting, key)
+        self._line_up(key)
+        return ticket
 
     def _answer(self, ticket: Ticket[C], connection: C) -> None:
         # `dial` stays as it is: where it is set, that dial is in flight and will serve somebody else.
         ticket.connection = connection
         self._wake.append(ticket)
         self.has_chores = True
-
-    def _rest(self, connection: C, key: Key, now: float) -> None:
-        """Make a connection idle, and close what is then too old or too much."""
-        if self._max_idle < 1 or self._expiry <= 0:
-            self._drop(connection)
-            return
-        expires = now + self._expiry
-        self._idle[connection] = expires
-        idle = self._idle_of.get(key)
-        if idle is None:
-            idle = self._idle_of[key] = {}
-        idle[connection] = expires
-        if len(self._idle) > self._max_idle:
-            self._evict()
-        self._expire(now)
 
     def _evict(self) -> None:
         """Close the idle connection that was unused for longest."""
@@ -289,8 +301,13 @@ class Pool(Generic[C]):
 
     def _expire(self, now: float) -> None:
         """Close idle connections that are too old: they stand first, so this costs nothing while there are none."""
-        while self._idle and next(iter(self._idle.values())) <= now:
+        while self._idle:
+            oldest = next(iter(self._idle.values()))
+            if oldest > now:
+                self._expiry_due = oldest
+                return
             self._evict()
+        self._expiry_due = now + self._expiry
 
     def _drop(self, connection: C) -> None:
         """Forget a connection that is not (any more) among the idle ones; the shell closes it."""
@@ -306,21 +323,15 @@ class Pool(Generic[C]):
             self._per_key[key] = count
         else:
             del self._per_key[key]
-            if not self._idle_of.get(key, True):
-                del self._idle_of[key]
-        blocked = self._blocked.get(key)
-        if blocked:
-            first = next(iter(self._queue), None)
-            ticket = _pop_first(self._blocked, key)
-            self._queue[ticket] = None
-            if first is None or ticket.number < first.number:
-                self._queue.move_to_end(ticket, last=False)
-        while self._queue and len(self._keys) + self._dials < self._max:
-            ticket, _ = self._queue.popitem(last=False)
-            self._place(ticket)
-            if ticket.dial:
-                self._wake.append(ticket)
-                self.has_chores = True
+            self._idle_of.pop(key, None)  # empty: an idle connection would hold a slot
+        if key in self._waiting:
+            self._line_up(key)
+        if self._line and len(self._keys) + self._dials < self._max:
+            ticket = _pop_first(self._waiting, self._line[0][1])
+            self._grant(ticket)
+            self._line_up(ticket.key)
+            self._wake.append(ticket)
+            self.has_chores = True
 
 
 def _discard(tickets: dict[Key, OrderedDict[Ticket[C], None]], ticket: Ticket[C]) -> bool:

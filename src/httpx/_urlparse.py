@@ -84,9 +84,9 @@ _NOT_IN_HOST = re.compile(r"[\\/?#@:\[\]]")
 _IPV4_SHAPE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_ZONE = re.compile(r"%(?:25)?[A-Za-z0-9._~-]+")  # RFC 6874, and the bare `%` that people write
+_ZONE = re.compile(r"%(?:25|(?!25))[A-Za-z0-9._~-]+")  # RFC 6874, and the bare `%` that people write
 _DIGITS = re.compile(r"[0-9]+")
-_ASCII_NOT_IN_LABEL = re.compile(r"[\x00-,/:-`{-\x7f.]")
+_ASCII_NOT_IN_LABEL = re.compile(r"[^a-z0-9_\x80-\U0010ffff-]")
 
 _MAX_NAME = 253  # RFC 1035, 2.3.4, written with dots and without the last one
 _MAX_LABEL = 63
@@ -477,12 +477,13 @@ def decode_name(host: str) -> str:
     """
     `host` for people: labels that IDNA encoded in their Unicode form.
 
-    A label is decoded only if encoding gives it back, so that `exämple` cannot be confused with an escape that merely
-    looks like one; anything else stays as it is. Raises nothing.
+    What is decoded encodes to the same again, label by label and as a whole, so that no two hosts look the same and
+    `copy_with(host=url.host)` changes nothing. Whatever does not stays as it is. Raises nothing.
     """
     if "xn--" not in host:
         return host
-    return ".".join([_decode_label(label) if label.startswith("xn--") else label for label in host.split(".")])
+    labels = [_decode_label(label) if label.startswith("xn--") else label for label in host.split(".")]
+    return ".".join(labels) if _encodes_to(".".join(labels), host) else host
 
 
 def _decode_label(label: str) -> str:
@@ -490,11 +491,16 @@ def _decode_label(label: str) -> str:
         return label
     try:
         decoded = label[4:].encode("ascii").decode("punycode")
-        if not decoded.isascii() and _encode_name(decoded, 0) == label:
-            return decoded
-    except (ValueError, InvalidURL):
-        pass
-    return label
+    except ValueError:
+        return label
+    return decoded if _encodes_to(decoded, label) else label
+
+
+def _encodes_to(decoded: str, encoded: str) -> bool:
+    try:
+        return not decoded.isascii() and _encode_name(decoded, 0) == encoded
+    except InvalidURL:
+        return False
 
 
 def _scheme_component(value: str | None) -> str:
@@ -526,7 +532,7 @@ def _port_component(value: int | None) -> int | None:
     if value is None:
         return None
     if value is True or value is False or not 0 <= value <= 65535:
-        # %r of a number with thousands of digits is a ValueError
+        # The repr of a number with thousands of digits is a ValueError.
         shown = repr(value) if abs(value) < 10**9 else "beyond a milliard"
         raise InvalidURL(f"invalid port {shown}, expected a number from 0 to 65535")
     return int(value)

@@ -48,22 +48,8 @@ if TYPE_CHECKING:
 
 _SECRET_NAMES = frozenset(
     (
-        *(
-            "key",
-            "code",
-            "codeverifier",
-            "sig",
-            "hmac",
-            "auth",
-            "bearer",
-            "session",
-            "sid",
-            "pass",
-            "pin",
-            "otp",
-            "totp",
-        ),
-        *("awsaccesskeyid", "samlrequest", "samlresponse"),
+        *("key", "code", "codeverifier", "sig", "hmac", "auth", "bearer", "session", "sid", "pass", "pin", "otp"),
+        *("totp", "awsaccesskeyid", "samlrequest", "samlresponse"),
     )
 )
 _SECRET_ENDINGS = (

@@ -137,17 +137,11 @@ class LoopWithoutReaders(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__(selectors.DefaultSelector())
 
-    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Any:
-        raise NotImplementedError
-
-    def remove_reader(self, fd: Any) -> bool:
-        raise NotImplementedError
-
-    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Any:
-        raise NotImplementedError
-
-    def remove_writer(self, fd: Any) -> bool:
-        raise NotImplementedError
+    # The methods of the abstract class, which all raise NotImplementedError: that is also what the proactor has.
+    add_reader = asyncio.AbstractEventLoop.add_reader
+    remove_reader = asyncio.AbstractEventLoop.remove_reader
+    add_writer = asyncio.AbstractEventLoop.add_writer
+    remove_writer = asyncio.AbstractEventLoop.remove_writer
 
 
 def run_without_loop(coroutine: Coroutine[Any, Any, T]) -> T:

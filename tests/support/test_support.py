@@ -315,6 +315,25 @@ def test_a_driver_runs_a_function(driver: drivers.Driver):
     assert driver.name in repr(driver)
 
 
+async def tour(client: Any, driver: drivers.Driver) -> list[str]:
+    seen: list[str] = []
+    client.event_hooks = {"request": [driver.hook(lambda request: seen.append(request.method))]}
+    response = await client.post("/upload", content=driver.body([b"abc", b"def"]))
+    assert response.json()["size"] == 6
+    async with client.stream("GET", "/stream/3") as streamed:
+        assert len([line async for line in streamed.aiter_lines()]) == 3
+    request = client.build_request("GET", "/bytes/10")
+    streamed = await client.send(request, stream=True)
+    assert len(await streamed.aread()) == 10
+    await streamed.aclose()
+    return seen
+
+
+def test_one_scenario_runs_on_every_engine(driver: drivers.Driver, echo_server: Any, no_leaks: None):
+    transport = driver.transport()
+    assert driver.run(tour, driver, base_url=echo_server.url, transport=transport) == ["POST", "GET", "GET"]
+
+
 def test_a_task_left_behind_fails_the_test():
     async def careless() -> None:
         careless.task = asyncio.ensure_future(asyncio.sleep(100))  # type: ignore[attr-defined]

@@ -24,15 +24,16 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from time import monotonic
 from typing import Any, Callable
 
-from .._content import ByteStream
 from .._exceptions import (
     CloseError,
     ConnectError,
     ConnectTimeout,
     ReadError,
     ReadTimeout,
+    RemoteProtocolError,
     TransportError,
     WriteError,
     WriteTimeout,
@@ -40,7 +41,7 @@ from .._exceptions import (
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
-from .._protocol.http1 import FieldWriter
+from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import AsyncByteStream
 from .dial import (
@@ -55,7 +56,7 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece
-from .wire import LARGE_READ, Wire
+from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 4 * LARGE_READ
@@ -189,17 +190,19 @@ class AsyncioConnection:
         self.exchange: Exchange | None = None
         self.incoming: bytearray | None = bytearray()
         self.unsent = b""
-        self.reused = False
+        self.was_idle = False
         self.closed = False
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
         self._ended = False
         self._engine = engine
         self._loop = engine.loop
+        self._now = engine.now
         self._io = engine.io
         self._waiter: asyncio.Future[bool] | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._buffered = 0
         self._paused = False
         self._io.start_reading(self)
@@ -208,13 +211,26 @@ class AsyncioConnection:
 
     def on_readable(self) -> None:
         """There is input: receive once, so that other connections have their turn."""
+        wire = self.wire
         try:
-            data = self.wire.receive_raw()
-        except ReadError as exc:
-            self.on_broken(exc)
+            data = wire.sock.recv(wire.size)
+        except (BlockingIOError, InterruptedError):
             return
-        if data is not None:
-            self.on_received(data)
+        except OSError as exc:
+            self.on_broken(ReadError(f"receiving failed: {exc.strerror or exc}"))
+            return
+        exchange = self.exchange
+        if data and wire.tls is None and exchange is not None and exchange.head is None:
+            # The case of nearly every answer, in one frame; `on_received` comes to the same.
+            exchange.receive(data)
+            if exchange.need != INPUT or exchange.head is not None or exchange.only_informational:
+                waiter = self._waiter
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(True)
+            return
+        if len(data) == SMALL_READ:
+            wire.size = LARGE_READ
+        self.on_received(data)
 
     def on_received(self, data: bytes) -> None:
         """Bytes of the socket, b"" at its end: through TLS, and on to whom they belong."""
@@ -270,7 +286,7 @@ class AsyncioConnection:
     def on_writable(self) -> None:
         """The socket takes more of what is unsent."""
         try:
-            self.unsent = self.wire.send_raw(self.unsent)
+            self.unsent = self.wire.send(self.unsent)
         except WriteError as exc:
             self.unsent = b""
             self.write_error = exc
@@ -285,8 +301,8 @@ class AsyncioConnection:
         if deadline is None:
             return
         # A loop may fire a timer early, by the resolution of its clock.
-        if self._loop.time() < deadline - 0.001:
-            self._timer = self._loop.call_at(deadline, self.on_time)
+        if self._now() < deadline - 0.001:
+            self._set_timer(deadline)
         elif self._waiter is None:
             self._engine.lost(self)  # idle for too long
         elif not self._waiter.done():
@@ -298,7 +314,10 @@ class AsyncioConnection:
         """Until something happened: True; or until time is up: False."""
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiter = waiter
-        self.set_deadline(until)
+        self._deadline = until
+        # A timer that fires earlier is left running: it will look again. So a warm request sets none.
+        if until is not None and (self._timer is None or self._timer_at > until):
+            self._set_timer(until)
         try:
             return await waiter
         finally:
@@ -311,33 +330,31 @@ class AsyncioConnection:
         if waiter is not None and not waiter.done():
             waiter.set_result(True)
 
-    def set_deadline(self, when: float | None) -> None:
-        """When `on_time` should act. A timer that fires earlier anyway is left running: it will look again."""
-        self._deadline = when
-        if when is None:
-            return
-        timer = self._timer
-        if timer is not None:
-            if timer.when() <= when:
-                return
-            timer.cancel()
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
         self._timer = self._loop.call_at(when, self.on_time)
 
     def send(self, data: bytes) -> None:
         """Send at once what the socket takes; the rest stays in `unsent` and follows by itself. Raises WriteError."""
-        self._queue(self.wire.send(data))
+        tls = self.wire.tls
+        rest = self.wire.send(data if tls is None else tls.encrypt(data))
+        if rest:
+            self._queue(rest)
 
     def _write(self, data: bytes) -> None:
         """Like `send`, below TLS, and whatever is unsent yet."""
         if self.unsent:
             self.unsent += data
         else:
-            self._queue(self.wire.send_raw(data))
+            rest = self.wire.send(data)
+            if rest:
+                self._queue(rest)
 
     def _queue(self, rest: bytes) -> None:
-        if rest:
-            self.unsent = rest
-            self._io.start_writing(self)
+        self.unsent = rest
+        self._io.start_writing(self)
 
     def take_chunks(self, exchange: Exchange) -> list[bytes]:
         """The pieces of the body that have arrived; reading goes on if it had stopped for them."""
@@ -363,13 +380,13 @@ class AsyncioConnection:
         """No exchange is under way any more; the connection may stay idle until then."""
         self.exchange = None
         self.incoming = None
-        self.reused = True
+        self.was_idle = True
         # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
         self._deadline = until
 
     def is_quiet(self) -> bool:
-        """Has the peer neither closed nor said anything since the last exchange? Looks at the socket, too."""
-        if not self.closed and self.wire.poll(0):
+        """Has the peer neither closed nor said anything since the last exchange? Takes what it said."""
+        if not self.closed:
             self.on_readable()
         return not self.closed
 
@@ -409,7 +426,7 @@ class AsyncioConnection:
             ReadTimeout, ReadError.
         """
         incoming = self._own()
-        until = None if timeout is None else self._loop.time() + timeout
+        until = None if timeout is None else self._now() + timeout
         while not incoming:
             if self.error is not None:
                 raise self.error
@@ -433,7 +450,7 @@ class AsyncioConnection:
         self._own()
         if self.closed:
             raise WriteError("the connection is closed")
-        until = None if timeout is None else self._loop.time() + timeout
+        until = None if timeout is None else self._now() + timeout
         self.send(buffer)
         while self.unsent:
             if not await self.wait(until):
@@ -455,7 +472,7 @@ class AsyncioConnection:
             ConnectError, ConnectTimeout.
         """
         self._own()
-        until = None if timeout is None else self._loop.time() + timeout
+        until = None if timeout is None else self._now() + timeout
         tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
         if not await self.shake_hands(tls, until):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
@@ -561,7 +578,9 @@ class AsyncioEngine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
+        # The loop's clock; asyncio's own is the monotonic one with a frame around it.
+        self.now: Callable[[], float] = monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
         self.io = self.io_factory(self.loop)
         self._writer = FieldWriter()
         self._dials: dict[Ticket[AsyncioConnection], asyncio.Task[None]] = {}
@@ -593,30 +612,48 @@ class AsyncioEngine:
         Raises:
             TransportError: of the class that says what failed.
         """
-        job = Job(request, self.loop.time())
-        while True:
-            if self._closed:
-                raise ConnectError("the transport was closed while the request waited for a connection")
-            exchange = job.exchange(self._writer, self.settings)
-            connection = self._idle(job)
-            if connection is None:
-                connection = await self._redeem(job)
-                if connection.closed:  # it ended while this task waited for its turn
-                    self.release(connection, False)
+        now = self.now
+        job = Job(request, now())
+        pool = self.pool
+        while not self._closed:
+            # The machine first: it refuses what must not be sent, before anything is taken.
+            exchange = HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+            connection = pool.acquire(job.key, now())
+            if isinstance(connection, Ticket):
+                connection = await self._redeem(connection, job)
+            if pool.has_chores:
+                self._settle()
+            # No await between the pool and the `try`: a cancellation there would leak the connection.
+            if (connection.closed or connection.wire.poll(0)) and not connection.is_quiet():
+                self.release(connection, False)
+                if connection.was_idle:
                     continue
-            # No await between the pool and this `try`: a cancellation there would leak the connection.
+                raise RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
             try:
                 connection.begin(exchange)
                 await self._pump(connection, exchange, job)
             except BaseException as exc:
-                reused = connection.reused
+                reused = connection.was_idle
                 self.release(connection, False)
                 if reused and job.may_replay(exchange, exc):
                     continue
-                if job.narrator is not None:
+                if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
                 raise
-            return await self._respond(connection, exchange, job)
+            if exchange.finished and not exchange.upgraded:
+                chunks = exchange.chunks
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                self.release(connection, exchange.reusable)
+                if job.narrator is not None:
+                    await self.tell(job, "body")
+                    await self.tell(job, "closed")
+            else:
+                response = self._stream(connection, exchange, job)
+            if exchange.informational or exchange.trailers is not None:
+                job.annotate(response, exchange)
+            return response
+        raise ConnectError("the transport was closed while the request waited for a connection")
 
     async def _pump(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and wait until the head of the answer is there."""
@@ -627,7 +664,14 @@ class AsyncioEngine:
             while exchange.head is None or exchange.need <= BODY:
                 need = exchange.need
                 if need == OUTPUT:
-                    await self._send(connection, exchange, job)
+                    try:
+                        connection.send(exchange.take())
+                    except WriteError as exc:
+                        connection.write_error = exc
+                    if connection.unsent:
+                        await self._drain(connection, exchange, job)
+                    if connection.write_error is not None:
+                        exchange.cut_short()  # a server that closes while we send has often answered before
                 elif need == INPUT:
                     await self.receive(connection, exchange, job)
                 elif need == BODY:
@@ -635,7 +679,7 @@ class AsyncioEngine:
                         pieces = job.async_pieces()
                     exchange.feed(await next_piece(pieces))
                 elif need == PAUSE:
-                    if not await connection.wait(self.loop.time() + PATIENCE):
+                    if not await connection.wait(self.now() + PATIENCE):
                         exchange.proceed()
                 else:
                     break
@@ -648,20 +692,14 @@ class AsyncioEngine:
         if exchange.error is not None:
             raise connection.write_error or exchange.error
 
-    async def _send(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
-        """Send what the exchange has to say, and wait until the peer has taken it; the callback listens meanwhile."""
-        try:
-            connection.send(exchange.take())
-        except WriteError as exc:
-            connection.write_error = exc
+    async def _drain(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the peer has taken what was sent; the callback listens meanwhile."""
         while connection.unsent and connection.error is None:
-            if not await connection.wait(job.limit("write", self.loop.time())):
-                raise job.timed_out(WriteTimeout, "write", self.loop.time(), "the peer took nothing")
+            if not await connection.wait(job.limit("write", self.now())):
+                raise job.timed_out(WriteTimeout, "write", self.now(), "the peer took nothing")
             if exchange.need == NOTHING or exchange.abandoned:
                 exchange.cut_short()
                 return
-        if connection.write_error is not None:
-            exchange.cut_short()  # a server that closes while we send has often answered before
 
     async def receive(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """
@@ -670,31 +708,25 @@ class AsyncioEngine:
         Raises:
             ReadTimeout, ReadError.
         """
-        until = job.limit("read", self.loop.time())
+        until = job.limit("read", self.now())
         while True:
             if connection.error is not None:
                 raise connection.write_error or connection.error
             if connection.closed:
                 raise ReadError("the connection was closed while its answer was awaited")
             if not await connection.wait(until):
-                raise job.timed_out(ReadTimeout, "read", self.loop.time(), "nothing arrived")
+                raise job.timed_out(ReadTimeout, "read", self.now(), "nothing arrived")
             # Interim answers are no progress: the time to wait goes on.
             if not exchange.only_informational or exchange.need != INPUT:
                 return
 
-    async def _respond(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
-        if exchange.finished and not exchange.upgraded:
-            chunks = exchange.chunks
-            body = ByteStream(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-            self.release(connection, exchange.reusable)
-            if job.narrator is not None:
-                await self.tell(job, "body")
-                await self.tell(job, "closed")
-            return job.response(exchange, body, connection)
+    def _stream(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
+        """A response whose body is still to come, or whose connection was upgraded."""
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
         stream = AsyncioBody(self, connection, exchange, job)
-        stream.response = job.response(exchange, stream, connection)
+        assert exchange.head is not None
+        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, connection)
         return stream.response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
@@ -711,31 +743,14 @@ class AsyncioEngine:
 
     # Connections.
 
-    def _idle(self, job: Job) -> AsyncioConnection | None:
-        """An idle connection that is quiet, or None and `job.ticket`."""
-        pool = self.pool
-        while True:
-            got: AsyncioConnection | Ticket[AsyncioConnection] = pool.acquire(job.key, self.loop.time())
-            if pool.has_chores:
-                self._settle()
-            if isinstance(got, Ticket):
-                job.ticket = got
-                return None
-            if got.is_quiet():
-                return got
-            if not got.closed:  # pragma: no cover - a connection that is not quiet closes itself
-                self.release(got, False)
-
-    async def _redeem(self, job: Job) -> AsyncioConnection:
-        """Wait for the job's ticket to be served: by its own dial, or by a connection that somebody gives back."""
-        ticket = job.ticket
-        assert ticket is not None
-        queued = not ticket.dial
+    async def _redeem(self, ticket: Ticket[AsyncioConnection], job: Job) -> AsyncioConnection:
+        """Wait for a ticket to be served: by its own dial, or by a connection that somebody gives back."""
+        self._settle()
         timer: asyncio.TimerHandle | None = None
         begun = False  # the dial that the ticket may be told to make
         try:
-            if queued:
-                until = job.limit("pool", self.loop.time())
+            if not ticket.dial:
+                until = job.limit("pool", self.now())
                 if until is not None:
                     timer = self.loop.call_at(until, self._queue_time_is_up, ticket)
             while True:
@@ -746,7 +761,7 @@ class AsyncioEngine:
                         timer.cancel()
                     self._dials[ticket] = self.loop.create_task(self._dial(ticket, job))
                 if not await ticket.signal:
-                    raise job.queue_timed_out(self.loop.time())
+                    raise job.queue_timed_out(self.now())
                 if ticket.error is not None:
                     raise ticket.error
                 connection: AsyncioConnection | None = ticket.connection
@@ -769,7 +784,7 @@ class AsyncioEngine:
 
     def _abandon(self, ticket: Ticket[AsyncioConnection]) -> None:
         """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
-        self.pool.abandon(ticket, self.loop.time())
+        self.pool.abandon(ticket, self.now())
         dial = self._dials.get(ticket)
         if dial is not None:
             dial.cancel()
@@ -777,7 +792,7 @@ class AsyncioEngine:
 
     def release(self, connection: AsyncioConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused. Never waits."""
-        now = self.loop.time()
+        now = self.now()
         connection.rest(None if self._expiry is None else now + self._expiry)
         self.pool.release(connection, reusable and not connection.closed, now)
         if self.pool.has_chores:
@@ -838,30 +853,29 @@ class AsyncioEngine:
             if not isinstance(exc, Exception):
                 raise
         else:
-            self.pool.dialled(ticket, connection, self.loop.time())
+            self.pool.dialled(ticket, connection, self.now())
         finally:
             del self._dials[ticket]
             self._settle()
 
     async def _connect(self, job: Job) -> AsyncioConnection:
         """A new connection, tried again as often as the transport was told to."""
+        job.begin_dial()
         attempt = 0
         while True:
             try:
                 return await self._connect_once(job)
             except (ConnectError, ConnectTimeout):
-                if attempt >= self.settings.retries or (job.deadline is not None and self.loop.time() >= job.deadline):
+                if attempt >= self.settings.retries or (job.deadline is not None and self.now() >= job.deadline):
                     raise
             pause = backoff(attempt)
             attempt += 1
             await self.tell(job, "start", "connection.retry")
-            await asyncio.sleep(
-                pause if job.deadline is None else max(0.0, min(pause, job.deadline - self.loop.time()))
-            )
+            await asyncio.sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - self.now())))
             await self.tell(job, "complete")
 
     async def _connect_once(self, job: Job) -> AsyncioConnection:
-        until = job.limit("connect", self.loop.time())
+        until = job.limit("connect", self.now())
         connection = AsyncioConnection(self, await self._connect_tcp(job, until))
         try:
             if job.key[0] in SECURE_SCHEMES:
@@ -878,7 +892,7 @@ class AsyncioEngine:
         name = job.server_name()
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
         if not await connection.shake_hands(TLSFilter(self.settings.ssl_context, name), until):
-            raise job.timed_out(ConnectTimeout, "connect", self.loop.time(), f"no TLS session with {name!r}")
+            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {name!r}")
         await self.tell(job, "complete")
 
     async def _connect_tcp(self, job: Job, until: float | None) -> socket.socket:
@@ -905,15 +919,13 @@ class AsyncioEngine:
 
     async def _resolve(self, job: Job, until: float | None) -> list[Address]:
         _, host, port, *_ = job.key
-        timeout = None if until is None else max(0.0, until - self.loop.time())
+        timeout = None if until is None else max(0.0, until - self.now())
         try:
             look_up: Any = self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses: list[Address] = await asyncio.wait_for(look_up, timeout)
             return addresses
         except asyncio.TimeoutError:
-            raise job.timed_out(
-                ConnectTimeout, "connect", self.loop.time(), f"the name {host!r} was not resolved"
-            ) from None
+            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"the name {host!r} was not resolved") from None
         except (OSError, UnicodeError) as exc:
             raise resolve_error(host, exc) from exc
 
@@ -929,7 +941,7 @@ class AsyncioEngine:
                     return winner
                 if race.lost:
                     raise race.error()
-                now = self.loop.time()
+                now = self.now()
                 if until is not None and now >= until:
                     total = job.deadline is not None and now >= job.deadline
                     raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
@@ -945,6 +957,7 @@ class Attempts:
         self._race = race
         self._io = engine.io
         self._loop = engine.loop
+        self._now = engine.now
         self._settings = engine.settings
         self._sockets: dict[socket.socket, Address] = {}
         self._ended: list[tuple[socket.socket, OSError | None]] = []
@@ -952,11 +965,11 @@ class Attempts:
 
     def begin_due(self) -> None:
         """Begin every attempt that is due."""
-        while (address := self._race.next(self._loop.time())) is not None:
+        while (address := self._race.next(self._now())) is not None:
             try:
                 sock = new_socket(address, self._settings)
             except OSError as exc:
-                self._race.failed(address, exc, self._loop.time())
+                self._race.failed(address, exc, self._now())
                 continue
             self._sockets[sock] = address
             self._io.connect(sock, address, partial(self._report, sock))
@@ -975,7 +988,7 @@ class Attempts:
         for sock, error in self._ended:
             if error is None:
                 return sock
-            self._race.failed(self._sockets.pop(sock), error, self._loop.time())
+            self._race.failed(self._sockets.pop(sock), error, self._now())
             self._io.give_up(sock)
         self._ended.clear()
         return None

@@ -10,20 +10,16 @@ import logging
 import os
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from .._content import ByteStream, in_async
 from .._exceptions import NetworkError, PoolTimeout, RemoteProtocolError, TimeoutException, UnsupportedProtocol
 from .._models import Request, Response
-from .._pool import Ticket
-from .._protocol.exchange import BODY, Exchange
-from .._protocol.http1 import FieldWriter, HTTP1Exchange
-from .._types import AsyncByteStream, SyncByteStream
-
-if TYPE_CHECKING:
-    from .dial import Settings
+from .._protocol.exchange import BODY, Exchange, Fields
+from .._types import SyncByteStream
 
 Event = tuple[str, dict[str, Any]]
+Arguments = tuple[bytes, bytes, Fields, bytes, bool]
 E = TypeVar("E", bound=TimeoutException)
 
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
@@ -33,6 +29,7 @@ SECURE_SCHEMES = frozenset(("https", "wss"))
 _NO_TIMEOUT: Mapping[str, float | None] = {}
 
 _LOGGERS = {name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11")}
+_HTTP11, _CONNECTION = _LOGGERS["http11"], _LOGGERS["connection"]
 _DEBUG = logging.DEBUG
 
 
@@ -48,13 +45,15 @@ class Job:
         UnsupportedProtocol: the URL's scheme is none that goes over a connection.
     """
 
-    __slots__ = ("deadline", "key", "narrator", "request", "ticket", "timeout")
+    __slots__ = ("arguments", "deadline", "key", "narrator", "read", "request", "timeout")
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
-        self.ticket: Ticket[Any] | None = None
         extensions = request.extensions
         self.timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
+        read = self.timeout.get("read")
+        # poll() counts milliseconds in 32 bits; what is longer than 23 days may as well be for ever.
+        self.read = read if read is None or read < 2_000_000 else None
         total = self.timeout.get("total")
         self.deadline = None if total is None else now + total
         self.key: tuple[Any, ...] = request.url._origin
@@ -62,32 +61,21 @@ class Job:
             raise _unsupported(self.key[0])
         if "sni_hostname" in extensions:
             self.key = (*self.key, extensions["sni_hostname"])
-        trace = extensions.get("trace")
+        # What the machine for this request is made of: method, target, fields, body, whether more of it follows.
+        stream = request.stream
+        whole = type(stream) is ByteStream
+        self.arguments: Arguments = (
+            request.method.encode("ascii"),
+            extensions.get("target", request.url._target),
+            request.headers._raw,
+            stream.body if whole else b"",  # type: ignore[union-attr]  # a ByteStream, or not asked
+            not whole,
+        )
         # `isEnabledFor` is a cached look-up; the events are made only when somebody listens.
-        if trace is not None or _LOGGERS["http11"].isEnabledFor(_DEBUG) or _LOGGERS["connection"].isEnabledFor(_DEBUG):
-            self.narrator: Narrator | None = Narrator(request, trace)
+        if "trace" in extensions or _HTTP11.isEnabledFor(_DEBUG):
+            self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
             self.narrator = None
-
-    def exchange(self, writer: FieldWriter, settings: Settings) -> HTTP1Exchange:
-        """
-        The machine for this request.
-
-        Raises:
-            LocalProtocolError: it is not legal HTTP, and no connection was touched.
-        """
-        request = self.request
-        stream = request.stream
-        streaming = type(stream) is not ByteStream
-        return HTTP1Exchange(
-            request.method.encode("ascii"),
-            request.extensions.get("target", request.url._target),
-            request.headers._raw,
-            b"" if streaming else stream.body,  # type: ignore[union-attr]  # a ByteStream, or not asked
-            streaming,
-            settings.head_limits,
-            writer,
-        )
 
     def sync_pieces(self) -> Iterator[bytes]:
         """The pieces of the body of a request in a sync client."""
@@ -132,24 +120,23 @@ class Job:
             and type(self.request.stream) is ByteStream
         )
 
+    def begin_dial(self) -> None:
+        """A connection has to be made: whoever listens to that alone is heard from here on."""
+        if self.narrator is None and _CONNECTION.isEnabledFor(_DEBUG):
+            self.narrator = Narrator(self.request, None)
+
     def server_name(self) -> str:
         """The name for SNI and for the check of the certificate."""
         name: str = self.key[3] if len(self.key) > 3 else self.key[1]
         return name
 
-    def response(
-        self, exchange: Exchange, stream: SyncByteStream | AsyncByteStream, network_stream: object
-    ) -> Response:
-        """The response that begins with the exchange's head."""
-        head = exchange.head
-        assert head is not None
-        status, reason, fields, version = head
-        extensions = {"http_version": version, "reason_phrase": reason, "network_stream": network_stream}
+    @staticmethod
+    def annotate(response: Response, exchange: Exchange) -> None:
+        """Put what came around the answer into its extensions: interim answers before it, trailers behind it."""
         if exchange.informational:
-            extensions["informational"] = exchange.informational
+            response.extensions["informational"] = exchange.informational
         if exchange.trailers is not None:
-            extensions["trailers"] = exchange.trailers
-        return Response._from_wire(status, fields, stream, extensions)
+            response.extensions["trailers"] = exchange.trailers
 
 
 async def next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:

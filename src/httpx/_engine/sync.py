@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import Any
 
-from .._content import ByteStream
 from .._exceptions import (
     CloseError,
     ConnectError,
@@ -37,7 +36,7 @@ from .._exceptions import (
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
-from .._protocol.http1 import FieldWriter
+from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .dial import (
@@ -52,7 +51,7 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, SECURE_SCHEMES, Event, Job
-from .wire import Wire
+from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
 GOODBYE = 5.0
@@ -76,29 +75,49 @@ class SyncWire(Wire):
 
     __slots__ = ()
 
-    def receive(self, until: float | None) -> bytes | None:
+    def receive(self, seconds: float | None, deadline: float | None = None) -> bytes | None:
         """
-        What the peer sent next: b"" at its end, None if nothing came until then.
+        What the peer sent next: b"" at its end, None if nothing came in time.
+
+        Args:
+            seconds: how long to wait for input; None for ever.
+            deadline: when to stop in any case, on the monotonic clock.
 
         Raises:
             ReadError: the connection broke.
         """
         while True:
-            data = self.await_raw(until)
-            tls = self.tls
-            if tls is None or data is None:
+            if deadline is not None:
+                left = max(0.0, deadline - monotonic())
+                seconds = left if seconds is None else min(seconds, left)
+            if not self.poll(None if seconds is None else seconds * 1000.0):
+                return None
+            try:
+                data = self.sock.recv(self.size)
+            except (BlockingIOError, InterruptedError):  # pragma: no cover - a readiness that was none
+                continue
+            except OSError as exc:
+                raise ReadError(f"receiving failed: {exc.strerror or exc}") from exc
+            if self.tls is None:
+                if len(data) == SMALL_READ:
+                    self.size = LARGE_READ
                 return data
-            data = tls.receive(data)
-            pending = tls.pending()
-            if pending:
-                self.send_all(pending, monotonic() + GOODBYE)
-            if data or tls.ended:
+            data = self._decrypt(self.tls, data)
+            if data or self.tls.ended:
                 return data
 
+    def _decrypt(self, tls: TLSFilter, data: bytes) -> bytes:
+        """The plain bytes of what came; what TLS wants to answer is sent."""
+        data = tls.receive(data)
+        pending = tls.pending()
+        if pending:
+            self.send_all(pending, monotonic() + GOODBYE)
+        return data
+
     def await_raw(self, until: float | None) -> bytes | None:
-        """Like `receive`, below TLS."""
+        """What the socket receives next, below TLS; None if nothing came until then."""
         while True:
-            if not self.poll(None if until is None else max(0.0, until - monotonic())):
+            if not self.poll(None if until is None else max(0.0, until - monotonic()) * 1000.0):
                 return None
             data = self.receive_raw()
             if data is not None:
@@ -122,11 +141,11 @@ class SyncWire(Wire):
 
     def send_all(self, data: bytes, until: float | None) -> bool:
         """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.send_raw(data)
+        rest = self.send(data)
         while rest:
             if not _wait([], [self.sock], until):
                 return False
-            rest = self.send_raw(rest)
+            rest = self.send(rest)
         return True
 
 
@@ -155,7 +174,7 @@ class SyncConnection:
             ReadTimeout, ReadError.
         """
         if not self._own():
-            data = self.wire.receive(None if timeout is None else monotonic() + timeout)
+            data = self.wire.receive(timeout)
             if data is None:
                 raise ReadTimeout(f"nothing arrived within {timeout:g} s")
             self._upgraded = data
@@ -303,20 +322,40 @@ class SyncEngine:
             TransportError: of the class that says what failed.
         """
         job = Job(request, monotonic())
+        pool = self.pool
         while True:
-            exchange = job.exchange(self._writer, self.settings)
-            connection = self._acquire(job)
+            # The machine first: it refuses what must not be sent, before anything is taken.
+            exchange = HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+            with self._lock:
+                connection = pool.acquire(job.key, monotonic())
+            if isinstance(connection, Ticket) or pool.has_chores or connection.wire.poll(0):
+                connection = self._acquire(connection, job)
             try:
                 self._pump(connection, exchange, job)
             except BaseException as exc:
+                reused = connection.reused
                 self.release(connection, False)
-                if connection.reused and job.may_replay(exchange, exc):
+                if reused and job.may_replay(exchange, exc):
                     continue
+                self.tell(job, "failed", exc)
                 raise
-            return self._respond(connection, exchange, job)
+            if exchange.finished and not exchange.upgraded:
+                chunks = exchange.chunks
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                self.release(connection, exchange.reusable)
+                if job.narrator is not None:
+                    self.tell(job, "body")
+                    self.tell(job, "closed")
+            else:
+                response = self._stream(connection, exchange, job)
+            if exchange.informational or exchange.trailers is not None:
+                job.annotate(response, exchange)
+            return response
 
     def _pump(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and receive until the head of the answer is there."""
+        wire = connection.wire
         pieces: Iterator[bytes] | None = None
         if job.narrator is not None:
             self.tell(job, "turn", exchange)
@@ -324,14 +363,21 @@ class SyncEngine:
             while exchange.head is None or exchange.need <= BODY:
                 need = exchange.need
                 if need == OUTPUT:
-                    self._send(connection, exchange, job)
+                    data = exchange.take()
+                    try:
+                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                        if rest:
+                            self._send_rest(rest, connection, exchange, job)
+                    except WriteError as exc:
+                        connection.write_error = exc
+                        exchange.cut_short()  # a server that closes while we send has often answered before
                 elif need == INPUT:
                     self.receive(connection, exchange, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.sync_pieces()
                     exchange.feed(next(pieces, None))
-                    if connection.wire.poll(0):
+                    if wire.poll(0):
                         self.receive(connection, exchange, job)
                 elif need == PAUSE:
                     self._await_consent(connection, exchange)
@@ -346,17 +392,6 @@ class SyncEngine:
         if exchange.error is not None:
             raise connection.write_error or exchange.error
 
-    def _send(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        """Send what the exchange has to say; listen, too, while the peer does not take it."""
-        wire = connection.wire
-        try:
-            rest = wire.send(exchange.take())
-            if rest:
-                self._send_rest(rest, connection, exchange, job)
-        except WriteError as exc:
-            connection.write_error = exc
-            exchange.cut_short()  # a server that closes while we send has often answered before
-
     def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         wire = connection.wire
         while rest:
@@ -367,7 +402,7 @@ class SyncEngine:
                 if exchange.need == NOTHING or exchange.abandoned:
                     exchange.cut_short()
                     return
-            rest = wire.send_raw(rest)
+            rest = wire.send(rest)
 
     def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """
@@ -376,39 +411,41 @@ class SyncEngine:
         Raises:
             ReadTimeout, ReadError.
         """
+        try:
+            data = connection.wire.receive(job.read, job.deadline)
+            if data is not None:
+                exchange.receive(data)
+                if exchange.only_informational:
+                    data = self._receive_on(connection, exchange, job)
+        except ReadError as exc:
+            raise connection.write_error or exc from None
+        if data is None:
+            raise job.timed_out(ReadTimeout, "read", monotonic(), "nothing arrived")
+
+    def _receive_on(self, connection: SyncConnection, exchange: Exchange, job: Job) -> bytes | None:
+        """After an interim answer: those are no progress, so the time to wait goes on through all that follow."""
         until = job.limit("read", monotonic())
-        while True:
-            try:
-                data = connection.wire.receive(until)
-            except ReadError as exc:
-                raise connection.write_error or exc from None
-            if data is None:
-                raise job.timed_out(ReadTimeout, "read", monotonic(), "nothing arrived")
-            exchange.receive(data)
-            # Interim answers are no progress: the time to wait goes on.
-            if not exchange.only_informational or exchange.need != INPUT:
-                return
+        data: bytes | None = b""
+        while data is not None and exchange.only_informational and exchange.need == INPUT:
+            data = connection.wire.receive(None, until)
+            if data is not None:
+                exchange.receive(data)
+        return data
 
     def _await_consent(self, connection: SyncConnection, exchange: Exchange) -> None:
-        data = connection.wire.receive(monotonic() + PATIENCE)
+        data = connection.wire.receive(PATIENCE)
         if data is None:
             exchange.proceed()
         else:
             exchange.receive(data)
 
-    def _respond(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
-        if exchange.finished and not exchange.upgraded:
-            chunks = exchange.chunks
-            body = ByteStream(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-            self.release(connection, exchange.reusable)
-            if job.narrator is not None:
-                self.tell(job, "body")
-                self.tell(job, "closed")
-            return job.response(exchange, body, connection)
+    def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
+        """A response whose body is still to come, or whose connection was upgraded."""
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
         stream = SyncBody(self, connection, exchange, job)
-        stream.response = job.response(exchange, stream, connection)
+        assert exchange.head is not None
+        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, connection)
         return stream.response
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
@@ -423,20 +460,28 @@ class SyncEngine:
 
     # Connections.
 
-    def _acquire(self, job: Job) -> SyncConnection:
-        """A connection for the job: an idle one that is quiet, one that somebody gives back, or a new one."""
+    def _acquire(self, got: SyncConnection | Ticket[SyncConnection], job: Job) -> SyncConnection:
+        """What the pool gave, or will give, as a connection that is fit for use."""
         while True:
-            with self._lock:
-                got: SyncConnection | Ticket[SyncConnection] = self.pool.acquire(job.key, monotonic())
-                if isinstance(got, Ticket) and not got.dial:
-                    got.signal = threading.Event()  # under the lock: it may be served as soon as that is free
-                chores = self.pool.take_chores() if self.pool.has_chores else None
-            if chores is not None:
-                self._settle(*chores)
+            self._do_chores()
             connection = self._redeem(got, job) if isinstance(got, Ticket) else got
             if not connection.reused or connection.wire.is_quiet():
                 return connection
             self.release(connection, False)
+            with self._lock:
+                got = self.pool.acquire(job.key, monotonic())
+
+    def _do_chores(self) -> None:
+        """Do what the pool asks for, outside its lock."""
+        if not self.pool.has_chores:
+            return
+        with self._lock:
+            connections, tickets = self.pool.take_chores()
+        for connection in connections:
+            connection.wire.close()
+        for ticket in tickets:
+            if ticket.signal is not None:
+                ticket.signal.set()
 
     def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
         """Wait for a ticket to be served, and dial if that is how."""
@@ -450,19 +495,22 @@ class SyncEngine:
             with self._lock:
                 self.pool.abandon(ticket, monotonic())
                 self.pool.dial_failed(ticket)
-                chores = self.pool.take_chores()
-            self._settle(*chores)
+            self._do_chores()
             raise
         with self._lock:
             self.pool.dialled(ticket, connection, monotonic())
-            self.pool.take_chores()  # only that this ticket was served
+        self._do_chores()
         return connection
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
         now = monotonic()
         until = job.limit("pool", now)
+        with self._lock:
+            served = ticket.connection is not None or ticket.dial
+            ticket.signal = threading.Event()
         try:
-            ticket.signal.wait(None if until is None else max(0.0, until - now))
+            if not served:
+                ticket.signal.wait(None if until is None else max(0.0, until - now))
         finally:
             with self._lock:
                 served = ticket.connection is not None or ticket.dial
@@ -477,30 +525,22 @@ class SyncEngine:
         pool = self.pool
         with self._lock:
             pool.release(connection, reusable, monotonic())
-            if not pool.has_chores:
-                return
-            chores = pool.take_chores()
-        self._settle(*chores)
-
-    def _settle(self, connections: list[SyncConnection], tickets: list[Ticket[SyncConnection]]) -> None:
-        """Do what the pool asks for, outside its lock."""
-        for connection in connections:
-            connection.wire.close()
-        for ticket in tickets:
-            if ticket.signal is not None:
-                ticket.signal.set()
+        if pool.has_chores:
+            self._do_chores()
 
     def close(self) -> None:
         """Close every connection, also those in use."""
         with self._lock:
             connections = self.pool.shut()
-            _, tickets = self.pool.take_chores()
-        self._settle(connections, tickets)
+        for connection in connections:
+            connection.wire.close()
+        self._do_chores()
 
     # Dialling.
 
     def _connect(self, job: Job) -> SyncConnection:
         """A new connection, tried again as often as the transport was told to."""
+        job.begin_dial()
         attempt = 0
         while True:
             try:

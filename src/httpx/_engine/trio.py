@@ -25,7 +25,6 @@ from typing import Any, Callable
 
 import trio
 
-from .._content import ByteStream
 from .._exceptions import (
     CloseError,
     ConnectError,
@@ -39,7 +38,7 @@ from .._exceptions import (
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
-from .._protocol.http1 import FieldWriter
+from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import AsyncByteStream
 from .dial import (
@@ -112,11 +111,11 @@ class TrioConnection:
 
     async def send_all(self, data: bytes, until: float | None) -> bool:
         """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.wire.send_raw(data)
+        rest = self.wire.send(data)
         while rest:
             if not await self._ready(trio.lowlevel.wait_writable, until):
                 return False
-            rest = self.wire.send_raw(rest)
+            rest = self.wire.send(rest)
         return True
 
     async def _ready(self, wait: Callable[[socket.socket], Awaitable[None]], until: float | None) -> bool:
@@ -353,17 +352,18 @@ class TrioEngine:
             TransportError: of the class that says what failed.
         """
         job = Job(request, now())
-        while True:
-            if self._closed:
-                raise ConnectError("the transport was closed while the request waited for a connection")
-            exchange = job.exchange(self._writer, self.settings)
-            connection = self._idle(job)
-            if connection is None:
-                connection = await self._redeem(job)
-                if connection.reused and not connection.is_quiet():  # it ended while this task waited for its turn
-                    self.release(connection, False)
-                    continue
-            # No checkpoint between the pool and this `try`: a cancellation there would leak the connection.
+        while not self._closed:
+            # The machine first: it refuses what must not be sent, before anything is taken.
+            exchange = HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+            connection = self.pool.acquire(job.key, now())
+            if isinstance(connection, Ticket):
+                connection = await self._redeem(connection, job)
+            if self.pool.has_chores:
+                self._settle()
+            # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
+            if connection.reused and not connection.is_quiet():
+                self.release(connection, False)
+                continue
             try:
                 await self._pump(connection, exchange, job)
             except BaseException as exc:
@@ -371,13 +371,27 @@ class TrioEngine:
                 self.release(connection, False)
                 if reused and job.may_replay(exchange, exc):
                     continue
-                if job.narrator is not None:
+                if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
                 raise
-            return await self._respond(connection, exchange, job)
+            if exchange.finished and not exchange.upgraded:
+                chunks = exchange.chunks
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                self.release(connection, exchange.reusable)
+                if job.narrator is not None:
+                    await self.tell(job, "body")
+                    await self.tell(job, "closed")
+            else:
+                response = self._stream(connection, exchange, job)
+            if exchange.informational or exchange.trailers is not None:
+                job.annotate(response, exchange)
+            return response
+        raise ConnectError("the transport was closed while the request waited for a connection")
 
     async def _pump(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and receive until the head of the answer is there."""
+        wire = connection.wire
         pieces: AsyncIterator[bytes] | None = None
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
@@ -385,14 +399,21 @@ class TrioEngine:
             while exchange.head is None or exchange.need <= BODY:
                 need = exchange.need
                 if need == OUTPUT:
-                    await self._send(connection, exchange, job)
+                    data = exchange.take()
+                    try:
+                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                        if rest:
+                            await self._send_rest(rest, connection, exchange, job)
+                    except WriteError as exc:
+                        connection.write_error = exc
+                        exchange.cut_short()  # a server that closes while we send has often answered before
                 elif need == INPUT:
                     await self.receive(connection, exchange, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.async_pieces()
                     exchange.feed(await next_piece(pieces))
-                    if connection.wire.poll(0):
+                    if wire.poll(0):
                         await self.receive(connection, exchange, job)
                 elif need == PAUSE:
                     await self._await_consent(connection, exchange)
@@ -407,16 +428,6 @@ class TrioEngine:
         if exchange.error is not None:
             raise connection.write_error or exchange.error
 
-    async def _send(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        """Send what the exchange has to say; listen, too, while the peer does not take it."""
-        try:
-            rest = connection.wire.send(exchange.take())
-            if rest:
-                await self._send_rest(rest, connection, exchange, job)
-        except WriteError as exc:
-            connection.write_error = exc
-            exchange.cut_short()  # a server that closes while we send has often answered before
-
     async def _send_rest(self, rest: bytes, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         wire = connection.wire
         while rest:
@@ -427,7 +438,7 @@ class TrioEngine:
                 if exchange.need == NOTHING or exchange.abandoned:
                     exchange.cut_short()
                     return
-            rest = wire.send_raw(rest)
+            rest = wire.send(rest)
 
     async def receive(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """
@@ -456,19 +467,13 @@ class TrioEngine:
         else:
             exchange.receive(data)
 
-    async def _respond(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
-        if exchange.finished and not exchange.upgraded:
-            chunks = exchange.chunks
-            body = ByteStream(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-            self.release(connection, exchange.reusable)
-            if job.narrator is not None:
-                await self.tell(job, "body")
-                await self.tell(job, "closed")
-            return job.response(exchange, body, connection)
+    def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
+        """A response whose body is still to come, or whose connection was upgraded."""
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
         stream = TrioBody(self, connection, exchange, job)
-        stream.response = job.response(exchange, stream, connection)
+        assert exchange.head is not None
+        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, connection)
         return stream.response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
@@ -485,23 +490,9 @@ class TrioEngine:
 
     # Connections.
 
-    def _idle(self, job: Job) -> TrioConnection | None:
-        """An idle connection that is quiet, or None and `job.ticket`."""
-        while True:
-            got: TrioConnection | Ticket[TrioConnection] = self.pool.acquire(job.key, now())
-            if self.pool.has_chores:
-                self._settle()
-            if isinstance(got, Ticket):
-                job.ticket = got
-                return None
-            if got.is_quiet():
-                return got
-            self.release(got, False)
-
-    async def _redeem(self, job: Job) -> TrioConnection:
-        """Wait for the job's ticket to be served: by its own dial, or by a connection that somebody gives back."""
-        ticket = job.ticket
-        assert ticket is not None
+    async def _redeem(self, ticket: Ticket[TrioConnection], job: Job) -> TrioConnection:
+        """Wait for a ticket to be served: by its own dial, or by a connection that somebody gives back."""
+        self._settle()
         begun = False  # the dial that the ticket may be told to make
         try:
             if not ticket.dial:
@@ -609,6 +600,7 @@ class TrioEngine:
 
     async def _connect(self, job: Job) -> TrioConnection:
         """A new connection, tried again as often as the transport was told to."""
+        job.begin_dial()
         attempt = 0
         while True:
             try:

@@ -25,27 +25,25 @@ class Wire:
     Sending never waits: what the socket does not take at once is returned.
     """
 
-    __slots__ = ("_size", "poll", "sock", "tls")
+    __slots__ = ("poll", "size", "sock", "tls")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.tls: TLSFilter | None = None
-        self._size = SMALL_READ
-        # Seconds (None: for ever) -> is there input, or its end? One poll object for the life of the socket: making
-        # one, or a timeout on the socket, costs more than a whole send.
+        self.size = SMALL_READ
+        # Milliseconds (None: for ever) -> is there input, or its end? One poll object for the life of the socket:
+        # making one, or a timeout on the socket, costs more than a whole send.
         self.poll = _poller(sock)
 
     def send(self, data: bytes) -> bytes:
         """
-        Send what the socket takes at once, and return the rest, as it is below TLS.
+        Send what the socket takes at once, and return the rest.
+
+        `data` is as it goes through the socket: where there is TLS, what `tls.encrypt` gave.
 
         Raises:
             WriteError: the connection broke.
         """
-        return self.send_raw(data if self.tls is None else self.tls.encrypt(data))
-
-    def send_raw(self, data: bytes) -> bytes:
-        """Like `send`, for bytes that are below TLS already."""
         try:
             sent = self.sock.send(data)
         except (BlockingIOError, InterruptedError):
@@ -62,13 +60,13 @@ class Wire:
             ReadError: the connection broke.
         """
         try:
-            data = self.sock.recv(self._size)
+            data = self.sock.recv(self.size)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError as exc:
             raise ReadError(f"receiving failed: {exc.strerror or exc}") from exc
         if len(data) == SMALL_READ:
-            self._size = LARGE_READ
+            self.size = LARGE_READ
         return data
 
     def close(self) -> None:
@@ -100,8 +98,9 @@ class Wire:
 
 def _poller(sock: socket.socket) -> Callable[[float | None], Any]:
     if not hasattr(select, "poll"):  # pragma: no cover - Windows
-        return lambda seconds: select.select([sock], [], [], seconds)[0]
+        return lambda milliseconds: select.select(
+            [sock], [], [], None if milliseconds is None else milliseconds / 1000
+        )[0]
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    wait = poll.poll
-    return lambda seconds: wait(None if seconds is None else seconds * 1000)
+    return poll.poll

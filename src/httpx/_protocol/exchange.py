@@ -79,6 +79,7 @@ class Exchange:
         reusable: the connection may carry another exchange.
         untouched: no byte of an answer has arrived.
         abandoned: the answer made the rest of the upload pointless, and it was dropped.
+        remarkable: the head has fields that a client acts on: Set-Cookie, Location, Content-Encoding.
         only_informational: the last `receive` brought nothing but 1xx answers, so a read deadline should not restart.
         error: what the peer did wrong, as an exception of the public classes; None while all is well.
     """
@@ -90,25 +91,25 @@ class Exchange:
     informational: Sequence[tuple[int, Fields]] = ()
     trailers: Fields | None = None
     finished: bool = False
+    remarkable: bool = False
     upgraded: bool = False
+    reusable: bool = False
     untouched: bool = True
     abandoned: bool = False
     only_informational: bool = False
     surplus: bytes = b""
     error: Exception | None = None
 
-    @property
-    def reusable(self) -> bool:
-        """May the connection be kept for another exchange?"""
-        raise NotImplementedError
-
     def take(self) -> bytes:
-        """Remove and return everything that should be sent now, coalesced."""
+        """Remove and return what should be sent now, coalesced; b"" if there is nothing (`need` is not OUTPUT)."""
         raise NotImplementedError
 
     def feed(self, chunk: bytes | None) -> None:
         """
         Give the next piece of the request's body; None ends it.
+
+        Ignored once the body has ended or the answer has made it pointless. While `need` is PAUSE it means that the
+        shell does not wait any longer, as `proceed` does.
 
         Raises:
             LocalProtocolError: the body does not have the length that the request announced.

@@ -22,6 +22,7 @@ head may end in a bare LF (RFC 9112 2.2). The gate for what goes out is here too
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from .exchange import BODY, DEFAULT_HEAD_LIMITS, INPUT, NOTHING, OUTPUT, PAUSE, Exchange, Fields, HeadLimits
@@ -45,18 +46,24 @@ MAX_LENGTH = 2**63 - 1
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
 _NOT_VALUE = re.compile(rb"[\r\n\0]")
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: ([^\0\r\n]*))?\r?\n")
-# A value that starts with no blank keeps the search linear on hostile input.
-_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n \t][^\0\r\n]*)?")
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\0\r\n]*)?")
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: ([^\0\r\n]*))?")
+# A value that starts with no blank keeps the search linear on hostile input. VT and FF end lines in some programs.
+_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 
-_CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _HOST, _EXPECT = range(1, 6)
+_COMMON_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+
+_CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _HOST, _EXPECT, _REMARKABLE = range(1, 7)
 _KINDS = {
     b"content-length": _CONTENT_LENGTH,
     b"transfer-encoding": _TRANSFER_ENCODING,
     b"connection": _CONNECTION,
     b"host": _HOST,
     b"expect": _EXPECT,
+    b"set-cookie": _REMARKABLE,
+    b"location": _REMARKABLE,
+    b"content-encoding": _REMARKABLE,
 }
 
 
@@ -71,7 +78,9 @@ class _FieldKinds(dict[bytes, int]):
         if _TOKEN.fullmatch(name) is None:
             raise LocalProtocolError(f"header name {name[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
         kind = _KINDS.get(name.lower(), 0)
-        if len(self) < 1024 and len(name) <= 64:
+        if len(name) <= 64:
+            if len(self) >= 1024:
+                self.clear()  # and not "remember no more": one peer could fill it for all others
             self[name] = kind
         return kind
 
@@ -108,6 +117,25 @@ class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
 
 
 _FIELD_OF = _FieldLines()
+
+
+class _StatusLines(dict[bytes, tuple[int, bytes, bytes]]):
+    """Status line without its line end -> (status, reason, version), or KeyError. Remembered, bounded."""
+
+    def __missing__(self, line: bytes) -> tuple[int, bytes, bytes]:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise KeyError(line)
+        version, status, reason = match.groups(b"")
+        start = (int(status), reason, version)
+        if len(line) <= 64:
+            if len(self) >= 128:
+                self.clear()
+            self[line] = start
+        return start
+
+
+_START_OF = _StatusLines()
 
 
 class WrittenFields:
@@ -172,18 +200,10 @@ class FieldWriter:
     Threads may share it: the one reference is replaced as a whole.
     """
 
-    __slots__ = ("_last",)
+    __slots__ = ("last",)
 
     def __init__(self) -> None:
-        self._last: WrittenFields | None = None
-
-    def write(self, fields: Fields) -> WrittenFields:
-        """The written form of `fields`. Raises LocalProtocolError as `WrittenFields` does."""
-        last = self._last
-        if last is not None and last.fields == fields:
-            return last
-        self._last = written = WrittenFields(fields)
-        return written
+        self.last: WrittenFields | None = None
 
 
 class HTTP1Exchange(Exchange):
@@ -207,11 +227,14 @@ class HTTP1Exchange(Exchange):
     # Most exchanges are small, so what starts the same for all is a class attribute: half the cost of making one.
     _sending = SENT
     _receiving = HEAD
-    _held = b""
+    _asked = False
+    _held: Sequence[bytes] = ()
     _taken = 0
     _buffer = b""
     _scanned = 0
     _remaining = 0
+    _streaming = False
+    _to_send: int | None = None
     _keep_alive = True
     _extensions = MAX_EXTENSIONS
 
@@ -225,38 +248,42 @@ class HTTP1Exchange(Exchange):
         limits: HeadLimits = DEFAULT_HEAD_LIMITS,
         writer: FieldWriter | None = None,
     ) -> None:
-        self._written = written = WrittenFields(fields) if writer is None else writer.write(fields)
+        last = None if writer is None else writer.last
+        if last is None or last.fields != fields:
+            last = WrittenFields(fields)
+            if writer is not None:
+                writer.last = last
+        self._written = written = last
         self._method = method
         self._limits = limits
         self._budget = limits.max_bytes
-        self._to_send = written.length
-        self._streaming = streaming
         self.chunks = []
-        if _TOKEN.fullmatch(method) is None:
+        if method not in _COMMON_METHODS and _TOKEN.fullmatch(method) is None:
             raise LocalProtocolError(f"method {method[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
         if not target or _NOT_TARGET.search(target) is not None:
             raise LocalProtocolError(f"request target {target[:20]!r} has a character that is not visible ASCII")
         self._out = [b"%b %b HTTP/1.1\r\n%b" % (method, target, written.block)]
         if body or streaming or written.length or written.chunked:
-            self._begin_upload(body)
+            self._begin_upload(body, streaming)
 
     # Sending.
 
-    def _begin_upload(self, body: bytes) -> None:
+    def _begin_upload(self, body: bytes, streaming: bool) -> None:
         """Queue what of the body is known when the exchange begins, or hold it back until the peer consents."""
+        self._to_send = self._written.length
+        self._streaming = streaming
         self._sending = STREAMING
-        if self._written.expects_continue:
-            self._sending = HELD
-            self._held = body
-            return
-        self._write_known(body)
-
-    def _write_known(self, body: bytes) -> None:
+        # Written now even if it is held back: a fault in it must show before the head has left.
         if body:
             self._write_chunk(body)
-        if not self._streaming:
+        if not streaming:
             self._end_body()
-        self._join_output()
+        if self._written.expects_continue:
+            self._sending = HELD
+            self._held = self._out[1:]
+            del self._out[1:]
+        else:
+            self._join_output()
 
     def _write_chunk(self, chunk: bytes) -> None:
         if self._written.chunked:
@@ -295,6 +322,9 @@ class HTTP1Exchange(Exchange):
     def take(self) -> bytes:
         """Remove and return what should be sent now, `PIECE` bytes at most; `need` stays OUTPUT until all is taken."""
         out = self._out
+        if not out:
+            return b""
+        self._asked = True
         data = out[0]
         if len(data) > PIECE:
             # A slice and not all of it: when an answer ends the upload early, the rest has not left the machine yet.
@@ -321,7 +351,9 @@ class HTTP1Exchange(Exchange):
             self.need = NOTHING if self.finished or self.error is not None else INPUT
 
     def feed(self, chunk: bytes | None) -> None:
-        """Give the next piece of the request's body; None ends it. Ignored once the answer has made it pointless."""
+        """Give the next piece of the request's body; None ends it. See `Exchange.feed`."""
+        if self._sending == HELD:
+            self.proceed()
         if self._sending != STREAMING:
             return
         if chunk is None:
@@ -333,7 +365,7 @@ class HTTP1Exchange(Exchange):
 
     def cut_short(self) -> None:
         """What was taken did not go out whole: nothing more is sent, and the answer may still come."""
-        self._keep_alive = False
+        self._keep_alive = self.reusable = False
         if self._sending != SENT or self._out:
             self._drop_output()
             self._update_need()
@@ -341,26 +373,13 @@ class HTTP1Exchange(Exchange):
     def proceed(self) -> None:
         """Send the body although no 100 (Continue) came."""
         if self._sending == HELD:
-            self._sending = STREAMING
-            body, self._held = self._held, b""
-            self._write_known(body)
+            self._sending = STREAMING if self._streaming else SENT
+            self._out += self._held
+            self._held = ()
+            self._join_output()
             self._update_need()
 
     # Receiving.
-
-    @property
-    def reusable(self) -> bool:
-        """Request and answer went through whole, neither side wants to close, and nothing is left over."""
-        return (
-            self.finished
-            and self._keep_alive
-            and self._sending == SENT
-            and not self._out
-            and not self._written.asked_close
-            and not self.surplus
-            and not self.upgraded
-            and self.error is None
-        )
 
     def receive(self, data: bytes) -> None:
         """Take bytes that arrived; b"" is the end of the peer's side. See `Exchange.receive`."""
@@ -369,7 +388,6 @@ class HTTP1Exchange(Exchange):
         if not data:
             self._receive_end()
             return
-        self.untouched = False
         receiving = self._receiving
         if receiving == HEAD:
             self._receive_head(data)
@@ -379,84 +397,80 @@ class HTTP1Exchange(Exchange):
             self.chunks.append(data)
         elif receiving in (DONE, UPGRADED):
             self.surplus += data
+            self.reusable = False
         else:
             self._receive_chunked(data)
 
     def _receive_head(self, data: bytes) -> None:
         """Collect a head, and whatever interim heads come before it, then pass on what follows."""
+        if not self._asked:
+            # It answers nothing of ours. `untouched` stays: the request may go out on another connection.
+            self._fail(f"the peer sent {data[:20]!r} before it was asked anything")
+            return
+        self.untouched = False
         if self._buffer:
             data = self._buffer + data
-        interim = False
+            self._buffer = b""
+        start = 0
         while True:
-            end = _end_of_block(data, self._scanned)
+            end, lines = _take_block(data, start, self._scanned, self._budget)
             if end < 0:
-                # Three bytes may be the beginning of the blank line.
-                self._scanned = max(0, len(data) - 3)
-                self._buffer = data
-                self.only_informational = interim
-                if len(data) > self._budget:
-                    self._fail(f"the head of the answer is longer than {self._limits.max_bytes} bytes")
+                self._keep_part(data[start:], start > 0)
                 return
             self._scanned = 0
-            self._budget -= end
-            if self._budget < 0:
-                self._fail(f"the heads of the answer are longer than {self._limits.max_bytes} bytes")
-                return
-            if self._parse_head(data, end):
+            self._budget -= end - start
+            start = end
+            if self._parse_head(lines):
                 break
-            if self.error is not None:
-                return
-            interim = True
-            data = data[end:]
-            if not data:
-                self._buffer = b""
-                self.only_informational = True
-                return
-        self._buffer = b""
         self.only_informational = False
-        if self.error is None and len(data) > end:
-            self.receive(data[end:])
+        if self._remaining and self._remaining == len(data) - start:
+            # The whole body came with the head, as that of most answers does.
+            self.chunks.append(data[start:])
+            self._finish()
+        elif start < len(data) and self.error is None:
+            self.receive(data[start:])
 
-    def _parse_head(self, data: bytes, end: int) -> bool:
-        """Read the block that ends before `end`; True if it was the final head (or an error), False if it was a 1xx."""
-        line = _STATUS_LINE.match(data, 0, end)
-        if line is None:
-            self._fail(f"the answer begins with {data[:20]!r} and not with an HTTP/1.x status line")
-            return True
-        fields = self._parse_fields(data[line.end() : end])
-        if fields is None:
-            return True
-        minor, digits, reason = line.groups()
-        status = int(digits)
-        if status < 200:
-            if status != 101:
-                self._receive_interim(status, fields)
-                return False
-            if not self._written.asked_upgrade:
-                self._fail("the answer is 101 (Switching Protocols), but the request asked for no upgrade")
-                return True
-        self._begin_body(status, fields, minor != b"0")
-        if self.error is None:
-            self.head = (status, reason or b"", fields, b"HTTP/1.%b" % minor)
-        return True
+    def _keep_part(self, part: bytes, after_interim: bool) -> None:
+        """Keep what has arrived of a head, unless it can be seen already that it will not do."""
+        if not b"HTTP/1.".startswith(part[:7]):
+            # Another protocol, whose blank line may never come.
+            self._fail(_bad_start(part))
+        elif len(part) > self._budget:
+            self._fail(f"the heads of the answer are longer than {self._limits.max_bytes} bytes")
+        self._buffer = part
+        self._scanned = max(0, len(part) - 3)  # three bytes may be the beginning of the blank line
+        status = part[9:12]
+        self.only_informational = status.startswith(b"1") and status != b"101" if status else after_interim
 
-    def _parse_fields(self, block: bytes) -> Fields | None:
-        """The fields of a block that ends in a blank line, or None and `error`."""
-        lines = block.split(b"\r\n")
-        if block.count(b"\n") != len(lines) - 1:  # some line ends in a bare LF
-            lines = block.replace(b"\r\n", b"\n").split(b"\n")
-        del lines[-2:]  # what stands before and after the end of the blank line
-        if len(lines) > self._limits.max_fields:
-            self._fail(f"the answer has {len(lines)} header fields, more than the limit of {self._limits.max_fields}")
-            return None
+    def _parse_head(self, lines: list[bytes]) -> bool:
+        """Read the lines of a head; True if it was the final one (or an error), False if it was a 1xx."""
         try:
-            return [_FIELD_OF[line] for line in lines]
+            status, reason, version = _START_OF[lines[0]]
+            fields = [_FIELD_OF[line] for line in lines[1:]]
+        except KeyError:
+            self._fail(_bad_start(lines[0]))
+            return True
         except ValueError as exc:
             self._fail(_bad_line(exc.args[0]))
-            return None
+            return True
+        if len(fields) > self._limits.max_fields:
+            self._fail(f"the answer has {len(fields)} header fields, more than the limit of {self._limits.max_fields}")
+        elif status < 200 and status != 101:
+            self._receive_interim(status, fields)
+            return False
+        elif status == 101 and not self._written.asked_upgrade:
+            self._fail("the answer is 101 (Switching Protocols), but the request asked for no upgrade")
+        else:
+            self._begin_body(status, fields, version != b"HTTP/1.0")
+            if self.error is None:
+                self.head = (status, reason, fields, version)
+        return True
 
     def _receive_interim(self, status: int, fields: Fields) -> None:
-        self.informational = [*self.informational, (status, fields)]
+        if isinstance(self.informational, list):
+            self.informational.append((status, fields))
+        else:
+            self.informational = [(status, fields)]
         if status == 100:
             self.proceed()
 
@@ -464,45 +478,57 @@ class HTTP1Exchange(Exchange):
         """Decide how the body is framed and whether the connection may live on (RFC 9112 6.3 and 9.3)."""
         length: int | None = None
         codings: list[bytes] = []
+        current = persistent
         for name, value in fields:
             kind = _KIND_OF[name]
             if not kind:
                 continue
             if kind == _CONTENT_LENGTH:
-                number = _content_length(value)
+                number = int(value) if value.isdigit() and len(value) < 19 else _content_length(value)
                 if number is None or (length is not None and number != length):
                     self._fail(f"Content-Length {value[:20]!r} of the answer is not one number of bytes")
                     return
                 length = number
-            elif kind == _TRANSFER_ENCODING:
-                codings += _options(value) or [b""]
             elif kind == _CONNECTION:
-                options = _options(value)
+                options = _options(value) if value != b"keep-alive" else [value]
                 if b"close" in options:
                     self._keep_alive = False
-                elif b"keep-alive" in options and not persistent:
-                    persistent = True
-        self._keep_alive = self._keep_alive and persistent
+                persistent = persistent or b"keep-alive" in options
+            elif kind == _TRANSFER_ENCODING:
+                codings.append(value.lower())
+            elif kind == _REMARKABLE:
+                self.remarkable = True
+        # Chunks from HTTP/1.0: whatever relayed them may have another idea of where they end (RFC 9112 6.1).
+        self._keep_alive = self._keep_alive and persistent and (current or not codings)
         if codings and (length is not None or codings != [b"chunked"]):
-            what = "both Content-Length and Transfer-Encoding" if length is not None else f"codings {codings[:2]!r}"
+            what = "both Content-Length and Transfer-Encoding" if length is not None else f"{codings[0][:20]!r}"
             self._fail(f"the answer's Transfer-Encoding is not exactly 'chunked': {what}")
             return
-        self._stop_upload(status)
-        self._choose_framing(status, length, bool(codings))
+        if self._sending != SENT or self._out:
+            self._answer_early(status)
+        if self.error is None:
+            self._choose_framing(status, length, bool(codings))
 
-    def _stop_upload(self, status: int) -> None:
-        """An answer came before the body was sent: an error, or one that never gave consent, ends the upload."""
-        if self._sending != SENT and (status >= 400 or self._sending == HELD):
+    def _answer_early(self, status: int) -> None:
+        """An answer came before the request was sent: an error, or one that never gave consent, ends the upload."""
+        if self._switches(status):
+            self._fail(f"the answer {status} switches protocols before the request was sent whole")
+        elif status >= 400 or self._sending == HELD:
             self._drop_output()
+
+    def _switches(self, status: int) -> bool:
+        """Does what follows the head belong to another protocol?"""
+        return status == 101 or (self._method == b"CONNECT" and status < 300)
 
     def _drop_output(self) -> None:
         self._sending = SENT
         self._out = []
+        self._held = ()
         self.abandoned = True
         self._keep_alive = False
 
     def _choose_framing(self, status: int, length: int | None, chunked: bool) -> None:
-        if status == 101 or (self._method == b"CONNECT" and status < 300):
+        if self._switches(status):
             self._receiving = UPGRADED
             self.upgraded = self.finished = True
             self.need = NOTHING
@@ -522,9 +548,11 @@ class HTTP1Exchange(Exchange):
     def _finish(self) -> None:
         """The answer is complete; an upload that is still going on has become pointless."""
         self._receiving = DONE
+        self._remaining = 0
         self.finished = True
         if self._sending != SENT or self._out:
             self._drop_output()
+        self.reusable = self._keep_alive and not self._written.asked_close
         self.need = NOTHING
 
     def _receive_length(self, data: bytes) -> None:
@@ -534,12 +562,11 @@ class HTTP1Exchange(Exchange):
             self._remaining = remaining - size
             self.chunks.append(data)
             return
+        self.chunks.append(data if size == remaining else data[:remaining])
+        self._finish()
         if size > remaining:
             self.surplus = data[remaining:]
-            data = data[:remaining]
-        self._remaining = 0
-        self.chunks.append(data)
-        self._finish()
+            self.reusable = False
 
     def _receive_chunked(self, data: bytes) -> None:
         """Go through as many chunks as `data` holds; only an incomplete line is kept for the next time."""
@@ -570,7 +597,9 @@ class HTTP1Exchange(Exchange):
                 return
             position = following
             if self.finished:
-                self.surplus = data[position:]
+                if position < size:
+                    self.surplus = data[position:]
+                    self.reusable = False
                 return
 
     def _receive_size(self, data: bytes, position: int) -> int:
@@ -610,28 +639,34 @@ class HTTP1Exchange(Exchange):
             self.trailers = []
             self._finish()
             return position + 2
-        end = data.find(b"\r\n\r\n", max(position, position + self._scanned))
+        start = position + self._scanned
+        end = data.find(b"\r\n\r\n", start, position + self._budget)
         used = (end + 4 if end >= 0 else len(data)) - position
-        if used > self._budget:
-            self._fail(f"head and trailers of the answer are longer than {self._limits.max_bytes} bytes")
-            return -1
-        if end < 0:
-            self._scanned = max(0, used - 3)
-            return -1
-        end += 4
-        block = data[position:end]
-        fields = self._parse_fields(block)
-        if fields is None or block.count(b"\n") != block.count(b"\r\n"):
+        if _BARE_LF.search(data, start, position + used) is not None:
             self._fail("a line of the trailers does not end in CRLF")
-            return -1
-        self.trailers = fields
+        elif used > self._budget:
+            self._fail(f"head and trailers of the answer are longer than {self._limits.max_bytes} bytes")
+        elif end < 0:
+            self._scanned = max(0, used - 3)
+        else:
+            self._parse_trailers(data[position:end].split(b"\r\n"))
+        return -1 if end < 0 else end + 4
+
+    def _parse_trailers(self, lines: list[bytes]) -> None:
+        if len(lines) > self._limits.max_fields:
+            self._fail(f"the answer has {len(lines)} trailer fields, more than the limit of {self._limits.max_fields}")
+            return
+        try:
+            self.trailers = [_FIELD_OF[line] for line in lines]
+        except ValueError as exc:
+            self._fail(_bad_line(exc.args[0]))
+            return
         self._finish()
-        return end
 
     def _receive_end(self) -> None:
         """The peer closed its side."""
         receiving = self._receiving
-        self._keep_alive = False
+        self._keep_alive = self.reusable = False
         if receiving == UNTIL_CLOSE:
             self._finish()
         elif receiving == HEAD:
@@ -642,24 +677,42 @@ class HTTP1Exchange(Exchange):
         elif receiving == LENGTH:
             self._fail(f"the peer closed the connection {self._remaining} bytes before the end of the body")
         elif receiving != DONE and receiving != UPGRADED:
-            self._fail("the peer closed the connection before the last chunk of the body")
+            self._fail("the peer closed the connection before the end of the chunked body")
 
     def _fail(self, message: str) -> None:
         """The one way into an error; the first one stays."""
         if self.error is None:
             self.error = RemoteProtocolError(message)
-        self._keep_alive = False
+        self._keep_alive = self.reusable = False
+        self._sending = SENT
         self._out = []
+        self._held = ()
         self.need = NOTHING
 
 
-def _end_of_block(data: bytes, start: int) -> int:
-    """The position after the first blank line at or after `start`, or -1. CRLF and bare LF both end a line."""
-    end = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start, end + 1 if end >= 0 else len(data))
-    if bare >= 0:
-        return bare + 2
-    return end + 3 if end >= 0 else -1
+def _take_block(data: bytes, start: int, scanned: int, limit: int) -> tuple[int, list[bytes]]:
+    """
+    The position after the blank line that ends the block at `start`, and the block's lines without their ends.
+
+    The position is -1 if there is no blank line in the first `limit` bytes. CRLF and bare LF both end a line.
+
+    Args:
+        scanned: so many bytes of the block are known to hold no whole blank line.
+    """
+    limit += start
+    scanned += start
+    end = data.find(b"\r\n\r\n", scanned, limit)
+    if end >= 0:
+        lines = data[start:end].split(b"\r\n")
+        if data.count(b"\n", start, end) == len(lines) - 1:
+            return end + 4, lines
+    # None yet; or a line before it ends in a bare LF, and then the blank line may be an earlier one.
+    end = data.find(b"\n\r\n", scanned, limit)
+    bare = data.find(b"\n\n", scanned, limit if end < 0 else end + 1)
+    if bare < 0 and end < 0:
+        return -1, []
+    following = bare + 2 if bare >= 0 else end + 3
+    return following, data[start : bare if bare >= 0 else end].replace(b"\r\n", b"\n").split(b"\n")
 
 
 def _options(value: bytes) -> list[bytes]:
@@ -690,6 +743,10 @@ def _bad_value(fields: Fields) -> LocalProtocolError:
             what = "a NUL" if match.group() == b"\0" else "a newline"
             return LocalProtocolError(f"header {name.decode('ascii')!r} contains {what} at position {match.start()}")
     raise AssertionError("the head is clean")  # pragma: no cover - the caller found a fault
+
+
+def _bad_start(line: bytes) -> str:
+    return f"the answer begins with {line[:20]!r} and not with an HTTP/1.x status line"
 
 
 def _bad_line(line: bytes) -> str:

@@ -128,7 +128,10 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
     async def handle_async_request(self, request: Request) -> Response:
         """Send one request; see `AsyncBaseTransport.handle_async_request`."""
-        engine = self._engines.get(_running())
+        modules = sys.modules
+        # Where only asyncio is imported, the question which loop runs needs no frame.
+        running = modules["asyncio"].get_running_loop() if "trio" not in modules else _running()
+        engine = self._engines.get(running)
         if engine is None:
             engine = self._new_engine()
         return await engine.handle(request)

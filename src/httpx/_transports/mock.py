@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from inspect import iscoroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Callable, Union
 
 from .._models import Request, Response
 from .base import AsyncBaseTransport, BaseTransport
 
-Handler = Callable[[Request], Union[Response, Coroutine[Any, Any, Response]]]
+Handler = Callable[[Request], Union[Response, Awaitable[Response]]]
 
 
 class MockTransport(AsyncBaseTransport, BaseTransport):
@@ -30,19 +29,32 @@ class MockTransport(AsyncBaseTransport, BaseTransport):
         Call the handler.
 
         Raises:
-            TypeError: it is `async def`, which a sync client cannot wait for.
+            TypeError: it is `async def`, which a sync client cannot wait for, or returned no response.
         """
         request.read()
         response = self.handler(request)
-        if iscoroutine(response):
+        if isinstance(response, Coroutine):
             response.close()
             raise TypeError("the handler of this MockTransport is `async def`: use it with an AsyncClient")
-        return response  # type: ignore[return-value]  # narrowed by the check above
+        return _checked(response)
 
     async def handle_async_request(self, request: Request) -> Response:
-        """Call the handler, and wait for it if it is `async def`."""
+        """
+        Call the handler, and wait for it if it is `async def`, or if what it returns can be awaited.
+
+        Raises:
+            TypeError: it returned no response.
+        """
         await request.aread()
         response = self.handler(request)
-        if iscoroutine(response):
+        if isinstance(response, Awaitable):
             response = await response
-        return response  # type: ignore[return-value]  # as above
+        return _checked(response)
+
+
+def _checked(response: Any) -> Response:
+    if not isinstance(response, Response):
+        raise TypeError(
+            f"the handler of this MockTransport returned {type(response).__name__}, expected an httpx.Response"
+        )
+    return response
