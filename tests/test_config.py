@@ -559,3 +559,10 @@ def test_importing_loads_no_certificates() -> None:
     code = "import ssl, sys; ssl.create_default_context = None; import httpx; print('certifi' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_limits_of_heads_are_a_setting_that_is_shown_when_it_was_set() -> None:
+    assert (Limits().max_header_fields, Limits().max_header_bytes) == (100, 65_536)
+    limits = Limits(max_header_fields=10, max_header_bytes=1000)
+    assert repr(limits).endswith("max_header_fields=10, max_header_bytes=1000)")
+    assert limits != Limits()

@@ -161,7 +161,7 @@ class Timeout:
 
 class Limits:
     """
-    How many connections a client opens and keeps.
+    How many connections a client opens and keeps, and how large the head of an answer may be.
 
     Args:
         max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. `None`: any
@@ -169,6 +169,8 @@ class Limits:
         max_keepalive_connections: idle ones that are kept for later requests. `None`: all, 0: none.
         keepalive_expiry: seconds after which an idle connection is closed. `None`: never.
         max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
+        max_header_fields: header fields of one answer, or trailers; more are a `RemoteProtocolError`.
+        max_header_bytes: what the heads of an answer, interim ones included, and its trailers may take together.
 
     A client's default is 100, 20, 5 s and `None`; that of this class is no limit and 5 s.
     """
@@ -183,24 +185,23 @@ class Limits:
         max_keepalive_connections: Optional[int] = None,
         keepalive_expiry: Optional[float] = 5.0,
         max_connections_per_host: Optional[int] = None,
+        max_header_fields: int = 100,
+        max_header_bytes: int = 65_536,
     ) -> None:
         self.max_connections = max_connections
         self.max_keepalive_connections = max_keepalive_connections
         self.keepalive_expiry = keepalive_expiry
         self.max_connections_per_host = max_connections_per_host
+        self.max_header_fields = max_header_fields
+        self.max_header_bytes = max_header_bytes
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Limits) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
-        per_host = self.max_connections_per_host
-        shown = [
-            f"max_connections={self.max_connections}",
-            f"max_keepalive_connections={self.max_keepalive_connections}",
-            f"keepalive_expiry={self.keepalive_expiry}",
-        ]
-        if per_host is not None:
-            shown.append(f"max_connections_per_host={per_host}")
+        # What 0.28.1 did not have is shown only where it was set.
+        added = {"max_connections_per_host": None, "max_header_fields": 100, "max_header_bytes": 65_536}
+        shown = [f"{name}={value}" for name, value in vars(self).items() if name not in added or value != added[name]]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

@@ -9,77 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
-import time
-import warnings
-from collections.abc import AsyncIterator, Iterator
+import math
+from collections.abc import AsyncIterator
 from typing import Any, Callable
 
 import pytest
 
 import httpx
-from support import certs
-from support.drivers import Driver, missing
-from support.peer import Peer, blackhole, counts_of, descriptors, engines_of, stalling_tls
-from support.servers import ScriptedServer
+from support.engines import EngineDriver
+from support.leaks import engines_of, no_lost_exceptions, nothing_left, settled, trusting_context
+from support.peer import Peer, blackhole, stalling_tls
 from support.steps import Cancelled, Steps, in_trio, turns, until
 
-SHORT = 0.03  # seconds: what never answers is given up then, so that the run that is not cancelled ends
-
-ENGINES = ("asyncio", "asyncio-fallback", "uvloop", "trio")
-WAYS = ("early", "late")
+SHORT = 0.02  # seconds: what never answers is given up then, so that the run that is not cancelled ends
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Driver:
-    reason = missing(request.param)
-    if reason is not None:
-        pytest.skip(reason)
-    return Driver(request.param)
-
-
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=["early", "late"])
 def late(request: pytest.FixtureRequest) -> bool:
+    """See `support.steps`."""
     return bool(request.param == "late")
-
-
-@pytest.fixture(autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """There are thousands of collections here: they should look at what the test made, and not at all of Python."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@contextlib.contextmanager
-def nothing_left() -> Iterator[None]:
-    """Fails if a descriptor is left open, or something warned, or an exception was lost."""
-    before = descriptors()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-        gc.collect()
-    assert not caught, [str(warning.message) for warning in caught]
-    left = descriptors() - before
-    assert not left, f"left open: {left}"
-
-
-async def settled(client: Any) -> None:
-    """In a few turns of the loop everything that ended has told the pool; then nothing is in use."""
-    for _ in range(20):
-        opened, idle, dials, waiting = counts_of(client)
-        if opened == idle and not dials and not waiting:
-            return
-        await turns()
-    raise AssertionError(f"open, idle, dials, waiting: {counts_of(client)}")
-
-
-def own_context() -> Any:
-    """One for all: making it takes longer than a request."""
-    if not hasattr(own_context, "made"):
-        own_context.made = certs.client_context()  # type: ignore[attr-defined]
-    return own_context.made  # type: ignore[attr-defined]
 
 
 class Situation:
@@ -88,30 +38,34 @@ class Situation:
 
     Args:
         request: makes it; gets the client and the peer.
-        tls: also over TLS?
+        fails: with what, when it is not cancelled; None if it succeeds.
         traced: with an async trace callback that suspends, so that there are suspensions between all steps?
         options: for the client.
     """
 
     def __init__(
-        self, request: Callable[[Any, Peer], Any], tls: bool = False, traced: bool = False, **options: Any
+        self,
+        request: Callable[[Any, Peer], Any],
+        fails: type[Exception] | None = None,
+        traced: bool = False,
+        **options: Any,
     ) -> None:
         self.request = request
-        self.tls = tls
+        self.fails = fails
         self.traced = traced
         self.options = options
 
 
 async def wait_for_head(client: Any, peer: Peer) -> None:
-    await client.get(f"{peer.url}/silent")
+    await client.get(f"{peer.url}/silent", timeout=SHORT)
 
 
 async def wait_for_rest_of_head(client: Any, peer: Peer) -> None:
-    await client.get(f"{peer.url}/half")
+    await client.get(f"{peer.url}/half", timeout=httpx.Timeout(5, read=SHORT))
 
 
 async def wait_for_rest_of_body(client: Any, peer: Peer) -> None:
-    await client.get(f"{peer.url}/stall")
+    await client.get(f"{peer.url}/stall", timeout=httpx.Timeout(5, read=SHORT))
 
 
 async def stream(client: Any, peer: Peer) -> None:
@@ -132,31 +86,28 @@ async def leave_stream(client: Any, peer: Peer) -> None:
 
 
 async def upload(client: Any, peer: Peer) -> None:
-    await client.post(f"{peer.url}/unread", content=bytes(8_000_000))
+    await client.post(f"{peer.url}/unread", content=bytes(8_000_000), timeout=httpx.Timeout(5, write=SHORT))
 
 
-async def pieces_of_upload() -> AsyncIterator[bytes]:
-    for _ in range(80):
-        yield bytes(100_000)
+async def pieces_of_upload(number: int = 80, size: int = 100_000) -> AsyncIterator[bytes]:
+    for _ in range(number):
+        yield bytes(size)
         await turns()
 
 
 async def upload_pieces(client: Any, peer: Peer) -> None:
-    await client.post(f"{peer.url}/unread", content=pieces_of_upload())
+    await client.post(f"{peer.url}/unread", content=pieces_of_upload(), timeout=httpx.Timeout(5, write=SHORT))
 
 
 async def upload_small_pieces(client: Any, peer: Peer) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(3):
-            yield b"piece"
-            await turns()
-
-    response = await client.post(f"{peer.url}/echo", content=pieces())
-    assert response.text == "-piecepiecepiece"
+    response = await client.post(f"{peer.url}/echo", content=pieces_of_upload(3, 1))
+    assert response.content == b"-\0\0\0"
 
 
 async def ask_before_upload(client: Any, peer: Peer) -> None:
-    await client.post(f"{peer.url}/silent", content=b"body", headers={"Expect": "100-continue"})
+    headers = {"Expect": "100-continue"}
+    response = await client.post(f"{peer.url}/echo", content=b"body", headers=headers)
+    assert response.text == "-body"
 
 
 async def be_redirected(client: Any, peer: Peer) -> None:
@@ -176,47 +127,56 @@ async def use_stale_connection(client: Any, peer: Peer) -> None:
         assert response.text == f"n{number}"
 
 
-async def two_at_once(client: Any, peer: Peer) -> None:
-    """One connection for two: the second waits in the queue, and is the one that is cancelled."""
+async def wait_in_queue(client: Any, peer: Peer) -> None:
+    """One connection for two: the second waits in the queue, until the first is released."""
     async with client.stream("GET", f"{peer.url}/stall") as response:
-        engine = engines_of(client)[0]
 
         async def release_when_somebody_waits() -> None:
-            await until(lambda: engine.pool.counts()[3] == 1)
+            await until(lambda: engines_of(client)[0].pool.counts()[3] == 1)
             await response.aclose()
 
-        if in_trio():
-            import trio
-
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(release_when_somebody_waits)
-                answer = await client.get(f"{peer.url}/echo", headers={"X-Id": "queued"})
-        else:
-            helper = asyncio.ensure_future(release_when_somebody_waits())
-            try:
-                answer = await client.get(f"{peer.url}/echo", headers={"X-Id": "queued"})
-            finally:
-                helper.cancel()
-                await asyncio.wait([helper])
+        async with in_background(release_when_somebody_waits):
+            answer = await client.get(f"{peer.url}/echo", headers={"X-Id": "queued"})
         assert answer.text == "queued"
 
 
+@contextlib.asynccontextmanager
+async def in_background(function: Callable[[], Any]) -> AsyncIterator[None]:
+    """Run an async function beside the block, and end it with the block."""
+    if in_trio():
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(function)
+            yield
+            nursery.cancel_scope.cancel()
+    else:
+        task = asyncio.ensure_future(function())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+ONE = httpx.Limits(max_connections=1)
+
 SITUATIONS = {
-    "waiting for the head": Situation(wait_for_head),
-    "in the head": Situation(wait_for_rest_of_head),
-    "in the body": Situation(wait_for_rest_of_body),
+    "waiting for the head": Situation(wait_for_head, httpx.ReadTimeout),
+    "in the head": Situation(wait_for_rest_of_head, httpx.ReadTimeout),
+    "in the body": Situation(wait_for_rest_of_body, httpx.ReadTimeout),
     "streaming": Situation(stream),
     "streaming, traced": Situation(stream, traced=True),
     "leaving a stream, traced": Situation(leave_stream, traced=True),
-    "uploading": Situation(upload),
-    "uploading pieces": Situation(upload_pieces),
-    "uploading small pieces": Situation(upload_small_pieces, traced=True),
+    "uploading": Situation(upload, httpx.WriteTimeout),
+    "uploading pieces": Situation(upload_pieces, httpx.WriteTimeout),
+    "uploading small pieces, traced": Situation(upload_small_pieces, traced=True),
     "asking before the upload": Situation(ask_before_upload),
     "being redirected, traced": Situation(be_redirected, traced=True),
     "resolving, traced": Situation(resolve_name, traced=True),
     "on a stale connection": Situation(use_stale_connection),
-    "in the queue": Situation(two_at_once, limits=httpx.Limits(max_connections=1)),
-    "in the queue, traced": Situation(two_at_once, traced=True, limits=httpx.Limits(max_connections=1)),
+    "in the queue": Situation(wait_in_queue, limits=ONE),
+    "in the queue, traced": Situation(wait_in_queue, traced=True, limits=ONE),
 }
 
 
@@ -224,82 +184,169 @@ async def suspending_trace(event: str, info: dict[str, Any]) -> None:
     await turns()
 
 
+def make_client(traced: bool = False, **options: Any) -> httpx.AsyncClient:
+    client = httpx.AsyncClient(verify=trusting_context(), trust_env=False, **options)
+    send = client._transport.handle_async_request
+
+    async def with_trace(request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "trace": suspending_trace}
+        return await send(request)
+
+    if traced:
+        client._transport.handle_async_request = with_trace  # type: ignore[method-assign]
+    return client
+
+
+async def no_task_left(steps: Steps, before: set[Any]) -> None:
+    for _ in range(20):
+        left = steps.tasks if in_trio() else asyncio.all_tasks() - before
+        if not left:
+            return
+        await turns()
+    raise AssertionError(f"tasks left behind: {left}")
+
+
 def attempt(
-    engine: Driver,
-    steps: Steps,
-    request: Callable[[Any, Peer], Any],
-    tls: bool = False,
-    traced: bool = False,
-    **options: Any,
+    engine: EngineDriver, steps: Steps, request: Callable[[Any, Peer], Any], tls: bool = False, **options: Any
 ) -> Any:
     """Run it once, cancelled at the step, and look around afterwards; what came of the request."""
-    lost: list[Any] = []
 
     async def main() -> Any:
-        if not in_trio():
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: lost.append(context))
-        before = set() if in_trio() else asyncio.all_tasks()
-        with Peer(tls=tls) as peer, steps.watching():
-            timeout = httpx.Timeout(5, read=SHORT, write=SHORT, connect=options.pop("connect", 5))
-            client = httpx.AsyncClient(verify=own_context(), timeout=timeout, trust_env=False, **options)
-
-            async def victim() -> None:
-                await request(client, peer)
-
-            if traced:
-                send = client._transport.handle_async_request
-
-                async def with_trace(request: httpx.Request) -> httpx.Response:
-                    request.extensions = {**request.extensions, "trace": suspending_trace}
-                    return await send(request)
-
-                client._transport.handle_async_request = with_trace  # type: ignore[method-assign]
-            outcome = await steps.run(victim)
+        before: set[Any] = set() if in_trio() else asyncio.all_tasks()
+        with Peer(tls=tls) as peer, steps.watching(), no_lost_exceptions():
+            client = make_client(**options)
+            outcome = await steps.run(functools.partial(request, client, peer))
             peer.let_go()
             await settled(client)
-            number = f"after{steps.at}"
-            answer = await client.get(f"{peer.url}/echo", headers={"X-Id": number}, timeout=5)
-            assert answer.text == number
+            answer = await client.get(f"{peer.url}/echo", headers={"X-Id": f"after{steps.at}"})
+            assert answer.text == f"after{steps.at}"
             await settled(client)
             await client.aclose()
-            for _ in range(20):
-                left = steps.tasks if in_trio() else asyncio.all_tasks() - before
-                if not left:
-                    break
-                await turns()
-            assert not left, left
+            await no_task_left(steps, before)
             return outcome
 
     with nothing_left():
-        outcome = engine.run_bare(main)
-        gc.collect()
-    assert not lost, lost
-    return outcome
+        return engine.run_bare(main)
 
 
-def at_every_step(run: Callable[[int], Steps], most: int = 400) -> None:
-    """Run it for step 1, 2, ... until it is not reached any more."""
+def at_every_step(late: bool, run: Callable[[Steps], Any], most: int = 400, act: Any = None) -> Any:
+    """Run it for step 1, 2, ... until that is not reached any more; what came of the last run."""
     for number in range(1, most):
-        steps = run(number)
+        steps = Steps(number, late, act)
+        outcome = run(steps)
         if not steps.reached:
             assert number > 1, "there was nothing to cancel"
-            return
+            return outcome
     raise AssertionError(f"still more steps after {most}")
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_a_request_that_is_cancelled_leaves_nothing_behind(engine: Driver, name: str, tls: bool, late: bool):
+def test_a_request_that_is_cancelled_leaves_nothing_behind(
+    engine: EngineDriver, name: str, tls: bool, late: bool, short_patience: float
+):
     situation = SITUATIONS[name]
 
-    def run(number: int) -> Steps:
-        steps = Steps(number, late)
-        outcome = attempt(engine, steps, situation.request, tls, situation.traced, **situation.options)
-        if not steps.reached:
-            assert outcome is None or isinstance(outcome, httpx.TimeoutException), outcome
-        elif isinstance(outcome, Exception):
-            # The step may have been the end of something that needed no waiting any more.
-            assert isinstance(outcome, (Cancelled, httpx.TimeoutException)), repr(outcome)
-        return steps
+    def run(steps: Steps) -> Any:
+        outcome = attempt(engine, steps, situation.request, tls, traced=situation.traced, **situation.options)
+        # The step may also have been the end of something that needed no waiting any more.
+        assert type(outcome) in (Cancelled, situation.fails or type(None)), repr(outcome)
+        return outcome
 
-    at_every_step(run)
+    outcome = at_every_step(late, run)
+    assert type(outcome) is (situation.fails or type(None)), repr(outcome)
+
+
+def test_a_request_that_is_cancelled_while_it_connects_leaves_nothing_behind(engine: EngineDriver, late: bool):
+    with blackhole() as (host, port):
+
+        async def connect(client: Any, peer: Peer) -> None:
+            await client.get(f"http://{host}:{port}/", timeout=SHORT)
+
+        for traced in (False, True):
+            outcome = at_every_step(late, lambda steps: attempt(engine, steps, connect, traced=traced))
+            assert type(outcome) is httpx.ConnectTimeout
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99, 1])
+def test_a_request_that_is_cancelled_in_a_tls_handshake_leaves_nothing_behind(
+    engine: EngineDriver, late: bool, share: float
+):
+    with stalling_tls(share) as server:
+
+        async def connect(client: Any, peer: Peer) -> None:
+            await client.get(f"https://127.0.0.1:{server.port}/", timeout=httpx.Timeout(SHORT, write=5, pool=5))
+
+        outcome = at_every_step(late, lambda steps: attempt(engine, steps, connect))
+        # After the whole flight the client has a session, and it is the answer that does not come.
+        assert type(outcome) is (httpx.ReadTimeout if share == 1 else httpx.ConnectTimeout)
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["", "traced"])
+@pytest.mark.parametrize("name", ["dial", "queue", "silence", "upload", "body"])
+def test_a_client_that_is_closed_in_the_middle_ends_its_requests(
+    engine: EngineDriver, late: bool, name: str, tls: bool, traced: bool, short_patience: float
+):
+    """The harm: a request that waited for ever, and a task or a descriptor that outlived its client."""
+
+    async def request(client: Any, peer: Peer, address: tuple[str, int]) -> None:
+        if name == "dial":
+            await client.get("http://{}:{}/".format(*address))
+        elif name == "queue":
+            async with client.stream("GET", f"{peer.url}/stall"):
+                await client.get(f"{peer.url}/echo")
+        elif name == "silence":
+            await client.get(f"{peer.url}/silent")
+        elif name == "body":
+            await client.get(f"{peer.url}/stall")
+        else:
+            await client.post(f"{peer.url}/unread", content=bytes(8_000_000))
+
+    def run(steps: Steps) -> Any:
+        async def main() -> Any:
+            before: set[Any] = set() if in_trio() else asyncio.all_tasks()
+            with Peer(tls=tls) as peer, blackhole() as address, no_lost_exceptions():
+                # Nothing times out here: what does not end by itself hangs, and the test finds that.
+                client = make_client(traced, timeout=None, limits=ONE)
+                now: list[bool] = []
+                steps._act = functools.partial(now.append, True)
+
+                async def close() -> None:
+                    # Where nothing happens any more there is no step, so the last run closes when all is quiet.
+                    idle, count = 0, -1
+                    while not now and idle < 300:
+                        idle, count = (idle + 1, count) if steps.count == count else (0, steps.count)
+                        await turns()
+                    await client.aclose()
+
+                async with in_background(close):
+                    with steps.watching():
+                        outcome = await bounded(steps.run(functools.partial(request, client, peer, address)))
+                    peer.let_go()
+                await client.aclose()
+                assert all(engine.pool.counts() == (0, 0, 0, 0) for engine in engines_of(client))
+                await no_task_left(steps, before)
+                return outcome
+
+        with nothing_left():
+            outcome = engine.run_bare(main)
+        assert isinstance(outcome, (httpx.NetworkError, httpx.RemoteProtocolError)) or "closed" in str(outcome), outcome
+        return outcome
+
+    at_every_step(late, run)
+
+
+async def bounded(awaitable: Any, seconds: float = 3.0) -> Any:
+    """The outcome, or an AssertionError."""
+    if in_trio():
+        import trio
+
+        with trio.move_on_after(seconds):
+            return await awaitable
+        raise AssertionError("it hangs")
+    try:
+        return await asyncio.wait_for(awaitable, seconds)
+    except asyncio.TimeoutError:
+        raise AssertionError("it hangs") from None
+
+
+_ = (gc, math)

@@ -26,7 +26,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from typing import Any, Optional
 
 from . import certs
 from .servers import TIMEOUT, Conn, ScriptedServer
@@ -176,27 +175,3 @@ def stalling_tls(share: float) -> Iterator[ScriptedServer]:
 
     with ScriptedServer(serve) as server:
         yield server
-
-
-def descriptors() -> set[tuple[int, str]]:
-    """This process's open descriptors, and what each stands for."""
-    import os
-
-    found = set()
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the one that listed them
-            found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))
-    return found
-
-
-def engines_of(client: Any) -> list[Any]:
-    """The engines behind a client's own transport."""
-    transport = client._transport
-    engine: Optional[Any] = getattr(transport, "_engine", None)
-    return list(transport._engines.values()) if engine is None else [engine]
-
-
-def counts_of(client: Any) -> tuple[int, int, int, int]:
-    """What the pools behind a client hold: open and idle connections, dials, waiting tickets."""
-    a, b, c, d = (sum(column) for column in zip((0, 0, 0, 0), *(engine.pool.counts() for engine in engines_of(client))))
-    return a, b, c, d

@@ -13,12 +13,13 @@ import errno
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Callable
+from typing import Any
 
 from .._config import Limits, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, ConnectTimeout
-from .._protocol.exchange import DEFAULT_HEAD_LIMITS, HeadLimits
+from .._protocol.exchange import HeadLimits
 from .._types import CertTypes, SocketOption, VerifyTypes
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
@@ -26,6 +27,8 @@ Address = tuple[int, int, int, str, Any]
 
 # RFC 8305 section 5: how long an attempt may be alone before the next address is tried too.
 ATTEMPT_DELAY = 0.25
+# Bytes of `sun_path`, with the NUL at its end.
+MAX_UNIX_PATH = 108 if sys.platform == "linux" else 104
 
 
 class Settings:
@@ -48,35 +51,38 @@ class Settings:
         local_address: str | None,
         retries: int,
         socket_options: Iterable[SocketOption] | None,
-        head_limits: HeadLimits = DEFAULT_HEAD_LIMITS,
     ) -> None:
         self.limits = limits
         self.uds = uds
         self.local_address = local_address
         self.retries = retries
         self.socket_options = list(socket_options or ())
-        self.head_limits = head_limits
-        self.alpn = tuple(name for name, offered in (("h2", http2), ("http/1.1", http1 or not http2)) if offered)
+        self.head_limits = HeadLimits(limits.max_header_fields, limits.max_header_bytes)
+        if not http1:
+            raise NotImplementedError("HTTP/1.1 is the one version that there is as yet: `http1=False` leaves none")
+        # `http2=True` falls back to HTTP/1.1, as with a server that does not speak HTTP/2: "h2" is not offered.
+        self.alpn = ("http/1.1",)
+        self._trust_env = trust_env
+        # The shared context takes 10 ms to make the first time: not before the first https request needs it.
         self._context: ssl.SSLContext | None = None
-        self._make_context: Callable[[], ssl.SSLContext] | None = None
-        if verify is True and cert is None:
-            # The shared context takes 10 ms to make the first time: not before the first https request needs it.
-            self._make_context = lambda: default_ssl_context(self.alpn) if trust_env else self._own(True, None, False)
-        else:
+        if cert is not None or (verify is not True and verify is not None):
             # A path that does not exist should be an error here, where it is given.
-            self._context = self._own(verify, cert, trust_env)
-
-    def _own(self, verify: VerifyTypes, cert: CertTypes | None, trust_env: bool) -> ssl.SSLContext:
-        context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
-        context.set_alpn_protocols(list(self.alpn))
-        return context
+            self._context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+            self._context.set_alpn_protocols(list(self.alpn))
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """The TLS context, made on first use."""
+        """
+        The TLS context, made on first use.
+
+        Raises:
+            ConnectError: SSL_CERT_FILE or SSL_CERT_DIR names nothing usable.
+        """
         if self._context is None:
-            assert self._make_context is not None
-            self._context = self._make_context()
+            try:
+                self._context = default_ssl_context(self.alpn, self._trust_env)
+            except OSError as exc:  # also ssl.SSLError
+                raise ConnectError(f"TLS cannot begin: {exc}") from exc
         return self._context
 
 
@@ -141,7 +147,7 @@ class Race:
     def failed(self, address: Address, error: OSError, now: float) -> None:
         """An attempt failed: the next one, if there is any, need not wait any longer."""
         self._running -= 1
-        text = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+        text = error.strerror or (os.strerror(error.errno) if error.errno else str(error) or type(error).__name__)
         self._errors.append(f"{_readable(address)}: {text}")
         if self._waiting:
             self.due = now
@@ -177,17 +183,21 @@ def new_socket(address: Address, settings: Settings) -> socket.socket:
     A non-blocking socket, ready to connect to `address`.
 
     Raises:
-        OSError: an option or the local address is refused.
+        OSError: an option or the local address is refused, or the path of a Unix socket is too long.
     """
+    is_unix = address[0] == getattr(socket, "AF_UNIX", None)
+    if is_unix and len(os.fsencode(address[4])) >= MAX_UNIX_PATH:
+        # Here, because `connect_ex` raises it instead of returning its number.
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     sock = socket.socket(address[0], address[1], address[2])
     try:
         sock.setblocking(False)
-        if address[0] != getattr(socket, "AF_UNIX", None):
+        if not is_unix:
             # A request is written in one piece, so waiting for more to send only delays it.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for option in settings.socket_options:
             sock.setsockopt(*option)
-        if settings.local_address is not None:
+        if settings.local_address is not None and not is_unix:
             sock.bind((settings.local_address, 0))
     except BaseException:
         sock.close()

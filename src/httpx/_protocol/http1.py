@@ -360,7 +360,7 @@ class HTTP1Exchange(Exchange):
             self._end_body()
         elif chunk:
             self._write_chunk(chunk)
-            self._join_output()
+        self._join_output()
         self._update_need()
 
     def cut_short(self) -> None:
@@ -680,9 +680,8 @@ class HTTP1Exchange(Exchange):
             self._fail("the peer closed the connection before the end of the chunked body")
 
     def _fail(self, message: str) -> None:
-        """The one way into an error; the first one stays."""
-        if self.error is None:
-            self.error = RemoteProtocolError(message)
+        """The one way into an error; there is none out of it."""
+        self.error = RemoteProtocolError(message)
         self._keep_alive = self.reusable = False
         self._sending = SENT
         self._out = []
@@ -709,10 +708,13 @@ def _take_block(data: bytes, start: int, scanned: int, limit: int) -> tuple[int,
     # None yet; or a line before it ends in a bare LF, and then the blank line may be an earlier one.
     end = data.find(b"\n\r\n", scanned, limit)
     bare = data.find(b"\n\n", scanned, limit if end < 0 else end + 1)
-    if bare < 0 and end < 0:
+    if bare >= 0:
+        end = bare + 2
+    elif end >= 0:
+        end += 3
+    else:
         return -1, []
-    following = bare + 2 if bare >= 0 else end + 3
-    return following, data[start : bare if bare >= 0 else end].replace(b"\r\n", b"\n").split(b"\n")
+    return end, data[start:end].replace(b"\r\n", b"\n").split(b"\n")[:-2]
 
 
 def _options(value: bytes) -> list[bytes]:

@@ -31,7 +31,7 @@ class TLSFilter:
 
     Args:
         context: says what is trusted and offered.
-        server_hostname: for SNI and for the check of the certificate; None for neither.
+        server_hostname: for SNI and for the check of the certificate; None for neither, if the context checks none.
         over: the filter that carries this one, for TLS within TLS.
 
     Raises:
@@ -45,10 +45,15 @@ class TLSFilter:
         self.established = False
         self.ended = False
         self._host = server_hostname
+        self._eof = False  # the incoming buffer was told that nothing more comes
+        self._failure: str | None = None  # why nothing more can be received; it stays so
+        if server_hostname is None and getattr(context, "check_hostname", False):
+            # On memory buffers the standard library checks nothing then, and any host's certificate would do.
+            raise ConnectError("TLS cannot begin: the context checks host names, and no server name is given")
         try:
             self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
-        except (ValueError, UnicodeError) as exc:
-            raise ConnectError(f"TLS cannot begin with server name {server_hostname!r}: {exc}") from exc
+        except (ssl.SSLError, ValueError, TypeError) as exc:  # a name with NUL is a TypeError
+            raise ConnectError(f"TLS cannot begin with server name {server_hostname!r}: {_reason(exc)}") from exc
 
     def handshake(self, data: bytes | None = None) -> bytes:
         """
@@ -57,16 +62,19 @@ class TLSFilter:
         Raises:
             ConnectError: the handshake failed; the message has OpenSSL's reason.
         """
-        if data is not None:
-            self._put(data)
         try:
-            self.ssl_object.do_handshake()
-            self.established = True
-        except ssl.SSLWantReadError:
-            pass
-        except (ssl.SSLError, ssl.CertificateError) as exc:
+            if data is not None:
+                self._put(data)
+            try:
+                self.ssl_object.do_handshake()
+                self.established = True
+            except ssl.SSLWantReadError:
+                pass
+            return self.pending()
+        except ssl.SSLError as exc:
             raise ConnectError(f"TLS handshake with {self._host!r} failed: {_reason(exc)}") from exc
-        return self.pending()
+        except (ReadError, WriteError) as exc:
+            raise ConnectError(f"TLS handshake with {self._host!r} failed below: {exc}") from exc
 
     @property
     def alpn(self) -> str | None:
@@ -74,14 +82,16 @@ class TLSFilter:
         return self.ssl_object.selected_alpn_protocol()
 
     def encrypt(self, data: bytes) -> bytes:
-        """Bytes for the wire that carry `data`, and whatever else is due."""
+        """
+        Bytes for the wire that carry `data`, and whatever else is due.
+
+        Raises:
+            WriteError: the session is closed or broken.
+        """
         try:
-            written = self.ssl_object.write(data)
-            while written < len(data):
-                data = data[written:]
-                written = self.ssl_object.write(data)
+            self.ssl_object.write(data)  # all of it: the buffer behind it grows
         except ssl.SSLError as exc:
-            raise WriteError(f"TLS: {_reason(exc)}") from exc
+            raise WriteError(self._failure or f"TLS: {_reason(exc)}") from exc
         return self.pending()
 
     def pending(self) -> bytes:
@@ -99,7 +109,7 @@ class TLSFilter:
             data: from the wire; b"" means that the peer closed it.
 
         Raises:
-            ReadError: what arrived is not TLS.
+            ReadError: what arrived is not TLS, or is the peer's word that it gives up.
         """
         self._put(data)
         read, incoming = self.ssl_object.read, self._incoming
@@ -112,23 +122,23 @@ class TLSFilter:
                     break
                 pieces.append(piece)
                 # The way out without the cost of an exception: nothing is left in either buffer.
-                if not incoming.pending and not self.ssl_object.pending() and data:
+                if not incoming.pending and not self.ssl_object.pending() and not self._eof:
                     break
         except ssl.SSLWantReadError:
             pass
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            self.ended = True
         except ssl.SSLError as exc:
-            if data:
-                raise ReadError(f"TLS: {_reason(exc)}") from exc
-            self.ended = True  # OpenSSL 3 reports an end without close_notify as a plain error
+            # After the end of the wire any error means just that: which one it is depends on OpenSSL's version.
+            if self._failure is not None or not self._eof:
+                self._failure = self._failure or f"TLS: {_reason(exc)}"
+                raise ReadError(self._failure) from exc
+            self.ended = True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> bytes:
         """The bytes that tell the peer that nothing more comes (close_notify)."""
         try:
             self.ssl_object.unwrap()
-        except (ssl.SSLError, ValueError, OSError):
+        except ssl.SSLError:
             pass  # it wants the peer's close_notify, which nobody waits for
         try:
             return self.pending()
@@ -139,14 +149,13 @@ class TLSFilter:
         over = self._over
         if over is not None:
             data = over.receive(data)
-            if over.ended:
-                self._incoming.write(data)
-                self._incoming.write_eof()
-                return
+        if self._eof:
+            return  # the buffer takes nothing more
         if data:
             self._incoming.write(data)
-        elif over is None:
+        if over.ended if over is not None else not data:
             self._incoming.write_eof()
+            self._eof = True
 
 
 def _reason(exc: Exception) -> str:
@@ -155,4 +164,6 @@ def _reason(exc: Exception) -> str:
     if verify:
         return f"certificate verify failed: {verify}"
     reason = getattr(exc, "reason", None)
-    return reason.replace("_", " ").lower() if reason else str(exc)
+    if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or (reason and "EOF" in reason):
+        return "the peer closed the connection"
+    return reason.replace("_", " ").lower() if reason else str(exc).partition(" (_ssl.c:")[0]

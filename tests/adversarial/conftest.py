@@ -1,0 +1,55 @@
+"""What the tests of this folder share: engines, and a look at what is left behind."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.engines import ALL_NAMES, ASYNC_NAMES, EngineDriver, driver_named
+from support.leaks import trusting_context
+
+
+@pytest.fixture(params=ASYNC_NAMES)
+def engine(request: pytest.FixtureRequest) -> EngineDriver:
+    """Each async engine in turn."""
+    return driver_named(request.param)
+
+
+@pytest.fixture(params=ALL_NAMES)
+def any_engine(request: pytest.FixtureRequest) -> EngineDriver:
+    """Each engine in turn, the sync one too."""
+    return driver_named(request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def tls(request: pytest.FixtureRequest) -> bool:
+    """Without and with TLS."""
+    return bool(request.param)
+
+
+@pytest.fixture(autouse=True)
+def quick_collections() -> Iterator[None]:
+    """There are thousands of collections here: they should look at what the test made, and not at all of Python."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Wait for 100 (Continue) for a moment only, in all engines."""
+    from httpx._engine import asyncio, sync, trio
+
+    for module in (asyncio, sync, trio):
+        monkeypatch.setattr(module, "PATIENCE", 0.03)
+    return 0.03
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ready() -> Any:
+    """What is made once for all, before anybody counts descriptors."""
+    return trusting_context()

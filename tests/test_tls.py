@@ -1,0 +1,502 @@
+"""TLS as a filter, against OpenSSL's own server side in memory: every cut of the bytes, every way to fail."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Callable, Optional
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from httpx._exceptions import ConnectError, ReadError, TransportError, WriteError
+from httpx._protocol.tls import RECORD, TLSFilter
+from support import certs, wires
+
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+
+
+class Server:
+    """The server's side of a session, in memory."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.established = False
+        self.error: Optional[ssl.SSLError] = None
+
+    def talk(self, data: bytes) -> bytes:
+        """Take bytes of the wire during the handshake, and return the answer."""
+        if data:
+            self._incoming.write(data)
+        if not self.established and self.error is None:
+            try:
+                self.ssl_object.do_handshake()
+                self.established = True
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as exc:
+                self.error = exc
+        return self._outgoing.read()
+
+    def send(self, data: bytes) -> bytes:
+        self.ssl_object.write(data)
+        return self._outgoing.read()
+
+    def receive(self, data: bytes) -> bytes:
+        self._incoming.write(data)
+        pieces = []
+        try:
+            while piece := self.ssl_object.read(RECORD):
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            pass
+        return b"".join(pieces)
+
+    def close(self) -> bytes:
+        try:
+            self.ssl_object.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        return self._outgoing.read()
+
+
+def context_for(version: ssl.TLSVersion, kind: str = "good", **options: Any) -> ssl.SSLContext:
+    context = certs.server_context(kind, **options)
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+def shake_hands(
+    client: TLSFilter,
+    server: Server,
+    cut: Callable[[bytes], list[bytes]] = lambda data: [data],
+    lift: Callable[[bytes], bytes] = bytes,
+    sink: Callable[[bytes], bytes] = bytes,
+) -> None:
+    """
+    Carry bytes between the two until both are content.
+
+    Args:
+        cut: how what the server sends arrives.
+        lift, sink: what stands between the two on the way out, and on the way in.
+    """
+    answer = server.talk(lift(client.handshake()))
+    while answer:
+        back = b""
+        for piece in cut(sink(answer)):
+            back += client.receive(piece) if client.established else client.handshake(piece)
+        answer = server.talk(lift(back)) if back else b""
+    assert client.established
+    assert server.established
+
+
+def session(
+    version: ssl.TLSVersion = V13, host: str = "localhost", context: Optional[ssl.SSLContext] = None
+) -> tuple[TLSFilter, Server]:
+    client, server = TLSFilter(context or certs.client_context(), host), Server(context_for(version))
+    shake_hands(client, server)
+    return client, server
+
+
+@pytest.fixture(params=[V12, V13], ids=["TLSv1.2", "TLSv1.3"])
+def version(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+# What goes well.
+
+
+def test_a_session_carries_bytes_both_ways(version, cut):
+    client, server = TLSFilter(certs.client_context(), "localhost"), Server(context_for(version))
+    shake_hands(client, server, cut)
+    assert client.ssl_object.version() == {V12: "TLSv1.2", V13: "TLSv1.3"}[version]
+    assert server.receive(client.encrypt(b"GET / HTTP/1.1\r\n\r\n")) == b"GET / HTTP/1.1\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    assert b"".join(client.receive(piece) for piece in cut(server.send(answer))) == answer
+    assert not client.ended
+
+
+def test_the_handshake_begins_with_what_the_client_has_to_say():
+    client = TLSFilter(certs.client_context(), "localhost")
+    hello = client.handshake()
+    assert hello[0] == 22  # a handshake record
+    assert b"localhost" in hello  # SNI
+    assert not client.established
+    assert client.handshake() == b""
+
+
+def test_no_name_is_sent_where_none_is_given():
+    context = certs.client_context()
+    context.check_hostname = False
+    client, server = TLSFilter(context, None), Server(context_for(V13))
+    shake_hands(client, server)
+    assert server.receive(client.encrypt(b"x")) == b"x"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "example.org", "www.example.com", "EXAMPLE.org"])
+def test_a_certificate_for_the_host_is_accepted(host):
+    assert session(host=host)[0].established
+
+
+@pytest.mark.parametrize(
+    ("offered", "spoken", "agreed"),
+    [
+        (("h2", "http/1.1"), ("h2", "http/1.1"), "h2"),
+        (("h2", "http/1.1"), ("http/1.1",), "http/1.1"),
+        (("http/1.1",), (), None),
+        (None, ("http/1.1",), None),
+    ],
+)
+def test_alpn_is_what_both_sides_agree_on(offered, spoken, agreed, version):
+    client = TLSFilter(certs.client_context(alpn=offered), "localhost")
+    assert client.alpn is None
+    shake_hands(client, Server(context_for(version, alpn=spoken)))
+    assert client.alpn == agreed
+
+
+def test_session_tickets_are_no_plain_bytes(cut):
+    """TLS 1.3 sends them after the handshake, so an idle connection is readable although nobody answered anything."""
+    client, server = TLSFilter(certs.client_context(), "localhost"), Server(context_for(V13))
+    tickets = server.talk(client.handshake(server.talk(client.handshake())))
+    assert client.established
+    assert tickets
+    for piece in cut(tickets):
+        assert client.receive(piece) == b""
+    assert not client.ended
+    assert client.receive(server.send(b"x")) == b"x"
+
+
+def test_what_tls_wants_said_by_itself_is_pending_and_gives_no_plain_bytes():
+    """A server may ask for a certificate in the middle of a connection; nobody writes at that moment."""
+    client_context = certs.client_context(client_cert=True)
+    client_context.post_handshake_auth = True
+    server_context = context_for(V13)
+    server_context.post_handshake_auth = True
+    certs.authority().configure_trust(server_context)
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    client, server = TLSFilter(client_context, "localhost"), Server(server_context)
+    shake_hands(client, server)
+    server.ssl_object.verify_client_post_handshake()
+    assert client.receive(server.send(b"")) == b""
+    answer = client.pending()
+    assert answer
+    assert client.pending() == b""
+    assert server.receive(answer) == b""
+    assert server.ssl_object.getpeercert()
+    assert client.receive(server.send(b"hello")) == b"hello"
+
+
+@pytest.mark.parametrize("size", [0, 1, RECORD - 1, RECORD, RECORD + 1, 5_000_000])
+def test_a_write_of_any_size_is_carried_whole(size, version):
+    client, server = session(version)
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    assert server.receive(client.encrypt(data)) == data
+    assert client.receive(server.send(data)) == data if data else not server.send(data)
+
+
+@given(
+    messages=st.lists(st.binary(max_size=40_000), max_size=4),
+    seed=st.integers(0, 1000),
+    close=st.booleans(),
+    version=st.sampled_from([V12, V13]),
+)
+@settings(max_examples=40)
+def test_the_plain_bytes_do_not_depend_on_how_the_wire_was_cut(messages, seed, close, version):
+    client, server = session(version)
+    stream = b"".join(server.send(message) for message in messages) + (server.close() if close else b"")
+    cuts = list(wires.cuts(stream, rounds=3, seed=seed))
+    del cuts[1]  # byte by byte takes too long for so many bytes; other tests do it
+    received = []
+    for pieces in cuts[1 + seed % 3 :][:1]:
+        received = [client.receive(piece) for piece in pieces]
+    assert b"".join(received) == b"".join(messages)
+    assert client.ended == close
+
+
+# How it ends.
+
+
+def test_a_peer_that_says_goodbye_has_ended(version, cut):
+    client, server = session(version)
+    for piece in cut(server.close()):
+        assert not client.ended
+        assert client.receive(piece) == b""
+    assert client.ended
+    assert client.receive(b"") == b""
+
+
+def test_bytes_and_goodbye_in_one_segment_both_count(version, cut):
+    """Servers that close write the end of the answer and close_notify at once; neither may wait for a next segment."""
+    client, server = session(version)
+    received = [client.receive(piece) for piece in cut(server.send(b"the end") + server.close())]
+    assert b"".join(received) == b"the end"
+    assert client.ended
+
+
+def test_a_peer_that_hangs_up_without_goodbye_has_ended_too(version):
+    """Many servers do; whether a body is complete is told by its framing."""
+    client, server = session(version)
+    assert client.receive(server.send(b"some")) == b"some"
+    assert client.receive(b"") == b""
+    assert client.ended
+    assert client.receive(b"") == b""
+
+
+def test_a_record_that_is_cut_off_is_an_end(version):
+    client, server = session(version)
+    assert client.receive(server.send(b"never whole")[:-1]) == b""
+    assert not client.ended
+    assert client.receive(b"") == b""
+    assert client.ended
+
+
+def test_what_comes_after_the_end_is_ignored():
+    client, server = session()
+    data = server.send(b"late")
+    client.receive(b"")
+    assert client.receive(data) == b""
+    assert client.ended
+
+
+def test_one_can_write_after_the_peer_has_ended(version):
+    client, server = session(version)
+    client.receive(server.close())
+    assert client.encrypt(b"still talking")
+
+
+def test_closing_says_goodbye(version):
+    client, server = session(version)
+    goodbye = client.close()
+    assert goodbye
+    assert server.receive(goodbye) == b""
+    assert server.ssl_object.read(1) == b""  # the end, and a proper one: a ragged one raises
+
+
+def test_closing_answers_the_peers_goodbye(version):
+    client, server = session(version)
+    client.receive(server.close())
+    with pytest.raises(ssl.SSLZeroReturnError):  # the server sees a proper end of both directions
+        server.receive(client.close())
+
+
+def test_closing_twice_or_in_the_handshake_does_no_harm():
+    client, _ = session()
+    assert client.close()
+    assert client.close() == b""
+    early = TLSFilter(certs.client_context(), "localhost")
+    early.handshake()
+    assert isinstance(early.close(), bytes)
+
+
+def test_writing_after_closing_is_a_write_error(version):
+    client, server = session(version)
+    client.receive(server.close())
+    client.close()
+    with pytest.raises(WriteError, match="TLS: protocol is shutdown"):
+        client.encrypt(b"x")
+
+
+# What goes wrong.
+
+
+def failure(host: str = "localhost", kind: str = "good", context: Optional[ssl.SSLContext] = None) -> str:
+    """The message of a handshake that fails."""
+    client = TLSFilter(context or certs.client_context(), host)
+    with pytest.raises(ConnectError) as caught:
+        shake_hands(client, Server(context_for(V13, kind)))
+    assert not client.established
+    assert isinstance(caught.value.__cause__, ssl.SSLError)
+    assert "_ssl.c" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("expired", "certificate has expired"),
+        ("early", "certificate is not yet valid"),
+        ("stranger", "unable to get local issuer certificate"),
+        ("other-name", "Hostname mismatch, certificate is not valid for 'localhost'."),
+    ],
+)
+def test_a_bad_certificate_is_refused_with_the_reason_and_the_host(kind, reason):
+    assert failure(kind=kind) == f"TLS handshake with 'localhost' failed: certificate verify failed: {reason}"
+
+
+def test_an_address_is_checked_like_a_name():
+    assert "IP address mismatch" in failure(host="192.0.2.1")
+
+
+def test_a_wildcard_does_not_reach_over_a_dot():
+    assert "Hostname mismatch" in failure(host="a.b.example.com")
+
+
+def test_versions_that_do_not_meet_are_a_connect_error():
+    context = certs.client_context()
+    context.maximum_version = V12
+    assert failure(context=context).startswith("TLS handshake with 'localhost' failed: tlsv1 alert protocol version")
+
+
+def test_a_server_that_wants_a_certificate_says_so():
+    """With TLS 1.3 it says so after the handshake, to whoever reads first."""
+    client = TLSFilter(certs.client_context(), "localhost")
+    server = Server(context_for(V13, client_cert=True))
+    refusal = server.talk(client.handshake(server.talk(client.handshake())))
+    assert server.error is not None
+    with pytest.raises(ReadError, match=r"TLS: tlsv1\.?3 alert certificate required"):
+        client.receive(refusal)
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"SSH-2.0-OpenSSH\r\n"])
+def test_a_server_that_does_not_speak_tls_is_a_connect_error(reply, cut):
+    client = TLSFilter(certs.client_context(), "localhost")
+    client.handshake()
+    with pytest.raises(ConnectError, match="TLS handshake with 'localhost' failed: .*version"):
+        for piece in cut(reply):
+            client.handshake(piece)
+
+
+def test_a_handshake_that_is_cut_off_anywhere_is_a_connect_error(version):
+    client, server = TLSFilter(certs.client_context(), "localhost"), Server(context_for(version))
+    answer = server.talk(client.handshake())
+    for end in [*range(0, len(answer), 97), len(answer) - 1]:
+        client = TLSFilter(certs.client_context(), "localhost")
+        client.handshake()
+        if end:
+            # Another session's answer fails at its first signature or MAC at the latest, as all of it would.
+            try:
+                client.handshake(answer[:end])
+            except ConnectError:
+                continue
+        with pytest.raises(ConnectError, match="TLS handshake with 'localhost' failed: the peer closed the connection"):
+            client.handshake(b"")
+
+
+def test_garbage_is_a_read_error_and_stays_one(version, cut):
+    client, _ = session(version)
+    with pytest.raises(ReadError, match="^TLS: "):
+        for piece in cut(b"HTTP/1.1 200 OK\r\n\r\n"):
+            client.receive(piece)
+    for data in (b"more", b""):
+        with pytest.raises(ReadError, match="^TLS: .*version"):
+            client.receive(data)
+    assert not client.ended
+    with pytest.raises(WriteError, match="^TLS: .*version"):
+        client.encrypt(b"x")
+    assert isinstance(client.close(), bytes)
+
+
+def test_a_record_that_was_tampered_with_is_a_read_error(version):
+    client, server = session(version)
+    record = bytearray(server.send(b"attack at dawn"))
+    record[-1] ^= 1
+    with pytest.raises(ReadError, match="TLS: decryption failed or bad record mac"):
+        client.receive(bytes(record))
+
+
+@given(data=st.binary(min_size=1, max_size=200), version=st.sampled_from([V12, V13]), shaken=st.booleans())
+@settings(max_examples=60)
+def test_whatever_arrives_no_error_but_ours_leaves(data, version, shaken):
+    client = session(version)[0] if shaken else TLSFilter(certs.client_context(), "localhost")
+    take = client.receive if shaken else client.handshake
+    if not shaken:
+        client.handshake()
+    for piece in (data, b"", b"x"):
+        try:
+            take(piece)
+        except (ReadError, ConnectError):
+            pass
+    for last in (lambda: client.encrypt(b"x"), client.pending, client.close):
+        try:
+            last()
+        except TransportError:
+            pass
+
+
+@pytest.mark.parametrize("host", ["", ".example.org", "a..b", "a" * 70, "nul\0.example", b"\xff"])
+def test_a_name_that_no_certificate_can_have_is_a_connect_error(host):
+    with pytest.raises(ConnectError, match="TLS cannot begin with server name"):
+        TLSFilter(certs.client_context(), host)
+
+
+def test_a_name_is_needed_where_it_is_to_be_checked():
+    """Without one the certificate of any host was accepted."""
+    with pytest.raises(ConnectError, match="the context checks host names, and no server name is given"):
+        TLSFilter(certs.client_context(), None)
+
+
+@pytest.mark.skipif("sys.version_info < (3, 10)", reason="the ssl module of 3.9 notices it only in the handshake")
+def test_a_servers_context_is_a_connect_error():
+    with pytest.raises(ConnectError, match="Cannot create a client socket"):
+        TLSFilter(certs.server_context(), "localhost")
+
+
+# TLS within TLS.
+
+
+class Tunnel:
+    """A client's TLS to a proxy, and within it TLS to an origin; both servers' sides at hand."""
+
+    def __init__(self, version: ssl.TLSVersion, cut: Callable[[bytes], list[bytes]] = lambda data: [data]) -> None:
+        self.outer, self.proxy = session(version, "example.org")
+        self.client = TLSFilter(certs.client_context(), "localhost", over=self.outer)
+        self.origin = Server(context_for(version))
+        shake_hands(self.client, self.origin, cut, lift=self.proxy.receive, sink=self.proxy.send)
+
+
+def test_a_session_runs_within_another(version, cut):
+    tunnel = Tunnel(version, cut)
+    seen_by_proxy = tunnel.proxy.receive(tunnel.client.encrypt(b"GET / HTTP/1.1\r\n\r\n"))
+    assert b"GET" not in seen_by_proxy
+    assert tunnel.origin.receive(seen_by_proxy) == b"GET / HTTP/1.1\r\n\r\n"
+    answer = tunnel.proxy.send(tunnel.origin.send(b"pong" * 20_000))
+    assert b"".join(tunnel.client.receive(piece) for piece in wires.cut(answer, "random-1")) == b"pong" * 20_000
+    assert tunnel.client.pending() == b""
+
+
+def test_an_end_within_or_below_is_the_end(version):
+    within = Tunnel(version)
+    data = within.proxy.send(within.origin.send(b"bye") + within.origin.close())
+    assert within.client.receive(data) == b"bye"
+    assert within.client.ended
+    below = Tunnel(version)
+    data = below.proxy.send(below.origin.send(b"bye")) + below.proxy.close()
+    assert below.client.receive(data) == b"bye"
+    assert below.client.ended
+    assert below.client.receive(b"late") == b""
+    ragged = Tunnel(version)
+    assert ragged.client.receive(b"") == b""
+    assert ragged.client.ended
+
+
+def test_closing_within_says_goodbye_within(version):
+    tunnel = Tunnel(version)
+    assert tunnel.origin.receive(tunnel.proxy.receive(tunnel.client.close())) == b""
+    assert tunnel.origin.ssl_object.read(1) == b""
+
+
+def test_what_breaks_below_breaks_within(version):
+    tunnel = Tunnel(version)
+    with pytest.raises(ReadError, match="^TLS: "):
+        tunnel.client.receive(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+    with pytest.raises(WriteError, match="^TLS: "):
+        tunnel.client.encrypt(b"x")
+    assert tunnel.client.close() == b""
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b""])
+def test_a_handshake_whose_carrier_breaks_is_a_connect_error(version, reply):
+    outer, _ = session(version, "example.org")
+    client = TLSFilter(certs.client_context(), "localhost", over=outer)
+    client.handshake()
+    with pytest.raises(ConnectError, match="TLS handshake with 'localhost' failed"):
+        client.handshake(reply)
+
+
+def test_a_handshake_over_a_closed_carrier_is_a_connect_error(version):
+    outer, proxy = session(version, "example.org")
+    outer.receive(proxy.close())
+    outer.close()
+    with pytest.raises(ConnectError, match="TLS handshake with 'localhost' failed below: TLS: protocol is shutdown"):
+        TLSFilter(certs.client_context(), "localhost", over=outer).handshake()
