@@ -52,9 +52,9 @@ def test_a_handler_may_return_anything_that_can_be_awaited():
 
 
 def test_an_async_handler_in_a_sync_client_is_an_error_and_no_warning():
-    with httpx.Client(transport=httpx.MockTransport(answer_later)) as client:
-        with pytest.raises(TypeError, match="is `async def`: use it with an AsyncClient"):
-            client.get(URL)
+    client = httpx.Client(transport=httpx.MockTransport(answer_later))
+    with pytest.raises(TypeError, match="is `async def`: use it with an AsyncClient"):
+        client.get(URL)
 
 
 @pytest.mark.parametrize("wrong", [None, 200, "body", {"a": 1}])

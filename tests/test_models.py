@@ -92,7 +92,9 @@ def test_a_method_is_turned_into_upper_case(method: Any, kept: str):
     assert Request(method, URL).method == kept
 
 
-@pytest.mark.parametrize("method", ["", "G T", "GET\r\nX: y", "GET\0", "GÉT", "GEſT", "GET /", b"G\xc9T", "\x7f", "A:"])
+@pytest.mark.parametrize(
+    "method", ["", "G T", "GET\r\nX: y", "GET\0", "GÉT", "GE\u017fT", "GET /", b"G\xc9T", "\x7f", "A:"]
+)
 def test_a_method_that_is_no_token_is_refused_where_it_is_given(method: Any):
     """Harm: a method with a line break in it puts a second request on the connection, whatever the transport."""
     with pytest.raises(httpx.LocalProtocolError, match="is not a token") as caught:
@@ -102,7 +104,7 @@ def test_a_method_that_is_no_token_is_refused_where_it_is_given(method: Any):
 
 @pytest.mark.parametrize("method", [None, 1, object()])
 def test_a_method_that_is_no_text_is_a_type_error(method: Any):
-    with pytest.raises(TypeError, match="method is .*, expected str"):
+    with pytest.raises(TypeError, match=r"method is \w+, expected str"):
         Request(method, URL)
 
 
@@ -112,7 +114,7 @@ def test_a_url_is_text_or_a_url(url: Any):
     with pytest.raises(TypeError):
         Request("GET", 1)  # type: ignore[arg-type]
     with pytest.raises(httpx.InvalidURL):
-        Request("GET", "http://exa mple.org/")
+        Request("GET", "http://example.org:port/")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,6 @@ CHUNKED = (b"Transfer-Encoding", b"chunked")
         ({"content": b"abc"}, [LENGTH], b"abc"),
         ({"content": "äb"}, [LENGTH], "äb".encode()),
         ({"content": bytearray(b"abc")}, [LENGTH], b"abc"),
-        ({"content": io.BytesIO(b"abc")}, [LENGTH], b"abc"),
         ({"content": [b"a", b"bc"]}, [CHUNKED], b"abc"),
         ({"json": [1]}, [LENGTH, JSON], b"[1]"),
         ({"json": ""}, [(b"Content-Length", b"2"), JSON], b'""'),
@@ -203,6 +204,15 @@ def test_a_body_brings_its_headers(method: str, body: dict[str, Any], fields: An
     request = Request(method, URL, headers={"A": "1"}, **body)
     assert request.headers.raw == [HOST, (b"A", b"1"), *fields]
     assert request.read() == content
+
+
+def test_a_file_is_sent_from_where_it_stands():
+    """Harm: 0.28.1 announced the length of the whole file, and the request never ended."""
+    file = io.BytesIO(b"0123abc")
+    file.seek(4)
+    request = Request("POST", URL, content=file)
+    assert request.headers.raw == [HOST, LENGTH]
+    assert request.read() == b"abc"
 
 
 def test_files_make_a_multipart_body_with_the_boundary_that_was_asked_for():
@@ -254,15 +264,15 @@ def test_headers_are_given_in_many_forms_and_kept_apart_from_what_was_given(head
 
 
 def test_an_encoding_of_the_headers_is_kept():
-    request = Request("GET", URL, headers=httpx.Headers({"A": "é"}, encoding="latin-1"))
-    assert request.headers.encoding == "latin-1"
+    request = Request("GET", URL, headers=httpx.Headers({"A": "é"}, encoding="iso-8859-1"))
+    assert request.headers.encoding == "iso-8859-1"
     assert request.headers["a"] == "é"
 
 
 @pytest.mark.parametrize("bad", [{"A": "1\r\nB: 2"}, {"A": "1\0"}, [("A", "1\n")], {b"A": b"1\r"}])
 def test_a_header_with_a_line_break_is_refused_where_it_is_given(bad: Any):
     """Harm: whoever controls the value adds header fields, or a whole request."""
-    with pytest.raises(httpx.LocalProtocolError, match="header 'A'|header b'A'"):
+    with pytest.raises(httpx.LocalProtocolError, match=r"header b?'A'"):
         Request("GET", URL, headers=bad)
 
 
@@ -335,7 +345,8 @@ def test_an_async_body_is_read_in_async_code(run: Run):
         with pytest.raises(RuntimeError, match="async stream"):
             request.read()
         assert await request.aread() == await request.aread() == request.content == b"Hello, world!"
-        assert [b"".join([piece async for piece in request.stream]) for _ in range(2)] == [request.content] * 2  # type: ignore[union-attr]
+        for _ in range(2):
+            assert b"".join([piece async for piece in request.stream]) == request.content  # type: ignore[union-attr]
 
     run(main)
 
@@ -657,6 +668,7 @@ def test_no_cookies_need_no_request():
 
 
 NEXT = {"url": "http://a/", "rel": "next"}
+NEXT_A = {"url": "a", "rel": "next"}
 
 
 @pytest.mark.parametrize(
@@ -674,7 +686,7 @@ NEXT = {"url": "http://a/", "rel": "next"}
             {"x": {"url": "http://a,b/", "rel": "x", "title": "a, b; c"}},
         ),
         ('<a>; rel=x; title="say \\"hi\\""', {"x": {"url": "a", "rel": "x", "title": 'say "hi"'}}),
-        ("<a>; rel=next; flag, <b>; rel=last", {"next": {"url": "a", "rel": "next"}, "last": {"url": "b", "rel": "last"}}),
+        ("<a>; rel=next; flag, <b>; rel=last", {"next": NEXT_A, "last": {"url": "b", "rel": "last"}}),
         ("<a>; rel=next, <b>; rel=next", {"next": {"url": "b", "rel": "next"}}),
         ("", {}),
         ("garbage", {}),
@@ -1282,9 +1294,10 @@ def test_a_body_that_nobody_asked_for_is_not_decoded():
             302, headers={"Content-Encoding": "gzip"}, stream=Stream(b"no gzip"), request=Request("GET", URL)
         )
         run_without_loop(drain(response, is_async))
-        for ask in (lambda: response.content, response.read, lambda: list(response.iter_bytes()), response.json):
+        for ask in ("content", "text", "read", "json", "iter_bytes"):
             with pytest.raises(httpx.DecodingError) as caught:
-                ask()
+                value = getattr(response, ask)
+                list(value() if callable(value) else value)
             assert caught.value.request.url == URL
 
 

@@ -40,7 +40,8 @@ class Server:
         return self._outgoing.read()
 
     def send(self, data: bytes) -> bytes:
-        self.ssl_object.write(data)
+        if data:
+            self.ssl_object.write(data)
         return self._outgoing.read()
 
     def receive(self, data: bytes) -> bytes:
@@ -178,6 +179,7 @@ def test_what_tls_wants_said_by_itself_is_pending_and_gives_no_plain_bytes():
     client, server = TLSFilter(client_context, "localhost"), Server(server_context)
     shake_hands(client, server)
     server.ssl_object.verify_client_post_handshake()
+    server.ssl_object.do_handshake()
     assert client.receive(server.send(b"")) == b""
     answer = client.pending()
     assert answer
@@ -352,9 +354,8 @@ def test_a_server_that_wants_a_certificate_says_so():
 def test_a_server_that_does_not_speak_tls_is_a_connect_error(reply, cut):
     client = TLSFilter(certs.client_context(), "localhost")
     client.handshake()
-    with pytest.raises(ConnectError, match="TLS handshake with 'localhost' failed: .*version"):
-        for piece in cut(reply):
-            client.handshake(piece)
+    with pytest.raises(ConnectError, match=r"TLS handshake with 'localhost' failed: .*version"):
+        list(map(client.handshake, cut(reply)))
 
 
 def test_a_handshake_that_is_cut_off_anywhere_is_a_connect_error(version):
@@ -375,14 +376,13 @@ def test_a_handshake_that_is_cut_off_anywhere_is_a_connect_error(version):
 
 def test_garbage_is_a_read_error_and_stays_one(version, cut):
     client, _ = session(version)
-    with pytest.raises(ReadError, match="^TLS: "):
-        for piece in cut(b"HTTP/1.1 200 OK\r\n\r\n"):
-            client.receive(piece)
+    with pytest.raises(ReadError, match=r"^TLS: "):
+        list(map(client.receive, cut(b"HTTP/1.1 200 OK\r\n\r\n")))
     for data in (b"more", b""):
-        with pytest.raises(ReadError, match="^TLS: .*version"):
+        with pytest.raises(ReadError, match=r"^TLS: .*version"):
             client.receive(data)
     assert not client.ended
-    with pytest.raises(WriteError, match="^TLS: .*version"):
+    with pytest.raises(WriteError, match=r"^TLS: .*version"):
         client.encrypt(b"x")
     assert isinstance(client.close(), bytes)
 
@@ -478,9 +478,9 @@ def test_closing_within_says_goodbye_within(version):
 
 def test_what_breaks_below_breaks_within(version):
     tunnel = Tunnel(version)
-    with pytest.raises(ReadError, match="^TLS: "):
+    with pytest.raises(ReadError, match=r"^TLS: "):
         tunnel.client.receive(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
-    with pytest.raises(WriteError, match="^TLS: "):
+    with pytest.raises(WriteError, match=r"^TLS: "):
         tunnel.client.encrypt(b"x")
     assert tunnel.client.close() == b""
 

@@ -265,6 +265,12 @@ class Proxy:
         username, password = self.auth
         return username.encode(), password.encode()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "ssl_context": in_state(self.ssl_context)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, ssl_context=out_of_state(state["ssl_context"]))
+
     def __repr__(self) -> str:
         shown = [repr(str(self.url))]
         if self.auth is not None:
@@ -281,6 +287,36 @@ DEFAULT_MAX_REDIRECTS = 20
 
 
 # TLS
+
+
+class _KeptContext:
+    """
+    A TLS context in the state of an object that is copied: every copy shares it, and a pickle says why it cannot.
+
+    The refusal is here and not where the state is made, because a copy within the process asks for the state, too.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _KeptContext:
+        return self
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            f"a {type(self.context).__name__} cannot be pickled: give `verify` and `cert` as paths, "
+            "or make the client in the process that uses it"
+        )
+
+
+def in_state(value: Any) -> Any:
+    """`value` as it goes into the state of an object; see `_KeptContext`."""
+    return _KeptContext(value) if hasattr(value, "wrap_bio") else value
+
+
+def out_of_state(value: Any) -> Any:
+    """What `in_state` was given."""
+    return value.context if isinstance(value, _KeptContext) else value
 
 
 def create_ssl_context(

@@ -838,9 +838,10 @@ class _Pipeline:
         self._stages = stages
 
     def feed(self, piece: Any, start: int = 0) -> Iterator[Any]:
-        """What comes out for one piece that goes into stage `start`."""
+        """What comes out for one piece that goes into stage `start`; never an empty piece."""
         if start == len(self._stages):
-            yield piece
+            if piece:
+                yield piece
             return
         for following in self._stages[start].decode(piece):
             yield from self.feed(following, start + 1)

@@ -27,7 +27,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
@@ -540,6 +540,7 @@ http {{
         location /gzip/ {{ alias {folder}/files/; gzip on; }}
         location /slow/ {{ alias {folder}/files/; limit_rate 64k; }}
     }}
+    {sites}
 }}
 """
 
@@ -558,16 +559,22 @@ class NginxServer:
 
     Args:
         files: name -> content, besides `text.txt` (100 lines) and `large.bin` (1 MiB).
+        sites: name -> directives of one more `server` block, in which PORT is a port of its own and FOLDER the path of
+            the server's folder.
+
+    Attributes:
+        ports: the ports of `sites`, by name.
 
     Raises:
         ServerMissing: nginx is not installed.
     """
 
-    def __init__(self, files: Iterable[tuple[str, bytes]] = ()) -> None:
+    def __init__(self, files: Iterable[tuple[str, bytes]] = (), sites: Optional[Mapping[str, str]] = None) -> None:
         program = find_program("nginx")
         if program is None:
             raise ServerMissing("nginx is not installed (Debian: apt-get install nginx-light)")
         self.folder = Path(tempfile.mkdtemp(prefix="httpx-nginx-"))
+        self._sites = {} if sites is None else sites
         try:
             self._write_files(files)
             self._process = self._start(program)
@@ -586,7 +593,8 @@ class NginxServer:
         chain, key = certs.leaf_files()
         log = ""
         for _ in range(3):  # a port may be taken between finding and using it
-            self.port, self.tls_port = free_ports(2)
+            self.port, self.tls_port, *others = free_ports(2 + len(self._sites))
+            self.ports = dict(zip(self._sites, others))
             (self.folder / "conf").write_text(
                 NGINX_CONF.format(
                     folder=self.folder,
@@ -597,6 +605,7 @@ class NginxServer:
                     chain=chain,
                     key=key,
                     small=SMALL,
+                    sites="".join(self._site(name) for name in self._sites),
                 )
             )
             command = [program, "-p", str(self.folder), "-c", str(self.folder / "conf"), "-e", str(self.folder / "log")]
@@ -606,6 +615,10 @@ class NginxServer:
             process.kill()
             log = process.communicate()[1].decode("utf-8", "replace")
         raise RuntimeError(f"nginx does not start: {log}")
+
+    def _site(self, name: str) -> str:
+        directives = self._sites[name].replace("PORT", str(self.ports[name])).replace("FOLDER", str(self.folder))
+        return f"server {{ {directives} }}\n"
 
     @property
     def url(self) -> str:

@@ -89,7 +89,8 @@ class TLSFilter:
             WriteError: the session is closed or broken.
         """
         try:
-            self.ssl_object.write(data)  # all of it: the buffer behind it grows
+            if data:  # writing nothing is an error before Python 3.10
+                self.ssl_object.write(data)  # all of it: the buffer behind it grows
         except ssl.SSLError as exc:
             raise WriteError(self._failure or f"TLS: {_reason(exc)}") from exc
         return self.pending()
