@@ -1,0 +1,161 @@
+"""
+The frames of HTTP/2 as bytes (RFC 9113, sections 4 and 6).
+
+    split(buffer, max_size)     whole frames out of what arrived
+    data, headers, ...          one frame as bytes
+
+Not here: what frames mean and when they are legal (`http2`, `stream2`).
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+
+END_STREAM = ACK = 0x1
+END_HEADERS = 0x4
+PADDED = 0x8
+PRIORITY_FLAG = 0x20
+
+# Settings (RFC 9113 6.5.2).
+HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = (
+    range(1, 7)
+)
+
+# Errors (RFC 9113 7).
+(
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    INTERNAL_ERROR,
+    FLOW_CONTROL_ERROR,
+    SETTINGS_TIMEOUT,
+    STREAM_CLOSED,
+    FRAME_SIZE_ERROR,
+    REFUSED_STREAM,
+    CANCEL,
+    COMPRESSION_ERROR,
+    CONNECT_ERROR,
+    ENHANCE_YOUR_CALM,
+    INADEQUATE_SECURITY,
+    HTTP_1_1_REQUIRED,
+) = range(14)
+ERROR_NAMES = [
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+]
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DEFAULT_WINDOW = 65_535
+MAX_WINDOW = 2**31 - 1
+DEFAULT_FRAME_SIZE = 16_384
+LARGEST_FRAME_SIZE = 2**24 - 1
+
+Frame = tuple[int, int, int, bytes]  # type, flags, stream, payload
+
+_HEAD = Struct(">HBBBL")  # length in 16 and 8 bits, type, flags, stream
+_SETTING = Struct(">HL")
+_NUMBER = Struct(">L")
+_TWO_NUMBERS = Struct(">LL")
+HEAD_SIZE = 9
+
+
+class FrameTooLarge(Exception):
+    """A frame is larger than was allowed; the connection is lost (RFC 9113 4.2)."""
+
+
+def split(data: bytes, max_size: int) -> tuple[list[Frame], bytes]:
+    """
+    The whole frames at the beginning of `data`, and the rest.
+
+    Raises:
+        FrameTooLarge: the head of a frame announces more than `max_size` bytes.
+    """
+    frames: list[Frame] = []
+    position, end = 0, len(data)
+    while end - position >= HEAD_SIZE:
+        high, low, kind, flags, stream = _HEAD.unpack_from(data, position)
+        size = high << 8 | low
+        if size > max_size:
+            raise FrameTooLarge(f"a frame of {size} bytes, more than the {max_size} that were allowed")
+        following = position + HEAD_SIZE + size
+        if following > end:
+            break
+        frames.append((kind, flags, stream & MAX_WINDOW, data[position + HEAD_SIZE : following]))
+        position = following
+    return frames, data[position:] if position else data
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame."""
+    size = len(payload)
+    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
+
+
+def header_block(stream: int, block: bytes, end_stream: bool, max_size: int) -> bytes:
+    """A header block as HEADERS and as many CONTINUATION frames as it takes."""
+    flags = END_STREAM if end_stream else 0
+    if len(block) <= max_size:
+        return frame(HEADERS, flags | END_HEADERS, stream, block)
+    pieces = [block[start : start + max_size] for start in range(0, len(block), max_size)]
+    out = [frame(HEADERS, flags, stream, pieces[0])]
+    out += [frame(CONTINUATION, 0, stream, piece) for piece in pieces[1:-1]]
+    out.append(frame(CONTINUATION, END_HEADERS, stream, pieces[-1]))
+    return b"".join(out)
+
+
+def settings(values: dict[int, int]) -> bytes:
+    """A SETTINGS frame."""
+    return frame(SETTINGS, 0, 0, b"".join([_SETTING.pack(*item) for item in values.items()]))
+
+
+def parsed_settings(payload: bytes) -> list[tuple[int, int]]:
+    """The (setting, value) pairs of a SETTINGS frame whose size is a multiple of six."""
+    return list(_SETTING.iter_unpack(payload))
+
+
+def window_update(stream: int, increment: int) -> bytes:
+    """A WINDOW_UPDATE frame; stream 0 is the connection."""
+    return frame(WINDOW_UPDATE, 0, stream, _NUMBER.pack(increment))
+
+
+def reset(stream: int, error: int) -> bytes:
+    """A RST_STREAM frame."""
+    return frame(RST_STREAM, 0, stream, _NUMBER.pack(error))
+
+
+def goaway(last_stream: int, error: int, debug: bytes = b"") -> bytes:
+    """A GOAWAY frame."""
+    return frame(GOAWAY, 0, 0, _TWO_NUMBERS.pack(last_stream, error) + debug)
+
+
+def number(payload: bytes) -> int:
+    """The 32-bit number at the beginning of a payload."""
+    value: int = _NUMBER.unpack_from(payload)[0]
+    return value
+
+
+def unpadded(flags: int, payload: bytes) -> bytes | None:
+    """The payload of a DATA or HEADERS frame without its padding, or None if the padding is larger than the payload."""
+    if not flags & PADDED:
+        return payload
+    if not payload or payload[0] >= len(payload):
+        return None
+    return payload[1 : len(payload) - payload[0]]
+
+
+def error_name(code: int) -> str:
+    """The name of an error code."""
+    return ERROR_NAMES[code] if code < len(ERROR_NAMES) else f"error {code}"

@@ -1,0 +1,158 @@
+"""
+The Huffman code of HPACK (RFC 7541, appendix B).
+
+The code is canonical: knowing how long each symbol's code is, the codes follow, shortest first and in the order of the
+symbols. So the lengths are all that stands here, and both directions are built from them when they are first used.
+
+Decoding goes byte by byte through a state machine whose states are the inner nodes of the code tree. Its transitions,
+65,536 of them, are computed one by one when an input first needs them: real headers use a few hundred.
+"""
+
+from __future__ import annotations
+
+END = 256  # the symbol that ends a string; its code is only ever seen as padding
+_NO_TRANSITION = (-1, b"", False)
+
+
+def _lengths() -> list[int]:
+    """Bits of each symbol's code: 256 bytes and END."""
+    lengths = [0] * 257
+    for length, symbols in {
+        5: b"012aceiost",
+        6: b" %-./3456789=A_bdfghlmnpru",
+        7: b":BCDEFGHIJKLMNOPQRSTUVWYjkqvwxyz",
+        8: b"&*,;XZ",
+        10: b'!"()?',
+        11: b"'+|",
+        12: b"#>",
+        13: b"\0$@[]~",
+        14: b"^}",
+        15: b"<`{",
+        19: b"\\\xc3\xd0",
+        20: b"\x80\x82\x83\xa2\xb8\xc2\xe0\xe2",
+        21: b"\x99\xa1\xa7\xac\xb0\xb1\xb3\xd1\xd8\xd9\xe3\xe5\xe6",
+        22: b"\x81\x84\x85\x86\x88\x92\x9a\x9c\xa0\xa3\xa4\xa9\xaa\xad\xb2\xb5\xb9\xba\xbb\xbd\xbe\xc4\xc6\xe4\xe8\xe9",
+        23: b"\x01\x87\x89\x8a\x8b\x8c\x8d\x8f\x93\x95\x96\x97\x98\x9b\x9d\x9e"
+        b"\xa5\xa6\xa8\xae\xaf\xb4\xb6\xb7\xbc\xbf\xc5\xe7\xef",
+        24: b"\t\x8e\x90\x91\x94\x9f\xab\xce\xd7\xe1\xec\xed",
+        25: b"\xc7\xcf\xea\xeb",
+        26: b"\xc0\xc1\xc8\xc9\xca\xcd\xd2\xd5\xda\xdb\xee\xf0\xf2\xf3\xff",
+        27: b"\xcb\xcc\xd3\xd4\xd6\xdd\xde\xdf\xf1\xf4\xf5\xf6\xf7\xf8\xfa\xfb\xfc\xfd\xfe",
+        28: b"\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11\x12\x13\x14\x15"
+        b"\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x7f\xdc\xf9",
+        30: b"\n\r\x16",
+    }.items():
+        for symbol in symbols:
+            lengths[symbol] = length
+    lengths[END] = 30
+    return lengths
+
+
+def _codes(lengths: list[int]) -> list[int]:
+    """Each symbol's code as a number of `lengths[symbol]` bits."""
+    codes = [0] * 257
+    code = previous = 0
+    for length, symbol in sorted((length, symbol) for symbol, length in enumerate(lengths)):
+        code <<= length - previous
+        codes[symbol] = code
+        code += 1
+        previous = length
+    return codes
+
+
+_LENGTHS = _lengths()
+_CODES = _codes(_LENGTHS)
+
+
+class _Decoder:
+    """
+    The state machine: `(state, byte) -> (following state, symbols, whether the string may end here)`.
+
+    A string may end where what is left of the last code is at most seven bits, all ones (RFC 7541 5.2).
+    """
+
+    def __init__(self) -> None:
+        # A node is [node or symbol for 0, the same for 1]; a symbol is written as its complement, which is negative.
+        self._tree: list[list[int]] = [[0, 0]]
+        for symbol, (code, length) in enumerate(zip(_CODES, _LENGTHS)):
+            self._plant(symbol, code, length)
+        self._may_end = self._ends()
+        self._steps: dict[int, tuple[int, bytes, bool]] = {}
+
+    def _plant(self, symbol: int, code: int, length: int) -> None:
+        node = 0
+        for position in range(length - 1, 0, -1):
+            bit = code >> position & 1
+            if not self._tree[node][bit]:
+                self._tree.append([0, 0])
+                self._tree[node][bit] = len(self._tree) - 1
+            node = self._tree[node][bit]
+        self._tree[node][code & 1] = ~symbol
+
+    def _ends(self) -> set[int]:
+        """The root, and the seven nodes below it that are reached by ones alone."""
+        ends, node = {0}, 0
+        for _ in range(7):
+            node = self._tree[node][1]
+            ends.add(node)
+        return ends
+
+    def _step(self, state: int, byte: int) -> tuple[int, bytes, bool]:
+        symbols = bytearray()
+        node = state
+        for position in range(7, -1, -1):
+            node = self._tree[node][byte >> position & 1]
+            if node < 0:
+                if ~node == END:
+                    return _NO_TRANSITION
+                symbols.append(~node)
+                node = 0
+        return node, bytes(symbols), node in self._may_end
+
+    def decode(self, data: bytes) -> bytes:
+        state, may_end = 0, True
+        pieces = []
+        steps = self._steps
+        for byte in data:
+            step = steps.get(state << 8 | byte)
+            if step is None:
+                step = steps[state << 8 | byte] = self._step(state, byte)
+            state, symbols, may_end = step
+            if state < 0:
+                raise ValueError("the string contains the end symbol")
+            pieces.append(symbols)
+        if not may_end:
+            raise ValueError("the string ends within a symbol")
+        return b"".join(pieces)
+
+
+_decoder: _Decoder | None = None
+
+
+def decode(data: bytes) -> bytes:
+    """
+    The string that `data` is the Huffman code of.
+
+    Raises:
+        ValueError: it is none: the end symbol stands in it, or the padding is not the beginning of that.
+    """
+    global _decoder
+    if _decoder is None:
+        _decoder = _Decoder()
+    return _decoder.decode(data)
+
+
+def encode(data: bytes) -> bytes:
+    """The Huffman code of `data`, padded with ones."""
+    bits, count = 0, 0
+    for byte in data:
+        length = _LENGTHS[byte]
+        bits = bits << length | _CODES[byte]
+        count += length
+    padding = -count % 8
+    return ((bits + 1 << padding) - 1).to_bytes((count + padding) // 8, "big")
+
+
+def encoded_size(data: bytes) -> int:
+    """How many bytes `encode` would give."""
+    return (sum([_LENGTHS[byte] for byte in data]) + 7) // 8
