@@ -461,6 +461,21 @@ def test_a_final_answer_instead_of_consent_keeps_the_body_back_and_ends_the_conn
     assert body_of(exchange) == b"no"
 
 
+def test_the_head_of_a_final_answer_is_enough_to_keep_the_body_back() -> None:
+    exchange = receive(asked(b"PUT", fields=EXPECT, body=b"hello"), OK + b"Content-Length: 2\r\n\r\n")
+    assert exchange.need == INPUT
+    assert exchange.abandoned
+    exchange.proceed()
+    assert exchange.take() == b""
+
+
+def test_what_was_held_back_leaves_in_one_piece() -> None:
+    exchange = asked(b"PUT", fields=[EXPECT[0], (b"Transfer-Encoding", b"chunked")], body=b"hello")
+    exchange.proceed()
+    assert exchange.take() == b"5\r\nhello\r\n0\r\n\r\n"
+    assert exchange.need == INPUT
+
+
 def test_an_expectation_without_a_body_is_not_waited_for() -> None:
     assert asked(fields=[(b"Expect", b"100-continue")]).need == INPUT
     assert asked(fields=[(b"Expect", b"100-continue"), (b"Content-Length", b"0")]).need == INPUT
@@ -527,7 +542,15 @@ def test_status_lines(deliver: Deliver, line: bytes, head: tuple[int, bytes, byt
         *(b"", b" HTTP/1.1 200 OK", b"HTTP/2.0 200 OK", b"HTTP/0.9 200 OK", b"HTTP/1.10 200 OK", b"HTTP/1. 200 OK"),
         *(b"http/1.1 200 OK", b"HTTP/1.1 20 OK", b"HTTP/1.1 2000 OK", b"HTTP/1.1 099 OK", b"HTTP/1.1 200OK"),
         *(b"HTTP/1.1  200 OK", b"HTTP/1.1\t200 OK", b"HTTP/1.1 +20 OK", b"HTTP/1.1 2\xb20 OK", b"HTTP/1.1 200 \0"),
-        *(b"HTTP/1.1 200 O\rK", b"ICY 200 OK", b"GET / HTTP/1.1", b"200 OK", b"HTTP/1.1"),
+        *(
+            b"HTTP/1.1 200 O\rK",
+            b"HTTP/1.1 200 \x0b",
+            b"HTTP/1.1 200 \x0c",
+            b"ICY 200 OK",
+            b"GET / HTTP/1.1",
+            b"200 OK",
+            b"HTTP/1.1",
+        ),
     ],
 )
 def test_what_is_no_status_line_is_an_error(deliver: Deliver, line: bytes) -> None:

@@ -959,6 +959,16 @@ def test_iterating_gives_the_body_in_pieces(body: str, size: tuple[Any, ...]):
         assert lines == ["Hello, world!", "second line", "third"]
 
 
+def test_empty_lines_are_lines_and_empty_pieces_are_none():
+    """Harm: an empty line ends an event of a server-sent stream."""
+    for is_async in (False, True):
+        streamed = Response(200, stream=Stream(b"a\n", b"", b"\nb\r\n\r\n"))
+        for response in (Response(200, content=b"a\n\nb\r\n\r\n"), streamed):
+            assert run_without_loop(collect(response, is_async, "iter_lines")) == ["a", "", "b", ""]
+        response = Response(200, stream=Stream(b"", b"a", b""))
+        assert run_without_loop(collect(response, is_async, "iter_raw")) == [b"a"]
+
+
 @pytest.mark.parametrize("body", KNOWN)
 def test_raw_bytes_are_those_of_the_wire_and_can_be_had_once(body: str):
     for is_async in (False, True):
@@ -1296,9 +1306,13 @@ def test_a_body_that_nobody_asked_for_is_not_decoded():
         run_without_loop(drain(response, is_async))
         for ask in ("content", "text", "read", "json", "iter_bytes"):
             with pytest.raises(httpx.DecodingError) as caught:
-                value = getattr(response, ask)
-                list(value() if callable(value) else value)
+                ask_for(response, ask)
             assert caught.value.request.url == URL
+
+
+def ask_for(response: Response, name: str) -> Any:
+    value = getattr(response, name)
+    return list(value() if callable(value) else value)
 
 
 def test_the_limit_holds_for_a_drained_body_too():

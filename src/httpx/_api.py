@@ -66,14 +66,14 @@ def request(
         return client.request(
             method,
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
             files=files,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
         )
 
 
@@ -106,24 +106,24 @@ def stream(
     """
     with (
         Client(
+            follow_redirects=follow_redirects,
+            http2=http2,
             proxy=proxy,
-            verify=verify,
             timeout=timeout,
             trust_env=trust_env,
-            http2=http2,
-            follow_redirects=follow_redirects,
+            verify=verify,
         ) as client,
         client.stream(
             method,
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
             files=files,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
         ) as response,
     ):
         yield response
@@ -147,16 +147,16 @@ def get(
     return request(
         "GET",
         url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
         auth=auth,
-        proxy=proxy,
+        cookies=cookies,
         follow_redirects=follow_redirects,
-        verify=verify,
+        headers=headers,
+        http2=http2,
+        params=params,
+        proxy=proxy,
         timeout=timeout,
         trust_env=trust_env,
-        http2=http2,
+        verify=verify,
     )
 
 
@@ -178,16 +178,16 @@ def options(
     return request(
         "OPTIONS",
         url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
         auth=auth,
-        proxy=proxy,
+        cookies=cookies,
         follow_redirects=follow_redirects,
-        verify=verify,
+        headers=headers,
+        http2=http2,
+        params=params,
+        proxy=proxy,
         timeout=timeout,
         trust_env=trust_env,
-        http2=http2,
+        verify=verify,
     )
 
 
@@ -209,16 +209,16 @@ def head(
     return request(
         "HEAD",
         url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
         auth=auth,
-        proxy=proxy,
+        cookies=cookies,
         follow_redirects=follow_redirects,
-        verify=verify,
+        headers=headers,
+        http2=http2,
+        params=params,
+        proxy=proxy,
         timeout=timeout,
         trust_env=trust_env,
-        http2=http2,
+        verify=verify,
     )
 
 
@@ -244,20 +244,20 @@ def post(
     return request(
         "POST",
         url,
+        auth=auth,
         content=content,
+        cookies=cookies,
         data=data,
         files=files,
+        follow_redirects=follow_redirects,
+        headers=headers,
+        http2=http2,
         json=json,
         params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
         proxy=proxy,
-        follow_redirects=follow_redirects,
-        verify=verify,
         timeout=timeout,
         trust_env=trust_env,
-        http2=http2,
+        verify=verify,
     )
 
 
@@ -283,20 +283,20 @@ def put(
     return request(
         "PUT",
         url,
+        auth=auth,
         content=content,
+        cookies=cookies,
         data=data,
         files=files,
+        follow_redirects=follow_redirects,
+        headers=headers,
+        http2=http2,
         json=json,
         params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
         proxy=proxy,
-        follow_redirects=follow_redirects,
-        verify=verify,
         timeout=timeout,
         trust_env=trust_env,
-        http2=http2,
+        verify=verify,
     )
 
 
@@ -322,20 +322,20 @@ def patch(
     return request(
         "PATCH",
         url,
+        auth=auth,
         content=content,
+        cookies=cookies,
         data=data,
         files=files,
+        follow_redirects=follow_redirects,
+        headers=headers,
+        http2=http2,
         json=json,
         params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
         proxy=proxy,
-        follow_redirects=follow_redirects,
-        verify=verify,
         timeout=timeout,
         trust_env=trust_env,
-        http2=http2,
+        verify=verify,
     )
 
 
@@ -357,14 +357,14 @@ def delete(
     return request(
         "DELETE",
         url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
         auth=auth,
-        proxy=proxy,
+        cookies=cookies,
         follow_redirects=follow_redirects,
-        verify=verify,
+        headers=headers,
+        http2=http2,
+        params=params,
+        proxy=proxy,
         timeout=timeout,
         trust_env=trust_env,
-        http2=http2,
+        verify=verify,
     )

@@ -246,11 +246,12 @@ class BaseClient:
 
     def _remembered_url(self, url: URL | str) -> URL:
         """`_merge_url`, done once for each string while there are not too many."""
+        known = self._merged_urls  # before the base is looked at: another thread may set a new one, and clear this
         merged = self._merge_url(url)
         if type(url) is str and len(url) <= 2048:
-            if len(self._merged_urls) >= 256:
-                self._merged_urls.clear()
-            self._merged_urls[url] = merged
+            if len(known) >= 256:
+                known.clear()
+            known[url] = merged
         return merged
 
     def _merge_url(self, url: URL | str) -> URL:
@@ -279,6 +280,10 @@ class BaseClient:
             return merged
         return cookies
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The configuration. The copy was never opened, and its transports (see theirs) make connections of their own.
+        return {**self.__dict__, "_merged_urls": {}, "_state": ClientState.UNOPENED}
+
     # What both drivers need.
 
     @staticmethod
@@ -298,10 +303,9 @@ class BaseClient:
     def _build_request_auth(self, request: Request, auth: AuthTypes | UseClientDefault | None) -> Auth | None:
         """What was given for this request, else for the client, else in the URL."""
         chosen = self._auth if isinstance(auth, UseClientDefault) else self._build_auth(auth)
-        if chosen is None:
-            username, password = request.url.username, request.url.password
-            if username or password:
-                return BasicAuth(username=username, password=password)
+        url = request.url
+        if chosen is None and (url.username or url.password):
+            return BasicAuth(url.username, url.password)
         return chosen
 
     def _policy(self) -> Policy:

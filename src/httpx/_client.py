@@ -117,18 +117,18 @@ class Client(BaseClient):
     ) -> None:
         super().__init__(
             auth=auth,
-            params=params,
-            headers=headers,
-            cookies=cookies,
-            timeout=timeout,
-            follow_redirects=follow_redirects,
-            max_redirects=max_redirects,
-            event_hooks=event_hooks,
             base_url=base_url,
-            trust_env=trust_env,
+            cookies=cookies,
             default_encoding=default_encoding,
-            sensitive_headers=sensitive_headers,
+            event_hooks=event_hooks,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            max_redirects=max_redirects,
             max_response_size=max_response_size,
+            params=params,
+            sensitive_headers=sensitive_headers,
+            timeout=timeout,
+            trust_env=trust_env,
         )
         network = {
             "verify": verify,
@@ -195,14 +195,14 @@ class Client(BaseClient):
             method,
             url,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
             timeout=timeout,
-            extensions=extensions,
         )
         return self.send(request, auth=auth, follow_redirects=follow_redirects)
 
@@ -235,14 +235,14 @@ class Client(BaseClient):
             method,
             url,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
             timeout=timeout,
-            extensions=extensions,
         )
         response = self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
         try:
@@ -391,13 +391,13 @@ class Client(BaseClient):
         return self.request(
             "GET",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     def options(
@@ -416,13 +416,13 @@ class Client(BaseClient):
         return self.request(
             "OPTIONS",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     def head(
@@ -441,13 +441,13 @@ class Client(BaseClient):
         return self.request(
             "HEAD",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     def post(
@@ -470,17 +470,17 @@ class Client(BaseClient):
         return self.request(
             "POST",
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
-            follow_redirects=follow_redirects,
             timeout=timeout,
-            extensions=extensions,
         )
 
     def put(
@@ -503,17 +503,17 @@ class Client(BaseClient):
         return self.request(
             "PUT",
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
-            follow_redirects=follow_redirects,
             timeout=timeout,
-            extensions=extensions,
         )
 
     def patch(
@@ -536,17 +536,17 @@ class Client(BaseClient):
         return self.request(
             "PATCH",
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
-            follow_redirects=follow_redirects,
             timeout=timeout,
-            extensions=extensions,
         )
 
     def delete(
@@ -565,13 +565,13 @@ class Client(BaseClient):
         return self.request(
             "DELETE",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     def close(self) -> None:
@@ -659,18 +659,18 @@ class AsyncClient(BaseClient):
     ) -> None:
         super().__init__(
             auth=auth,
-            params=params,
-            headers=headers,
-            cookies=cookies,
-            timeout=timeout,
-            follow_redirects=follow_redirects,
-            max_redirects=max_redirects,
-            event_hooks=event_hooks,
             base_url=base_url,
-            trust_env=trust_env,
+            cookies=cookies,
             default_encoding=default_encoding,
-            sensitive_headers=sensitive_headers,
+            event_hooks=event_hooks,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            max_redirects=max_redirects,
             max_response_size=max_response_size,
+            params=params,
+            sensitive_headers=sensitive_headers,
+            timeout=timeout,
+            trust_env=trust_env,
         )
         network = {
             "verify": verify,
@@ -737,14 +737,14 @@ class AsyncClient(BaseClient):
             method,
             url,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
             timeout=timeout,
-            extensions=extensions,
         )
         return await self.send(request, auth=auth, follow_redirects=follow_redirects)
 
@@ -777,14 +777,14 @@ class AsyncClient(BaseClient):
             method,
             url,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
             timeout=timeout,
-            extensions=extensions,
         )
         response = await self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
         try:
@@ -933,13 +933,13 @@ class AsyncClient(BaseClient):
         return await self.request(
             "GET",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     async def options(
@@ -958,13 +958,13 @@ class AsyncClient(BaseClient):
         return await self.request(
             "OPTIONS",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     async def head(
@@ -983,13 +983,13 @@ class AsyncClient(BaseClient):
         return await self.request(
             "HEAD",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     async def post(
@@ -1012,17 +1012,17 @@ class AsyncClient(BaseClient):
         return await self.request(
             "POST",
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
-            follow_redirects=follow_redirects,
             timeout=timeout,
-            extensions=extensions,
         )
 
     async def put(
@@ -1045,17 +1045,17 @@ class AsyncClient(BaseClient):
         return await self.request(
             "PUT",
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
-            follow_redirects=follow_redirects,
             timeout=timeout,
-            extensions=extensions,
         )
 
     async def patch(
@@ -1078,17 +1078,17 @@ class AsyncClient(BaseClient):
         return await self.request(
             "PATCH",
             url,
+            auth=auth,
             content=content,
+            cookies=cookies,
             data=data,
+            extensions=extensions,
             files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
             json=json,
             params=params,
-            headers=headers,
-            cookies=cookies,
-            auth=auth,
-            follow_redirects=follow_redirects,
             timeout=timeout,
-            extensions=extensions,
         )
 
     async def delete(
@@ -1107,13 +1107,13 @@ class AsyncClient(BaseClient):
         return await self.request(
             "DELETE",
             url,
-            params=params,
-            headers=headers,
-            cookies=cookies,
             auth=auth,
-            follow_redirects=follow_redirects,
-            timeout=timeout,
+            cookies=cookies,
             extensions=extensions,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            params=params,
+            timeout=timeout,
         )
 
     async def aclose(self) -> None:

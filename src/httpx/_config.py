@@ -304,7 +304,7 @@ class _KeptContext:
 
     def __reduce__(self) -> str:
         raise TypeError(
-            f"a {type(self.context).__name__} cannot be pickled: give `verify` and `cert` as paths, "
+            f"a TLS context ({type(self.context).__name__}) cannot be pickled: give `verify` and `cert` as paths, "
             "or make the client in the process that uses it"
         )
 

@@ -24,7 +24,7 @@ Not here: doing any of it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from ._auth import Auth
@@ -88,8 +88,10 @@ def journey(
     """
     history: list[Response] = []
     response: Response | None = None
+    caller = request
     if auth is not None:
         request = yield AUTH_BEGIN, (auth, request)
+    asked = request  # where this chain of redirects began
     try:
         while True:
             if len(history) > policy.max_redirects:
@@ -109,19 +111,23 @@ def journey(
                 response.history = history.copy()
             following: Request | None = None
             if 300 <= response.status_code <= 399 and response.has_redirect_location:
-                following = redirected(request, response, policy)
                 if not follow_redirects:
-                    response.next_request = following
-                    following = None
-                elif auth is not None and not _may_keep_secrets(request.url, following.url):
-                    auth = None
+                    response.next_request = _next_request(request, response, policy)
+                else:
+                    following = redirected(request, response, policy)
+                    if asked is caller and not _may_keep_secrets(request.url, following.url):
+                        # A chain that the auth flow began itself (for a token) is its own business: without the answer
+                        # it would never send the caller's request.
+                        auth = None
             if following is None and auth is not None:
-                following = yield AUTH_NEXT, response
+                following = asked = yield AUTH_NEXT, response
             if following is None:
                 return response
             yield DRAIN, response
             history.append(response)
             request, response = following, None
+    except GeneratorExit:
+        raise  # the driver is gone, and nobody would carry out a step
     except BaseException:
         if response is not None:
             yield CLOSE, response
@@ -134,22 +140,32 @@ def _interim(response: Response, request: Request) -> list[Response]:
     return [Response(status, headers=fields, request=request) for status, fields in answers]
 
 
+def _next_request(request: Request, response: Response, policy: Policy) -> Request | None:
+    """The request that a redirect asks for; None if it leads nowhere, which harms nobody who does not follow it."""
+    try:
+        return redirected(request, response, policy)
+    except RemoteProtocolError:
+        return None
+
+
 def redirected(request: Request, response: Response, policy: Policy) -> Request:
     """
     The request that a redirect asks for.
 
+    Its body is the same stream; where that cannot be sent again, sending it raises `StreamConsumed`.
+
     Raises:
         RemoteProtocolError: the Location is no URL.
-        StreamConsumed: the body has to be sent again, and cannot be.
 
     RFC 9110 15.4.
     """
     method = _redirect_method(request.method, response.status_code)
     url = _redirect_url(request, response)
     headers = request.headers.copy()
+    same_origin = request.url._origin == url._origin
     if not _may_keep_secrets(request.url, url):
         _remove(headers, [*_PRIVATE, *policy.sensitive])
-    if request.url._host_header != url._host_header:
+    if not same_origin:
         _remove(headers, [b"host"])
         headers = Headers._from_raw([(b"Host", url._host_header), *headers._raw], headers._encoding)
     # The cookies may have changed with this very answer: the jar says which belong to the new URL.
@@ -158,7 +174,6 @@ def redirected(request: Request, response: Response, policy: Policy) -> Request:
     if method != request.method:
         _remove(headers, _OF_THE_BODY)
         stream = ByteStream(b"")
-    same_origin = request.url._origin == url._origin
     extensions = {
         name: value
         for name, value in request.extensions.items()
@@ -208,7 +223,7 @@ def _may_keep_secrets(here: URL, there: URL) -> bool:
     )
 
 
-def _remove(headers: Headers, names: Any) -> None:
+def _remove(headers: Headers, names: Iterable[bytes]) -> None:
     for name in names:
         if headers._has(name):
             del headers[name.decode("ascii")]

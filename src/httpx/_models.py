@@ -204,23 +204,23 @@ class Request:
 
     def read(self) -> bytes:
         """Read the body into memory and return it; afterwards it can be sent any number of times."""
-        if not hasattr(self, "_content"):
-            if not isinstance(self.stream, SyncByteStream):
-                raise RuntimeError("the body of this request is an async stream: use `await request.aread()`")
-            self._content = b"".join(self.stream)
-            if not isinstance(self.stream, ByteStream):
-                self.stream = ByteStream(self._content)
-        return self._content
+        if hasattr(self, "_content"):
+            return self._content
+        if not isinstance(self.stream, SyncByteStream):
+            raise RuntimeError("the body of this request is an async stream: use `await request.aread()`")
+        return self._keep(b"".join(self.stream))
 
     async def aread(self) -> bytes:
-        """Like `read`, for a body that is an async stream."""
-        if not hasattr(self, "_content"):
-            if not isinstance(self.stream, AsyncByteStream):
-                return self.read()
-            self._content = b"".join([piece async for piece in self.stream])
-            if not isinstance(self.stream, ByteStream):
-                self.stream = ByteStream(self._content)
-        return self._content
+        """Like `read`, for a body that is an async stream; a sync one works, too."""
+        if hasattr(self, "_content") or not isinstance(self.stream, AsyncByteStream):
+            return self.read()
+        return self._keep(b"".join([piece async for piece in self.stream]))
+
+    def _keep(self, body: bytes) -> bytes:
+        self._content = body
+        if not isinstance(self.stream, ByteStream):
+            self.stream = ByteStream(body)
+        return body
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.method!r}, {self.url._redacted()!r})>"
@@ -838,9 +838,9 @@ class _Pipeline:
         self._stages = stages
 
     def feed(self, piece: Any, start: int = 0) -> Iterator[Any]:
-        """What comes out for one piece that goes into stage `start`; never an empty piece."""
+        """What comes out for one piece that goes into stage `start`; never empty bytes, but maybe an empty line."""
         if start == len(self._stages):
-            if piece:
+            if piece or type(piece) is str:
                 yield piece
             return
         for following in self._stages[start].decode(piece):

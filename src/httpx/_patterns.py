@@ -40,9 +40,8 @@ class URLPattern:
                 f"{pattern!r} is not a URL pattern: it should have the form 'scheme://host', or 'all://host'"
             )
         self.pattern = pattern
-        url = URL(
-            pattern.replace("://*.", "://any-subdomain.", 1) if "://*." in pattern else pattern.replace("*", "", 1)
-        )
+        # A URL's host is no place for a wildcard, which is at the beginning only: elsewhere it matches nothing.
+        url = URL(pattern.replace("://*.", "://any-subdomain.", 1).replace("://*", "://", 1))
         self._scheme = "" if url.scheme == "all" else url.scheme
         self._port = url.port
         self._host = _host_of(pattern, url)
@@ -54,7 +53,8 @@ class URLPattern:
         return (
             (not self._scheme or self._scheme == other.scheme)
             and (self._matches_host is None or self._matches_host.fullmatch(other.host) is not None)
-            and (self._port is None or self._port == other.port)
+            # The port that is meant: "all://example.org:443" is for "https://example.org", too.
+            and (self._port is None or self._port == other._origin[2])
         )
 
     @property

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.engines import ALL_NAMES, ASYNC_NAMES, EngineDriver, driver_named
-from support.leaks import trusting_context
+from support.engines import ALL_NAMES, ASYNC_NAMES, EngineDriver, driver_named, warm_uvloop
+from support.leaks import nothing_left, trusting_context
 
 
 @pytest.fixture(params=ASYNC_NAMES)
@@ -30,7 +30,7 @@ def tls(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def quick_collections() -> Iterator[None]:
     """There are thousands of collections here: they should look at what the test made, and not at all of Python."""
     gc.collect()
@@ -52,4 +52,12 @@ def short_patience(monkeypatch: pytest.MonkeyPatch) -> float:
 @pytest.fixture(scope="session", autouse=True)
 def _ready() -> Any:
     """What is made once for all, before anybody counts descriptors."""
+    warm_uvloop()
     return trusting_context()
+
+
+@pytest.fixture
+def leaves_nothing() -> Iterator[None]:
+    """The test leaves no descriptor open and warns of nothing."""
+    with nothing_left():
+        yield

@@ -271,14 +271,13 @@ def test_a_request_that_is_cancelled_while_it_connects_leaves_nothing_behind(eng
 def test_a_request_that_is_cancelled_in_a_tls_handshake_leaves_nothing_behind(
     engine: EngineDriver, late: bool, share: float
 ):
-    with stalling_tls(share) as server:
-
-        async def connect(client: Any, peer: Peer) -> None:
+    async def connect(client: Any, peer: Peer) -> None:
+        with stalling_tls(share) as server:
             await client.get(f"https://127.0.0.1:{server.port}/", timeout=httpx.Timeout(SHORT, write=5, pool=5))
 
-        outcome = at_every_step(late, lambda steps: attempt(engine, steps, connect))
-        # After the whole flight the client has a session, and it is the answer that does not come.
-        assert type(outcome) is (httpx.ReadTimeout if share == 1 else httpx.ConnectTimeout)
+    outcome = at_every_step(late, lambda steps: attempt(engine, steps, connect))
+    # After the whole flight the client has a session, and it is the answer that does not come.
+    assert type(outcome) is (httpx.ReadTimeout if share == 1 else httpx.ConnectTimeout)
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["", "traced"])

@@ -131,17 +131,16 @@ class LoopWithoutReaders(asyncio.SelectorEventLoop):
     """
     A loop that, like Windows' proactor, cannot call back when a socket is readable.
 
-    Its `sock_recv` and `sock_sendall` work, because the standard library does not build them on the public names.
+    Its `sock_recv` and `sock_sendall` work: the standard library does not build them on the two public names that are
+    gone, though it does clean up through `remove_reader` and `remove_writer`, which therefore stay.
     """
 
     def __init__(self) -> None:
         super().__init__(selectors.DefaultSelector())
 
-    # The methods of the abstract class, which all raise NotImplementedError: that is also what the proactor has.
+    # The methods of the abstract class, which raise NotImplementedError: that is also what the proactor has.
     add_reader = asyncio.AbstractEventLoop.add_reader
-    remove_reader = asyncio.AbstractEventLoop.remove_reader
     add_writer = asyncio.AbstractEventLoop.add_writer
-    remove_writer = asyncio.AbstractEventLoop.remove_writer
 
 
 def run_without_loop(coroutine: Coroutine[Any, Any, T]) -> T:

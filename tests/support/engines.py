@@ -29,12 +29,15 @@ class EngineDriver(Driver):
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         if self.name == "uvloop":
-            _warm_uvloop()
+            warm_uvloop()
         return LoopThatForgets() if self.name == "asyncio-fallback" else super()._loop()
 
 
 @functools.cache
-def _warm_uvloop() -> None:
+def warm_uvloop() -> None:
+    """Let uvloop open what stays open, if it is there."""
+    if missing("uvloop") is not None:
+        return
     import uvloop
 
     loop = uvloop.new_event_loop()
@@ -49,6 +52,4 @@ def driver_named(name: str) -> EngineDriver:
     reason = missing(name)
     if reason is not None:
         pytest.skip(reason)
-    if name == "uvloop":
-        _warm_uvloop()
     return EngineDriver(name)

@@ -514,6 +514,7 @@ http {{
         listen 127.0.0.1:{tls_port} ssl;
         listen unix:{folder}/socket;
         server_name localhost;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate {chain};
         ssl_certificate_key {key};
         root {folder}/files;

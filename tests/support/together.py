@@ -44,9 +44,7 @@ def in_threads(functions: Iterable[Callable[[], T]]) -> list[T]:
         except BaseException as exc:  # to be raised in the test's own thread
             errors.append(exc)
 
-    threads: list[Any] = [
-        threading.Thread(target=keep, args=each, daemon=True) for each in enumerate(functions)
-    ]
+    threads: list[Any] = [threading.Thread(target=keep, args=each, daemon=True) for each in enumerate(functions)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -27,6 +27,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Callable
 
+from .._content import in_async
 from .._exceptions import (
     CloseError,
     ConnectError,
@@ -55,11 +56,13 @@ from .dial import (
     resolve_error,
     unix_address,
 )
-from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece
+from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece, shown
 from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 4 * LARGE_READ
+
+CLOSED = "the transport was closed while the request waited for a connection"
 
 
 class LoopIO:
@@ -83,6 +86,10 @@ class LoopIO:
     def stop_writing(self, connection: AsyncioConnection) -> None:
         """Nothing is left to be written, or nobody wants to write it."""
         self._loop.remove_writer(connection.wire.sock)
+
+    def close(self, connection: AsyncioConnection) -> None:
+        """Close the socket, which nobody watches any more."""
+        connection.wire.close()
 
     def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
         """Begin to connect; `done` is told the outcome in a later turn of the loop."""
@@ -123,6 +130,10 @@ class FallbackIO:
             except OSError as exc:
                 connection.on_broken(ReadError(f"receiving failed: {exc.strerror or exc}"))
                 return
+            except asyncio.CancelledError:
+                if connection in self._reading:  # by somebody who ends all tasks: nobody would read any more
+                    connection.on_broken(ReadError("the task that receives was cancelled"))
+                raise
             connection.on_received(data)
 
     def stop_reading(self, connection: AsyncioConnection) -> None:
@@ -132,11 +143,14 @@ class FallbackIO:
         self._writing[connection] = self._loop.create_task(self._write(connection))
 
     async def _write(self, connection: AsyncioConnection) -> None:
-        rest, connection.unsent = connection.unsent, b"\0"  # never empty while it is under way
-        try:
-            await self._loop.sock_sendall(connection.wire.sock, rest)
-        except OSError as exc:
-            connection.write_error = WriteError(f"sending failed: {exc.strerror or exc}")
+        while connection.unsent:  # never empty while it is under way; more may be put behind it meanwhile
+            rest = connection.unsent
+            try:
+                await self._loop.sock_sendall(connection.wire.sock, rest)
+            except OSError as exc:
+                connection.write_error = WriteError(f"sending failed: {exc.strerror or exc}")
+                break
+            connection.unsent = connection.unsent[len(rest) :]
         self._writing.pop(connection, None)
         connection.unsent = b""
         connection.wake()
@@ -146,12 +160,13 @@ class FallbackIO:
 
     def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
         async def attempt() -> None:
+            error: OSError | None = None
             try:
                 await self._loop.sock_connect(sock, address[4])
             except OSError as exc:
-                done(exc)
-            else:
-                done(None)
+                error = OSError(exc.errno, "") if exc.errno else exc  # asyncio's words repeat the address
+            self._connecting.pop(sock, None)
+            done(error)
 
         self._connecting[sock] = self._loop.create_task(attempt())
 
@@ -163,6 +178,10 @@ class FallbackIO:
             # The loop still watches the socket until the task has seen its cancellation.
             task.add_done_callback(lambda _: sock.close())
             task.cancel()
+
+    def close(self, connection: AsyncioConnection) -> None:
+        # In the next turn: what was cancelled has let go of the descriptor then, and not of somebody else's.
+        self._loop.call_soon(connection.wire.close)
 
     @staticmethod
     def _cancel(task: asyncio.Task[None] | None) -> None:
@@ -200,6 +219,7 @@ class AsyncioConnection:
         self._now = engine.now
         self._io = engine.io
         self._waiter: asyncio.Future[bool] | None = None
+        self._writer: asyncio.Future[bool] | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -223,10 +243,9 @@ class AsyncioConnection:
         if data and wire.tls is None and exchange is not None and exchange.head is None:
             # The case of nearly every answer, in one frame; `on_received` comes to the same.
             exchange.receive(data)
-            if exchange.need != INPUT or exchange.head is not None or exchange.only_informational:
-                waiter = self._waiter
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(True)
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(True)
             return
         if len(data) == SMALL_READ:
             wire.size = LARGE_READ
@@ -262,8 +281,6 @@ class AsyncioConnection:
                 self._buffered += len(data)
                 if self._buffered > HIGH_WATER and not exchange.finished:
                     self._pause()
-            elif exchange.need == INPUT and not exchange.only_informational:
-                return  # part of a head: nothing to wake anybody for
             self.wake()
         elif self.incoming is not None:
             self.incoming += data
@@ -326,9 +343,9 @@ class AsyncioConnection:
 
     def wake(self) -> None:
         """Something happened."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(True)
+        for waiter in (self._waiter, self._writer):
+            if waiter is not None and not waiter.done():
+                waiter.set_result(True)
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
@@ -398,12 +415,14 @@ class AsyncioConnection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._loop.is_closed():
-            if not self._ended and not self._paused:
-                self._io.stop_reading(self)
-            if self.unsent:
-                self._io.stop_writing(self)
-        self.wire.close()
+        if self._loop.is_closed():
+            self.wire.close()
+            return
+        if not self._ended and not self._paused:
+            self._io.stop_reading(self)
+        if self.unsent:
+            self._io.stop_writing(self)
+        self._io.close(self)
         self.wake()
 
     # `network_stream`.
@@ -451,12 +470,24 @@ class AsyncioConnection:
         if self.closed:
             raise WriteError("the connection is closed")
         until = None if timeout is None else self._now() + timeout
-        self.send(buffer)
+        tls = self.wire.tls
+        self._write(buffer if tls is None else tls.encrypt(buffer))
         while self.unsent:
-            if not await self.wait(until):
+            if not await self._wait_for_room(until):
                 raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
-            if self.write_error is not None:
-                raise self.write_error
+            if self.closed:
+                raise WriteError("the connection was closed while it was written to")
+        if self.write_error is not None:
+            raise self.write_error
+
+    async def _wait_for_room(self, until: float | None) -> bool:
+        """Until something happened: True; or False. Beside `wait`, which a task that reads meanwhile is in."""
+        self._writer = writer = self._loop.create_future()
+        timeout = None if until is None else max(0.0, until - self._now())
+        try:
+            return bool((await asyncio.wait([writer], timeout=timeout))[0])
+        finally:
+            self._writer = None
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -495,6 +526,8 @@ class AsyncioConnection:
                         return False
                     if self.error is not None:
                         raise self.error
+                    if self.closed:
+                        raise ReadError("the connection was closed")
                 received, incoming[:] = bytes(incoming), b""
                 data = tls.handshake(received)
         except (ReadError, WriteError) as exc:
@@ -626,7 +659,7 @@ class AsyncioEngine:
             # No await between the pool and the `try`: a cancellation there would leak the connection.
             if (connection.closed or connection.wire.poll(0)) and not connection.is_quiet():
                 self.release(connection, False)
-                if connection.was_idle:
+                if connection.was_idle or self._closed:
                     continue
                 raise RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
             try:
@@ -653,7 +686,7 @@ class AsyncioEngine:
             if exchange.informational or exchange.trailers is not None:
                 job.annotate(response, exchange)
             return response
-        raise ConnectError("the transport was closed while the request waited for a connection")
+        raise ConnectError(CLOSED)
 
     async def _pump(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and wait until the head of the answer is there."""
@@ -664,6 +697,8 @@ class AsyncioEngine:
             while exchange.head is None or exchange.need <= BODY:
                 need = exchange.need
                 if need == OUTPUT:
+                    if job.deadline is not None and self._is_late(job):
+                        raise job.timed_out(WriteTimeout, "write", self.now(), "the request was not sent")
                     try:
                         connection.send(exchange.take())
                     except WriteError as exc:
@@ -677,26 +712,37 @@ class AsyncioEngine:
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.async_pieces()
-                    exchange.feed(await next_piece(pieces))
+                    piece = await next_piece(pieces)
+                    if piece is None:
+                        pieces = None
+                    exchange.feed(piece)
                 elif need == PAUSE:
-                    if not await connection.wait(self.now() + PATIENCE):
+                    patience = self.now() + PATIENCE
+                    until = patience if job.deadline is None else min(patience, job.deadline)
+                    if not await connection.wait(until):
                         exchange.proceed()
+                    if connection.error is not None:
+                        raise connection.error
                 else:
                     break
                 if job.narrator is not None:
                     await self.tell(job, "turn", exchange)
         finally:
             # A generator that is not used up would stay suspended, with whatever it holds open.
-            if pieces is not None and hasattr(pieces, "aclose"):
-                await pieces.aclose()
+            if pieces is not None:
+                if hasattr(pieces, "aclose"):
+                    await pieces.aclose()
+                await in_async(job.request.stream).aclose()
         if exchange.error is not None:
             raise connection.write_error or exchange.error
 
     async def _drain(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the peer has taken what was sent; the callback listens meanwhile."""
         while connection.unsent and connection.error is None:
-            if not await connection.wait(job.limit("write", self.now())):
-                raise job.timed_out(WriteTimeout, "write", self.now(), "the peer took nothing")
+            if connection.closed:
+                raise WriteError("the connection was closed while the request was sent")
+            if not await connection.wait(job.limit("write", self.now())) or self._is_late(job):
+                raise job.timed_out(WriteTimeout, "write", self.now(), "the peer did not take the request")
             if exchange.need == NOTHING or exchange.abandoned:
                 exchange.cut_short()
                 return
@@ -714,19 +760,26 @@ class AsyncioEngine:
                 raise connection.write_error or connection.error
             if connection.closed:
                 raise ReadError("the connection was closed while its answer was awaited")
-            if not await connection.wait(until):
-                raise job.timed_out(ReadTimeout, "read", self.now(), "nothing arrived")
+            # Where something always arrives no timer comes to its turn.
+            if not await connection.wait(until) or (job.deadline is not None and self._is_late(job)):
+                raise job.timed_out(ReadTimeout, "read", self.now(), "the answer did not arrive")
             # Interim answers are no progress: the time to wait goes on.
             if not exchange.only_informational or exchange.need != INPUT:
                 return
 
+    def _is_late(self, job: Job) -> bool:
+        """Is the total timeout over?"""
+        return job.deadline is not None and self.now() >= job.deadline
+
     def _stream(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
+        network_stream: Any = connection
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
+            network_stream = shown(connection)
         stream = AsyncioBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, connection)
+        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
         return stream.response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
@@ -756,10 +809,13 @@ class AsyncioEngine:
             while True:
                 ticket.signal = self.loop.create_future()
                 if ticket.dial and not begun:
+                    if self._closed:
+                        raise ConnectError(CLOSED)
                     begun = True
                     if timer is not None:
                         timer.cancel()
-                    self._dials[ticket] = self.loop.create_task(self._dial(ticket, job))
+                    self._dials[ticket] = dial = self.loop.create_task(self._dial(ticket, job))
+                    dial.add_done_callback(partial(self._end_dial, ticket))
                 if not await ticket.signal:
                     raise job.queue_timed_out(self.now())
                 if ticket.error is not None:
@@ -848,14 +904,17 @@ class AsyncioEngine:
         """The task behind a ticket: it lives until it has a connection or an error, whoever wants it by then."""
         try:
             connection = await self._connect(job)
-        except BaseException as exc:
-            self.pool.dial_failed(ticket, exc if isinstance(exc, Exception) else None)
-            if not isinstance(exc, Exception):
-                raise
+        except Exception as exc:
+            self._end_dial(ticket, error=exc)
         else:
-            self.pool.dialled(ticket, connection, self.now())
-        finally:
             del self._dials[ticket]
+            self.pool.dialled(ticket, connection, self.now())
+            self._settle()
+
+    def _end_dial(self, ticket: Ticket[AsyncioConnection], _: object = None, error: Exception | None = None) -> None:
+        """A dial failed; or its task ended without having said so, because it was cancelled, maybe before it began."""
+        if self._dials.pop(ticket, None) is not None:
+            self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
             self._settle()
 
     async def _connect(self, job: Job) -> AsyncioConnection:

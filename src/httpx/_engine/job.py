@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Callable, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, Callable, TypeVar
 from .._content import ByteStream, in_async
 from .._exceptions import NetworkError, PoolTimeout, RemoteProtocolError, TimeoutException, UnsupportedProtocol
 from .._models import Request, Response
-from .._protocol.exchange import BODY, Exchange, Fields
+from .._protocol.exchange import BODY, OUTPUT, PAUSE, Exchange, Fields
 from .._types import SyncByteStream
 
 Event = tuple[str, dict[str, Any]]
@@ -27,6 +28,10 @@ IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
 SECURE_SCHEMES = frozenset(("https", "wss"))
 _NO_TIMEOUT: Mapping[str, float | None] = {}
+# Seconds from which on a timeout is none: poll() counts milliseconds in 32 bits, which is 24 days.
+_FOREVER = 2_000_000.0
+# Seconds by which a loop's timer may fire early.
+_EARLY = 0.002
 
 _LOGGERS = {name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11")}
 _HTTP11, _CONNECTION = _LOGGERS["http11"], _LOGGERS["connection"]
@@ -42,7 +47,7 @@ class Job:
         now: the shell's clock, from which the total timeout counts.
 
     Raises:
-        UnsupportedProtocol: the URL's scheme is none that goes over a connection.
+        UnsupportedProtocol: the URL's scheme is none that goes over a connection, or it has no host.
     """
 
     __slots__ = ("arguments", "deadline", "key", "narrator", "read", "request", "timeout")
@@ -52,21 +57,21 @@ class Job:
         extensions = request.extensions
         self.timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
         read = self.timeout.get("read")
-        # poll() counts milliseconds in 32 bits; what is longer than 23 days may as well be for ever.
-        self.read = read if read is None or read < 2_000_000 else None
+        self.read = read if read is None or read < _FOREVER else None
         total = self.timeout.get("total")
-        self.deadline = None if total is None else now + total
+        self.deadline = None if total is None or total >= _FOREVER else now + total
         self.key: tuple[Any, ...] = request.url._origin
-        if self.key[0] not in _SCHEMES:
+        if self.key[0] not in _SCHEMES or not self.key[1]:
             raise _unsupported(self.key[0])
-        if "sni_hostname" in extensions:
+        if extensions.get("sni_hostname"):  # None is the same as nothing
             self.key = (*self.key, extensions["sni_hostname"])
         # What the machine for this request is made of: method, target, fields, body, whether more of it follows.
         stream = request.stream
         whole = type(stream) is ByteStream
         self.arguments: Arguments = (
-            request.method.encode("ascii"),
-            extensions.get("target", request.url._target),
+            # In UTF-8, so that the machine's gate is what refuses a method or target beyond ASCII.
+            request.method.encode(),
+            _bytes_of(extensions["target"]) if "target" in extensions else request.url._target,
             request.headers._raw,
             stream.body if whole else b"",  # type: ignore[union-attr]  # a ByteStream, or not asked
             not whole,
@@ -91,15 +96,15 @@ class Job:
     def limit(self, phase: str, now: float) -> float | None:
         """Until when the phase that begins now may last: its own timeout or the total one, whichever ends first."""
         seconds = self.timeout.get(phase)
-        if seconds is None:
+        if seconds is None or seconds >= _FOREVER:
             return self.deadline
         own = now + seconds
         return own if self.deadline is None or own < self.deadline else self.deadline
 
     def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
         """The exception for a phase that took too long; it says which of the two timeouts it was."""
-        if self.deadline is not None and now >= self.deadline:
-            return kind(f"{what} within the total timeout of {self.timeout['total']:g} s", request=self.request)
+        if self.deadline is not None and now >= self.deadline - _EARLY:
+            phase = "total"
         return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
 
     def queue_timed_out(self, now: float) -> PoolTimeout:
@@ -147,9 +152,24 @@ async def next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
         return None
 
 
+def shown(connection: Any) -> Any:
+    """An upgraded connection as the extension `network_stream`: one of httpcore's streams, too, if that is imported."""
+    if "httpcore" not in sys.modules:
+        return connection
+    from .._transports.compat import network_stream
+
+    return network_stream(connection)
+
+
+def _bytes_of(target: str | bytes) -> bytes:
+    return target.encode() if isinstance(target, str) else target
+
+
 def _unsupported(scheme: str) -> UnsupportedProtocol:
     if not scheme:
         return UnsupportedProtocol("the request's URL has no scheme: it should begin with 'http://' or 'https://'")
+    if scheme in _SCHEMES:
+        return UnsupportedProtocol(f"the request's URL has no host: it should begin with '{scheme}://' and a host")
     return UnsupportedProtocol(f"the scheme {scheme + '://'!r} of the request's URL is not supported")
 
 
@@ -165,6 +185,7 @@ class Narrator:
         self._request = request
         self.callback = callback
         self._open: str | None = None
+        self._exchange: Exchange | None = None
 
     def start(self, name: str, **info: Any) -> list[Event]:
         """A step begins."""
@@ -183,12 +204,13 @@ class Narrator:
 
     def turn(self, exchange: Exchange) -> list[Event]:
         """After each turn of the pump: which steps of the exchange ended and began with it."""
+        self._exchange = exchange
         events: list[Event] = []
         if self._open is None and exchange.head is None:
             events += self.start("http11.send_request_headers", request=self._request)
         elif self._open == "http11.send_request_headers":
             events += self.complete() + self.start("http11.send_request_body", request=self._request)
-        if self._open == "http11.send_request_body" and exchange.need > BODY:
+        if self._open == "http11.send_request_body" and exchange.need not in (OUTPUT, BODY, PAUSE):
             events += self.complete() + self.start("http11.receive_response_headers", request=self._request)
         if self._open == "http11.receive_response_headers" and exchange.head is not None:
             status, reason, fields, version = exchange.head
@@ -200,8 +222,9 @@ class Narrator:
         return self.start("http11.receive_response_body", request=self._request)
 
     def closed(self) -> list[Event]:
-        """The exchange is over, and the connection free or closed."""
-        events = self.complete() if self._open else []
+        """The exchange is over, and the connection free or closed; a body that was given up has failed."""
+        whole = self._exchange is None or self._exchange.finished
+        events = self.complete() if whole else self.failed(GeneratorExit())
         return events + self.start("http11.response_closed") + self.complete()
 
     def _told(self, event: Event) -> list[Event]:
@@ -209,7 +232,8 @@ class Narrator:
         family, _, step = name.partition(".")
         logger = _LOGGERS[family]
         if logger.isEnabledFor(_DEBUG):
-            logger.debug("%s %s", step, " ".join(f"{key}={_loggable(value)}" for key, value in info.items()))
+            known = {key: value for key, value in info.items() if key != "return_value" or value is not None}
+            logger.debug("%s", " ".join([step, *(f"{key}={_loggable(value)}" for key, value in known.items())]))
         return [event]
 
 

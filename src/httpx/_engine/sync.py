@@ -50,7 +50,7 @@ from .dial import (
     resolve_error,
     unix_address,
 )
-from .job import FORKS, SECURE_SCHEMES, Event, Job
+from .job import FORKS, SECURE_SCHEMES, Event, Job, shown
 from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
@@ -86,6 +86,8 @@ class SyncWire(Wire):
         Raises:
             ReadError: the connection broke.
         """
+        if self.tls is not None and self.tls.ended:
+            return b""  # the end came in one piece with what was received last
         while True:
             if deadline is not None:
                 left = max(0.0, deadline - monotonic())
@@ -122,6 +124,14 @@ class SyncWire(Wire):
             data = self.receive_raw()
             if data is not None:
                 return data
+
+    def abort(self) -> None:
+        """Close without a word to the peer; a thread that waits here notices, as it would not notice `close`."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the peer was first
+        self.sock.close()
 
     def is_quiet(self) -> bool:
         """
@@ -363,6 +373,8 @@ class SyncEngine:
             while exchange.head is None or exchange.need <= BODY:
                 need = exchange.need
                 if need == OUTPUT:
+                    if job.deadline is not None and monotonic() >= job.deadline:
+                        raise job.timed_out(WriteTimeout, "write", monotonic(), "the request was not sent")
                     data = exchange.take()
                     try:
                         rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
@@ -378,9 +390,9 @@ class SyncEngine:
                         pieces = job.sync_pieces()
                     exchange.feed(next(pieces, None))
                     if wire.poll(0):
-                        self.receive(connection, exchange, job)
+                        self._listen(connection, exchange)
                 elif need == PAUSE:
-                    self._await_consent(connection, exchange)
+                    self._await_consent(connection, exchange, job)
                 else:
                     break
                 if job.narrator is not None:
@@ -395,10 +407,11 @@ class SyncEngine:
     def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         wire = connection.wire
         while rest:
-            if not _wait([wire.sock], [wire.sock], job.limit("write", monotonic())):
-                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer took nothing")
+            ready = _wait([wire.sock], [wire.sock], job.limit("write", monotonic()))
+            if not ready or (job.deadline is not None and monotonic() >= job.deadline):
+                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
             if wire.poll(0):
-                self.receive(connection, exchange, job)
+                self._listen(connection, exchange)
                 if exchange.need == NOTHING or exchange.abandoned:
                     exchange.cut_short()
                     return
@@ -419,8 +432,9 @@ class SyncEngine:
                     data = self._receive_on(connection, exchange, job)
         except ReadError as exc:
             raise connection.write_error or exc from None
-        if data is None:
-            raise job.timed_out(ReadTimeout, "read", monotonic(), "nothing arrived")
+        # Where something always arrives no wait is long enough to be ended.
+        if data is None or (job.deadline is not None and monotonic() >= job.deadline):
+            raise job.timed_out(ReadTimeout, "read", monotonic(), "the answer did not arrive")
 
     def _receive_on(self, connection: SyncConnection, exchange: Exchange, job: Job) -> bytes | None:
         """After an interim answer: those are no progress, so the time to wait goes on through all that follow."""
@@ -432,8 +446,14 @@ class SyncEngine:
                 exchange.receive(data)
         return data
 
-    def _await_consent(self, connection: SyncConnection, exchange: Exchange) -> None:
-        data = connection.wire.receive(PATIENCE)
+    def _listen(self, connection: SyncConnection, exchange: Exchange) -> None:
+        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
+        data = connection.wire.receive(0)
+        if data is not None:
+            exchange.receive(data)
+
+    def _await_consent(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        data = connection.wire.receive(PATIENCE, job.deadline)
         if data is None:
             exchange.proceed()
         else:
@@ -441,11 +461,13 @@ class SyncEngine:
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
+        network_stream: Any = connection
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
+            network_stream = shown(connection)
         stream = SyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, connection)
+        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
         return stream.response
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
@@ -511,17 +533,24 @@ class SyncEngine:
         try:
             if not served:
                 ticket.signal.wait(None if until is None else max(0.0, until - now))
-        finally:
             with self._lock:
                 served = ticket.connection is not None or ticket.dial
                 if not served:
-                    self.pool.abandon(ticket, monotonic())
-        if not served:
-            raise job.queue_timed_out(monotonic())
+                    raise job.queue_timed_out(monotonic())
+        except BaseException:
+            with self._lock:
+                self.pool.abandon(ticket, monotonic())
+                if ticket.dial:
+                    self.pool.dial_failed(ticket)
+            self._do_chores()
+            raise
 
     def release(self, connection: SyncConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused."""
         connection.reused = True
+        tls = connection.wire.tls
+        if tls is not None and tls.ended:
+            reusable = False
         pool = self.pool
         with self._lock:
             pool.release(connection, reusable, monotonic())
@@ -531,9 +560,11 @@ class SyncEngine:
     def close(self) -> None:
         """Close every connection, also those in use."""
         with self._lock:
+            idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
             connections = self.pool.shut()
         for connection in connections:
-            connection.wire.close()
+            # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
+            connection.wire.close() if connection in idle else connection.wire.abort()
         self._do_chores()
 
     # Dialling.

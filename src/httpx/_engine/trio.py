@@ -25,6 +25,7 @@ from typing import Any, Callable
 
 import trio
 
+from .._content import in_async
 from .._exceptions import (
     CloseError,
     ConnectError,
@@ -52,10 +53,12 @@ from .dial import (
     resolve_error,
     unix_address,
 )
-from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece
+from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece, shown
 from .wire import Wire
 
 now = trio.current_time
+
+CLOSED = "the transport was closed while the request waited for a connection"
 
 
 def _scope(until: float | None) -> trio.CancelScope:
@@ -85,6 +88,8 @@ class TrioConnection:
         Raises:
             ReadError: the connection broke.
         """
+        if self.wire.tls is not None and self.wire.tls.ended:
+            return b""  # the end came in one piece with what was received last
         while True:
             data = await self.receive_raw(until)
             tls = self.wire.tls
@@ -102,6 +107,8 @@ class TrioConnection:
         while True:
             if self.closed:
                 raise ReadError("the connection is closed")
+            # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
+            await trio.lowlevel.checkpoint_if_cancelled()
             data = self.wire.receive_raw()
             if data is not None:
                 await trio.lowlevel.cancel_shielded_checkpoint()  # fair to other tasks during a fast download
@@ -133,7 +140,11 @@ class TrioConnection:
             done = []
 
             async def one(wait: Callable[[socket.socket], Awaitable[None]]) -> None:
-                await wait(self.wire.sock)
+                try:
+                    if not self.closed:
+                        await wait(self.wire.sock)
+                except trio.ClosedResourceError:
+                    pass  # whoever uses the socket next is told; raised here it would come out in a group
                 done.append(wait)
                 nursery.cancel_scope.cancel()
 
@@ -387,7 +398,7 @@ class TrioEngine:
             if exchange.informational or exchange.trailers is not None:
                 job.annotate(response, exchange)
             return response
-        raise ConnectError("the transport was closed while the request waited for a connection")
+        raise ConnectError(CLOSED)
 
     async def _pump(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and receive until the head of the answer is there."""
@@ -399,6 +410,8 @@ class TrioEngine:
             while exchange.head is None or exchange.need <= BODY:
                 need = exchange.need
                 if need == OUTPUT:
+                    if job.deadline is not None and now() >= job.deadline:
+                        raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
                     data = exchange.take()
                     try:
                         rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
@@ -412,29 +425,35 @@ class TrioEngine:
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.async_pieces()
-                    exchange.feed(await next_piece(pieces))
+                    piece = await next_piece(pieces)
+                    if piece is None:
+                        pieces = None
+                    exchange.feed(piece)
                     if wire.poll(0):
-                        await self.receive(connection, exchange, job)
+                        await self._listen(connection, exchange)
                 elif need == PAUSE:
-                    await self._await_consent(connection, exchange)
+                    await self._await_consent(connection, exchange, job)
                 else:
                     break
                 if job.narrator is not None:
                     await self.tell(job, "turn", exchange)
         finally:
             # A generator that is not used up would stay suspended, with whatever it holds open.
-            if pieces is not None and hasattr(pieces, "aclose"):
-                await pieces.aclose()
+            if pieces is not None:
+                if hasattr(pieces, "aclose"):
+                    await pieces.aclose()
+                await in_async(job.request.stream).aclose()
         if exchange.error is not None:
             raise connection.write_error or exchange.error
 
     async def _send_rest(self, rest: bytes, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         wire = connection.wire
         while rest:
-            if not await connection.wait_for_either(job.limit("write", now())):
-                raise job.timed_out(WriteTimeout, "write", now(), "the peer took nothing")
+            ready = await connection.wait_for_either(job.limit("write", now()))
+            if not ready or (job.deadline is not None and now() >= job.deadline):
+                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
             if wire.poll(0):
-                await self.receive(connection, exchange, job)
+                await self._listen(connection, exchange)
                 if exchange.need == NOTHING or exchange.abandoned:
                     exchange.cut_short()
                     return
@@ -453,15 +472,23 @@ class TrioEngine:
                 data = await connection.receive(until)
             except ReadError as exc:
                 raise connection.write_error or exc from None
-            if data is None:
-                raise job.timed_out(ReadTimeout, "read", now(), "nothing arrived")
+            # Where something always arrives no wait is long enough to be ended.
+            if data is None or (job.deadline is not None and now() >= job.deadline):
+                raise job.timed_out(ReadTimeout, "read", now(), "the answer did not arrive")
             exchange.receive(data)
             # Interim answers are no progress: the time to wait goes on.
             if not exchange.only_informational or exchange.need != INPUT:
                 return
 
-    async def _await_consent(self, connection: TrioConnection, exchange: Exchange) -> None:
-        data = await connection.receive(now() + PATIENCE)
+    async def _listen(self, connection: TrioConnection, exchange: Exchange) -> None:
+        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
+        data = await connection.receive(now())
+        if data is not None:
+            exchange.receive(data)
+
+    async def _await_consent(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        until = now() + PATIENCE
+        data = await connection.receive(until if job.deadline is None else min(until, job.deadline))
         if data is None:
             exchange.proceed()
         else:
@@ -469,11 +496,13 @@ class TrioEngine:
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
+        network_stream: Any = connection
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
+            network_stream = shown(connection)
         stream = TrioBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, connection)
+        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
         return stream.response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
@@ -498,6 +527,8 @@ class TrioEngine:
             if not ticket.dial:
                 await self._wait_in_queue(ticket, job)
             if ticket.connection is None:
+                if self._closed:
+                    raise ConnectError(CLOSED)
                 ticket.signal = trio.Event()
                 begun = True
                 self._begin_dial(ticket, job)
@@ -533,6 +564,9 @@ class TrioEngine:
     def release(self, connection: TrioConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused. Has no checkpoint."""
         connection.reused = True
+        tls = connection.wire.tls
+        if tls is not None and tls.ended:
+            reusable = False
         self.pool.release(connection, reusable and not connection.closed, now())
         if self.pool.has_chores:
             self._settle()
@@ -590,10 +624,13 @@ class TrioEngine:
             error = exc
         finally:
             del self._dials[ticket]
+            if connection is not None and self._closed:  # the cancellation came too late to be noticed
+                connection.close()
+                connection = None
             if connection is not None:
                 self.pool.dialled(ticket, connection, now())
             else:
-                self.pool.dial_failed(ticket, error or ConnectError("the transport was closed while it connected"))
+                self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
             self._settle()
             if not self._dials:
                 self._no_dials.set()
@@ -668,28 +705,45 @@ class TrioEngine:
     async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
         """Happy Eyeballs: overlapping attempts, each a task, until one succeeds, all have failed, or time is up."""
         winners: list[socket.socket] = []
-        async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = math.inf if until is None else until
-            nursery.start_soon(self._begin_attempts, race, nursery, winners)
+        broken: list[Exception] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.cancel_scope.deadline = math.inf if until is None else until
+                nursery.start_soon(self._begin_attempts, race, nursery, winners, broken)
+        except BaseException:
+            for sock in winners:
+                sock.close()  # cancelled after it had won
+            raise
         if winners:
             return winners[0]
+        if broken:
+            raise broken[0]
         if race.lost:
             raise race.error()
         total = job.deadline is not None and now() >= job.deadline
         raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
 
-    async def _begin_attempts(self, race: Race, nursery: trio.Nursery, winners: list[socket.socket]) -> None:
+    async def _begin_attempts(
+        self, race: Race, nursery: trio.Nursery, winners: list[socket.socket], broken: list[Exception]
+    ) -> None:
         """Begin every attempt that is due, and sleep until the next one is, or until one has failed."""
         while True:
             while (address := race.next(now())) is not None:
-                nursery.start_soon(self._attempt, race, address, nursery, winners)
+                nursery.start_soon(self._attempt, race, address, nursery, winners, broken)
             if race.due is None:
                 return
             race.changed = trio.Event()
             with _scope(race.due):
                 await race.changed.wait()
 
-    async def _attempt(self, race: Race, address: Address, nursery: trio.Nursery, winners: list[socket.socket]) -> None:
+    async def _attempt(
+        self,
+        race: Race,
+        address: Address,
+        nursery: trio.Nursery,
+        winners: list[socket.socket],
+        broken: list[Exception],
+    ) -> None:
         sock: socket.socket | None = None
         try:
             sock = new_socket(address, self.settings)
@@ -707,6 +761,9 @@ class TrioEngine:
             race.failed(address, exc, now())
             if race.changed is not None:
                 race.changed.set()
+        except Exception as exc:  # a socket option that is none; out of here it would come as a group of exceptions
+            broken.append(exc)
+            nursery.cancel_scope.cancel()
         finally:
             if sock is not None:
                 trio.lowlevel.notify_closing(sock)

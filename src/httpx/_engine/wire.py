@@ -85,7 +85,8 @@ class Wire:
         if info == "socket":
             return self.sock
         if info == "is_readable":
-            return self.sock.fileno() < 0 or bool(self.poll(0))
+            # Not `self.poll`: another thread may be waiting in it, and one poll object serves one at a time.
+            return self.sock.fileno() < 0 or bool(_poller(self.sock)(0))
         try:
             if info == "client_addr":
                 return self.sock.getsockname()

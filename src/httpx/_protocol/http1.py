@@ -31,6 +31,8 @@ from .exchange import BODY, DEFAULT_HEAD_LIMITS, INPUT, NOTHING, OUTPUT, PAUSE, 
 HEAD, LENGTH, SIZE, DATA, DATA_END, TRAILERS, UNTIL_CLOSE, DONE, UPGRADED = range(9)
 # Sending states.
 SENT, STREAMING, HELD = range(3)
+# What is needed in each of them once there is nothing to send, as long as the answer is not complete.
+_NEED_WHEN = (INPUT, BODY, PAUSE)
 
 # A body up to this size leaves in the same piece as the head; copying more costs more than a second send call.
 COALESCE = 65_536
@@ -46,10 +48,12 @@ MAX_LENGTH = 2**63 - 1
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
 _NOT_VALUE = re.compile(rb"[\r\n\0]")
-_STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: ([^\0\r\n]*))?")
-# A value that starts with no blank keeps the search linear on hostile input. VT and FF end lines in some programs.
+# VT and FF end lines in some programs, so they are refused like CR and NUL.
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: ([^\0\r\n\v\f]*))?")
+# A value that starts with no blank keeps the search linear on hostile input.
 _FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_BLANK_LINE = re.compile(rb"\n\r?\n")  # the end of a line is its beginning
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 _COMMON_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
@@ -335,20 +339,13 @@ class HTTP1Exchange(Exchange):
             data = data[start:]
             self._taken = 0
         del out[0]
-        self._update_need()
+        if not out:
+            self.need = _NEED_WHEN[self._sending]
         return data
 
     def _update_need(self) -> None:
         """Sending comes before waiting; called when what there is to send has changed."""
-        sending = self._sending
-        if self._out:
-            self.need = OUTPUT
-        elif sending == STREAMING:
-            self.need = BODY
-        elif sending == HELD:
-            self.need = PAUSE
-        else:
-            self.need = NOTHING if self.finished or self.error is not None else INPUT
+        self.need = OUTPUT if self._out else _NEED_WHEN[self._sending]
 
     def feed(self, chunk: bytes | None) -> None:
         """Give the next piece of the request's body; None ends it. See `Exchange.feed`."""
@@ -412,16 +409,12 @@ class HTTP1Exchange(Exchange):
             data = self._buffer + data
             self._buffer = b""
         start = 0
-        while True:
-            end, lines = _take_block(data, start, self._scanned, self._budget)
+        while self.head is None and self.error is None:
+            end = self._parse_head(data, start)
             if end < 0:
                 self._keep_part(data[start:], start > 0)
                 return
-            self._scanned = 0
-            self._budget -= end - start
             start = end
-            if self._parse_head(lines):
-                break
         self.only_informational = False
         if self._remaining and self._remaining == len(data) - start:
             # The whole body came with the head, as that of most answers does.
@@ -442,29 +435,43 @@ class HTTP1Exchange(Exchange):
         status = part[9:12]
         self.only_informational = status.startswith(b"1") and status != b"101" if status else after_interim
 
-    def _parse_head(self, lines: list[bytes]) -> bool:
-        """Read the lines of a head; True if it was the final one (or an error), False if it was a 1xx."""
+    def _parse_head(self, data: bytes, start: int) -> int:
+        """Read the head that begins at `start`, interim or final; where it ends, or -1 if it is not all there."""
+        # CRLF at the ends of all lines is the usual case, at half the cost. For the first head of a segment only: this
+        # looks beyond heads that end in a bare LF, and many small ones in one segment would make that quadratic.
+        end = data.find(b"\r\n\r\n", self._scanned, self._budget) if not start else -1
+        lines = data[:end].split(b"\r\n") if end >= 0 else []
+        if lines and data.count(b"\n", 0, end) == len(lines) - 1:
+            end += 4
+        else:
+            # No blank line yet; or a line before it ends in a bare LF, and then the blank line may be an earlier one.
+            blank = _BLANK_LINE.search(data, start + self._scanned, start + self._budget)
+            if blank is None:
+                return -1
+            end = blank.end()
+            lines = data[start:end].replace(b"\r\n", b"\n").split(b"\n")[:-2]
+        self._scanned = 0
+        self._budget -= end - start
         try:
             status, reason, version = _START_OF[lines[0]]
             fields = [_FIELD_OF[line] for line in lines[1:]]
         except KeyError:
             self._fail(_bad_start(lines[0]))
-            return True
+            return end
         except ValueError as exc:
             self._fail(_bad_line(exc.args[0]))
-            return True
+            return end
         if len(fields) > self._limits.max_fields:
             self._fail(f"the answer has {len(fields)} header fields, more than the limit of {self._limits.max_fields}")
         elif status < 200 and status != 101:
             self._receive_interim(status, fields)
-            return False
         elif status == 101 and not self._written.asked_upgrade:
             self._fail("the answer is 101 (Switching Protocols), but the request asked for no upgrade")
         else:
             self._begin_body(status, fields, version != b"HTTP/1.0")
             if self.error is None:
                 self.head = (status, reason, fields, version)
-        return True
+        return end
 
     def _receive_interim(self, status: int, fields: Fields) -> None:
         if isinstance(self.informational, list):
@@ -506,19 +513,12 @@ class HTTP1Exchange(Exchange):
             return
         if self._sending != SENT or self._out:
             self._answer_early(status)
-        if self.error is None:
-            self._choose_framing(status, length, bool(codings))
+        self._choose_framing(status, length, bool(codings))
 
     def _answer_early(self, status: int) -> None:
         """An answer came before the request was sent: an error, or one that never gave consent, ends the upload."""
-        if self._switches(status):
-            self._fail(f"the answer {status} switches protocols before the request was sent whole")
-        elif status >= 400 or self._sending == HELD:
+        if status >= 400 or self._sending == HELD:
             self._drop_output()
-
-    def _switches(self, status: int) -> bool:
-        """Does what follows the head belong to another protocol?"""
-        return status == 101 or (self._method == b"CONNECT" and status < 300)
 
     def _drop_output(self) -> None:
         self._sending = SENT
@@ -528,7 +528,10 @@ class HTTP1Exchange(Exchange):
         self._keep_alive = False
 
     def _choose_framing(self, status: int, length: int | None, chunked: bool) -> None:
-        if self._switches(status):
+        if status == 101 or (self._method == b"CONNECT" and status < 300):
+            if self._sending != SENT or self._out or self.abandoned:
+                self._fail(f"the answer {status} switches protocols before the request was sent whole")
+                return
             self._receiving = UPGRADED
             self.upgraded = self.finished = True
             self.need = NOTHING
@@ -611,7 +614,7 @@ class HTTP1Exchange(Exchange):
             return -1
         line = data[position : end - 1]
         match = _SIZE_LINE.fullmatch(line)
-        if match is None or data[end - 1 : end] != b"\r" or end == position:
+        if match is None or data[end - 1 : end] != b"\r":
             self._fail(f"{data[position : end + 1][:20]!r} is not a chunk size, which is hex digits and CRLF")
             return -1
         digits = match.group(1)
@@ -687,34 +690,6 @@ class HTTP1Exchange(Exchange):
         self._out = []
         self._held = ()
         self.need = NOTHING
-
-
-def _take_block(data: bytes, start: int, scanned: int, limit: int) -> tuple[int, list[bytes]]:
-    """
-    The position after the blank line that ends the block at `start`, and the block's lines without their ends.
-
-    The position is -1 if there is no blank line in the first `limit` bytes. CRLF and bare LF both end a line.
-
-    Args:
-        scanned: so many bytes of the block are known to hold no whole blank line.
-    """
-    limit += start
-    scanned += start
-    end = data.find(b"\r\n\r\n", scanned, limit)
-    if end >= 0:
-        lines = data[start:end].split(b"\r\n")
-        if data.count(b"\n", start, end) == len(lines) - 1:
-            return end + 4, lines
-    # None yet; or a line before it ends in a bare LF, and then the blank line may be an earlier one.
-    end = data.find(b"\n\r\n", scanned, limit)
-    bare = data.find(b"\n\n", scanned, limit if end < 0 else end + 1)
-    if bare >= 0:
-        end = bare + 2
-    elif end >= 0:
-        end += 3
-    else:
-        return -1, []
-    return end, data[start:end].replace(b"\r\n", b"\n").split(b"\n")[:-2]
 
 
 def _options(value: bytes) -> list[bytes]:

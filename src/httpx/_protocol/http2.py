@@ -43,7 +43,7 @@ _OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"tran
 
 
 class HTTP2Fields:
-    """A request's fields as HTTP/2 has them, through the same gate as those of HTTP/1.1; remembered for the next one."""
+    """A request's fields as HTTP/2 has them, through the same gate as those of HTTP/1.1; remembered for the next."""
 
     __slots__ = ("authority", "fields", "source", "written")
 

@@ -98,9 +98,7 @@ class TLSFilter:
     def pending(self) -> bytes:
         """Remove and return what is due to be sent."""
         data = self._outgoing.read()
-        if self._over is not None:
-            return self._over.encrypt(data) if data else self._over.pending()
-        return data
+        return data if self._over is None else self._over.encrypt(data)
 
     def receive(self, data: bytes) -> bytes:
         """

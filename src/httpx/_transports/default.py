@@ -4,7 +4,8 @@ The transports of the network.
     HTTPTransport        one `SyncEngine`, safe under threads
     AsyncHTTPTransport   one engine for each event loop that it is used from: connections belong to a loop
 
-Not here: how a request travels (`_engine`).
+Not here: how a request travels (`_engine`), and what packages find that know 0.28.1's httpcore below these classes
+(`compat`, which is loaded only where httpcore is, or where somebody asks for `_pool`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
-from .._config import DEFAULT_LIMITS, Limits
+from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state
 from .._engine.dial import Settings
 from .._engine.sync import SyncEngine
 from .._models import Request, Response
@@ -62,9 +63,20 @@ class HTTPTransport(BaseTransport):
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> None:
-        self._settings = _settings(
-            verify, cert, trust_env, http1, http2, limits, proxy, uds, local_address, retries, socket_options
-        )
+        self._given: dict[str, Any] = {
+            "verify": verify,
+            "cert": cert,
+            "trust_env": trust_env,
+            "http1": http1,
+            "http2": http2,
+            "limits": limits,
+            "proxy": proxy,
+            "uds": uds,
+            "local_address": local_address,
+            "retries": retries,
+            "socket_options": None if socket_options is None else list(socket_options),
+        }
+        self._settings = _settings(**self._given)
         self._engine = SyncEngine(self._settings)
 
     def __enter__(self: T) -> T:
@@ -80,11 +92,37 @@ class HTTPTransport(BaseTransport):
 
     def handle_request(self, request: Request) -> Response:
         """Send one request; see `BaseTransport.handle_request`."""
+        if "httpcore" in sys.modules:
+            from . import compat
+
+            replaced = compat.replaced(self)
+            if replaced is not None:
+                return compat.handle(replaced, request)
         return self._engine.handle(request)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.close()
+
+    @property
+    def _pool(self) -> Any:
+        """What packages know as httpcore's pool, to look at or to be replaced: see `compat`."""
+        from . import compat
+
+        return compat.pool_of(self)
+
+    @_pool.setter
+    def _pool(self, pool: Any) -> None:
+        from . import compat
+
+        compat.use_pool(self, pool)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _configuration(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        HTTPTransport.__init__(self, **_given_in(state))
+        self.__dict__.update(state)
 
 
 class AsyncHTTPTransport(AsyncBaseTransport):
@@ -109,9 +147,20 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> None:
-        self._settings = _settings(
-            verify, cert, trust_env, http1, http2, limits, proxy, uds, local_address, retries, socket_options
-        )
+        self._given: dict[str, Any] = {
+            "verify": verify,
+            "cert": cert,
+            "trust_env": trust_env,
+            "http1": http1,
+            "http2": http2,
+            "limits": limits,
+            "proxy": proxy,
+            "uds": uds,
+            "local_address": local_address,
+            "retries": retries,
+            "socket_options": None if socket_options is None else list(socket_options),
+        }
+        self._settings = _settings(**self._given)
         self._engines: dict[Any, AsyncEngine] = {}
         self._lock = Lock()
 
@@ -129,6 +178,12 @@ class AsyncHTTPTransport(AsyncBaseTransport):
     async def handle_async_request(self, request: Request) -> Response:
         """Send one request; see `AsyncBaseTransport.handle_async_request`."""
         modules = sys.modules
+        if "httpcore" in modules:
+            from . import compat
+
+            replaced = compat.replaced_async(self)
+            if replaced is not None:
+                return await compat.handle_async(replaced, request)
         # Where only asyncio is imported, the question which loop runs needs no frame.
         running = modules["asyncio"].get_running_loop() if "trio" not in modules else _running()
         engine = self._engines.get(running)
@@ -147,6 +202,29 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         if own is not None:
             await own.aclose()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return _configuration(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        AsyncHTTPTransport.__init__(self, **_given_in(state))
+        self.__dict__.update(state)
+
+    @property
+    def _pool(self) -> Any:
+        """As `HTTPTransport._pool`."""
+        from . import compat
+
+        return compat.pool_of(self)
+
+    @_pool.setter
+    def _pool(self, pool: Any) -> None:
+        from . import compat
+
+        compat.use_pool(self, pool)
+
+    def _engine_here(self) -> AsyncEngine:
+        return self._engines.get(_running()) or self._new_engine()
+
     def _new_engine(self) -> AsyncEngine:
         key = _running()
         with self._lock:
@@ -157,6 +235,22 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             # A new dictionary: other threads may be looking into the old one.
             self._engines = {**self._engines, key: engine}
         return engine
+
+
+# What the constructors make. It stays behind when a transport is copied or pickled: the copy makes its own.
+_MADE = frozenset(("_settings", "_engine", "_engines", "_lock"))
+
+
+def _configuration(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The state of a transport without its connections: what it was given, and what a subclass has added."""
+    state = {name: value for name, value in attributes.items() if name not in _MADE}
+    state["_given"] = {name: in_state(value) for name, value in state["_given"].items()}
+    return state
+
+
+def _given_in(state: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the constructor, taken out of a state."""
+    return {name: out_of_state(value) for name, value in state.pop("_given").items()}
 
 
 def _running() -> Any:

@@ -1,0 +1,595 @@
+"""
+httpcore as a seam: what packages that patch it, or look at it, find on our transports.
+
+httpx 0.28.1 sent its requests through the pools of httpcore, so packages of the ecosystem (respx, pytest-httpx,
+httpx-ws, SDKs in their tests) import that package and patch or inspect its classes. We have engines of our own and
+never import it. Once a process has imported it, though:
+
+    replaced pool          somebody put a function in the place of `handle_request` of httpcore's `ConnectionPool`,
+                           `HTTPProxy`, `SOCKSProxy` or `HTTPConnection`: it gets our requests, and what it answers is
+                           our response; so respx works
+    handed through         the replacement calls the original: the request goes on to our own engine, by `_Door`
+    `transport._pool`      passes `isinstance(..., httpcore.ConnectionPool)`, and shows what the engine is doing
+    `transport._pool = x`  every request goes to x, a pool of httpcore's
+    `network_stream`       of an upgraded connection is also one of httpcore's, and its errors are ours and theirs
+
+Classes that derive from httpcore's are made on demand (`_both`), because there is no httpcore to derive from before.
+
+Not here: the decision that costs something for each request, which is one look into `sys.modules` (`default`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Union
+
+from .. import _exceptions
+from .._config import Proxy
+from .._content import AsyncIteratorByteStream, IteratorByteStream
+from .._exceptions import HTTPError, TransportError
+from .._models import Request, Response
+from .._types import AsyncByteStream, SyncByteStream
+from .._urls import URL
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+    from .._engine.dial import Settings
+    from .default import AsyncHTTPTransport, HTTPTransport
+
+Transport = Union["HTTPTransport", "AsyncHTTPTransport"]
+
+# Where there is no class of the same name on the other side.
+_NEAREST = {"CloseError": "NetworkError"}
+
+
+@lru_cache(maxsize=64)
+def _both(ours: type, theirs: type) -> type:
+    """A class that does what ours does and passes `isinstance` for theirs, too."""
+    return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": ours.__doc__})
+
+
+# Errors.
+
+
+def theirs_too(error: TransportError) -> TransportError:
+    """The same error as an instance of its own class and of httpcore's class of that name."""
+    core = sys.modules.get("httpcore")
+    name = type(error).__name__
+    base = getattr(core, _NEAREST.get(name, name), None)
+    if base is None or isinstance(error, base):
+        return error
+    ours: Any = type(error)
+    both: TransportError = _both_errors(ours, base)(*error.args, request=error._request)
+    return both
+
+
+@lru_cache(maxsize=64)
+def _both_errors(ours: Any, theirs: type) -> Any:
+    def reduce(self: TransportError) -> Any:
+        # A pickle holds our class: where it is read, there may be no httpcore.
+        return _exceptions._rebuild, (ours, self.args, self.__dict__.copy())
+
+    return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__reduce__": reduce})
+
+
+@contextmanager
+def _as_theirs() -> Iterator[None]:
+    """Errors of ours that leave are httpcore's, too."""
+    try:
+        yield
+    except TransportError as exc:
+        raise theirs_too(exc) from exc
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Errors of httpcore's that leave are ours; others are left alone, such as those a mock was told to raise."""
+    try:
+        yield
+    except Exception as exc:
+        if isinstance(exc, HTTPError):
+            raise
+        for kind in type(exc).__mro__:
+            if kind.__module__.partition(".")[0] == "httpcore" and hasattr(_exceptions, kind.__name__):
+                raise getattr(_exceptions, kind.__name__)(str(exc)) from exc
+        raise
+
+
+# `network_stream`.
+
+
+class _Stream:
+    """The raw bytes of an upgraded sync connection, with errors that are httpcore's, too."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _as_theirs():
+            return self._connection.read(max_bytes, timeout)  # type: ignore[no-any-return]  # any engine's
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        with _as_theirs():
+            self._connection.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
+        with _as_theirs():
+            return network_stream(self._connection.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._connection.get_extra_info(info)
+
+
+class _AsyncStream:
+    """The raw bytes of an upgraded async connection, with errors that are httpcore's, too."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _as_theirs():
+            return await self._connection.read(max_bytes, timeout)  # type: ignore[no-any-return]  # any engine's
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        with _as_theirs():
+            await self._connection.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+    async def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Any:
+        with _as_theirs():
+            return network_stream(await self._connection.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._connection.get_extra_info(info)
+
+
+def network_stream(connection: Any) -> Any:
+    """What to give out as the stream of an upgraded connection: itself, or if there is httpcore, a view of it."""
+    is_async = hasattr(connection, "aclose")
+    base = getattr(sys.modules.get("httpcore"), "AsyncNetworkStream" if is_async else "NetworkStream", None)
+    if base is None:
+        return connection
+    return _both(_AsyncStream if is_async else _Stream, base)(connection)
+
+
+# Replaced pools.
+
+# Functions that are known to be httpcore's own, by `id`: proxies such as wrapt's are equal to what they stand for.
+_originals: dict[int, Any] = {}
+
+
+def _is_original(function: Any) -> bool:
+    """
+    Did httpcore define this function?
+
+    Its globals say so. Its name and module do not: `functools.wraps` copies them to a replacement.
+    """
+    if id(function) in _originals:
+        return True
+    if type(function) is not FunctionType or function.__globals__.get("__name__", "").partition(".")[0] != "httpcore":
+        return False
+    _originals[id(function)] = function
+    return True
+
+
+def _pool_name(transport: Transport) -> str:
+    """The name of the class of httpcore's that 0.28.1 would have used for a sync transport like this."""
+    proxy = transport._given["proxy"]
+    if proxy is None:
+        return "ConnectionPool"
+    return "SOCKSProxy" if _as_proxy(proxy).url.scheme.startswith("socks") else "HTTPProxy"
+
+
+def _as_proxy(proxy: Any) -> Proxy:
+    return proxy if isinstance(proxy, Proxy) else Proxy(proxy)
+
+
+def replaced(transport: HTTPTransport) -> Any:
+    """
+    What takes the transport's requests instead of its engine, as a method that takes and gives what httpcore's do.
+
+    None if there is nothing, which is the case unless somebody has replaced `handle_request` on httpcore's classes.
+    """
+    return _replaced(transport, _pool_name(transport), "HTTPConnection", "handle_request")
+
+
+def replaced_async(transport: AsyncHTTPTransport) -> Any:
+    """Like `replaced`, for `handle_async_request`."""
+    return _replaced(transport, "Async" + _pool_name(transport), "AsyncHTTPConnection", "handle_async_request")
+
+
+def _replaced(transport: Transport, pool: str, connection: str, method: str) -> Any:
+    core = sys.modules["httpcore"]
+    try:
+        pool_class, connection_class = getattr(core, pool), getattr(core, connection)
+    except AttributeError:
+        return None  # only half of it is imported yet, or it is something else
+    if not _is_original(getattr(pool_class, method)):
+        return getattr(_passage(core, transport), method)
+    if not _is_original(getattr(connection_class, method)):
+        return partial(_on_connection, transport._settings, connection_class, method)
+    return None
+
+
+def _on_connection(settings: Settings, kind: Any, method: str, request: Any) -> Any:
+    """
+    Let a connection of httpcore's answer, whose method was replaced.
+
+    If that calls the original, httpcore connects by itself: below its connection there is no place for our engine.
+    """
+    context = settings.ssl_context if request.url.scheme == b"https" else None
+    return getattr(kind(request.url.origin, ssl_context=context), method)(request)
+
+
+def handle(handler: Any, request: Request) -> Response:
+    """
+    Let one of httpcore's pools, or what stands in its place, answer a request.
+
+    Args:
+        handler: takes an `httpcore.Request`, returns an `httpcore.Response`.
+
+    Raises:
+        TransportError: for httpcore's error of the same name. What else is raised passes through.
+    """
+    with _as_ours():
+        answer = handler(_to_theirs(request))
+    return _to_ours(answer, _Body(answer.stream))
+
+
+async def handle_async(handler: Any, request: Request) -> Response:
+    """Like `handle`, with a handler that is awaited."""
+    with _as_ours():
+        answer = await handler(_to_theirs(request))
+    return _to_ours(answer, _AsyncBody(answer.stream))
+
+
+def _to_theirs(request: Request) -> Any:
+    core = sys.modules["httpcore"]
+    url = request.url
+    return core.Request(
+        method=request.method,
+        url=core.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions=request.extensions,
+    )
+
+
+def _to_ours(answer: Any, stream: SyncByteStream | AsyncByteStream) -> Response:
+    return Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
+
+
+class _Body(SyncByteStream):
+    """A body that httpcore, or a mock of it, gave."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_ours():
+            yield from self._stream
+
+    def close(self) -> None:
+        if hasattr(self._stream, "close"):
+            self._stream.close()
+
+
+class _AsyncBody(AsyncByteStream):
+    """The same in async code."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _as_ours():
+            async for piece in self._stream:
+                yield piece
+
+    async def aclose(self) -> None:
+        if hasattr(self._stream, "aclose"):
+            await self._stream.aclose()
+
+
+# Handing through: httpcore's pool asks us for a connection, and its one request goes to our engine.
+
+
+def _passage(core: Any, transport: Transport) -> Any:
+    """
+    A pool of httpcore's, in working order, whose connections are doors to the transport's engine.
+
+    A replacement that calls the original function passes it this pool, so the original code runs on it.
+    """
+    if _is_async(transport):
+        pool, door = core.AsyncConnectionPool, _both(_AsyncDoor, core.AsyncConnectionInterface)
+    else:
+        pool, door = core.ConnectionPool, _both(_Door, core.ConnectionInterface)
+    kind: Any = _both(_Passage, _pool_class(core, transport))
+    passage = kind.__new__(kind)
+    # The constructor of the plain pool, also for a proxy: reaching that is our engine's work, and so are limits.
+    pool.__init__(passage, max_connections=None)
+    passage.make = partial(door, transport)
+    return passage
+
+
+class _Passage:
+    """What is changed in httpcore's pool: where its connections come from."""
+
+    make: Any
+
+    def create_connection(self, origin: object) -> Any:
+        return self.make()
+
+
+class _OneRequest:
+    """What a pool of httpcore's asks a connection that is good for one request only."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._over = False
+
+    def can_handle_request(self, origin: object) -> bool:
+        return False
+
+    def is_available(self) -> bool:
+        return False
+
+    def has_expired(self) -> bool:
+        return False
+
+    def is_idle(self) -> bool:
+        return self._over
+
+    def is_closed(self) -> bool:
+        return self._over
+
+    def info(self) -> str:
+        return "one request to httpx's own engine"
+
+
+class _Door(_OneRequest):
+    """A connection of httpcore's that is our engine."""
+
+    def handle_request(self, request: Any) -> Any:
+        with _as_theirs():
+            response = self._transport._engine.handle(_from_theirs(request))
+        return _answered(response, _DoorBody(self, response.stream))
+
+    def close(self) -> None:
+        self._over = True
+
+
+class _AsyncDoor(_OneRequest):
+    """The same in async code."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        with _as_theirs():
+            response = await self._transport._engine_here().handle(_from_theirs(request))
+        return _answered(response, _AsyncDoorBody(self, response.stream))
+
+    async def aclose(self) -> None:
+        self._over = True
+
+
+class _DoorBody(_Body):
+    """A body of ours; once it is closed, its door is."""
+
+    def __init__(self, door: _Door, stream: Any) -> None:
+        super().__init__(stream)
+        self._door = door
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._door.close()
+
+
+class _AsyncDoorBody(_AsyncBody):
+    """The same in async code."""
+
+    def __init__(self, door: _AsyncDoor, stream: Any) -> None:
+        super().__init__(stream)
+        self._door = door
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream.__aiter__()  # type: ignore[no-any-return]  # an AsyncByteStream
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+        await self._door.aclose()
+
+
+def _from_theirs(request: Any) -> Request:
+    url = request.url
+    stream = request.stream
+    if not isinstance(stream, (SyncByteStream, AsyncByteStream)):
+        stream = AsyncIteratorByteStream(stream) if hasattr(stream, "__aiter__") else IteratorByteStream(stream)
+    return Request(
+        request.method.decode("ascii"),
+        URL(scheme=url.scheme.decode("ascii"), host=url.host.decode("ascii"), port=url.port, raw_path=url.target),
+        headers=request.headers,
+        stream=stream,
+        extensions=request.extensions,
+    )
+
+
+def _answered(response: Response, stream: Any) -> Any:
+    core = sys.modules["httpcore"]
+    return core.Response(
+        status=response.status_code,
+        headers=response.headers.raw,
+        content=stream,
+        extensions=response.extensions,
+    )
+
+
+# `transport._pool`.
+
+
+def pool_of(transport: Transport) -> Any:
+    """What `transport._pool` is: a pool that was put there, or a view of what the engine is doing."""
+    engine: Any = transport._engines if _is_async(transport) else transport._engine
+    if isinstance(engine, (_Borrowed, _Everywhere)):
+        return engine.pool
+    base = _pool_class(sys.modules.get("httpcore"), transport)
+    kind: Any = _PoolView if base is None else _both(_PoolView, base)
+    view = kind.__new__(kind)
+    view.transport = transport
+    return view
+
+
+def _pool_class(core: Any, transport: Transport) -> Any:
+    return getattr(core, ("Async" if _is_async(transport) else "") + _pool_name(transport), None)
+
+
+def _is_async(transport: Transport) -> TypeIs[AsyncHTTPTransport]:
+    return hasattr(transport, "_engines")
+
+
+class _PoolView:
+    """
+    The attributes of httpcore's pools that packages look at, as they are at this moment.
+
+    `_requests` are those that wait for a connection or whose response is not closed, `_connections` the open ones.
+    """
+
+    transport: Any
+
+    def _pools(self) -> list[Any]:
+        transport = self.transport
+        engines = list(transport._engines.values()) if _is_async(transport) else [transport._engine]
+        return [engine.pool for engine in engines]
+
+    @property
+    def _requests(self) -> list[Any]:
+        found: list[Any] = []
+        for pool in self._pools():
+            connections, idle, _, waiting = pool.counts()
+            # Only their number is known to the pool; what they are is asked for by nobody.
+            found += ["active"] * (connections - idle) + ["waiting"] * waiting
+        return found
+
+    @property
+    def _connections(self) -> list[Any]:
+        return [connection for pool in self._pools() for connection in pool.connections]
+
+    connections = _connections
+
+    @property
+    def _ssl_context(self) -> Any:
+        return self.transport._settings.ssl_context
+
+    def __getattr__(self, name: str) -> Any:
+        """What the transport was given, under the names that httpcore has for it."""
+        if "transport" not in self.__dict__:
+            raise AttributeError(name)  # a copy that is being made
+        given = self.transport._given
+        limits = given["limits"]
+        if name in ("_max_connections", "_max_keepalive_connections", "_keepalive_expiry"):
+            value = getattr(limits, name[1:])
+            return sys.maxsize if value is None and name != "_keepalive_expiry" else value
+        if name in ("_http1", "_http2", "_retries", "_local_address", "_uds", "_socket_options"):
+            return given[name[1:]]
+        if name.startswith("_proxy") and given["proxy"] is not None:
+            return self._of_proxy(name, _as_proxy(given["proxy"]))
+        raise AttributeError(f"{type(self).__name__!r} of httpx has no attribute {name!r}")
+
+    @staticmethod
+    def _of_proxy(name: str, proxy: Proxy) -> Any:
+        if name == "_proxy_url":
+            url, core = proxy.url, sys.modules.get("httpcore")
+            parts = {"scheme": url.raw_scheme, "host": url.raw_host, "port": url.port, "target": url.raw_path}
+            return url if core is None else core.URL(**parts)
+        if name == "_proxy_headers":
+            return _proxy_headers(proxy)
+        return {"_proxy_auth": proxy.raw_auth, "_proxy_ssl_context": proxy.ssl_context}.get(name)
+
+    def handle_request(self, request: Any) -> Any:
+        """As httpcore's: takes its request, returns its response."""
+        return _passage(sys.modules["httpcore"], self.transport).handle_request(request)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """The same of the async pool."""
+        return await _passage(sys.modules["httpcore"], self.transport).handle_async_request(request)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.transport.close()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.transport.aclose()
+
+    def __repr__(self) -> str:
+        open_requests = len(self._requests)
+        return f"<{type(self).__name__} [{open_requests} requests, {len(self._connections)} connections]>"
+
+
+def _proxy_headers(proxy: Proxy) -> list[tuple[bytes, bytes]]:
+    """What a proxy is sent besides the request: its credentials first."""
+    from .._auth import BasicAuth
+
+    fields = list(proxy.headers.raw)
+    if proxy.raw_auth is None:
+        return fields
+    request = Request("GET", "http://proxy")
+    signed = next(BasicAuth(*proxy.raw_auth).sync_auth_flow(request))
+    return [(b"Proxy-Authorization", signed.headers["Authorization"].encode("ascii")), *fields]
+
+
+class _Borrowed:
+    """A pool of httpcore's in the place of an engine."""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+
+    def handle(self, request: Request) -> Any:
+        if hasattr(self.pool, "handle_async_request"):
+            return handle_async(self.pool.handle_async_request, request)
+        return handle(self.pool.handle_request, request)
+
+    def close(self) -> None:
+        self.pool.close()
+
+    async def aclose(self) -> None:
+        await self.pool.aclose()
+
+
+class _Everywhere(dict[Any, Any]):
+    """Engines by event loop: the same one for all of them."""
+
+    def __init__(self, engine: _Borrowed) -> None:
+        super().__init__()
+        self._engine = engine
+        self.pool = engine.pool
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self._engine
+
+    pop = get
+
+
+def use_pool(transport: Transport, pool: Any) -> None:
+    """
+    Send a transport's requests through a pool of httpcore's, or through whatever has its interface.
+
+    Users do this by `transport._pool = httpcore.ConnectionPool(network_backend=...)`.
+    """
+    engine: Any = _Borrowed(pool)
+    if _is_async(transport):
+        transport._engines = _Everywhere(engine)
+    else:
+        transport._engine = engine

@@ -1,0 +1,645 @@
+"""
+What both clients have in common: configuration, and how a request is made of it. No request is sent here but to a
+function.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+import warnings
+from typing import Any
+
+import pytest
+
+import httpx
+from httpx import _base_client
+from httpx._base_client import BaseClient, ClientState, UseClientDefault, ordered_mounts, transport_for
+
+URL = "http://example.org/path"
+
+
+@pytest.fixture(params=[httpx.Client, httpx.AsyncClient])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """Each of the two classes."""
+    return request.param
+
+
+def answering(status: int = 200, **options: Any) -> httpx.Client:
+    """A client that gets one answer to everything."""
+    return httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(status)), **options)
+
+
+# Configuration.
+
+
+def test_defaults_are_those_of_0_28_1(kind: Any):
+    client = kind()
+    assert list(client.headers.raw) == [
+        (b"Accept", b"*/*"),
+        (b"Accept-Encoding", client.headers["accept-encoding"].encode()),
+        (b"Connection", b"keep-alive"),
+        (b"User-Agent", f"python-httpx/{httpx.__version__}".encode()),
+    ]
+    assert client.headers["accept-encoding"].startswith("gzip, deflate")
+    assert client.params == httpx.QueryParams()
+    assert dict(client.cookies) == {}
+    assert client.timeout == httpx.Timeout(5.0)
+    assert client.auth is None
+    assert client.base_url == ""
+    assert client.trust_env is True
+    assert client.follow_redirects is False
+    assert client.max_redirects == 20
+    assert client.is_closed is False
+    assert client.event_hooks == {"request": [], "response": []}
+    assert isinstance(client, BaseClient)
+
+
+def test_each_setting_is_taken_and_can_be_changed(kind: Any):
+    client = kind(
+        headers={"A": "1"}, params={"b": "2"}, cookies={"c": "3"}, timeout=7, auth=("jo", "secret"), trust_env=False
+    )
+    assert client.headers["a"] == "1"
+    assert client.params == httpx.QueryParams("b=2")
+    assert dict(client.cookies) == {"c": "3"}
+    assert client.timeout == httpx.Timeout(7)
+    assert isinstance(client.auth, httpx.BasicAuth)
+    assert client.trust_env is False
+    client.headers = {"A": "4"}
+    client.params = {"b": "5"}
+    client.cookies = {"c": "6"}
+    client.timeout = (1, 2, 3, 4)
+    client.auth = None
+    request = client.build_request("GET", URL)
+    assert request.headers["a"] == "4"
+    assert request.headers["user-agent"].startswith("python-httpx/")
+    assert request.url.query == b"b=5"
+    assert request.headers["cookie"] == "c=6"
+    assert client.timeout == httpx.Timeout((1, 2, 3, 4))
+    assert client.auth is None
+
+
+@pytest.mark.parametrize("setting", ["trust_env", "is_closed"])
+def test_what_is_decided_when_the_client_is_made_cannot_be_set(setting: str):
+    with pytest.raises(AttributeError):
+        setattr(httpx.Client(), setting, True)
+
+
+def test_a_client_takes_keywords_only(kind: Any):
+    with pytest.raises(TypeError):
+        kind(URL)
+    with pytest.raises(TypeError):
+        kind(unknown=1)
+
+
+def test_settings_are_copies_of_what_was_given():
+    headers, cookies, hooks = httpx.Headers({"A": "1"}), httpx.Cookies({"c": "1"}), {"request": [print]}
+    client = httpx.Client(headers=headers, cookies=cookies, event_hooks=hooks)
+    client.headers["B"] = "2"
+    client.cookies.set("d", "2")
+    client.event_hooks["request"].append(repr)
+    assert "b" not in headers
+    assert "d" not in cookies
+    assert hooks == {"request": [print]}
+
+
+def test_the_default_for_arguments_shows_what_it_is():
+    default = httpx.USE_CLIENT_DEFAULT
+    assert repr(default) == "USE_CLIENT_DEFAULT"
+    assert isinstance(default, UseClientDefault)
+    assert pickle.loads(pickle.dumps(default)) is copy.deepcopy(default) is default
+
+
+def test_a_client_can_be_copied_as_it_was_configured():
+    client = httpx.Client(headers={"A": "1"}, base_url="http://example.org/api", params={"b": "2"})
+    client.build_request("GET", "/x")
+    client.close()
+    for other in (pickle.loads(pickle.dumps(client)), copy.deepcopy(client)):
+        assert not other.is_closed
+        request = other.build_request("GET", "/x")
+        assert request.url == "http://example.org/api/x?b=2"
+        assert request.headers["a"] == "1"
+        other.close()
+
+
+# Event hooks.
+
+
+def test_hooks_are_named_by_their_event():
+    client = httpx.Client(event_hooks={"request": [print]})
+    assert client.event_hooks == {"request": [print], "response": []}
+    client.event_hooks = {"response": [repr], "1xx": [str]}
+    assert client.event_hooks == {"request": [], "response": [repr], "1xx": [str]}
+
+
+def test_hooks_for_interim_answers_are_there_once_somebody_asks():
+    """0.28.1 has two kinds, and code compares the dictionary; the third must not be in its way."""
+    client = httpx.Client()
+    assert "1xx" not in client.event_hooks
+    client.event_hooks["1xx"].append(print)
+    assert client.event_hooks == {"request": [], "response": [], "1xx": [print]}
+    with pytest.raises(KeyError):
+        client.event_hooks["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("hooks", "hooked"),
+    [({}, False), ({"request": []}, False), *[({name: [print]}, True) for name in ("request", "response", "1xx")]],
+)
+def test_a_journey_knows_whether_there_are_hooks(hooks: Any, hooked: bool):
+    assert httpx.Client(event_hooks=hooks)._policy().hooked is hooked
+
+
+# URLs.
+
+ASKED = ("", "/", "x", "/x", "x/y?q=1", "?q=2", "../up", "/a%20b/ c", "/x//y", "http://b.example", "HTTP://B.example/")
+# Base -> what 0.28.1 makes of each of these with it.
+MERGED = {
+    "": ["/", "/", "/x", "/x", "/x/y?q=1", "/?q=2", "/../up", "/a%20b/%20c", "/x//y"],
+    "/prefix": [
+        *("/prefix/", "/prefix/", "/prefix/x", "/prefix/x", "/prefix/x/y?q=1", "/prefix/?q=2", "/prefix/../up"),
+        *("/prefix/a%20b/%20c", "/prefix/x//y"),
+    ],
+    "http://a.example": [
+        *("http://a.example/", "http://a.example/", "http://a.example/x", "http://a.example/x"),
+        *("http://a.example/x/y?q=1", "http://a.example/?q=2", "http://a.example/up", "http://a.example/a%20b/%20c"),
+        "http://a.example/x//y",
+    ],
+    "http://a.example/api/": [
+        *("http://a.example/api/", "http://a.example/api/", "http://a.example/api/x", "http://a.example/api/x"),
+        *("http://a.example/api/x/y?q=1", "http://a.example/api/?q=2", "http://a.example/up"),
+        *("http://a.example/api/a%20b/%20c", "http://a.example/api/x//y"),
+    ],
+    "http://a.example/api?k=v": [
+        *("http://a.example/api?k=v/", "http://a.example/api?k=v/", "http://a.example/api?k=v/x"),
+        *("http://a.example/api?k=v/x", "http://a.example/api?k=v/x/y?q=1", "http://a.example/api?k=v/?q=2"),
+        *("http://a.example/api?k=v/../up", "http://a.example/api?k=v/a%20b/%20c", "http://a.example/api?k=v/x//y"),
+    ],
+    "https://u:p@[::1]:443/b#frag": [
+        *("https://u:p@[::1]/b/#frag", "https://u:p@[::1]/b/#frag", "https://u:p@[::1]/b/x#frag"),
+        *("https://u:p@[::1]/b/x#frag", "https://u:p@[::1]/b/x/y?q=1#frag", "https://u:p@[::1]/b/?q=2#frag"),
+        *("https://u:p@[::1]/up#frag", "https://u:p@[::1]/b/a%20b/%20c#frag", "https://u:p@[::1]/b/x//y#frag"),
+    ],
+}
+ABSOLUTE = ["http://b.example", "http://b.example/"]
+
+
+@pytest.mark.parametrize("base", MERGED)
+@pytest.mark.parametrize("index", range(len(ASKED)))
+def test_relative_urls_are_appended_to_the_base(kind: Any, base: str, index: int):
+    client = kind(base_url=base)
+    expected = (MERGED[base] + ABSOLUTE)[index]
+    for url in (ASKED[index], ASKED[index], httpx.URL(ASKED[index])):
+        assert str(client.build_request("GET", url).url) == expected
+    assert str(client._merge_url(ASKED[index])) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "merged"),
+    [
+        # What names no scheme or no host is relative, and only its path and query count, as in 0.28.1.
+        ("//other.example/z", "http://a.example/z"),
+        ("#fragment", "http://a.example/"),
+        ("x#fragment", "http://a.example/x"),
+        ("http:", "http://a.example/"),
+        ("mailto:jo@b.example", "http://a.example/jo@b.example"),
+    ],
+)
+def test_strange_relative_urls(url: str, merged: str):
+    assert str(httpx.Client(base_url="http://a.example").build_request("GET", url).url) == merged
+
+
+def test_a_base_can_be_changed_and_always_ends_in_a_slash():
+    """Harm: a URL that was merged before would go on to the old host."""
+    client = httpx.Client(base_url="http://a.example/api")
+    assert client.base_url == "http://a.example/api/"
+    assert str(client.build_request("GET", "/x").url) == "http://a.example/api/x"
+    client.base_url = httpx.URL("http://b.example")
+    assert client.base_url == "http://b.example"
+    assert str(client.build_request("GET", "/x").url) == "http://b.example/x"
+
+
+@pytest.mark.parametrize("base", [None, 5, b"http://a.example"])
+def test_a_base_that_is_no_url_is_a_type_error(base: Any):
+    with pytest.raises(TypeError):
+        httpx.Client(base_url=base)
+
+
+def test_merged_urls_are_remembered_but_not_without_end():
+    client = httpx.Client(base_url="http://a.example")
+    for number in range(1000):
+        assert client.build_request("GET", f"/{number}").url == f"http://a.example/{number}"
+    assert len(client._merged_urls) <= 256
+    assert client.build_request("GET", "/999").url is client.build_request("GET", "/999").url
+    long = "/" + "x" * 5000
+    client.build_request("GET", long)
+    assert long not in client._merged_urls
+
+
+# Merging.
+
+
+@pytest.mark.parametrize("body", [{}, {"content": b"x"}])
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        (None, [(b"X-A", b"1"), (b"X-B", b"2")]),
+        ({}, [(b"X-A", b"1"), (b"X-B", b"2")]),
+        ({"x-a": "3"}, [(b"X-B", b"2"), (b"x-a", b"3")]),
+        ([("x-a", "3"), ("x-a", "4")], [(b"X-B", b"2"), (b"x-a", b"3"), (b"x-a", b"4")]),
+        ({b"X-C": b"5"}, [(b"X-A", b"1"), (b"X-B", b"2"), (b"X-C", b"5")]),
+        (httpx.Headers({"X-C": "5"}), [(b"X-A", b"1"), (b"X-B", b"2"), (b"X-C", b"5")]),
+    ],
+)
+def test_headers_of_the_request_replace_those_of_the_client(kind: Any, given: Any, fields: Any, body: dict[str, Any]):
+    client = kind(headers={"X-A": "1", "X-B": "2"})
+    raw = client.build_request("GET", URL, headers=given, **body).headers.raw
+    length = [(b"Content-Length", b"1")] if body else []
+    assert raw == [
+        (b"Host", b"example.org"),
+        (b"Accept", b"*/*"),
+        (b"Accept-Encoding", client.headers["accept-encoding"].encode()),
+        (b"Connection", b"keep-alive"),
+        (b"User-Agent", client.headers["user-agent"].encode()),
+        *fields,
+        *length,
+    ]
+
+
+def test_a_default_header_is_replaced_in_the_callers_casing():
+    client = httpx.Client(headers={"user-AGENT": "me"})
+    assert client.build_request("GET", URL, headers={"ACCEPT": "x/y"}).headers.raw == [
+        (b"Host", b"example.org"),
+        (b"Accept-Encoding", client.headers["accept-encoding"].encode()),
+        (b"Connection", b"keep-alive"),
+        (b"user-AGENT", b"me"),
+        (b"ACCEPT", b"x/y"),
+    ]
+
+
+def test_merging_nothing_gives_a_copy():
+    client = httpx.Client(headers={"A": "1"})
+    merged = client._merge_headers()
+    assert merged == client.headers
+    assert merged is not client.headers
+
+
+@pytest.mark.parametrize(
+    ("mine", "given", "url", "query"),
+    [
+        (None, None, URL + "?x=1", b"x=1"),
+        (None, {}, URL + "?x=1", b""),
+        (None, "", URL + "?x=1", b""),
+        (None, {"b": "2"}, URL + "?x=1", b"b=2"),
+        ({"a": "1"}, None, URL, b"a=1"),
+        ({"a": "1"}, None, URL + "?x=1", b"a=1"),
+        ({"a": "1"}, {}, URL + "?x=1", b"a=1"),
+        ({"a": "1"}, {"b": "2"}, URL + "?x=1", b"a=1&b=2"),
+        ({"a": "1"}, [("a", "2"), ("a", "3")], URL, b"a=2&a=3"),
+        ("a=1&a=2", "b=3", URL, b"a=1&a=2&b=3"),
+    ],
+)
+def test_params_are_merged_and_replace_the_query(kind: Any, mine: Any, given: Any, url: str, query: bytes):
+    assert kind(params=mine).build_request("GET", url, params=given).url.query == query
+
+
+@pytest.mark.parametrize(
+    ("mine", "given", "field"),
+    [
+        (None, None, None),
+        (None, {"b": "2"}, "b=2"),
+        ({"a": "1"}, None, "a=1"),
+        ({"a": "1"}, {"b": "2"}, "a=1; b=2"),
+        ({"a": "1"}, {"a": "2"}, "a=2"),
+        ({"a": "1"}, [("b", "2")], "a=1; b=2"),
+        (httpx.Cookies({"a": "1"}), httpx.Cookies({"b": "2"}), "a=1; b=2"),
+    ],
+)
+def test_cookies_are_merged_for_the_request_only(kind: Any, mine: Any, given: Any, field: str | None):
+    client = kind(cookies=mine)
+    assert client.build_request("GET", URL, cookies=given).headers.get("cookie") == field
+    assert dict(client.cookies) == dict(mine or {})
+
+
+@pytest.mark.parametrize("timeout", [None, 7, (1, 2, 3, 4), httpx.Timeout(3, connect=1), httpx.Timeout(3, total=9)])
+def test_the_timeout_is_the_requests_or_the_clients(kind: Any, timeout: Any):
+    expected = httpx.Timeout(timeout).as_dict()
+    assert kind(timeout=timeout).build_request("GET", URL).extensions == {"timeout": expected}
+    assert kind(timeout=99).build_request("GET", URL, timeout=timeout).extensions == {"timeout": expected}
+    client = kind()
+    client.timeout = timeout
+    assert client.build_request("GET", URL, timeout=httpx.USE_CLIENT_DEFAULT).extensions == {"timeout": expected}
+
+
+def test_extensions_are_the_requests_own_and_may_hold_the_timeout():
+    given = {"trace": print}
+    client = httpx.Client()
+    first = client.build_request("GET", URL, extensions=given)
+    second = client.build_request("GET", URL)
+    assert first.extensions == {"trace": print, "timeout": client.timeout.as_dict()}
+    assert given == {"trace": print}
+    first.extensions["timeout"]["read"] = 99
+    assert second.extensions["timeout"]["read"] == client.timeout.read == 5.0
+    own = {"timeout": {"read": 1}}
+    assert client.build_request("GET", URL, timeout=9, extensions=own).extensions == own
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        ({}, b""),
+        ({"content": b"abc"}, b"abc"),
+        ({"data": {"a": "1"}}, b"a=1"),
+        ({"json": 1}, b"1"),
+        ({"files": {}}, b""),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "post", b"POST"])
+def test_a_body_goes_into_the_request(kind: Any, body: dict[str, Any], content: bytes, method: Any):
+    request = kind().build_request(method, URL, **body)
+    assert request.method == "POST"
+    assert request.read() == content
+    assert request.headers["content-length"] == str(len(content))
+
+
+@pytest.mark.parametrize("method", ["G ET", "GET\r\nX: y", ""])
+def test_a_method_that_is_no_token_is_refused(kind: Any, method: str):
+    """Harm: a method with a line break in it puts a second request on the connection."""
+    with pytest.raises(httpx.LocalProtocolError):
+        kind().build_request(method, URL)
+
+
+# Authentication.
+
+
+@pytest.mark.parametrize(
+    ("auth", "cls"),
+    [
+        (("jo", "secret"), httpx.BasicAuth),
+        ((b"jo", b"secret"), httpx.BasicAuth),
+        (lambda request: request, httpx.FunctionAuth),
+        (httpx.DigestAuth("jo", "secret"), httpx.DigestAuth),
+        (None, type(None)),
+    ],
+)
+def test_kinds_of_auth(kind: Any, auth: Any, cls: type):
+    assert type(kind(auth=auth).auth) is cls
+    client = kind()
+    client.auth = auth
+    assert type(client.auth) is cls
+
+
+@pytest.mark.parametrize("auth", ["jo:secret", 5, ["jo", "secret"], {"jo": "secret"}, b"x"])
+def test_what_cannot_be_auth_is_a_type_error_that_does_not_show_it(kind: Any, auth: Any):
+    for use in (lambda: kind(auth=auth), lambda: setattr(kind(), "auth", auth)):
+        with pytest.raises(TypeError, match=r"`auth` is \w+, not a ") as caught:
+            use()
+        assert "secret" not in str(caught.value)
+    with pytest.raises(TypeError):
+        answering().get(URL, auth=auth)
+
+
+BASIC = "Basic am86c2VjcmV0"
+
+
+@pytest.mark.parametrize(
+    ("mine", "options", "url", "sent"),
+    [
+        (None, {}, "http://example.org/", None),
+        (("jo", "secret"), {}, "http://example.org/", BASIC),
+        (None, {"auth": ("jo", "secret")}, "http://example.org/", BASIC),
+        (("other", "one"), {"auth": ("jo", "secret")}, "http://example.org/", BASIC),
+        (("other", "one"), {"auth": None}, "http://example.org/", None),
+        (None, {}, "http://jo:secret@example.org/", BASIC),
+        (None, {"auth": None}, "http://jo:secret@example.org/", BASIC),
+        (("other", "one"), {"auth": None}, "http://jo:secret@example.org/", BASIC),
+        (("jo", "secret"), {}, "http://other:one@example.org/", BASIC),
+        (None, {"auth": ("jo", "secret")}, "http://other:one@example.org/", BASIC),
+        (("jo", "secret"), {"auth": httpx.USE_CLIENT_DEFAULT}, "http://example.org/", BASIC),
+        (("jo", "secret"), {"headers": {"Authorization": "mine"}}, "http://example.org/", BASIC),
+        (None, {"headers": {"Authorization": "mine"}}, "http://example.org/", "mine"),
+        # What is in a URL is percent-decoded once, as text.
+        (None, {}, "http://j%6F:secret@example.org/", BASIC),
+        (None, {}, "http://jo:%2520@example.org/", "Basic am86JTIw"),
+        (None, {}, "http://%C3%A9@example.org/", "Basic w6k6"),
+        (None, {}, "http://:x@example.org/", "Basic Ong="),
+        (None, {}, "http://:@example.org/", None),
+        (None, {}, "http://@example.org/", None),
+    ],
+)
+def test_which_credentials_are_sent(mine: Any, options: dict[str, Any], url: str, sent: str | None):
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization"))
+        return httpx.Response(200)
+
+    with httpx.Client(auth=mine, transport=httpx.MockTransport(answer)) as client:
+        client.get(url, **options)
+    assert seen == [sent]
+
+
+# Mounts.
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("all://", "abcdef"),
+        ("", "abcdef"),
+        ("http://", "acdef"),
+        ("https://", "b"),
+        ("all://a.example", "abe"),
+        ("all://*.a.example", "c"),
+        ("all://*a.example", "abce"),
+        ("all://*:8080", "e"),
+        ("http://a.example:8080", "e"),
+        ("all://[::1]", "f"),
+        ("https://b.example", ""),
+    ],
+)
+def test_a_mounted_transport_gets_the_urls_of_its_pattern(pattern: str, fits: str):
+    urls = {
+        "a": "http://a.example/",
+        "b": "https://a.example/",
+        "c": "http://www.a.example/",
+        "d": "http://ba.example/",
+        "e": "http://a.example:8080/",
+        "f": "http://[::1]/",
+    }
+    mounted, default = object(), object()
+    mounts = ordered_mounts({pattern: mounted})
+    assert (
+        "".join(name for name, url in urls.items() if transport_for(mounts, httpx.URL(url), default) is mounted) == fits
+    )
+
+
+def test_the_pattern_that_says_most_is_asked_first():
+    patterns = [
+        "all://",
+        "http://",
+        "all://*.a.example",
+        "all://a.example",
+        "https://a.example",
+        "http://a.example:8080",
+    ]
+    ordered = ordered_mounts(dict.fromkeys(patterns))
+    assert [pattern.pattern for pattern in ordered] == [
+        "http://a.example:8080",
+        "all://*.a.example",
+        "https://a.example",
+        "all://a.example",
+        "http://",
+        "all://",
+    ]
+
+
+def test_nothing_mounted_means_the_clients_own_transport():
+    default = object()
+    assert transport_for(ordered_mounts({"all://": None}), httpx.URL(URL), default) is default
+    assert transport_for({}, httpx.URL(URL), default) is default
+
+
+class Recording(httpx.Client):
+    """A client whose proxies are not there, only remembered."""
+
+    def _init_proxy_transport(self, proxy: Any, **network: Any) -> httpx.BaseTransport:
+        transport = httpx.BaseTransport()
+        transport.proxy = proxy  # type: ignore[attr-defined]
+        return transport
+
+
+@pytest.mark.parametrize(
+    ("proxies", "by_url"),
+    [
+        ({"http": "http://one"}, {"http://a.example": "http://one", "https://a.example": None}),
+        ({"http://": "http://one"}, {"http://a.example": "http://one", "https://a.example": None}),
+        ({"https": "http://one", "all://": "http://two"}, {"http://a.example": "http://two", "https://a.example": "http://one"}),
+        ({"all://": "http://one", "all://a.example": None}, {"http://a.example": None, "http://b.example": "http://one"}),
+        ("http://one", {"http://a.example": "http://one", "https://b.example": "http://one"}),
+    ],
+)  # fmt: skip
+def test_the_old_way_to_name_proxies(proxies: Any, by_url: dict[str, str | None]):
+    """0.28.1 refused `proxies=`; the manuals still show it, with keys of both kinds."""
+    with pytest.warns(DeprecationWarning, match="`proxies` is deprecated") as caught:
+        client = Recording(proxies=proxies)
+    assert [each.filename for each in caught] == [__file__]
+    for url, proxy in by_url.items():
+        assert getattr(client._transport_for_url(httpx.URL(url)), "proxy", None) == proxy
+
+
+def test_the_warning_about_proxies_points_at_the_caller_in_both_clients(kind: Any):
+    with pytest.warns(DeprecationWarning, match="`proxies`") as caught:
+        client = kind(proxies={"http": None})
+    assert [each.filename for each in caught] == [__file__]
+    assert client._transport_for_url(httpx.URL(URL)) is client._transport
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kind(proxies=None)
+
+
+# What is done to every response.
+
+
+def test_each_answer_is_logged_in_one_line(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "httpx"):
+        answering(200).get(URL)
+        answering(404).get(URL + "?x=1")
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("httpx", "INFO", f'HTTP Request: GET {URL} "HTTP/1.1 200 OK"'),
+        ("httpx", "INFO", f'HTTP Request: GET {URL}?x=1 "HTTP/1.1 404 Not Found"'),
+    ]
+
+
+def test_the_log_says_what_the_peer_said(caplog: pytest.LogCaptureFixture):
+    extensions = {"http_version": b"HTTP/2", "reason_phrase": b"Fine"}
+    answer = httpx.MockTransport(lambda request: httpx.Response(201, extensions=extensions))
+    with caplog.at_level(logging.INFO, "httpx"):
+        httpx.Client(transport=answer).post(URL)
+    assert caplog.messages == [f'HTTP Request: POST {URL} "HTTP/2 201 Fine"']
+
+
+def test_nothing_is_logged_or_formatted_above_that_level(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING, "httpx"):
+        answering().get(URL)
+    assert caplog.records == []
+
+
+def test_the_clients_encoding_is_for_responses_that_name_none():
+    def answer(request: httpx.Request) -> httpx.Response:
+        charset = "; charset=utf-8" if request.url.path == "/labelled" else ""
+        text = "é".encode("utf-8" if charset else "latin-1")
+        return httpx.Response(200, content=text, headers={"Content-Type": f"text/plain{charset}"})
+
+    for encoding in ("latin-1", lambda content: "latin-1"):
+        client = httpx.Client(transport=httpx.MockTransport(answer), default_encoding=encoding)
+        assert client.get("http://example.org/").text == "é"
+        assert client.get("http://example.org/labelled").text == "é"
+
+
+def test_an_encoding_that_a_transport_has_set_stays_where_the_client_names_none():
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, content=b"\xe9", default_encoding="latin-1"))
+    assert httpx.Client(transport=answer).get(URL).text == "é"
+
+
+def test_the_largest_response_that_is_kept_is_a_setting(kind: Any):
+    assert kind(max_response_size=5)._max_response_size == 5
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, content=iter([b"abc", b"def"])))
+    with httpx.Client(transport=answer, max_response_size=5) as client:
+        with pytest.raises(httpx.ReadError, match="larger than max_response_size, 5 bytes") as caught:
+            client.get(URL)
+        assert caught.value.request.url == URL
+        with client.stream("GET", URL) as response:
+            assert b"".join(response.iter_bytes()) == b"abcdef"
+    with httpx.Client(transport=answer, max_response_size=6) as client:
+        assert client.get(URL).content == b"abcdef"
+
+
+# The total timeout.
+
+
+def test_a_journey_ends_with_the_total_timeout(monkeypatch: pytest.MonkeyPatch):
+    now = 100.0
+    monkeypatch.setattr(_base_client, "monotonic", lambda: now)
+    client = httpx.Client()
+    assert client._deadline({"read": 5.0}) is None
+    assert client._deadline({"total": None}) is None
+    deadline = client._deadline({"read": 5.0, "total": 3.0})
+    assert deadline == 103.0
+    request = httpx.Request("GET", URL, extensions={"timeout": {"read": 5.0, "total": 3.0}})
+    given = request.extensions["timeout"]
+    client._leave(request, deadline)
+    assert request.extensions["timeout"] is given
+    now = 102.0
+    client._leave(request, deadline)
+    assert request.extensions["timeout"] == {"read": 5.0, "total": 1.0}
+    assert given == {"read": 5.0, "total": 3.0}
+    later = httpx.Request("POST", URL, extensions={"timeout": {"read": 5.0}})
+    client._leave(later, deadline)
+    assert later.extensions["timeout"] == {"read": 5.0, "total": 1.0}
+    now = 103.0
+    with pytest.raises(httpx.ReadTimeout, match="total timeout is over") as caught:
+        client._leave(request, deadline)
+    assert caught.value.request is request
+
+
+# States.
+
+
+def test_a_client_is_opened_once_and_closed_once():
+    client = httpx.Client()
+    assert client._state is ClientState.UNOPENED
+    client._mark_opened()
+    assert client._state is ClientState.OPENED
+    client.close()
+    assert client._state is ClientState.CLOSED
+    assert client.is_closed
+    with pytest.raises(RuntimeError, match="the client is closed, so it cannot send a request"):
+        client._mark_opened()
+
+
+def test_a_closed_client_can_still_build_requests():
+    client = httpx.Client(base_url="http://example.org")
+    client.close()
+    assert client.build_request("GET", "/x").url == "http://example.org/x"

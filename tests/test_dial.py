@@ -1,0 +1,414 @@
+"""Connecting, as far as it needs no waiting: the race of addresses on a clock that is passed in, settings, sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+import sys
+from typing import Any, Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from httpx._config import Limits, create_ssl_context, default_ssl_context
+from httpx._engine import dial
+from httpx._engine.dial import (
+    ATTEMPT_DELAY,
+    MAX_UNIX_PATH,
+    Address,
+    Race,
+    Settings,
+    backoff,
+    interleaved,
+    is_in_progress,
+    literal_addresses,
+    new_socket,
+    resolve_error,
+    unix_address,
+)
+from httpx._exceptions import ConnectError, ConnectTimeout
+from support import certs
+
+HAS_UNIX = hasattr(socket, "AF_UNIX")
+
+
+def v4(last: int) -> Address:
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{last}", 80))
+
+
+def v6(last: int) -> Address:
+    return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (f"2001:db8::{last}", 80, 0, 0))
+
+
+def settings(**changes: Any) -> Settings:
+    options: dict[str, Any] = {
+        "verify": True,
+        "cert": None,
+        "trust_env": True,
+        "http1": True,
+        "http2": False,
+        "limits": Limits(),
+        "uds": None,
+        "local_address": None,
+        "retries": 0,
+        "socket_options": None,
+    }
+    return Settings(**{**options, **changes})
+
+
+# The order of addresses.
+
+
+def test_the_families_take_turns_beginning_with_the_resolvers_first():
+    assert interleaved([v6(1), v6(2), v6(3), v4(1), v4(2)]) == [v6(1), v4(1), v6(2), v4(2), v6(3)]
+    assert interleaved([v4(1), v4(2), v6(1)]) == [v4(1), v6(1), v4(2)]
+    assert interleaved([]) == []
+
+
+def test_no_address_is_tried_twice():
+    assert interleaved([v4(1), v4(1), v6(1), v4(2), v6(1)]) == [v4(1), v6(1), v4(2)]
+
+
+@given(st.lists(st.one_of(st.integers(0, 9).map(v4), st.integers(0, 9).map(v6))))
+def test_every_address_has_its_place_and_each_family_keeps_its_order(addresses):
+    order = interleaved(addresses)
+    assert len(order) == len(set(order))
+    assert set(order) == set(addresses)
+    for family in (socket.AF_INET, socket.AF_INET6):
+        asked = list(dict.fromkeys(address for address in addresses if address[0] == family))
+        assert [address for address in order if address[0] == family] == asked
+
+
+# The race.
+
+
+def test_the_first_attempt_begins_at_once_and_each_other_250_ms_later():
+    race = Race("example.org", 80, [v6(1), v4(1), v6(2)])
+    assert race.next(1000.0) == v6(1)
+    assert race.next(1000.0) is None
+    assert race.due == 1000.0 + ATTEMPT_DELAY == 1000.25
+    assert race.next(1000.2) is None
+    assert race.next(1000.25) == v4(1)
+    assert race.due == 1000.5
+    assert race.next(1001.0) == v6(2)
+    assert race.due is None
+    assert race.next(2000.0) is None
+    assert not race.lost
+
+
+def test_a_failure_lets_the_next_attempt_begin_at_once():
+    race = Race("example.org", 80, [v6(1), v4(1), v6(2)])
+    assert race.next(0) == v6(1)
+    race.failed(v6(1), OSError(errno.ENETUNREACH, "Network is unreachable"), 0.01)
+    assert race.due == 0.01
+    assert race.next(0.01) == v4(1)
+    assert race.next(0.02) is None
+    assert race.due == pytest.approx(0.26)
+
+
+def test_a_race_is_lost_when_every_attempt_has_failed():
+    race = Race("example.org", 80, [v6(1), v4(1)])
+    race.next(0)
+    race.failed(v6(1), OSError(errno.ECONNREFUSED, ""), 0)
+    assert not race.lost
+    race.next(0)
+    assert not race.lost
+    race.failed(v4(1), OSError(errno.EHOSTUNREACH, ""), 0.1)
+    assert race.lost
+    assert race.due is None
+    assert race.next(0.1) is None
+
+
+def test_a_race_without_addresses_is_lost_from_the_start():
+    race = Race("example.org", 80, [])
+    assert race.lost
+    assert race.due is None
+    assert race.next(0) is None
+    assert str(race.error()) == "no address is known for example.org:80"
+
+
+def test_the_error_has_every_address_with_its_reason():
+    race = Race("example.org", 443, [v6(1), v4(1), v4(2), v4(3)])
+    for address, error in (
+        (v6(1), OSError(errno.ENETUNREACH, "Network is unreachable")),
+        (v4(1), OSError(errno.ECONNREFUSED, "")),  # as it is made from the number that `connect_ex` returns
+        (v4(2), OSError("AF_UNIX path too long")),
+        (v4(3), OSError()),
+    ):
+        assert race.next(0) == address
+        race.failed(address, error, 0)
+    assert str(race.error()) == (
+        "no connection to example.org:443: 2001:db8::1: Network is unreachable; "
+        f"192.0.2.1: {os.strerror(errno.ECONNREFUSED)}; 192.0.2.2: AF_UNIX path too long; 192.0.2.3: OSError"
+    )
+    assert type(race.error()) is ConnectError
+
+
+def test_a_timeout_says_how_far_the_race_came():
+    race = Race("example.org", 80, [v6(1), v4(1), v6(2)])
+    race.next(0)
+    race.next(0.25)
+    error = race.timeout(0.3)
+    assert type(error) is ConnectTimeout
+    assert str(error) == "no connection to example.org:80 within the timeout of 0.3 s (2 of 3 addresses tried)"
+    assert "within the total timeout of 2 s" in str(race.timeout(2, total=True))
+
+
+@given(outcomes=st.lists(st.sampled_from(["fails", "hangs"]), max_size=6), pause=st.floats(0.01, 0.6))
+def test_every_address_is_tried_once_and_none_earlier_than_it_may(outcomes, pause):
+    """Whatever fails, and whenever the shell looks."""
+    race = Race("example.org", 80, [v4(index) for index in range(len(outcomes))])
+    now, earliest, tried = 0.0, 0.0, []
+    while len(tried) < len(outcomes):
+        address = race.next(now)
+        if address is None:
+            now += pause
+            continue
+        assert now >= earliest
+        outcome = outcomes[len(tried)]
+        tried.append(address)
+        earliest = now + ATTEMPT_DELAY
+        if outcome == "fails":
+            now += 0.001
+            race.failed(address, OSError(errno.ECONNREFUSED, ""), now)
+            earliest = now
+    assert tried == [v4(index) for index in range(len(outcomes))]
+    assert race.lost == all(outcome == "fails" for outcome in outcomes)
+
+
+def test_a_unix_socket_is_named_by_its_path():
+    race = Race("/run/app.sock", 80, [(1, 1, 0, "", "/run/app.sock")])
+    address = race.next(0)
+    assert address is not None
+    race.failed(address, FileNotFoundError(errno.ENOENT, "No such file or directory"), 0)
+    assert str(race.error()).endswith(": /run/app.sock: No such file or directory")
+
+
+# Settings.
+
+
+def test_settings_keep_what_they_were_given():
+    kept = settings(
+        uds="/run/app.sock",
+        local_address="127.0.0.1",
+        retries=3,
+        socket_options=iter([(1, 2, 3)]),
+        limits=Limits(max_header_fields=7, max_header_bytes=99),
+    )
+    assert (kept.uds, kept.local_address, kept.retries) == ("/run/app.sock", "127.0.0.1", 3)
+    assert kept.socket_options == [(1, 2, 3)]
+    assert (kept.head_limits.max_fields, kept.head_limits.max_bytes) == (7, 99)
+    assert settings().socket_options == []
+
+
+def test_only_what_is_spoken_is_offered():
+    assert settings().alpn == ("http/1.1",)
+    assert settings(http2=True).alpn == ("http/1.1",)
+    with pytest.raises(NotImplementedError, match="leaves none"):
+        settings(http1=False, http2=True)
+
+
+def test_the_shared_context_is_made_on_first_use(monkeypatch):
+    """Building a client takes microseconds; this took ten milliseconds of them."""
+    made = []
+
+    def make(alpn: tuple[str, ...], trust_env: bool) -> ssl.SSLContext:
+        made.append((alpn, trust_env))
+        return certs.client_context()
+
+    monkeypatch.setattr(dial, "default_ssl_context", make)
+    for trust_env in (True, False):
+        one = settings(trust_env=trust_env)
+        assert made == []
+        assert one.ssl_context is one.ssl_context
+        assert made == [(("http/1.1",), trust_env)]
+        made.clear()
+
+
+@pytest.mark.parametrize("verify", [True, None])
+@pytest.mark.parametrize("trust_env", [True, False])
+def test_transports_share_the_default_context(verify, trust_env):
+    context = settings(verify=verify, trust_env=trust_env).ssl_context
+    assert context is settings(verify=verify, trust_env=trust_env).ssl_context
+    assert context is default_ssl_context(("http/1.1",), trust_env)
+
+
+def test_a_default_context_that_cannot_be_made_is_a_connect_error(monkeypatch, tmp_path):
+    """It is made when a request needs it, and a request raises documented classes only."""
+    for path in (tmp_path / "missing.pem", tmp_path / "empty.pem"):
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        (tmp_path / "empty.pem").write_text("")
+        with pytest.raises(ConnectError, match=r"TLS cannot begin: .*certificate file"):
+            _ = settings().ssl_context
+
+
+def test_a_context_of_ones_own_is_used_as_it_is():
+    context = certs.client_context()
+    assert settings(verify=context).ssl_context is context
+
+
+def test_what_cannot_be_loaded_is_an_error_where_it_is_given(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        settings(verify=str(tmp_path / "missing.pem"))
+    with pytest.raises(FileNotFoundError):
+        settings(cert=str(tmp_path / "missing.pem"))
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    with pytest.raises(ssl.SSLError):
+        settings(cert=str(broken))
+
+
+def test_a_context_of_its_own_offers_what_is_spoken():
+    client = settings(verify=False).ssl_context
+    assert client is not settings(verify=False).ssl_context
+    server = certs.server_context(alpn=("http/1.1",))
+    (here, there), ends = memory_pair(), []
+    for context, bios, is_server in ((client, (here, there), False), (server, (there, here), True)):
+        name = None if is_server else "localhost"
+        ends.append(context.wrap_bio(*bios, server_side=is_server, server_hostname=name))
+    for end in ends * 3:
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+    assert ends[0].selected_alpn_protocol() == "http/1.1"
+
+
+def memory_pair() -> tuple[ssl.MemoryBIO, ssl.MemoryBIO]:
+    return ssl.MemoryBIO(), ssl.MemoryBIO()
+
+
+def test_a_clients_certificate_gets_a_context_of_its_own():
+    chain, key = certs.leaf_files("client")
+    context = settings(cert=(str(chain), str(key))).ssl_context
+    assert context is not settings().ssl_context
+    assert isinstance(context, type(create_ssl_context()))
+
+
+# Addresses.
+
+
+def only(addresses: Optional[list[Address]]) -> Address:
+    assert addresses is not None
+    assert len(addresses) == 1
+    return addresses[0]
+
+
+def test_the_address_of_a_literal_is_known_without_asking():
+    assert only(literal_addresses("127.0.0.1", 80))[4] == ("127.0.0.1", 80)
+    address = only(literal_addresses("::1", 443))
+    assert address[0] == socket.AF_INET6
+    assert address[1] == socket.SOCK_STREAM
+    assert address[4][:2] == ("::1", 443)
+
+
+def test_a_scope_is_part_of_an_address():
+    names = [name for _, name in socket.if_nameindex()]
+    if not names:
+        pytest.skip("no network interface")
+    address = only(literal_addresses(f"fe80::1%{names[0]}", 80))
+    assert address[4][3] == socket.if_nametoindex(names[0])
+    assert literal_addresses("fe80::1%no-such-interface", 80) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "example.org", "", "a" * 70, "a..b", "ü.example", "1.2.3.4.5", "[::1]"])
+def test_a_name_is_not_a_literal(host):
+    assert literal_addresses(host, 80) is None
+
+
+def test_a_name_without_an_address_is_a_connect_error_with_the_resolvers_words():
+    error = resolve_error("no.example", socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    assert type(error) is ConnectError
+    assert str(error) == "the name 'no.example' could not be resolved: Name or service not known"
+    assert str(resolve_error("a..b", UnicodeError("label empty"))).endswith(": label empty")
+
+
+def test_a_unix_address_is_its_path(monkeypatch):
+    if HAS_UNIX:
+        assert unix_address("/run/app.sock") == (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", "/run/app.sock")
+    monkeypatch.delattr(socket, "AF_UNIX", raising=False)
+    with pytest.raises(ConnectError, match="no Unix domain sockets"):
+        unix_address("/run/app.sock")
+
+
+# Sockets.
+
+LOOPBACK: Address = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 9))
+
+
+def test_a_new_socket_does_not_block_and_does_not_delay():
+    with new_socket(LOOPBACK, settings()) as sock:
+        assert sock.gettimeout() == 0
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.family == socket.AF_INET
+
+
+def test_a_new_socket_has_its_options():
+    options = [
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\7\0\0\0"),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 0),
+    ]
+    with new_socket(LOOPBACK, settings(socket_options=options)) as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == b"\1\0\0\0\7\0\0\0"
+        assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)  # the caller has the last word
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+def test_an_option_may_be_a_null_pointer():
+    with pytest.raises(OSError):  # which Linux refuses for this one; what counts is that it was passed on
+        new_socket(LOOPBACK, settings(socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, None, 4)]))
+
+
+def test_a_new_socket_has_its_local_address():
+    with new_socket(LOOPBACK, settings(local_address="127.0.0.1")) as sock:
+        assert sock.getsockname()[0] == "127.0.0.1"
+        assert sock.getsockname()[1] != 0
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"local_address": "192.0.2.1"},
+        {"local_address": "::1"},
+        {"local_address": "not an address"},
+        {"socket_options": [(socket.SOL_SOCKET, 12345, 1)]},
+    ],
+)
+def test_what_the_system_refuses_leaves_no_socket_open(refused, no_leaks):
+    with pytest.raises(OSError):
+        new_socket(LOOPBACK, settings(**refused))
+
+
+@pytest.mark.skipif(not HAS_UNIX, reason="no Unix domain sockets")
+def test_a_unix_socket_has_neither_delay_nor_local_address():
+    """Binding one to an address of the network was a TypeError."""
+    with new_socket(unix_address("/run/app.sock"), settings(local_address="127.0.0.1")) as sock:
+        assert sock.family == socket.AF_UNIX
+        assert sock.getsockname() == ""
+
+
+@pytest.mark.skipif(not HAS_UNIX, reason="no Unix domain sockets")
+def test_a_unix_path_that_is_too_long_is_found_before_it_is_used(no_leaks):
+    """`connect_ex` raises it where all else is a number, so that it left as a plain OSError."""
+    longest = "/" + "x" * (MAX_UNIX_PATH - 2)
+    with new_socket(unix_address(longest), settings()) as sock:
+        assert sock.connect_ex(longest) == errno.ENOENT
+    with pytest.raises(OSError) as caught:
+        new_socket(unix_address(longest + "x"), settings())
+    assert caught.value.errno == errno.ENAMETOOLONG
+
+
+def test_an_attempt_under_way_is_told_from_one_that_failed():
+    assert is_in_progress(errno.EINPROGRESS)
+    assert is_in_progress(errno.EWOULDBLOCK)
+    assert not is_in_progress(errno.ECONNREFUSED)
+    assert not is_in_progress(0)
+
+
+def test_retries_wait_longer_and_longer():
+    assert [backoff(attempt) for attempt in range(6)] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0]

@@ -1,0 +1,231 @@
+"""
+What a warm GET of 46 bytes may cost, in counts: the budget of docs/design.md.
+
+A request is warm when the client has sent others before it, on the connection that it takes. Counts do not depend on
+the machine, so a change that makes every request dearer fails here, and not in a benchmark that somebody reads later.
+
+Not here: times (`benchmarks/`).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import httpx
+from httpx._engine import asyncio as asyncio_engine
+from httpx._engine import sync as sync_engine
+from httpx._engine import wire
+from support.counting import CountingLoop, CountingSelect, CountingSocket, Counts, frames
+from support.drivers import run_on_loop
+from support.servers import SMALL, ScriptedServer, expect_head, repeat, send
+
+FRAMES = 25
+LEAK = (
+    10_000  # bytes in a thousand requests: some look-ups are cached, and one object a request would be five times that
+)
+PACKAGE = Path(httpx.__file__).parent
+
+# As nginx answers. A field that is not a common one would cost a frame: it is not remembered from answer to answer.
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 46\r\nConnection: keep-alive\r\n\r\n" + SMALL.encode("ascii")
+)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer([repeat(expect_head(), send(ANSWER))]) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _without_trio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where trio is imported, which loop runs is a longer question, and other tests may have imported it."""
+    monkeypatch.delitem(sys.modules, "trio", raising=False)
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counts[str]:
+    """Counts what goes through the sockets that are made from now on."""
+    counts: Counts[str] = Counter()
+
+    for engine in (sync_engine, asyncio_engine):
+        new_socket = engine.new_socket  # type: ignore[attr-defined]
+
+        def counting_socket(*args: Any, made: Any = new_socket) -> CountingSocket:
+            return CountingSocket(made(*args), counts)
+
+        monkeypatch.setattr(engine, "new_socket", counting_socket)
+    monkeypatch.setattr(wire, "select", CountingSelect(counts))
+    monkeypatch.setattr(sync_engine, "select", CountingSelect(counts))
+    return counts
+
+
+@pytest.fixture
+def records() -> Iterator[list[logging.LogRecord]]:
+    """The log records that are made, whoever may drop them later."""
+    made = []
+    factory = logging.getLogRecordFactory()
+
+    def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        made.append(factory(*args, **kwargs))
+        return made[-1]
+
+    logging.setLogRecordFactory(make)
+    yield made
+    logging.setLogRecordFactory(factory)
+
+
+def ours(entered: list[str]) -> list[str]:
+    """Those of the frames that are the budget's business."""
+    return [frame for frame in entered if frame.split(":")[0].split(".")[0] in ("httpx", "logging")]
+
+
+def listed(entered: list[str]) -> str:
+    return f"{len(entered)} frames:\n  " + "\n  ".join(entered)
+
+
+def check(response: httpx.Response) -> None:
+    assert (response.status_code, response.text) == (200, SMALL)
+
+
+def warm_sync_get(url: str, counts: Counts[str]) -> list[str]:
+    """The frames of a warm GET in sync code; `counts` are of that one, too."""
+    with httpx.Client() as client:
+        for _ in range(3):
+            check(client.get(url))
+        counts.clear()
+        with frames() as entered:
+            response = client.get(url)
+        done = counts.copy()
+        check(response)
+    counts.clear()
+    counts.update(done)
+    return entered
+
+
+def warm_asyncio_get(url: str, counts: Counts[str]) -> list[str]:
+    """The same on asyncio; what the loop enters to come to us is in the list."""
+
+    async def main() -> list[str]:
+        async with httpx.AsyncClient() as client:
+            for _ in range(3):
+                check(await client.get(url))
+            counts.clear()
+            with frames() as entered:
+                response = await client.get(url)
+            done = counts.copy()
+            check(response)
+        counts.clear()
+        counts.update(done)
+        return entered
+
+    return run_on_loop(CountingLoop(counts), main())
+
+
+def test_a_warm_get_in_sync_code_enters_few_frames(server: ScriptedServer, counts: Counts[str]):
+    entered = ours(warm_sync_get(server.url, counts))
+    assert entered, "nothing was counted"
+    assert len(entered) <= FRAMES, listed(entered)
+
+
+def test_a_warm_get_on_asyncio_enters_few_frames(server: ScriptedServer, counts: Counts[str]):
+    entered = ours(warm_asyncio_get(server.url, counts))
+    assert entered, "nothing was counted"
+    assert len(entered) <= FRAMES, listed(entered)
+
+
+def test_a_warm_get_in_sync_code_sends_once_and_receives_once(server: ScriptedServer, counts: Counts[str]):
+    warm_sync_get(server.url, counts)
+    assert counts["send"] == 1
+    assert counts["receive"] == 1
+    assert counts["poll"] <= 1  # is the connection still quiet?
+    assert counts["wait"] <= 1  # for the answer
+    assert server.connections == 1
+
+
+def test_a_warm_get_on_asyncio_sends_once_and_receives_once(server: ScriptedServer, counts: Counts[str]):
+    warm_asyncio_get(server.url, counts)
+    assert counts["send"] == 1
+    assert counts["receive"] == 1
+    assert counts["poll"] <= 1
+    assert counts["wait"] == 0  # that is the loop's
+    assert server.connections == 1
+
+
+def test_a_warm_get_on_asyncio_sets_one_timer_at_most(server: ScriptedServer, counts: Counts[str]):
+    warm_asyncio_get(server.url, counts)
+    assert counts["timer"] <= 1
+    assert counts["future"] == 1  # what it waits for the answer with
+
+
+def test_a_warm_get_on_asyncio_takes_no_lock(server: ScriptedServer, counts: Counts[str]):
+    """An uncontended `asyncio.Lock` costs as much as a fifth of the request."""
+    entered = warm_asyncio_get(server.url, counts)
+    assert not [frame for frame in entered if frame.startswith(("asyncio.locks", "threading", "contextlib"))]
+
+
+def test_a_warm_get_makes_no_log_record_when_logging_is_off(
+    server: ScriptedServer, counts: Counts[str], records: list[logging.LogRecord]
+):
+    warm_sync_get(server.url, counts)
+    warm_asyncio_get(server.url, counts)
+    assert not records
+
+
+def test_the_record_that_is_asked_for_is_made(
+    server: ScriptedServer, counts: Counts[str], records: list[logging.LogRecord], caplog: pytest.LogCaptureFixture
+):
+    """The counter above counts."""
+    with caplog.at_level(logging.INFO, logger="httpx"):
+        warm_sync_get(server.url, counts)
+    assert len(records) == 4
+
+
+def grown() -> int:
+    """Bytes that httpx has allocated and that are still in use."""
+    gc.collect()
+    snapshot = tracemalloc.take_snapshot()
+    kept = snapshot.filter_traces([tracemalloc.Filter(True, str(PACKAGE / "*"))])
+    return sum(trace.size for trace in kept.traces)
+
+
+@pytest.fixture
+def _traced_memory() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("_traced_memory")
+def test_a_thousand_warm_gets_in_sync_code_leave_nothing_in_memory(server: ScriptedServer):
+    with httpx.Client() as client:
+        for _ in range(20):
+            check(client.get(server.url))
+        before = grown()
+        for _ in range(1_000):
+            client.get(server.url)
+        assert grown() - before < LEAK
+
+
+@pytest.mark.usefixtures("_traced_memory")
+def test_a_thousand_warm_gets_on_asyncio_leave_nothing_in_memory(server: ScriptedServer):
+    async def main() -> int:
+        async with httpx.AsyncClient() as client:
+            for _ in range(20):
+                check(await client.get(server.url))
+            before = grown()
+            for _ in range(1_000):
+                await client.get(server.url)
+            return grown() - before
+
+    assert run_on_loop(CountingLoop(Counter()), main()) < LEAK

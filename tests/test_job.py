@@ -1,0 +1,552 @@
+"""One request on its way: its limits, its errors, whether it may be sent again, and what is told about it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+import types
+from typing import Any, Optional
+
+import pytest
+
+from httpx import ByteStream, Request
+from httpx._engine.job import FORKS, ForkGuard, Job, Narrator, next_piece, shown
+from httpx._exceptions import (
+    CloseError,
+    ConnectError,
+    LocalProtocolError,
+    PoolTimeout,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    UnsupportedProtocol,
+    WriteError,
+    WriteTimeout,
+)
+from httpx._models import Response
+from httpx._protocol.exchange import BODY, INPUT, OUTPUT, PAUSE, Exchange
+from httpx._protocol.http1 import HTTP1Exchange
+
+
+def job(method: str = "GET", url: str = "https://example.org/", now: float = 0, **options: Any) -> Job:
+    return Job(Request(method, url, **options), now)
+
+
+def timed(now: float = 1000, **timeout: Optional[float]) -> Job:
+    return job(now=now, extensions={"timeout": timeout})
+
+
+# Where it goes.
+
+
+def test_requests_of_one_origin_share_their_connections():
+    assert job(url="https://example.org/a").key == job(url="https://EXAMPLE.org:443/b?c#d").key
+    keys = [
+        job(url=url).key
+        for url in ("https://example.org", "http://example.org", "https://example.org:444", "https://www.example.org")
+    ]
+    assert len(set(keys)) == 4
+
+
+def test_a_server_name_of_its_own_makes_a_connection_of_its_own():
+    """Otherwise a request would go out on a connection whose certificate was checked for another name."""
+    plain, named, other = job(), *(job(extensions={"sni_hostname": name}) for name in ("a.example", "b.example"))
+    assert len({plain.key, named.key, other.key}) == 3
+    assert plain.server_name() == "example.org"
+    assert named.server_name() == "a.example"
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_no_server_name_means_the_host(name):
+    """With `None` no name at all was checked."""
+    without = job(extensions={"sni_hostname": name})
+    assert without.key == job().key
+    assert without.server_name() == "example.org"
+
+
+def test_the_server_name_is_the_host_as_it_was_parsed():
+    assert job(url="https://[::1]:8443/").server_name() == "::1"
+    assert job(url="https://bücher.example/").server_name() == "xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("url", ["http://example.org", "https://example.org", "ws://example.org", "wss://example.org"])
+def test_schemes_that_go_over_a_connection(url):
+    assert job(url=url).key[1] == "example.org"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://example.org/", "the scheme 'ftp://' of the request's URL is not supported"),
+        ("mailto:me@example.org", "the scheme 'mailto://' of the request's URL is not supported"),
+        ("//example.org/", "the request's URL has no scheme"),
+        ("/path", "the request's URL has no scheme"),
+        ("http:///path", "the request's URL has no host: it should begin with 'http://' and a host"),
+    ],
+)
+def test_other_urls_are_not_supported(url, message):
+    with pytest.raises(UnsupportedProtocol, match=message):
+        job(url=url)
+
+
+# What the machine is made of.
+
+
+def test_the_machine_gets_what_goes_on_the_wire():
+    request = Request("POST", "https://example.org/a b?c=d#e", content=b"hello")
+    assert Job(request, 0).arguments == (b"POST", b"/a%20b?c=d", request.headers.raw, b"hello", False)
+
+
+def test_a_body_that_streams_is_fed_later():
+    *_, body, streaming = job("POST", content=iter([b"a", b"b"])).arguments
+    assert (body, streaming) == (b"", True)
+
+
+@pytest.mark.parametrize("target", ["*", b"*"])
+def test_a_target_may_be_given_as_text_or_bytes(target):
+    assert job("OPTIONS", extensions={"target": target}).arguments[1] == b"*"
+
+
+@pytest.mark.parametrize(("method", "target"), [("GÉT", b"/"), ("GET", "/é"), ("GET", b"/a b"), ("GET", "/\r\n")])
+def test_what_is_not_legal_on_the_wire_is_refused_by_the_machine(method, target):
+    """And not by a UnicodeError from somewhere before it."""
+    request = Request("GET", "https://example.org/", extensions={"target": target})
+    request.method = method
+    with pytest.raises(LocalProtocolError):
+        HTTP1Exchange(*Job(request, 0).arguments)
+
+
+def test_the_pieces_of_a_body():
+    assert list(job("POST", content=iter([b"a", b"b"])).sync_pieces()) == [b"a", b"b"]
+
+
+async def an_async_body() -> Any:
+    yield b"a"
+    yield b"b"
+
+
+def test_an_async_body_is_not_for_a_sync_client():
+    with pytest.raises(RuntimeError, match="async stream"):
+        job("POST", content=an_async_body()).sync_pieces()
+
+
+@pytest.mark.parametrize("content", [an_async_body, lambda: iter([b"a", b"b"])])
+def test_an_async_client_takes_both_kinds(content):
+    async def main() -> list[Optional[bytes]]:
+        pieces = job("POST", content=content()).async_pieces()
+        return [await next_piece(pieces) for _ in range(3)]
+
+    assert asyncio.run(main()) == [b"a", b"b", None]
+
+
+# How long it may take.
+
+
+def test_without_timeouts_there_are_no_limits():
+    for one in (job(), job(extensions={"timeout": {}}), job(extensions={"timeout": None}), timed(read=None)):
+        assert one.deadline is None
+        assert one.read is None
+        assert one.limit("read", 5) is None
+
+
+def test_a_phase_is_limited_by_its_own_timeout():
+    one = timed(read=5, connect=7)
+    assert one.read == 5
+    assert one.limit("read", 1000) == 1005
+    assert one.limit("read", 1100) == 1105
+    assert one.limit("connect", 1000) == 1007
+    assert one.limit("write", 1000) is None
+
+
+def test_the_total_timeout_limits_every_phase():
+    one = timed(read=5, total=12)
+    assert one.deadline == 1012
+    assert one.limit("read", 1000) == 1005
+    assert one.limit("read", 1010) == 1012
+    assert one.limit("write", 1010) == 1012
+
+
+@pytest.mark.parametrize("seconds", [2_000_000.0, 1e10, float("inf")])
+def test_a_timeout_of_weeks_is_none(seconds):
+    """poll() raised OverflowError from 25 days on."""
+    one = timed(read=seconds, connect=seconds, total=seconds)
+    assert one.read is None
+    assert one.deadline is None
+    assert one.limit("connect", 1000) is None
+    assert timed(read=1_999_999).read == 1_999_999
+
+
+def test_the_error_says_which_timeout_it_was():
+    one = timed(read=5, write=2.5, pool=1, total=12)
+    error = one.timed_out(ReadTimeout, "read", 1005, "nothing arrived")
+    assert type(error) is ReadTimeout
+    assert str(error) == "nothing arrived within the read timeout of 5 s"
+    assert error.request is one.request
+    error = one.timed_out(WriteTimeout, "write", 1012, "the peer took nothing")
+    assert type(error) is WriteTimeout
+    assert str(error) == "the peer took nothing within the total timeout of 12 s"
+    assert str(one.queue_timed_out(1001)) == ("no connection of the pool became free within the pool timeout of 1 s")
+    assert type(one.queue_timed_out(1001)) is PoolTimeout
+
+
+def test_a_timer_that_fires_a_little_early_does_not_change_which_timeout_it_was():
+    """It said "the read timeout of 0 s" for a request that has a total timeout only."""
+    error = timed(total=12).timed_out(ReadTimeout, "read", 1011.999, "nothing arrived")
+    assert "total timeout of 12 s" in str(error)
+
+
+def test_a_timeout_of_nothing_is_said_so():
+    assert "read timeout of 0 s" in str(timed(read=0).timed_out(ReadTimeout, "read", 1000, "nothing arrived"))
+
+
+# Whether it may be sent again.
+
+
+def failed_exchange(*, touched: bool = False) -> Exchange:
+    exchange = Exchange()
+    exchange.untouched = not touched
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("method", "replayed"),
+    [
+        *((method, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")),
+        *((method, False) for method in ("POST", "PATCH", "CONNECT", "PROPFIND", "get it")),
+    ],
+)
+def test_only_what_can_be_done_twice_is_sent_twice(method, replayed):
+    request = Request("GET", "https://example.org/", content=b"body")
+    request.method = method
+    assert Job(request, 0).may_replay(failed_exchange(), ReadError("reset")) is replayed
+
+
+@pytest.mark.parametrize(
+    ("error", "replayed"),
+    [
+        (ReadError("reset"), True),
+        (WriteError("broken pipe"), True),
+        (CloseError("?"), True),
+        (ConnectError("?"), True),
+        (RemoteProtocolError("the peer closed the connection without an answer"), True),
+        (ReadTimeout("silence"), False),
+        (WriteTimeout("stuck"), False),
+        (LocalProtocolError("the body is too long"), False),
+        (RuntimeError("a bug"), False),
+        (KeyboardInterrupt(), False),
+        (asyncio.CancelledError(), False),
+    ],
+)
+def test_only_a_connection_that_was_dead_already_is_a_reason(error, replayed):
+    assert job().may_replay(failed_exchange(), error) is replayed
+
+
+def test_not_once_a_byte_of_an_answer_arrived():
+    exchange = HTTP1Exchange(*job().arguments)
+    exchange.take()
+    assert job().may_replay(exchange, ReadError("reset"))
+    exchange.receive(b"H")
+    assert not job().may_replay(exchange, ReadError("reset"))
+    assert not job().may_replay(failed_exchange(touched=True), ReadError("reset"))
+
+
+def test_not_with_a_body_that_is_gone():
+    streamed = job("PUT", content=iter([b"a"]))
+    assert not streamed.may_replay(failed_exchange(), ReadError("reset"))
+    read = Request("PUT", "https://example.org/", content=iter([b"a"]))
+    read.read()
+    assert Job(read, 0).may_replay(failed_exchange(), ReadError("reset"))
+    assert job("PUT", stream=ByteStream(b"a")).may_replay(failed_exchange(), ReadError("reset"))
+
+
+# What comes around the answer.
+
+
+def test_interim_answers_and_trailers_are_extensions_of_the_response():
+    exchange = HTTP1Exchange(*job().arguments)
+    exchange.take()
+    exchange.receive(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+    exchange.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nSum: 1\r\n\r\n")
+    response = Response(200)
+    Job.annotate(response, exchange)
+    assert response.extensions == {
+        "informational": [(103, [(b"Link", b"</a.css>")])],
+        "trailers": [(b"Sum", b"1")],
+    }
+
+
+def test_without_them_there_is_nothing_to_see():
+    response = Response(200)
+    Job.annotate(response, HTTP1Exchange(*job().arguments))
+    assert response.extensions == {}
+
+
+def test_an_upgraded_connection_is_its_own_network_stream(monkeypatch):
+    monkeypatch.delitem(sys.modules, "httpcore", raising=False)
+    connection = object()
+    assert shown(connection) is connection
+
+
+def test_where_httpcore_is_imported_it_is_one_of_its_streams_too(monkeypatch):
+    compat = types.ModuleType("httpx._transports.compat")
+    compat.network_stream = lambda connection: ("wrapped", connection)  # type: ignore[attr-defined]  # that is the fake
+    monkeypatch.setitem(sys.modules, "httpcore", types.ModuleType("httpcore"))
+    monkeypatch.setitem(sys.modules, "httpx._transports.compat", compat)
+    assert shown("connection") == ("wrapped", "connection")
+
+
+# What is told. The names and their order are those of the `trace` extension in 0.28.1.
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Secret: s3cret\r\n\r\nok"
+
+
+def narrated(request: Request, *arriving: bytes) -> tuple[Narrator, HTTP1Exchange, list[tuple[str, dict[str, Any]]]]:
+    """The events of a request whose connection is there already, up to the head of its answer, as an engine asks."""
+    exchange = HTTP1Exchange(*Job(request, 0).arguments)
+    narrator = Narrator(request, None)
+    pieces, arrivals = Job(request, 0).sync_pieces(), iter(arriving)
+    events = narrator.turn(exchange)
+    while exchange.head is None or exchange.need <= BODY:
+        if exchange.need == OUTPUT:
+            exchange.take()
+        elif exchange.need == BODY:
+            exchange.feed(next(pieces, None))
+        elif exchange.need in (INPUT, PAUSE):
+            exchange.receive(next(arrivals))
+        else:
+            break
+        events += narrator.turn(exchange)
+    return narrator, exchange, events
+
+
+def names(events: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    return [name for name, _ in events]
+
+
+TO_THE_HEAD = [
+    "http11.send_request_headers.started",
+    "http11.send_request_headers.complete",
+    "http11.send_request_body.started",
+    "http11.send_request_body.complete",
+    "http11.receive_response_headers.started",
+    "http11.receive_response_headers.complete",
+]
+TO_THE_END = [
+    "http11.receive_response_body.started",
+    "http11.receive_response_body.complete",
+    "http11.response_closed.started",
+    "http11.response_closed.complete",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("cuts", ["whole", "bytes"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        dict,
+        lambda: {"content": b"hello"},
+        lambda: {"content": b"x" * 300_000},
+        lambda: {"content": iter([b"hel", b"lo"])},
+        lambda: {"content": b"hello", "headers": {"Expect": "100-continue"}},
+    ],
+    ids=["nothing", "small", "large", "streamed", "waits for consent"],
+)
+def test_an_exchange_has_the_same_steps_whatever_it_carries(method, body, cuts):
+    request = Request(method, "http://example.org/", **body())
+    arriving = [OK] if cuts == "whole" else [OK[index : index + 1] for index in range(len(OK))]
+    if "Expect" in request.headers:
+        arriving.insert(0, b"HTTP/1.1 100 Continue\r\n\r\n")
+    narrator, exchange, events = narrated(request, *arriving)
+    assert names(events) == TO_THE_HEAD
+    assert events[0] == ("http11.send_request_headers.started", {"request": request})
+    assert events[1] == ("http11.send_request_headers.complete", {"return_value": None})
+    head = (b"HTTP/1.1", 200, b"OK", [(b"Content-Length", b"2"), (b"X-Secret", b"s3cret")])
+    assert events[-1][1] == {"return_value": head}
+    while not exchange.finished:
+        exchange.receive(b"ok"[len(b"".join(exchange.chunks)) :])
+    assert names(narrator.body() + narrator.closed()) == TO_THE_END
+
+
+def test_a_body_that_waits_for_consent_is_not_sent_yet():
+    request = Request("POST", "http://example.org/", content=b"hello", headers={"Expect": "100-continue"})
+    exchange, narrator = HTTP1Exchange(*Job(request, 0).arguments), Narrator(request, None)
+    events = narrator.turn(exchange)
+    exchange.take()
+    assert names(events + narrator.turn(exchange) + narrator.turn(exchange)) == TO_THE_HEAD[:3]
+    exchange.proceed()
+    assert narrator.turn(exchange) == []
+    exchange.take()
+    assert names(narrator.turn(exchange)) == TO_THE_HEAD[3:5]
+
+
+def test_a_refusal_of_an_expectation_ends_the_upload():
+    request = Request("POST", "http://example.org/", content=b"hello", headers={"Expect": "100-continue"})
+    _, _, events = narrated(request, b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+    assert names(events) == TO_THE_HEAD
+
+
+def test_a_body_nobody_wanted_is_only_closed():
+    narrator, _, _ = narrated(Request("GET", "http://example.org/"), OK)
+    assert names(narrator.closed()) == TO_THE_END[2:]
+
+
+def test_a_body_that_is_given_up_has_failed():
+    narrator, exchange, _ = narrated(Request("GET", "http://example.org/"), OK[:-1])
+    assert not exchange.finished
+    assert names(narrator.body()) == TO_THE_END[:1]
+    failure, *rest = narrator.closed()
+    assert failure[0] == "http11.receive_response_body.failed"
+    assert isinstance(failure[1]["exception"], GeneratorExit)
+    assert names(rest) == TO_THE_END[2:]
+
+
+def test_a_step_that_fails_says_why():
+    narrator = Narrator(Request("GET", "http://example.org/"), None)
+    error = ConnectError("refused")
+    assert narrator.start("connection.connect_tcp", host="example.org", port=80) == [
+        ("connection.connect_tcp.started", {"host": "example.org", "port": 80})
+    ]
+    assert narrator.failed(error) == [("connection.connect_tcp.failed", {"exception": error})]
+    assert narrator.failed(error) == []
+    assert narrator.complete() == []
+    assert names(narrator.closed()) == TO_THE_END[2:]
+
+
+def test_a_request_that_is_sent_again_is_told_again():
+    narrator, exchange, _ = narrated(Request("GET", "http://example.org/"), b"")
+    assert exchange.error is not None
+    assert names(narrator.failed(exchange.error)) == ["http11.receive_response_headers.failed"]
+    assert names(narrator.turn(HTTP1Exchange(*job().arguments))) == TO_THE_HEAD[:1]
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("httpcore.http11", "httpcore.connection"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.WARNING)
+        logging.getLogger(name).manager._clear_cache()
+
+
+def test_nothing_is_told_while_nobody_listens(quiet):
+    one = job()
+    assert one.narrator is None
+    one.begin_dial()
+    assert one.narrator is None
+
+
+def test_a_callback_is_told(quiet):
+    def callback(name: str, info: dict[str, Any]) -> None:
+        pass
+
+    one = job(extensions={"trace": callback})
+    assert one.narrator is not None
+    assert one.narrator.callback is callback
+    narrator = one.narrator
+    one.begin_dial()
+    assert one.narrator is narrator
+
+
+def test_a_logger_is_told(quiet, caplog):
+    caplog.set_level(logging.DEBUG, "httpcore.http11")
+    assert job().narrator is not None
+
+
+def test_a_logger_of_connections_alone_is_told_about_those(quiet, caplog):
+    caplog.set_level(logging.DEBUG, "httpcore.connection")
+    one = job()
+    assert one.narrator is None
+    one.begin_dial()
+    assert one.narrator is not None
+    one.narrator.start("connection.connect_tcp", host="example.org", port=443, timeout=5.0)
+    one.narrator.complete()
+    one.narrator.start("http11.send_request_headers")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("httpcore.connection", "connect_tcp.started host='example.org' port=443 timeout=5.0"),
+        ("httpcore.connection", "connect_tcp.complete"),
+    ]
+
+
+def test_the_log_has_no_values_of_headers_and_no_secrets_of_the_url(quiet, caplog):
+    """Cookies and tokens end up there, and logs are read by many."""
+    caplog.set_level(logging.DEBUG, "httpcore")
+    for name in ("httpcore.http11", "httpcore.connection"):
+        caplog.set_level(logging.DEBUG, name)
+    request = Request("GET", "http://user:s3cret@example.org/?token=s3cret", headers={"Authorization": "s3cret"})
+    narrator, _, _ = narrated(request, OK)
+    narrator.body()
+    narrator.closed()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].startswith("send_request_headers.started request=<Request('GET'")
+    assert lines[5] == (
+        "receive_response_headers.complete return_value=(b'HTTP/1.1', 200, b'OK', [b'Content-Length', b'X-Secret'])"
+    )
+    assert lines[-2:] == ["response_closed.started", "response_closed.complete"]
+    assert {record.name for record in caplog.records} == {"httpcore.http11"}
+    assert "s3cret" not in "".join(lines)
+
+
+# Forks.
+
+
+class Engine:
+    forgot = 0
+
+    def forget(self) -> None:
+        self.forgot += 1
+
+
+def test_a_forked_child_is_told_to_forget():
+    guard, engines = ForkGuard(), [Engine(), Engine()]
+    for engine in engines:
+        guard.watch(engine)
+    guard._in_child()
+    assert [engine.forgot for engine in engines] == [1, 1]
+
+
+def test_an_engine_is_not_kept_alive_by_being_watched():
+    guard = ForkGuard()
+    guard.watch(Engine())
+    gc.collect()
+    assert not list(guard._engines)
+    guard._in_child()
+
+
+def test_without_fork_there_is_nothing_to_do(monkeypatch):
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    guard, engine = ForkGuard(), Engine()
+    guard.watch(engine)
+    assert engine.forgot == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_real_fork_is_noticed_in_the_child_and_only_there():
+    program = """
+        import os
+        from httpx._engine.job import FORKS
+
+        class Engine:
+            forgot = False
+            def forget(self):
+                self.forgot = True
+
+        engine = Engine()
+        FORKS.watch(engine)
+        child = os.fork()
+        if child == 0:
+            os._exit(42 if engine.forgot else 1)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), engine.forgot)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["42", "False"]
+
+
+def test_one_guard_serves_all_engines():
+    assert isinstance(FORKS, ForkGuard)

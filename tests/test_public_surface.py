@@ -1,0 +1,231 @@
+"""
+The public names and signatures are those of httpx 0.28.1, and what is new is listed here.
+
+`data/public-api-0.28.1.json` holds what 0.28.1 offers. A parameter there is [name, kind, default as text], its kind
+"normal", "keyword", "*" or "**". A signature of ours accepts every call that is legal there: the same names in the
+same places with the same defaults. Whatever it takes beyond that is given by keyword, has a default, and stands in
+`ADDED`, so that no parameter becomes public by accident.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import httpx
+
+SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json").read_text("utf-8"))
+
+# New public names.
+NEW_NAMES = {"BearerAuth", "FunctionAuth"}
+
+# New keyword parameters, by function, class (its constructor) or class and method.
+_SINCE = {"sensitive_headers", "max_response_size", "proxies"}
+ADDED = {
+    **dict.fromkeys(("delete", "get", "head", "options", "patch", "post", "put", "request", "stream"), {"http2"}),
+    "Client": _SINCE,
+    "AsyncClient": _SINCE,
+    "Timeout": {"total"},
+    "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes"},
+    "ASGITransport": {"lifespan"},
+}
+
+# A sentinel is compared as one: its text is the business of whoever made it.
+_SENTINELS = {"<httpx._config.UnsetType object>", "<object object>"}
+_KINDS = {
+    inspect.Parameter.POSITIONAL_ONLY: "positional",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: "normal",
+    inspect.Parameter.KEYWORD_ONLY: "keyword",
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
+
+
+def parameters(function: Any) -> list[inspect.Parameter]:
+    """Those that a caller gives: without `self`."""
+    found = list(inspect.signature(function).parameters.values())
+    return found[1:] if found and found[0].name == "self" else found
+
+
+def differences(expected: list[list[str]], function: Any, added: set[str], names_matter: bool = True) -> Iterator[str]:
+    """What a call that is legal in 0.28.1 would stumble over, and what was added without being listed."""
+    ours = parameters(function)
+    by_name = {parameter.name: parameter for parameter in ours}
+    positional = [parameter for parameter in ours if _KINDS[parameter.kind] in ("normal", "positional")]
+    for position, (name, kind, *default) in enumerate(expected):
+        if names_matter or kind != "normal":
+            parameter = by_name.pop(name, None)
+        else:
+            parameter = by_name.pop(positional[position].name, None) if position < len(positional) else None
+        if parameter is None:
+            yield f"{name} is missing"
+            continue
+        if _KINDS[parameter.kind] != kind and names_matter:
+            yield f"{name} is {_KINDS[parameter.kind]}, expected {kind}"
+        if kind == "normal" and (position >= len(positional) or positional[position] is not parameter):
+            yield f"{name} is not the parameter number {position}"
+        yield from default_differences(name, default, parameter)
+    for name, parameter in by_name.items():
+        if name not in added:
+            yield f"{name} is new and not listed in ADDED"
+        elif parameter.kind is not inspect.Parameter.KEYWORD_ONLY or parameter.default is inspect.Parameter.empty:
+            yield f"{name} is new, so it must be given by keyword only and have a default"
+    for name in added - by_name.keys():
+        yield f"{name} is listed in ADDED and not there"
+
+
+def default_differences(name: str, expected: list[str], parameter: inspect.Parameter) -> Iterator[str]:
+    has_default = parameter.default is not inspect.Parameter.empty
+    if bool(expected) != has_default:
+        yield f"{name} {'has a' if has_default else 'has no'} default"
+    elif expected and expected[0] not in _SENTINELS and str(parameter.default) != expected[0]:
+        yield f"the default of {name} is {parameter.default!r}, expected {expected[0]}"
+
+
+# Names.
+
+
+def test_every_public_name_of_0_28_1_is_there():
+    assert set(SURFACE["all"]) - set(httpx.__all__) == set()
+    for name in httpx.__all__:
+        assert getattr(httpx, name) is not None, name
+
+
+def test_new_public_names_are_listed():
+    assert set(httpx.__all__) - set(SURFACE["all"]) == NEW_NAMES
+
+
+def test_a_star_import_gives_the_public_names():
+    names: dict[str, Any] = {}
+    exec("from httpx import *", names)
+    assert set(httpx.__all__) - {"__builtins__"} <= names.keys()
+
+
+def test_what_the_package_says_about_itself():
+    assert httpx.__title__ == "httpx"
+    assert isinstance(httpx.__version__, str)
+    assert isinstance(httpx.__description__, str)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in httpx.__all__ if not name.startswith("__")))
+def test_public_objects_say_that_they_are_of_httpx(name: str):
+    """Pickles, reprs and error messages show the module, and packages look at it (the OpenAI SDK's tests do)."""
+    value = getattr(httpx, name)
+    if name != "USE_CLIENT_DEFAULT":
+        assert value.__module__ == "httpx"
+
+
+def test_reprs_of_exceptions_are_short():
+    assert repr(httpx.ReadTimeout("late")) == "ReadTimeout('late')"
+
+
+# Functions.
+
+
+@pytest.mark.parametrize("name", sorted(SURFACE["functions"]))
+def test_functions_take_what_they_took(name: str):
+    function = getattr(httpx, name)
+    assert list(differences(SURFACE["functions"][name], function, ADDED.get(name, set()))) == []
+
+
+# Status codes.
+
+
+def test_status_codes_are_there_under_both_spellings():
+    assert {code.name: code.value for code in httpx.codes} == SURFACE["codes"]
+    for name, value in SURFACE["codes"].items():
+        assert getattr(httpx.codes, name.lower()) == value
+    assert isinstance(httpx.codes.OK, int)
+
+
+# Exceptions.
+
+
+@pytest.mark.parametrize("name", sorted(SURFACE["exceptions"]))
+def test_exceptions_have_the_bases_and_the_constructor_that_they_had(name: str):
+    kind, expected = getattr(httpx, name), SURFACE["exceptions"][name]
+    ours = [base.__name__ for base in kind.__mro__[1:] if not base.__name__.startswith("_") and base is not object]
+    assert ours == expected["bases"]
+    assert list(differences(expected["parameters"], kind.__init__, set())) == []
+
+
+# Classes.
+
+
+def members_of(name: str) -> dict[str, Any]:
+    members: dict[str, Any] = SURFACE["classes"][name]["members"]
+    return members
+
+
+@pytest.mark.parametrize("name", sorted(SURFACE["classes"]))
+def test_constructors_take_what_they_took(name: str):
+    kind = getattr(httpx, name)
+    assert list(differences(SURFACE["classes"][name]["parameters"], kind, ADDED.get(name, set()))) == []
+
+
+@pytest.mark.parametrize("name", sorted(SURFACE["classes"]))
+def test_classes_have_the_public_bases_that_they_had(name: str):
+    ours = {base.__name__ for base in getattr(httpx, name).__mro__}
+    expected = {base.rpartition(".")[2] for base in SURFACE["classes"][name]["bases"]}
+    # Generic is how a class was typed, and no part of what it does.
+    assert expected - {"Generic"} <= ours
+
+
+@pytest.mark.parametrize(
+    ("name", "member"), [(name, member) for name in sorted(SURFACE["classes"]) for member in members_of(name)]
+)
+def test_members_are_what_they_were(name: str, member: str):
+    kind, expected = getattr(httpx, name), members_of(name)[member]
+    if expected["is"].endswith("property"):
+        check_property(kind, member, expected["is"] == "settable property")
+    elif expected["is"] == "attribute":
+        assert str(getattr(kind, member)) == expected["value"]
+    else:
+        function = getattr(kind, member)
+        dunder = member.startswith("__")
+        added = ADDED.get(f"{name}.{member}", set())
+        assert list(differences(expected["parameters"], function, added, names_matter=not dunder)) == []
+        check_colour(function, expected["is"])
+
+
+def check_property(kind: Any, member: str, settable: bool) -> None:
+    found = inspect.getattr_static(kind, member, None)
+    if isinstance(found, property):
+        assert found.fset is not None or not settable, f"{member} cannot be set"
+    else:
+        # A plain attribute does what a property does, and can be set.
+        assert found is not None or member in kind.__annotations__, f"{member} is missing"
+
+
+def check_colour(function: Any, expected: str) -> None:
+    """Whether it is to be awaited, iterated over with `async for`, or called."""
+    assert inspect.iscoroutinefunction(function) == (expected == "async")
+    if expected == "method":
+        assert not inspect.isasyncgenfunction(function)
+
+
+@pytest.mark.parametrize("name", ["Client", "AsyncClient"])
+def test_new_public_members_of_the_clients_are_none(name: str):
+    """What a client has, somebody's subclass may have under the same name."""
+    ours = {member for member in dir(getattr(httpx, name)) if not member.startswith("_")}
+    assert ours - members_of(name).keys() == set()
+
+
+# The package.
+
+
+def test_modules_that_others_reach_into_are_there_after_a_plain_import():
+    """`httpx._client.X` works without `import httpx._client`: starlette, respx and others write it so."""
+    code = (
+        "import httpx\n"
+        "for name in ('_client', '_types', '_config', '_exceptions', '_content', '_multipart', '_models', '_urls'):\n"
+        "    getattr(httpx, name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
