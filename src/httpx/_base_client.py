@@ -225,7 +225,8 @@ class BaseClient:
         all_extensions: dict[str, Any] = {} if extensions is None else dict(extensions)
         if "timeout" not in all_extensions:
             chosen = self._timeout if isinstance(timeout, UseClientDefault) else Timeout(timeout)
-            all_extensions["timeout"] = chosen.__dict__.copy()  # `as_dict`, without its frame
+            seconds = chosen.__dict__.copy()  # `as_dict` without its frame, if there is nothing but the four
+            all_extensions["timeout"] = seconds if len(seconds) == 4 else chosen.as_dict()
         if (
             content is None and data is None and files is None and json is None and params is None and cookies is None
             and method in _METHODS and not self._params._dict and self._cookies._jar is None

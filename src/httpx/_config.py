@@ -131,7 +131,7 @@ class Timeout:
 
     def _start_from(self, timeout: Union[Timeout, tuple[Any, ...]]) -> None:
         if isinstance(timeout, Timeout):
-            self.__dict__.update(timeout.__dict__)
+            self.__dict__.update(timeout.as_dict())
             return
         if not 2 <= len(timeout) <= 4:
             raise ValueError(f"a timeout tuple is (connect, read, write, pool), this one has {len(timeout)} items")
@@ -142,10 +142,14 @@ class Timeout:
         """
         The seconds of connect, read, write and pool, and of total only if it is set.
 
-        A new dictionary each time: it becomes `request.extensions["timeout"]`. The instance has no other attributes, so
-        clients, for whom every frame counts, copy `__dict__` by themselves.
+        A new dictionary each time: it becomes `request.extensions["timeout"]`. Clients, for whom every frame counts,
+        copy `__dict__` by themselves where it holds just the four. It may hold more: openai's package sets `__module__`
+        on the instances that it exports.
         """
-        return self.__dict__.copy()
+        seconds = {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
+        if self.total is not None:
+            seconds["total"] = self.total
+        return seconds
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Timeout) and self.as_dict() == other.as_dict()

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
-import math
 from collections.abc import AsyncIterator
 from typing import Any, Callable
 
@@ -207,7 +205,7 @@ async def no_task_left(steps: Steps, before: set[Any]) -> None:
 
 
 def attempt(
-    engine: EngineDriver, steps: Steps, request: Callable[[Any, Peer], Any], tls: bool = False, **options: Any
+    engine: EngineDriver, steps: Steps, *, request: Callable[[Any, Peer], Any], tls: bool = False, **options: Any
 ) -> Any:
     """Run it once, cancelled at the step, and look around afterwards; what came of the request."""
 
@@ -247,7 +245,9 @@ def test_a_request_that_is_cancelled_leaves_nothing_behind(
     situation = SITUATIONS[name]
 
     def run(steps: Steps) -> Any:
-        outcome = attempt(engine, steps, situation.request, tls, traced=situation.traced, **situation.options)
+        outcome = attempt(
+            engine, steps, request=situation.request, tls=tls, traced=situation.traced, **situation.options
+        )
         # The step may also have been the end of something that needed no waiting any more.
         assert type(outcome) in (Cancelled, situation.fails or type(None)), repr(outcome)
         return outcome
@@ -263,7 +263,7 @@ def test_a_request_that_is_cancelled_while_it_connects_leaves_nothing_behind(eng
             await client.get(f"http://{host}:{port}/", timeout=SHORT)
 
         for traced in (False, True):
-            outcome = at_every_step(late, lambda steps: attempt(engine, steps, connect, traced=traced))
+            outcome = at_every_step(late, functools.partial(attempt, engine, request=connect, traced=traced))
             assert type(outcome) is httpx.ConnectTimeout
 
 
@@ -275,7 +275,7 @@ def test_a_request_that_is_cancelled_in_a_tls_handshake_leaves_nothing_behind(
         with stalling_tls(share) as server:
             await client.get(f"https://127.0.0.1:{server.port}/", timeout=httpx.Timeout(SHORT, write=5, pool=5))
 
-    outcome = at_every_step(late, lambda steps: attempt(engine, steps, connect))
+    outcome = at_every_step(late, functools.partial(attempt, engine, request=connect))
     # After the whole flight the client has a session, and it is the answer that does not come.
     assert type(outcome) is (httpx.ReadTimeout if share == 1 else httpx.ConnectTimeout)
 
@@ -312,7 +312,7 @@ def test_a_client_that_is_closed_in_the_middle_ends_its_requests(
                 async def close() -> None:
                     # Where nothing happens any more there is no step, so the last run closes when all is quiet.
                     idle, count = 0, -1
-                    while not now and idle < 300:
+                    while not now and idle < 100:
                         idle, count = (idle + 1, count) if steps.count == count else (0, steps.count)
                         await turns()
                     await client.aclose()
@@ -346,6 +346,3 @@ async def bounded(awaitable: Any, seconds: float = 3.0) -> Any:
         return await asyncio.wait_for(awaitable, seconds)
     except asyncio.TimeoutError:
         raise AssertionError("it hangs") from None
-
-
-_ = (gc, math)

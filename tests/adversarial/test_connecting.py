@@ -17,7 +17,7 @@ import pytest
 import httpx
 from httpx._engine import dial
 from support.engines import EngineDriver
-from support.leaks import counts_of, engines_of, no_lost_exceptions, settled, trusting_context, wait_for
+from support.leaks import counts_of, engines_of, no_lost_exceptions, settled, trusting_context
 from support.peer import Peer, blackhole
 from support.servers import Conn, ScriptedServer, answer, repeat
 from support.steps import until
@@ -169,7 +169,8 @@ def test_a_resolver_that_hangs_is_given_up(name: str, monkeypatch: pytest.Monkey
     def hang(host: Any, *args: Any, **kwargs: Any) -> Any:
         if host not in ("slow.example", b"slow.example"):
             return real(host, *args, **kwargs)
-        if socket.AI_NUMERICHOST in (kwargs.get("flags"), *args):
+        flags = args[4] if len(args) > 4 else kwargs.get("flags", 0)
+        if flags & socket.AI_NUMERICHOST:
             raise socket.gaierror(socket.EAI_NONAME, "not a number")
         release.wait(5)
         return real("127.0.0.1", 9)
@@ -216,9 +217,7 @@ def test_a_try_that_succeeds_ends_the_trying(any_engine: EngineDriver, no_pause:
                 listeners.append(listener)
 
         with pytest.raises(httpx.ReadTimeout):
-            await client.get(
-                f"http://{host}:{port}/", timeout=httpx.Timeout(3, read=0.02), extensions={"trace": trace}
-            )
+            await client.get(f"http://{host}:{port}/", timeout=httpx.Timeout(3, read=0.02), extensions={"trace": trace})
         assert events.count("connection.retry.started") == events.count("connection.retry.complete") == 1
         assert "connection.connect_tcp.failed" in events
 
@@ -344,10 +343,9 @@ def test_a_certificate_that_does_not_fit_is_an_error(any_engine: EngineDriver):
 
     async def scenario(client: Any) -> None:
         for kind, reason in (("stranger", "verify failed"), ("other-name", "verify failed"), ("expired", "expired")):
-            with ScriptedServer([repeat(answer())], tls=certs.server_context(kind)) as server:
-                with pytest.raises(httpx.ConnectError, match=reason):
-                    await client.get(server.url)
-                wait_for(lambda server=server: bool(server.refused))
+            server = ScriptedServer([repeat(answer())], tls=certs.server_context(kind))
+            with server, pytest.raises(httpx.ConnectError, match=reason):
+                await client.get(server.url)
         assert counts_of(client) == (0, 0, 0, 0)
 
     run(any_engine, scenario)

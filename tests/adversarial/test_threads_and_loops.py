@@ -82,13 +82,13 @@ def test_sixteen_threads_on_one_client_each_get_their_own_answers(tls: bool, lim
 
         return work
 
-    with nothing_left(), Peer(tls=tls, timeout=10) as peer:
-        with httpx.Client(verify=trusting_context(), trust_env=False, limits=limits, timeout=15) as client:
-            in_threads([worker(client, peer, number) for number in range(THREADS)])
-            opened, idle, dials, waiting = counts_of(client)
-            assert opened == idle
-            assert (dials, waiting) == (0, 0)
-            assert limit is None or opened <= limit
+    client = httpx.Client(verify=trusting_context(), trust_env=False, limits=limits, timeout=15)
+    with nothing_left(), Peer(tls=tls, timeout=10) as peer, client:
+        in_threads([worker(client, peer, number) for number in range(THREADS)])
+        opened, idle, dials, waiting = counts_of(client)
+        assert opened == idle
+        assert (dials, waiting) == (0, 0)
+        assert limit is None or opened <= limit
 
 
 def test_threads_wait_in_order_for_the_one_connection():

@@ -11,15 +11,10 @@ from typing import Any, Callable
 import pytest
 
 import httpx
-from httpx._engine import asyncio as asyncio_engine
-from httpx._engine import sync as sync_engine
-from httpx._engine import trio as trio_engine
-from support.drivers import SyncAdapter
 from support.engines import EngineDriver
 from support.leaks import counts_of, no_lost_exceptions, nothing_left, settled, trusting_context
 from support.peer import Peer, blackhole, stalling_tls
 from support.servers import Conn, ScriptedServer
-from support.steps import turns
 
 SHORT = 0.03  # seconds
 LONG = 5.0  # seconds; never waited for
@@ -248,9 +243,15 @@ def test_an_upload_without_end_cannot_exceed_the_total_timeout(any_engine: Engin
     assert type(run(any_engine, request)) is httpx.WriteTimeout
 
 
+def is_over(conn: Conn) -> bool:
+    """Did the client end the connection, where a request might begin?"""
+    conn._unread = conn.recv(1)
+    return not conn._unread
+
+
 def test_redirects_share_one_total_timeout(any_engine: EngineDriver):
     def serve(conn: Conn, recorded: list[bytes]) -> None:
-        while True:
+        while not is_over(conn):
             conn.read_head()
             time.sleep(0.03)
             conn.sendall(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
@@ -259,12 +260,7 @@ def test_redirects_share_one_total_timeout(any_engine: EngineDriver):
         with ScriptedServer(serve) as server:
             await client.get(server.url, timeout=httpx.Timeout(LONG, total=0.1), follow_redirects=True)
 
-    try:
-        error = run(any_engine, request)
-    except AssertionError as exc:  # the script was cut off
-        assert "the connection ended" in str(exc)
-    else:
-        assert isinstance(error, httpx.TimeoutException)
+    assert isinstance(run(any_engine, request), httpx.TimeoutException)
 
 
 def test_interim_answers_do_not_extend_the_read_timeout(any_engine: EngineDriver):
@@ -342,6 +338,3 @@ def test_a_fast_download_can_be_cancelled(engine: EngineDriver):
 
     with nothing_left():
         assert engine.run(scenario, trust_env=False) == "cancelled"
-
-
-_ = (asyncio_engine, sync_engine, trio_engine, SyncAdapter, turns)

@@ -418,15 +418,12 @@ def test_closing_the_client_ends_what_an_upgraded_connection_is_doing(engine: En
         async with client.stream("GET", server.url, headers=UPGRADE) as response:
             stream = response.extensions["network_stream"]
 
+            arguments = {"read": [10], "write": [bytes(LARGE)], "start_tls": [trusting_context(), "localhost"]}
+
             async def use() -> None:
                 begun.append(True)
                 with pytest.raises((httpx.ReadError, httpx.WriteError, httpx.ConnectError)):
-                    if what == "read":
-                        await stream.read(10)
-                    elif what == "write":
-                        await stream.write(bytes(LARGE))
-                    else:
-                        await stream.start_tls(trusting_context(), server_hostname="localhost")
+                    await getattr(stream, what)(*arguments[what])
 
             async def close_client() -> None:
                 await until(lambda: bool(begun))
@@ -439,4 +436,3 @@ def test_closing_the_client_ends_what_an_upgraded_connection_is_doing(engine: En
     done = threading.Event()
     with ScriptedServer(serve) as server:
         run(engine, scenario)
-

@@ -1,5 +1,7 @@
 """The uses that the manual shows, with its outputs."""
 
+# ruff: noqa: SIM117
+# The code has the shape that it has in the document, whatever shorter ones there are.
 from __future__ import annotations
 
 import asyncio
@@ -17,6 +19,7 @@ import pytest
 
 import httpx
 from support.local import Asked, LocalApi, SocksServer, with_json
+from support.missing import NEEDS_PROXIES
 from support.peer import Peer, blackhole
 
 # The top-level functions and the response object.
@@ -668,18 +671,21 @@ def test_http2_is_not_spoken_unless_it_is_asked_for(http2_url: str, trusting: An
 # Proxies.
 
 
+@NEEDS_PROXIES
 def test_a_proxy_for_all_traffic(echo: str):
     with httpx.Client(proxy=echo) as client:
         r = client.get("http://example.invalid/get")
     assert r.json()["url"] == "http://example.invalid/get"
 
 
+@NEEDS_PROXIES
 def test_a_proxy_with_credentials(api: LocalApi):
     api.answer = lambda asked: {"who": asked.headers.get("Proxy-Authorization")}
     with httpx.Client(proxy=api.url.replace("http://", "http://user:pass@")) as client:
         assert client.get("http://example.invalid/").json() == {"who": "Basic dXNlcjpwYXNz"}
 
 
+@NEEDS_PROXIES
 def test_an_async_client_with_a_proxy(echo: str):
     async def main() -> httpx.Response:
         async with httpx.AsyncClient(proxy=echo) as client:
@@ -688,6 +694,7 @@ def test_an_async_client_with_a_proxy(echo: str):
     assert asyncio.run(main()).json()["url"] == "http://example.invalid/get"
 
 
+@NEEDS_PROXIES
 def test_a_socks_proxy():
     with SocksServer() as socks:
         with httpx.Client(proxy=f"socks5://127.0.0.1:{socks.port}") as client:
@@ -695,6 +702,7 @@ def test_a_socks_proxy():
         assert socks.asked == [("example.invalid", 80)]
 
 
+@NEEDS_PROXIES
 def test_a_socks_proxy_with_credentials():
     with SocksServer(("user", "pass")) as socks:
         with httpx.Client(proxy=f"socks5://user:pass@127.0.0.1:{socks.port}") as client:
@@ -748,8 +756,7 @@ def test_a_simulated_api():
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_an_async_handler(backend: str):
-    anyio = pytest.importorskip("anyio")
-    pytest.importorskip(backend)
+    run: Any = asyncio.run if backend == "asyncio" else pytest.importorskip("trio").run
 
     async def async_mock_handler(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/data":
@@ -763,7 +770,7 @@ def test_an_async_handler(backend: str):
             assert response.status_code == 200
             assert response.json() == {"result": "ok"}
 
-    anyio.run(test_async_api, backend=backend)
+    run(test_async_api() if backend == "asyncio" else test_async_api)
 
 
 def test_a_client_is_injected_into_an_application():

@@ -217,13 +217,14 @@ class AsyncioConnection:
         self._engine = engine
         self._loop = engine.loop
         self._now = engine.now
+        self._reread = not isinstance(engine.loop, asyncio.BaseEventLoop)
         self._io = engine.io
         self._waiter: asyncio.Future[bool] | None = None
         self._writer: asyncio.Future[bool] | None = None
-        self._deadline: float | None = None
+        self.deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._buffered = 0
+        self.buffered = 0
         self._paused = False
         self._io.start_reading(self)
 
@@ -246,10 +247,19 @@ class AsyncioConnection:
             waiter = self._waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(True)
+            if self._reread and not exchange.finished:
+                self._loop.call_soon(self._on_maybe_readable)
             return
         if len(data) == SMALL_READ:
             wire.size = LARGE_READ
         self.on_received(data)
+        if self._reread and data:
+            self._loop.call_soon(self._on_maybe_readable)
+
+    def _on_maybe_readable(self) -> None:
+        """Look again: uvloop does not call back for a reset that came together with data."""
+        if not self.closed and not self._ended and not self._paused:
+            self.on_readable()
 
     def on_received(self, data: bytes) -> None:
         """Bytes of the socket, b"" at its end: through TLS, and on to whom they belong."""
@@ -278,13 +288,15 @@ class AsyncioConnection:
         if exchange is not None:
             exchange.receive(data)
             if exchange.head is not None:
-                self._buffered += len(data)
-                if self._buffered > HIGH_WATER and not exchange.finished:
+                self.buffered += len(data)
+                if self.buffered > HIGH_WATER and not exchange.finished:
                     self._pause()
             self.wake()
         elif self.incoming is not None:
             self.incoming += data
-            self._ended = self._ended or not data
+            if not data and not self._ended:
+                self._ended = True
+                self._io.stop_reading(self)
             self.wake()
         else:
             self._engine.lost(self)
@@ -314,7 +326,7 @@ class AsyncioConnection:
     def on_time(self) -> None:
         """The timer fired: for the deadline of now, or for an earlier one that was met."""
         self._timer = None
-        deadline = self._deadline
+        deadline = self.deadline
         if deadline is None:
             return
         # A loop may fire a timer early, by the resolution of its clock.
@@ -331,7 +343,7 @@ class AsyncioConnection:
         """Until something happened: True; or until time is up: False."""
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiter = waiter
-        self._deadline = until
+        self.deadline = until
         # A timer that fires earlier is left running: it will look again. So a warm request sets none.
         if until is not None and (self._timer is None or self._timer_at > until):
             self._set_timer(until)
@@ -339,7 +351,7 @@ class AsyncioConnection:
             return await waiter
         finally:
             self._waiter = None
-            self._deadline = None
+            self.deadline = None
 
     def wake(self) -> None:
         """Something happened."""
@@ -354,29 +366,27 @@ class AsyncioConnection:
         self._timer = self._loop.call_at(when, self.on_time)
 
     def send(self, data: bytes) -> None:
-        """Send at once what the socket takes; the rest stays in `unsent` and follows by itself. Raises WriteError."""
-        tls = self.wire.tls
-        rest = self.wire.send(data if tls is None else tls.encrypt(data))
-        if rest:
-            self._queue(rest)
+        """Send what the socket takes at once; the rest stays in `unsent` and follows by itself. Raises WriteError."""
+        self._write(data if self.wire.tls is None else self.wire.tls.encrypt(data))
 
     def _write(self, data: bytes) -> None:
-        """Like `send`, below TLS, and whatever is unsent yet."""
-        if self.unsent:
-            self.unsent += data
-        else:
-            rest = self.wire.send(data)
-            if rest:
-                self._queue(rest)
+        """Like `send`, below TLS."""
+        rest = data if self.unsent else self.wire.send(data)
+        if rest:
+            self.queue(rest)
 
-    def _queue(self, rest: bytes) -> None:
-        self.unsent = rest
-        self._io.start_writing(self)
+    def queue(self, rest: bytes) -> None:
+        """What the socket did not take: it is sent when it takes more."""
+        if self.unsent:
+            self.unsent += rest
+        else:
+            self.unsent = rest
+            self._io.start_writing(self)
 
     def take_chunks(self, exchange: Exchange) -> list[bytes]:
         """The pieces of the body that have arrived; reading goes on if it had stopped for them."""
         chunks, exchange.chunks = exchange.chunks, []
-        self._buffered = 0
+        self.buffered = 0
         if self._paused and not self.closed and not self._ended:
             self._paused = False
             self._io.start_reading(self)
@@ -386,20 +396,6 @@ class AsyncioConnection:
         if not self._paused and not self._ended:
             self._paused = True
             self._io.stop_reading(self)
-
-    def begin(self, exchange: Exchange) -> None:
-        """From now on, what arrives is for `exchange`."""
-        self.exchange = exchange
-        self._deadline = None
-        self._buffered = 0
-
-    def rest(self, until: float | None) -> None:
-        """No exchange is under way any more; the connection may stay idle until then."""
-        self.exchange = None
-        self.incoming = None
-        self.was_idle = True
-        # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
-        self._deadline = until
 
     def is_quiet(self) -> bool:
         """Has the peer neither closed nor said anything since the last exchange? Takes what it said."""
@@ -576,14 +572,17 @@ class AsyncioBody(AsyncByteStream):
     async def _receive(self) -> None:
         try:
             await self._engine.receive(self._connection, self._exchange, self._job)
-        except BaseException:
-            self._release(False)
+        except BaseException as exc:
+            if isinstance(exc, Exception):
+                await self._close(False)
+            else:
+                self._release(False)
             raise
 
     async def _finish(self) -> None:
         exchange = self._exchange
         if exchange.error is not None:
-            self._release(False)
+            await self._close(False)
             raise exchange.error
         if exchange.trailers is not None and self.response is not None:
             self.response.extensions["trailers"] = exchange.trailers
@@ -592,7 +591,10 @@ class AsyncioBody(AsyncByteStream):
 
     async def aclose(self) -> None:
         """Free the connection; it stays usable only if the whole answer has arrived."""
-        if self._release(self._exchange.reusable) and self._job.narrator is not None:
+        await self._close(self._exchange.reusable)
+
+    async def _close(self, reusable: bool) -> None:
+        if self._release(reusable) and self._job.narrator is not None:
             await self._engine.tell(self._job, "closed")
 
     def _release(self, reusable: bool) -> bool:
@@ -658,26 +660,34 @@ class AsyncioEngine:
                 self._settle()
             # No await between the pool and the `try`: a cancellation there would leak the connection.
             if (connection.closed or connection.wire.poll(0)) and not connection.is_quiet():
+                was_idle = connection.was_idle
                 self.release(connection, False)
-                if connection.was_idle or self._closed:
+                if was_idle or self._closed:
                     continue
                 raise RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
+            connection.exchange = exchange
+            connection.deadline = None
             try:
-                connection.begin(exchange)
                 await self._pump(connection, exchange, job)
             except BaseException as exc:
-                reused = connection.was_idle
+                was_idle = connection.was_idle
                 self.release(connection, False)
-                if reused and job.may_replay(exchange, exc):
-                    continue
                 if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
+                if was_idle and job.may_replay(exchange, exc):
+                    continue
                 raise
             if exchange.finished and not exchange.upgraded:
                 chunks = exchange.chunks
                 body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                self.release(connection, exchange.reusable)
+                # What `release` does, without its frame.
+                connection.exchange = connection.incoming = None
+                connection.was_idle = True
+                connection.deadline = None if self._expiry is None else now() + self._expiry
+                pool.release(connection, exchange.reusable and not connection.closed, now())
+                if pool.has_chores:
+                    self._settle()
                 if job.narrator is not None:
                     await self.tell(job, "body")
                     await self.tell(job, "closed")
@@ -690,6 +700,7 @@ class AsyncioEngine:
 
     async def _pump(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and wait until the head of the answer is there."""
+        wire = connection.wire
         pieces: AsyncIterator[bytes] | None = None
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
@@ -699,16 +710,23 @@ class AsyncioEngine:
                 if need == OUTPUT:
                     if job.deadline is not None and self._is_late(job):
                         raise job.timed_out(WriteTimeout, "write", self.now(), "the request was not sent")
+                    data = exchange.take()
                     try:
-                        connection.send(exchange.take())
+                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                        if rest:
+                            connection.queue(rest)
+                            await self._drain(connection, exchange, job)
                     except WriteError as exc:
                         connection.write_error = exc
-                    if connection.unsent:
-                        await self._drain(connection, exchange, job)
                     if connection.write_error is not None:
                         exchange.cut_short()  # a server that closes while we send has often answered before
                 elif need == INPUT:
-                    await self.receive(connection, exchange, job)
+                    if job.deadline is not None or connection.error is not None or connection.closed:
+                        await self.receive(connection, exchange, job)
+                    elif not await connection.wait(None if job.read is None else self.now() + job.read):
+                        raise job.timed_out(ReadTimeout, "read", self.now(), "the answer did not arrive")
+                    elif exchange.only_informational and exchange.need == INPUT:
+                        await self.receive(connection, exchange, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.async_pieces()
@@ -727,13 +745,16 @@ class AsyncioEngine:
                     break
                 if job.narrator is not None:
                     await self.tell(job, "turn", exchange)
+            if job.narrator is not None and exchange.head is not None:
+                await self.tell(job, "turn", exchange)  # the answer may have come while the last events were told
         finally:
             # A generator that is not used up would stay suspended, with whatever it holds open.
             if pieces is not None:
                 if hasattr(pieces, "aclose"):
                     await pieces.aclose()
                 await in_async(job.request.stream).aclose()
-        if exchange.error is not None:
+        # An answer that broke off behind its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
             raise connection.write_error or exchange.error
 
     async def _drain(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
@@ -849,7 +870,11 @@ class AsyncioEngine:
     def release(self, connection: AsyncioConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused. Never waits."""
         now = self.now()
-        connection.rest(None if self._expiry is None else now + self._expiry)
+        connection.exchange = connection.incoming = None
+        connection.buffered = 0
+        connection.was_idle = True
+        # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
+        connection.deadline = None if self._expiry is None else now + self._expiry
         self.pool.release(connection, reusable and not connection.closed, now)
         if self.pool.has_chores:
             self._settle()

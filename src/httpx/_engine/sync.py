@@ -345,15 +345,21 @@ class SyncEngine:
             except BaseException as exc:
                 reused = connection.reused
                 self.release(connection, False)
+                self.tell(job, "failed", exc)
                 if reused and job.may_replay(exchange, exc):
                     continue
-                self.tell(job, "failed", exc)
                 raise
             if exchange.finished and not exchange.upgraded:
                 chunks = exchange.chunks
                 body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                self.release(connection, exchange.reusable)
+                # What `release` does, without its frame.
+                connection.reused = True
+                tls = connection.wire.tls
+                with self._lock:
+                    pool.release(connection, exchange.reusable and (tls is None or not tls.ended), monotonic())
+                if pool.has_chores:
+                    self._do_chores()
                 if job.narrator is not None:
                     self.tell(job, "body")
                     self.tell(job, "closed")
@@ -401,7 +407,8 @@ class SyncEngine:
             # A generator that is not used up would stay suspended, with whatever it holds open.
             if pieces is not None and hasattr(pieces, "close"):
                 pieces.close()
-        if exchange.error is not None:
+        # An answer that broke off behind its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
             raise connection.write_error or exchange.error
 
     def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
@@ -620,7 +627,11 @@ class SyncEngine:
         except BaseException as exc:
             self.tell(job, "failed", exc)
             raise
-        self.tell(job, "complete")
+        try:
+            self.tell(job, "complete")
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     def _resolve(self, host: str, port: int) -> list[Address]:

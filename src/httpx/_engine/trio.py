@@ -294,14 +294,17 @@ class TrioBody(AsyncByteStream):
     async def _receive(self) -> None:
         try:
             await self._engine.receive(self._connection, self._exchange, self._job)
-        except BaseException:
-            self._release(False)
+        except BaseException as exc:
+            if isinstance(exc, Exception):
+                await self._close(False)
+            else:
+                self._release(False)
             raise
 
     async def _finish(self) -> None:
         exchange = self._exchange
         if exchange.error is not None:
-            self._release(False)
+            await self._close(False)
             raise exchange.error
         if exchange.trailers is not None and self.response is not None:
             self.response.extensions["trailers"] = exchange.trailers
@@ -310,7 +313,10 @@ class TrioBody(AsyncByteStream):
 
     async def aclose(self) -> None:
         """Free the connection; it stays usable only if the whole answer has arrived."""
-        if self._release(self._exchange.reusable) and self._job.narrator is not None:
+        await self._close(self._exchange.reusable)
+
+    async def _close(self, reusable: bool) -> None:
+        if self._release(reusable) and self._job.narrator is not None:
             await self._engine.tell(self._job, "closed")
 
     def _release(self, reusable: bool) -> bool:
@@ -380,10 +386,10 @@ class TrioEngine:
             except BaseException as exc:
                 reused = connection.reused
                 self.release(connection, False)
-                if reused and job.may_replay(exchange, exc):
-                    continue
                 if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
+                if reused and job.may_replay(exchange, exc):
+                    continue
                 raise
             if exchange.finished and not exchange.upgraded:
                 chunks = exchange.chunks
@@ -443,7 +449,8 @@ class TrioEngine:
                 if hasattr(pieces, "aclose"):
                     await pieces.aclose()
                 await in_async(job.request.stream).aclose()
-        if exchange.error is not None:
+        # An answer that broke off behind its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
             raise connection.write_error or exchange.error
 
     async def _send_rest(self, rest: bytes, connection: TrioConnection, exchange: Exchange, job: Job) -> None:

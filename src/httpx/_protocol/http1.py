@@ -46,6 +46,8 @@ MAX_EXTENSIONS = 65_536
 MAX_LENGTH = 2**63 - 1
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# Final answers without a body, whatever their fields say.
+_NO_BODY = (101, 204, 304)
 _NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
 _NOT_VALUE = re.compile(rb"[\r\n\0]")
 # VT and FF end lines in some programs, so they are refused like CR and NUL.
@@ -386,42 +388,42 @@ class HTTP1Exchange(Exchange):
             self._receive_end()
             return
         receiving = self._receiving
-        if receiving == HEAD:
-            self._receive_head(data)
-        elif receiving == LENGTH:
+        if receiving == LENGTH:
             self._receive_length(data)
         elif receiving == UNTIL_CLOSE:
             self.chunks.append(data)
         elif receiving in (DONE, UPGRADED):
             self.surplus += data
             self.reusable = False
-        else:
+        elif receiving != HEAD:
             self._receive_chunked(data)
-
-    def _receive_head(self, data: bytes) -> None:
-        """Collect a head, and whatever interim heads come before it, then pass on what follows."""
-        if not self._asked:
+        elif not self._asked:
             # It answers nothing of ours. `untouched` stays: the request may go out on another connection.
             self._fail(f"the peer sent {data[:20]!r} before it was asked anything")
-            return
-        self.untouched = False
-        if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
-        start = 0
-        while self.head is None and self.error is None:
-            end = self._parse_head(data, start)
-            if end < 0:
-                self._keep_part(data[start:], start > 0)
-                return
-            start = end
-        self.only_informational = False
-        if self._remaining and self._remaining == len(data) - start:
-            # The whole body came with the head, as that of most answers does.
-            self.chunks.append(data[start:])
-            self._finish()
-        elif start < len(data) and self.error is None:
-            self.receive(data[start:])
+        else:
+            self.untouched = False
+            if self._buffer:
+                data = self._buffer + data
+                self._buffer = b""
+            # A head, after whatever interim heads come before it; then what follows it.
+            start = 0
+            while self.head is None and self.error is None:
+                end = self._parse_head(data, start)
+                if end < 0:
+                    self._keep_part(data[start:], start > 0)
+                    return
+                start = end
+            self.only_informational = False
+            if self._remaining and self._remaining == len(data) - start and self._sending == SENT and not self._out:
+                # The whole body came with the head, as that of most answers does: `_finish`, without its frame.
+                self.chunks.append(data[start:])
+                self._receiving = DONE
+                self._remaining = 0
+                self.finished = True
+                self.reusable = self._keep_alive and not self._written.asked_close
+                self.need = NOTHING
+            elif start < len(data) and self.error is None:
+                self.receive(data[start:])
 
     def _keep_part(self, part: bytes, after_interim: bool) -> None:
         """Keep what has arrived of a head, unless it can be seen already that it will not do."""
@@ -513,7 +515,14 @@ class HTTP1Exchange(Exchange):
             return
         if self._sending != SENT or self._out:
             self._answer_early(status)
-        self._choose_framing(status, length, bool(codings))
+        method = self._method
+        if length and status not in _NO_BODY and method != b"HEAD" and (method != b"CONNECT" or status >= 300):
+            self._receiving = LENGTH
+            self._remaining = length
+            if self._sending == SENT and not self._out:
+                self.need = INPUT
+        else:
+            self._choose_framing(status, length, bool(codings))
 
     def _answer_early(self, status: int) -> None:
         """An answer came before the request was sent: an error, or one that never gave consent, ends the upload."""
@@ -539,9 +548,6 @@ class HTTP1Exchange(Exchange):
             self._finish()
         elif chunked:
             self._receiving = SIZE
-        elif length is not None:
-            self._receiving = LENGTH
-            self._remaining = length
         else:
             self._receiving = UNTIL_CLOSE
             self._keep_alive = False

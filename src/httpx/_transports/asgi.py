@@ -362,9 +362,14 @@ class _Exchange(_Run):
             if not self._uploaded:
                 self._wanted = True
                 self.changed()
-            await self.until(lambda: self._messages or self.left or self._complete)
+            await self.until(self._may_receive)
         self.told = True
         return {"type": "http.disconnect"}
+
+    def _may_receive(self) -> bool:
+        # Of two who receive at once, one takes the message, and the other has to ask for another one.
+        asks_again = not self._wanted and not self._uploaded
+        return bool(self._messages) or asks_again or self.left or self._complete
 
     async def send(self, message: _Message) -> None:
         """
