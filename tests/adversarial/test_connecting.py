@@ -353,9 +353,9 @@ def test_a_certificate_that_does_not_fit_is_an_error(any_engine: EngineDriver):
 
 def test_a_plain_server_at_the_other_end_of_tls_is_an_error(any_engine: EngineDriver):
     async def scenario(client: Any) -> None:
-        with ScriptedServer(lambda conn, recorded: conn.sendall(b"HTTP/1.1 400 No\r\n\r\n")) as server:
-            with pytest.raises(httpx.ConnectError):
-                await client.get(server.url.replace("http:", "https:"))
+        server = ScriptedServer(lambda conn, recorded: conn.sendall(b"HTTP/1.1 400 No\r\n\r\n"))
+        with server, pytest.raises(httpx.ConnectError):
+            await client.get(server.url.replace("http:", "https:"))
 
     run(any_engine, scenario)
 

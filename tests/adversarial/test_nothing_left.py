@@ -13,7 +13,7 @@ import httpx
 from httpx._engine import asyncio as asyncio_engine
 from support.engines import EngineDriver, driver_named
 from support.leaks import counts_of, no_lost_exceptions, settled, trusting_context
-from support.peer import PIECES, Peer, blackhole
+from support.peer import PIECES, Peer, blackhole, stalling_tls
 from support.servers import Conn, ScriptedServer
 from support.steps import turns, until
 from support.together import together
@@ -376,7 +376,7 @@ def test_a_trace_tells_of_a_connection_that_was_not_made(any_engine: EngineDrive
     async def scenario(client: Any) -> None:
         told: dict[str, Any] = {}
         options: dict[str, Any] = {"timeout": 0.03, "extensions": {"trace": told.__setitem__}}
-        with blackhole() as (host, port), Peer() as peer:
+        with blackhole() as (host, port), stalling_tls(0) as peer:
             url = f"http://{host}:{port}/" if what == "connect_tcp" else f"https://127.0.0.1:{peer.port}/"
             with pytest.raises((httpx.ConnectTimeout, httpx.ConnectError)):
                 await client.get(url, **options)

@@ -1242,7 +1242,7 @@ def test_the_recommended_error_handling(echo: str, path: str, printed: str):
         }.get(path, f"{echo}{path}")
         said = ""
         try:
-            with httpx.Client(timeout=0.2) as client:
+            with httpx.Client(timeout=0.5) as client:
                 response = client.get(url, follow_redirects=True)
                 response.raise_for_status()
                 said = "data" if response.json() else ""

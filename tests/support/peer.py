@@ -106,7 +106,7 @@ class Peer(ScriptedServer):
     def _pieces(self, conn: Conn, head: bytes) -> bool:
         conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for piece in [*PIECES, b""]:
-            while not self._more.acquire(timeout=0.005):
+            while not self._more.acquire(timeout=0.001):
                 if self._stopping or is_gone(conn.sock):
                     return False
             conn.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))

@@ -14,12 +14,14 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Iterable, Sequence
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from .._config import Limits, create_ssl_context, default_ssl_context
+from .._config import Limits, Proxy, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, ConnectTimeout
 from .._protocol.exchange import HeadLimits
+from .._protocol.tunnel import ConnectHandshake
 from .._types import CertTypes, SocketOption, VerifyTypes
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
@@ -27,6 +29,8 @@ Address = tuple[int, int, int, str, Any]
 
 # RFC 8305 section 5: how long an attempt may be alone before the next address is tried too.
 ATTEMPT_DELAY = 0.25
+SECURE_SCHEMES = frozenset(("https", "wss"))
+_SOCKS_PORT = 1080
 # Bytes of `sun_path`, with the NUL at its end.
 MAX_UNIX_PATH = 108 if sys.platform == "linux" else 104
 
@@ -50,19 +54,23 @@ class Settings:
         uds: str | None,
         local_address: str | None,
         retries: int,
+        proxy: Proxy | None = None,
         socket_options: Iterable[SocketOption] | None,
     ) -> None:
         self.limits = limits
         self.uds = uds
         self.local_address = local_address
         self.retries = retries
+        self.proxy = proxy
+        # A plain http request is sent to an HTTP proxy itself, with the whole URL as its target (RFC 9112 3.2.2).
+        self.forwards = proxy is not None and proxy.url.scheme in ("http", "https")
         self.socket_options = list(socket_options or ())
         self.head_limits = HeadLimits(limits.max_header_fields, limits.max_header_bytes)
         if not http1:
             raise NotImplementedError("HTTP/1.1 is the one version that there is as yet: `http1=False` leaves none")
         # `http2=True` falls back to HTTP/1.1, as with a server that does not speak HTTP/2: "h2" is not offered.
         self.alpn = ("http/1.1",)
-        self._trust_env = trust_env
+        self.trust_env = trust_env
         # The shared context takes 10 ms to make the first time: not before the first https request needs it.
         self._context: ssl.SSLContext | None = None
         if cert is not None or (verify is not True and verify is not None):
@@ -80,10 +88,87 @@ class Settings:
         """
         if self._context is None:
             try:
-                self._context = default_ssl_context(self.alpn, self._trust_env)
+                self._context = default_ssl_context(self.alpn, self.trust_env)
             except OSError as exc:  # also ssl.SSLError
                 raise ConnectError(f"TLS cannot begin: {exc}") from exc
         return self._context
+
+
+class Handshake(Protocol):
+    """A machine that speaks with a proxy until there is a tunnel: `tunnel.ConnectHandshake`, `socks.SocksHandshake`."""
+
+    done: bool
+    error: Exception | None
+
+    def take(self) -> bytes:
+        """Remove and return what should be sent now."""
+        ...
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes that arrived; b"" is the end of the peer's side."""
+        ...
+
+
+# What is to be done on a connection, in order: begin TLS (its context, the server's name), or speak with a proxy.
+Hop = Union[tuple[ssl.SSLContext, str], Handshake]
+
+
+class Route:
+    """
+    How a connection gets to its origin: whom to dial, and what to do then.
+
+    Args:
+        scheme, host, port: of the origin.
+        server_name: for TLS with the origin.
+        settings: of the transport; its proxy decides the way.
+    """
+
+    def __init__(self, scheme: str, host: str, port: int, server_name: str, settings: Settings) -> None:
+        self._settings = settings
+        self._origin = (scheme, host, port, server_name)
+        proxy = settings.proxy
+        if proxy is None:
+            self.host, self.port = host, port
+        else:
+            _, self.host, self.port = proxy.url._origin
+            self.port = self.port or _SOCKS_PORT
+
+    def hops(self) -> Iterator[Hop]:
+        """
+        What to do on the connection, one by one: each is made when the one before is done.
+
+        Raises:
+            ConnectError, ProxyError, LocalProtocolError: the way cannot be gone.
+        """
+        scheme, host, port, server_name = self._origin
+        proxy = self._settings.proxy
+        if proxy is not None:
+            if proxy.url.scheme == "https":
+                yield proxy.ssl_context or default_ssl_context(("http/1.1",), self._settings.trust_env), self.host
+            if proxy.url.scheme.startswith("socks"):
+                yield _socks_handshake(proxy, host, port)
+            elif scheme != "http":
+                authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                yield ConnectHandshake(
+                    authority.encode("ascii"), proxy_fields(proxy), self._settings.head_limits
+                )
+        if scheme in SECURE_SCHEMES:
+            yield self._settings.ssl_context, server_name
+
+
+def _socks_handshake(proxy: Proxy, host: str, port: int) -> Handshake:
+    from .._protocol.socks import SocksHandshake
+
+    username, password = proxy.raw_auth or (None, None)
+    return SocksHandshake(proxy.url.scheme, host, port, username, password)
+
+
+def proxy_fields(proxy: Proxy) -> list[tuple[bytes, bytes]]:
+    """The fields that are for an HTTP proxy and nobody else."""
+    fields = list(proxy.headers._raw)
+    if proxy.raw_auth is not None and not proxy.headers._has(b"proxy-authorization"):
+        fields.append((b"Proxy-Authorization", b"Basic " + b64encode(b":".join(proxy.raw_auth))))
+    return fields
 
 
 def literal_addresses(host: str, port: int) -> list[Address] | None:

@@ -26,7 +26,6 @@ E = TypeVar("E", bound=TimeoutException)
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
-SECURE_SCHEMES = frozenset(("https", "wss"))
 _NO_TIMEOUT: Mapping[str, float | None] = {}
 # Seconds from which on a timeout is none: poll() counts milliseconds in 32 bits, which is 24 days.
 _FOREVER = 2_000_000.0
@@ -81,6 +80,15 @@ class Job:
             self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
             self.narrator = None
+
+    def forward(self, fields: Fields) -> None:
+        """Address the request to an HTTP proxy: the whole URL as its target, and `fields` for the proxy alone."""
+        if self.key[0] != "http":
+            return
+        method, target, own, body, streaming = self.arguments
+        if target.startswith(b"/"):
+            target = b"http://" + self.request.url._host_header + target
+        self.arguments = (method, target, [*own, *fields], body, streaming)
 
     def sync_pieces(self) -> Iterator[bytes]:
         """The pieces of the body of a request in a sync client."""

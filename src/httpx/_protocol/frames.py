@@ -73,7 +73,16 @@ HEAD_SIZE = 9
 
 
 class FrameTooLarge(Exception):
-    """A frame is larger than was allowed; the connection is lost (RFC 9113 4.2)."""
+    """
+    A frame is larger than was allowed; the connection is lost (RFC 9113 4.2).
+
+    Attributes:
+        whole: the frames before it, which count as if they had come alone.
+    """
+
+    def __init__(self, message: str, whole: list[Frame]) -> None:
+        super().__init__(message)
+        self.whole = whole
 
 
 def split(data: bytes, max_size: int) -> tuple[list[Frame], bytes]:
@@ -89,7 +98,7 @@ def split(data: bytes, max_size: int) -> tuple[list[Frame], bytes]:
         high, low, kind, flags, stream = _HEAD.unpack_from(data, position)
         size = high << 8 | low
         if size > max_size:
-            raise FrameTooLarge(f"a frame of {size} bytes, more than the {max_size} that were allowed")
+            raise FrameTooLarge(f"a frame of {size} bytes, more than the {max_size} that were allowed", frames)
         following = position + HEAD_SIZE + size
         if following > end:
             break

@@ -167,12 +167,13 @@ class Encoder:
         if remembered is not None and remembered[0] == self._added and not self._updates:
             return remembered[1]
         out = [_integer(size, 5, 0x20) for size in dict.fromkeys(self._updates)]
-        self._updates = []
+        # A block with an update in it is good for once: later the table may have another size.
+        changed, self._updates = bool(self._updates), []
         before = self._added
         for field in fields:
             out.append(self._field(field))
         block = b"".join(out)
-        if before == self._added:
+        if before == self._added and not changed:
             if len(self._remembered) >= 64:
                 self._remembered.clear()
             self._remembered[key] = (self._added, block)
@@ -220,12 +221,16 @@ class Decoder:
         max_table_size: what SETTINGS_HEADER_TABLE_SIZE told the peer.
         max_list_size: bytes that the fields of one block may take, names, values and 32 for each; what says more is
             refused while it is decoded, so that a small block cannot become a large list.
+
+    Attributes:
+        list_size: bytes that the fields of the last block took, counted in the same way.
     """
 
     def __init__(self, max_table_size: int = DEFAULT_TABLE_SIZE, max_list_size: int = 65_536) -> None:
         self._limit = max_table_size
         self._max_size = max_table_size
         self._max_list_size = max_list_size
+        self.list_size = 0
         self._entries: deque[tuple[bytes, bytes]] = deque()  # newest first
         self._size = 0
         # Literal strings as they stood on the wire -> decoded. Servers repeat theirs; bounded.
@@ -264,6 +269,7 @@ class Decoder:
                 fields.append(field)
         except IndexError:
             raise HPACKError("the block ends within a field") from None
+        self.list_size = self._max_list_size - room
         return fields
 
     def _literal(self, block: bytes, position: int) -> tuple[tuple[bytes, bytes], int]:

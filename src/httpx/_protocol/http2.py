@@ -2,9 +2,8 @@
 HTTP/2 for a client: one connection and its streams as a pure machine (RFC 9113).
 
     open(...)       -> HTTP2Stream     one request begins; its header block is in the output at once, in one step with
-    its
-                                       encoding, so that nothing can come between the two
-    take()          -> bytes           everything to send now, of all streams
+                                       its encoding, so that nothing can come between the two
+    take()          -> bytes           what to send now, of all streams; again until `has_output` is False
     receive(data)                      what arrived; `progressed` then has the streams for which something changed
     capacity        -> int             how many more streams may begin now
     error                              why the connection is lost; each of its streams has the same
@@ -25,18 +24,23 @@ import re
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames, hpack
-from .exchange import DEFAULT_HEAD_LIMITS, Fields, HeadLimits
+from .exchange import DEFAULT_HEAD_LIMITS, INPUT, Fields, HeadLimits
 from .http1 import WrittenFields
 from .stream2 import SEND_END, SEND_HEADERS, HTTP2Stream
 
 STREAM_WINDOW = 2_097_152
 CONNECTION_WINDOW = 16_777_216
-# Frames without progress that are put up with in a row: far more than any honest server sends, and done in 10 ms.
-MAX_IDLE_FRAMES = 1_000
+# Frames without progress that are put up with in a row, done in 30 ms. More than an honest server sends: a PING every
+# ten seconds, while a stream is silent, for a day.
+MAX_IDLE_FRAMES = 10_000
+# Bytes of bodies that wait in the output. The rest stays in the streams, where an early answer can drop it and where
+# they take turns; also the largest frame, whatever the peer allows.
+MAX_QUEUED = 262_144
 # What the peer's limit is taken for before it has said it (RFC 9113 6.5.2 recommends at least 100).
 ASSUMED_STREAMS = 100
 _LAST_STREAM = 2**31 - 1
 
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
 # Fields of the connection and not of the message: HTTP/2 has no place for them (RFC 9113 8.2.2).
 _OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"))
@@ -55,8 +59,8 @@ class HTTP2Fields:
         for name, value in source:
             lower = name.lower()
             if lower == b"host":
-                self.authority = value
-            elif lower not in _OF_HTTP1 and (lower != b"te" or value == b"trailers"):
+                self.authority = value.strip(b" \t")
+            elif lower not in _OF_HTTP1 and (lower != b"te" or value.strip(b" \t") == b"trailers"):
                 self.fields.append((lower, value.strip(b" \t")))
 
 
@@ -69,7 +73,7 @@ class HTTP2Connection:
     """
 
     def __init__(self, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> None:
-        self._limits = limits
+        self.limits = limits
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder(max_list_size=limits.max_bytes)
         self._last_fields: HTTP2Fields | None = None
@@ -77,11 +81,12 @@ class HTTP2Connection:
         self._blocked: dict[HTTP2Stream, None] = {}  # streams with a body that waits for a window
         self._next_id = 1
         self._buffer = b""
-        self._block: tuple[int, int, list[bytes]] | None = (
-            None  # stream, flags, fragments of an unfinished header block
-        )
+        # Stream, flags, fragments of an unfinished header block.
+        self._block: tuple[int, int, list[bytes]] | None = None
         self._block_size = 0
         self._idle_frames = 0
+        self._answers = 0  # to PING and SETTINGS, since the output was last taken
+        self._queued = 0  # bytes of bodies in the output
         self._received = 0  # bytes of DATA since the connection's window was last given back
         self._settled = False  # has the peer sent its SETTINGS?
         self._max_streams = ASSUMED_STREAMS
@@ -115,6 +120,11 @@ class HTTP2Connection:
         return max(0, self._max_streams - len(self.streams))
 
     @property
+    def room(self) -> int:
+        """The most that a DATA frame may hold now, for the connection's part."""
+        return min(self.window, self.max_frame_size) if self._queued < MAX_QUEUED else 0
+
+    @property
     def has_output(self) -> bool:
         """Is there anything to send?"""
         return bool(self._out)
@@ -137,15 +147,17 @@ class HTTP2Connection:
         known = self._last_fields
         if known is None or known.source != fields:
             known = self._last_fields = HTTP2Fields(fields)
-        if not target or _NOT_TARGET.search(target) is not None or not method.isalpha():
-            raise LocalProtocolError(f"method {method[:20]!r} or target {target[:20]!r} is not legal")
+        if _TOKEN.fullmatch(method) is None or method == b"CONNECT":
+            raise LocalProtocolError(f"method {method[:20]!r} is no token, or means nothing on a shared connection")
+        if not target or _NOT_TARGET.search(target) is not None:
+            raise LocalProtocolError(f"request target {target[:20]!r} has a character that is not visible ASCII")
         if not self.capacity:
             raise LocalProtocolError("the connection takes no more streams now")
         written = known.written
         length = written.length
         if length is None and not streaming and body and not written.chunked:
             raise LocalProtocolError("a request with a body needs Content-Length or Transfer-Encoding: chunked")
-        if length is not None and not streaming and length != len(body):
+        if length is not None and (length < len(body) or (length > len(body) and not streaming)):
             raise LocalProtocolError(f"the request's body has {len(body)} bytes, and its Content-Length says {length}")
         stream = HTTP2Stream(self, self._next_id, method == b"HEAD", length)
         self._next_id += 2
@@ -154,23 +166,36 @@ class HTTP2Connection:
         block = self._encoder.encode(pseudo + known.fields)
         self._out.append(frames.header_block(stream.identifier, block, ends, self.max_frame_size))
         self.streams[stream.identifier] = stream
+        self._progress()
         stream.move(SEND_HEADERS)
         if ends:
             stream.move(SEND_END)
-            stream._update_need()
-        elif written.expects_continue:
-            stream.hold()
-        if not ends:
-            if body:
-                stream.feed(body)
-            if not streaming:
-                stream.feed(None)
-            stream.flush()
+            stream.need = INPUT
+        else:
+            self._begin_upload(stream, body, streaming, written.expects_continue)
         return stream
 
+    @staticmethod
+    def _begin_upload(stream: HTTP2Stream, body: bytes, streaming: bool, expects_continue: bool) -> None:
+        stream.queue(body)
+        if not streaming:
+            stream.queue(None)
+        if expects_continue:
+            stream.hold()
+        else:
+            stream.flush()
+
     def take(self) -> bytes:
-        """Remove and return everything that should be sent now."""
+        """
+        Remove and return what should be sent now.
+
+        Bodies that waited for room in the output follow at once: `has_output` says so, and `progressed` whose they are.
+        """
         out, self._out = self._out, []
+        was_full = self._queued >= MAX_QUEUED
+        self._queued = self._answers = 0
+        if was_full:
+            self._flush_blocked()
         return out[0] if len(out) == 1 else b"".join(out)
 
     def ping(self) -> None:
@@ -189,12 +214,20 @@ class HTTP2Connection:
         """Queue a frame."""
         self._out.append(frame)
 
+    def write_data(self, identifier: int, data: bytes, ends: bool) -> None:
+        """Queue a DATA frame."""
+        self.window -= len(data)
+        self._queued += len(data)
+        # What goes out comes back as WINDOW_UPDATE, for the stream and for the connection, per frame or per KiB: such
+        # updates are not idle, also when nothing waits for them.
+        self._idle_frames -= 2 + len(data) // 1024
+        self._out.append(frames.frame(frames.DATA, frames.END_STREAM if ends else 0, identifier, data))
+
     def mark_blocked(self, stream: HTTP2Stream, blocked: bool) -> None:
-        """Note whether a stream waits for a window."""
+        """Note whether a stream waits for a window; who had a turn waits behind the others."""
+        self._blocked.pop(stream, None)
         if blocked:
             self._blocked[stream] = None
-        else:
-            self._blocked.pop(stream, None)
 
     def forget(self, stream: HTTP2Stream) -> None:
         """A stream is closed."""
@@ -210,13 +243,13 @@ class HTTP2Connection:
         if not data:
             self._lose("the peer closed the connection")
             return
+        too_large = ""
         try:
             arrived, self._buffer = frames.split(
                 self._buffer + data if self._buffer else data, frames.DEFAULT_FRAME_SIZE
             )
         except frames.FrameTooLarge as exc:
-            self._fail(str(exc), frames.FRAME_SIZE_ERROR)
-            return
+            arrived, too_large = exc.whole, str(exc)
         for kind, flags, identifier, payload in arrived:
             if self._block is not None and (kind != frames.CONTINUATION or identifier != self._block[0]):
                 self._fail("a header block was interrupted by another frame")
@@ -228,15 +261,30 @@ class HTTP2Connection:
                 self._idle()
             if self.error is not None:
                 return
-        if self._received >= CONNECTION_WINDOW // 4:
+        if too_large:
+            self._fail(too_large, frames.FRAME_SIZE_ERROR)
+        elif self._received >= CONNECTION_WINDOW // 4:
             self._out.append(frames.window_update(0, self._received))
             self._received = 0
 
-    def _idle(self) -> None:
-        """A frame that brought nothing."""
-        self._idle_frames += 1
+    def _idle(self, count: int = 1) -> None:
+        """A frame that brought nothing, or one that is as much work as `count` of them."""
+        self._idle_frames += count
         if self._idle_frames > MAX_IDLE_FRAMES:
             self._fail("the peer floods the connection with frames that bring nothing", frames.ENHANCE_YOUR_CALM)
+
+    def _progress(self) -> None:
+        """Something came, or was asked for: what was idle before is forgotten."""
+        if self._idle_frames > 0:
+            self._idle_frames = 0
+
+    def _answer(self, frame: bytes) -> None:
+        """Queue what the peer made us say; it must not fill the output of a connection whose peer does not read."""
+        self._answers += 1
+        if self._answers > MAX_IDLE_FRAMES:
+            self._fail("the peer asks for answers and does not read them", frames.ENHANCE_YOUR_CALM)
+        elif self.error is None:
+            self._out.append(frame)
 
     def _stream_for(self, identifier: int, what: str) -> HTTP2Stream | None:
         """The stream that a frame is for; None if it is closed already, or the frame is an error."""
@@ -261,7 +309,7 @@ class HTTP2Connection:
         if not data and not ends:
             self._idle()
         else:
-            self._idle_frames = 0
+            self._progress()
         stream.ahead += len(payload)
         if stream.ahead > self.stream_window:
             stream.fail("more data than the window allows", frames.FLOW_CONTROL_ERROR)
@@ -293,14 +341,15 @@ class HTTP2Connection:
             return
         if not payload:
             self._idle()
-        self._add_fragment(payload, flags)
+        if self.error is None:
+            self._add_fragment(payload, flags)
 
     def _add_fragment(self, fragment: bytes, flags: int) -> None:
         assert self._block is not None
         identifier, first_flags, fragments = self._block
         self._block_size += len(fragment)
-        if self._block_size > self._limits.max_bytes:
-            self._fail(f"a header block is longer than {self._limits.max_bytes} bytes", frames.ENHANCE_YOUR_CALM)
+        if self._block_size > self.limits.max_bytes:
+            self._fail(f"a header block is longer than {self.limits.max_bytes} bytes", frames.ENHANCE_YOUR_CALM)
             return
         fragments.append(fragment)
         if not flags & frames.END_HEADERS:
@@ -316,19 +365,24 @@ class HTTP2Connection:
         if stream is None:
             self._idle()
             return
-        if len(fields) > self._limits.max_fields + 1:
-            stream.fail(f"the answer has more than {self._limits.max_fields} header fields", frames.ENHANCE_YOUR_CALM)
+        stream.budget -= self._decoder.list_size
+        if len(fields) > self.limits.max_fields + 1:
+            stream.fail(f"the answer has more than {self.limits.max_fields} header fields", frames.ENHANCE_YOUR_CALM)
+        elif stream.budget < 0:
+            stream.fail(f"the answer's heads have more than {self.limits.max_bytes} bytes", frames.ENHANCE_YOUR_CALM)
         else:
             stream.receive_headers(fields, bool(first_flags & frames.END_STREAM))
             if stream.only_informational:
                 self._idle()
             else:
-                self._idle_frames = 0
+                self._progress()
         self.progressed.append(stream)
 
     def _receive_priority(self, flags: int, identifier: int, payload: bytes) -> None:
-        self._check_size(payload, 5)
-        self._idle()
+        if not identifier:
+            self._fail("PRIORITY on no stream")
+        elif self._check_size(payload, 5):
+            self._idle()
 
     def _receive_reset(self, flags: int, identifier: int, payload: bytes) -> None:
         if not self._check_size(payload, 4):
@@ -337,7 +391,6 @@ class HTTP2Connection:
         if stream is None:
             self._idle()
         else:
-            self._idle()
             stream.receive_reset(frames.number(payload))
 
     def _receive_settings(self, flags: int, identifier: int, payload: bytes) -> None:
@@ -345,20 +398,28 @@ class HTTP2Connection:
             self._fail("SETTINGS on a stream")
             return
         if flags & frames.ACK:
-            self._check_size(payload, 0)
-            self._idle()
+            if not self._settled:
+                self._fail("the peer acknowledged SETTINGS before it sent its own")
+            elif self._check_size(payload, 0):
+                self._idle()
             return
         if len(payload) % 6:
             self._fail("SETTINGS of a size that is no multiple of six", frames.FRAME_SIZE_ERROR)
             return
         if self._settled:
-            self._idle()
+            self._idle(1 + len(payload) // 60)
         self._settled = True
+        before = self.initial_window
         for setting, value in frames.parsed_settings(payload):
-            self._apply(setting, value)
-            if self.error is not None:
-                return
-        self._out.append(frames.frame(frames.SETTINGS, frames.ACK, 0))
+            if self.error is None:
+                self._apply(setting, value)
+        # First the acknowledgement and then what the new values let out: there are peers (h2) for which they are not
+        # in force before it.
+        self._answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        if self.error is not None:
+            return
+        if before != self.initial_window:
+            self._change_windows(self.initial_window - before)
         self.progressed.extend(self.streams.values())
 
     def _apply(self, setting: int, value: int) -> None:
@@ -370,18 +431,16 @@ class HTTP2Connection:
         elif setting == frames.MAX_CONCURRENT_STREAMS:
             self._max_streams = value
         elif setting == frames.INITIAL_WINDOW_SIZE:
-            self._change_windows(value)
+            if value > frames.MAX_WINDOW:
+                self._fail(f"INITIAL_WINDOW_SIZE {value} is out of its range", frames.FLOW_CONTROL_ERROR)
+            self.initial_window = value
         elif setting == frames.MAX_FRAME_SIZE:
             if not frames.DEFAULT_FRAME_SIZE <= value <= frames.LARGEST_FRAME_SIZE:
                 self._fail(f"MAX_FRAME_SIZE {value} is out of its range")
-            self.max_frame_size = value
+            self.max_frame_size = min(value, MAX_QUEUED)
 
-    def _change_windows(self, value: int) -> None:
+    def _change_windows(self, difference: int) -> None:
         """A new initial window changes that of every live stream, maybe to less than nothing (RFC 9113 6.9.2)."""
-        if value > frames.MAX_WINDOW:
-            self._fail(f"INITIAL_WINDOW_SIZE {value} is out of its range", frames.FLOW_CONTROL_ERROR)
-            return
-        difference, self.initial_window = value - self.initial_window, value
         for stream in list(self.streams.values()):
             stream.window += difference
             if stream.window > frames.MAX_WINDOW:
@@ -399,8 +458,8 @@ class HTTP2Connection:
             self._idle()
             if flags & frames.ACK:
                 self.pongs += 1
-            elif self.error is None:
-                self._out.append(frames.frame(frames.PING, frames.ACK, 0, payload))
+            else:
+                self._answer(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _receive_goaway(self, flags: int, identifier: int, payload: bytes) -> None:
         if identifier or len(payload) < 8:
@@ -421,30 +480,42 @@ class HTTP2Connection:
         if not self._check_size(payload, 4):
             return
         increment = frames.number(payload) & frames.MAX_WINDOW
+        code = frames.FLOW_CONTROL_ERROR if increment else frames.PROTOCOL_ERROR
         if identifier == 0:
             self.window += increment
             if not increment or self.window > frames.MAX_WINDOW:
-                self._fail("the connection's window was changed by nothing, or too much", frames.FLOW_CONTROL_ERROR)
+                self._fail("the connection's window was changed by nothing, or too much", code)
+            elif not self._flush_blocked():
+                self._idle()
+            return
+        stream = self._stream_for(identifier, "WINDOW_UPDATE")
+        if stream is not None:
+            stream.window += increment
+            if not increment or stream.window > frames.MAX_WINDOW:
+                stream.fail("the window was changed by nothing, or too much", code)
+            elif stream in self._blocked and stream.window > 0 and self.room > 0:
+                stream.flush()
+                self.progressed.append(stream)
                 return
-        else:
-            stream = self._stream_for(identifier, "WINDOW_UPDATE")
-            if stream is not None:
-                stream.window += increment
-                if not increment or stream.window > frames.MAX_WINDOW:
-                    stream.fail("the window was changed by nothing, or too much", frames.FLOW_CONTROL_ERROR)
-        if self.error is None and not self._flush_blocked():
-            self._idle()
+        self._idle()
 
     def _flush_blocked(self) -> bool:
-        """Send what waits for a window; True if anything moved."""
-        moved = False
-        for stream in list(self._blocked):
-            before = stream.window
-            stream.flush()
-            if stream.window != before:
-                moved = True
-                self.progressed.append(stream)
-        return moved
+        """Send what waits for a window, a frame of each stream in turn; True if anything moved."""
+        moved: list[HTTP2Stream] = []
+        waiting = list(self._blocked)
+        while waiting and self.room > 0:
+            more = []
+            for stream in waiting:
+                if self.room <= 0:
+                    break  # and not on: who is asked goes to the end of the line, and the rest had nothing yet
+                before = stream.window
+                stream.flush(max_frames=1)
+                if stream.window != before:
+                    moved.append(stream)
+                    more.append(stream)
+            waiting = [stream for stream in more if stream in self._blocked]
+        self.progressed.extend(dict.fromkeys(moved))
+        return bool(moved)
 
     def _check_size(self, payload: bytes, size: int) -> bool:
         if len(payload) != size:

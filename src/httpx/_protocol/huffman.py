@@ -62,6 +62,7 @@ def _codes(lengths: list[int]) -> list[int]:
 
 _LENGTHS = _lengths()
 _CODES = _codes(_LENGTHS)
+_BITS = [format(code, f"0{length}b") for code, length in zip(_CODES, _LENGTHS)]
 
 
 class _Decoder:
@@ -144,13 +145,10 @@ def decode(data: bytes) -> bytes:
 
 def encode(data: bytes) -> bytes:
     """The Huffman code of `data`, padded with ones."""
-    bits, count = 0, 0
-    for byte in data:
-        length = _LENGTHS[byte]
-        bits = bits << length | _CODES[byte]
-        count += length
-    padding = -count % 8
-    return ((bits + 1 << padding) - 1).to_bytes((count + padding) // 8, "big")
+    # Digits and not a growing number, which would be copied for each symbol: a token of 64 KiB took 0.3 s.
+    bits = "".join([_BITS[byte] for byte in data])
+    bits += "1" * (-len(bits) % 8)
+    return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
 
 
 def encoded_size(data: bytes) -> int:

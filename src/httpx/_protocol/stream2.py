@@ -73,7 +73,9 @@ class _ReceivedKinds(dict[bytes, int]):
 
     def __missing__(self, name: bytes) -> int:
         kind = _KINDS.get(name, 0) if _LOWER_TOKEN.fullmatch(name) else -1
-        if len(self) < 1024 and len(name) <= 64:
+        if len(name) <= 64:
+            if len(self) >= 1024:
+                self.clear()  # and not "remember no more": one peer could fill it for all others
             self[name] = kind
         return kind
 
@@ -91,12 +93,14 @@ class HTTP2Stream(Exchange):
     Attributes:
         refused: the peer said that it has not processed this stream, so the request may be sent again, whatever it is.
         identifier: the stream's number on its connection.
+        budget: bytes that the heads and trailers that are still to come may take, all together.
     """
 
     refused: bool = False
 
     def __init__(self, connection: HTTP2Connection, identifier: int, is_head: bool, length: int | None) -> None:
         self._connection = connection
+        self.budget = connection.limits.max_bytes
         self.identifier = identifier
         self.state = IDLE
         self.chunks = []
@@ -107,7 +111,9 @@ class HTTP2Stream(Exchange):
         self._to_send = length
         self._to_receive: int | None = None
         self._unsent: list[bytes] = []
-        self._body_ends = False
+        self._offset = 0  # of the first chunk, what was sent: cutting it off each time would copy the rest each time
+        self._body_ends = False  # nothing more comes from `feed`, or nobody wants it
+        self._dropped = False  # nothing more of the body is sent
         self._held = False
 
     def move(self, event: int) -> bool:
@@ -123,10 +129,17 @@ class HTTP2Stream(Exchange):
     def hold(self) -> None:
         """Keep the body back until the peer consents (Expect: 100-continue)."""
         self._held = True
+        self._update_need()
 
     def feed(self, chunk: bytes | None) -> None:
-        """Give the next piece of the request's body; None ends it. Ignored once the answer has made it pointless."""
-        if self.state not in (OPEN, REMOTE_DONE):
+        """Give the next piece of the request's body; None ends it. See `Exchange.feed`."""
+        self._held = False
+        self.queue(chunk)
+        self.flush()
+
+    def queue(self, chunk: bytes | None) -> None:
+        """What `feed` does, without sending anything yet."""
+        if self._body_ends or self.state not in (OPEN, REMOTE_DONE):
             return
         if chunk:
             if self._to_send is not None:
@@ -138,7 +151,6 @@ class HTTP2Stream(Exchange):
             if self._to_send:
                 raise LocalProtocolError(f"the request's body is {self._to_send} bytes shorter than its Content-Length")
             self._body_ends = True
-        self.flush()
 
     def proceed(self) -> None:
         """Send the body although no 100 (Continue) came."""
@@ -146,34 +158,37 @@ class HTTP2Stream(Exchange):
             self._held = False
             self.flush()
 
-    def flush(self) -> None:
-        """Move as much of the body as the windows allow into the connection's output."""
-        if self._held or self.state not in (OPEN, REMOTE_DONE):
+    def flush(self, max_frames: int = 2**31) -> None:
+        """Move as much of the body into the connection's output as its windows and its room allow."""
+        if self._held or self._dropped or self.state not in (OPEN, REMOTE_DONE):
             return
         connection = self._connection
         unsent = self._unsent
-        while unsent:
-            chunk = unsent[0]
-            room = min(self.window, connection.window, connection.max_frame_size)
+        while unsent and max_frames:
+            room = min(self.window, connection.room)
             if room <= 0:
                 break
-            if len(chunk) > room:
-                unsent[0] = chunk[room:]
-                chunk = chunk[:room]
-            else:
-                del unsent[0]
-            self.window -= len(chunk)
-            connection.window -= len(chunk)
-            ends = self._body_ends and not unsent
-            connection.write(frames.frame(frames.DATA, frames.END_STREAM if ends else 0, self.identifier, chunk))
-            if ends:
-                self._sent_end()
-        else:
-            if self._body_ends and self.state in (OPEN, REMOTE_DONE):
-                connection.write(frames.frame(frames.DATA, frames.END_STREAM, self.identifier))
-                self._sent_end()
+            self._send_piece(room)
+            max_frames -= 1
+        if self._body_ends and not unsent and self.state in (OPEN, REMOTE_DONE):
+            connection.write_data(self.identifier, b"", True)
+            self._sent_end()
         connection.mark_blocked(self, bool(unsent))
         self._update_need()
+
+    def _send_piece(self, room: int) -> None:
+        """One DATA frame of the first chunk."""
+        chunk, start = self._unsent[0], self._offset
+        piece = chunk[start : start + room]
+        self._offset = start + len(piece)
+        if self._offset == len(chunk):
+            del self._unsent[0]
+            self._offset = 0
+        self.window -= len(piece)
+        ends = self._body_ends and not self._unsent
+        self._connection.write_data(self.identifier, piece, ends)
+        if ends:
+            self._sent_end()
 
     def _sent_end(self) -> None:
         self.move(SEND_END)
@@ -195,8 +210,10 @@ class HTTP2Stream(Exchange):
         return self._connection.take()
 
     def cut_short(self) -> None:
-        """Nothing more of the request is sent."""
-        self.reset(frames.CANCEL)
+        """Nothing more of the body is sent, and the answer may still come; the stream is reset when it is complete."""
+        if self.state in (OPEN, REMOTE_DONE):
+            self._end_upload()
+            self._update_need()
 
     def reset(self, error: int) -> None:
         """End the stream from our side, and nothing else of the connection."""
@@ -208,6 +225,7 @@ class HTTP2Stream(Exchange):
     def _end_upload(self) -> None:
         self._unsent.clear()
         self._held = False
+        self._body_ends = self._dropped = True
         self._connection.mark_blocked(self, False)
 
     # Receiving; the connection calls these.
@@ -248,7 +266,6 @@ class HTTP2Stream(Exchange):
             # An answer without consent, or an error, makes the rest of the upload pointless.
             self.abandoned = True
             self._end_upload()
-            self._body_ends = True
         if ends:
             self.receive_end()
         else:
@@ -293,7 +310,11 @@ class HTTP2Stream(Exchange):
                 if self._to_receive < 0:
                     self.fail("the body is longer than its Content-Length")
                     return
-            self.chunks.append(data)
+            chunks = self.chunks
+            if len(data) < 256 and chunks and len(chunks[-1]) < 4096:
+                chunks[-1] += data  # a window full of single bytes must not become a million objects
+            else:
+                chunks.append(data)
 
     def receive_end(self) -> None:
         """The peer has said everything."""
@@ -305,6 +326,7 @@ class HTTP2Stream(Exchange):
         self.reusable = True
         if self.state == REMOTE_DONE:
             # A complete answer ends the upload: nobody reads the rest (RFC 9113 8.1).
+            self.abandoned = True
             self.reset(frames.NO_ERROR)
         else:
             self._connection.forget(self)
@@ -315,8 +337,6 @@ class HTTP2Stream(Exchange):
         self.move(RECEIVE_RESET)
         self._end_upload()
         self._connection.forget(self)
-        if self.finished:
-            return  # NO_ERROR after a complete answer: it did not want the rest of the request
         self.refused = code == frames.REFUSED_STREAM and self.head is None
         self._set_error(f"the peer reset the stream: {frames.error_name(code)}")
 
@@ -327,12 +347,12 @@ class HTTP2Stream(Exchange):
 
     def lose(self, error: Exception, processed: bool) -> None:
         """The connection is lost, or the peer goes away before it came to this stream."""
-        self.state = CLOSED
+        self.move(RECEIVE_RESET)
         self._unsent.clear()
+        self._held = False
         self.refused = not processed
-        if not self.finished and self.error is None:
-            self.error = error
-            self.need = NOTHING
+        self.error = error
+        self.need = NOTHING
 
     def _set_error(self, message: str) -> None:
         if self.error is None:

@@ -33,7 +33,7 @@ from concurrent.futures import CancelledError, Future
 from contextvars import Context, copy_context
 from threading import Lock, Thread, current_thread
 from types import TracebackType
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, TypeVar
 
 from .._content import ByteStream, in_async
 from .._engine.job import FORKS, next_piece
@@ -153,10 +153,11 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         """
         exchange = await self._server.begin(self.app, self._scope(request, self._server))
         body = _AsyncBody(exchange, request, self.raise_app_exceptions)
-        # No await between here and the `try`: a cancellation in between would leave the app alone.
+        # No await between here and the `try`, either.
         try:
-            while not await exchange.answered():
+            while exchange.asks():
                 await body.upload()
+                await exchange.answer()
             if exchange.over:
                 exchange.adopt_context()
             response = exchange.response(body, self.raise_app_exceptions)
@@ -209,8 +210,9 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         exchange = portal.run(portal.server.begin, self.app, self._scope(request, portal.server))
         body = _SyncBody(portal, exchange, request.stream, self.raise_app_exceptions)
         try:
-            while not portal.run(exchange.answered):
+            while exchange.asks():
                 body.upload()
+                portal.run(exchange.answer)
             response = exchange.response(body, self.raise_app_exceptions)
         except BaseException:
             body.close()
@@ -222,13 +224,14 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
     def close(self) -> None:
         """Like `aclose`, and end the thread, too."""
         portal = self._portal
-        if portal.started:
-            try:
+        run: _Lifespan | None = None
+        try:
+            if portal.started:
                 run = portal.run(portal.server.aclose)
-            finally:
-                portal.close()
-            if run is not None:
-                run.check("shutdown")
+        finally:
+            portal.close()
+        if run is not None:
+            run.check("shutdown")
 
     def _scope(self, request: Request, server: _Server) -> dict[str, Any]:
         url = request.url
@@ -412,17 +415,17 @@ class _Exchange(_Run):
 
     # The reader's side.
 
-    def _asks(self) -> bool:
-        return self._wanted and not self._complete
+    def asks(self) -> bool:
+        """After `answer`: does the app want a piece of the request's body before it answers?"""
+        return self.status is None and not self.over
 
-    async def answered(self) -> bool:
-        """Wait for the head, or the end of the app; False if it wants a piece of the request's body before."""
-        await self.until(lambda: self.status is not None or self.over or self._asks())
-        return self.status is not None or self.over
+    async def answer(self) -> None:
+        """Wait for the head, for the end of the app, or until it wants a piece of the request's body."""
+        await self.until(lambda: self.status is not None or self.over or self._wanted)
 
     async def next_piece(self) -> bytes | None:
         """The next piece of the response's body, b"" at the app's end; None if it wants a piece of the request's."""
-        await self.until(lambda: self._pieces or self.over or self._asks())
+        await self.until(lambda: self._pieces or self.over or (self._wanted and not self._complete))
         if self._pieces:
             piece = self._pieces.popleft()
             self._untaken -= max(len(piece), _LEAST)
@@ -647,9 +650,15 @@ class _Server:
         self._alive: set[_Run] = set()
 
     async def begin(self, app: _ASGIApp, scope: _Message) -> _Exchange:
-        """Begin to answer a request. Does not suspend."""
+        """Begin to answer a request, and wait as `answer` does."""
         exchange = _Exchange(app, scope)
+        # No await between here and the `try`: a cancellation in between would leave the app alone.
         self._spawn(exchange)
+        try:
+            await exchange.answer()
+        except BaseException:
+            await exchange.end()
+            raise
         return exchange
 
     def _spawn(self, run: _Run) -> None:
@@ -746,19 +755,90 @@ class _AsyncBody(AsyncByteStream):
 # The sync side.
 
 
-class _Worker(NamedTuple):
-    """A thread, its event loop, and the event that ends both."""
+class _Worker:
+    """
+    A thread with an asyncio loop.
 
-    thread: Thread
-    loop: Any
-    stop: Any
+    A daemon, so that a program may end without closing it.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._lock = Lock()
+        self._pending: set[Future[Any]] = set()
+        ready: Future[tuple[Any, Any]] = Future()
+        self._thread = Thread(target=self._live, args=(ready,), name="httpx.ASGITransport", daemon=True)
+        self._thread.start()
+        self.loop, self._stop = ready.result()
+
+    def _live(self, ready: Future[tuple[Any, Any]]) -> None:
+        """What the thread does."""
+        import asyncio
+
+        async def main() -> None:
+            stop = asyncio.Event()
+            ready.set_result((asyncio.get_running_loop(), stop))
+            try:
+                await stop.wait()
+            finally:
+                with self._lock:
+                    self.ended = True
+
+        try:
+            asyncio.run(main())
+        except BaseException as exc:
+            # A task of the app's own that raises SystemExit ends the loop.
+            if not ready.done():
+                ready.set_exception(exc)
+        for future in list(self._pending):
+            # What was begun too late for `asyncio.run` to cancel it.
+            if not future.done():
+                future.set_exception(CancelledError())
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """
+        The result of an async function, in the caller's context.
+
+        Raises:
+            RuntimeError: this is the thread itself, which cannot wait for itself.
+            ReadError: the loop has ended, or ends.
+            Whatever the function raises.
+        """
+        import asyncio
+
+        if self._thread is current_thread():
+            raise RuntimeError("the ASGI app waits for a request to itself on the event loop that it runs on")
+        with self._lock:
+            if self.ended:
+                raise ReadError("the event loop of the ASGI app has ended")
+            coroutine = function(*args)
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+            self._pending.add(future)
+        try:
+            return future.result()
+        except CancelledError:
+            raise ReadError("the event loop of the ASGI app ended before the app had answered") from None
+        except BaseException:
+            future.cancel()  # does nothing if the exception is its own
+            raise
+        finally:
+            self._pending.discard(future)
+
+    def end(self) -> None:
+        """End the thread, and wait for that."""
+        with self._lock:
+            if not self.ended:
+                self.ended = True
+                self.loop.call_soon_threadsafe(self._stop.set)
+        if self._thread is not current_thread():  # the garbage collector may call this anywhere
+            self._thread.join()
 
 
 class _Portal:
     """
-    An asyncio loop in a thread, started when it is needed.
+    A worker, started when it is needed, and ended with the portal at the latest, also when nobody closes that.
 
-    The thread is a daemon, and ends with the portal at the latest, also when nobody closes that.
+    A forked child, which has no such thread, gets another one.
     """
 
     def __init__(self) -> None:
@@ -770,65 +850,37 @@ class _Portal:
 
     @property
     def started(self) -> bool:
-        """Is there a thread?"""
-        return self._worker is not None
+        """Is there a worker?"""
+        return self._worker is not None and not self._worker.ended
 
     def start(self) -> None:
-        """Begin the thread, unless there is one."""
+        """Begin a worker, unless there is one."""
         with self._lock:
-            if self._worker is None or not self._worker.thread.is_alive():
-                ready: Future[tuple[Any, Any]] = Future()
-                thread = Thread(target=_live, args=(ready,), name="httpx.ASGITransport", daemon=True)
-                thread.start()
-                self._worker = _Worker(thread, *ready.result())
-                self._finalizer = weakref.finalize(self, _end_worker, self._worker)
+            if not self.started:
+                self._worker = _Worker()
+                self._finalizer = weakref.finalize(self, self._worker.end)
 
     def owns(self, run: _Run) -> bool:
-        """Is this a run of the thread that there is now?"""
+        """Is this a run of the worker that there is now?"""
         worker = self._worker
-        return worker is not None and run.host.home is worker.loop
+        return worker is not None and not worker.ended and run.host.home is worker.loop
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        """
-        The result of an async function, in the caller's context.
-
-        Raises:
-            RuntimeError: this is the thread itself, which cannot wait for itself.
-            ReadError: the portal is closed, or closes.
-            Whatever the function raises.
-        """
-        import asyncio
-
-        # With the lock, so that what is begun here is begun before the loop is told to stop, and is cancelled then.
-        with self._lock:
-            worker = self._worker
-            if worker is None:
-                raise ReadError("the transport is closed")
-            if worker.thread is current_thread():
-                raise RuntimeError("the ASGI app waits for a request to itself on the event loop that it runs on")
-            coroutine = function(*args)
-            try:
-                future = asyncio.run_coroutine_threadsafe(coroutine, worker.loop)
-            except RuntimeError:
-                coroutine.close()
-                raise ReadError("the event loop of the ASGI app was ended by the app") from None
-        try:
-            return future.result()
-        except CancelledError:
-            raise ReadError("the transport was closed before the app had answered") from None
-        except BaseException:
-            future.cancel()  # does nothing if the exception is its own
-            raise
+        """See `_Worker.run`."""
+        worker = self._worker
+        if worker is None:
+            raise ReadError("the transport was closed")
+        return worker.run(function, *args)
 
     def close(self) -> None:
-        """End the thread, and wait for that."""
+        """End the worker."""
         with self._lock:
             finalizer, self._finalizer, self._worker = self._finalizer, None, None
         if finalizer is not None:
             finalizer()
 
     def forget(self) -> None:
-        """In a forked child, which has no such thread."""
+        """In a forked child."""
         if self._worker is not None and self._finalizer is not None:
             self._finalizer.detach()
             _FORGOTTEN.append(self._worker)
@@ -837,34 +889,8 @@ class _Portal:
         self.server = _Server()
 
 
-# In a forked child: loops that cannot be closed, as they seem to run, and would complain when they are collected.
+# In a forked child: their loops cannot be closed, as they seem to run, and would complain when they are collected.
 _FORGOTTEN: list[_Worker] = []
-
-
-def _live(ready: Future[tuple[Any, Any]]) -> None:
-    """What the thread does. Must not hold the portal, whose end it waits for."""
-    import asyncio
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        ready.set_result((asyncio.get_running_loop(), stop))
-        await stop.wait()
-
-    try:
-        asyncio.run(main())
-    except BaseException as exc:
-        # An app's task that raises SystemExit ends the loop. Whoever waits for it is told by then.
-        if not ready.done():
-            ready.set_exception(exc)
-
-
-def _end_worker(worker: _Worker) -> None:
-    try:
-        worker.loop.call_soon_threadsafe(worker.stop.set)
-    except RuntimeError:
-        pass  # the loop has ended by itself
-    if worker.thread is not current_thread():  # the garbage collector may call this anywhere
-        worker.thread.join()
 
 
 class _SyncBody(SyncByteStream):
