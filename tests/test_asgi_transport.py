@@ -25,7 +25,6 @@ import pytest
 
 import httpx
 from httpx._transports import asgi
-from httpx._transports.asgi import ASGITransport
 from support.drivers import Driver, run_without_loop
 from support.steps import Cancelled, Steps, in_trio, turns, until
 
@@ -107,7 +106,7 @@ def run(driver: Driver, scenario: Any, app: App, **options: Any) -> Any:
     """The scenario's result, with a client for the app; afterwards the app must be gone."""
 
     async def main() -> Any:
-        transport = ASGITransport(app, **options)
+        transport = httpx.ASGITransport(app, **options)
         async with driver.client(transport=transport) as client:
             result = await scenario(client)
         assert not transport._server._alive
@@ -256,6 +255,22 @@ def test_a_request_comes_in_the_messages_of_0_28_1(driver: Driver):
 
 def test_an_async_client_may_send_a_sync_body():
     assert messages_of(Driver("asyncio"), iter([b"a", b"b"])) == [(b"a", True), (b"b", True), (b"", False)]
+
+
+def test_a_body_in_memory_is_there_although_nobody_reads_the_response(driver: Driver):
+    got = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        got.append(await receive())
+        got.append(await receive())
+        await send(body())
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("POST", URL, content=b"abc"):
+            await wait_for(driver, lambda: len(got) == 2)
+
+    run(driver, scenario, app)
 
 
 def test_a_request_may_be_sent_while_its_response_is_read(driver: Driver):
@@ -764,11 +779,35 @@ def test_a_cancelled_close_waits_too():
     run(Driver("trio"), scenario, app)
 
 
+@on_any_loop
+def test_a_cancelled_close_of_the_transport_ends_everything(name: str):
+    """Harm otherwise: the first app that takes its time keeps the others alive."""
+    log: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await Lifespan(UP, DOWN)(scope, receive, send)
+        await Log().app(scope, receive, send)
+        await until(lambda: False)
+
+    async def scenario(client: Any) -> None:
+        for _ in range(3):
+            await client.send(client.build_request("GET", URL), stream=True)
+        steps = Steps(20, late=False)
+        with steps.watching():
+            assert isinstance(await steps.run(client.aclose), Cancelled)
+        assert steps.reached
+        log.append("closed")
+
+    run(Driver(name), scenario, app, lifespan=True)
+    assert log == ["closed"]
+
+
 def test_an_app_that_is_cancelled_before_its_first_step_is_over_too():
     """On asyncio such a task never begins; harm otherwise: a close that never ends."""
 
     async def main() -> None:
-        exchange = asgi._Exchange(echo, {"method": "GET"})
+        exchange = asgi._Exchange(echo, {"method": "GET"}, httpx.ByteStream(b""))
         exchange.host.spawn(exchange)
         await exchange.end()
         assert exchange.over
@@ -796,7 +835,7 @@ def test_a_response_that_is_dropped_is_ended_with_the_transport(name: str):
 @on_any_loop
 def test_a_transport_may_be_used_in_one_event_loop_after_the_other(name: str):
     """A response that the first one left open is no business of the second."""
-    transport = ASGITransport(echo)
+    transport = httpx.ASGITransport(echo)
     log = Log()
 
     async def first() -> None:
@@ -822,7 +861,7 @@ def test_a_transport_may_be_used_in_one_event_loop_after_the_other(name: str):
 
 def test_a_run_of_another_event_loop_is_left_alone():
     async def main() -> None:
-        transport = ASGITransport(Log().app)
+        transport = httpx.ASGITransport(Log().app)
         run = transport._server._alive
         run.add(Elsewhere())
         await transport.aclose()
@@ -832,9 +871,6 @@ def test_a_run_of_another_event_loop_is_left_alone():
 
     class Elsewhere:
         host = asgi._AsyncioHost(None)
-
-        def check(self, phase: str) -> None:
-            pass
 
     asyncio.run(main())
 
@@ -1085,7 +1121,7 @@ def test_a_client_that_is_not_opened_has_no_lifespan(driver: Driver):
     """Harm otherwise: an app that runs without what it has not opened."""
 
     async def main() -> None:
-        client = driver.client(transport=ASGITransport(Lifespan(UP, DOWN), lifespan=True))
+        client = driver.client(transport=httpx.ASGITransport(Lifespan(UP, DOWN), lifespan=True))
         with pytest.raises(RuntimeError, match="lifespan was not started: open the client"):
             await client.get(URL)
         await client.aclose()
@@ -1097,7 +1133,7 @@ def test_two_clients_share_the_lifespan_of_their_transport(driver: Driver):
     app = Lifespan(UP, DOWN)
 
     async def main() -> None:
-        transport = ASGITransport(app, lifespan=True)
+        transport = httpx.ASGITransport(app, lifespan=True)
         async with driver.client(transport=transport) as one, driver.client(transport=transport) as two:
             await one.get(URL)
             await two.get(URL)
@@ -1110,7 +1146,7 @@ def test_a_lifespan_may_begin_again(driver: Driver):
     app = Lifespan(UP, DOWN)
 
     async def main() -> None:
-        transport = ASGITransport(app, lifespan=True)
+        transport = httpx.ASGITransport(app, lifespan=True)
         for _ in range(2):
             async with driver.client(transport=transport) as client:
                 await client.get(URL)
@@ -1131,7 +1167,7 @@ def test_a_startup_may_be_cancelled(name: str):
 
     async def main() -> Any:
         steps = Steps(3, late=False)
-        transport = ASGITransport(app, lifespan=True)
+        transport = httpx.ASGITransport(app, lifespan=True)
         with steps.watching():
             outcome = await steps.run(transport.__aenter__)
         assert not transport._server._alive
@@ -1145,7 +1181,7 @@ def test_a_transport_is_a_context_manager_by_itself(driver: Driver):
     app = Lifespan(UP, DOWN)
 
     async def main() -> None:
-        transport = ASGITransport(app, lifespan=True)
+        transport = httpx.ASGITransport(app, lifespan=True)
         if driver.is_async:
             async with transport as entered:
                 assert entered is transport
@@ -1161,7 +1197,7 @@ def test_a_transport_is_a_context_manager_by_itself(driver: Driver):
 
 
 def sync_client(app: App, **options: Any) -> httpx.Client:
-    return httpx.Client(transport=ASGITransport(app, **options))
+    return httpx.Client(transport=httpx.ASGITransport(app, **options))
 
 
 def test_a_sync_client_works_where_an_event_loop_runs():
@@ -1188,7 +1224,7 @@ def test_there_is_no_thread_before_the_first_request_and_one_for_all():
 
 
 def test_a_transport_that_was_closed_may_be_used_again():
-    transport = ASGITransport(echo)
+    transport = httpx.ASGITransport(echo)
     for _ in range(2):
         assert transport.handle_request(httpx.Request("POST", URL, content=b"abc")).read() == b"abc"
         transport.close()
@@ -1221,7 +1257,7 @@ def test_a_sync_client_refuses_an_async_body():
         yield b""
 
     with pytest.raises(RuntimeError, match="async stream, which a sync client cannot send"):
-        ASGITransport(echo).handle_request(httpx.Request("POST", URL, content=content()))
+        httpx.ASGITransport(echo).handle_request(httpx.Request("POST", URL, content=content()))
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -1246,7 +1282,7 @@ def test_a_stream_of_ones_own_is_closed_if_it_is_given_up(whole: bool):
 
 
 def test_the_thread_ends_with_a_transport_that_nobody_closes():
-    transport: Optional[ASGITransport] = ASGITransport(echo)
+    transport: Optional[httpx.ASGITransport] = httpx.ASGITransport(echo)
     response = transport.handle_request(httpx.Request("POST", URL, content=b"abc"))
     transport = None
     gc.collect()
@@ -1389,15 +1425,14 @@ def test_a_forked_child_has_a_thread_of_its_own():
     """Harm otherwise: the child waits for ever for a thread that only its parent has. In a process of its own."""
     program = """
         import os, sys, httpx
-        from httpx._transports.asgi import ASGITransport
-
+        
         async def app(scope, receive, send):
             await send({"type": "http.response.start", "status": 200})
             await send({"type": "http.response.body", "body": b"abc", "more_body": scope["path"] == "/open"})
             await receive(); await receive(); await receive()
 
-        client = httpx.Client(transport=ASGITransport(app), base_url="http://example.org")
-        unused = ASGITransport(app)
+        client = httpx.Client(transport=httpx.ASGITransport(app), base_url="http://example.org")
+        unused = httpx.ASGITransport(app)
         with client.stream("GET", "/open") as response:
             pieces = response.iter_raw()
             next(pieces)
@@ -1425,7 +1460,7 @@ def test_a_forked_child_has_a_thread_of_its_own():
 
 def test_the_arguments_are_attributes_which_subclasses_use():
     """httpx-ws reads `app`, `root_path` and `client`, and overrides `handle_async_request`."""
-    transport = ASGITransport(echo, False, "/app", ("10.0.0.1", 1), True)
+    transport = httpx.ASGITransport(echo, False, "/app", ("10.0.0.1", 1), True)
     assert (transport.app, transport.raise_app_exceptions, transport.root_path) == (echo, False, "/app")
     assert (transport.client, transport.lifespan) == (("10.0.0.1", 1), True)
     assert isinstance(transport, httpx.AsyncBaseTransport)
@@ -1433,7 +1468,7 @@ def test_the_arguments_are_attributes_which_subclasses_use():
 
 
 def test_a_transport_comes_back_from_a_pickle(driver: Driver):
-    copy = pickle.loads(pickle.dumps(ASGITransport(echo, root_path="/app")))
+    copy = pickle.loads(pickle.dumps(httpx.ASGITransport(echo, root_path="/app")))
     assert copy.root_path == "/app"
 
     async def scenario(client: Any) -> bytes:
@@ -1449,9 +1484,9 @@ def test_eager_tasks_are_fine():
 
     async def main() -> tuple[bytes, bytes]:
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
-        async with httpx.AsyncClient(transport=ASGITransport(echo)) as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(echo)) as client:
             content = (await client.post(URL, content=b"abc")).content
-        async with httpx.AsyncClient(transport=ASGITransport(Log().app)) as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(Log().app)) as client:
             return content, await leave_early(client)
 
     assert asyncio.run(main()) == (b"abc", b"a")
@@ -1459,4 +1494,4 @@ def test_eager_tasks_are_fine():
 
 def test_it_needs_an_event_loop():
     with pytest.raises(RuntimeError):
-        ASGITransport(echo).handle_async_request(httpx.Request("GET", URL)).send(None)
+        httpx.ASGITransport(echo).handle_async_request(httpx.Request("GET", URL)).send(None)

@@ -19,6 +19,7 @@ import pytest
 
 import httpx
 from httpx._base_client import ClientState
+from support.missing import NEEDS_PROXIES
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 
@@ -409,6 +410,13 @@ def test_a_transport_comes_back_with_all_its_arguments(kind: Any, ca: Any):
     copied = again(kind(**{**given, "socket_options": iter(given["socket_options"])}))
     assert copied._given == given
     assert copied._settings.socket_options == [(6, 1, 1)]
+
+
+@NEEDS_PROXIES
+def test_a_client_with_a_proxy_comes_back_with_it(echo_server: Any):
+    for proxy in (echo_server.url, httpx.Proxy(echo_server.url, headers={"X-Team": "blue"})):
+        with again(httpx.Client(proxy=proxy)) as client:
+            assert client.get("http://example.invalid/get").json()["url"] == "http://example.invalid/get"
 
 
 def test_a_tls_client_whose_authorities_are_a_file_works_in_the_copy(tls_echo_server: Any, ca: Any):

@@ -16,14 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import httpx
-from httpx._transports.wsgi import WSGITransport
 
 App = Callable[[dict[str, Any], Any], Any]
 URL = "http://example.org/"
 
 
 def client_of(app: App, **options: Any) -> httpx.Client:
-    return httpx.Client(transport=WSGITransport(app, **options))
+    return httpx.Client(transport=httpx.WSGITransport(app, **options))
 
 
 def get(app: App, method: str = "GET", url: str = URL, **options: Any) -> httpx.Response:
@@ -275,7 +274,7 @@ def test_an_async_body_is_refused():
         yield b""
 
     with pytest.raises(RuntimeError, match="async stream, which a WSGI app cannot read"):
-        WSGITransport(echo).handle_request(httpx.Request("POST", URL, content=body()))
+        httpx.WSGITransport(echo).handle_request(httpx.Request("POST", URL, content=body()))
 
 
 @settings(max_examples=50)
@@ -562,7 +561,7 @@ def test_a_failure_leaves_no_cycle_behind(how: str):
             raise ZeroDivisionError
         yield from reporting([], late=how == "reported late")(environ, start_response)
 
-    transport = WSGITransport(app)
+    transport = httpx.WSGITransport(app)
     gc.disable()
     try:
         try:
@@ -576,7 +575,7 @@ def test_a_failure_leaves_no_cycle_behind(how: str):
 
 def test_the_arguments_are_attributes():
     errors = io.StringIO()
-    transport = WSGITransport(echo, False, "/app", "10.0.0.1", errors)
+    transport = httpx.WSGITransport(echo, False, "/app", "10.0.0.1", errors)
     assert transport.app is echo
     assert (transport.raise_app_exceptions, transport.script_name) == (False, "/app")
     assert (transport.remote_addr, transport.wsgi_errors) == ("10.0.0.1", errors)

@@ -280,7 +280,7 @@ def test_a_request_that_is_cancelled_while_it_connects_leaves_nothing_behind(eng
             assert type(outcome) is httpx.ConnectTimeout
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99, 1])
+@pytest.mark.parametrize("share", [0, 0.5, 1])
 def test_a_request_that_is_cancelled_in_a_tls_handshake_leaves_nothing_behind(
     engine: EngineDriver, late: bool, share: float
 ):
@@ -296,7 +296,7 @@ def test_a_request_that_is_cancelled_in_a_tls_handshake_leaves_nothing_behind(
 @pytest.mark.parametrize("name", ["dial", "queue", "silence", "upload", "body"])
 @pytest.mark.parametrize("kind", ["plain", "tls", "traced"])
 @pytest.mark.parametrize("engine_name", [name for name in ASYNC_NAMES if name != "uvloop"])
-def test_a_client_that_is_closed_in_the_middle_ends_its_requests(engine_name: str, late: bool, name: str, kind: str):
+def test_a_client_that_is_closed_in_the_middle_ends_its_requests(engine_name: str, name: str, kind: str):
     """The harm: a request that waited for ever, and a task or a descriptor that outlived its client."""
     engine = driver_named(engine_name)
     tls, traced = kind == "tls", kind == "traced"
@@ -345,7 +345,7 @@ def test_a_client_that_is_closed_in_the_middle_ends_its_requests(engine_name: st
         assert isinstance(outcome, (httpx.NetworkError, httpx.RemoteProtocolError)) or "closed" in str(outcome), outcome
         return outcome
 
-    at_every_step(late, run)
+    at_every_step(False, run)
 
 
 async def bounded(awaitable: Any, seconds: float = 3.0) -> Any:

@@ -4,7 +4,6 @@ Connecting: addresses that do not answer, sockets as they were asked for, and wh
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import tempfile
@@ -17,8 +16,8 @@ import pytest
 import httpx
 from httpx._engine import dial
 from support.engines import EngineDriver
-from support.leaks import counts_of, engines_of, no_lost_exceptions, settled, trusting_context
-from support.peer import Peer, blackhole
+from support.leaks import counts_of, engines_of, no_lost_exceptions, settled, trusting_context, wait_for
+from support.peer import Peer, blackhole, is_gone
 from support.servers import Conn, ScriptedServer, answer, repeat
 from support.steps import until
 from support.together import together
@@ -50,38 +49,22 @@ def closed_port() -> tuple[str, int]:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, int]]]:
+def names(any_engine: EngineDriver, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, int]]]:
     """What names resolve to, on every engine, whatever the port is that was asked for."""
     known: dict[str, list[tuple[str, int]]] = {}
     real = socket.getaddrinfo
+    any_engine.resolves_in_python = True
 
     def found(host: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name not in known:
             return real(host, *args, **kwargs)
-        if not known[name]:
+        flags = args[4] if len(args) > 4 else kwargs.get("flags", 0)
+        if flags & socket.AI_NUMERICHOST or not known[name]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in known[name]]
 
-    async def found_later(self: Any, host: Any, *args: Any, **kwargs: Any) -> Any:
-        await asyncio.sleep(0)
-        return found(host)
-
     monkeypatch.setattr(socket, "getaddrinfo", found)
-    # asyncio and trio ask in a thread, and by other ways; uvloop does not ask Python at all.
-    from httpx._engine import asyncio as engine
-
-    original = engine.AsyncioEngine._resolve
-
-    async def resolve(self: Any, job: Any, when: Any) -> Any:
-        if type(self.loop).__module__.startswith("uvloop"):
-            try:
-                return await found_later(self, job.key[1])
-            except OSError as exc:
-                raise dial.resolve_error(job.key[1], exc) from exc
-        return await original(self, job, when)
-
-    monkeypatch.setattr(engine.AsyncioEngine, "_resolve", resolve)
     return known
 
 
@@ -580,3 +563,45 @@ def test_connections_of_one_host_are_bounded(engine: EngineDriver):
     with Peer() as peer:
         run(engine, scenario, limits=httpx.Limits(max_connections_per_host=2))
         assert peer.connections <= 2
+
+
+def test_a_dial_that_nobody_needed_may_go_stale_like_any_idle_connection(engine: EngineDriver):
+    """The harm: on trio such a connection was taken for a fresh one, and used without looking whether it still lives."""
+
+    async def scenario(client: Any) -> None:
+        gate = Gate(engine)
+        dialling: list[Any] = []
+
+        async def first() -> None:
+            async with client.stream("GET", f"{peer.url}/pieces") as response:
+                dialling.append(engines_of(client)[0])
+                gate.hold(dialling[0])
+                await until(lambda: counts_of(client)[2] == 1)
+                for _ in range(4):
+                    peer.more()
+                await response.aread()
+
+        async def second() -> None:
+            await until(lambda: gate.held)
+            await client.get(f"{peer.url}/end")  # on the first one's connection, which is over then
+
+        await together([first, second])
+        await gate.open()
+        await until(lambda: counts_of(client) == (1, 1, 0, 0) or counts_of(client) == (2, 2, 0, 0))
+        end.set()
+        for connection in engines_of(client)[0].pool.connections:
+            sock = connection.wire.sock
+            wait_for(lambda sock=sock: sock.fileno() < 0 or is_gone(sock))
+        assert (await client.get(f"{peer.url}/echo", headers={"X-Id": "own"})).text == "own"
+
+    end = threading.Event()
+
+    class Ending(Peer):
+        def _serve(self, conn: Conn, recorded: list[bytes]) -> None:
+            if self.connections == 2:  # says nothing, and ends
+                assert end.wait(5)
+                return
+            super()._serve(conn, recorded)
+
+    with Ending() as peer:
+        run(engine, scenario)

@@ -416,3 +416,57 @@ def test_a_logger_for_connections_only_tells_of_connections_only(
         "connect_tcp.started",
         "connect_tcp.complete",
     ]
+
+
+def test_what_is_no_tls_in_the_middle_of_an_answer_is_an_error(any_engine: EngineDriver):
+    import socket
+
+    from support import certs
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+        assert more.wait(5)
+        socket.socket.sendall(conn.sock, b"this is no TLS record at all")
+        conn.read_to_end()
+
+    async def scenario(client: Any) -> None:
+        more.clear()
+        async with client.stream("GET", server.url) as response:
+            pieces = response.aiter_raw()
+            assert await pieces.__anext__() == b"hello"
+            more.set()
+            with pytest.raises(httpx.ReadError):
+                await pieces.__anext__()
+        assert counts_of(client) == (0, 0, 0, 0)
+
+    import threading
+
+    more = threading.Event()
+    with ScriptedServer(serve, tls=certs.server_context()) as server:
+        run(any_engine, scenario)
+
+
+def test_a_stream_of_the_callers_own_is_closed_when_it_is_given_up(engine: EngineDriver):
+    """As `AsyncByteStream` says: `aclose` is called once the body is given up, and its generator is ended before."""
+    ended: list[str] = []
+
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            try:
+                while True:
+                    yield bytes(100_000)
+            finally:
+                ended.append("generator")
+
+        async def aclose(self) -> None:
+            ended.append("stream")
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.WriteTimeout):
+            await client.post(f"{peer.url}/unread", content=Body(), timeout=httpx.Timeout(5, write=0.02))
+        assert ended == ["generator", "stream"]
+        peer.let_go()
+
+    with Peer() as peer:
+        run(engine, scenario)

@@ -21,6 +21,7 @@ from support.engines import ASYNC_NAMES, driver_named
 from support.leaks import counts_of, engines_of, no_lost_exceptions, nothing_left, settled, trusting_context, wait_for
 from support.peer import Peer
 from support.servers import Conn, ScriptedServer
+from support.steps import until
 
 THREADS = 16
 REQUESTS = 16  # of each thread
@@ -271,7 +272,9 @@ def test_many_requests_at_once_on_one_loop_each_get_their_own_answers(engine: An
                     nursery.start_soon(one, number)
         else:
             await asyncio.gather(*map(one, range(60)))
-        await settled(client)  # a dial that came too late for its request may still be under way
+        # A dial that came too late for its request may still be under way.
+        await until(lambda: counts_of(client)[2] == 0)
+        await settled(client)
         assert counts_of(client)[0] <= 10
 
     with nothing_left(), Peer(tls=tls) as peer:

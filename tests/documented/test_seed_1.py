@@ -19,7 +19,7 @@ import pytest
 
 import httpx
 from support.local import LocalApi, with_json
-from support.missing import NEEDS_ASGI, NEEDS_PROXIES, NEEDS_WSGI
+from support.missing import NEEDS_ASGI, NEEDS_ENVIRONMENT, NEEDS_PROXIES, NEEDS_WSGI
 from support.servers import ScriptedServer, answer, close, expect_request, free_ports, send
 
 # The page.
@@ -645,7 +645,6 @@ def test_an_error_while_streaming_is_one_of_ours_with_its_request_and_cause():
         assert caught.value.request.url == server.url
 
 
-@pytest.mark.xfail(strict=True, reason="the race of `_engine/dial.py` keeps the words of an OSError only")
 def test_the_error_of_the_system_is_the_cause_of_a_connect_error():
     [port] = free_ports(1)
     with pytest.raises(httpx.ConnectError) as caught:
@@ -716,7 +715,7 @@ def test_lines_end_in_any_of_the_usual_ways(text: str, lines: list[str]):
     assert list(split.iter_lines()) == lines
 
 
-@NEEDS_PROXIES
+@NEEDS_ENVIRONMENT
 @pytest.mark.parametrize("form", ["http://{}", "{}"])
 def test_the_proxy_of_the_environment_may_be_a_bare_host_name(echo: str, monkeypatch: pytest.MonkeyPatch, form: str):
     monkeypatch.setenv("HTTP_PROXY", form.format(echo.partition("://")[2]))

@@ -19,7 +19,7 @@ import pytest
 
 import httpx
 from support.local import Asked, LocalApi, SocksServer, with_json
-from support.missing import NEEDS_PROXIES
+from support.missing import NEEDS_PROXIES, NEEDS_SOCKS
 from support.peer import Peer, blackhole
 
 # The top-level functions and the response object.
@@ -694,7 +694,7 @@ def test_an_async_client_with_a_proxy(echo: str):
     assert asyncio.run(main()).json()["url"] == "http://example.invalid/get"
 
 
-@NEEDS_PROXIES
+@NEEDS_SOCKS
 def test_a_socks_proxy():
     with SocksServer() as socks:
         with httpx.Client(proxy=f"socks5://127.0.0.1:{socks.port}") as client:
@@ -702,7 +702,7 @@ def test_a_socks_proxy():
         assert socks.asked == [("example.invalid", 80)]
 
 
-@NEEDS_PROXIES
+@NEEDS_SOCKS
 def test_a_socks_proxy_with_credentials():
     with SocksServer(("user", "pass")) as socks:
         with httpx.Client(proxy=f"socks5://user:pass@127.0.0.1:{socks.port}") as client:

@@ -32,6 +32,7 @@ from .._exceptions import (
     CloseError,
     ConnectError,
     ConnectTimeout,
+    ProxyError,
     ReadError,
     ReadTimeout,
     RemoteProtocolError,
@@ -47,16 +48,19 @@ from .._protocol.tls import TLSFilter
 from .._types import AsyncByteStream
 from .dial import (
     Address,
+    Handshake,
     Race,
+    Route,
     Settings,
     backoff,
     is_in_progress,
     literal_addresses,
     new_socket,
+    proxy_fields,
     resolve_error,
     unix_address,
 )
-from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece, shown
+from .job import FORKS, Event, Job, next_piece, shown
 from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
@@ -618,6 +622,7 @@ class AsyncioEngine:
         self.now: Callable[[], float] = monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
         self.io = self.io_factory(self.loop)
         self._writer = FieldWriter()
+        self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[AsyncioConnection], asyncio.Task[None]] = {}
         limits = settings.limits
         self._expiry = limits.keepalive_expiry
@@ -649,6 +654,8 @@ class AsyncioEngine:
         """
         now = self.now
         job = Job(request, now())
+        if self.settings.forwards:
+            job.forward(self._proxy_fields)
         pool = self.pool
         while not self._closed:
             # The machine first: it refuses what must not be sent, before anything is taken.
@@ -934,6 +941,7 @@ class AsyncioEngine:
         else:
             del self._dials[ticket]
             self.pool.dialled(ticket, connection, self.now())
+            connection.was_idle = ticket.connection is not connection  # somebody else's now, or nobody's for a while
             self._settle()
 
     def _end_dial(self, ticket: Ticket[AsyncioConnection], _: object = None, error: Exception | None = None) -> None:
@@ -960,10 +968,14 @@ class AsyncioEngine:
 
     async def _connect_once(self, job: Job) -> AsyncioConnection:
         until = job.limit("connect", self.now())
-        connection = AsyncioConnection(self, await self._connect_tcp(job, until))
+        route = Route(job.key, job.server_name(), self.settings)
+        connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
         try:
-            if job.key[0] in SECURE_SCHEMES:
-                await self._start_tls(connection, job, until)
+            for hop in route.hops():
+                if isinstance(hop, tuple):
+                    await self._start_tls(connection, *hop, job, until)
+                else:
+                    await self._talk(connection, hop, job, until)
         except BaseException as exc:
             connection.close()
             if isinstance(exc, Exception):
@@ -972,15 +984,32 @@ class AsyncioEngine:
         connection.incoming = None
         return connection
 
-    async def _start_tls(self, connection: AsyncioConnection, job: Job, until: float | None) -> None:
-        name = job.server_name()
+    async def _start_tls(
+        self, connection: AsyncioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
+    ) -> None:
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(self.settings.ssl_context, name), until):
+        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {name!r}")
         await self.tell(job, "complete")
 
-    async def _connect_tcp(self, job: Job, until: float | None) -> socket.socket:
-        _, host, port, *_ = job.key
+    async def _talk(self, connection: AsyncioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
+        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
+        try:
+            while not handshake.done:
+                left = None if until is None else max(0.0, until - self.now())
+                data = handshake.take()
+                if data:
+                    await connection.write(data, left)
+                handshake.receive(await connection.read(65_536, left))
+                if handshake.error is not None:
+                    raise handshake.error
+        except (ReadTimeout, WriteTimeout) as exc:
+            raise job.timed_out(ConnectTimeout, "connect", self.now(), "no tunnel through the proxy") from exc
+        except (ReadError, WriteError) as exc:
+            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
+
+    async def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
+        host, port = route.host, route.port
         uds = self.settings.uds
         seconds = job.timeout.get("connect")
         try:
@@ -989,7 +1018,7 @@ class AsyncioEngine:
                 addresses = [unix_address(uds)]
             else:
                 await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-                addresses = literal_addresses(host, port) or await self._resolve(job, until)
+                addresses = literal_addresses(host, port) or await self._resolve(host, port, job, until)
             sock = await self._race(Race(uds or host, port, addresses), job, until)
         except Exception as exc:
             await self.tell(job, "failed", exc)
@@ -1001,8 +1030,7 @@ class AsyncioEngine:
             raise
         return sock
 
-    async def _resolve(self, job: Job, until: float | None) -> list[Address]:
-        _, host, port, *_ = job.key
+    async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
         timeout = None if until is None else max(0.0, until - self.now())
         try:
             look_up: Any = self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

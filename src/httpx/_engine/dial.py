@@ -16,7 +16,7 @@ import ssl
 import sys
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, Union
 
 from .._config import Limits, Proxy, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, ConnectTimeout
@@ -118,12 +118,13 @@ class Route:
     How a connection gets to its origin: whom to dial, and what to do then.
 
     Args:
-        scheme, host, port: of the origin.
+        key: begins with scheme, host and port of the origin.
         server_name: for TLS with the origin.
         settings: of the transport; its proxy decides the way.
     """
 
-    def __init__(self, scheme: str, host: str, port: int, server_name: str, settings: Settings) -> None:
+    def __init__(self, key: tuple[Any, ...], server_name: str, settings: Settings) -> None:
+        scheme, host, port = key[:3]
         self._settings = settings
         self._origin = (scheme, host, port, server_name)
         proxy = settings.proxy
@@ -149,9 +150,7 @@ class Route:
                 yield _socks_handshake(proxy, host, port)
             elif scheme != "http":
                 authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-                yield ConnectHandshake(
-                    authority.encode("ascii"), proxy_fields(proxy), self._settings.head_limits
-                )
+                yield ConnectHandshake(authority.encode("ascii"), proxy_fields(proxy), self._settings.head_limits)
         if scheme in SECURE_SCHEMES:
             yield self._settings.ssl_context, server_name
 
@@ -216,6 +215,7 @@ class Race:
         self._total = len(self._waiting)
         self._running = 0
         self._errors: list[str] = []
+        self._last_error: OSError | None = None
         # When the next attempt should begin, on the shell's clock; None once there is none.
         self.due: float | None = float("-inf") if self._waiting else None
         self.changed: Any = None  # for the shell: how whoever waits for `due` is woken when it changes
@@ -234,6 +234,7 @@ class Race:
         self._running -= 1
         text = error.strerror or (os.strerror(error.errno) if error.errno else str(error) or type(error).__name__)
         self._errors.append(f"{_readable(address)}: {text}")
+        self._last_error = error
         if self._waiting:
             self.due = now
 
@@ -246,7 +247,9 @@ class Race:
         """What to raise when the race is lost: every address with its reason."""
         if not self._errors:
             return ConnectError(f"no address is known for {self._name}")
-        return ConnectError(f"no connection to {self._name}: {'; '.join(self._errors)}")
+        lost = ConnectError(f"no connection to {self._name}: {'; '.join(self._errors)}")
+        lost.__cause__ = self._last_error  # whoever looks for an errno finds it there
+        return lost
 
     def timeout(self, seconds: float, total: bool = False) -> ConnectTimeout:
         """What to raise when time is up."""

@@ -27,6 +27,7 @@ from .._exceptions import (
     CloseError,
     ConnectError,
     ConnectTimeout,
+    ProxyError,
     ReadError,
     ReadTimeout,
     TransportError,
@@ -41,16 +42,19 @@ from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .dial import (
     Address,
+    Handshake,
     Race,
+    Route,
     Settings,
     backoff,
     is_in_progress,
     literal_addresses,
     new_socket,
+    proxy_fields,
     resolve_error,
     unix_address,
 )
-from .job import FORKS, SECURE_SCHEMES, Event, Job, shown
+from .job import FORKS, Event, Job, shown
 from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
@@ -307,6 +311,7 @@ class SyncEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._writer = FieldWriter()
+        self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
 
@@ -332,6 +337,8 @@ class SyncEngine:
             TransportError: of the class that says what failed.
         """
         job = Job(request, monotonic())
+        if self.settings.forwards:
+            job.forward(self._proxy_fields)
         pool = self.pool
         while True:
             # The machine first: it refuses what must not be sent, before anything is taken.
@@ -594,25 +601,43 @@ class SyncEngine:
 
     def _connect_once(self, job: Job) -> SyncConnection:
         until = job.limit("connect", monotonic())
-        wire = SyncWire(self._connect_tcp(job, until))
+        route = Route(job.key, job.server_name(), self.settings)
+        wire = SyncWire(self._connect_tcp(route, job, until))
         try:
-            if job.key[0] in SECURE_SCHEMES:
-                self._start_tls(wire, job, until)
+            for hop in route.hops():
+                if isinstance(hop, tuple):
+                    self._start_tls(wire, *hop, job, until)
+                else:
+                    self._talk(wire, hop, job, until)
         except BaseException as exc:
             wire.sock.close()
             self.tell(job, "failed", exc)
             raise
         return SyncConnection(wire)
 
-    def _start_tls(self, wire: SyncWire, job: Job, until: float | None) -> None:
-        name = job.server_name()
+    def _start_tls(self, wire: SyncWire, context: ssl.SSLContext, name: str, job: Job, until: float | None) -> None:
         self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not shake_hands(wire, TLSFilter(self.settings.ssl_context, name), until):
+        if not shake_hands(wire, TLSFilter(context, name, over=wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {name!r}")
         self.tell(job, "complete")
 
-    def _connect_tcp(self, job: Job, until: float | None) -> socket.socket:
-        _, host, port, *_ = job.key
+    def _talk(self, wire: SyncWire, handshake: Handshake, job: Job, until: float | None) -> None:
+        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
+        try:
+            while not handshake.done:
+                data = handshake.take()
+                sent = wire.send_all(data if wire.tls is None else wire.tls.encrypt(data), until)
+                received = wire.receive(None, until) if sent else None
+                if received is None:
+                    raise job.timed_out(ConnectTimeout, "connect", monotonic(), "no tunnel through the proxy")
+                handshake.receive(received)
+                if handshake.error is not None:
+                    raise handshake.error
+        except (ReadError, WriteError) as exc:
+            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
+
+    def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
+        host, port = route.host, route.port
         uds = self.settings.uds
         try:
             if uds is not None:

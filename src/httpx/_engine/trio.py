@@ -30,6 +30,7 @@ from .._exceptions import (
     CloseError,
     ConnectError,
     ConnectTimeout,
+    ProxyError,
     ReadError,
     ReadTimeout,
     TransportError,
@@ -44,16 +45,19 @@ from .._protocol.tls import TLSFilter
 from .._types import AsyncByteStream
 from .dial import (
     Address,
+    Handshake,
     Race,
+    Route,
     Settings,
     backoff,
     is_in_progress,
     literal_addresses,
     new_socket,
+    proxy_fields,
     resolve_error,
     unix_address,
 )
-from .job import FORKS, SECURE_SCHEMES, Event, Job, next_piece, shown
+from .job import FORKS, Event, Job, next_piece, shown
 from .wire import Wire
 
 now = trio.current_time
@@ -180,6 +184,10 @@ class TrioConnection:
     def upgrade(self, surplus: bytes) -> None:
         """From now on the bytes belong to whoever has the stream; `surplus` came already."""
         self._upgraded = surplus
+
+    def end_upgrade(self) -> None:
+        """The bytes belong to HTTP again."""
+        self._upgraded = None
 
     def _own(self) -> bytes:
         if self._upgraded is None:
@@ -336,6 +344,7 @@ class TrioEngine:
         self._ended = False
         self._closed = False
         self._writer = FieldWriter()
+        self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[TrioConnection], trio.CancelScope] = {}
         self._no_dials = trio.Event()
         limits = settings.limits
@@ -369,6 +378,8 @@ class TrioEngine:
             TransportError: of the class that says what failed.
         """
         job = Job(request, now())
+        if self.settings.forwards:
+            job.forward(self._proxy_fields)
         while not self._closed:
             # The machine first: it refuses what must not be sent, before anything is taken.
             exchange = HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
@@ -636,6 +647,8 @@ class TrioEngine:
                 connection = None
             if connection is not None:
                 self.pool.dialled(ticket, connection, now())
+                # Somebody else's now, or nobody's for a while: to be looked at before it is used.
+                connection.reused = ticket.connection is not connection
             else:
                 self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
             self._settle()
@@ -660,10 +673,14 @@ class TrioEngine:
 
     async def _connect_once(self, job: Job) -> TrioConnection:
         until = job.limit("connect", now())
-        connection = TrioConnection(await self._connect_tcp(job, until))
+        route = Route(job.key, job.server_name(), self.settings)
+        connection = TrioConnection(await self._connect_tcp(route, job, until))
         try:
-            if job.key[0] in SECURE_SCHEMES:
-                await self._start_tls(connection, job, until)
+            for hop in route.hops():
+                if isinstance(hop, tuple):
+                    await self._start_tls(connection, *hop, job, until)
+                else:
+                    await self._talk(connection, hop, job, until)
         except BaseException as exc:
             connection.close()
             if isinstance(exc, Exception):
@@ -671,15 +688,34 @@ class TrioEngine:
             raise
         return connection
 
-    async def _start_tls(self, connection: TrioConnection, job: Job, until: float | None) -> None:
-        name = job.server_name()
+    async def _start_tls(
+        self, connection: TrioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
+    ) -> None:
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(self.settings.ssl_context, name), until):
+        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {name!r}")
         await self.tell(job, "complete")
 
-    async def _connect_tcp(self, job: Job, until: float | None) -> socket.socket:
-        _, host, port, *_ = job.key
+    async def _talk(self, connection: TrioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
+        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
+        connection.upgrade(b"")
+        try:
+            while not handshake.done:
+                left = None if until is None else max(0.0, until - now())
+                data = handshake.take()
+                if data:
+                    await connection.write(data, left)
+                handshake.receive(await connection.read(65_536, left))
+                if handshake.error is not None:
+                    raise handshake.error
+        except (ReadTimeout, WriteTimeout) as exc:
+            raise job.timed_out(ConnectTimeout, "connect", now(), "no tunnel through the proxy") from exc
+        except (ReadError, WriteError) as exc:
+            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
+        connection.end_upgrade()
+
+    async def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
+        host, port = route.host, route.port
         uds = self.settings.uds
         seconds = job.timeout.get("connect")
         try:
@@ -688,7 +724,7 @@ class TrioEngine:
                 addresses = [unix_address(uds)]
             else:
                 await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-                addresses = literal_addresses(host, port) or await self._resolve(job, until)
+                addresses = literal_addresses(host, port) or await self._resolve(host, port, job, until)
             sock = await self._race(Race(uds or host, port, addresses), job, until)
         except Exception as exc:
             await self.tell(job, "failed", exc)
@@ -700,8 +736,7 @@ class TrioEngine:
             raise
         return sock
 
-    async def _resolve(self, job: Job, until: float | None) -> list[Address]:
-        _, host, port, *_ = job.key
+    async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
         with _scope(until):
             try:
                 return await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]  # looser typed

@@ -14,9 +14,9 @@ is done, and what it raises is raised, before `client.get` returns.
     _Server     the runs that are alive, of the async side of a transport or of the sync one
     _Portal     the thread with an event loop on which the sync side's app runs
 
-The reader also fetches the pieces of the request's body, when the app asks for them: a generator is run by the task,
-or thread, that it came from, and what it raises never passes through the app. While nobody reads, an app that both
-sends and receives gets no more of the request.
+The reader also fetches the pieces of a request's body that is a stream, when the app asks for them: a generator is run
+by the task, or thread, that it came from, and what it raises never passes through the app. While nobody reads, the app
+gets no more of the request.
 
 Nothing is left behind: a task ends before what closes it returns. On trio the app is in a system task, because a
 response outlives the call that made it, and a nursery does not.
@@ -101,6 +101,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         raise_app_exceptions: bool = True,
         root_path: str = "",
         client: tuple[str, int] = ("127.0.0.1", 123),
+        *,
         lifespan: bool = False,
     ) -> None:
         self.app = app
@@ -151,7 +152,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
             ReadError: the transport was closed meanwhile.
             Whatever the app raises, if `raise_app_exceptions` is true.
         """
-        exchange = await self._server.begin(self.app, self._scope(request, self._server))
+        exchange = await self._server.begin(self.app, self._scope(request, self._server), request.stream)
         body = _AsyncBody(exchange, request, self.raise_app_exceptions)
         # No await between here and the `try`, either.
         try:
@@ -207,7 +208,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
             raise RuntimeError("the body of this request is an async stream, which a sync client cannot send")
         portal = self._portal
         portal.start()
-        exchange = portal.run(portal.server.begin, self.app, self._scope(request, portal.server))
+        exchange = portal.run(portal.server.begin, self.app, self._scope(request, portal.server), request.stream)
         body = _SyncBody(portal, exchange, request.stream, self.raise_app_exceptions)
         try:
             while exchange.asks():
@@ -344,7 +345,7 @@ class _Run:
 class _Exchange(_Run):
     """A request and its response, between the app and its reader."""
 
-    def __init__(self, app: _ASGIApp, scope: _Message) -> None:
+    def __init__(self, app: _ASGIApp, scope: _Message, stream: AsyncByteStream | SyncByteStream) -> None:
         super().__init__(app, scope)
         self.status: int | None = None
         self.headers = Headers()
@@ -352,9 +353,13 @@ class _Exchange(_Run):
         self._complete = False  # has the app sent all of its response?
         self._pieces: deque[bytes] = deque()
         self._untaken = 0
-        self._messages: list[_Message] = []  # for the app, at most one
-        self._uploaded = False
+        self._messages: list[_Message] = []  # for the app, the next one last
         self._wanted = False  # does the app wait for a piece of the request's body?
+        # A body in memory needs no reader who fetches it.
+        self._uploaded = False
+        if type(stream) is ByteStream:
+            self._uploaded = True
+            self._messages += [_request_message(None), _request_message(stream.body)]
 
     # The app's side.
 
@@ -437,7 +442,7 @@ class _Exchange(_Run):
         """Give the app the next piece of the request's body; None ends it."""
         self._wanted = False
         self._uploaded = piece is None
-        self._messages.append({"type": "http.request", "body": piece or b"", "more_body": piece is not None})
+        self._messages.append(_request_message(piece))
         self.changed()
 
     def response(self, body: AsyncByteStream | SyncByteStream, raising: bool) -> Response:
@@ -479,6 +484,11 @@ class _Exchange(_Run):
                 raise error
         finally:
             del error
+
+
+def _request_message(piece: bytes | None) -> _Message:
+    """A piece of the request's body, or its end: the message without a piece, as in 0.28.1."""
+    return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
 
 
 class _Lifespan(_Run):
@@ -649,9 +659,9 @@ class _Server:
         # The event loop keeps no task that waits; whoever began it has to.
         self._alive: set[_Run] = set()
 
-    async def begin(self, app: _ASGIApp, scope: _Message) -> _Exchange:
-        """Begin to answer a request, and wait as `answer` does."""
-        exchange = _Exchange(app, scope)
+    async def begin(self, app: _ASGIApp, scope: _Message, stream: AsyncByteStream | SyncByteStream) -> _Exchange:
+        """Begin to answer a request, whose body is `stream`, and wait as `answer` does."""
+        exchange = _Exchange(app, scope, stream)
         # No await between here and the `try`: a cancellation in between would leave the app alone.
         self._spawn(exchange)
         try:
@@ -679,16 +689,21 @@ class _Server:
     async def aclose(self) -> _Lifespan | None:
         """End the runs of this event loop, and return that of the lifespan. Those of other loops end with them."""
         home = _running()
-        run = self.lifespan
+        lifespan = self.lifespan
+        if lifespan is not None and lifespan.host.home is not home:
+            lifespan = None
+        runs = [run for run in self._alive if run is not lifespan and run.host.home is home]
         try:
-            for other in list(self._alive):
-                if other is not run and other.host.home is home:
-                    await other.leave()
+            for run in runs:
+                await run.leave()
         finally:
-            if run is not None and run.host.home is home:
+            # If this was cancelled, not all have been left.
+            for run in runs:
+                await run.end()
+            if lifespan is not None:
                 self.lifespan = None
-                await run.stop()
-        return run
+                await lifespan.stop()
+        return lifespan
 
 
 class _AsyncBody(AsyncByteStream):

@@ -16,11 +16,12 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
-from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state
+from .._config import DEFAULT_LIMITS, Limits, Proxy, in_state, out_of_state
 from .._engine.dial import Settings
 from .._engine.sync import SyncEngine
 from .._models import Request, Response
 from .._types import CertTypes, ProxyTypes, SocketOption, VerifyTypes
+from .._urls import URL
 from .base import AsyncBaseTransport, BaseTransport
 
 if TYPE_CHECKING:
@@ -292,8 +293,6 @@ def _settings(
     retries: int,
     socket_options: Iterable[SocketOption] | None,
 ) -> Settings:
-    if proxy is not None:
-        raise NotImplementedError("proxies are not there yet")
     return Settings(
         verify=verify,
         cert=cert,
@@ -304,5 +303,6 @@ def _settings(
         uds=uds,
         local_address=local_address,
         retries=retries,
+        proxy=Proxy(proxy) if isinstance(proxy, (str, URL)) else proxy,
         socket_options=socket_options,
     )

@@ -1,0 +1,1028 @@
+"""
+The HTTP/2 machine by itself: a connection and its streams, with a server that is made of frames.
+
+What hostile peers try is in `adversarial/test_http2_hostile.py`; what a whole server (h2) makes of our bytes in
+`conformance/test_http2_differential.py`. Nothing here has a socket or a clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import hpack
+import pytest
+
+import httpx
+from httpx._protocol import frames, http2
+from httpx._protocol.exchange import BODY, INPUT, NOTHING, PAUSE, HeadLimits
+from httpx._protocol.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PRIORITY,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
+from httpx._protocol.http2 import CONNECTION_WINDOW, MAX_QUEUED, STREAM_WINDOW, HTTP2Connection
+from httpx._protocol.stream2 import HTTP2Stream
+
+Fields = list[tuple[bytes, bytes]]
+
+HOST = (b"Host", b"example.org")
+POST5 = [(b"Content-Length", b"5")]
+CHUNKED = [(b"Transfer-Encoding", b"chunked")]
+
+
+class Server:
+    """The other side of a connection: frames as a test wants them, and those that we sent, read."""
+
+    def __init__(self, values: Optional[dict[int, int]] = None, limits: Optional[HeadLimits] = None) -> None:
+        self.connection = HTTP2Connection() if limits is None else HTTP2Connection(limits)
+        self.encoder = hpack.Encoder()
+        self.decoder = hpack.Decoder()
+        self.decoder.max_header_list_size = 2**24
+        assert self.connection.take().startswith(frames.PREFACE)
+        self.say(frames.settings(values or {}))
+        assert self.heard() == [(SETTINGS, ACK, 0, b"")]
+
+    def say(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.connection.receive(piece)
+
+    def heard(self) -> list[frames.Frame]:
+        """The frames that we send now, all of them."""
+        out = b""
+        while self.connection.has_output:
+            out += self.connection.take()
+        found, rest = frames.split(out, frames.LARGEST_FRAME_SIZE)
+        assert rest == b""
+        return found
+
+    def fields(self, block: bytes) -> Fields:
+        return [(bytes(name), bytes(value)) for name, value in self.decoder.decode(block, raw=True)]
+
+    def request(self) -> tuple[Fields, int]:
+        """The fields of the one request that we send now, and the flags of its HEADERS."""
+        ((kind, flags, _, block),) = self.heard()
+        assert kind == HEADERS
+        return self.fields(block), flags
+
+    def head(self, stream: HTTP2Stream, status: int = 200, fields: Optional[Fields] = None, ends: bool = False) -> None:
+        self.say(self.block(stream.identifier, [(b":status", b"%d" % status), *(fields or [])], ends))
+
+    def block(self, identifier: int, fields: Fields, ends: bool = False) -> bytes:
+        block = self.encoder.encode(fields)
+        return frames.frame(HEADERS, END_HEADERS | (END_STREAM if ends else 0), identifier, block)
+
+    def body(self, stream: HTTP2Stream, data: bytes, ends: bool = False) -> None:
+        self.say(frames.frame(DATA, END_STREAM if ends else 0, stream.identifier, data))
+
+
+def get(server: Server, method: bytes = b"GET", target: bytes = b"/", fields: Optional[Fields] = None) -> HTTP2Stream:
+    """A request without a body, sent."""
+    stream = server.connection.open(b"https", method, target, [HOST, *(fields or [])])
+    server.request()
+    return stream
+
+
+def post(server: Server, fields: Fields, **kwargs: Any) -> HTTP2Stream:
+    return server.connection.open(b"https", b"POST", b"/", [HOST, *fields], **kwargs)
+
+
+def data_of(sent: list[frames.Frame], identifier: int) -> bytes:
+    return b"".join(payload for kind, _, stream, payload in sent if (kind, stream) == (DATA, identifier))
+
+
+def error_of(stream: HTTP2Stream) -> str:
+    assert type(stream.error) is httpx.RemoteProtocolError
+    assert stream.need == NOTHING
+    assert not stream.finished
+    assert not stream.reusable
+    return str(stream.error)
+
+
+def lost(server: Server, code: int = frames.PROTOCOL_ERROR) -> str:
+    """The message with which the connection ended; the peer was told the code, and everything else is over."""
+    connection = server.connection
+    assert type(connection.error) is httpx.RemoteProtocolError
+    kind, _, _, payload = server.heard()[-1]
+    assert kind == GOAWAY
+    assert frames.number(payload[4:]) == code
+    assert not connection.streams
+    assert connection.capacity == 0
+    connection.receive(b"whatever")
+    assert not connection.has_output
+    return str(connection.error)
+
+
+# -- the beginning
+
+
+def test_a_connection_begins_with_the_preface_settings_and_a_large_window() -> None:
+    connection = HTTP2Connection()
+    out = connection.take()
+    assert out.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    (first, second), rest = frames.split(out[24:], 16_384)
+    assert first[:3] == (SETTINGS, 0, 0)
+    assert dict(frames.parsed_settings(first[3])) == {2: 0, 4: STREAM_WINDOW, 6: 65_536}
+    assert second == (WINDOW_UPDATE, 0, 0, (CONNECTION_WINDOW - 65_535).to_bytes(4, "big"))
+    assert rest == b""
+    assert not connection.has_output
+    assert connection.take() == b""
+
+
+def test_requests_may_begin_before_the_peer_has_said_anything() -> None:
+    connection = HTTP2Connection()
+    assert connection.capacity == 100
+    connection.open(b"https", b"GET", b"/", [HOST])
+    assert connection.capacity == 99
+
+
+def test_a_server_that_begins_with_something_else_does_not_speak_http2() -> None:
+    connection = HTTP2Connection()
+    stream = connection.open(b"http", b"GET", b"/", [HOST])
+    connection.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert "a frame of 4740180 bytes" in error_of(stream)
+    connection = HTTP2Connection()
+    connection.receive(frames.frame(PING, 0, 0, b"12345678"))
+    assert "does not speak HTTP/2" in str(connection.error)
+
+
+def test_settings_are_acknowledged_and_what_is_unknown_in_them_is_ignored() -> None:
+    server = Server({200: 5, frames.MAX_HEADER_LIST_SIZE: 100, frames.ENABLE_PUSH: 0})
+    server.say(frames.settings({}))
+    assert server.heard() == [(SETTINGS, ACK, 0, b"")]
+    server.say(frames.frame(SETTINGS, ACK, 0))
+    assert server.heard() == []
+
+
+# -- requests
+
+
+def test_a_request_is_one_header_block() -> None:
+    server = Server()
+    stream = server.connection.open(b"https", b"GET", b"/a?b=c", [HOST, (b"Accept", b"*/*"), (b"X-A", b" b\t")])
+    fields, flags = server.request()
+    assert fields == [
+        (b":method", b"GET"),
+        (b":scheme", b"https"),
+        (b":authority", b"example.org"),
+        (b":path", b"/a?b=c"),
+        (b"accept", b"*/*"),
+        (b"x-a", b"b"),
+    ]
+    assert flags == END_HEADERS | END_STREAM
+    assert (stream.identifier, stream.need) == (1, INPUT)
+    assert get(server).identifier == 3
+
+
+def test_fields_of_the_connection_are_dropped_and_trailers_are_announced() -> None:
+    server = Server()
+    hop = [
+        (b"Connection", b"keep-alive"),
+        (b"Keep-Alive", b"5"),
+        (b"Proxy-Connection", b"keep-alive"),
+        (b"Upgrade", b"h2c"),
+        (b"TE", b"gzip"),
+        (b"te", b" trailers"),
+        *CHUNKED,
+    ]
+    server.connection.open(b"https", b"GET", b"/", [HOST, *hop])
+    assert server.request()[0][4:] == [(b"te", b"trailers")]
+
+
+def test_requests_pass_the_gate_of_http1() -> None:
+    server = Server()
+    for fields in (
+        [],
+        [HOST, HOST],
+        [HOST, (b"X-A", b"b\r\nX-C: d")],
+        [HOST, (b"X A", b"b")],
+        [HOST, (b":path", b"/other")],
+        [HOST, *POST5, *CHUNKED],
+    ):
+        with pytest.raises(httpx.LocalProtocolError):
+            server.connection.open(b"https", b"GET", b"/", fields)
+    for target in (b"", b"/a b", b"/\r\n", b"/\xff"):
+        with pytest.raises(httpx.LocalProtocolError, match="target"):
+            server.connection.open(b"https", b"GET", target, [HOST])
+    for method in (b"", b"GE T", b"GET\n", b"CONNECT"):
+        with pytest.raises(httpx.LocalProtocolError, match="method"):
+            server.connection.open(b"https", method, b"/", [HOST])
+    with pytest.raises(httpx.LocalProtocolError, match="needs Content-Length"):
+        post(server, [], body=b"x")
+    for body, streaming in ((b"four", False), (b"longer", False), (b"longer", True)):
+        with pytest.raises(httpx.LocalProtocolError, match="Content-Length says 5"):
+            post(server, POST5, body=body, streaming=streaming)
+    assert not server.connection.has_output
+    assert not server.connection.streams
+    assert get(server).identifier == 1
+
+
+@pytest.mark.parametrize("method", [b"M-SEARCH", b"VERSION-CONTROL", b"PROPFIND", b"get"])
+def test_every_method_of_http1_can_be_used(method: bytes) -> None:
+    """A method with a hyphen was refused."""
+    server = Server()
+    server.connection.open(b"https", method, b"/", [HOST])
+    assert server.request()[0][0] == (b":method", method)
+
+
+def test_the_fields_of_the_last_request_are_remembered_and_not_those_of_another() -> None:
+    server = Server()
+    fields = [HOST, (b"Accept", b"a")]
+    for value in (b"a", b"a", b"b"):
+        fields[1] = (b"Accept", value)
+        server.connection.open(b"https", b"GET", b"/", fields)
+        assert server.request()[0][-1] == (b"accept", value)
+
+
+def test_a_large_header_block_goes_on_in_continuations() -> None:
+    server = Server()
+    cookie = (b"cookie", b"~" * 40_000)
+    server.connection.open(b"https", b"GET", b"/", [HOST, cookie])
+    sent = server.heard()
+    assert [(kind, flags) for kind, flags, _, _ in sent] == [
+        (HEADERS, END_STREAM),
+        (CONTINUATION, 0),
+        (CONTINUATION, END_HEADERS),
+    ]
+    assert server.fields(b"".join(payload for *_, payload in sent))[-1] == cookie
+
+
+def test_a_small_body_leaves_with_its_head_and_ends_the_stream() -> None:
+    server = Server()
+    stream = post(server, POST5, body=b"hello")
+    head, data = server.heard()
+    assert head[:2] == (HEADERS, END_HEADERS)
+    assert data == (DATA, END_STREAM, 1, b"hello")
+    assert stream.need == INPUT
+
+
+def test_a_body_comes_in_pieces_and_its_end_is_said_once() -> None:
+    server = Server()
+    stream = post(server, CHUNKED, streaming=True)
+    assert stream.need == BODY
+    stream.feed(b"one")
+    stream.feed(b"")
+    assert stream.need == BODY
+    stream.feed(None)
+    assert stream.need == INPUT
+    stream.feed(b"too late")
+    stream.feed(None)
+    assert server.heard()[1:] == [(DATA, 0, 1, b"one"), (DATA, END_STREAM, 1, b"")]
+
+
+def test_a_body_without_bytes_ends_its_stream() -> None:
+    server = Server()
+    post(server, [(b"Content-Length", b"0")])
+    assert [(kind, flags) for kind, flags, *_ in server.heard()] == [(HEADERS, END_HEADERS | END_STREAM)]
+
+
+def test_a_body_must_have_the_length_that_was_announced() -> None:
+    server = Server()
+    stream = post(server, POST5, body=b"abc", streaming=True)
+    with pytest.raises(httpx.LocalProtocolError, match="longer than its Content-Length"):
+        stream.feed(b"def")
+    with pytest.raises(httpx.LocalProtocolError, match="2 bytes shorter"):
+        stream.feed(None)
+    stream.feed(b"de")
+    stream.feed(None)
+    assert data_of(server.heard(), 1) == b"abcde"
+
+
+# -- windows, sending
+
+
+def test_a_body_stops_at_the_streams_window_and_goes_on_when_it_opens() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 3})
+    stream = post(server, POST5, body=b"hello")
+    assert data_of(server.heard(), 1) == b"hel"
+    assert stream.need == INPUT
+    server.connection.progressed.clear()
+    server.say(frames.window_update(1, 1))
+    assert server.connection.progressed == [stream]
+    assert server.heard() == [(DATA, 0, 1, b"l")]
+    server.say(frames.window_update(1, 100))
+    assert server.heard() == [(DATA, END_STREAM, 1, b"o")]
+
+
+def test_the_end_of_a_body_that_waits_is_sent_with_its_last_byte() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, CHUNKED, body=b"ab", streaming=True)
+    assert stream.need == INPUT
+    stream.feed(None)
+    server.say(frames.window_update(1, 1))
+    assert server.heard()[1:] == [(DATA, 0, 1, b"a"), (DATA, END_STREAM, 1, b"b")]
+
+
+def test_more_of_a_body_is_wanted_when_what_waited_has_left() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, CHUNKED, body=b"ab", streaming=True)
+    assert stream.need == INPUT
+    server.say(frames.window_update(1, 1))
+    assert stream.need == BODY
+
+
+def test_all_streams_share_the_connections_window() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    first = post(server, CHUNKED, body=b"a" * 60_000)
+    second = post(server, CHUNKED, body=b"b" * 60_000)
+    sent = server.heard()
+    assert len(data_of(sent, 1)) == 60_000
+    assert len(data_of(sent, 3)) == 5_535
+    server.connection.progressed.clear()
+    server.say(frames.window_update(0, 100_000))
+    assert server.connection.progressed == [second]
+    assert len(data_of(server.heard(), 3)) == 60_000 - 5_535
+    assert not server.connection._blocked
+    assert first.need == second.need == INPUT
+
+
+def test_streams_that_wait_for_the_connections_window_take_turns() -> None:
+    """The first upload took every update for itself, and the others stood still until it was done."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    post(server, CHUNKED, body=b"x" * 65_535)
+    for _ in range(3):
+        post(server, CHUNKED, body=b"x" * 100_000)
+    server.heard()
+    shares = dict.fromkeys((3, 5, 7), 0)
+    for _ in range(9):
+        server.say(frames.window_update(0, 20_000))
+        for kind, _, identifier, payload in server.heard():
+            assert kind == DATA
+            shares[identifier] += len(payload)
+    assert sum(shares.values()) == 180_000
+    assert max(shares.values()) - min(shares.values()) <= 32_768
+
+
+def test_a_new_initial_window_changes_the_streams_that_live() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 10})
+    stream = post(server, CHUNKED, body=b"x" * 40)
+    assert len(data_of(server.heard(), 1)) == 10
+    server.say(frames.settings({frames.INITIAL_WINDOW_SIZE: 15}))
+    acknowledged, data = server.heard()
+    assert acknowledged[:2] == (SETTINGS, ACK)  # and only then what it lets out: h2 counts from there
+    assert data == (DATA, 0, 1, b"x" * 5)
+    server.say(frames.settings({frames.INITIAL_WINDOW_SIZE: 5}))
+    assert stream.window == -10
+    assert server.heard()[1:] == []
+    server.say(frames.window_update(1, 10))
+    assert server.heard() == []
+    server.say(frames.window_update(1, 1))
+    assert server.heard() == [(DATA, 0, 1, b"x")]
+    server.say(frames.settings({frames.INITIAL_WINDOW_SIZE: 100}))
+    assert server.heard()[1:] == [(DATA, END_STREAM, 1, b"x" * 24)]
+
+
+def test_only_the_last_of_several_initial_windows_counts() -> None:
+    """Each of 2,730 values in one frame went through all streams: 100 ms of work for 16 KiB."""
+    server = Server()
+    stream = post(server, CHUNKED, streaming=True)
+    item = frames.settings({frames.INITIAL_WINDOW_SIZE: frames.MAX_WINDOW})[9:]
+    last = frames.settings({frames.INITIAL_WINDOW_SIZE: 7})[9:]
+    server.say(frames.frame(SETTINGS, 0, 0, item + last))
+    assert stream.window == server.connection.initial_window == 7
+
+
+def test_a_window_of_a_stream_that_has_ended_may_still_open() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream, ends=True)
+    server.say(frames.window_update(1, 5))
+    assert server.connection.error is None
+    assert server.heard() == []
+
+
+def test_a_larger_frame_size_is_used_up_to_what_we_queue() -> None:
+    server = Server({frames.MAX_FRAME_SIZE: 20_000, frames.INITIAL_WINDOW_SIZE: 100_000})
+    post(server, CHUNKED, body=b"x" * 50_000)
+    assert [len(payload) for kind, _, _, payload in server.heard() if kind == DATA] == [20_000, 20_000, 10_000]
+    server.say(frames.settings({frames.MAX_FRAME_SIZE: frames.LARGEST_FRAME_SIZE}))
+    assert server.connection.max_frame_size == MAX_QUEUED
+
+
+class Sliced(bytes):
+    """Bytes that count how many of them were copied."""
+
+    copied = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        piece = bytes.__getitem__(self, index)
+        Sliced.copied += len(piece) if isinstance(index, slice) else 0
+        return Sliced(piece) if isinstance(index, slice) else piece
+
+
+def test_a_large_chunk_is_copied_once_and_not_once_for_each_frame() -> None:
+    """100 MB in one chunk were copied 3,000 times over: the rest was cut off anew for every 16 KiB."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    server.say(frames.window_update(0, 2**30))
+    Sliced.copied = 0
+    body = Sliced(bytes(10_000_000))
+    post(server, CHUNKED, body=body)
+    sent = server.heard()
+    assert data_of(sent, 1) == body
+    assert sent[-1][:2] == (DATA, END_STREAM)
+    assert Sliced.copied <= len(body)
+
+
+def test_a_large_window_does_not_put_the_whole_body_into_the_output() -> None:
+    """An early answer could no longer end the upload, and other requests would wait behind 100 MB."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    server.say(frames.window_update(0, 2**30))
+    first = post(server, CHUNKED, body=bytes(2_000_000), streaming=True)
+    second = post(server, CHUNKED, body=bytes(2_000_000))
+    assert first.need == INPUT
+    rounds = []
+    while server.connection.has_output:
+        out = server.connection.take()
+        assert len(out) < MAX_QUEUED + 20_000
+        rounds.append({stream for kind, _, stream, _ in frames.split(out, 2**24)[0] if kind == DATA})
+    assert rounds[0] == {1}
+    assert all(both == {1, 3} for both in rounds[1:-1])
+    assert first.need == BODY
+    assert second.need == INPUT
+    assert first in server.connection.progressed
+
+
+# -- windows, receiving
+
+
+def test_what_the_reader_takes_opens_the_streams_window_again() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    for _ in range(STREAM_WINDOW // 16_384):
+        server.body(stream, b"x" * 16_384)
+    assert stream.ahead == STREAM_WINDOW
+    updates = server.heard()
+    assert all(frame[::2] == (WINDOW_UPDATE, 0) for frame in updates)  # none for the stream: nobody has read
+    stream.took(STREAM_WINDOW // 2 - 1)
+    assert server.heard() == []
+    stream.took(1)
+    assert server.heard() == [(WINDOW_UPDATE, 0, 1, (STREAM_WINDOW // 2).to_bytes(4, "big"))]
+    server.body(stream, b"x" * 16_384, ends=True)
+    assert stream.finished
+    stream.took(STREAM_WINDOW // 2)
+    assert server.heard() == []  # nobody sends on it any more
+
+
+def test_the_connections_window_opens_on_receipt_so_that_a_slow_reader_stops_nobody() -> None:
+    server = Server()
+    streams = [get(server) for _ in range(20)]
+    returned = received = 0
+    for stream in streams:
+        server.head(stream)
+        for _ in range(STREAM_WINDOW // 16_384):
+            server.body(stream, b"x" * 16_384)
+            received += 16_384
+            returned += sum(frames.number(payload) for _, _, _, payload in server.heard())
+            assert received - returned < CONNECTION_WINDOW // 2
+    assert server.connection.error is None
+    assert received > 2 * CONNECTION_WINDOW
+
+
+def test_data_for_a_stream_that_was_reset_is_returned_to_the_connections_window() -> None:
+    """A few cancelled downloads would otherwise stop all the others for good."""
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    stream.reset(frames.CANCEL)
+    server.heard()
+    for _ in range(CONNECTION_WINDOW // 4 // 16_384):
+        server.body(stream, b"x" * 16_384)
+    assert server.heard() == [(WINDOW_UPDATE, 0, 0, (CONNECTION_WINDOW // 4).to_bytes(4, "big"))]
+    assert not stream.chunks
+
+
+def test_padding_is_no_part_of_the_body_and_opens_the_window_again() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream, fields=[(b"content-length", b"2")])
+    server.say(frames.frame(DATA, PADDED, 1, b"\x05ab" + bytes(5)))
+    assert stream.chunks == [b"ab"]
+    assert (stream.ahead, stream.unread) == (8, 6)
+    server.say(frames.frame(DATA, PADDED | END_STREAM, 1, b"\x00"))
+    assert stream.finished
+
+
+# -- answers
+
+
+def test_an_answer_is_head_body_and_end() -> None:
+    server = Server()
+    stream = get(server)
+    assert stream.untouched
+    server.head(stream, fields=[(b"content-length", b"5"), (b"x-a", b"b")])
+    assert not stream.untouched
+    assert stream.head == (200, b"", [(b"content-length", b"5"), (b"x-a", b"b")], b"HTTP/2")
+    stream = get(server)
+    server.head(stream, fields=[(b"content-length", b"600")])
+    server.body(stream, b"a" * 300)
+    assert stream.need == INPUT
+    server.body(stream, b"b" * 300, ends=True)
+    assert stream.chunks == [b"a" * 300, b"b" * 300]
+    assert (stream.finished, stream.reusable, stream.need) == (True, True, NOTHING)
+    assert stream.error is None
+    assert stream.trailers is None
+    assert not server.connection.streams
+
+
+def test_small_pieces_of_a_body_are_put_together() -> None:
+    """A window full of single bytes would be two million objects."""
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    for _ in range(10_000):
+        server.body(stream, b"ab")
+    server.body(stream, b"x" * 300)
+    assert b"".join(stream.chunks) == b"ab" * 10_000 + b"x" * 300
+    assert len(stream.chunks) <= 7
+
+
+@pytest.mark.parametrize("name", [b"set-cookie", b"location", b"content-encoding"])
+def test_fields_on_which_a_client_acts_are_noticed(name: bytes) -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream, fields=[(b"x-a", b"b")])
+    assert not stream.remarkable
+    stream = get(server)
+    server.head(stream, fields=[(name, b"b")])
+    assert stream.remarkable
+
+
+def test_answers_come_in_any_order_and_interleaved() -> None:
+    server = Server()
+    first, second, third = (get(server) for _ in range(3))
+    server.head(third, 201)
+    server.head(first, 202)
+    server.body(third, b"3" * 300)
+    server.body(first, b"1" * 300)
+    server.head(second, 203, ends=True)
+    server.body(first, b"1" * 300, ends=True)
+    server.body(third, b"", ends=True)
+    assert [(stream.head or (0,))[0] for stream in (first, second, third)] == [202, 203, 201]
+    assert [len(b"".join(stream.chunks)) for stream in (first, second, third)] == [600, 0, 300]
+    assert first.finished
+    assert second.finished
+    assert third.finished
+    assert server.connection.capacity == 100
+
+
+def test_a_header_block_may_come_in_many_pieces_with_padding_and_priority() -> None:
+    server = Server()
+    stream = get(server)
+    block = server.encoder.encode([(b":status", b"200"), (b"x-a", b"b" * 50)])
+    first = b"\x03" + b"\x80\x00\x00\x03\x10" + block[:10] + bytes(3)
+    server.say(
+        frames.frame(HEADERS, PADDED | frames.PRIORITY_FLAG | END_STREAM, 1, first),
+        frames.frame(CONTINUATION, 0, 1, block[10:20]),
+        frames.frame(CONTINUATION, 0, 1, b""),
+        frames.frame(CONTINUATION, END_HEADERS, 1, block[20:]),
+    )
+    assert stream.finished
+    assert stream.head is not None
+    assert stream.head[2] == [(b"x-a", b"b" * 50)]
+
+
+def test_trailers_are_kept() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    server.body(stream, b"x")
+    server.say(server.block(1, [(b"grpc-status", b"0")], ends=True))
+    assert stream.trailers == [(b"grpc-status", b"0")]
+    assert stream.finished
+
+
+def test_interim_answers_are_kept_and_do_not_count_as_the_answer() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream, 103, [(b"link", b"</a.css>")])
+    server.head(stream, 102)
+    assert stream.only_informational
+    assert stream.head is None
+    assert stream.informational == [(103, [(b"link", b"</a.css>")]), (102, [])]
+    server.head(stream, 200, ends=True)
+    assert not stream.only_informational
+    assert stream.finished
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
+def test_an_answer_without_a_body_may_say_how_long_it_would_be(method: bytes, status: int) -> None:
+    server = Server()
+    stream = get(server, method)
+    server.head(stream, status, [(b"content-length", b"1000")], ends=True)
+    assert stream.finished
+    stream = get(server, method)
+    server.head(stream, status)
+    server.body(stream, b"", ends=True)
+    assert stream.finished
+    stream = get(server, method)
+    server.head(stream, status)
+    server.body(stream, b"x")
+    assert "longer" in error_of(stream)
+
+
+def test_a_body_is_checked_against_its_content_length() -> None:
+    server = Server()
+    for data, word in ((b"four", "1 bytes shorter"), (b"longer", "longer")):
+        stream = get(server)
+        server.head(stream, fields=[(b"content-length", b"5"), (b"content-length", b"5")])
+        server.body(stream, data, ends=True)
+        assert word in error_of(stream)
+        # A stream that the peer has ended is closed; one that goes on is told.
+        assert [kind for kind, *_ in server.heard()] == [RST_STREAM]
+    stream = get(server)
+    server.head(stream, fields=[(b"content-length", b"5")], ends=True)
+    assert "5 bytes shorter" in error_of(stream)
+
+
+# -- 100-continue and early answers
+
+
+def test_a_body_waits_for_consent() -> None:
+    server = Server()
+    stream = post(server, [*POST5, (b"Expect", b"100-continue")], body=b"hello")
+    assert stream.need == PAUSE
+    fields, flags = server.request()
+    assert (b"expect", b"100-continue") in fields
+    assert flags == END_HEADERS
+    server.head(stream, 103)
+    assert stream.need == PAUSE
+    server.head(stream, 100)
+    assert stream.need == INPUT
+    assert server.heard() == [(DATA, END_STREAM, 1, b"hello")]
+
+
+def test_a_streamed_body_is_asked_for_once_the_peer_consents() -> None:
+    server = Server()
+    stream = post(server, [*POST5, (b"Expect", b"100-continue")], streaming=True)
+    assert stream.need == PAUSE
+    server.head(stream, 100)
+    assert stream.need == BODY
+    server.head(stream, 100)  # once more is no harm
+    stream.feed(b"hello")
+    stream.feed(None)
+    assert data_of(server.heard(), 1) == b"hello"
+
+
+def test_a_body_does_not_wait_forever() -> None:
+    server = Server()
+    stream = post(server, [*POST5, (b"Expect", b"100-continue")], body=b"hello")
+    stream.proceed()
+    stream.proceed()
+    assert data_of(server.heard(), 1) == b"hello"
+    stream = post(server, [*POST5, (b"Expect", b"100-continue")], streaming=True)
+    stream.feed(b"hello")  # to give more means the same
+    assert data_of(server.heard(), 3) == b"hello"
+
+
+def test_a_request_without_a_body_waits_for_nothing() -> None:
+    server = Server()
+    assert get(server, fields=[(b"Expect", b"100-continue")]).need == INPUT
+
+
+@pytest.mark.parametrize("status", [200, 417])
+def test_a_final_answer_instead_of_consent_ends_the_upload(status: int) -> None:
+    server = Server()
+    stream = post(server, [*POST5, (b"Expect", b"100-continue")], body=b"hello")
+    server.heard()
+    server.head(stream, status)
+    assert stream.abandoned
+    assert stream.need == INPUT
+    stream.proceed()
+    server.body(stream, b"answer", ends=True)
+    assert stream.finished
+    assert server.heard() == [(RST_STREAM, 0, 1, b"\x00\x00\x00\x00")]
+
+
+def test_a_complete_answer_ends_an_upload_that_waits_for_a_window() -> None:
+    """It would otherwise wait for a window that nobody opens."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, CHUNKED, body=b"hello")
+    server.heard()
+    server.head(stream, 200)
+    assert not stream.abandoned
+    server.body(stream, b"enough", ends=True)
+    assert (stream.finished, stream.abandoned, stream.need, stream.error) == (True, True, NOTHING, None)
+    assert server.heard() == [(RST_STREAM, 0, 1, b"\x00\x00\x00\x00")]
+    assert not server.connection._blocked
+    server.say(frames.reset(1, frames.NO_ERROR), frames.window_update(1, 100))
+    assert stream.error is None
+    assert server.heard() == []
+
+
+def test_an_error_ends_the_upload_and_its_body_is_read() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, POST5, body=b"he", streaming=True)
+    server.heard()
+    server.head(stream, 413)
+    assert stream.abandoned
+    stream.feed(b"llo")
+    stream.feed(None)
+    server.say(frames.window_update(1, 100))
+    assert server.heard() == []  # and no END_STREAM either: the request would pass for a whole one
+    server.body(stream, b"too large", ends=True)
+    assert stream.finished
+    assert server.heard() == [(RST_STREAM, 0, 1, b"\x00\x00\x00\x00")]
+
+
+def test_an_error_after_the_whole_upload_abandons_nothing() -> None:
+    server = Server()
+    stream = post(server, POST5, body=b"hello")
+    server.heard()
+    server.head(stream, 404, ends=True)
+    assert stream.finished
+    assert not stream.abandoned
+    assert server.heard() == []
+
+
+def test_an_answer_during_the_upload_lets_it_go_on() -> None:
+    server = Server()
+    stream = post(server, POST5, streaming=True)
+    server.head(stream, 200)
+    assert stream.need == BODY
+    stream.feed(b"hello")
+    stream.feed(None)
+    assert data_of(server.heard(), 1) == b"hello"
+    server.body(stream, b"", ends=True)
+    assert stream.finished
+    assert server.heard() == []
+
+
+def test_an_upload_that_is_cut_short_still_gets_its_answer() -> None:
+    """The shells call it when an early answer stopped them; the stream was reset, and the answer lost."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, CHUNKED, body=b"hello", streaming=True)
+    server.heard()
+    stream.cut_short()
+    assert stream.need == INPUT
+    server.head(stream, 200)
+    server.body(stream, b"fine", ends=True)
+    stream.cut_short()
+    assert stream.finished
+    assert server.heard() == [(RST_STREAM, 0, 1, b"\x00\x00\x00\x00")]
+
+
+# -- streams that end early
+
+
+def test_a_stream_that_is_reset_by_us_resets_only_itself() -> None:
+    server = Server()
+    first, second = get(server), get(server)
+    first.reset(frames.CANCEL)
+    first.reset(frames.CANCEL)
+    assert server.heard() == [(RST_STREAM, 0, 1, b"\x00\x00\x00\x08")]
+    server.head(first, 200)
+    server.body(first, b"late", ends=True)
+    server.say(frames.reset(1, 0))
+    server.head(second, 200, ends=True)
+    assert second.finished
+    assert first.head is None
+    assert server.connection.capacity == 100
+
+
+def test_a_block_for_a_stream_that_was_reset_is_decoded_all_the_same() -> None:
+    """The table changes with it: the next answer would have another's fields."""
+    server = Server()
+    first, second = get(server), get(server)
+    first.reset(frames.CANCEL)
+    server.head(first, 200, [(b"x-a", b"first"), (b"x-b", b"second")])
+    server.head(second, 200, [(b"x-b", b"second"), (b"x-a", b"first")], ends=True)
+    assert second.head is not None
+    assert second.head[2] == [(b"x-b", b"second"), (b"x-a", b"first")]
+
+
+def test_a_stream_that_is_reset_by_the_peer_fails_alone() -> None:
+    server = Server()
+    first, second = get(server), get(server)
+    server.head(first, 200)
+    server.say(frames.reset(1, frames.INTERNAL_ERROR), frames.reset(1, 99))
+    assert error_of(first) == "the peer reset the stream: INTERNAL_ERROR"
+    assert not first.refused
+    server.head(second, 200, ends=True)
+    assert second.finished
+    assert server.heard() == []
+
+
+def test_a_stream_that_the_peer_refused_may_be_sent_again() -> None:
+    server = Server()
+    first, second = get(server), get(server)
+    server.say(frames.reset(1, frames.REFUSED_STREAM))
+    assert "REFUSED_STREAM" in error_of(first)
+    assert first.refused
+    server.head(second, 200)
+    server.say(frames.reset(3, frames.REFUSED_STREAM))
+    assert error_of(second)
+    assert not second.refused
+
+
+def test_a_reset_drops_what_waits_for_a_window() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, CHUNKED, body=b"hello")
+    server.heard()
+    server.say(frames.reset(1, frames.CANCEL))
+    server.say(frames.window_update(0, 100), frames.settings({frames.INITIAL_WINDOW_SIZE: 100}))
+    stream.feed(b"more")
+    assert data_of(server.heard(), 1) == b""
+
+
+def test_many_refused_streams_are_no_flood() -> None:
+    server = Server({frames.MAX_CONCURRENT_STREAMS: 20_000})
+    streams = [get(server) for _ in range(12_000)]
+    for stream in streams:
+        server.say(frames.reset(stream.identifier, frames.REFUSED_STREAM))
+    assert server.connection.error is None
+    assert all(stream.refused for stream in streams)
+
+
+# -- capacity
+
+
+def test_the_peer_says_how_many_streams_there_may_be() -> None:
+    server = Server({frames.MAX_CONCURRENT_STREAMS: 2})
+    assert server.connection.capacity == 2
+    first, _ = get(server), get(server)
+    assert server.connection.capacity == 0
+    with pytest.raises(httpx.LocalProtocolError, match="no more streams"):
+        get(server)
+    server.say(frames.settings({frames.MAX_CONCURRENT_STREAMS: 1}))
+    assert server.connection.capacity == 0
+    server.head(first, ends=True)
+    assert server.connection.capacity == 0
+    server.say(frames.settings({frames.MAX_CONCURRENT_STREAMS: 3}))
+    assert server.connection.capacity == 2
+    server.say(frames.settings({frames.MAX_CONCURRENT_STREAMS: 0}))
+    assert server.connection.capacity == 0
+
+
+def test_a_connection_ends_with_its_numbers() -> None:
+    server = Server()
+    server.connection._next_id = 2**31 - 1
+    assert get(server).identifier == 2**31 - 1
+    assert server.connection.capacity == 0
+
+
+# -- the connection
+
+
+def test_a_ping_is_answered_and_an_answer_is_counted() -> None:
+    server = Server()
+    server.say(frames.frame(PING, 0, 0, b"12345678"))
+    assert server.heard() == [(PING, ACK, 0, b"12345678")]
+    server.connection.ping()
+    ((kind, flags, stream, payload),) = server.heard()
+    assert (kind, flags, stream, len(payload)) == (PING, 0, 0, 8)
+    server.say(frames.frame(PING, ACK, 0, payload))
+    assert server.connection.pongs == 1
+    assert server.heard() == []
+
+
+def test_pings_on_a_silent_stream_for_a_day_are_no_flood() -> None:
+    server = Server()
+    stream = get(server)
+    for _ in range(8_640):
+        server.say(frames.frame(PING, 0, 0, b"12345678"))
+        server.heard()
+    server.head(stream, ends=True)
+    assert stream.finished
+
+
+def test_updates_for_a_long_upload_that_never_waits_are_no_flood() -> None:
+    """Servers send one for the stream and one for the connection with each frame: after 500 frames the upload failed."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 2**30})
+    server.say(frames.window_update(0, 2**30))
+    stream = post(server, CHUNKED, streaming=True)
+    for _ in range(10_000):
+        stream.feed(b"x" * 100)
+        server.say(frames.window_update(0, 100), frames.window_update(1, 100))
+        server.connection.take()
+    assert server.connection.error is None
+    assert stream.need == BODY
+
+
+def test_a_graceful_goaway_lets_running_streams_finish_and_refuses_the_others() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    first = get(server)
+    second = post(server, CHUNKED, body=b"hello")
+    server.heard()
+    server.say(frames.goaway(2**31 - 1, frames.NO_ERROR))
+    assert server.connection.capacity == 0
+    assert server.connection.error is None
+    server.say(frames.goaway(1, frames.NO_ERROR, b"bye"))
+    assert "the peer goes away: NO_ERROR" in error_of(second)
+    assert second.refused
+    assert not first.refused
+    assert second in server.connection.progressed
+    with pytest.raises(httpx.LocalProtocolError):
+        get(server)
+    server.head(first, 200)
+    server.body(first, b"fine", ends=True)
+    assert first.finished
+    assert not server.connection._blocked
+
+
+def test_the_end_of_the_peers_side_ends_every_stream() -> None:
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    asked = get(server)
+    uploading = post(server, CHUNKED, body=b"hello")
+    held = post(server, [*POST5, (b"Expect", b"100-continue")], body=b"hello")
+    answered = get_sent(server)
+    server.head(answered, 200)
+    done = get_sent(server)
+    server.head(done, 200, ends=True)
+    server.connection.progressed.clear()
+    server.say(b"")
+    for stream in (asked, uploading, held, answered):
+        assert error_of(stream) == "the peer closed the connection"
+        assert not stream.refused
+    assert done.error is None
+    assert server.connection.progressed == [asked, uploading, held, answered]
+    assert [stream.untouched for stream in (asked, answered)] == [True, False]
+    assert server.connection.capacity == 0
+    server.say(b"", frames.frame(PING, 0, 0, b"12345678"))
+
+
+def get_sent(server: Server) -> HTTP2Stream:
+    """A request while others' frames are in the output."""
+    stream = server.connection.open(b"https", b"GET", b"/", [HOST])
+    server.heard()
+    return stream
+
+
+def test_the_end_within_a_frame_is_the_end() -> None:
+    server = Server()
+    stream = get(server)
+    server.say(frames.frame(DATA, 0, 1, b"hello")[:-1], b"")
+    assert error_of(stream) == "the peer closed the connection"
+
+
+def test_a_connection_that_is_closed_says_so_once_it_is_not_lost() -> None:
+    server = Server()
+    assert frames.split(server.connection.close(), 100)[0] == [(GOAWAY, 0, 0, bytes(8))]
+    server.say(b"")
+    assert server.connection.close() == b""
+
+
+def test_priorities_and_unknown_frames_are_ignored() -> None:
+    server = Server()
+    stream = get(server)
+    server.say(
+        frames.frame(PRIORITY, 0, 1, b"\x80\x00\x00\x03\x10"),
+        frames.frame(PRIORITY, 0, 2**31 - 1, b"\x80\x00\x00\x03\x10"),
+        frames.frame(200, 255, 1, b"what"),
+        frames.frame(10, 0, 0, b""),
+    )
+    server.head(stream, ends=True)
+    assert stream.finished
+    assert server.heard() == []
+
+
+def test_a_push_is_refused() -> None:
+    server = Server()
+    stream = get(server)
+    server.say(frames.frame(PUSH_PROMISE, END_HEADERS, 1, b"\x00\x00\x00\x02\x82"))
+    assert "PUSH_PROMISE" in error_of(stream)
+    assert "PUSH_PROMISE" in lost(server)
+
+
+def test_a_smaller_table_is_used_and_told() -> None:
+    server = Server()
+    fields = [(b"X-A", b"b")]
+    get(server, fields=fields)
+    server.decoder.max_allowed_table_size = 0
+    server.say(frames.settings({frames.HEADER_TABLE_SIZE: 0}))
+    server.heard()
+    for _ in range(3):
+        get(server, fields=fields)
+    assert not server.connection._encoder._entries
+
+
+def test_what_an_answer_may_hold_is_a_setting() -> None:
+    server = Server(limits=HeadLimits(max_fields=2, max_bytes=500))
+    stream = get(server)
+    server.head(stream, fields=[(b"a", b"b")] * 2, ends=True)
+    assert stream.finished
+    stream = get(server)
+    server.head(stream, fields=[(b"a", b"b")] * 3)
+    assert error_of(stream) == "the answer has more than 2 header fields"
+    assert server.heard()[0][0] == RST_STREAM
+    stream = get(server)
+    server.head(stream, 103, [(b"a", b"b" * 150)])
+    server.head(stream, 200, [(b"a", b"b" * 150)])
+    assert stream.error is None
+    server.say(server.block(stream.identifier, [(b"a", b"b" * 150)], ends=True))
+    assert error_of(stream) == "the answer's heads have more than 500 bytes"
+    server.heard()
+    stream = get(server)
+    server.head(stream, 200, [(b"a", b"b" * 600)])
+    assert "more than 500 bytes" in error_of(stream)
+    assert "more than 500 bytes" in lost(server, frames.COMPRESSION_ERROR)

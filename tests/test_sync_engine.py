@@ -1,0 +1,173 @@
+"""
+The engine for threads, where its scenarios need a hand inside; what a user can see is in tests/adversarial.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import httpx
+from httpx._engine import sync
+from httpx._engine.sync import SyncConnection, SyncEngine, SyncWire
+from httpx._protocol.tls import TLSFilter
+from support.leaks import counts_of, nothing_left, trusting_context
+from support.peer import Peer
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+ONE = httpx.Limits(max_connections=1)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[SyncWire, socket.socket]]:
+    """A wire, and the socket at its other end."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.settimeout(5)
+    with ours, theirs:
+        yield SyncWire(ours), theirs
+
+
+def engine_of(client: httpx.Client) -> SyncEngine:
+    engine: SyncEngine = client._transport._engine  # type: ignore[attr-defined]
+    return engine
+
+
+def with_event(kind: type[threading.Event]) -> Any:
+    """In place of the engine's module `threading`: the events on which its threads wait."""
+    return SimpleNamespace(Event=kind, Lock=threading.Lock)
+
+
+@pytest.mark.parametrize("served", ["not", "dial", "connection"])
+def test_a_thread_that_is_interrupted_in_the_queue_leaves_it(served: str, monkeypatch: pytest.MonkeyPatch):
+    """The harm: Ctrl-C while a request waited took a slot of the pool for ever."""
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if served == "dial":
+                held.close()  # in the middle of its body, so the slot becomes free, and not the connection
+            elif served == "connection":
+                held.read()
+            raise KeyboardInterrupt
+
+    with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, trust_env=False) as client:
+        held = client.send(client.build_request("GET", f"{peer.url}/pieces"), stream=True)
+        for _ in range(4):
+            peer.more()
+        with monkeypatch.context() as patch:
+            patch.setattr(sync, "threading", with_event(Interrupted))
+            with pytest.raises(KeyboardInterrupt):
+                client.get(f"{peer.url}/echo")
+        held.close()
+        opened, idle, dials, waiting = counts_of(client)
+        assert (opened - idle, dials, waiting) == (0, 0, 0)
+        assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
+
+
+def test_a_ticket_that_is_served_while_the_timeout_fires_is_used(monkeypatch: pytest.MonkeyPatch):
+    class Late(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            held.close()  # in the moment in which the waiter gives up
+            return False
+
+    with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, trust_env=False) as client:
+        held = client.send(client.build_request("GET", f"{peer.url}/stall"), stream=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(sync, "threading", with_event(Late))
+            assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
+
+
+def test_a_ticket_that_was_served_before_its_owner_waits_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, trust_env=False) as client:
+        engine = engine_of(client)
+        held = client.send(client.build_request("GET", f"{peer.url}/stall"), stream=True)
+        wait_in_queue = engine._wait_in_queue
+
+        def late(ticket: Any, job: Any) -> None:
+            held.close()
+            wait_in_queue(ticket, job)
+
+        monkeypatch.setattr(engine, "_wait_in_queue", late)
+        assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
+
+
+def test_forgetting_closes_the_descriptors_without_a_word_to_the_peer():
+    with nothing_left(), Peer(tls=True) as peer, httpx.Client(verify=trusting_context(), trust_env=False) as client:
+        client.get(f"{peer.url}/echo")
+        engine = engine_of(client)
+        (connection,) = engine.pool.connections
+        raw = connection.wire.sock.dup()
+        engine.forget()
+        assert connection.wire.sock.fileno() < 0
+        assert counts_of(client) == (0, 0, 0, 0)
+        assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
+        raw.close()
+
+
+def test_a_wire_waits_no_longer_than_it_may(pair: tuple[SyncWire, socket.socket]):
+    wire, peer = pair
+    assert wire.receive(0.001) is None
+    assert wire.receive(None, sync.monotonic() + 0.001) is None
+    assert wire.receive(5, sync.monotonic() - 1) is None
+    assert wire.await_raw(sync.monotonic() + 0.001) is None
+    peer.send(b"abc")
+    assert wire.receive(None) == b"abc"
+    assert not wire.send_all(bytes(10_000_000), sync.monotonic() + 0.01)
+
+
+def test_input_that_another_took_first_is_waited_for_again(
+    pair: tuple[SyncWire, socket.socket], monkeypatch: pytest.MonkeyPatch
+):
+    wire, peer = pair
+    peer.send(b"abc")
+    answers = iter([None, b"abc"])
+    monkeypatch.setattr(SyncWire, "receive_raw", lambda self: next(answers))
+    assert wire.await_raw(None) == b"abc"
+
+
+def test_a_wire_that_is_aborted_twice_stays_closed(pair: tuple[SyncWire, socket.socket]):
+    wire, _ = pair
+    wire.abort()
+    wire.abort()
+    assert wire.sock.fileno() < 0
+
+
+def test_a_handshake_that_cannot_even_be_sent_runs_out_of_time(pair: tuple[SyncWire, socket.socket]):
+    wire, _ = pair
+    while not wire.send(bytes(100_000)):
+        pass
+    assert not sync.shake_hands(wire, TLSFilter(trusting_context(), "localhost"), sync.monotonic() + 0.01)
+
+
+def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit(pair: tuple[SyncWire, socket.socket]):
+    wire, peer = pair
+    wire.tls = TLSFilter(trusting_context(), "localhost")
+    assert wire.is_quiet()
+    peer.send(b"this is no TLS")
+    assert not wire.is_quiet()
+
+
+def test_a_network_stream_gives_at_most_what_is_asked_for(pair: tuple[SyncWire, socket.socket]):
+    wire, peer = pair
+    connection = SyncConnection(wire)
+    connection.upgrade(b"")
+    peer.send(b"abcdef")
+    assert [connection.read(4), connection.read(4)] == [b"abcd", b"ef"]
+
+
+def test_a_body_that_is_async_cannot_be_sent_by_a_sync_transport():
+    class Body(httpx.AsyncByteStream):
+        pass
+
+    with nothing_left(), Peer() as peer, httpx.HTTPTransport() as transport:
+        headers = {"Host": "localhost", "Transfer-Encoding": "chunked"}
+        request = httpx.Request("POST", f"{peer.url}/echo", stream=Body(), headers=headers)
+        with pytest.raises(RuntimeError, match="async"):
+            transport.handle_request(request)
+        assert transport._engine.pool.counts() == (0, 0, 0, 0)
