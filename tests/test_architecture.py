@@ -46,6 +46,7 @@ LEVELS = {
     "_auth": 3,
     "_flow": 3,
     "_patterns": 3,
+    "_proxies": 3,
     "_engine.*": 4,
     "_transports.*": 4,
     "_base_client": 5,

@@ -1306,9 +1306,7 @@ def test_the_thread_may_be_ended_from_within():
     assert not worker._thread.is_alive()
 
 
-def test_an_app_that_ends_its_event_loop_is_an_error_and_the_next_request_has_a_new_one(
-    caplog: pytest.LogCaptureFixture,
-):
+def test_an_app_that_ends_its_event_loop_is_an_error_and_the_next_request_has_a_new_one():
     """A SystemExit in a task of the app's own ends asyncio's loop."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -1316,9 +1314,9 @@ def test_an_app_that_ends_its_event_loop_is_an_error_and_the_next_request_has_a_
             raise SystemExit
 
         if scope["path"] == "/leave":
-            task = asyncio.ensure_future(leave())
+            # Whoever looks at the exception of a task keeps asyncio from logging it.
+            asyncio.ensure_future(leave()).add_done_callback(lambda task: task.exception())
             await until(lambda: False)
-            del task
         await (Log().app if scope["path"] == "/open" else echo)(scope, receive, send)
 
     with sync_client(app) as client:
@@ -1328,8 +1326,6 @@ def test_an_app_that_ends_its_event_loop_is_an_error_and_the_next_request_has_a_
         with pytest.raises((httpx.ReadError, asyncio.CancelledError)):
             first.read()
         assert client.post(URL, content=b"abc").content == b"abc"
-    gc.collect()  # asyncio logs the SystemExit of a task that nobody waits for when it is collected
-    assert "SystemExit" in caplog.text
 
 
 def test_a_worker_that_has_ended_is_an_error():
@@ -1424,8 +1420,8 @@ def test_an_interrupted_wait_ends_the_app(monkeypatch: pytest.MonkeyPatch):
 def test_a_forked_child_has_a_thread_of_its_own():
     """Harm otherwise: the child waits for ever for a thread that only its parent has. In a process of its own."""
     program = """
-        import os, sys, httpx
-        
+        import os, httpx
+
         async def app(scope, receive, send):
             await send({"type": "http.response.start", "status": 200})
             await send({"type": "http.response.body", "body": b"abc", "more_body": scope["path"] == "/open"})
@@ -1440,7 +1436,7 @@ def test_a_forked_child_has_a_thread_of_its_own():
                 assert client.get("/").content == b"abc"
                 try:
                     next(pieces)
-                except httpx.RemoteProtocolError:
+                except httpx.ReadError:
                     response.close()
                     client.close()
                     os._exit(7)
@@ -1460,7 +1456,7 @@ def test_a_forked_child_has_a_thread_of_its_own():
 
 def test_the_arguments_are_attributes_which_subclasses_use():
     """httpx-ws reads `app`, `root_path` and `client`, and overrides `handle_async_request`."""
-    transport = httpx.ASGITransport(echo, False, "/app", ("10.0.0.1", 1), True)
+    transport = httpx.ASGITransport(echo, False, "/app", ("10.0.0.1", 1), lifespan=True)
     assert (transport.app, transport.raise_app_exceptions, transport.root_path) == (echo, False, "/app")
     assert (transport.client, transport.lifespan) == (("10.0.0.1", 1), True)
     assert isinstance(transport, httpx.AsyncBaseTransport)

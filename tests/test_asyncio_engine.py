@@ -19,8 +19,9 @@ from httpx._engine.dial import Race
 from httpx._pool import Ticket
 from httpx._protocol.tls import TLSFilter
 from support.engines import driver_named
-from support.leaks import counts_of, engines_of, nothing_left, trusting_context
+from support.leaks import counts_of, engines_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
+from support.servers import Conn, ScriptedServer
 from support.steps import turns, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -311,20 +312,45 @@ def test_a_dial_that_is_cancelled_before_its_first_step_ends_its_request(run: Ca
         run(main)
 
 
-def test_a_connection_that_ends_before_it_is_used_is_an_error_and_no_loop(run: Callable[..., Any]):
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
+def test_a_new_connection_that_ends_or_speaks_before_it_is_used_is_an_error_and_no_loop(
+    run: Callable[..., Any], said: bytes
+):
     """A server that closes at once is not asked again and again."""
 
     async def main() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=3) as client:
-            with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            engine: Any = client._transport._engine_here()  # type: ignore[attr-defined]
+            connect = engine._connect
+
+            async def slow(job: Any) -> AsyncioConnection:
+                connection: AsyncioConnection = await connect(job)
+                wait_for(lambda: bool(connection.wire.poll(0)))
+                return connection
+
+            engine._connect = slow
+            with pytest.raises(httpx.RemoteProtocolError, match="before it was asked"):
                 await client.get(server.url)
             assert counts_of(client) == (0, 0, 0, 0)
 
-    from support.servers import ScriptedServer
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.sendall(said)
+        if said:
+            conn.read_to_end()
 
-    with nothing_left(), ScriptedServer(lambda conn, recorded: conn.reset()) as server:
+    with nothing_left(), ScriptedServer(serve) as server:
         run(main)
         assert server.connections == 1
+
+
+def test_what_is_not_watched_need_not_be_left_alone():
+    async def main() -> None:
+        async with connected(new_engine()) as (connection, _):
+            for _ in range(2):
+                connection._io.stop_reading(connection)
+            connection._ended = True
+
+    driver_named("asyncio-fallback").run_bare(main)
 
 
 def test_time_in_the_queue_that_is_up_too_late_is_not(run: Callable[..., Any]):

@@ -112,7 +112,15 @@ def test_what_has_no_padding_is_not_touched() -> None:
 
 @pytest.mark.parametrize(
     ("payload", "expected"),
-    [(b"", None), (b"\x00", b""), (b"\x01", None), (b"\x01\x00", b""), (b"\x02a", None), (b"\x02a\x00", b""), (b"\xff" * 255, None)],
+    [
+        (b"", None),
+        (b"\x00", b""),
+        (b"\x01", None),
+        (b"\x01\x00", b""),
+        (b"\x02a", None),
+        (b"\x02a\x00", b""),
+        (b"\xff" * 255, None),
+    ],
 )
 def test_padding_larger_than_its_frame_is_none(payload: bytes, expected: bytes | None) -> None:
     assert frames.unpadded(frames.PADDED, payload) == expected

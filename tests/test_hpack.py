@@ -46,7 +46,9 @@ def theirs(decoder: hpack.Decoder, block: bytes) -> Fields:
 
 def same_tables(encoder: Encoder, decoder: hpack.Decoder) -> bool:
     """Have both sides the same entries?"""
-    return list(encoder._entries) == [(bytes(name), bytes(value)) for name, value in decoder.header_table.dynamic_entries]
+    return list(encoder._entries) == [
+        (bytes(name), bytes(value)) for name, value in decoder.header_table.dynamic_entries
+    ]
 
 
 # -- our encoder, their decoder
@@ -333,10 +335,10 @@ def test_any_bytes_give_what_the_oracle_gives_or_an_error(block: bytes) -> None:
         expected = None
     except (TypeError, ValueError, IndexError, UnicodeError):  # the oracle's own slips are no verdict
         return
+    fault = ""
     try:
         fields = ours.decode(block)
     except HPACKError as exc:
-        # Ours refuses integers of more than five bytes, where the oracle goes on.
-        assert expected is None or "integer is too large" in str(exc)
-    else:
-        assert fields == expected
+        fault = str(exc)
+    # Ours refuses integers of more than five bytes, where the oracle goes on.
+    assert fault == "an integer is too large" or (None if fault else fields) == expected

@@ -13,7 +13,7 @@ import hpack
 import pytest
 
 import httpx
-from httpx._protocol import frames, http2
+from httpx._protocol import frames
 from httpx._protocol.exchange import BODY, INPUT, NOTHING, PAUSE, HeadLimits
 from httpx._protocol.frames import (
     ACK,
@@ -532,7 +532,7 @@ def test_an_answer_is_head_body_and_end() -> None:
     assert (stream.finished, stream.reusable, stream.need) == (True, True, NOTHING)
     assert stream.error is None
     assert stream.trailers is None
-    assert not server.connection.streams
+    assert list(server.connection.streams) == [1]
 
 
 def test_small_pieces_of_a_body_are_put_together() -> None:
@@ -897,7 +897,7 @@ def test_pings_on_a_silent_stream_for_a_day_are_no_flood() -> None:
 
 
 def test_updates_for_a_long_upload_that_never_waits_are_no_flood() -> None:
-    """Servers send one for the stream and one for the connection with each frame: after 500 frames the upload failed."""
+    """Servers send one for the stream and one for the connection with each frame: an upload failed after 500."""
     server = Server({frames.INITIAL_WINDOW_SIZE: 2**30})
     server.say(frames.window_update(0, 2**30))
     stream = post(server, CHUNKED, streaming=True)
@@ -1026,3 +1026,96 @@ def test_what_an_answer_may_hold_is_a_setting() -> None:
     server.head(stream, 200, [(b"a", b"b" * 600)])
     assert "more than 500 bytes" in error_of(stream)
     assert "more than 500 bytes" in lost(server, frames.COMPRESSION_ERROR)
+
+
+# -- what a peer may not do; with its harm and cut in every way in `adversarial/test_http2_hostile.py`
+
+
+@pytest.mark.parametrize(
+    ("attack", "code"),
+    [
+        (b"\xff" * 9, frames.FRAME_SIZE_ERROR),
+        (frames.frame(PING, 0, 0, b"short"), frames.FRAME_SIZE_ERROR),
+        (frames.frame(PING, 0, 1, bytes(8)), frames.PROTOCOL_ERROR),
+        (frames.frame(SETTINGS, 0, 1), frames.PROTOCOL_ERROR),
+        (frames.frame(SETTINGS, 0, 0, b"short"), frames.FRAME_SIZE_ERROR),
+        (frames.frame(SETTINGS, ACK, 0, b"x"), frames.FRAME_SIZE_ERROR),
+        (frames.settings({frames.ENABLE_PUSH: 1, frames.MAX_FRAME_SIZE: 1}), frames.PROTOCOL_ERROR),
+        (frames.settings({frames.MAX_FRAME_SIZE: 1}), frames.PROTOCOL_ERROR),
+        (frames.settings({frames.INITIAL_WINDOW_SIZE: 2**31}), frames.FLOW_CONTROL_ERROR),
+        (
+            frames.window_update(1, 2**31 - 65_536) + frames.settings({frames.INITIAL_WINDOW_SIZE: 70_000}),
+            frames.FLOW_CONTROL_ERROR,
+        ),
+        (frames.window_update(0, 0), frames.PROTOCOL_ERROR),
+        (frames.window_update(0, 2**31 - 1), frames.FLOW_CONTROL_ERROR),
+        (frames.frame(WINDOW_UPDATE, 0, 1, b"x"), frames.FRAME_SIZE_ERROR),
+        (frames.frame(RST_STREAM, 0, 1, b"x"), frames.FRAME_SIZE_ERROR),
+        (frames.reset(9, 0), frames.PROTOCOL_ERROR),
+        (frames.window_update(9, 1), frames.PROTOCOL_ERROR),
+        (frames.frame(GOAWAY, 0, 0, b"x"), frames.FRAME_SIZE_ERROR),
+        (frames.frame(GOAWAY, 0, 1, bytes(8)), frames.PROTOCOL_ERROR),
+        (frames.frame(PRIORITY, 0, 0, bytes(5)), frames.PROTOCOL_ERROR),
+        (frames.frame(PRIORITY, 0, 1, bytes(4)), frames.FRAME_SIZE_ERROR),
+        (frames.frame(DATA, 0, 9, b"x"), frames.PROTOCOL_ERROR),
+        (frames.frame(DATA, PADDED, 1, b"\x01"), frames.PROTOCOL_ERROR),
+        (frames.frame(HEADERS, PADDED, 1, b"\x01"), frames.PROTOCOL_ERROR),
+        (frames.frame(HEADERS, frames.PRIORITY_FLAG, 1, b"1234"), frames.PROTOCOL_ERROR),
+        (frames.frame(HEADERS, END_HEADERS, 9, b"\x88"), frames.PROTOCOL_ERROR),
+        (frames.frame(HEADERS, END_HEADERS, 1, b"\x80"), frames.COMPRESSION_ERROR),
+        (frames.frame(CONTINUATION, 0, 1, b"\x88"), frames.PROTOCOL_ERROR),
+        (frames.frame(HEADERS, 0, 1) + frames.frame(PING, 0, 0, bytes(8)), frames.PROTOCOL_ERROR),
+        (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1) * 10_001, frames.ENHANCE_YOUR_CALM),
+        (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1, bytes(16_384)) * 5, frames.ENHANCE_YOUR_CALM),
+        (frames.frame(PING, 0, 0, bytes(8)) * 10_001, frames.ENHANCE_YOUR_CALM),
+        (frames.settings({}) * 10_001, frames.ENHANCE_YOUR_CALM),
+        (
+            frames.frame(HEADERS, END_HEADERS, 1, b"\x88")
+            + (frames.frame(DATA, 0, 1, b"x") + frames.frame(PING, 0, 0, bytes(8)) * 5000) * 3,
+            frames.ENHANCE_YOUR_CALM,
+        ),
+    ],
+)
+def test_what_breaks_the_rules_of_the_connection_ends_it(attack: bytes, code: int) -> None:
+    server = Server()
+    stream = get(server)
+    server.say(attack)
+    assert error_of(stream) == lost(server, code)
+
+
+def test_a_peer_that_acknowledges_before_it_begins_is_refused() -> None:
+    connection = HTTP2Connection()
+    connection.receive(frames.frame(SETTINGS, ACK, 0))
+    assert "before it sent its own" in str(connection.error)
+
+
+@pytest.mark.parametrize("increment", [0, 2**31 - 1])
+def test_a_bad_update_of_a_streams_window_ends_that_stream(increment: int) -> None:
+    server = Server()
+    first, second = get(server), get(server)
+    server.say(frames.window_update(1, increment))
+    assert "window" in error_of(first)
+    server.head(second, ends=True)
+    assert second.finished
+
+
+def test_more_data_than_the_window_allows_ends_that_stream() -> None:
+    server = Server()
+    server.connection.stream_window = 10
+    stream = get(server)
+    server.head(stream)
+    server.body(stream, b"x" * 11)
+    assert "window" in error_of(stream)
+
+
+def test_empty_data_frames_and_data_before_the_head_are_not_progress() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    server.body(stream, b"")
+    assert server.connection._idle_frames == 1
+    server.body(stream, b"x")
+    assert server.connection._idle_frames == 0
+    early = get(server)
+    server.body(early, b"x", ends=True)
+    assert "before its head" in error_of(early)

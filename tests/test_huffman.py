@@ -24,8 +24,8 @@ def test_the_lengths_of_all_codes_fill_the_tree_exactly() -> None:
 
 
 def test_the_codes_are_those_of_the_oracle() -> None:
-    assert huffman._CODES == list(REQUEST_CODES)
-    assert huffman._LENGTHS == list(REQUEST_CODES_LENGTH)
+    assert list(REQUEST_CODES) == huffman._CODES
+    assert list(REQUEST_CODES_LENGTH) == huffman._LENGTHS
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,10 @@ def test_a_code_that_is_cut_off_gives_a_beginning_of_the_text_or_an_error(text: 
     code = huffman.encode(text)
     cut = code[: data.draw(st.integers(0, len(code) - 1))]
     try:
-        assert text.startswith(huffman.decode(cut))
-    except ValueError as exc:
-        assert "ends within a symbol" in str(exc)
+        beginning = huffman.decode(cut)
+    except ValueError:
+        return
+    assert text.startswith(beginning)
 
 
 def test_a_long_text_is_encoded_in_linear_time() -> None:

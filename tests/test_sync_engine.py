@@ -161,6 +161,23 @@ def test_a_network_stream_gives_at_most_what_is_asked_for(pair: tuple[SyncWire, 
     assert [connection.read(4), connection.read(4)] == [b"abcd", b"ef"]
 
 
+def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
+    wire, peer = pair
+    received = bytearray()
+
+    def read() -> None:
+        while len(received) < 5_000_000:
+            received.extend(peer.recv(1_000_000))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    connection = SyncConnection(wire)
+    connection.upgrade(b"")
+    connection.write(b"x" * 5_000_000)
+    reader.join(5)
+    assert received == b"x" * 5_000_000
+
+
 def test_a_body_that_is_async_cannot_be_sent_by_a_sync_transport():
     class Body(httpx.AsyncByteStream):
         pass

@@ -253,20 +253,19 @@ def test_the_pool_timeout_that_comes_with_a_ticket_at_once_gives_the_ticket():
     """A waiter that was served in the moment of its timeout goes on."""
 
     async def main() -> None:
-        limits = httpx.Limits(max_connections=1)
-        async with httpx.AsyncClient(trust_env=False, limits=limits) as client:
-            async with client.stream("GET", f"{peer.url}/stall") as response:
-                (engine,) = engines_of(client)
-                original = engine._wait_in_queue
+        client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=1))
+        async with client, client.stream("GET", f"{peer.url}/stall") as response:
+            (engine,) = engines_of(client)
+            original = engine._wait_in_queue
 
-                async def wait(ticket: Any, job: Any) -> None:
-                    job.timeout = {**job.timeout, "pool": 0}
-                    await response.aclose()
-                    await original(ticket, job)
+            async def wait(ticket: Any, job: Any) -> None:
+                job.timeout = {**job.timeout, "pool": 0}
+                await response.aclose()
+                await original(ticket, job)
 
-                engine._wait_in_queue = wait
-                answer = await client.get(f"{peer.url}/echo", headers={"X-Id": "next"})
-                assert answer.text == "next"
+            engine._wait_in_queue = wait
+            answer = await client.get(f"{peer.url}/echo", headers={"X-Id": "next"})
+            assert answer.text == "next"
 
     with nothing_left(), Peer() as peer:
         trio.run(main)

@@ -24,6 +24,7 @@ from ._flow import Policy
 from ._headers import Headers
 from ._models import Request, Response
 from ._patterns import URLPattern
+from ._proxies import EnvironmentProxies
 from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:
@@ -374,19 +375,25 @@ def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventH
     )
 
 
-def proxies_as_mounts(proxies: Any) -> dict[str, ProxyTypes | None]:
-    """The old `proxies=` argument as {pattern: proxy}; keys may lack "://"."""
-    warnings.warn(
-        "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3
-    )
-    if not isinstance(proxies, Mapping):
-        return {"all://": proxies}
-    return {key if "://" in key else f"{key}://": proxy for key, proxy in proxies.items()}
+def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyTypes | None]]:
+    """The proxies of the environment, if it may say, and those of the old argument `proxies=`: pattern and proxy."""
+    found: list[tuple[URLPattern, ProxyTypes | None]] = []
+    if proxies is not None:
+        warnings.warn(
+            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3
+        )
+        given = proxies if isinstance(proxies, Mapping) else {"all://": proxies}
+        # Keys may lack "://", as with other clients.
+        found += [(URLPattern(key if "://" in key else f"{key}://"), proxy) for key, proxy in given.items()]
+    elif from_environment:
+        found += EnvironmentProxies.read().mounts()
+    return found
 
 
-def ordered_mounts(mounts: Mapping[str, Any]) -> dict[URLPattern, Any]:
-    """Transports by pattern, those first that say the most."""
-    return dict(sorted(((URLPattern(key), transport) for key, transport in mounts.items()), key=lambda item: item[0]))
+def ordered_mounts(mounts: Mapping[Any, Any]) -> dict[URLPattern, Any]:
+    """Transports by pattern, those first that say the most; of two for the same pattern, the later one."""
+    patterns = [(URLPattern(key) if isinstance(key, str) else key, transport) for key, transport in mounts.items()]
+    return dict(sorted(patterns, key=lambda item: item[0]))
 
 
 def transport_for(mounts: dict[URLPattern, Any], url: URLTypes, default: Any) -> Any:

@@ -28,8 +28,8 @@ from ._base_client import (
     EventHook,
     UseClientDefault,
     logger,
+    named_proxies,
     ordered_mounts,
-    proxies_as_mounts,
     transport_for,
 )
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
@@ -139,10 +139,11 @@ class Client(BaseClient):
             "limits": limits,
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
-        mounted: dict[str, Any] = {} if mounts is None else dict(mounts)
-        if proxies is not None:
-            for pattern, one in proxies_as_mounts(proxies).items():
-                mounted[pattern] = None if one is None else self._init_proxy_transport(one, **network)
+        proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
+        mounted: dict[Any, Any] = {
+            pattern: None if one is None else self._init_proxy_transport(one, **network) for pattern, one in proxied
+        }
+        mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
 
     def _init_transport(
@@ -681,10 +682,11 @@ class AsyncClient(BaseClient):
             "limits": limits,
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
-        mounted: dict[str, Any] = {} if mounts is None else dict(mounts)
-        if proxies is not None:
-            for pattern, one in proxies_as_mounts(proxies).items():
-                mounted[pattern] = None if one is None else self._init_proxy_transport(one, **network)
+        proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
+        mounted: dict[Any, Any] = {
+            pattern: None if one is None else self._init_proxy_transport(one, **network) for pattern, one in proxied
+        }
+        mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
 
     def _init_transport(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._types import PrimitiveData
@@ -35,3 +36,11 @@ def primitive_to_str(value: PrimitiveData) -> str:
     if value is None:
         return ""
     return str(value)
+
+
+def __getattr__(name: str) -> Any:
+    # 0.28.1 had it here, and packages take it from here. By name at run time, because the module that has it is far
+    # above this one, and nothing that imports this one should load it.
+    if name == "get_environment_proxies":
+        return import_module(f"{__package__}._proxies").environment_proxies
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -566,7 +566,7 @@ def test_connections_of_one_host_are_bounded(engine: EngineDriver):
 
 
 def test_a_dial_that_nobody_needed_may_go_stale_like_any_idle_connection(engine: EngineDriver):
-    """The harm: on trio such a connection was taken for a fresh one, and used without looking whether it still lives."""
+    """The harm: on trio such a connection was taken for a fresh one, and used without looking whether it lives."""
 
     async def scenario(client: Any) -> None:
         gate = Gate(engine)

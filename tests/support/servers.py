@@ -307,6 +307,7 @@ class ScriptedServer:
         self._listener = self._listen(backlog)
         self.port = 0 if uds else int(self._listener.getsockname()[1])
         self._wake, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()  # here: in the thread it would open while tests count descriptors
         self._acceptor = threading.Thread(target=self._accept, name="scripted server", daemon=True)
         self._acceptor.start()
 
@@ -362,7 +363,7 @@ class ScriptedServer:
             assert not thread.is_alive(), f"a script still runs after {timeout:g} s"
 
     def _accept(self) -> None:
-        with selectors.DefaultSelector() as selector:
+        with self._selector as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)
             while not self._stopping:

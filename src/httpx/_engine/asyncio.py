@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from time import monotonic
@@ -969,6 +970,9 @@ class AsyncioEngine:
     async def _connect_once(self, job: Job) -> AsyncioConnection:
         until = job.limit("connect", self.now())
         route = Route(job.key, job.server_name(), self.settings)
+        if route.unresolved is not None:
+            host, port = route.unresolved
+            route.resolved(literal_addresses(host, port) or await self._resolve(host, port, job, until))
         connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
@@ -1000,7 +1004,7 @@ class AsyncioEngine:
                 data = handshake.take()
                 if data:
                     await connection.write(data, left)
-                handshake.receive(await connection.read(65_536, left))
+                handshake.receive(await connection.read(sys.maxsize, left))  # all: nothing may stay behind unseen
                 if handshake.error is not None:
                     raise handshake.error
         except (ReadTimeout, WriteTimeout) as exc:

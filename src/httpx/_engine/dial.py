@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, Union
 
 from .._config import Limits, Proxy, create_ssl_context, default_ssl_context
-from .._exceptions import ConnectError, ConnectTimeout
+from .._exceptions import ConnectError, ConnectTimeout, ProxyError
 from .._protocol.exchange import HeadLimits
 from .._protocol.tunnel import ConnectHandshake
 from .._types import CertTypes, SocketOption, VerifyTypes
@@ -87,18 +87,45 @@ class Settings:
             ConnectError: SSL_CERT_FILE or SSL_CERT_DIR names nothing usable.
         """
         if self._context is None:
-            try:
-                self._context = default_ssl_context(self.alpn, self.trust_env)
-            except OSError as exc:  # also ssl.SSLError
-                raise ConnectError(f"TLS cannot begin: {exc}") from exc
+            self._context = _default_context(self.alpn, self.trust_env)
         return self._context
+
+    @property
+    def proxy_ssl_context(self) -> ssl.SSLContext:
+        """
+        The context for TLS with the proxy itself: `verify` and `cert` are about origins, and do not change it.
+
+        Raises:
+            ConnectError: as for `ssl_context`.
+        """
+        context = None if self.proxy is None else self.proxy.ssl_context
+        return _default_context(("http/1.1",), self.trust_env) if context is None else context
+
+
+def _default_context(alpn: tuple[str, ...], trust_env: bool) -> ssl.SSLContext:
+    try:
+        return default_ssl_context(alpn, trust_env)
+    except OSError as exc:  # also ssl.SSLError
+        raise ConnectError(f"TLS cannot begin: {exc}") from exc
 
 
 class Handshake(Protocol):
     """A machine that speaks with a proxy until there is a tunnel: `tunnel.ConnectHandshake`, `socks.SocksHandshake`."""
 
-    done: bool
-    error: Exception | None
+    @property
+    def done(self) -> bool:
+        """Is the tunnel there?"""
+        ...
+
+    @property
+    def error(self) -> Exception | None:
+        """Why there is none."""
+        ...
+
+    @property
+    def surplus(self) -> bytes:
+        """What came behind the proxy's answer."""
+        ...
 
     def take(self) -> bytes:
         """Remove and return what should be sent now."""
@@ -127,12 +154,25 @@ class Route:
         scheme, host, port = key[:3]
         self._settings = settings
         self._origin = (scheme, host, port, server_name)
+        # What the shell has to look up and tell `resolved` before `hops`: SOCKS 4 takes no names.
+        self.unresolved: tuple[str, int] | None = None
         proxy = settings.proxy
         if proxy is None:
             self.host, self.port = host, port
         else:
             _, self.host, self.port = proxy.url._origin
             self.port = self.port or _SOCKS_PORT
+            if proxy.url.scheme == "socks4":
+                self.unresolved = host, port
+
+    def resolved(self, addresses: Sequence[Address]) -> None:
+        """Take the addresses of `unresolved`. Raises ConnectError: none of them is one of IPv4."""
+        scheme, host, port, server_name = self._origin
+        for address in addresses:
+            if address[0] == socket.AF_INET:
+                self._origin = scheme, address[4][0], port, server_name
+                return
+        raise ConnectError(f"{host!r} has no IPv4 address, and a socks4 proxy reaches no other")
 
     def hops(self) -> Iterator[Hop]:
         """
@@ -145,21 +185,24 @@ class Route:
         proxy = self._settings.proxy
         if proxy is not None:
             if proxy.url.scheme == "https":
-                yield proxy.ssl_context or default_ssl_context(("http/1.1",), self._settings.trust_env), self.host
-            if proxy.url.scheme.startswith("socks"):
-                yield _socks_handshake(proxy, host, port)
-            elif scheme != "http":
-                authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-                yield ConnectHandshake(authority.encode("ascii"), proxy_fields(proxy), self._settings.head_limits)
+                yield self._settings.proxy_ssl_context, self.host
+            if scheme != "http" or not self._settings.forwards:
+                handshake = self._handshake(proxy, host, port)
+                yield handshake
+                if handshake.surplus:
+                    # Whoever sent these wants them taken for the origin's, which speaks after us.
+                    raise ProxyError("the proxy sent more than its answer")
         if scheme in SECURE_SCHEMES:
             yield self._settings.ssl_context, server_name
 
+    def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
+        if self._settings.forwards:
+            authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            return ConnectHandshake(authority.encode("ascii"), proxy_fields(proxy), self._settings.head_limits)
+        from .._protocol.socks import SocksHandshake  # few have such a proxy
 
-def _socks_handshake(proxy: Proxy, host: str, port: int) -> Handshake:
-    from .._protocol.socks import SocksHandshake
-
-    username, password = proxy.raw_auth or (None, None)
-    return SocksHandshake(proxy.url.scheme, host, port, username, password)
+        username, password = proxy.raw_auth or (None, None)
+        return SocksHandshake(proxy.url.scheme, host, port, username, password)
 
 
 def proxy_fields(proxy: Proxy) -> list[tuple[bytes, bytes]]:

@@ -82,13 +82,20 @@ class Job:
             self.narrator = None
 
     def forward(self, fields: Fields) -> None:
-        """Address the request to an HTTP proxy: the whole URL as its target, and `fields` for the proxy alone."""
+        """
+        Address the request to an HTTP proxy: the whole URL as its target, and `fields` for the proxy alone.
+
+        What the request has itself is not sent a second time: a field twice may be read as one list, or be refused.
+        """
         if self.key[0] != "http":
             return
         method, target, own, body, streaming = self.arguments
         if target.startswith(b"/"):
             target = b"http://" + self.request.url._host_header + target
-        self.arguments = (method, target, [*own, *fields], body, streaming)
+        if fields:
+            given = {name.lower() for name, _ in own}
+            own = [*own, *(field for field in fields if field[0].lower() not in given)]
+        self.arguments = (method, target, own, body, streaming)
 
     def sync_pieces(self) -> Iterator[bytes]:
         """The pieces of the body of a request in a sync client."""

@@ -602,6 +602,8 @@ class SyncEngine:
     def _connect_once(self, job: Job) -> SyncConnection:
         until = job.limit("connect", monotonic())
         route = Route(job.key, job.server_name(), self.settings)
+        if route.unresolved is not None:
+            route.resolved(literal_addresses(*route.unresolved) or self._resolve(*route.unresolved))
         wire = SyncWire(self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():

@@ -185,10 +185,6 @@ class TrioConnection:
         """From now on the bytes belong to whoever has the stream; `surplus` came already."""
         self._upgraded = surplus
 
-    def end_upgrade(self) -> None:
-        """The bytes belong to HTTP again."""
-        self._upgraded = None
-
     def _own(self) -> bytes:
         if self._upgraded is None:
             raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
@@ -674,6 +670,9 @@ class TrioEngine:
     async def _connect_once(self, job: Job) -> TrioConnection:
         until = job.limit("connect", now())
         route = Route(job.key, job.server_name(), self.settings)
+        if route.unresolved is not None:
+            host, port = route.unresolved
+            route.resolved(literal_addresses(host, port) or await self._resolve(host, port, job, until))
         connection = TrioConnection(await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
@@ -698,21 +697,19 @@ class TrioEngine:
 
     async def _talk(self, connection: TrioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
         """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
-        connection.upgrade(b"")
+        tls = connection.wire.tls
         try:
             while not handshake.done:
-                left = None if until is None else max(0.0, until - now())
                 data = handshake.take()
-                if data:
-                    await connection.write(data, left)
-                handshake.receive(await connection.read(65_536, left))
+                sent = await connection.send_all(data if tls is None else tls.encrypt(data), until)
+                received = await connection.receive(until) if sent else None
+                if received is None:
+                    raise job.timed_out(ConnectTimeout, "connect", now(), "no tunnel through the proxy")
+                handshake.receive(received)
                 if handshake.error is not None:
                     raise handshake.error
-        except (ReadTimeout, WriteTimeout) as exc:
-            raise job.timed_out(ConnectTimeout, "connect", now(), "no tunnel through the proxy") from exc
         except (ReadError, WriteError) as exc:
             raise ProxyError(f"the proxy broke the connection: {exc}") from exc
-        connection.end_upgrade()
 
     async def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
         host, port = route.host, route.port

@@ -1,8 +1,8 @@
 """
 The client's side of the handshake with a SOCKS proxy, as a pure machine.
 
-    socks5, socks5h   RFC 1928, user name and password by RFC 1929; names are resolved by the proxy in both, as 0.28.1 did
-    socks4a           names are resolved by the proxy
+    socks5, socks5h   RFC 1928, user name and password by RFC 1929; the proxy resolves names in both, as in 0.28.1
+    socks4a           the proxy resolves names
     socks4            wants an IPv4 address, so the shell resolves the name first
 
     METHOD ──user name and password──► LOGIN ──accepted──┐
@@ -167,7 +167,7 @@ class SocksHandshake:
     def _fail(self, reason: str) -> int:
         """End without a tunnel; 0, so that an answer's reader can return it."""
         step = _STEPS[self._state]
-        self.error = ProxyError(f"{self._version} proxy failed while {step} to reach {self._target}: {reason}")
+        self.error = ProxyError(f"{self._version} proxy made no tunnel to {self._target}, while {step}: {reason}")
         self._state, self._outgoing, self._login = FAILED, b"", b""
         return 0
 
@@ -233,7 +233,9 @@ class SocksHandshake:
         if arrived[0] != 0:
             return self._fail_version(0)
         if len(arrived) > 1 and arrived[1] != _GRANTED:
-            return self._fail(f"{_REPLIES_4.get(arrived[1], 'a reply that SOCKS 4 does not know')} (reply {arrived[1]})")
+            return self._fail(
+                f"{_REPLIES_4.get(arrived[1], 'a reply that SOCKS 4 does not know')} (reply {arrived[1]})"
+            )
         if len(arrived) < 8:
             return 0
         self._state = DONE

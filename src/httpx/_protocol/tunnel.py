@@ -5,6 +5,7 @@ The handshake with an HTTP proxy for a tunnel: CONNECT and its answer, as a pure
     receive(data)       what arrived, in any split; b"" is the end
     done                the tunnel is there
     error               why there is none
+    surplus             what came behind the answer
 
 SOCKS has a handshake with the same seam (`socks`).
 """
@@ -12,15 +13,20 @@ SOCKS has a handshake with the same seam (`socks`).
 from __future__ import annotations
 
 from .._exceptions import ProxyError
-from .exchange import DEFAULT_HEAD_LIMITS, OUTPUT, Fields, HeadLimits
+from .exchange import DEFAULT_HEAD_LIMITS, Fields, HeadLimits
 from .http1 import HTTP1Exchange
+
+# Bytes of a refusal's reason phrase that an error repeats: enough for every one that is registered.
+_MAX_REASON = 100
 
 
 class ConnectHandshake:
     """
+    One handshake.
+
     Args:
         authority: host and port of the origin, as the request's target.
-        fields: for the proxy alone, such as Proxy-Authorization.
+        fields: for the proxy alone, such as Proxy-Authorization; Host and Accept among them replace the usual ones.
         limits: of the answer's head.
 
     Raises:
@@ -28,27 +34,28 @@ class ConnectHandshake:
     """
 
     def __init__(self, authority: bytes, fields: Fields, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> None:
-        self._exchange = HTTP1Exchange(
-            b"CONNECT", authority, [(b"Host", authority), (b"Accept", b"*/*"), *fields], limits=limits
-        )
+        given = {name.lower() for name, _ in fields}
+        usual = [(b"Host", authority), (b"Accept", b"*/*")]
+        fields = [*(field for field in usual if field[0].lower() not in given), *fields]
+        self._exchange = HTTP1Exchange(b"CONNECT", authority, fields, limits=limits)
         self.done = False
+        self.surplus = b""
         self.error: Exception | None = None
 
     def take(self) -> bytes:
         """Remove and return what should be sent now."""
-        return self._exchange.take() if self._exchange.need == OUTPUT else b""
+        return b"".join(iter(self._exchange.take, b""))
 
     def receive(self, data: bytes) -> None:
         """Take bytes that arrived. Never raises: see `error`."""
         exchange = self._exchange
         exchange.receive(data)
-        if exchange.error is not None:
-            self.error = ProxyError(f"the proxy's answer to CONNECT: {exchange.error}")
-        elif exchange.surplus:
-            # Whoever sent these wants them taken for the origin's, which speaks after us.
-            self.error = ProxyError("the proxy sent more than its answer to CONNECT")
-        elif exchange.upgraded:
+        if exchange.upgraded:
             self.done = True
+            self.surplus = exchange.surplus
         elif exchange.head is not None:
+            # Before anything that is wrong behind the head: nobody reads the body of a refusal.
             status, reason, _, _ = exchange.head
-            self.error = ProxyError(f"{status} {reason.decode('ascii', 'replace')}")
+            self.error = ProxyError(f"{status} {reason[:_MAX_REASON].decode('ascii', 'replace')}".rstrip())
+        elif exchange.error is not None:
+            self.error = ProxyError(f"the proxy's answer to CONNECT: {exchange.error}")

@@ -930,6 +930,8 @@ class _SyncBody(SyncByteStream):
                 if piece is not None:
                     break
                 self.upload()
+            else:
+                raise ReadError("the event loop that the ASGI app ran on has ended, or belongs to a parent process")
         except BaseException:
             self.close()
             raise

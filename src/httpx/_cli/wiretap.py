@@ -1,0 +1,128 @@
+"""
+What --verbose tells: connections, certificates, and heads as they were on the wire.
+
+The library's `trace` extension reports steps as they happen, and a response hook sees each answer of a chain of
+redirects or of an authentication. The certificate is known only with the answer, so on a new TLS connection the
+request waits here until then (or until the failure) and comes out below the lines about TLS.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import httpx
+
+from .screen import Screen
+
+
+def head_of(response: httpx.Response) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
+    """Version, status, reason and fields of a response, as they came."""
+    extensions = response.extensions
+    version, reason = extensions.get("http_version", b"HTTP/1.1"), extensions.get("reason_phrase", b"")
+    return version, response.status_code, reason, response.headers.raw
+
+
+class Wiretap:
+    """
+    Tells a screen what happens to a request.
+
+    Args:
+        screen: where to.
+        verified: whether certificates are checked.
+    """
+
+    def __init__(self, screen: Screen, verified: bool) -> None:
+        self._screen = screen
+        self._verified = verified
+        self._peer = ""
+        self._held: list[tuple[httpx.Request, bytes]] = []
+        self._holds = False
+
+    def event(self, name: str, info: dict[str, Any]) -> None:
+        """A step, for the extension `trace`."""
+        if name.endswith("connect_tcp.started"):
+            self._peer = f"{info['host']!r} on port {info['port']}"
+            self._screen.note(f"Connecting to {self._peer}")
+        elif name.endswith("connect_tcp.complete"):
+            self._screen.note(f"Connected to {self._peer}")
+        elif name.endswith("start_tls.complete"):
+            self._holds = True
+        elif name.endswith("send_request_headers.started"):
+            version = b"HTTP/2" if name.startswith("http2") else b"HTTP/1.1"
+            self._held.append((info["request"], version))
+            if not self._holds:
+                self.flush()
+
+    def response(self, response: httpx.Response) -> None:
+        """An answer's head, for the event hook `response`."""
+        if self._holds:
+            stream = response.extensions.get("network_stream")
+            self._tls(None if stream is None else stream.get_extra_info("ssl_object"))
+            self._holds = False
+        self.flush()
+        version, final, reason, raw = head_of(response)
+        for status, fields in response.extensions.get("informational", ()):
+            self._screen.response(version, status, httpx.codes.get_reason_phrase(status).encode(), fields)
+        self._screen.response(version, final, reason, raw)
+
+    def flush(self) -> None:
+        """Show requests that were held back."""
+        held, self._held = self._held, []
+        for request, version in held:
+            target = request.extensions.get("target", request.url.raw_path)
+            self._screen.request(request.method.encode(), _as_bytes(target), version, request.headers.raw)
+            self._sent(request)
+
+    def _sent(self, request: httpx.Request) -> None:
+        try:
+            content = request.content
+        except httpx.RequestNotRead:
+            self._screen.stand_in(f"{request.headers.get('content-length', 'some')} bytes from files")
+            self._screen.write("\n\n")
+            return
+        if content:
+            self._screen.sent(content)
+            self._screen.write("\n\n")
+
+    def _tls(self, connection: Any) -> None:
+        if connection is None:
+            return
+        cipher = (connection.cipher() or ("an unknown cipher",))[0]
+        protocol = connection.selected_alpn_protocol()
+        self._screen.note(f"{connection.version()} with {cipher}" + (f", agreed on {protocol}" if protocol else ""))
+        certificate = connection.getpeercert()
+        if not certificate:
+            self._screen.note("The server's certificate was not checked")
+            return
+        for line in certificate_lines(certificate):
+            self._screen.note(line)
+
+
+def certificate_lines(certificate: dict[str, Any]) -> list[str]:
+    """What a reader wants to know of a certificate, given as the dictionary of `SSLObject.getpeercert`."""
+    names = [f"{value}" for _, value in certificate.get("subjectAltName", ())]
+    return [
+        f"Certificate of {_distinguished(certificate.get('subject', ()))}",
+        f"  issued by {_distinguished(certificate.get('issuer', ()))}",
+        f"  valid from {_day(certificate.get('notBefore'))} to {_day(certificate.get('notAfter'))}",
+        f"  for {', '.join(names[:8])}" + (f" and {len(names) - 8} more" if len(names) > 8 else ""),
+    ]
+
+
+def _distinguished(name: Any) -> str:
+    parts = {key: value for part in name for key, value in part}
+    return ", ".join(parts[key] for key in ("commonName", "organizationName") if key in parts) or "an unnamed party"
+
+
+def _day(time: str | None) -> str:
+    if time is None:
+        return "?"
+    import datetime
+
+    seconds = ssl.cert_time_to_seconds(time)
+    return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).date().isoformat()
+
+
+def _as_bytes(target: str | bytes) -> bytes:
+    return target.encode() if isinstance(target, str) else target

@@ -1,0 +1,43 @@
+"""
+The door to the command line client: `httpx` in a shell, and `python -m httpx`.
+
+`main` looks whether the extra `cli` is installed (click, rich, pygments) and hands over to `_cli.command`. It imports
+nothing of that before it is called, so that a program which imports httpx does not pay for a command line.
+
+Not here: options (`_cli.options`), what a run does (`_cli.command`), how it looks (`_cli.screen`).
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+# What the extra `cli` installs. Only looked up here, not imported: rich and pygments are for terminals.
+_EXTRA = ("click", "rich", "pygments")
+_HINT = "httpx: the command line client is not installed; run: pip install 'httpx[cli]'"
+
+
+def main() -> None:
+    """
+    Run the command line client with the arguments of the process, and end the process.
+
+    Raises:
+        SystemExit: always, with the exit code that docs/command-line.md lists; 1 without the extra `cli`.
+    """
+    if not all(_is_installed(name) for name in _EXTRA):
+        sys.stderr.write(_HINT + "\n")
+        raise SystemExit(1)
+    try:
+        from ._cli.command import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # so early, or so late, that `run` did not see it
+        code = 130
+    raise SystemExit(code)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # a finder refuses it, or `sys.modules` says that there is none
+        return False

@@ -1,0 +1,399 @@
+"""
+Which proxy the environment wants for a URL, and for which hosts it wants none.
+
+    EnvironmentProxies.read()            what the environment says now; a client asks once, when it is made
+        .mounts()   -> [(pattern, proxy)]    for `client._mounts`: NO_PROXY is one pattern, whatever its length
+        .for_url()  -> proxy or None         the same, for whoever has no mounts
+        .patterns() -> {text: proxy}         the shape that `httpx._utils.get_environment_proxies` had in 0.28.1
+    Bypass(text).matches(host, port)     NO_PROXY alone
+
+HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy for http, for https, and for both; one without a scheme is an http
+proxy. A variable in lower case wins, also when it is empty. HTTP_PROXY is ignored while REQUEST_METHOD is set: under
+CGI a client's `Proxy:` header arrives in that variable (CVE-2016-5385). Where no variable is set, macOS and Windows are
+asked for their settings.
+
+NO_PROXY is a list, separated by commas or blanks:
+
+    *                           every host, so there is no proxy at all
+    example.org                 this host and its subdomains; `*example.org` is the same
+    .example.org  *.example.org its subdomains only
+    localhost  10.1.2.3  ::1    this host only; an IPv6 address may be in brackets
+    10.0.0.0/8  fe80::/10       every address of a network; names are not looked up for that
+    example.org:8080  [::1]:80  only at this port; `:8080` is any host at it
+    https://example.org         only this scheme, and this host without subdomains
+
+Case and a dot at the end do not count, and names outside ASCII are compared in their IDNA form. An entry that is none
+of these is left out, with a log line that has its position and not its text, which may hold a secret.
+
+Not here: talking to proxies (`_engine`, `_protocol.socks`), what may be said about one (`_config.Proxy`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from logging import getLogger
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+
+from ._exceptions import InvalidURL
+from ._patterns import URLPattern
+from ._urls import URL, url_of
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+    from ._types import URLTypes
+
+logger = getLogger("httpx")
+
+_KINDS = ("http", "https", "all")
+
+# Where the operating system has settings of its own, and the standard library can read them. Elsewhere its function
+# reads the environment only, and is not worth the 20 ms that importing `urllib.request` takes.
+_SYSTEMS = ("darwin", "win32")
+
+_SEPARATOR = re.compile(r"[,\s]+")
+_PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_IPV4_SHAPE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_MAX_NAME = 255  # characters; the longest name of the DNS has 253
+
+
+# The variables.
+
+
+def _from_variables() -> dict[str, str]:
+    """{"http", "https", "all" or "no": value}, for those that are set and not blank."""
+    found: dict[str, str] = {}
+    # In any case, as 0.28.1 did; lower case comes last, and so wins.
+    for name in sorted([name for name in os.environ if name[-6:].lower() == "_proxy"], key=str.islower):
+        kind, is_lower = name[:-6].lower(), name.islower()
+        if kind == "http" and not is_lower and "REQUEST_METHOD" in os.environ:
+            continue
+        value = os.environ.get(name, "").strip()
+        if value or is_lower:
+            found[kind] = value
+    return {kind: value for kind, value in found.items() if value and kind in (*_KINDS, "no")}
+
+
+def _from_system() -> dict[str, str]:
+    """The same from the settings of macOS or Windows; empty elsewhere."""
+    if sys.platform not in _SYSTEMS:
+        return {}
+    from urllib.request import getproxies
+
+    return {kind: value for kind, value in getproxies().items() if value and kind in (*_KINDS, "no")}
+
+
+def environment_proxies() -> dict[str, str | None]:
+    """
+    What the environment says as URL patterns; see `EnvironmentProxies.patterns`.
+
+        {"https://": "http://proxy.example.org:3128", "all://*example.com": None}
+    """
+    return EnvironmentProxies.read().patterns()
+
+
+class EnvironmentProxies:
+    """
+    The proxies of the environment, and the hosts that are reached without.
+
+    Args:
+        proxies: URL of a proxy by "http", "https" or "all"; without a scheme it is an http proxy.
+        no_proxy: the list described above.
+
+    Attributes:
+        bypass: what `no_proxy` says.
+    """
+
+    __slots__ = ("_proxies", "bypass")
+
+    def __init__(self, proxies: dict[str, str], no_proxy: str = "") -> None:
+        self.bypass = Bypass(no_proxy)
+        self._proxies = {
+            f"{kind}://": proxies[kind] if "://" in proxies[kind] else f"http://{proxies[kind]}"
+            for kind in _KINDS
+            if proxies.get(kind) and not self.bypass.everything
+        }
+
+    @classmethod
+    def read(cls) -> EnvironmentProxies:
+        """What the environment says now, or else the operating system. Raises nothing."""
+        found = _from_variables() or _from_system()
+        return cls(found, found.get("no", ""))
+
+    def for_url(self, url: URLTypes) -> str | None:
+        """
+        The URL of the proxy for `url`, which may hold credentials; None for none.
+
+        Raises:
+            InvalidURL: `url` cannot be parsed.
+        """
+        parsed = url_of(url)
+        proxy = self._proxies.get(f"{parsed.scheme}://") or self._proxies.get("all://")
+        return None if proxy is None or self.bypass.matches_url(parsed) else proxy
+
+    def mounts(self) -> list[tuple[URLPattern, str | None]]:
+        """
+        Patterns as the keys of `client._mounts`, in their order, each with the URL of its proxy, or None for none.
+
+        All of NO_PROXY is one of them, so that a request asks once and not for each entry. There is none of it
+        without a proxy, for it would change nothing: empty means that the environment has no say.
+        """
+        if not self._proxies:
+            return []
+        mounts: list[tuple[URLPattern, str | None]] = [(URLPattern(key), url) for key, url in self._proxies.items()]
+        if self.bypass:
+            mounts.append((BypassPattern(self.bypass), None))
+        return sorted(mounts, key=lambda mount: mount[0])
+
+    def patterns(self) -> dict[str, str | None]:
+        """
+        The texts of URL patterns, each with the URL of its proxy, or None for none, as 0.28.1 gave them.
+
+        Patterns cannot say networks: those of IPv4 stand for their first address, as they did, those of IPv6 are left
+        out, where 0.28.1 gave what no client accepts. `mounts` and `for_url` know both.
+        """
+        if self.bypass.everything:
+            return {}
+        return {**self._proxies, **dict.fromkeys(self.bypass.patterns())}
+
+
+# NO_PROXY.
+
+
+class _Entry(NamedTuple):
+    """One entry of NO_PROXY."""
+
+    hosts: tuple[str, ...]  # keys to be found under: "example.org" for the host, ".example.org" for those below, "*"
+    port: Optional[int]
+    scheme: str  # "" for any
+    pattern: str  # for 0.28.1's shape; "" where there is none
+    network: Optional[Union[IPv4Network, IPv6Network]] = None
+
+
+class Bypass:
+    """
+    Which hosts are reached without a proxy.
+
+    Args:
+        text: the value of NO_PROXY; the module describes it. Any text will do: entries that mean nothing are left out,
+            with a warning on the logger `httpx`.
+
+    Attributes:
+        everything: the list has a `*`.
+
+    A look-up takes as long as the host has labels, and one step for each network.
+    """
+
+    __slots__ = ("_entries", "_networks", "_rules", "everything")
+
+    def __init__(self, text: str) -> None:
+        texts = [entry for entry in _SEPARATOR.split(text) if entry]
+        self.everything = "*" in texts
+        self._entries = [] if self.everything else _readable(texts)
+        self._networks = [entry for entry in self._entries if entry.network is not None]
+        self._rules: dict[str, list[_Entry]] = {}
+        for entry in self._entries:
+            for host in entry.hosts:
+                self._rules.setdefault(host, []).append(entry)
+
+    def __bool__(self) -> bool:
+        """Is there any host that it could match?"""
+        return self.everything or bool(self._entries)
+
+    def matches(self, host: str, port: int | None = None, scheme: str = "") -> bool:
+        """
+        Is this host reached without a proxy? Raises nothing: a host that cannot be one is not in the list.
+
+        Args:
+            host: a name or an address, with or without brackets, in any case.
+            port: the one to connect to; None if it is not known, which fits no entry that wants one.
+            scheme: likewise, "" if it is not known.
+        """
+        if self.everything:
+            return True
+        if not self._entries:
+            return False
+        try:
+            keys, addresses = _keys_of(host)
+        except ValueError:
+            return False
+        found = [entry for key in keys for entry in self._rules.get(key, ())]
+        if addresses and self._networks:
+            found += self._networks_with(addresses)
+        return any(entry.port in (None, port) and entry.scheme in ("", scheme) for entry in found)
+
+    def _networks_with(self, addresses: list[str]) -> list[_Entry]:
+        from ipaddress import ip_address
+
+        parsed = [ip_address(text) for text in addresses]
+        return [entry for entry in self._networks if any(one in entry.network for one in parsed)]  # type: ignore[operator]  # all have one
+
+    def matches_url(self, url: URL) -> bool:
+        """Is the host of this URL, at its port, reached without a proxy?"""
+        scheme, host, port = url._origin
+        return self.matches(host, port, scheme)
+
+    def patterns(self) -> list[str]:
+        """The entries as texts of URL patterns, as far as those can say them."""
+        return [entry.pattern for entry in self._entries if entry.pattern]
+
+
+class BypassPattern(URLPattern):
+    """A whole NO_PROXY as one key of `client._mounts`: behind the hosts that a user mounted, before bare schemes."""
+
+    def __init__(self, bypass: Bypass) -> None:
+        super().__init__("all://")
+        self.pattern = "no-proxy://"  # no URL has the scheme, so that no pattern a user writes equals it by accident
+        self._bypass = bypass
+
+    def matches(self, url: URLTypes) -> bool:
+        """Is the URL's host reached without a proxy?"""
+        return self._bypass.matches_url(url_of(url))
+
+    @property
+    def priority(self) -> tuple[int, int, int]:
+        """Before all patterns without host and port, and behind all others."""
+        return (1, 0, -sys.maxsize)
+
+
+# Reading an entry. What follows raises ValueError with a reason that has nothing of the text in it.
+
+
+def _readable(texts: list[str]) -> list[_Entry]:
+    """The entries that mean something; a warning for each of the others."""
+    entries = []
+    for number, text in enumerate(texts, 1):
+        try:
+            entries.append(_read_entry(text))
+        except ValueError as exc:
+            logger.warning("NO_PROXY: entry %d of %d is ignored: %s", number, len(texts), exc)
+    return entries
+
+
+def _read_entry(text: str) -> _Entry:
+    scheme, has_scheme, rest = text.rpartition("://")
+    if not has_scheme and "/" in text:
+        return _Entry((), None, "", *_read_network(text))
+    scheme = scheme.lower() or "all"
+    if not _SCHEME.fullmatch(scheme):
+        raise ValueError("what stands before '://' is no scheme")
+    host, port = _split_port(rest.partition("/")[0])
+    if not host and port is None and not has_scheme:
+        raise ValueError("it has no host")
+    hosts, written = _read_host(host, bool(has_scheme))
+    where = written if port is None else f"{written or '*'}:{port}"
+    return _Entry(hosts, port, "" if scheme == "all" else scheme, f"{scheme}://{where}")
+
+
+def _split_port(text: str) -> tuple[str, int | None]:
+    """Host and port; the host of an IPv6 address without brackets, which then has no port."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and rest[0] != ":") or ":" not in host:
+            raise ValueError("brackets are for IPv6 addresses, and only a port may stand behind them")
+        return host, _read_port(rest[1:])
+    if text.count(":") > 1:
+        return text, None
+    host, _, port = text.partition(":")
+    return host, _read_port(port)
+
+
+def _read_port(text: str) -> int | None:
+    if not text:
+        return None  # as in a URL
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise ValueError("its port is not a number from 0 to 65535")
+    return int(text)
+
+
+def _read_host(host: str, only: bool) -> tuple[tuple[str, ...], str]:
+    """The keys of a host, and how a URL pattern writes it; `only` leaves a plain name's subdomains out."""
+    if host in ("", "*"):
+        return ("*",), ""
+    if ":" in host:
+        plain, zone = _read_ipv6(host)
+        return (plain + zone,), f"[{plain}{zone.replace('%', '%25')}]"
+    if host.startswith((".", "*.")):
+        name = _read_name(host.partition(".")[2])
+        return (f".{name}",), f"*.{name}"
+    name = _read_name(host[1:] if host.startswith("*") else host)
+    if not host.startswith("*") and (only or name == "localhost" or _is_ipv4(name)):
+        return (name,), name
+    return (name, f".{name}"), f"*{name}"
+
+
+def _read_network(text: str) -> tuple[str, IPv4Network | IPv6Network]:
+    """A network and its pattern; bits behind the prefix may be set, as in 10.1.2.3/8."""
+    from ipaddress import ip_network
+
+    address, _, prefix = text.replace("[", "", 1).replace("]", "", 1).partition("/")
+    if not (prefix.isascii() and prefix.isdigit()):  # the standard library would take a mask, and the inverse of one
+        raise ValueError("what stands behind '/' is not the length of a network's prefix")
+    try:
+        network = ip_network(f"{address}/{prefix}", strict=False)
+    except ValueError:
+        raise ValueError("it is no network, such as 10.0.0.0/8") from None
+    return (f"all://{text}" if network.version == 4 else ""), network
+
+
+def _read_name(text: str) -> str:
+    """A name or an IPv4 address in the form that is compared: lower case, IDNA, without the dot at its end."""
+    name = text.lower()
+    if not name.isascii():
+        try:
+            name = URL(scheme="http", host=name)._origin[1]
+        except InvalidURL:
+            raise ValueError("it is no host that IDNA knows") from None
+    name = name[:-1] if name.endswith(".") else name
+    if len(name) > _MAX_NAME or not _PLAIN_NAME.fullmatch(name):
+        raise ValueError("it is neither a host nor an address")
+    if _IPV4_SHAPE.fullmatch(name) and not _is_ipv4(name):
+        raise ValueError("four numbers in it are no IPv4 address")
+    return name
+
+
+def _is_ipv4(name: str) -> bool:
+    # Without `ipaddress`, which most programs do not need to load.
+    numbers = name.split(".")
+    return len(numbers) == 4 and all(
+        number.isdigit() and len(number) <= 3 and str(int(number)) == number and int(number) < 256 for number in numbers
+    )
+
+
+def _read_ipv6(text: str) -> tuple[str, str]:
+    """The address in its shortest form, and its zone with a `%` before it, or ""; in a URL `%25` stands for `%`."""
+    from ipaddress import IPv6Address
+
+    address, percent, zone = text.partition("%")
+    zone = zone[2:] if zone.startswith("25") and len(zone) > 2 else zone
+    try:
+        plain = str(IPv6Address(address))
+    except ValueError:
+        raise ValueError("it is no IPv6 address") from None
+    if percent and not zone:
+        raise ValueError("the zone of its IPv6 address is empty")
+    return plain, percent + zone
+
+
+def _keys_of(host: str) -> tuple[list[str], list[str]]:
+    """Under which keys entries for this host are found, and the addresses that a network may hold: none for a name."""
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if ":" in host:
+        return _keys_of_ipv6(host)
+    name = _read_name(host)
+    if _is_ipv4(name):
+        return [name, "*"], [name]  # 127.0.0.1 is no subdomain of 0.0.1
+    return [name, *[name[index:] for index, char in enumerate(name) if char == "."], "*"], []
+
+
+def _keys_of_ipv6(host: str) -> tuple[list[str], list[str]]:
+    from ipaddress import IPv6Address
+
+    plain, zone = _read_ipv6(host)
+    # Connecting to ::ffff:10.1.2.3 ends at 10.1.2.3.
+    mapped = IPv6Address(plain).ipv4_mapped
+    addresses = [plain] if mapped is None else [plain, str(mapped)]
+    return [*dict.fromkeys([plain + zone, *addresses]), "*"], addresses
