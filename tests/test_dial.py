@@ -489,7 +489,7 @@ def test_a_proxy_without_a_context_gets_the_default_whatever_is_verified_at_orig
     assert kept.proxy_ssl_context.verify_mode == ssl.CERT_REQUIRED
     assert settings().proxy_ssl_context is kept.proxy_ssl_context
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-    with pytest.raises(ConnectError, match="TLS cannot begin: .*certificate file"):
+    with pytest.raises(ConnectError, match=r"TLS cannot begin: .*certificate file"):
         _ = kept.proxy_ssl_context
 
 
@@ -555,7 +555,7 @@ def test_socks4_has_the_name_resolved_here():
     assert not isinstance(handshake, tuple)
     assert handshake.take() == b"\4\1\0\x50" + bytes((192, 0, 2, 7)) + b"\0"
     for addresses in ([], [v6(1)]):
-        with pytest.raises(ConnectError, match="'a.test' has no IPv4 address"):
+        with pytest.raises(ConnectError, match=r"'a\.test' has no IPv4 address"):
             route("http://a.test", "socks4://p.test").resolved(addresses)
 
 

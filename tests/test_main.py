@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Optional
 
 import pytest
@@ -35,6 +37,14 @@ def in_a_pipe(*args: str, **env: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
+def own_terminal() -> None:
+    """In the child: its standard input becomes the terminal that Ctrl-C and password prompts belong to."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def on_a_terminal(*args: str, typed: bytes = b"", **env: str) -> tuple[int, str]:
     """Run the command on a terminal of its own; returns its exit code and everything that appeared."""
     master, terminal = os.openpty()
@@ -45,6 +55,7 @@ def on_a_terminal(*args: str, typed: bytes = b"", **env: str) -> tuple[int, str]
         stderr=terminal,
         env=environment(env),
         start_new_session=True,
+        preexec_fn=own_terminal,
     )
     os.close(terminal)
     shown = b""
@@ -318,3 +329,16 @@ def test_the_door_stays_shut_without_the_extra(monkeypatch: pytest.MonkeyPatch, 
         _main.main()
     assert caught.value.code == 1
     assert "pip install" in capsys.readouterr().err
+
+
+def test_a_module_that_only_pretends_to_be_there_does_not_count(monkeypatch: pytest.MonkeyPatch):
+    from httpx import _main
+
+    monkeypatch.setitem(sys.modules, "rich", ModuleType("rich"))  # it has no spec, which makes `find_spec` raise
+    with pytest.raises(SystemExit) as caught:
+        _main.main()
+    assert caught.value.code == 1
+
+
+def test_importing_the_package_for_python_m_starts_nothing():
+    assert importlib.import_module("httpx.__main__").main is importlib.import_module("httpx._main").main

@@ -334,11 +334,13 @@ def test_connections_are_kept_by_origin(driver: Driver, front: Any):
 
 
 def test_a_tunnel_that_was_closed_is_made_anew(driver: Driver):
-    with ScriptedServer([answer(), answer(), close()], tls=certs.server_context()) as server:
-        with ScriptedProxy({"example.org:443": server.port}) as proxy:
-            responses = run(driver, get, *["https://example.org/"] * 5, proxy=proxy.url)
-            assert [response.text for response in responses] == ["ok"] * 5
-            assert [head.split(b" ")[0] for head in proxy.heads] == [b"CONNECT"] * 3
+    with (
+        ScriptedServer([answer(), answer()], tls=certs.server_context()) as server,
+        ScriptedProxy({"example.org:443": server.port}) as proxy,
+    ):
+        responses = run(driver, get, *["https://example.org/"] * 6, proxy=proxy.url)
+        assert [response.text for response in responses] == ["ok"] * 6
+        assert [head.split(b" ")[0] for head in proxy.heads] == [b"CONNECT"] * 3
 
 
 def test_a_second_answer_of_the_proxy_is_not_the_next_requests(driver: Driver):
@@ -395,10 +397,10 @@ def test_redirects_do_not_carry_what_is_the_proxys(driver: Driver):
         (b"403 R\xc3\xa9fus\xc3\xa9", "403 R\ufffd\ufffdfus\ufffd\ufffd"),
     ],
 )
-def test_a_refused_tunnel_is_a_proxy_error(driver: Driver, front: Any, line: bytes, message: str):
+def test_a_refused_tunnel_is_a_proxy_error(driver: Driver, line: bytes, message: str):
     refusal = b"HTTP/1.1 " + line + b"\r\nContent-Length: 7\r\n\r\nrefused"
-    with ScriptedProxy(script=[send(refusal), silence()], tls=front) as proxy:
-        error = failure(driver, "https://example.org/", httpx.ProxyError, proxy=proxied(proxy.url))
+    with ScriptedProxy(script=[send(refusal), silence()]) as proxy:
+        error = failure(driver, "https://example.org/", httpx.ProxyError, proxy=proxy.url)
     assert str(error) == message
     assert proxy.connections == 1
 
@@ -586,10 +588,12 @@ def test_names_for_sni_are_each_ones_own(driver: Driver):
     front, back = certs.server_context(), certs.server_context()
     front.sni_callback = lambda sock, name, context: names.append(("proxy", name))
     back.sni_callback = lambda sock, name, context: names.append(("origin", name))
-    with ScriptedServer([repeat(answer())], tls=back) as server:
-        with ScriptedProxy({"example.org:443": server.port}, tls=front) as proxy:
-            request = functools.partial(get, extensions={"sni_hostname": "www.example.com"})
-            assert run(driver, request, "https://example.org/", proxy=proxied(proxy.url)).text == "ok"
+    with (
+        ScriptedServer([repeat(answer())], tls=back) as server,
+        ScriptedProxy({"example.org:443": server.port}, tls=front) as proxy,
+    ):
+        request = functools.partial(get, extensions={"sni_hostname": "www.example.com"})
+        assert run(driver, request, "https://example.org/", proxy=proxied(proxy.url)).text == "ok"
     assert names == [("proxy", "localhost"), ("origin", "www.example.com")]
 
 
@@ -606,19 +610,21 @@ def test_the_default_context_for_the_proxy_is_the_environments(driver: Driver, m
             driver.run_bare(lambda: main(False))
         # It left as a plain FileNotFoundError, which no caller expects.
         monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-        with pytest.raises(httpx.ConnectError, match="TLS cannot begin: .*certificate file"):
+        with pytest.raises(httpx.ConnectError, match=r"TLS cannot begin: .*certificate file"):
             driver.run_bare(lambda: main(True))
 
 
 def test_large_bodies_pass_through_tls_in_tls(driver: Driver):
     body = os.urandom(1_500_000)
-    with origin(True, "127.0.0.1", answer(body)) as server:
-        with ScriptedProxy({"example.org:443": server.port}, tls=certs.server_context()) as proxy:
 
-            async def scenario(client: Any) -> Any:
-                return await client.post("https://example.org/", content=body)
+    async def scenario(client: Any) -> Any:
+        return await client.post("https://example.org/", content=body)
 
-            assert run(driver, scenario, proxy=proxied(proxy.url)).content == body
+    with (
+        origin(True, "127.0.0.1", answer(body)) as server,
+        ScriptedProxy({"example.org:443": server.port}, tls=certs.server_context()) as proxy,
+    ):
+        assert run(driver, scenario, proxy=proxied(proxy.url)).content == body
     assert server.received[0].endswith(body)
 
 
@@ -837,10 +843,16 @@ def test_what_comes_behind_the_answer_of_socks_is_nobodys_answer(driver: Driver,
             assert "more than its answer" in str(error)
 
 
+def drip_reply(conn: Any) -> None:
+    """Agree to the method at once, and send the reply so slowly that it takes seconds."""
+    conn.read_exactly(2)
+    conn.sendall(b"\5\0")
+    conn.recv()
+    drip(b"\5\0\0\3\xff" + b"x" * 257, SHORT / 10)(conn)
+
+
 @pytest.mark.parametrize("total", [False, True], ids=["connect", "total"])
-@pytest.mark.parametrize(
-    "step", [silence(), drip(b"\5\0\5\0\0\3\xff" + b"x" * 200, SHORT / 10)], ids=["silent", "drips"]
-)
+@pytest.mark.parametrize("step", [silence(), drip_reply], ids=["silent", "drips"])
 def test_no_step_of_socks_outlasts_its_timeout(driver: Driver, step: Step, total: bool):
     timeout = httpx.Timeout(3, total=SHORT) if total else httpx.Timeout(3, connect=SHORT)
     with ScriptedSocksProxy(step=step) as proxy:

@@ -47,9 +47,10 @@ def nothing_left() -> Iterator[None]:
     assert not caught, [str(warning.message) for warning in caught]
     # A server in this process may need a moment to see that its client is gone.
     deadline = time.monotonic() + 1
-    while descriptors() - before and time.monotonic() < deadline:
-        time.sleep(0.001)
     left = descriptors() - before
+    while left and time.monotonic() < deadline:
+        time.sleep(0.001)
+        left = descriptors() - before  # looked at once: a late `accept` may come between two looks
     assert not left, f"left open: {left}"
 
 

@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, TypeVar
 
 from . import certs
 from .servers import TIMEOUT, Conn, ScriptedServer, ServerMissing, Step, find_program, free_ports, wait_for_port
@@ -32,6 +32,8 @@ from .servers import TIMEOUT, Conn, ScriptedServer, ServerMissing, Step, find_pr
 USER, PASSWORD, TINY_PASSWORD = "squid-user", "pass:word %", "tiny"
 # The same for squid: `openssl passwd -apr1 'pass:word %'`.
 _USERS = "squid-user:$apr1$Dx4Vjpt8$dGKjlOY4mYkFW06OiplPu.\n"
+
+P = TypeVar("P", bound="_Proxy")
 
 REFUSED = b"HTTP/1.1 %b\r\nContent-Length: 7\r\n\r\nrefused"
 NEEDS_LOGIN = REFUSED % b"407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=x"
@@ -45,6 +47,9 @@ class _Proxy(ScriptedServer):
     def __init__(self, routes: Optional[Mapping[str, int]] = None, tls: Any = None, host: str = "127.0.0.1") -> None:
         self.routes = dict(routes or {})
         super().__init__(self._serve, tls=tls, host=host)
+
+    def __enter__(self: P) -> P:
+        return self
 
     @property
     def netloc(self) -> str:
@@ -225,10 +230,7 @@ class ScriptedSocksProxy(_Proxy):
         self.asked.append(asked)
         granted, refused = (0x5A, 0x5B) if asked.version == 4 else (0, 5)
         code = granted if self.refuse is None else self.refuse or refused
-        if asked.version == 4:
-            answer = bytes((0, code)) + bytes(6)
-        else:
-            answer = bytes((5, code, 0, 1)) + bytes(6)
+        answer = bytes((0, code) if asked.version == 4 else (5, code, 0, 1)) + bytes(6)
         conn.sendall(answer + self.behind)
         if code == granted:
             with self._connect(asked.host, asked.port) as origin:

@@ -116,7 +116,7 @@ def _method_and_url(options: dict[str, Any]) -> tuple[str, str]:
         raise click.UsageError(f"too many arguments: {' '.join(words)!r} should be a URL, or a method and a URL")
     if before and options["method"]:
         raise click.UsageError("the method is given twice, before the URL and with --method")
-    has_body = any(options[name] for name in ("content", "data", "files", "json"))
+    has_body = any(options[name] not in (None, ()) for name in ("content", "data", "files", "json"))
     method = before[0] if before else options["method"] or ("POST" if has_body else "GET")
     return method, _address(url)
 
@@ -127,7 +127,8 @@ def _address(url: str) -> str:
         return url
     if url.startswith(":"):
         return "http://localhost" + url
-    return ("http://" if _LOCAL.match(url) else "https://") + url.removeprefix("//")
+    url = url.removeprefix("//")
+    return ("http://" if _LOCAL.match(url) else "https://") + url
 
 
 def _body(options: dict[str, Any]) -> dict[str, Any]:
@@ -138,10 +139,12 @@ def _body(options: dict[str, Any]) -> dict[str, Any]:
         body["data"] = list(options["data"])
     if options["files"]:
         body["files"] = [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
-    if options["json"] == (None,):
-        body.setdefault("content", b"null")  # `json=None` is no body to the library
+    if options["json"] == (None,) and not body:
+        body["content"] = b"null"  # `json=None` is no body to the library
     elif options["json"] is not None:
         (body["json"],) = options["json"]
+        if body["json"] is None:
+            raise click.UsageError("more than one body is given")
     return body
 
 

@@ -148,7 +148,7 @@ class Screen:
         self.stand_in(f"{size} bytes of binary data")
 
     def _formatted(self, response: Response, content_type: str) -> None:
-        if _is_binary(response.content, response.charset_encoding):
+        if _is_binary(response.content, response.encoding):
             self._binary(len(response.content))
             self._put("\n")
             return
@@ -162,14 +162,14 @@ class Screen:
         pieces = response.iter_bytes()
         first = next(pieces, b"")
         # The first piece decides: a body may be endless, and its beginning should not wait for its end.
-        if _is_binary(first, response.charset_encoding, cut=True):
+        if _is_binary(first, response.encoding, cut=True):
             self._binary(len(first) + sum(len(piece) for piece in pieces))
             self._put("\n")
             return
         decode = codecs.getincrementaldecoder(response.encoding or "utf-8")("replace").decode
         last = ""
-        for piece in chain([first], pieces):
-            text = decode(piece)
+        for piece in chain([first], pieces, [None]):
+            text = decode(piece or b"", piece is None)
             self.write(text)
             last = text or last
         self._put(("" if last.endswith("\n") else "\n") if last else "")

@@ -1,0 +1,308 @@
+"""What the arguments become: requests, files, exit codes. In this process; `test_main` runs the command itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import httpx
+from httpx._cli import exits
+from httpx._cli.echo_server import EchoServer
+
+click = pytest.importorskip("click")
+
+from httpx._cli import command
+from httpx._cli.command import _address, run
+from httpx._cli.options import with_pairs_split
+from httpx._cli.screen import Screen
+from httpx._cli.wiretap import Wiretap, certificate_lines
+
+Capture = pytest.CaptureFixture[bytes]
+
+
+@pytest.fixture
+def echo(echo_server: EchoServer, capfdbinary: Capture) -> Any:
+    """Runs arguments against /anything, and returns what the server says that it was sent."""
+
+    def echoed(*args: str) -> Any:
+        assert run([f"{echo_server.url}/anything", *args]) == 0
+        return json.loads(capfdbinary.readouterr().out.partition(b"\n\n")[2])
+
+    return echoed
+
+
+def test_without_a_body_the_method_is_get(echo: Any):
+    assert echo()["method"] == "GET"
+
+
+@pytest.mark.parametrize(
+    ("args", "key", "value"),
+    [
+        (["-c", "é"], "data", "é"),
+        (["--content", ""], "data", ""),
+        (["-d", "a", "1", "-d", "a", "2", "--data", "b", ""], "form", {"a": ["1", "2"], "b": ""}),
+        (["-d", "a=1", "-d", "a=2"], "form", {"a": ["1", "2"]}),
+        (["-d", "a=b", "c"], "form", {"a=b": "c"}),
+        (["-j", '{"a": [1, null]}'], "json", {"a": [1, None]}),
+        (["--json", "0"], "data", "0"),
+        (["-j", "null"], "data", "null"),
+    ],
+)
+def test_with_a_body_the_method_is_post(echo: Any, args: list[str], key: str, value: Any):
+    sent = echo(*args)
+    assert sent[key] == value
+    assert sent["method"] == "POST"
+
+
+def test_json_null_has_the_type_of_json_unless_another_is_given(echo: Any):
+    assert echo("-j", "null")["headers"]["Content-Type"] == "application/json"
+    assert echo("-j", "null", "-h", "content-type", "text/x")["headers"]["content-type"] == "text/x"
+
+
+def test_files_are_uploaded_with_their_names(echo: Any, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("one")
+    sent = echo("-f", "x", str(tmp_path / "a.txt"), "--files", "y", str(tmp_path / "a.txt"), "-d", "n", "v")
+    assert sent["files"] == {"x": "one", "y": "one"}
+    assert sent["form"] == {"n": "v"}
+
+
+def test_the_method_is_an_option_or_stands_before_the_url(echo: Any, echo_server: EchoServer, capfdbinary: Capture):
+    assert echo("-m", "put", "-c", "x")["method"] == "PUT"
+    assert run(["delete", f"{echo_server.url}/anything"]) == 0
+    assert b'"method": "DELETE"' in capfdbinary.readouterr().out
+
+
+def test_queries_headers_cookies_and_credentials_are_sent(echo: Any):
+    sent = echo("-p", "a", "1", "-p", "a", "2", "-h", "X-A", "b", "--cookies", "n", "v", "--auth", "u", "p")
+    assert sent["args"] == {"a": ["1", "2"]}
+    headers = sent["headers"]
+    assert (headers["X-A"], headers["Cookie"], headers["Authorization"]) == ("b", "n=v", "Basic dTpw")
+    assert echo("--bearer", "token", "--http2")["headers"]["Authorization"] == "Bearer token"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["http://a/", "-j", "{"],
+        ["http://a/", "-c", "x", "-j", "1"],
+        ["http://a/", "-c", "x", "-j", "null"],
+        ["http://a/", "--unknown"],
+        ["http://a/", "-f", "x", "no/such/file"],
+        ["http://a/", "--timeout", "-1"],
+        ["http://a/", "--timeout", "nan"],
+        ["http://a/", "--max-time", "0"],
+        ["http://a/", "--auth", "u", "p", "--bearer", "t"],
+        ["http://a/", "--proxy", "foo://b"],
+        ["http://a/", "-h", "X-A", "a\nb"],
+        ["http://a/", "-h", "X-A", "\u2615"],
+        ["http://a/", "-m", "A B"],
+        ["GET", "http://a/", "-m", "POST"],
+        ["GET", "PUT", "http://a/"],
+        ["a/b", "http://a/"],
+        ["foo://a/"],
+        ["http://[a"],
+        ["http://"],
+    ],
+)
+def test_what_makes_no_sense_is_told_in_a_line(args: list[str], capfdbinary: Capture):
+    assert run(args) == exits.USAGE
+    captured = capfdbinary.readouterr()
+    assert captured.out == b""
+    assert captured.err.startswith(b"httpx: ")
+    assert captured.err.count(b"\n") <= 2
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("http://a/", "http://a/"),
+        (":8000/path", "http://localhost:8000/path"),
+        ("localhost/x", "http://localhost/x"),
+        ("127.0.0.1:80", "http://127.0.0.1:80"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("localhost.example.org", "https://localhost.example.org"),
+        ("127.0.0.1.example.org", "https://127.0.0.1.example.org"),
+        ("example.org?u=http://b", "https://example.org?u=http://b"),
+        ("//example.org/", "https://example.org/"),
+        ("//localhost/", "http://localhost/"),
+    ],
+)
+def test_a_url_without_a_scheme_is_encrypted_unless_it_stays_on_the_machine(given: str, url: str):
+    assert _address(given) == url
+
+
+@pytest.mark.parametrize(
+    ("given", "split"),
+    [
+        (["-d", "a=1", "http://b/"], ["-d", "a", "1", "http://b/"]),
+        (["-d", "a=1=2"], ["-d", "a", "1=2"]),
+        (["-h", "-d", "a=1", "-d", "b", "c"], ["-h", "-d", "a=1", "-d", "b", "c"]),
+        (["-d", "a"], ["-d", "a"]),
+        (["-v", "-d"], ["-v", "-d"]),
+    ],
+)
+def test_a_pair_in_one_word_is_split_where_no_value_follows(given: list[str], split: list[str]):
+    assert with_pairs_split(given) == split
+
+
+def test_a_download_replaces_the_file_and_keeps_its_mode(echo_server: EchoServer, tmp_path: Path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    target.chmod(0o640)
+    assert run([f"{echo_server.url}/bytes/5000", "--download", str(target)]) == 0
+    assert target.stat().st_size == 5000
+    assert os.listdir(tmp_path) == ["file"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_a_failed_download_leaves_the_file_as_it_was(echo_server: EchoServer, tmp_path: Path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    url = f"{echo_server.url}/drip?numbytes=50&duration=9"
+    assert run([url, "--max-time", "0.3", "--download", str(target)]) == exits.TIMED_OUT
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_download_of_an_error_is_saved_and_reported(echo_server: EchoServer, tmp_path: Path):
+    assert run([f"{echo_server.url}/nothing", "--download", str(tmp_path / "file")]) == exits.CLIENT_ERROR
+    assert "error" in (tmp_path / "file").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="devices are files on POSIX")
+def test_a_device_is_written_to_and_not_replaced(echo_server: EchoServer, tmp_path: Path):
+    """As root, a download to /dev/null would otherwise turn it into a file for everybody."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run([f"{echo_server.url}/bytes/10", "--download", str(tmp_path / "pipe")]) == 0
+        assert len(os.read(reader, 100)) == 10
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_download_to_standard_output_is_the_body_alone(echo_server: EchoServer, capfdbinary: Capture):
+    assert run([f"{echo_server.url}/bytes/10", "--download", "-", "-v"]) == 0
+    captured = capfdbinary.readouterr()
+    assert len(captured.out) == 10
+    assert b"HTTP/1.1 200 OK" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (httpx.ConnectTimeout("x"), exits.TIMED_OUT),
+        (httpx.ReadError("x"), exits.NETWORK),
+        (httpx.ProxyError("x"), exits.NETWORK),
+        (httpx.RemoteProtocolError("x"), exits.FAILED),
+        (httpx.DecodingError("x"), exits.FAILED),
+        (httpx.TooManyRedirects("x"), exits.FAILED),
+        (httpx.LocalProtocolError("x"), exits.USAGE),
+        (httpx.InvalidURL("x"), exits.USAGE),
+    ],
+)
+def test_every_error_has_its_code(error: Exception, code: int):
+    assert exits.of_error(error) == code
+
+
+@pytest.mark.parametrize(("status", "code"), [(101, 0), (204, 0), (304, 0), (404, 4), (499, 4), (500, 5), (999, 5)])
+def test_every_status_has_its_code(status: int, code: int):
+    assert exits.of_status(status) == code
+
+
+@pytest.fixture
+def peer() -> Iterator[str]:
+    """A server for one request: an early hint, then an answer with trailers."""
+    answer = (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1\r\na\r\n0\r\nX-End: yes\r\n\r\n"
+    )
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        thread.join()
+
+
+def test_verbose_shows_interim_answers_and_trailers(peer: str, capfdbinary: Capture):
+    assert run([peer, "-v"]) == 0
+    assert capfdbinary.readouterr().out.endswith(
+        b"HTTP/1.1 103 Early Hints\nLink: </a>\n\nHTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\na\nX-End: yes\n\n"
+    )
+
+
+def test_verbose_says_how_much_comes_from_files(
+    echo: Any, tmp_path: Path, echo_server: EchoServer, capfdbinary: Capture
+):
+    (tmp_path / "a.txt").write_text("one")
+    assert run([f"{echo_server.url}/get", "-m", "GET", "-f", "x", str(tmp_path / "a.txt"), "-v"]) == 0
+    assert b" bytes from files>\n\nHTTP/1.1 200 OK\n" in capfdbinary.readouterr().out
+
+
+def test_verbose_shows_a_request_that_was_never_answered(tls_echo_server: EchoServer, capfdbinary: Capture):
+    url = f"{tls_echo_server.url}/delay/9"
+    assert run([url, "-v", "--no-verify", "--timeout", "0.5"]) == exits.TIMED_OUT
+    assert b"\nGET /delay/9 HTTP/1.1\nHost: " in capfdbinary.readouterr().out
+
+
+def test_a_connection_without_details_of_tls_is_shown_without_them(capfdbinary: Capture):
+    tap = Wiretap(Screen(sys.stdout), verified=True)
+    tap.event("connection.start_tls.complete", {})
+    tap.response(httpx.Response(200))
+    assert capfdbinary.readouterr().out == b"HTTP/1.1 200 OK\n\n"
+
+
+def test_a_target_that_was_set_by_hand_is_shown(capfdbinary: Capture):
+    for target in ("*", b"*"):
+        request = httpx.Request("OPTIONS", "http://a/", extensions={"target": target})
+        Wiretap(Screen(sys.stdout), verified=True).event("http2.send_request_headers.started", {"request": request})
+        assert capfdbinary.readouterr().out.startswith(b"OPTIONS * HTTP/2\nHost: a\n")
+
+
+def test_ctrl_c_and_broken_output_have_their_codes(monkeypatch: pytest.MonkeyPatch):
+    for error, code in ((KeyboardInterrupt(), 130), (click.Abort(), 130), (BrokenPipeError(), 141), (OSError("x"), 1)):
+        monkeypatch.setattr(command, "_run", raising(error))
+        monkeypatch.setattr(command, "_forget_output", lambda: None)
+        assert run([]) == code
+
+
+def test_closed_streams_are_no_crash(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run(["http://a/"]) == exits.FAILED
+
+
+def raising(error: BaseException) -> Any:
+    def function(argv: list[str]) -> int:
+        raise error
+
+    return function
+
+
+def test_a_certificate_in_four_lines():
+    names = tuple(("DNS", f"{number}.example.org") for number in range(10))
+    subject = ((("commonName", "example.org"),), (("organizationName", "Example"),))
+    lines = certificate_lines({"subject": subject, "notAfter": "Jan  1 00:00:00 2030 GMT", "subjectAltName": names})
+    assert lines[0] == "Certificate of example.org, Example"
+    assert lines[1] == "  issued by an unnamed party"
+    assert lines[2] == "  valid from ? to 2030-01-01"
+    assert lines[3].endswith("7.example.org and 2 more")

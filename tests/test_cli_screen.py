@@ -1,0 +1,150 @@
+"""What appears on a terminal and in a pipe, without either."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import httpx
+from httpx._cli.screen import Screen, coloured, harmless, indented
+
+pytest.importorskip("click")
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+class Stream(io.TextIOWrapper):
+    def __init__(self, terminal: bool, encoding: str = "utf-8") -> None:
+        self.written = io.BytesIO()
+        self.terminal = terminal
+        super().__init__(self.written, encoding=encoding)
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """A terminal without colours."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    return Stream(terminal=True)
+
+
+def shown(stream: Stream, content: Any, content_type: str = "text/plain") -> str:
+    with httpx.Client(transport=httpx.MockTransport(lambda request: response_of(content, content_type))) as client:
+        Screen(stream).body(client.send(client.build_request("GET", "http://a/"), stream=True))
+    return stream.written.getvalue().decode(stream.encoding)
+
+
+def response_of(content: Any, content_type: str) -> httpx.Response:
+    return httpx.Response(200, content=content, headers={"Content-Type": content_type})
+
+
+@given(values)
+def test_indented_json_is_the_same_value(value: Any):
+    text = json.dumps(value)
+    assert json.loads(indented(text)) == value
+    assert indented(json.dumps(value, indent=4)) == json.dumps(value, indent=4)
+    assert indented(text) == json.dumps(value, indent=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a":1.10,"a":1e400}', '{\n    "a": 1.10,\n    "a": 1e400\n}'),
+        (r'["\u00e9\"]"]', '[\n    "\\u00e9\\"]"\n]'),
+        ("[1,", "[1,"),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+    ids=["digits and repeated names", "escapes", "no json", "too deep"],
+)
+def test_indentation_keeps_the_text(text: str, expected: str):
+    assert indented(text) == expected
+
+
+@given(st.text())
+def test_nothing_that_could_drive_a_terminal_is_left(text: str):
+    assert all(char in "\t\n\r" or (ord(char) >= 32 and not 127 <= ord(char) < 160) for char in harmless(text))
+
+
+def test_headers_and_bodies_of_a_peer_cannot_drive_the_terminal(terminal: Stream):
+    screen = Screen(terminal)
+    screen.response(b"HTTP/1.1", 200, b"O\x1bK", [(b"X", b"\x1b]0;title\x07")])
+    assert shown(terminal, b"a\x1b[2Jb") == "HTTP/1.1 200 O\\x1bK\nX: \\x1b]0;title\\x07\n\na\\x1b[2Jb\n"
+
+
+def test_a_pipe_gets_the_bytes():
+    assert shown(Stream(terminal=False), b'{"a":\x1b 1}', "application/json") == '{"a":\x1b 1}'
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "expected"),
+    [
+        (b'{"a":1}', "application/problem+json", '{\n    "a": 1\n}\n'),
+        (b"<p>\n", "text/html", "<p>\n"),
+        (b"\0\1", "application/json", "<2 bytes of binary data>\n"),
+        (b"\xff\xfe\xfd", "image/png", "<3 bytes of binary data>\n"),
+        (b"", "text/plain", ""),
+        ("é\n".encode(), "text/plain", "é\n"),
+        (b"\xe9", "text/plain; charset=latin-1", "é\n"),
+        (b"\xe9a", "text/plain; charset=hex", "<2 bytes of binary data>\n"),
+        (b"\xc3", "text/plain; charset=utf-8", "\ufffd\n"),
+    ],
+)
+def test_a_terminal_gets_what_can_be_read(terminal: Stream, content: bytes, content_type: str, expected: str):
+    assert shown(terminal, content, content_type) == expected
+
+
+def test_text_appears_piece_by_piece_even_when_a_character_is_cut(terminal: Stream):
+    pieces = ["é".encode()[:1], "é".encode()[1:], b"", b"b"]
+    assert shown(terminal, iter(pieces)) == "éb\n"
+
+
+def test_binary_pieces_are_counted(terminal: Stream):
+    assert shown(terminal, iter([b"\0", b"12"])) == "<3 bytes of binary data>\n"
+
+
+def test_what_was_sent_is_shown_or_named(terminal: Stream):
+    Screen(terminal).sent(b"a=1")
+    Screen(terminal).sent(b"\0")
+    assert terminal.written.getvalue() == b"a=1<1 bytes of binary data>"
+    pipe = Stream(terminal=False)
+    Screen(pipe).sent(b"\0")
+    assert pipe.written.getvalue() == b"\0"
+
+
+def test_what_the_encoding_lacks_is_escaped():
+    stream = Stream(terminal=False, encoding="ascii")
+    Screen(stream).write("é")
+    assert stream.written.getvalue() == b"\\xe9"
+
+
+def test_trailers_are_shown_as_fields(terminal: Stream):
+    Screen(terminal).trailers([(b"Digest", b"x")])
+    assert terminal.written.getvalue() == b"\nDigest: x\n\n"
+
+
+def test_colours_are_for_terminals_that_have_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert Screen(Stream(terminal=True)).has_colours
+    assert not Screen(Stream(terminal=False)).has_colours
+    stream = Stream(terminal=True)
+    assert "\x1b[" in shown(stream, b"[1]", "application/json")
+    Screen(stream).request(b"GET", b"/", b"HTTP/1.1", [(b"A", b"b")])
+    assert b"\x1b[36mA\x1b[0m: b" in stream.written.getvalue()
+    monkeypatch.setenv("TERM", "dumb")
+    assert not Screen(Stream(terminal=True)).has_colours
+
+
+def test_an_unknown_language_has_no_colours():
+    assert coloured("text", "application/x-nothing") == "text"
