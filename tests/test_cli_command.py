@@ -20,11 +20,12 @@ from httpx._cli.echo_server import EchoServer
 
 click = pytest.importorskip("click")
 
-from httpx._cli import command
-from httpx._cli.command import _address, run
-from httpx._cli.options import with_pairs_split
-from httpx._cli.screen import Screen
-from httpx._cli.wiretap import Wiretap, certificate_lines
+# Behind the line above, because they import click.
+from httpx._cli import command  # noqa: E402
+from httpx._cli.command import _address, run  # noqa: E402
+from httpx._cli.options import with_pairs_split  # noqa: E402
+from httpx._cli.screen import Screen  # noqa: E402
+from httpx._cli.wiretap import Wiretap, certificate_lines  # noqa: E402
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -87,6 +88,11 @@ def test_queries_headers_cookies_and_credentials_are_sent(echo: Any):
     headers = sent["headers"]
     assert (headers["X-A"], headers["Cookie"], headers["Authorization"]) == ("b", "n=v", "Basic dTpw")
     assert echo("--bearer", "token", "--http2")["headers"]["Authorization"] == "Bearer token"
+
+
+def test_a_proxy_gets_the_whole_url(echo_server: EchoServer, capfdbinary: Capture):
+    assert run(["http://origin.invalid/anything", "--proxy", echo_server.url]) == 0
+    assert b'"url": "http://origin.invalid/anything"' in capfdbinary.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -265,16 +271,16 @@ def test_verbose_shows_a_request_that_was_never_answered(tls_echo_server: EchoSe
 
 
 def test_a_connection_without_details_of_tls_is_shown_without_them(capfdbinary: Capture):
-    tap = Wiretap(Screen(sys.stdout), verified=True)
+    tap = Wiretap(Screen(sys.stdout))
     tap.event("connection.start_tls.complete", {})
     tap.response(httpx.Response(200))
-    assert capfdbinary.readouterr().out == b"HTTP/1.1 200 OK\n\n"
+    assert capfdbinary.readouterr().out == b"HTTP/1.1 200\n\n"
 
 
 def test_a_target_that_was_set_by_hand_is_shown(capfdbinary: Capture):
     for target in ("*", b"*"):
         request = httpx.Request("OPTIONS", "http://a/", extensions={"target": target})
-        Wiretap(Screen(sys.stdout), verified=True).event("http2.send_request_headers.started", {"request": request})
+        Wiretap(Screen(sys.stdout)).event("http2.send_request_headers.started", {"request": request})
         assert capfdbinary.readouterr().out.startswith(b"OPTIONS * HTTP/2\nHost: a\n")
 
 

@@ -550,3 +550,39 @@ def test_a_real_fork_is_noticed_in_the_child_and_only_there():
 
 def test_one_guard_serves_all_engines():
     assert isinstance(FORKS, ForkGuard)
+
+
+# Forwarded by a proxy.
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://example.org", b"http://example.org/"),
+        ("http://example.org:81/a?b=c#d", b"http://example.org:81/a?b=c"),
+        ("http://user:secret@example.org/", b"http://example.org/"),
+        ("http://[::1]:81/", b"http://[::1]:81/"),
+        ("https://example.org/a", b"/a"),  # through a tunnel, at whose end there is no proxy
+        ("ws://example.org/a", b"/a"),
+    ],
+)
+def test_a_forwarded_request_has_the_whole_url_as_its_target(url: str, target: bytes):
+    forwarded = Job(Request("GET", url), 0.0)
+    forwarded.forward([(b"X-Team", b"blue")])
+    assert forwarded.arguments[1] == target
+    assert ((b"X-Team", b"blue") in forwarded.arguments[2]) is url.startswith("http:")
+
+
+def test_a_target_that_is_no_path_is_forwarded_as_it_is():
+    forwarded = Job(Request("OPTIONS", "http://example.org/", extensions={"target": b"*"}), 0.0)
+    forwarded.forward([])
+    assert forwarded.arguments[1] == b"*"
+
+
+def test_fields_for_the_proxy_do_not_double_those_of_the_request_nor_stay_with_it():
+    request = Request("GET", "http://example.org/", headers={"x-team": "red"})
+    before = list(request.headers.raw)
+    forwarded = Job(request, 0.0)
+    forwarded.forward([(b"X-Team", b"blue"), (b"Host", b"other"), (b"Proxy-Authorization", b"Basic x")])
+    assert forwarded.arguments[2] == [*before, (b"Proxy-Authorization", b"Basic x")]
+    assert request.headers.raw == before

@@ -19,7 +19,8 @@ import pytest
 from httpx._cli.echo_server import EchoServer
 from support import certs
 
-pytest.importorskip("click")
+for _name in ("click", "rich", "pygments"):
+    pytest.importorskip(_name)
 
 SOURCE = Path(__file__).parent.parent / "src"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
@@ -27,7 +28,13 @@ COMMAND = [sys.executable, "-m", "httpx"]
 
 
 def environment(more: Optional[Mapping[str, str]] = None) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(SOURCE), "COLUMNS": "100", "TERM": "xterm", **(more or {})}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "COLUMNS": "100",
+        "TERM": "xterm",
+        **(more or {}),
+    }
 
 
 def in_a_pipe(*args: str, **env: str) -> subprocess.CompletedProcess[bytes]:

@@ -101,7 +101,7 @@ def failure(driver: Driver, url: str, kind: type[Exception], /, request: Any = (
 
     error = run(driver, scenario, **options)
     assert type(error) is kind, repr(error)
-    assert str(error.request.url) == url
+    assert str(error.request.url) == url  # type: ignore[attr-defined]  # every exception of a request has it
     return error
 
 

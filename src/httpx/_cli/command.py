@@ -65,7 +65,7 @@ def _run(argv: list[str]) -> int:
         method, url = _method_and_url(options)
         # A body on standard output leaves no room for anything else there.
         screen = Screen(sys.stderr if options["download"] == "-" else sys.stdout)
-        tap = Wiretap(screen, options["verify"]) if options["verbose"] else None
+        tap = Wiretap(screen) if options["verbose"] else None
         with _client(options, tap) as client:
             request = _request(client, method, url, options, tap)
             response = _send(client, request, tap)

@@ -29,12 +29,10 @@ class Wiretap:
 
     Args:
         screen: where to.
-        verified: whether certificates are checked.
     """
 
-    def __init__(self, screen: Screen, verified: bool) -> None:
+    def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._verified = verified
         self._peer = ""
         self._held: list[tuple[httpx.Request, bytes]] = []
         self._holds = False
