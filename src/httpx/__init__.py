@@ -48,6 +48,7 @@ from ._exceptions import (
     WriteTimeout,
 )
 from ._headers import Headers
+from ._main import main
 from ._models import Request, Response
 from ._status_codes import codes
 from ._transports.asgi import ASGITransport
@@ -123,6 +124,7 @@ __all__ = [
     "delete",
     "get",
     "head",
+    "main",
     "options",
     "patch",
     "post",
