@@ -1491,3 +1491,39 @@ def test_eager_tasks_are_fine():
 def test_it_needs_an_event_loop():
     with pytest.raises(RuntimeError):
         httpx.ASGITransport(echo).handle_async_request(httpx.Request("GET", URL)).send(None)
+
+
+def test_a_cancelled_anyio_scope_does_not_spin_while_the_app_cleans_up():
+    """Harm: anyio cancels the waiting task at every turn of the loop, so one processor is busy until the app is done."""
+    anyio = pytest.importorskip("anyio")
+
+    async def main() -> tuple[bool, bool]:
+        begun, cleaning, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cleaning.set()
+                await release.wait()
+
+        async def ask(scope: Any) -> None:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as client:
+                with scope:
+                    await client.get("http://app/")
+
+        scope = anyio.CancelScope()
+        asking = asyncio.create_task(ask(scope))
+        await begun.wait()
+        scope.cancel()
+        await cleaning.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        is_idle = not asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # how else to see that it is
+        waits = not asking.done()
+        release.set()
+        await asking
+        return is_idle, waits
+
+    assert asyncio.run(main()) == (True, True)

@@ -26,6 +26,8 @@ Not here: timeouts, which have no meaning without a network (0.28.1 ignored them
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, MutableMapping
@@ -592,11 +594,14 @@ class _AsyncioHost:
 
         run.task.cancel()
         cancelled: BaseException | None = None
-        while not run.task.done():
-            try:
-                await asyncio.wait([run.task])
-            except asyncio.CancelledError as exc:
-                cancelled = exc
+        anyio = sys.modules.get("anyio")
+        # A scope of anyio's that is cancelled cancels the task at every turn of the loop, for as long as the app takes.
+        with contextlib.nullcontext() if anyio is None else anyio.CancelScope(shield=True):
+            while not run.task.done():
+                try:
+                    await asyncio.wait([run.task])
+                except asyncio.CancelledError as exc:
+                    cancelled = exc
         run.finish()
         if cancelled is not None:
             raise cancelled
