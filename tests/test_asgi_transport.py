@@ -1494,7 +1494,7 @@ def test_it_needs_an_event_loop():
 
 
 def test_a_cancelled_anyio_scope_does_not_spin_while_the_app_cleans_up():
-    """Harm: anyio cancels the waiting task at every turn of the loop, so one processor is busy until the app is done."""
+    """Harm: anyio cancels the waiting task at every turn of the loop, so a processor is busy until the app is done."""
     anyio = pytest.importorskip("anyio")
 
     async def main() -> tuple[bool, bool]:
