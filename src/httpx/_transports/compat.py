@@ -184,16 +184,15 @@ def _is_original(function: Any) -> bool:
     return True
 
 
-def _pool_name(transport: Transport) -> str:
-    """The name of the class of httpcore's that 0.28.1 would have used for a sync transport like this."""
-    proxy = transport._given["proxy"]
-    if proxy is None:
-        return "ConnectionPool"
-    return "SOCKSProxy" if _as_proxy(proxy).url.scheme.startswith("socks") else "HTTPProxy"
-
-
-def _as_proxy(proxy: Any) -> Proxy:
-    return proxy if isinstance(proxy, Proxy) else Proxy(proxy)
+def _pool_class(core: Any, transport: Transport) -> Any:
+    """The class of httpcore's that 0.28.1 would have used for this transport; None if it is not there (yet)."""
+    prefix = "Async" if _is_async(transport) else ""
+    pool, proxy = getattr(core, f"{prefix}ConnectionPool", None), transport._settings.proxy
+    if pool is None or proxy is None:
+        return pool
+    kind = getattr(core, prefix + ("SOCKSProxy" if proxy.url.scheme.startswith("socks") else "HTTPProxy"), pool)
+    # Without the package socksio, httpcore has a class of this name that can do nothing.
+    return kind if issubclass(kind, pool) else pool
 
 
 def replaced(transport: HTTPTransport) -> Any:
@@ -202,20 +201,19 @@ def replaced(transport: HTTPTransport) -> Any:
 
     None if there is nothing, which is the case unless somebody has replaced `handle_request` on httpcore's classes.
     """
-    return _replaced(transport, _pool_name(transport), "HTTPConnection", "handle_request")
+    return _replaced(transport, "HTTPConnection", "handle_request")
 
 
 def replaced_async(transport: AsyncHTTPTransport) -> Any:
     """Like `replaced`, for `handle_async_request`."""
-    return _replaced(transport, "Async" + _pool_name(transport), "AsyncHTTPConnection", "handle_async_request")
+    return _replaced(transport, "AsyncHTTPConnection", "handle_async_request")
 
 
-def _replaced(transport: Transport, pool: str, connection: str, method: str) -> Any:
+def _replaced(transport: Transport, connection: str, method: str) -> Any:
     core = sys.modules["httpcore"]
-    try:
-        pool_class, connection_class = getattr(core, pool), getattr(core, connection)
-    except AttributeError:
-        return None  # only half of it is imported yet, or it is something else
+    pool_class, connection_class = _pool_class(core, transport), getattr(core, connection, None)
+    if pool_class is None or connection_class is None:
+        return None  # only half of it is imported yet
     if not _is_original(getattr(pool_class, method)):
         return getattr(_passage(core, transport), method)
     if not _is_original(getattr(connection_class, method)):
@@ -363,7 +361,7 @@ class _Door(_OneRequest):
 
     def handle_request(self, request: Any) -> Any:
         with _as_theirs():
-            response = self._transport._engine.handle(_from_theirs(request))
+            response = self._transport._engine.handle(_from_theirs(request, IteratorByteStream))
         return _answered(response, _DoorBody(self, response.stream))
 
     def close(self) -> None:
@@ -375,7 +373,7 @@ class _AsyncDoor(_OneRequest):
 
     async def handle_async_request(self, request: Any) -> Any:
         with _as_theirs():
-            response = await self._transport._engine_here().handle(_from_theirs(request))
+            response = await self._transport._engine_here().handle(_from_theirs(request, AsyncIteratorByteStream))
         return _answered(response, _AsyncDoorBody(self, response.stream))
 
     async def aclose(self) -> None:
@@ -412,11 +410,11 @@ class _AsyncDoorBody(_AsyncBody):
         await self._door.aclose()
 
 
-def _from_theirs(request: Any) -> Request:
+def _from_theirs(request: Any, kind: Any) -> Request:
     url = request.url
     stream = request.stream
     if not isinstance(stream, (SyncByteStream, AsyncByteStream)):
-        stream = AsyncIteratorByteStream(stream) if hasattr(stream, "__aiter__") else IteratorByteStream(stream)
+        stream = kind(stream)
     return Request(
         request.method.decode("ascii"),
         URL(scheme=url.scheme.decode("ascii"), host=url.host.decode("ascii"), port=url.port, raw_path=url.target),
@@ -449,10 +447,6 @@ def pool_of(transport: Transport) -> Any:
     view = kind.__new__(kind)
     view.transport = transport
     return view
-
-
-def _pool_class(core: Any, transport: Transport) -> Any:
-    return getattr(core, ("Async" if _is_async(transport) else "") + _pool_name(transport), None)
 
 
 def _is_async(transport: Transport) -> TypeIs[AsyncHTTPTransport]:
@@ -503,19 +497,10 @@ class _PoolView:
             return sys.maxsize if value is None and name != "_keepalive_expiry" else value
         if name in ("_http1", "_http2", "_retries", "_local_address", "_uds", "_socket_options"):
             return given[name[1:]]
-        if name.startswith("_proxy") and given["proxy"] is not None:
-            return self._of_proxy(name, _as_proxy(given["proxy"]))
+        proxy = self.transport._settings.proxy
+        if name.startswith("_proxy") and proxy is not None:
+            return _of_proxy(proxy, name)
         raise AttributeError(f"{type(self).__name__!r} of httpx has no attribute {name!r}")
-
-    @staticmethod
-    def _of_proxy(name: str, proxy: Proxy) -> Any:
-        if name == "_proxy_url":
-            url, core = proxy.url, sys.modules.get("httpcore")
-            parts = {"scheme": url.raw_scheme, "host": url.raw_host, "port": url.port, "target": url.raw_path}
-            return url if core is None else core.URL(**parts)
-        if name == "_proxy_headers":
-            return _proxy_headers(proxy)
-        return {"_proxy_auth": proxy.raw_auth, "_proxy_ssl_context": proxy.ssl_context}.get(name)
 
     def handle_request(self, request: Any) -> Any:
         """As httpcore's: takes its request, returns its response."""
@@ -536,6 +521,15 @@ class _PoolView:
     def __repr__(self) -> str:
         open_requests = len(self._requests)
         return f"<{type(self).__name__} [{open_requests} requests, {len(self._connections)} connections]>"
+
+
+def _of_proxy(proxy: Proxy, name: str) -> Any:
+    if name == "_proxy_url":
+        url, core = proxy.url, sys.modules.get("httpcore")
+        parts = {"scheme": url.raw_scheme, "host": url.raw_host, "port": url.port, "target": url.raw_path}
+        return url if core is None else core.URL(**parts)
+    known = {"_proxy_auth": proxy.raw_auth, "_proxy_ssl_context": proxy.ssl_context}
+    return _proxy_headers(proxy) if name == "_proxy_headers" else known.get(name)
 
 
 def _proxy_headers(proxy: Proxy) -> list[tuple[bytes, bytes]]:
