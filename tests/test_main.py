@@ -6,9 +6,11 @@ import importlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -52,6 +54,17 @@ def own_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+def until_nothing_is_echoed(master: int) -> None:
+    """The prompt appears before the terminal is told to hide what is typed, which throws away what was typed before."""
+    import termios
+
+    for _ in range(6000):
+        if not termios.tcgetattr(master)[3] & termios.ECHO:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the terminal goes on showing what is typed")
+
+
 def on_a_terminal(*args: str, typed: bytes = b"", **env: str) -> tuple[int, str]:
     """Run the command on a terminal of its own; returns its exit code and everything that appeared."""
     master, terminal = os.openpty()
@@ -67,6 +80,9 @@ def on_a_terminal(*args: str, typed: bytes = b"", **env: str) -> tuple[int, str]
     os.close(terminal)
     shown = b""
     while True:
+        if not select.select([master], [], [], 60)[0]:
+            process.kill()
+            raise AssertionError(f"the command waits for something after {shown!r}")
         try:
             data = os.read(master, 65536)
         except OSError:  # how Linux reports that nobody has the terminal open any more
@@ -75,6 +91,7 @@ def on_a_terminal(*args: str, typed: bytes = b"", **env: str) -> tuple[int, str]
             break
         shown += data
         if typed and b"Password" in shown:
+            until_nothing_is_echoed(master)
             os.write(master, typed)
             typed = b""
     os.close(master)
