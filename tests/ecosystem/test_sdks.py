@@ -1,0 +1,286 @@
+"""The OpenAI (2.x) and Anthropic (0.x) SDKs, huggingface_hub 1.x, gql and elastic-transport: clients of services."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import anthropic
+import elastic_transport
+import gql
+import gql.transport.exceptions
+import gql.transport.httpx
+import huggingface_hub
+import openai
+import pytest
+
+import httpx
+
+MESSAGE = {
+    "id": "1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [{"type": "text", "text": "hello"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+COMPLETION = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
+}
+
+
+def events(*payloads: Any, named: bool = False) -> bytes:
+    lines = []
+    for payload in payloads:
+        if named:
+            lines.append(f"event: {payload['type']}\n")
+        lines.append(f"data: {payload if isinstance(payload, str) else json.dumps(payload)}\n\n")
+    return "".join(lines).encode()
+
+
+def chunk(text: str) -> dict[str, Any]:
+    return {**COMPLETION, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
+
+
+OPENAI_EVENTS = events(chunk("hel"), chunk("lo"), "[DONE]")
+ANTHROPIC_EVENTS = events(
+    {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hel"}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "lo"}},
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 2},
+    },
+    {"type": "message_stop"},
+    named=True,
+)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """As much of the services as the tests below need."""
+
+    protocol_version = "HTTP/1.1"
+    failures = 0
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        kind = type(self)
+        if kind.failures:
+            kind.failures -= 1
+            self.reply(500, b'{"error": {"message": "busy"}}', {"retry-after-ms": "1"})
+        elif "chat" in self.path:
+            self.answer(asked, COMPLETION, OPENAI_EVENTS)
+        elif "messages" in self.path:
+            self.answer(asked, MESSAGE, ANTHROPIC_EVENTS)
+        elif "graphql" in self.path:
+            broken = "broken" in asked["query"]
+            self.reply(
+                200, json.dumps({"errors": [{"message": "no"}]} if broken else {"data": {"name": "gql"}}).encode()
+            )
+        else:
+            self.reply(404, b'{"error": {"message": "unknown"}}')
+
+    def do_GET(self) -> None:
+        self.reply(200, b'{"name": "elastic"}', {"x-elastic-product": "Elasticsearch"})
+
+    def answer(self, asked: Any, whole: Any, pieces: bytes) -> None:
+        if not asked.get("stream"):
+            self.reply(200, json.dumps(whole).encode())
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for start in range(0, len(pieces), 50):
+            piece = pieces[start : start + 50]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def reply(self, status: int, body: bytes, fields: dict[str, str] = {}) -> None:  # noqa: B006  # read only
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in fields.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def service() -> Iterator[str]:
+    Handler.failures = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+ASK = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_openai_answers_and_streams(service: str):
+    with openai.OpenAI(api_key="key", base_url=service) as client:
+        assert client.chat.completions.create(**ASK).choices[0].message.content == "hello"
+        with client.chat.completions.create(**ASK, stream=True) as stream:
+            assert "".join(each.choices[0].delta.content or "" for each in stream) == "hello"
+        raw = client.chat.completions.with_raw_response.create(**ASK)
+        assert raw.http_response.__class__.__module__ == "httpx"
+        assert len(client._client._transport._pool._requests) == 0
+
+
+def test_openai_retries_and_reports_errors(service: str):
+    with openai.OpenAI(api_key="key", base_url=service, max_retries=2) as client:
+        Handler.failures = 2
+        assert client.chat.completions.create(**ASK).id == "1"
+        Handler.failures = 3
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(**ASK)
+        assert caught.value.response.status_code == 500
+    with (
+        openai.OpenAI(api_key="key", base_url="http://127.0.0.1:1", max_retries=0) as client,
+        pytest.raises(openai.APIConnectionError),
+    ):
+        client.chat.completions.create(**ASK)
+
+
+def test_openai_works_in_async_code(service: str):
+    async def main() -> tuple[str, str]:
+        async with openai.AsyncOpenAI(api_key="key", base_url=service) as client:
+            whole = await client.chat.completions.create(**ASK)
+            stream = await client.chat.completions.create(**ASK, stream=True)
+            pieces = [each.choices[0].delta.content async for each in stream]
+            return whole.choices[0].message.content, "".join(pieces)
+
+    assert asyncio.run(main()) == ("hello", "hello")
+
+
+def test_openai_takes_a_client_of_ones_own():
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["Authorization"])
+        return httpx.Response(200, json=COMPLETION)
+
+    transport = httpx.MockTransport(answer)
+    client = openai.OpenAI(api_key="key", http_client=openai.DefaultHttpxClient(transport=transport))
+    assert client.chat.completions.create(**ASK, timeout=3).id == "1"
+    assert seen == ["Bearer key"]
+
+
+def test_anthropic_answers_and_streams(service: str):
+    with anthropic.Anthropic(api_key="key", base_url=service) as client:
+        assert client.messages.create(**ASK, max_tokens=9).content[0].text == "hello"
+        with client.messages.stream(**ASK, max_tokens=9) as stream:
+            assert list(stream.text_stream) == ["hel", "lo"]
+            assert stream.get_final_message().usage.output_tokens == 2
+        Handler.failures = 1
+        assert client.messages.create(**ASK, max_tokens=9).id == "1"
+        assert len(client._client._transport._pool._requests) == 0
+
+
+def test_anthropic_works_in_async_code(service: str):
+    async def main() -> list[str]:
+        client = anthropic.AsyncAnthropic(api_key="key", base_url=service)
+        async with client, client.messages.stream(**ASK, max_tokens=9) as stream:
+            return [text async for text in stream.text_stream]
+
+    assert asyncio.run(main()) == ["hel", "lo"]
+
+
+def test_huggingface_hub_reads_and_downloads(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    content = b"weights" * 100
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/api/models/"):
+            return httpx.Response(200, json={"id": "org/model", "siblings": [], "tags": [], "private": False})
+        headers = {"X-Repo-Commit": "0" * 40, "ETag": '"tag"', "Content-Length": str(len(content))}
+        return httpx.Response(200, headers=headers, content=b"" if request.method == "HEAD" else content)
+
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    huggingface_hub.set_client_factory(lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+    try:
+        assert huggingface_hub.HfApi(token=False).model_info("org/model").id == "org/model"
+        path = huggingface_hub.hf_hub_download("org/model", "file.bin", cache_dir=tmp_path, token=False)
+        with open(path, "rb") as file:
+            assert file.read() == content
+    finally:
+        huggingface_hub.set_client_factory(httpx.Client)
+
+
+def test_huggingface_hub_reports_errors():
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, headers={"X-Error-Code": "RepoNotFound", "X-Request-Id": "7"}, json={})
+
+    huggingface_hub.set_client_factory(lambda: httpx.Client(transport=httpx.MockTransport(answer)))
+    try:
+        with pytest.raises(huggingface_hub.errors.RepositoryNotFoundError):
+            huggingface_hub.HfApi(token=False).model_info("org/none")
+    finally:
+        huggingface_hub.set_client_factory(httpx.Client)
+
+
+QUERY = gql.gql("query { name }")
+
+
+def test_gql_asks(service: str):
+    transport = gql.transport.httpx.HTTPXTransport(url=f"{service}/graphql", timeout=3, headers={"X-A": "1"})
+    with gql.Client(transport=transport) as session:
+        assert session.execute(QUERY) == {"name": "gql"}
+        with pytest.raises(gql.transport.exceptions.TransportQueryError):
+            session.execute(gql.gql("query { broken }"))
+
+
+def test_gql_asks_in_async_code(service: str):
+    async def main() -> Any:
+        transport = gql.transport.httpx.HTTPXAsyncTransport(url=f"{service}/graphql")
+        async with gql.Client(transport=transport) as session:
+            return await asyncio.gather(*(session.execute(QUERY) for _ in range(5)))
+
+    assert asyncio.run(main()) == [{"name": "gql"}] * 5
+
+
+def node(url: str) -> elastic_transport.NodeConfig:
+    scheme, host, port = httpx.URL(url).scheme, httpx.URL(url).host, httpx.URL(url).port
+    return elastic_transport.NodeConfig(scheme, host, port or 80)
+
+
+def test_elastic_transport_asks(service: str):
+    async def main() -> Any:
+        transport = elastic_transport.AsyncTransport([node(service)], node_class=elastic_transport.HttpxAsyncHttpNode)
+        try:
+            return (await transport.perform_request("GET", "/")).body
+        finally:
+            await transport.close()
+
+    assert asyncio.run(main()) == {"name": "elastic"}
+
+
+def test_elastic_transport_reports_errors():
+    async def main() -> None:
+        transport = elastic_transport.AsyncTransport(
+            [node("http://127.0.0.1:1")], node_class=elastic_transport.HttpxAsyncHttpNode, max_retries=0
+        )
+        try:
+            await transport.perform_request("GET", "/")
+        finally:
+            await transport.close()
+
+    with pytest.raises(elastic_transport.ConnectionError):
+        asyncio.run(main())
