@@ -442,7 +442,7 @@ def _reason(exc: ssl.SSLError) -> str:
     return getattr(exc, "reason", None) or "not a certificate, or the wrong password"
 
 
-_DefaultKey = tuple[tuple[str, ...], bool, Optional[str], Optional[str], Optional[str]]
+_DefaultKey = tuple[bool, Optional[str], Optional[str], Optional[str]]
 
 # A few: clients with and without HTTP/2, and tests that change the environment.
 _MAX_DEFAULT_CONTEXTS = 16
@@ -450,18 +450,17 @@ _default_contexts: dict[_DefaultKey, ssl.SSLContext] = {}
 _making_default = threading.Lock()
 
 
-def default_ssl_context(alpn: tuple[str, ...], trust_env: bool = True) -> ssl.SSLContext:
+def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
     """
     The context that all clients with `verify=True` and no `cert` share; made when it is first asked for.
 
-    One for each `alpn` and each state of the environment variables that it depends on. It must not be changed.
+    One for each state of the environment variables that it depends on. It must not be changed.
 
     Args:
-        alpn: the protocols to offer, the preferred one first; may be empty.
         trust_env: as for `create_ssl_context`, which also says what is raised.
     """
     environ = os.environ
-    key = alpn, trust_env, environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"), environ.get("SSLKEYLOGFILE")
+    key = trust_env, environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"), environ.get("SSLKEYLOGFILE")
     context = _default_contexts.get(key)
     if context is not None:
         return context
@@ -470,8 +469,6 @@ def default_ssl_context(alpn: tuple[str, ...], trust_env: bool = True) -> ssl.SS
         context = _default_contexts.get(key)
         if context is None:
             context = create_ssl_context(trust_env=trust_env)
-            if alpn:
-                context.set_alpn_protocols(list(alpn))
             while len(_default_contexts) >= _MAX_DEFAULT_CONTEXTS:
                 del _default_contexts[next(iter(_default_contexts))]
             _default_contexts[key] = context

@@ -53,6 +53,7 @@ from .dial import (
     Race,
     Route,
     Settings,
+    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
@@ -976,8 +977,8 @@ class AsyncioEngine:
         connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    await self._start_tls(connection, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    await self._start_tls(connection, hop, job, until)
                 else:
                     await self._talk(connection, hop, job, until)
         except BaseException as exc:
@@ -988,11 +989,10 @@ class AsyncioEngine:
         connection.incoming = None
         return connection
 
-    async def _start_tls(
-        self, connection: AsyncioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
-    ) -> None:
+    async def _start_tls(self, connection: AsyncioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
+        name = hop.server_name
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
+        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {name!r}")
         await self.tell(job, "complete")
 

@@ -46,6 +46,7 @@ from .dial import (
     Race,
     Route,
     Settings,
+    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
@@ -607,8 +608,8 @@ class SyncEngine:
         wire = SyncWire(self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    self._start_tls(wire, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    self._start_tls(wire, hop, job, until)
                 else:
                     self._talk(wire, hop, job, until)
         except BaseException as exc:
@@ -617,9 +618,10 @@ class SyncEngine:
             raise
         return SyncConnection(wire)
 
-    def _start_tls(self, wire: SyncWire, context: ssl.SSLContext, name: str, job: Job, until: float | None) -> None:
+    def _start_tls(self, wire: SyncWire, hop: TLSHop, job: Job, until: float | None) -> None:
+        name = hop.server_name
         self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not shake_hands(wire, TLSFilter(context, name, over=wire.tls), until):
+        if not shake_hands(wire, hop.begin(wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {name!r}")
         self.tell(job, "complete")
 

@@ -49,6 +49,7 @@ from .dial import (
     Race,
     Route,
     Settings,
+    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
@@ -676,8 +677,8 @@ class TrioEngine:
         connection = TrioConnection(await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    await self._start_tls(connection, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    await self._start_tls(connection, hop, job, until)
                 else:
                     await self._talk(connection, hop, job, until)
         except BaseException as exc:
@@ -687,11 +688,10 @@ class TrioEngine:
             raise
         return connection
 
-    async def _start_tls(
-        self, connection: TrioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
-    ) -> None:
+    async def _start_tls(self, connection: TrioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
+        name = hop.server_name
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
+        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {name!r}")
         await self.tell(job, "complete")
 
