@@ -248,8 +248,8 @@ class AsyncioMultiplexer(Multiplexer):
             if stream.finished:
                 self.has_served = True
             stream.reset(CANCEL)  # nothing, if it is closed
-        if self.machine.has_output:
-            self.flush()
+        if self.machine.has_output and not self._loop.is_closed():
+            self._flush_soon()  # with what others begin in this turn
         connection, now = self.connection, self._now()
         if not self.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
