@@ -34,7 +34,7 @@ class AsyncioMultiplexer(Multiplexer):
     connection: AsyncioConnection
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
-        super().__init__(connection, engine.settings.head_limits)
+        super().__init__(connection, engine.settings, engine.now)
         self._engine = engine
         assert isinstance(engine.pool, SharingPool)
         self._pool = engine.pool
@@ -64,6 +64,9 @@ class AsyncioMultiplexer(Multiplexer):
         if self.machine.has_output:
             self._flush_soon()
         self._tell_pool()
+
+    def lose(self, error: ReadError | WriteError) -> None:
+        self.connection.on_broken(error)
 
     def on_event(self) -> None:
         """The socket took what was unsent, or it failed, or it was closed."""
@@ -235,6 +238,10 @@ class AsyncioMultiplexer(Multiplexer):
             self._flush_soon()
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiting[stream] = waiter, until
+        if self.ping_interval is not None and (
+            self._timer is None or self._timer_at > self._now() + self.ping_interval
+        ):
+            self._set_timer(self._now() + self.ping_interval)
         if until is not None and (self._timer is None or self._timer_at > until):
             self._set_timer(until)
         try:
@@ -288,6 +295,10 @@ class AsyncioMultiplexer(Multiplexer):
                 waiter.set_result(False)
             elif nearest is None or until < nearest:
                 nearest = until
+        again = self.look_after() if self._waiting else None
+        if again is not None:
+            self._flush_soon()
+            nearest = again if nearest is None else min(again, nearest)
         if nearest is not None:
             self._set_timer(nearest)
 

@@ -30,7 +30,7 @@ _NO_TIMEOUT: Mapping[str, float | None] = {}
 # Seconds from which on a timeout is none: poll() counts milliseconds in 32 bits, which is 24 days.
 _FOREVER = 2_000_000.0
 # Seconds by which a loop's timer may fire early.
-_EARLY = 0.002
+EARLY = 0.002
 
 # How often a request may be sent again by itself: some servers refuse for ever.
 _MAX_REPLAYS = 3
@@ -122,7 +122,7 @@ class Job:
 
     def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
         """The exception for a phase that took too long; it says which of the two timeouts it was."""
-        if self.deadline is not None and now >= self.deadline - _EARLY:
+        if self.deadline is not None and now >= self.deadline - EARLY:
             phase = "total"
         return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
 

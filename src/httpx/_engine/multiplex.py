@@ -12,24 +12,24 @@ Not here: what bytes mean (`_protocol.http2`), who gets a place on which connect
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Callable
 
 from .._exceptions import (
     ReadError,
     ReadTimeout,
     RemoteProtocolError,
     TimeoutException,
-    TransportError,
     WriteError,
     WriteTimeout,
 )
 from .._models import Response
-from .._protocol.exchange import INPUT, HeadLimits
+from .._protocol.exchange import INPUT
 from .._protocol.frames import CANCEL
 from .._protocol.http2 import HTTP2Connection
 from .._protocol.stream2 import HTTP2Stream
 from .._types import AsyncByteStream, SyncByteStream
-from .job import Job
+from .dial import Settings
+from .job import EARLY, Job
 from .wire import Wire
 
 
@@ -39,17 +39,22 @@ class Multiplexer:
 
     Args:
         connection: the shell's; for the extension `network_stream`.
-        limits: of each answer's head.
+        settings: of the transport.
+        clock: the shell's, in seconds.
 
     Attributes:
         machine: the connection's.
         has_served: an answer has arrived here, so what fails from now on fails on a connection that was good.
     """
 
-    def __init__(self, connection: Any, limits: HeadLimits) -> None:
+    def __init__(self, connection: Any, settings: Settings, clock: Callable[[], float]) -> None:
         self.connection = connection
-        self.machine = HTTP2Connection(limits)
+        self.machine = HTTP2Connection(settings.head_limits)
         self.has_served = False
+        self.ping_interval = settings.limits.ping_interval
+        self._clock = clock
+        self._silent_since = 0.0  # only where there is a `ping_interval`
+        self._has_pinged = False  # since then
         self._capacity = self.machine.max_streams  # what the pool was told last
 
     def begin(self, job: Job) -> HTTP2Stream | None:
@@ -65,12 +70,44 @@ class Multiplexer:
             if not machine.max_streams and not self.has_served:
                 raise machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
             return None
+        if self.ping_interval is not None and not machine.streams:
+            self._note_sign_of_life()  # of an idle connection nothing was expected
         return machine.open(b"http" if job.key[0] == "http" else b"https", *job.arguments)
 
     def received(self, data: bytes) -> None:
         """Take what the peer sent; b"" is its end."""
+        if self.ping_interval is not None:
+            self._note_sign_of_life()
         self.machine.receive(data)
         self.note_progress()
+
+    def _note_sign_of_life(self) -> None:
+        self._silent_since = self._clock()
+        self._has_pinged = False
+
+    def look_after(self) -> float | None:
+        """
+        While requests wait: ask a peer that has been silent for a sign of life, or give it up if it was asked before.
+
+        Returns when to do that again, on the shell's clock; None for never.
+        """
+        if self.ping_interval is None:
+            return None
+        now = self._clock()
+        if now >= self._silent_since + self.ping_interval - EARLY:
+            if self._has_pinged:
+                self.lose(
+                    ReadError(f"the peer was silent for {self.ping_interval:g} s, and as long again after a PING")
+                )
+                return None
+            self._silent_since = now
+            self._has_pinged = True
+            self.machine.ping()
+        return self._silent_since + self.ping_interval
+
+    def lose(self, error: ReadError | WriteError) -> None:
+        """The connection failed: nothing more is received or sent, and everybody is told; for the shell."""
+        raise NotImplementedError
 
     def note_progress(self) -> None:
         """Take note of the streams for which the machine changed something; for the shell."""
@@ -133,12 +170,12 @@ class TurnTaking(Multiplexer):
             closes while we send has often answered before.
     """
 
-    def __init__(self, connection: Any, limits: HeadLimits) -> None:
-        super().__init__(connection, limits)
+    def __init__(self, connection: Any, settings: Settings, clock: Callable[[], float]) -> None:
+        super().__init__(connection, settings, clock)
         self.wire: Wire = connection.wire
         self.news: set[HTTP2Stream] = set()
         self.unsent = b""
-        self.error: TransportError | None = None
+        self.error: ReadError | WriteError | None = None
         self.write_error: WriteError | None = None
         connection.multiplexer = self
         early = self.wire.leftover()
@@ -223,8 +260,7 @@ class TurnTaking(Multiplexer):
         self.wake(self.news)
         return True
 
-    def lose(self, error: TransportError) -> None:
-        """The connection failed: nothing more is received or sent, and everybody is told."""
+    def lose(self, error: ReadError | WriteError) -> None:
         if self.error is None:
             self.error = error
         self.unsent = b""

@@ -44,7 +44,7 @@ class SyncMultiplexer(TurnTaking):
         self._waiting: dict[HTTP2Stream, threading.Lock] = {}
         self._reads = False  # somebody waits for input on behalf of all
         self._writes = False  # somebody waits for room in the socket
-        super().__init__(connection, engine.settings.head_limits)
+        super().__init__(connection, engine.settings, monotonic)
         self.flush()
 
     def enter_pool(self, ticket: Ticket[SyncConnection]) -> None:
@@ -115,6 +115,12 @@ class SyncMultiplexer(TurnTaking):
 
     def _take_turn(self, until: float | None) -> None:
         """Wait for the socket, without the lock, and move what can be moved then."""
+        again = self.look_after()
+        if self.error is not None:
+            return
+        if again is not None:
+            self.flush()
+            until = again if until is None else min(again, until)
         reads, writes = not self._reads, bool(self.unsent) and not self._writes
         self._reads |= reads
         self._writes |= writes

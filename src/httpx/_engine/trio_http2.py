@@ -40,7 +40,7 @@ class TrioMultiplexer(TurnTaking):
         self._pool = engine.pool
         self._waiting: dict[HTTP2Stream, trio.Event] = {}
         self._turn: trio.CancelScope | None = None  # of the task that waits for the socket on behalf of all
-        super().__init__(connection, engine.settings.head_limits)
+        super().__init__(connection, engine.settings, now)
         self.flush()
 
     def enter_pool(self, ticket: Ticket[TrioConnection]) -> None:
@@ -119,6 +119,12 @@ class TrioMultiplexer(TurnTaking):
         if self.take_input():
             await trio.lowlevel.cancel_shielded_checkpoint()  # fair to other tasks during a fast download
             return
+        again = self.look_after()
+        if self.error is not None:
+            return
+        if again is not None:
+            self.flush()
+            until = again if until is None else min(again, until)
         with trio.CancelScope(deadline=math.inf if until is None else until) as self._turn:
             try:
                 if self.unsent:
