@@ -21,7 +21,7 @@ from .._models import Response
 from .._pool import Ticket
 from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
 from .._protocol.frames import CANCEL
-from .._protocol.stream2 import HTTP2Stream
+from .._protocol.stream2 import CLOSED, LOCAL_DONE, HTTP2Stream
 from .._sharing import SharingPool
 from .asyncio import AsyncioBody, AsyncioConnection, AsyncioEngine
 from .job import Job, end_pieces, next_piece
@@ -158,7 +158,7 @@ class AsyncioMultiplexer(Multiplexer):
                 await self._engine.tell(job, "turn", stream)
             if len(self.machine.streams) == 1:
                 self.flush()  # nobody else could begin in this turn but newcomers
-            else:
+            elif not self._flush_is_due:
                 self._flush_soon()
             await self._pump(stream, job)
         except BaseException as exc:
@@ -183,12 +183,18 @@ class AsyncioMultiplexer(Multiplexer):
 
     async def _pump(self, stream: HTTP2Stream, job: Job) -> None:
         """Hand over the request's body, and wait until the head of the answer is there."""
+        connection = self.connection
         pieces: AsyncIterator[bytes] | None = None
         try:
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
-                    await self.receive(stream, job)
+                    if job.deadline is not None or stream.state != LOCAL_DONE or connection.error or connection.closed:
+                        await self.receive(stream, job)
+                    elif not await self._wait(stream, None if job.read is None else self._now() + job.read):
+                        raise self.timed_out(stream, job, self._now())
+                    elif stream.only_informational and stream.need == INPUT:
+                        await self.receive(stream, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.async_pieces()
@@ -209,7 +215,7 @@ class AsyncioMultiplexer(Multiplexer):
                 await end_pieces(pieces, job)
         # An answer that broke off behind its head is a response still, and raises when it is read.
         if stream.error is not None and stream.head is None:
-            raise self.connection.write_error or stream.error
+            raise connection.write_error or stream.error
 
     async def receive(self, stream: HTTP2Stream, job: Job) -> None:
         """
@@ -254,9 +260,10 @@ class AsyncioMultiplexer(Multiplexer):
         if stream is not None:
             if stream.finished:
                 self.has_served = True
-            stream.reset(CANCEL)  # nothing, if it is closed
-        if self.machine.has_output and not self._loop.is_closed():
-            self._flush_soon()  # with what others begin in this turn
+            if stream.state != CLOSED:
+                stream.reset(CANCEL)
+                if not self._loop.is_closed():
+                    self._flush_soon()  # with what others begin in this turn
         connection, now = self.connection, self._now()
         if not self.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry

@@ -26,7 +26,7 @@ from .._models import Response
 from .._protocol.exchange import INPUT
 from .._protocol.frames import CANCEL
 from .._protocol.http2 import HTTP2Connection
-from .._protocol.stream2 import HTTP2Stream
+from .._protocol.stream2 import CLOSED, HTTP2Stream
 from .._types import AsyncByteStream, SyncByteStream
 from .dial import Settings
 from .job import EARLY, Job
@@ -126,8 +126,7 @@ class Multiplexer:
         """Did what happened last bring the request on? Interim answers do not: the time to wait goes on."""
         return stream.uploading or not stream.only_informational or stream.need != INPUT
 
-    @staticmethod
-    def take_chunks(stream: HTTP2Stream) -> list[bytes]:
+    def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
         """The pieces of the body that have arrived; the peer may send as many more."""
         chunks, stream.chunks = stream.chunks, []
         # In one piece: servers send frames of 8 KiB, and each piece costs the reader more than copying it.
@@ -189,6 +188,12 @@ class TurnTaking(Multiplexer):
         if not self.is_usable and self.has_served:
             return None
         return super().begin(job)
+
+    def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
+        chunks = super().take_chunks(stream)
+        if self.machine.has_output:
+            self.flush()
+        return chunks
 
     def wake(self, streams: Iterable[HTTP2Stream]) -> None:
         """Wake those who wait for one of `streams`; for the shell."""
@@ -257,7 +262,8 @@ class TurnTaking(Multiplexer):
             # An interrupt in between: bytes are lost, and what follows would be taken for something else.
             self.lose(ReadError(f"receiving was interrupted: {type(exc).__name__}"))
             raise
-        self.flush()
+        if self.unsent or self.machine.has_output:
+            self.flush()
         self.tell_pool()
         self.wake(self.news)
         return True
@@ -274,11 +280,11 @@ class TurnTaking(Multiplexer):
         if stream is not None:
             if stream.finished:
                 self.has_served = True
-            stream.reset(CANCEL)  # nothing, if it is closed
-        if self.error is None:
-            self.flush()
-        self.note_progress()
-        if stream is not None:
+            if stream.state != CLOSED:
+                stream.reset(CANCEL)
+                if self.error is None:
+                    self.flush()
+                self.note_progress()
             self.news.discard(stream)
 
     def say_goodbye(self) -> None:

@@ -95,7 +95,6 @@ class SyncMultiplexer(TurnTaking):
         news = self.news
         with self._lock:
             try:
-                self.flush()
                 while stream not in news:
                     if self.error is not None:
                         raise self.write_error or self.error
@@ -235,6 +234,7 @@ class SyncMultiplexer(TurnTaking):
                     if not self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
                         with self._lock:
                             stream.proceed()
+                            self.flush()
                 else:
                     break
                 if job.narrator is not None:

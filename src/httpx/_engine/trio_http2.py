@@ -94,7 +94,6 @@ class TrioMultiplexer(TurnTaking):
         Raises:
             ReadError, WriteError: the connection broke or was closed.
         """
-        self.flush()
         try:
             while stream not in self.news:
                 if self.error is not None:
@@ -206,10 +205,12 @@ class TrioMultiplexer(TurnTaking):
                     if piece is None:
                         pieces = None
                     stream.feed(piece)
+                    self.flush()
                 elif need == PAUSE:
                     patience = now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
                         stream.proceed()
+                        self.flush()
                 else:
                     break
                 if job.narrator is not None:
