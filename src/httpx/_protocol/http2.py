@@ -178,11 +178,14 @@ class HTTP2Connection:
     # What the shells call.
 
     @property
+    def max_streams(self) -> int:
+        """How many streams the peer takes at once; 0 also when it takes no more for another reason."""
+        return 0 if self.going_away or self.error is not None or self._next_id > _LAST_STREAM else self._max_streams
+
+    @property
     def capacity(self) -> int:
         """How many more streams may begin now."""
-        if self.going_away or self.error is not None or self._next_id > _LAST_STREAM:
-            return 0
-        return max(0, self._max_streams - len(self.streams))
+        return max(0, self.max_streams - len(self.streams))
 
     @property
     def room(self) -> int:
@@ -227,7 +230,7 @@ class HTTP2Connection:
         elif body or streaming or written.length:
             _check_body(written, body, streaming)
         identifier = self._next_id
-        if len(self.streams) >= self._max_streams or self.going_away or self.error or identifier > _LAST_STREAM:
+        if len(self.streams) >= self.max_streams:
             raise LocalProtocolError("the connection takes no more streams now")
         self._next_id = identifier + 2
         if is_connect:

@@ -159,7 +159,6 @@ class HTTP2Stream(Exchange):
     the peer opens its window.
 
     Attributes:
-        refused: the peer said that it has not processed this stream, so the request may be sent again, whatever it is.
         code: the error code with which the peer reset the stream, or None.
         identifier: the stream's number on its connection.
         spent: bytes that its heads and trailers took so far, all together.
@@ -170,7 +169,6 @@ class HTTP2Stream(Exchange):
     """
 
     # As in `Exchange`: what starts the same for every stream is set when it changes, which halves the cost of one.
-    refused: bool = False
     code: int | None = None
     state: int = IDLE
     spent: int = 0
@@ -192,6 +190,11 @@ class HTTP2Stream(Exchange):
         self._is_head = is_head
         self._to_send = length
         self._unsent: list[bytes | memoryview] = []
+
+    @property
+    def uploading(self) -> bool:  # type: ignore[override]  # an attribute there, because nothing else has to look
+        """Is part of the body still to be sent?"""
+        return self.state in (OPEN, REMOTE_DONE) and not self._dropped
 
     def move(self, event: int) -> bool:
         """Change the state as an event of `MOVES` says; False if that is not legal now."""
