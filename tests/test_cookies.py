@@ -247,6 +247,16 @@ def test_a_value_must_be_text() -> None:
         Cookies({"a": value})
 
 
+@pytest.mark.parametrize("place", [{"name": None}, {"name": 1}, {"domain": 1}, {"domain": None}, {"path": b"/"}])
+def test_name_domain_and_path_must_be_text(place: Any) -> None:
+    with pytest.raises(TypeError, match=f"the {next(iter(place))} of a cookie must be a str"):
+        Cookies().set(**{"name": "a", "value": "b", **place})
+    with pytest.raises(TypeError):
+        Cookies({None: "b"})  # type: ignore[dict-item]  # what is tested
+    with pytest.raises(TypeError):
+        Cookies({"a": "b"}).get("a", domain=1)  # type: ignore[call-overload]  # what is tested
+
+
 def test_other_odd_values_are_sent_as_they_are() -> None:
     nothing: Any = None
     assert sent(Cookies({"a": 'x y, "q"=', "b": "", "c": nothing}), HTTPS) == 'a=x y, "q"=; b=; c'
