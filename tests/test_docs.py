@@ -31,8 +31,6 @@ from typing import Any
 
 import pytest
 
-from support.missing import NEEDS_ASGI, NEEDS_WSGI
-
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 ADDRESS = "http://127.0.0.1:8000"
@@ -120,11 +118,7 @@ def run_page(page: str, path: str, address: str) -> int:
     return checked
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=[NEEDS_ASGI, NEEDS_WSGI] if path.stem == "transports" else ()) for path in PAGES],
-    ids=lambda path: path.name,
-)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_block_of_python_runs(path: Path, echo_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     page = path.read_text("utf-8")
