@@ -322,7 +322,7 @@ class HTTP2Connection:
         `pings` and `pongs` count: while they differ an answer is missing. How long to wait for it, the shell says.
         """
         self.pings += 1
-        self._out.append(frames.frame(frames.PING, 0, 0, b"%08d" % (self.pings % 10**8)))
+        self._out.append(frames.frame(frames.PING, 0, 0, bytes(8)))
 
     def close(self) -> bytes:
         """What to send before the connection is closed."""
