@@ -122,7 +122,7 @@ class ReceivedHead:
         fault: what is not legal about it, or "".
         status: its number.
         fields: without the status; shared, so not to be changed.
-        length: what Content-Length says, or None.
+        length: bytes that the body must have, by Content-Length or because there is none, or None.
         remarkable: there are fields that a client acts on.
     """
 
@@ -139,6 +139,8 @@ class ReceivedHead:
         else:
             self.status = int(status)
             self.fault = _fault_of(self.fields, self)
+            if self.status in (204, 304):
+                self.length = 0
 
     def note(self, kind: int, value: bytes) -> bool:
         """Remember what one field says; False if it is a Content-Length that is no number, or not the same again."""
@@ -323,19 +325,23 @@ class HTTP2Stream(Exchange):
         else:
             self.only_informational = False
             self.head = (head.status, b"", head.fields.copy(), b"HTTP/2")
-            self.remarkable = head.remarkable
-            if self._is_head or head.status in (204, 304):
+            if head.remarkable:
+                self.remarkable = True
+            if self._is_head:
                 self._to_receive = 0
             elif not self.is_tunnel or head.status >= 300:
                 self._to_receive = head.length
-            if self._held or (head.status >= 400 and self.state == OPEN):
-                # An answer without consent, or an error, makes the rest of the upload pointless.
-                self.abandoned = True
-                self._end_upload()
+            if self.state == OPEN:
+                self._receive_early_head(head.status)
             if ends:
                 self.receive_end()
-            elif self.state == OPEN:
-                self._update_need()
+
+    def _receive_early_head(self, status: int) -> None:
+        """The head came while the request is not sent: without consent, or with an error, the rest is pointless."""
+        if self._held or status >= 400:
+            self.abandoned = True
+            self._end_upload()
+        self._update_need()
 
     def _receive_interim(self, head: ReceivedHead, ends: bool) -> None:
         if ends or head.status == 101:
@@ -364,8 +370,6 @@ class HTTP2Stream(Exchange):
 
         It is judged by its size, before its bytes are there, so that these can be handed on as they arrive.
         """
-        if self.only_informational:
-            self.only_informational = False
         self.ahead += size + padding
         if self.ahead > self.receive_window:
             self.fail("more data than the window allows", frames.FLOW_CONTROL_ERROR)
