@@ -119,9 +119,9 @@ _NOT_INDEXED = frozenset(
 
 # Bytes of entries, evicted ones among them, from which on the decoder looks what it must let go of.
 MAX_OVERDUE = 16 * DEFAULT_TABLE_SIZE
-# Blocks that the decoder remembers, and the size of their fields: at most 1 MiB for a connection, usually 50 KiB.
+# Blocks that the decoder remembers, and the size of their fields: usually 50 KiB in all, and 2 MiB at the very worst.
 _MAX_REMEMBERED = 128
-_MAX_REMEMBERED_SIZE = 8192
+_MAX_REMEMBERED_SIZE = 4096
 
 
 class HPACKError(Exception):

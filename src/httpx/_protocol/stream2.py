@@ -251,27 +251,24 @@ class HTTP2Stream(Exchange):
             room = min(self.window, connection.room)
             if room <= 0:
                 break
-            self._send_piece(room)
+            chunk, start = unsent[0], self._offset
+            piece = chunk[start : start + room]
+            self._offset = start + len(piece)
+            if self._offset == len(chunk):
+                del unsent[0]
+                self._offset = 0
+            self.window -= len(piece)
             max_frames -= 1
+            ends = self._body_ends and not unsent
+            connection.write_data(self.identifier, piece, ends)
+            if ends:
+                self._sent_end()
         if self._body_ends and not unsent and self.state in (OPEN, REMOTE_DONE):
             connection.write_data(self.identifier, b"", True)
             self._sent_end()
-        connection.mark_blocked(self, bool(unsent))
+        # Who waits for its own window is flushed when that opens, and need not be asked when the connection's does.
+        connection.mark_blocked(self, bool(unsent) and self.window > 0)
         self._update_need()
-
-    def _send_piece(self, room: int) -> None:
-        """One DATA frame of the first chunk."""
-        chunk, start = self._unsent[0], self._offset
-        piece = chunk[start : start + room]
-        self._offset = start + len(piece)
-        if self._offset == len(chunk):
-            del self._unsent[0]
-            self._offset = 0
-        self.window -= len(piece)
-        ends = self._body_ends and not self._unsent
-        self._connection.write_data(self.identifier, piece, ends)
-        if ends:
-            self._sent_end()
 
     def _sent_end(self) -> None:
         self.move(SEND_END)
