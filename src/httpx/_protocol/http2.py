@@ -413,6 +413,8 @@ class HTTP2Connection:
                 self._receive_data(flags, identifier, data, start, following)
                 if following > end:
                     return end
+                if self._joining is not None:
+                    following = self._receive_run(data, following, self._joining)
             elif following > end:
                 break
             elif kind == HEADERS and flags & (END_HEADERS | PADDED | PRIORITY_FLAG) == END_HEADERS:
@@ -491,6 +493,38 @@ class HTTP2Connection:
             self._data_ends = flags & END_STREAM != 0
         elif flags & END_STREAM and stream is not None:
             stream.receive_end()
+
+    def _receive_run(self, data: bytes, position: int, stream: HTTP2Stream) -> int:
+        """
+        More DATA for the stream whose pieces are being joined; where something else begins.
+
+        What `_receive_data` does, for whole frames that are within all limits, in a loop of its own: these are
+        nearly all of a download, and each costs a third.
+        """
+        end, identifier, room = len(data), stream.identifier, stream.room
+        unpack, append, view = frames.HEAD.unpack_from, self._pieces.append, self._view
+        total, largest = 0, frames.DEFAULT_FRAME_SIZE
+        while end - position >= HEAD_SIZE:
+            high, low, kind, flags, number = unpack(data, position)
+            size = high << 8 | low
+            start = position + HEAD_SIZE
+            following = start + size
+            if (
+                kind != DATA
+                or flags
+                or number != identifier
+                or following > end
+                or not 0 < size <= room
+                or size > largest
+            ):
+                break
+            append(view[start:following])
+            total += size
+            room -= size
+            position = following
+        self._received += total
+        stream.got(total)
+        return position
 
     def _continue_data(self, data: bytes) -> int:
         """The rest of a DATA frame, or more of it; where what follows it begins."""

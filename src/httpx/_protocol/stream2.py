@@ -383,6 +383,18 @@ class HTTP2Stream(Exchange):
             self.fail("the body is longer than its Content-Length")
         return False
 
+    @property
+    def room(self) -> int:
+        """Bytes of body that may still come: as many as its window and its length allow."""
+        room = self.receive_window - self.ahead
+        return room if self._to_receive is None else min(room, self._to_receive)
+
+    def got(self, size: int) -> None:
+        """So many bytes came, which there was room for."""
+        self.ahead += size
+        if self._to_receive is not None:
+            self._to_receive -= size
+
     def receive_data(self, data: bytes) -> None:
         """A piece of the body that `expect_data` has allowed; not empty."""
         chunks = self.chunks
