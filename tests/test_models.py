@@ -547,6 +547,18 @@ def test_a_status_that_is_no_number_is_a_type_error(status: Any):
         Response(status)
 
 
+@pytest.mark.parametrize("target", [b"/\r\nX-Two: 2", "/\nX-Two: 2", b"/\0"])
+def test_a_target_with_a_line_break_is_refused_where_it_is_given(target: Any):
+    """Not only where it would be sent: a transport of somebody's own may put it into a request line, too."""
+    with pytest.raises(httpx.LocalProtocolError, match="the extension 'target' holds"):
+        Request("GET", URL, extensions={"target": target})
+    client = httpx.Client(transport=httpx.MockTransport(lambda request: Response(200)))
+    with pytest.raises(httpx.LocalProtocolError, match="the extension 'target' holds"):
+        client.get(URL, extensions={"target": target})
+    with pytest.raises(TypeError, match="'target' must be bytes or str, not int"):
+        Request("GET", URL, extensions={"target": 1})
+
+
 @pytest.mark.parametrize("extensions", ["timeout", [("timeout", 1)], 1])
 def test_extensions_are_a_mapping(extensions: Any):
     with pytest.raises(TypeError, match="extensions must be a mapping"):

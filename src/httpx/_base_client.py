@@ -22,7 +22,7 @@ from ._decoders import accept_encoding
 from ._exceptions import ReadTimeout
 from ._flow import Policy
 from ._headers import Headers
-from ._models import Request, Response
+from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
 from ._proxies import EnvironmentProxies
 from ._urls import URL, QueryParams, url_of
@@ -223,7 +223,7 @@ class BaseClient:
         if merged_url is None:
             merged_url = self._remembered_url(url)
         merged_headers = self._headers if headers is None else self._merge_headers(headers)
-        all_extensions: dict[str, Any] = {} if extensions is None else dict(extensions)
+        all_extensions: dict[str, Any] = {} if extensions is None else own_extensions(extensions)
         if "timeout" not in all_extensions:
             chosen = self._timeout if isinstance(timeout, UseClientDefault) else Timeout(timeout)
             seconds = chosen.__dict__.copy()  # `as_dict` without its frame, if there is nothing but the four

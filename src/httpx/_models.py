@@ -72,6 +72,7 @@ MAX_DRAIN = 1_048_576
 _NO_BODY = ByteStream(b"")
 _new_headers = Headers.__new__
 _BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
+_LINE_END = re.compile("[\r\n\0]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -119,7 +120,7 @@ class Request:
         self.method = _checked_method(method)
         self.url = url_of(url) if params is None else URL(url, params=params)
         self.headers = Headers(headers)
-        self.extensions = {} if extensions is None else _own(extensions)
+        self.extensions = {} if extensions is None else own_extensions(extensions)
         if cookies:
             Cookies(cookies).set_cookie_header(self)
         if stream is not None:
@@ -341,7 +342,7 @@ class Response:
         self.status_code = _status(status_code)
         self.headers = Headers(headers)
         self._request = request
-        self.extensions = {} if extensions is None else _own(extensions)
+        self.extensions = {} if extensions is None else _copied(extensions)
         self.history = [] if history is None else list(history)
         self.default_encoding = default_encoding
         if stream is None:
@@ -965,7 +966,27 @@ def _chunkers(chunk_size: int | None) -> list[Any]:
 _STATUS_KINDS = {1: "Informational response", 3: "Redirect response", 4: "Client error", 5: "Server error"}
 
 
-def _own(extensions: Mapping[str, Any]) -> dict[str, Any]:
+def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    A copy of the extensions that somebody gives with a request.
+
+    A "target" is looked at here and not only where it is sent, so that every transport can rely on it.
+
+    Raises:
+        TypeError: not a mapping, or a target that is neither str nor bytes.
+        LocalProtocolError: a target that would end the request line.
+    """
+    copied = _copied(extensions)
+    target = copied.get("target", b"")
+    if not isinstance(target, (bytes, str)):
+        raise TypeError(f"the extension 'target' must be bytes or str, not {type(target).__name__}")
+    found = _LINE_END.search(target if isinstance(target, str) else target.decode("latin-1"))
+    if found is not None:
+        raise LocalProtocolError(f"the extension 'target' holds {found[0]!r} at position {found.start()}")
+    return copied
+
+
+def _copied(extensions: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(extensions, Mapping):
         raise TypeError(f"extensions must be a mapping, not {type(extensions).__name__}")
     return dict(extensions)
