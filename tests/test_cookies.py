@@ -919,6 +919,16 @@ def test_an_installed_list_of_public_suffixes_is_used(package: str, monkeypatch:
     assert not _cookies._public_suffix("co.uk")  # the list decides, not ours
 
 
+def test_the_whole_list_of_public_suffixes_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real package, which has exceptions and wildcards that ours does not: `*.kawasaki.jp`, `!city.kawasaki.jp`."""
+    monkeypatch.delitem(sys.modules, "publicsuffixlist")
+    pytest.importorskip("publicsuffixlist")
+    for suffix in ("co.uk", "github.io", "foo.kawasaki.jp", "xn--p1ai"):
+        assert not receive(Cookies(), f"https://www.{suffix}/", f"a=1; Domain={suffix}"), suffix
+    for domain in ("example.co.uk", "ada.github.io", "city.kawasaki.jp", "example.com"):
+        assert receive(Cookies(), f"https://www.{domain}/", f"a=1; Domain={domain}"), domain
+
+
 @pytest.mark.parametrize(
     "suffix", ["com", "co.uk", "com.au", "co.jp", "com.br", "github.io", "herokuapp.com", "localhost"]
 )

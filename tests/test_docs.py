@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib.util
 import inspect
 import io
 import re
@@ -133,6 +134,24 @@ def test_links_between_pages_lead_somewhere(path: Path):
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
         if "://" not in target:
             assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_reference_is_what_the_docstrings_say():
+    spec = importlib.util.spec_from_file_location("api_reference", DOCS.parent / "scripts" / "api_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = module.page()
+    assert made == (DOCS / "api.md").read_text("utf-8"), "the page is old: run scripts/api-reference"
+    assert re.search(r"(?m)^### Client$", made)
+    assert " object at 0x" not in made
+
+
+def test_every_page_is_in_the_index():
+    """But for pages that another page leads to."""
+    index = (DOCS / "index.md").read_text("utf-8")
+    assert [path.name for path in PAGES if path.name != "index.md" and f"({path.name})" not in index] == []
 
 
 def test_the_runner_notices_what_is_not_true():
