@@ -68,10 +68,21 @@ class AsyncioMultiplexer(Multiplexer):
     def lose(self, error: ReadError | WriteError) -> None:
         self.connection.on_broken(error)
 
+    def begin(self, job: Job) -> HTTP2Stream | None:
+        # It may have broken after the pool gave it, and before its request came to its turn.
+        if self.has_served and self._is_broken():
+            return None
+        return super().begin(job)
+
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        super().feed(stream, piece, job)
+        self._flush_soon()
+        if self._is_broken():
+            stream.cut_short()  # a server that closes while we send has often answered before
+
     def on_event(self) -> None:
         """The socket took what was unsent, or it failed, or it was closed."""
-        connection = self.connection
-        if connection.closed or connection.error is not None or connection.write_error is not None:
+        if self._is_broken():
             self._tell_pool()
             self._wake_all()
         else:
@@ -87,17 +98,19 @@ class AsyncioMultiplexer(Multiplexer):
                     entry[0].set_result(True)
             machine.progressed.clear()
 
+    def _is_broken(self) -> bool:
+        connection = self.connection
+        return connection.closed or connection.error is not None or connection.write_error is not None
+
     def _wake_all(self) -> None:
         for waiter, _ in self._waiting.values():
             if not waiter.done():
                 waiter.set_result(True)
 
     def _tell_pool(self) -> None:
-        connection = self.connection
-        broken = connection.closed or connection.error is not None or connection.write_error is not None
-        capacity = self.new_capacity(broken)
+        capacity = self.new_capacity(self._is_broken())
         if capacity is not None:
-            self._pool.resize(connection, capacity, self._now())
+            self._pool.resize(self.connection, capacity, self._now())
             self._engine.settle()
 
     # Sending.
@@ -201,7 +214,7 @@ class AsyncioMultiplexer(Multiplexer):
                     piece = await next_piece(pieces)
                     if piece is None:
                         pieces = None
-                    stream.feed(piece)
+                    self.feed(stream, piece, job)
                 elif need == PAUSE:
                     patience = self._now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
@@ -273,7 +286,8 @@ class AsyncioMultiplexer(Multiplexer):
 
     def retire(self) -> None:
         """The peer takes no more here: give the place back that the pool gave for nothing."""
-        self._pool.release(self.connection, self.machine.max_streams > 0, self._now())
+        usable = self.machine.max_streams > 0 and not self._is_broken()
+        self._pool.release(self.connection, usable, self._now())
         self._engine.settle()
 
     # Time.

@@ -65,7 +65,6 @@ class TrioMultiplexer(TurnTaking):
             self._turn.cancel()  # it waits for input only, and should look again
 
     def catch_up(self) -> None:
-        """Take what the peer has said since somebody listened last."""
         if self._turn is None and self.error is None and self.wire.poll(0):
             self.take_input()
 
@@ -204,7 +203,7 @@ class TrioMultiplexer(TurnTaking):
                     piece = await next_piece(pieces)
                     if piece is None:
                         pieces = None
-                    stream.feed(piece)
+                    self.feed(stream, piece, job)
                     self.flush()
                 elif need == PAUSE:
                     patience = now() + PATIENCE
