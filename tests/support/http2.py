@@ -257,7 +257,7 @@ class _StreamConnection:
             client=False,
             initial_values={
                 codes.MAX_CONCURRENT_STREAMS: server.max_streams,
-                codes.INITIAL_WINDOW_SIZE: server.window,
+                codes.INITIAL_WINDOW_SIZE: max(server.window, 65_535),
                 codes.MAX_HEADER_LIST_SIZE: 65_536,
             },
         )
@@ -270,6 +270,9 @@ class _StreamConnection:
         self.h2.initiate_connection()
         if self.server.window > 65_535:
             self.h2.increment_flow_control_window(self.server.window - 65_535)
+        elif self.server.window < 65_535:
+            # Not among the first ones, which h2 takes to be in force before the client has seen them.
+            self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: self.server.window})
         while True:
             self.conn.sendall(self.h2.data_to_send())
             received = self.conn.recv()
@@ -339,7 +342,7 @@ class _StreamConnection:
             status, content = more[0], b""
         elif name == "moved":
             status, content = "302", b"over"
-            fields += [("location", "/id"), ("set-cookie", f"n={more[0]}")]
+            fields += [("location", "/id"), ("set-cookie", f"n={more[0]}; Path=/")]
         elif name == "cookies":
             content = head.get("cookie", "").encode()
         elif name == "gzip":

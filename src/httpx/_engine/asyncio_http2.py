@@ -69,9 +69,13 @@ class AsyncioMultiplexer(Multiplexer):
         self.connection.on_broken(error)
 
     def begin(self, job: Job) -> HTTP2Stream | None:
-        # It may have broken after the pool gave it, and before its request came to its turn.
-        if self.has_served and self._is_broken():
-            return None
+        # It may have broken after the pool gave it; and where the loop was busy nobody has told us.
+        connection = self.connection
+        if self.has_served:
+            if not self.machine.streams and not connection.closed and connection.wire.poll(0):
+                connection.on_readable()
+            if self._is_broken():
+                return None
         return super().begin(job)
 
     def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
@@ -199,6 +203,8 @@ class AsyncioMultiplexer(Multiplexer):
         connection = self.connection
         pieces: AsyncIterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                await self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:

@@ -243,6 +243,8 @@ class SyncMultiplexer(TurnTaking):
         """Hand over the request's body, and wait until the head of the answer is there."""
         pieces: Iterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:

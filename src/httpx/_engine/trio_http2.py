@@ -193,6 +193,8 @@ class TrioMultiplexer(TurnTaking):
         """Hand over the request's body, and wait until the head of the answer is there."""
         pieces: AsyncIterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                await self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
