@@ -62,6 +62,7 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, Event, Job, next_piece, shown
+from .security import TLSHop
 from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
@@ -533,7 +534,7 @@ class AsyncioConnection:
                 data = tls.handshake(received)
         except (ReadError, WriteError) as exc:
             self.wire.tls = carrier
-            raise ConnectError(f"TLS handshake: {exc}") from exc
+            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
         self.wire.tls = tls
         return True
 
@@ -976,8 +977,8 @@ class AsyncioEngine:
         connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    await self._start_tls(connection, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    await self._start_tls(connection, hop, job, until)
                 else:
                     await self._talk(connection, hop, job, until)
         except BaseException as exc:
@@ -988,12 +989,11 @@ class AsyncioEngine:
         connection.incoming = None
         return connection
 
-    async def _start_tls(
-        self, connection: AsyncioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
-    ) -> None:
-        await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {name!r}")
+    async def _start_tls(self, connection: AsyncioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
+        seconds = job.timeout.get("connect")
+        await self.tell(job, "start", "connection.start_tls", server_hostname=hop.name, timeout=seconds)
+        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
+            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {hop.peer}")
         await self.tell(job, "complete")
 
     async def _talk(self, connection: AsyncioConnection, handshake: Handshake, job: Job, until: float | None) -> None:

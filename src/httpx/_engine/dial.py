@@ -4,7 +4,7 @@ Connecting, as far as it needs no waiting: which addresses in which order at whi
 `Race` is RFC 8305 (Happy Eyeballs) as bookkeeping; the shells make the attempts that it asks for. `Settings` is what a
 transport was told about connections.
 
-Not here: sockets in motion (`sync`, `asyncio`, `trio`), TLS (`_protocol.tls`), which request gets what (`_pool`).
+Not here: sockets in motion (`sync`, `asyncio`, `trio`), TLS (`security`), which request gets what (`_pool`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, Union
 
-from .._config import Limits, Proxy, create_ssl_context, default_ssl_context
+from .._config import Limits, Proxy
 from .._exceptions import ConnectError, ConnectTimeout, ProxyError
 from .._protocol.exchange import HeadLimits
 from .._protocol.tunnel import ConnectHandshake
-from .._types import CertTypes, SocketOption, VerifyTypes
+from .._types import CertTypes, PinTypes, SocketOption, VerifyTypes
+from .security import Security, TLSHop
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
 Address = tuple[int, int, int, str, Any]
@@ -56,6 +57,7 @@ class Settings:
         retries: int,
         proxy: Proxy | None = None,
         socket_options: Iterable[SocketOption] | None,
+        pins: PinTypes | None = None,
     ) -> None:
         self.limits = limits
         self.uds = uds
@@ -70,43 +72,12 @@ class Settings:
             raise NotImplementedError("HTTP/1.1 is the one version that there is as yet: `http1=False` leaves none")
         # `http2=True` falls back to HTTP/1.1, as with a server that does not speak HTTP/2: "h2" is not offered.
         self.alpn = ("http/1.1",)
-        self.trust_env = trust_env
-        # The shared context takes 10 ms to make the first time: not before the first https request needs it.
-        self._context: ssl.SSLContext | None = None
-        if cert is not None or (verify is not True and verify is not None):
-            # A path that does not exist should be an error here, where it is given.
-            self._context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
-            self._context.set_alpn_protocols(list(self.alpn))
+        self.security = Security(verify, cert, trust_env, self.alpn, pins)
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """
-        The TLS context, made on first use.
-
-        Raises:
-            ConnectError: SSL_CERT_FILE or SSL_CERT_DIR names nothing usable.
-        """
-        if self._context is None:
-            self._context = _default_context(self.alpn, self.trust_env)
-        return self._context
-
-    @property
-    def proxy_ssl_context(self) -> ssl.SSLContext:
-        """
-        The context for TLS with the proxy itself: `verify` and `cert` are about origins, and do not change it.
-
-        Raises:
-            ConnectError: as for `ssl_context`.
-        """
-        context = None if self.proxy is None else self.proxy.ssl_context
-        return _default_context(("http/1.1",), self.trust_env) if context is None else context
-
-
-def _default_context(alpn: tuple[str, ...], trust_env: bool) -> ssl.SSLContext:
-    try:
-        return default_ssl_context(alpn, trust_env)
-    except OSError as exc:  # also ssl.SSLError
-        raise ConnectError(f"TLS cannot begin: {exc}") from exc
+        """The TLS context for origins; see `Security.context`."""
+        return self.security.context
 
 
 class Handshake(Protocol):
@@ -136,8 +107,8 @@ class Handshake(Protocol):
         ...
 
 
-# What is to be done on a connection, in order: begin TLS (its context, the server's name), or speak with a proxy.
-Hop = Union[tuple[ssl.SSLContext, str], Handshake]
+# What is to be done on a connection, in order: begin TLS, or speak with a proxy.
+Hop = Union[TLSHop, Handshake]
 
 
 class Route:
@@ -153,6 +124,7 @@ class Route:
     def __init__(self, key: tuple[Any, ...], server_name: str, settings: Settings) -> None:
         scheme, host, port = key[:3]
         self._settings = settings
+        self._key = key
         self._origin = (scheme, host, port, server_name)
         # What the shell has to look up and tell `resolved` before `hops`: SOCKS 4 takes no names.
         self.unresolved: tuple[str, int] | None = None
@@ -185,7 +157,7 @@ class Route:
         proxy = self._settings.proxy
         if proxy is not None:
             if proxy.url.scheme == "https":
-                yield self._settings.proxy_ssl_context, self.host
+                yield self._settings.security.with_proxy(proxy)
             if scheme != "http" or not self._settings.forwards:
                 handshake = self._handshake(proxy, host, port)
                 yield handshake
@@ -193,7 +165,7 @@ class Route:
                     # Whoever sent these wants them taken for the origin's, which speaks after us.
                     raise ProxyError("the proxy sent more than its answer")
         if scheme in SECURE_SCHEMES:
-            yield self._settings.ssl_context, server_name
+            yield self._settings.security.with_origin(self._key, server_name)
 
     def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
         if self._settings.forwards:

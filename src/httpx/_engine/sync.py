@@ -55,6 +55,7 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, Event, Job, shown
+from .security import TLSHop
 from .wire import LARGE_READ, SMALL_READ, Wire
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
@@ -252,7 +253,7 @@ def shake_hands(wire: SyncWire, tls: TLSFilter, until: float | None) -> bool:
                 return False
             data = tls.handshake(received)
     except (ReadError, WriteError) as exc:
-        raise ConnectError(f"TLS handshake: {exc}") from exc
+        raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
 
 
 class SyncBody(SyncByteStream):
@@ -607,8 +608,8 @@ class SyncEngine:
         wire = SyncWire(self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    self._start_tls(wire, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    self._start_tls(wire, hop, job, until)
                 else:
                     self._talk(wire, hop, job, until)
         except BaseException as exc:
@@ -617,10 +618,10 @@ class SyncEngine:
             raise
         return SyncConnection(wire)
 
-    def _start_tls(self, wire: SyncWire, context: ssl.SSLContext, name: str, job: Job, until: float | None) -> None:
-        self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not shake_hands(wire, TLSFilter(context, name, over=wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {name!r}")
+    def _start_tls(self, wire: SyncWire, hop: TLSHop, job: Job, until: float | None) -> None:
+        self.tell(job, "start", "connection.start_tls", server_hostname=hop.name, timeout=job.timeout.get("connect"))
+        if not shake_hands(wire, hop.begin(wire.tls), until):
+            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {hop.peer}")
         self.tell(job, "complete")
 
     def _talk(self, wire: SyncWire, handshake: Handshake, job: Job, until: float | None) -> None:

@@ -58,6 +58,7 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, Event, Job, next_piece, shown
+from .security import TLSHop
 from .wire import Wire
 
 now = trio.current_time
@@ -255,7 +256,7 @@ class TrioConnection:
                     return False
                 data = tls.handshake(received)
         except (ReadError, WriteError) as exc:
-            raise ConnectError(f"TLS handshake: {exc}") from exc
+            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
 
     def get_extra_info(self, info: str) -> Any:
         """What is known of the connection: see `Wire.extra_info`."""
@@ -676,8 +677,8 @@ class TrioEngine:
         connection = TrioConnection(await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    await self._start_tls(connection, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    await self._start_tls(connection, hop, job, until)
                 else:
                     await self._talk(connection, hop, job, until)
         except BaseException as exc:
@@ -687,12 +688,11 @@ class TrioEngine:
             raise
         return connection
 
-    async def _start_tls(
-        self, connection: TrioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
-    ) -> None:
-        await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {name!r}")
+    async def _start_tls(self, connection: TrioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
+        seconds = job.timeout.get("connect")
+        await self.tell(job, "start", "connection.start_tls", server_hostname=hop.name, timeout=seconds)
+        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
+            raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {hop.peer}")
         await self.tell(job, "complete")
 
     async def _talk(self, connection: TrioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
