@@ -63,7 +63,7 @@ from .dial import (
 )
 from .job import FORKS, Event, Job, next_piece, shown
 from .security import TLSHop
-from .wire import LARGE_READ, SMALL_READ, Wire
+from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 4 * LARGE_READ
@@ -504,11 +504,14 @@ class AsyncioConnection:
         Raises:
             ConnectError, ConnectTimeout.
         """
-        self._own()
+        incoming = self._own()
+        if incoming:
+            raise ConnectError(EARLY)
         until = None if timeout is None else self._now() + timeout
         tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
         if not await self.shake_hands(tls, until):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        incoming += tls.receive(None)
         return self
 
     async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
@@ -673,6 +676,8 @@ class AsyncioEngine:
                 self.release(connection, False)
                 if was_idle or self._closed:
                     continue
+                if isinstance(connection.error, ConnectError):
+                    raise connection.error  # it spoke to refuse the handshake
                 raise RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
             connection.exchange = exchange
             connection.deadline = None
@@ -786,6 +791,8 @@ class AsyncioEngine:
         """
         until = job.limit("read", self.now())
         while True:
+            if isinstance(connection.error, ConnectError):
+                raise connection.error  # the handshake was refused, and so nothing could be written either
             if connection.error is not None:
                 raise connection.write_error or connection.error
             if connection.closed:

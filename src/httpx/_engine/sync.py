@@ -56,7 +56,7 @@ from .dial import (
 )
 from .job import FORKS, Event, Job, shown
 from .security import TLSHop
-from .wire import LARGE_READ, SMALL_READ, Wire
+from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
 GOODBYE = 5.0
@@ -227,10 +227,13 @@ class SyncConnection:
         Raises:
             ConnectError, ConnectTimeout.
         """
-        self._own()
+        if self._own():
+            raise ConnectError(EARLY)
         until = None if timeout is None else monotonic() + timeout
-        if not shake_hands(self.wire, TLSFilter(ssl_context, server_hostname, over=self.wire.tls), until):
+        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
+        if not shake_hands(self.wire, tls, until):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        self._upgraded = tls.receive(None)
         return self
 
     def get_extra_info(self, info: str) -> Any:

@@ -59,7 +59,7 @@ from .dial import (
 )
 from .job import FORKS, Event, Job, next_piece, shown
 from .security import TLSHop
-from .wire import Wire
+from .wire import EARLY, Wire
 
 now = trio.current_time
 
@@ -235,10 +235,12 @@ class TrioConnection:
         Raises:
             ConnectError, ConnectTimeout.
         """
-        self._own()
+        if self._own():
+            raise ConnectError(EARLY)
         tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
         if not await self.shake_hands(tls, None if timeout is None else now() + timeout):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        self._upgraded = tls.receive(None)
         return self
 
     async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:

@@ -18,6 +18,9 @@ from .._protocol.tls import TLSFilter
 SMALL_READ = 65_536
 LARGE_READ = 262_144
 
+# Who could put bytes before TLS could put them where they pass for the peer's (CVE-2011-0411).
+EARLY = "TLS cannot begin: the peer has sent bytes that were not read yet"
+
 # What is asked of a connection -> the answer of its SSLObject.
 _TLS_INFO: dict[str, Callable[[ssl.SSLObject], Any]] = {
     "ssl_object": lambda tls: tls,

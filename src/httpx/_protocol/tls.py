@@ -149,12 +149,13 @@ class TLSFilter:
         data = self._outgoing.read()
         return data if self._over is None else self._over.encrypt(data)
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes | None) -> bytes:
         """
         The plain bytes that came with `data`: maybe none. `ended` tells whether more can come.
 
         Args:
-            data: from the wire; b"" means that the peer closed it.
+            data: from the wire; b"" means that the peer closed it. None: only what is here already, because it came
+                in one piece with the end of the handshake.
 
         Raises:
             ReadError: what arrived is not TLS, or is the peer's word that it gives up.
@@ -162,7 +163,8 @@ class TLSFilter:
         """
         if self._failure is not None:
             raise self._again(self._failure)
-        self._put(data)
+        if data is not None:
+            self._put(data)
         read, incoming = self.ssl_object.read, self._incoming
         pieces = []
         try:
