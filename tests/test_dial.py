@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._config import Limits, create_ssl_context, default_ssl_context
+from httpx._config import Limits, Proxy, create_ssl_context, default_ssl_context
 from httpx._engine import dial, security
 from httpx._engine.dial import (
     ATTEMPT_DELAY,
     MAX_UNIX_PATH,
     Address,
     Race,
+    Route,
     Settings,
     backoff,
     interleaved,
@@ -206,19 +207,56 @@ def test_settings_keep_what_they_were_given():
     assert settings().socket_options == []
 
 
-def test_only_what_is_spoken_is_offered():
-    assert settings().alpn == ("http/1.1",)
-    assert settings(http2=True).alpn == ("http/1.1",)
-    with pytest.raises(NotImplementedError, match="leaves none"):
-        settings(http1=False, http2=True)
+@pytest.mark.parametrize(
+    ("http1", "http2", "scheme", "offered"),
+    [
+        (True, False, "https", ("http/1.1",)),
+        (True, True, "https", ("h2", "http/1.1")),
+        (False, True, "https", ("h2",)),
+        (True, True, "wss", ("http/1.1",)),
+        (False, True, "wss", ("http/1.1",)),
+    ],
+)
+def test_only_what_is_spoken_is_offered(http1, http2, scheme, offered):
+    assert settings(http1=http1, http2=http2).offered(scheme) == offered
+    (hop,) = Route((scheme, "a.example", 443), "a.example", settings(http1=http1, http2=http2)).hops()
+    assert hop.offered == offered
+
+
+def test_no_version_at_all_is_an_error_where_it_is_given():
+    with pytest.raises(ValueError, match="no version of HTTP"):
+        settings(http1=False, http2=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "scheme", "agreed", "may_share", "speaks_http2"),
+    [
+        ({}, "https", None, False, False),
+        ({"http2": True}, "https", "h2", True, True),
+        ({"http2": True}, "https", "http/1.1", True, False),
+        ({"http2": True}, "https", None, True, False),
+        ({"http2": True}, "http", None, False, False),
+        ({"http2": True}, "wss", "h2", False, False),
+        ({"http2": True, "http1": False}, "http", None, True, True),
+        ({"http2": True, "http1": False}, "https", None, True, True),
+        ({"http2": True, "http1": False}, "ws", None, False, False),
+        ({"http2": True, "http1": False, "proxy": Proxy("http://p.example")}, "http", None, False, False),
+        ({"http2": True, "http1": False, "proxy": Proxy("socks5://p.example")}, "http", None, True, True),
+        ({"http2": True, "proxy": Proxy("http://p.example")}, "https", "h2", True, True),
+    ],
+)
+def test_which_connections_are_of_http2(given, scheme, agreed, may_share, speaks_http2):
+    key = (scheme, "a.example", 1)
+    assert settings(**given).may_share(key) == may_share
+    assert settings(**given).speaks_http2(key, agreed) == speaks_http2
 
 
 def test_the_shared_context_is_made_on_first_use(monkeypatch):
     """Building a client takes microseconds; this took ten milliseconds of them."""
     made = []
 
-    def make(alpn: tuple[str, ...], trust_env: bool) -> ssl.SSLContext:
-        made.append((alpn, trust_env))
+    def make(trust_env: bool) -> ssl.SSLContext:
+        made.append(trust_env)
         return certs.client_context()
 
     monkeypatch.setattr(security, "default_ssl_context", make)
@@ -226,7 +264,7 @@ def test_the_shared_context_is_made_on_first_use(monkeypatch):
         one = settings(trust_env=trust_env)
         assert made == []
         assert one.ssl_context is one.ssl_context
-        assert made == [(("http/1.1",), trust_env)]
+        assert made == [trust_env]
         made.clear()
 
 
@@ -235,7 +273,7 @@ def test_the_shared_context_is_made_on_first_use(monkeypatch):
 def test_transports_share_the_default_context(verify, trust_env):
     context = settings(verify=verify, trust_env=trust_env).ssl_context
     assert context is settings(verify=verify, trust_env=trust_env).ssl_context
-    assert context is default_ssl_context(("http/1.1",), trust_env)
+    assert context is default_ssl_context(trust_env)
 
 
 def test_a_default_context_that_cannot_be_made_is_a_connect_error(monkeypatch, tmp_path):
@@ -261,26 +299,6 @@ def test_what_cannot_be_loaded_is_an_error_where_it_is_given(tmp_path):
     broken.write_text("no certificate")
     with pytest.raises(ssl.SSLError):
         settings(cert=str(broken))
-
-
-def test_a_context_of_its_own_offers_what_is_spoken():
-    client = settings(verify=False).ssl_context
-    assert client is not settings(verify=False).ssl_context
-    server = certs.server_context(alpn=("http/1.1",))
-    (here, there), ends = memory_pair(), []
-    for context, bios, is_server in ((client, (here, there), False), (server, (there, here), True)):
-        name = None if is_server else "localhost"
-        ends.append(context.wrap_bio(*bios, server_side=is_server, server_hostname=name))
-    for end in ends * 3:
-        try:
-            end.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-    assert ends[0].selected_alpn_protocol() == "http/1.1"
-
-
-def memory_pair() -> tuple[ssl.MemoryBIO, ssl.MemoryBIO]:
-    return ssl.MemoryBIO(), ssl.MemoryBIO()
 
 
 def test_a_clients_certificate_gets_a_context_of_its_own():
@@ -429,7 +447,7 @@ def route(url: str, proxy: Any = None, server_name: Optional[str] = None, **chan
 
 def shown(hop: Any) -> Any:
     """A hop as a word: the name that TLS is for, or the kind of handshake."""
-    return hop.name if isinstance(hop, security.TLSHop) else type(hop).__name__
+    return hop.server_name if isinstance(hop, security.TLSHop) else type(hop).__name__
 
 
 PROXY_CONTEXT = certs.client_context()
@@ -479,8 +497,8 @@ def test_each_tls_hop_has_its_own_context_and_name():
     first, _, last = way.hops()
     assert isinstance(first, security.TLSHop)
     assert isinstance(last, security.TLSHop)
-    assert (first.context, first.name) == (PROXY_CONTEXT, "p.test")
-    assert (last.context is PROXY_CONTEXT, last.name) == (False, "sni.test")
+    assert (first.context, first.server_name, first.offered) == (PROXY_CONTEXT, "p.test", ("http/1.1",))
+    assert (last.context is PROXY_CONTEXT, last.server_name) == (False, "sni.test")
 
 
 @pytest.mark.parametrize(

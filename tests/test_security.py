@@ -17,11 +17,12 @@ from httpx._protocol.tls import TLSFilter
 from support import certs
 
 KEY = ("https", "localhost", 443)
+HTTP1 = ("http/1.1",)
 PIN = "sha256//" + "A" * 43 + "="
 
 
 def make(verify: Any = True, **changes: Any) -> Security:
-    options: dict[str, Any] = {"cert": None, "trust_env": True, "alpn": ("http/1.1",), **changes}
+    options: dict[str, Any] = {"cert": None, "trust_env": True, **changes}
     return Security(verify, **options)
 
 
@@ -80,7 +81,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_new_connection_to_a_known_peer_goes_on_with_its_session(server):
     kept = make(certs.client_context())
-    assert [reuses(kept.with_origin(KEY, "localhost"), server) for _ in range(4)] == [False, True, True, True]
+    assert [reuses(kept.with_origin(KEY, "localhost", HTTP1), server) for _ in range(4)] == [False, True, True, True]
 
 
 def test_the_first_connection_costs_no_copy_of_its_session(monkeypatch):
@@ -90,16 +91,16 @@ def test_the_first_connection_costs_no_copy_of_its_session(monkeypatch):
     monkeypatch.setattr(security, "_session_of", lambda tls: copied.append(tls) or session_of(tls))
     server = certs.server_context()
     kept = make(certs.client_context())
-    first, _ = connect(kept.with_origin(KEY, "localhost"), server)
+    first, _ = connect(kept.with_origin(KEY, "localhost", HTTP1), server)
     first.close()
     assert copied == []
-    second, _ = connect(kept.with_origin(KEY, "localhost"), server)
+    second, _ = connect(kept.with_origin(KEY, "localhost", HTTP1), server)
     assert copied == [first.ssl_object, second.ssl_object]
 
 
 def test_connections_at_the_same_time_leave_their_sessions_while_they_are_open(server):
     kept = make(certs.client_context())
-    open_ones = [connect(kept.with_origin(KEY, "localhost"), server)[0] for _ in range(4)]
+    open_ones = [connect(kept.with_origin(KEY, "localhost", HTTP1), server)[0] for _ in range(4)]
     assert [tls.ssl_object.session_reused for tls in open_ones] == [False, False, True, True]
 
 
@@ -136,7 +137,7 @@ def test_the_peers_that_were_asked_least_lately_are_forgotten():
 
 def test_a_peer_that_was_forgotten_meanwhile_leaves_nothing_behind():
     sessions, hop_server = Sessions(), certs.server_context()
-    hop = TLSHop(certs.client_context(), "localhost", "", alpn=None, key=KEY, sessions=sessions)
+    hop = TLSHop(certs.client_context(), "localhost", HTTP1, peer="", key=KEY, sessions=sessions)
     tls, _ = connect(hop, hop_server)
     sessions.forget()
     tls.close()
@@ -146,23 +147,23 @@ def test_a_peer_that_was_forgotten_meanwhile_leaves_nothing_behind():
 def test_a_session_is_not_used_for_ever(clock, server):
     """It stands for a check of the certificate that was made when it began."""
     kept = make(certs.client_context())
-    assert not reuses(kept.with_origin(KEY, "localhost"), server)
+    assert not reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
     clock[0] += MAX_AGE - 1
-    assert reuses(kept.with_origin(KEY, "localhost"), server)
+    assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
     # What is kept now comes from a new connection, but from the same check.
     clock[0] += 2
-    assert not reuses(kept.with_origin(KEY, "localhost"), server)
-    assert reuses(kept.with_origin(KEY, "localhost"), server)
+    assert not reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
+    assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
 def test_old_sessions_make_room_for_new_ones(clock):
     kept, server = make(certs.client_context()), certs.server_context()
-    for tls in [connect(kept.with_origin(KEY, "localhost"), server)[0] for _ in range(MAX_PER_PEER + 1)]:
+    for tls in [connect(kept.with_origin(KEY, "localhost", HTTP1), server)[0] for _ in range(MAX_PER_PEER + 1)]:
         tls.close()
     clock[0] += MAX_AGE + 1
-    held = connect(kept.with_origin(KEY, "localhost"), server)[0]
+    held = connect(kept.with_origin(KEY, "localhost", HTTP1), server)[0]
     assert not held.ssl_object.session_reused
-    assert reuses(kept.with_origin(KEY, "localhost"), server)
+    assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
 @pytest.mark.parametrize(
@@ -177,15 +178,15 @@ def test_old_sessions_make_room_for_new_ones(clock):
 )
 def test_no_session_crosses_from_one_peer_or_name_to_another(key, name):
     kept, server = make(certs.client_context()), certs.server_context()
-    assert not reuses(kept.with_origin(KEY, "localhost"), server)
-    assert not reuses(kept.with_origin(key, name), server)
-    assert reuses(kept.with_origin(KEY, "localhost"), server)
+    assert not reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
+    assert not reuses(kept.with_origin(key, name, HTTP1), server)
+    assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
 def test_no_session_crosses_from_one_transport_to_another():
     context, server = certs.client_context(), certs.server_context()
-    assert not reuses(make(context).with_origin(KEY, "localhost"), server)
-    assert not reuses(make(context).with_origin(KEY, "localhost"), server)
+    assert not reuses(make(context).with_origin(KEY, "localhost", HTTP1), server)
+    assert not reuses(make(context).with_origin(KEY, "localhost", HTTP1), server)
 
 
 def test_a_context_that_checks_more_than_before_does_so_at_once():
@@ -193,28 +194,28 @@ def test_a_context_that_checks_more_than_before_does_so_at_once():
     context, server = certs.client_context(), certs.server_context("stranger")
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     kept = make(context)
-    reuses(kept.with_origin(KEY, "localhost"), server)
+    reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
     context.verify_mode = ssl.CERT_REQUIRED
     with pytest.raises(ConnectError, match="certificate verify failed"):
-        connect(kept.with_origin(KEY, "localhost"), server)
+        connect(kept.with_origin(KEY, "localhost", HTTP1), server)
     named = certs.client_context()
     named.check_hostname = False
     kept, server = make(named), certs.server_context("other-name")
-    reuses(kept.with_origin(KEY, "localhost"), server)
+    reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
     named.check_hostname = True
     with pytest.raises(ConnectError, match="certificate verify failed"):
-        connect(kept.with_origin(KEY, "localhost"), server)
+        connect(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
 def test_pins_are_checked_on_a_short_handshake_too(server):
     pin = key_pin(ssl.PEM_cert_to_DER_cert(certs.leaf("good").cert_chain_pems[0].bytes().decode()))
     kept = make(certs.client_context(), pins=pin)
-    assert not reuses(kept.with_origin(KEY, "localhost"), server)
-    assert reuses(kept.with_origin(KEY, "localhost"), server)
+    assert not reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
+    assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
     assert kept._pins is not None
     kept._pins._everywhere = frozenset([PIN])
     with pytest.raises(ConnectError, match="no pin of 'localhost' fits"):
-        connect(kept.with_origin(KEY, "localhost"), server)
+        connect(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
 def test_a_server_without_sessions_is_connected_to_all_the_same():
@@ -222,7 +223,7 @@ def test_a_server_without_sessions_is_connected_to_all_the_same():
     server.num_tickets = 0
     server.minimum_version = ssl.TLSVersion.TLSv1_3
     kept = make(certs.client_context())
-    assert [reuses(kept.with_origin(KEY, "localhost"), server) for _ in range(3)] == [False] * 3
+    assert [reuses(kept.with_origin(KEY, "localhost", HTTP1), server) for _ in range(3)] == [False] * 3
 
 
 def test_a_forked_child_has_neither_its_parents_sessions_nor_its_locks():
@@ -233,10 +234,11 @@ def test_a_forked_child_has_neither_its_parents_sessions_nor_its_locks():
     sessions.forget()
     assert not sessions._of
     assert sessions._lock is not lock
-    offering = security._OFFERING
-    lock = offering._lock
-    offering.forget()
-    assert offering._lock is not lock
+    lock = security._offering
+    with lock:
+        security._forget_lock()
+        assert security._offering is not lock
+        make(certs.client_context()).with_origin(KEY, "localhost", HTTP1).begin(None)
 
 
 # Contexts.
@@ -250,24 +252,19 @@ def offered(hop: TLSHop, spoken: tuple[str, ...]) -> Optional[str]:
 def test_a_context_that_two_clients_share_offers_what_each_of_them_speaks():
     """ALPN belongs to the context: the client that came last decided for both, and one got an answer it cannot read."""
     context = certs.client_context(alpn=("other",))
-    one, two = make(context), make(context, alpn=("h2", "http/1.1"))
     for _ in range(2):
-        assert offered(one.with_origin(KEY, "localhost"), ("h2", "http/1.1")) == "http/1.1"
-        assert offered(two.with_origin(KEY, "localhost"), ("h2", "http/1.1")) == "h2"
+        for protocols, agreed in ((HTTP1, "http/1.1"), (("h2", "http/1.1"), "h2")):
+            hop = make(context).with_origin(KEY, "localhost", protocols)
+            assert offered(hop, ("h2", "http/1.1")) == agreed
 
 
 def test_a_context_of_the_users_is_left_alone_until_it_is_used():
     context = certs.client_context(alpn=("other",))
-    hop = make(context).with_origin(KEY, "localhost")
-    mine = TLSHop(context, "localhost", "", alpn=None, key=KEY, sessions=Sessions())
-    assert offered(mine, ("other", "http/1.1")) == "other"
-    assert offered(hop, ("other", "http/1.1")) == "http/1.1"
-
-
-@pytest.mark.parametrize("options", [{"verify": False}, {"verify": certs.authority_pem()}])
-def test_a_context_of_our_own_offers_what_is_spoken(options):
-    hop = make(**options).with_origin(KEY, "localhost")
-    assert offered(hop, ("h2", "http/1.1")) == "http/1.1"
+    make(context).with_origin(KEY, "localhost", HTTP1)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    assert b"\5other" in outgoing.read()
 
 
 def test_a_proxy_is_offered_http_1_1_with_any_context():
@@ -278,8 +275,8 @@ def test_a_proxy_is_offered_http_1_1_with_any_context():
 
 def test_a_proxy_without_a_context_gets_the_default_whatever_is_verified_at_origins(monkeypatch):
     hop = make(False).with_proxy(httpx.Proxy("https://p.test"))
-    assert (hop.name, hop.peer) == ("p.test", "the proxy 'p.test'")
-    assert hop.context is default_ssl_context(("http/1.1",), True)
+    assert (hop.server_name, hop.peer) == ("p.test", "the proxy 'p.test'")
+    assert hop.context is default_ssl_context()
     assert hop.context.verify_mode == ssl.CERT_REQUIRED
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
     with pytest.raises(ConnectError, match=r"TLS cannot begin: .*certificate file"):
@@ -291,18 +288,18 @@ def test_pins_are_for_origins_and_not_for_proxies():
     proxy = httpx.Proxy("https://localhost", ssl_context=certs.client_context())
     assert connect(kept.with_proxy(proxy), certs.server_context())[0].established
     with pytest.raises(ConnectError, match="no pin of 'localhost' fits"):
-        connect(kept.with_origin(KEY, "localhost"), certs.server_context())
+        connect(kept.with_origin(KEY, "localhost", HTTP1), certs.server_context())
 
 
 def test_the_host_of_the_url_stays_pinned_under_another_name():
     kept = make(certs.client_context(), pins={"localhost": PIN})
     with pytest.raises(ConnectError, match="no pin of 'localhost' fits"):
-        connect(kept.with_origin((*KEY, "example.org"), "example.org"), certs.server_context())
+        connect(kept.with_origin((*KEY, "example.org"), "example.org", HTTP1), certs.server_context())
 
 
 def test_the_dot_that_ends_a_complete_name_is_no_part_of_it_for_tls():
     """No certificate has it, so https://example.org./ never worked."""
-    hop = make(certs.client_context()).with_origin(("https", "localhost.", 443), "localhost.")
+    hop = make(certs.client_context()).with_origin(("https", "localhost.", 443), "localhost.", HTTP1)
     client, _ = connect(hop, certs.server_context())
     assert client.ssl_object.server_hostname == "localhost"
     assert hop.peer == "'localhost.'"

@@ -20,8 +20,10 @@ from typing import Any, Protocol, Union
 
 from .._config import Limits, Proxy
 from .._exceptions import ConnectError, ConnectTimeout, ProxyError
+from .._pool import Pool
 from .._protocol.exchange import HeadLimits
 from .._protocol.tunnel import ConnectHandshake
+from .._sharing import SharingPool
 from .._types import CertTypes, PinTypes, SocketOption, VerifyTypes
 from .security import Security, TLSHop
 
@@ -32,6 +34,7 @@ Address = tuple[int, int, int, str, Any]
 ATTEMPT_DELAY = 0.25
 SECURE_SCHEMES = frozenset(("https", "wss"))
 _SOCKS_PORT = 1080
+_HTTP1_ONLY = ("http/1.1",)
 # Bytes of `sun_path`, with the NUL at its end.
 MAX_UNIX_PATH = 108 if sys.platform == "linux" else 104
 
@@ -68,16 +71,49 @@ class Settings:
         self.forwards = proxy is not None and proxy.url.scheme in ("http", "https")
         self.socket_options = list(socket_options or ())
         self.head_limits = HeadLimits(limits.max_header_fields, limits.max_header_bytes)
-        if not http1:
-            raise NotImplementedError("HTTP/1.1 is the one version that there is as yet: `http1=False` leaves none")
-        # `http2=True` falls back to HTTP/1.1, as with a server that does not speak HTTP/2: "h2" is not offered.
-        self.alpn = ("http/1.1",)
-        self.security = Security(verify, cert, trust_env, self.alpn, pins)
+        if not http1 and not http2:
+            raise ValueError("`http1` and `http2` are both False, which leaves no version of HTTP to speak")
+        self.http1 = http1
+        self.http2 = http2
+        self.security = Security(verify, cert, trust_env, pins)
+
+    def may_share(self, key: Any) -> bool:
+        """
+        Could a connection of the pool's key turn out to be one of HTTP/2?
+
+        Not those of WebSockets, which need HTTP/1.1; and not those of plain http, unless the server is known to speak
+        HTTP/2 (`http1=False`): there is nothing on such a connection that both sides could agree by.
+        """
+        scheme = key[0]
+        return self.http2 and (scheme == "https" or (scheme == "http" and not self.http1 and not self.forwards))
+
+    def speaks_http2(self, key: Any, agreed: str | None) -> bool:
+        """Is a new connection one of HTTP/2? `agreed`: the protocol that TLS agreed on, or None."""
+        return self.may_share(key) and (agreed == "h2" or not self.http1)
+
+    def offered(self, scheme: str) -> tuple[str, ...]:
+        """The protocols to offer in TLS with an origin (ALPN), the preferred one first."""
+        if scheme != "https" or not self.http2:
+            return _HTTP1_ONLY
+        return ("h2", "http/1.1") if self.http1 else ("h2",)
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
         """The TLS context for origins; see `Security.context`."""
         return self.security.context
+
+
+def new_pool(settings: Settings, late_binding: bool) -> Pool[Any]:
+    """The pool of an engine: a `SharingPool` if connections may turn out to be of HTTP/2."""
+    limits = settings.limits
+    numbers = (
+        limits.max_connections,
+        limits.max_keepalive_connections,
+        limits.max_connections_per_host,
+        limits.keepalive_expiry,
+        late_binding,
+    )
+    return SharingPool(*numbers, settings.may_share) if settings.http2 else Pool(*numbers)
 
 
 class Handshake(Protocol):
@@ -165,7 +201,8 @@ class Route:
                     # Whoever sent these wants them taken for the origin's, which speaks after us.
                     raise ProxyError("the proxy sent more than its answer")
         if scheme in SECURE_SCHEMES:
-            yield self._settings.security.with_origin(self._key, server_name)
+            offered = self._settings.offered(scheme)
+            yield self._settings.security.with_origin(self._key, server_name, offered)
 
     def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
         if self._settings.forwards:

@@ -13,6 +13,7 @@ Not here: the handshake (`_protocol.tls`), what is in a certificate (`_protocol.
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 from collections import OrderedDict
@@ -36,7 +37,7 @@ MAX_PER_PEER = 4
 # 4.6.1), which is long for a certificate that may expire or be revoked meanwhile.
 MAX_AGE = 3600.0
 
-_HTTP1 = ("http/1.1",)
+_HTTP1_ONLY = ("http/1.1",)
 
 # Called with an SSLObject and whether it is closed.
 Keep = Callable[[Any, bool], None]
@@ -111,76 +112,69 @@ def _session_of(tls: Any) -> ssl.SSLSession | None:
     return session if session is not None and (session.has_ticket or session.id) else None
 
 
-class _Offering:
-    """
-    Makes filters with contexts of the user's, each of which other clients may use as well.
-
-    A context has one list of protocols for ALPN, which OpenSSL copies when a connection begins. So the list is set just
-    before, every time: a context that two clients share, one with HTTP/2 and one without, serves both.
-    """
-
-    def __init__(self) -> None:
-        self.forget()
-        FORKS.watch(self)
-
-    def forget(self) -> None:
-        """Have a new lock: in a forked child a thread of the parent's may hold the old one for ever."""
-        self._lock = threading.Lock()
-
-    def begin(self, alpn: tuple[str, ...], context: ssl.SSLContext, *args: Any, **options: Any) -> TLSFilter:
-        with self._lock:
-            context.set_alpn_protocols(list(alpn))
-            return TLSFilter(context, *args, **options)
-
-
-_OFFERING = _Offering()
-
-
 class TLSHop:
     """
     One TLS handshake on the way of a connection.
 
     Attributes:
-        context: whom to trust, and what to offer.
-        name: of the server, for SNI and for the check of its certificate.
+        context: what is trusted.
+        server_name: for SNI and the check of the certificate.
+        offered: the protocols to offer (ALPN), the preferred one first.
         peer: who that is, for error messages.
     """
 
-    __slots__ = ("_alpn", "_check", "_key", "_sessions", "context", "name", "peer")
+    __slots__ = ("_check", "_key", "_sessions", "context", "offered", "peer", "server_name")
 
     def __init__(
         self,
         context: ssl.SSLContext,
-        name: str,
-        peer: str,
+        server_name: str,
+        offered: tuple[str, ...],
         *,
-        alpn: tuple[str, ...] | None,
+        peer: str,
         key: Hashable,
         sessions: Sessions,
         check: Any = None,
     ) -> None:
         self.context = context
-        self.name = name
+        self.server_name = server_name
+        self.offered = offered
         self.peer = peer
-        self._alpn = alpn  # None: the context offers it already, and nobody else changes that
         # Also what the user may change on a context between two connections, and a short handshake would not notice.
-        self._key = (key, id(context), getattr(context, "verify_mode", None), getattr(context, "check_hostname", None))
+        checks = getattr(context, "verify_mode", None), getattr(context, "check_hostname", None)
+        self._key = (key, server_name, id(context), checks)
         self._sessions = sessions
         self._check = check
 
     def begin(self, over: TLSFilter | None) -> TLSFilter:
         """
-        The filter that does the handshake; `over` is the one that carries it, if there is one.
+        The session that begins here; `over` carries it, for TLS within TLS.
 
         Raises:
-            ConnectError: the context and the server's name do not fit.
+            ConnectError: the context and the name do not fit.
         """
-        name = self.name[:-1] if self.name.endswith(".") else self.name  # RFC 6066 section 3: without the last dot
+        name = self.server_name
+        if name.endswith("."):  # RFC 6066 section 3: without the dot that ends a complete name
+            name = name[:-1]
         session, keep = self._sessions.begin(self._key)
-        options = {"peer": self.peer, "check": self._check, "session": session, "keep": keep}
-        if self._alpn is None:
-            return TLSFilter(self.context, name, over, **options)
-        return _OFFERING.begin(self._alpn, self.context, name, over, **options)
+        # One context serves clients that offer different protocols, and a session takes over what its context says
+        # when it begins. So the context is told each time, and nobody else may begin in between.
+        with _offering:
+            self.context.set_alpn_protocols(list(self.offered))
+            return TLSFilter(self.context, name, over, peer=self.peer, check=self._check, session=session, keep=keep)
+
+
+_offering = threading.Lock()
+
+
+def _forget_lock() -> None:
+    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
+    global _offering
+    _offering = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 class Security:
@@ -189,7 +183,6 @@ class Security:
 
     Args:
         verify, cert, trust_env, pins: as those of `httpx.HTTPTransport`.
-        alpn: protocols to offer to origins, the preferred one first.
 
     Raises:
         OSError, ssl.SSLError, TypeError, ValueError: as for `create_ssl_context` and `Pins`.
@@ -200,22 +193,16 @@ class Security:
         verify: VerifyTypes,
         cert: CertTypes | None,
         trust_env: bool,
-        alpn: tuple[str, ...],
         pins: PinTypes | None = None,
     ) -> None:
-        self._alpn = alpn
         self._trust_env = trust_env
         self._pins = None if pins is None else Pins(pins)
         self._sessions = Sessions()
         # The shared context takes 10 ms to make the first time: not before the first https request needs it.
         self._context: ssl.SSLContext | None = None
-        self._is_ours = True
         if cert is not None or (verify is not True and verify is not None):
             # A path that does not exist should be an error here, where it is given.
             self._context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
-            self._is_ours = self._context is not verify
-            if self._is_ours:
-                self._context.set_alpn_protocols(list(alpn))
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -226,31 +213,24 @@ class Security:
             ConnectError: SSL_CERT_FILE or SSL_CERT_DIR names nothing usable.
         """
         if self._context is None:
-            self._context = _default_context(self._alpn, self._trust_env)
+            self._context = _default_context(self._trust_env)
         return self._context
 
-    def with_origin(self, key: tuple[Any, ...], name: str) -> TLSHop:
+    def with_origin(self, key: tuple[Any, ...], name: str, offered: tuple[str, ...]) -> TLSHop:
         """
         The handshake with the origin of a request.
 
         Args:
             key: of the connection in the pool: scheme, host and port of the origin, and what else tells routes apart.
             name: of the server, as TLS knows it.
+            offered: the protocols to offer (ALPN).
 
         Raises:
             ConnectError: as for `context`.
         """
         # Both names: the one in the URL is what the user pinned, the other is who answers.
         check = None if self._pins is None else partial(self._pins.check, (key[1], name))
-        return TLSHop(
-            self.context,
-            name,
-            repr(name),
-            alpn=None if self._is_ours else self._alpn,
-            key=(key, name),
-            sessions=self._sessions,
-            check=check,
-        )
+        return TLSHop(self.context, name, offered, peer=repr(name), key=key, sessions=self._sessions, check=check)
 
     def with_proxy(self, proxy: Proxy) -> TLSHop:
         """
@@ -260,23 +240,13 @@ class Security:
             ConnectError: as for `context`.
         """
         origin = proxy.url._origin
-        context = proxy.ssl_context
-        if context is None:
-            context, alpn = _default_context(_HTTP1, self._trust_env), None
-        else:
-            alpn = _HTTP1
-        return TLSHop(
-            context,
-            origin[1],
-            f"the proxy {origin[1]!r}",
-            alpn=alpn,
-            key=("proxy", origin),
-            sessions=self._sessions,
-        )
+        context = _default_context(self._trust_env) if proxy.ssl_context is None else proxy.ssl_context
+        peer = f"the proxy {origin[1]!r}"
+        return TLSHop(context, origin[1], _HTTP1_ONLY, peer=peer, key=("proxy", origin), sessions=self._sessions)
 
 
-def _default_context(alpn: tuple[str, ...], trust_env: bool) -> ssl.SSLContext:
+def _default_context(trust_env: bool) -> ssl.SSLContext:
     try:
-        return default_ssl_context(alpn, trust_env)
+        return default_ssl_context(trust_env)
     except OSError as exc:  # also ssl.SSLError
         raise ConnectError(f"TLS cannot begin: {exc}") from exc

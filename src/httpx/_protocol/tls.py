@@ -149,22 +149,29 @@ class TLSFilter:
         data = self._outgoing.read()
         return data if self._over is None else self._over.encrypt(data)
 
-    def receive(self, data: bytes | None) -> bytes:
+    def receive(self, data: bytes) -> bytes:
         """
         The plain bytes that came with `data`: maybe none. `ended` tells whether more can come.
 
         Args:
-            data: from the wire; b"" means that the peer closed it. None: only what is here already, because it came
-                in one piece with the end of the handshake.
+            data: from the wire; b"" means that the peer closed it.
 
         Raises:
             ReadError: what arrived is not TLS, or is the peer's word that it gives up.
             ConnectError: before it sent anything else, the peer said that it does not accept the handshake.
         """
+        self._put(data)
+        return self.leftover()
+
+    def leftover(self) -> bytes:
+        """
+        The plain bytes that are there without anything new from the wire: those that came with the handshake's end.
+
+        Raises:
+            ReadError, ConnectError: as for `receive`.
+        """
         if self._failure is not None:
             raise self._again(self._failure)
-        if data is not None:
-            self._put(data)
         read, incoming = self.ssl_object.read, self._incoming
         pieces = []
         try:
