@@ -218,6 +218,25 @@ def test_pins_are_checked_on_a_short_handshake_too(server):
         connect(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
+def test_a_context_that_may_check_certificates_in_its_own_way_does_whole_handshakes():
+    """On macOS and Windows truststore looks at the certificates behind the handshake, and a session has lost most."""
+
+    class Careful(ssl.SSLContext):
+        pass
+
+    class CarefulObject(ssl.SSLObject):
+        pass
+
+    careful = Careful(ssl.PROTOCOL_TLS_CLIENT)
+    certs.authority().configure_trust(careful)
+    other = certs.client_context()
+    other.sslobject_class = CarefulObject
+    server = certs.server_context()
+    for context in (careful, other):
+        kept = make(context)
+        assert [reuses(kept.with_origin(KEY, "localhost", HTTP1), server) for _ in range(3)] == [False] * 3
+
+
 def test_a_server_without_sessions_is_connected_to_all_the_same():
     server = certs.server_context()
     server.num_tickets = 0

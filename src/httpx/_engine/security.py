@@ -156,12 +156,22 @@ class TLSHop:
         name = self.server_name
         if name.endswith("."):  # RFC 6066 section 3: without the dot that ends a complete name
             name = name[:-1]
-        session, keep = self._sessions.begin(self._key)
+        session, keep = self._sessions.begin(self._key) if _checks_by_itself(self.context) else (None, None)
         # One context serves clients that offer different protocols, and a session takes over what its context says
         # when it begins. So the context is told each time, and nobody else may begin in between.
         with _offering:
             self.context.set_alpn_protocols(list(self.offered))
             return TLSFilter(self.context, name, over, peer=self.peer, check=self._check, session=session, keep=keep)
+
+
+def _checks_by_itself(context: Any) -> bool:
+    """
+    Is it OpenSSL that checks certificates?
+
+    A context of another kind, such as truststore's, may do it behind the handshake, with certificates that a session
+    has not got.
+    """
+    return type(context).__module__ == "ssl" and context.sslobject_class.__module__ == "ssl"
 
 
 _offering = threading.Lock()
