@@ -718,7 +718,7 @@ def test_an_idle_connection_expires(driver: Driver, server: StreamServer):
         if not driver.is_async:
             import time
 
-            time.sleep(0.02)  # noqa: ASYNC251  # the loop is to be busy
+            time.sleep(0.02)  # noqa: ASYNC251  # of a sync client: no loop
         await client.get("/id")
 
     driver.run(scenario, limits=httpx.Limits(keepalive_expiry=0.01), **prior(server.url))
