@@ -69,24 +69,24 @@ class AsyncioMultiplexer(Multiplexer):
         self.connection.on_broken(error)
 
     def begin(self, job: Job) -> HTTP2Stream | None:
-        # It may have broken after the pool gave it; and where the loop was busy nobody has told us.
+        # What an idle connection's peer said is not known yet where the loop was busy: maybe that it closed.
         connection = self.connection
-        if self.has_served:
-            if not self.machine.streams and not connection.closed and connection.wire.poll(0):
-                connection.on_readable()
-            if self._is_broken():
-                return None
+        if self.has_served and not self.machine.streams and not connection.closed and connection.wire.poll(0):
+            connection.on_readable()
         return super().begin(job)
 
     def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
         super().feed(stream, piece, job)
-        self._flush_soon()
-        if self._is_broken():
+        if not self._flush_is_due:
+            self._flush_soon()
+        if self.is_broken:
             stream.cut_short()  # a server that closes while we send has often answered before
 
     def on_event(self) -> None:
         """The socket took what was unsent, or it failed, or it was closed."""
-        if self._is_broken():
+        connection = self.connection
+        if connection.closed or connection.error is not None or connection.write_error is not None:
+            self.is_broken = True
             self._tell_pool()
             self._wake_all()
         else:
@@ -102,17 +102,13 @@ class AsyncioMultiplexer(Multiplexer):
                     entry[0].set_result(True)
             machine.progressed.clear()
 
-    def _is_broken(self) -> bool:
-        connection = self.connection
-        return connection.closed or connection.error is not None or connection.write_error is not None
-
     def _wake_all(self) -> None:
         for waiter, _ in self._waiting.values():
             if not waiter.done():
                 waiter.set_result(True)
 
     def _tell_pool(self) -> None:
-        capacity = self.new_capacity(self._is_broken())
+        capacity = self.new_capacity()
         if capacity is not None:
             self._pool.resize(self.connection, capacity, self._now())
             self._engine.settle()
@@ -292,7 +288,7 @@ class AsyncioMultiplexer(Multiplexer):
 
     def retire(self) -> None:
         """The peer takes no more here: give the place back that the pool gave for nothing."""
-        usable = self.machine.max_streams > 0 and not self._is_broken()
+        usable = self.machine.max_streams > 0 and not self.is_broken
         self._pool.release(self.connection, usable, self._now())
         self._engine.settle()
 
