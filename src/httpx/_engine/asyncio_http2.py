@@ -73,15 +73,16 @@ class AsyncioMultiplexer(Multiplexer):
         self.connection.on_broken(error)
 
     def begin(self, job: Job) -> HTTP2Stream | None:
-        # It may have broken while it was idle, and where the loop was busy nobody has told us.
+        # What an idle connection's peer said is not known yet where the loop was busy: maybe that it closed.
         connection = self.connection
-        if not self.machine.streams and self.has_served and not connection.closed and connection.wire.poll(0):
+        if self.has_served and not self.machine.streams and not connection.closed and connection.wire.poll(0):
             connection.on_readable()
         return super().begin(job)
 
     def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
         super().feed(stream, piece, job)
-        self._flush_soon()
+        if not self._flush_is_due:
+            self._flush_soon()
         if self.is_broken:
             stream.cut_short()  # a server that closes while we send has often answered before
 
