@@ -27,7 +27,7 @@ from . import frames, hpack
 from .exchange import DEFAULT_HEAD_LIMITS, INPUT, Fields, HeadLimits
 from .frames import DATA, END_HEADERS, END_STREAM, HEAD_SIZE, HEADERS, PADDED, PRIORITY_FLAG
 from .http1 import WrittenFields
-from .stream2 import IDLE, MOVES, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead
+from .stream2 import IDLE, MOVES, RECEIVING, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead
 
 STREAM_WINDOW = 2_097_152
 # A stream whose reader keeps up gets more, step by step, as long as all of them together have not got more than that.
@@ -414,7 +414,7 @@ class HTTP2Connection:
                 self._receive_data(flags, identifier, data, start, following)
                 if following > end:
                     return end
-                if self._joining is not None:
+                if self._joining is not None and self._joining.state in RECEIVING:
                     following = self._receive_run(data, following, self._joining)
             elif following > end:
                 break
