@@ -72,6 +72,8 @@ def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: 
     if hasattr(select, "poll"):
         poll = select.poll()  # unlike `select`, it takes descriptors above 1,023
         sockets = {sock.fileno(): sock for sock in [*reading, *writing]}
+        if -1 in sockets:
+            return {sockets[-1]}  # another thread has closed it: its user will see
         for fd, sock in sockets.items():
             poll.register(fd, (select.POLLIN if sock in reading else 0) | (select.POLLOUT if sock in writing else 0))
         return {sockets[fd] for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
@@ -615,8 +617,13 @@ class SyncEngine:
             idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
             connections = self.pool.shut()
         for connection in connections:
+            if connection in idle:
+                connection.close()
+                continue
             # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
-            connection.close() if connection in idle else connection.wire.abort()
+            if connection.multiplexer is not None:
+                connection.multiplexer.say_goodbye()
+            connection.wire.abort()
         self.do_chores()
 
     # Dialling.

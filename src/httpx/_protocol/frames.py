@@ -114,11 +114,6 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
-def head(kind: int, flags: int, stream: int, size: int) -> bytes:
-    """What stands before a frame's payload of `size` bytes."""
-    return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream)
-
-
 def header_block(stream: int, block: bytes, end_stream: bool, max_size: int) -> bytes:
     """A header block as HEADERS and as many CONTINUATION frames as it takes."""
     flags = END_STREAM if end_stream else 0

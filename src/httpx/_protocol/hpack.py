@@ -118,10 +118,10 @@ _NOT_INDEXED = frozenset(
 
 
 # Bytes of entries, evicted ones among them, from which on the decoder looks what it must let go of.
-MAX_OVERDUE = 4 * DEFAULT_TABLE_SIZE
-# Blocks that the decoder remembers, and the size of their fields: at most 1 MiB for a connection, usually 50 KiB.
+MAX_OVERDUE = 16 * DEFAULT_TABLE_SIZE
+# Blocks that the decoder remembers, and the size of their fields: usually 50 KiB in all, and 2 MiB at the very worst.
 _MAX_REMEMBERED = 128
-_MAX_REMEMBERED_SIZE = 8192
+_MAX_REMEMBERED_SIZE = 4096
 
 
 class HPACKError(Exception):
@@ -466,10 +466,20 @@ class Decoder:
 
     def _evict(self) -> None:
         """Let go of the oldest entries that the table has no room for."""
-        count, size = 0, self._size
-        while size > self._max_size:
-            name, value = self._entries[count]
-            size -= len(name) + len(value) + OVERHEAD
+        entries, count = self._entries, 0
+        if self._size > 2 * self._max_size:
+            # There is more to let go of than to keep, so what is kept is counted.
+            kept = 0
+            for name, value in reversed(entries):
+                size = len(name) + len(value) + OVERHEAD
+                if kept + size > self._max_size:
+                    break
+                kept += size
+                count += 1
+            del entries[: len(entries) - count]
+            self._size, count = kept, 0
+        while self._size > self._max_size:
+            name, value = entries[count]
+            self._size -= len(name) + len(value) + OVERHEAD
             count += 1
-        del self._entries[:count]
-        self._size = size
+        del entries[:count]

@@ -130,7 +130,7 @@ class HTTP2Connection:
         self._last_fields: HTTP2Fields | None = None
         self._paths: dict[bytes, bytes] = {}  # targets of the last requests, checked -> as they stand in a block
         self.streams: dict[int, HTTP2Stream] = {}
-        self._blocked: dict[HTTP2Stream, None] = {}  # streams with a body that waits for a window
+        self._blocked: dict[HTTP2Stream, None] = {}  # streams with a body that waits for the connection's
         self._next_id = 1
         self._buffer = b""  # the beginning of a frame
         # Of a DATA frame whose end has not arrived: the bytes that are missing, whether it ends its stream, and whose
@@ -322,7 +322,7 @@ class HTTP2Connection:
         `pings` and `pongs` count: while they differ an answer is missing. How long to wait for it, the shell says.
         """
         self.pings += 1
-        self._out.append(frames.frame(frames.PING, 0, 0, b"%08d" % (self.pings % 10**8)))
+        self._out.append(frames.frame(frames.PING, 0, 0, bytes(8)))
 
     def close(self) -> bytes:
         """What to send before the connection is closed."""
@@ -344,11 +344,10 @@ class HTTP2Connection:
         # What goes out comes back as WINDOW_UPDATE, for the stream and for the connection, per frame or per KiB: such
         # updates are not idle, also when nothing waits for them.
         self._idle_frames -= 2 + size // 1024
-        self._out.append(frames.head(DATA, END_STREAM if ends else 0, identifier, size))
-        self._out.append(data)
+        self._out += (frames.HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
 
     def mark_blocked(self, stream: HTTP2Stream, blocked: bool) -> None:
-        """Note whether a stream waits for a window; who had a turn waits behind the others."""
+        """Note whether a stream waits for the connection's window or room; who had a turn waits behind the others."""
         self._blocked.pop(stream, None)
         if blocked:
             self._blocked[stream] = None
@@ -382,7 +381,8 @@ class HTTP2Connection:
         if self.error is not None:
             return
         if not data:
-            self._lose("the peer closed the connection")
+            reason = "" if self.code is None else f" after it said that it goes away: {frames.error_name(self.code)}"
+            self._lose(f"the peer closed the connection{reason}")
             return
         position = self._continue_data(data) if self._missing else 0
         if self._buffer:
@@ -455,12 +455,12 @@ class HTTP2Connection:
         elif self.error is None:
             self._out.append(frame)
 
-    def _missed(self, identifier: int, what: str) -> None:
+    def _missed(self, identifier: int, what: str, count: int = 1) -> None:
         """A frame is for a stream that is not there: it is over, and the frame only counted; or it never was."""
         if identifier == 0 or not identifier & 1 or identifier >= self._next_id:
             self._fail(f"{what} on stream {identifier}, which was never opened")
         else:
-            self._idle()
+            self._idle(count)
 
     def _receive_data(
         self, flags: int, identifier: int, data: bytes, start: int, following: int, padding: int = 0
@@ -617,7 +617,7 @@ class HTTP2Connection:
             return
         stream = self.streams.get(identifier)
         if stream is None:
-            self._missed(identifier, "HEADERS")
+            self._missed(identifier, "HEADERS", 1 + decoded.size // 1024)
             return
         limits, ends = self.limits, bool(flags & END_STREAM)
         stream.spent += decoded.size
@@ -683,7 +683,6 @@ class HTTP2Connection:
             return
         if before != self.initial_window:
             self._change_windows(self.initial_window - before)
-        self.progressed.extend(self.streams.values())
 
     def _apply(self, setting: int, value: int) -> None:
         if setting == frames.HEADER_TABLE_SIZE:
@@ -708,11 +707,14 @@ class HTTP2Connection:
 
     def _change_windows(self, difference: int) -> None:
         """A new initial window changes that of every live stream, maybe to less than nothing (RFC 9113 6.9.2)."""
+        self._idle(len(self.streams) // 8)
         for stream in list(self.streams.values()):
             stream.window += difference
             if stream.window > frames.MAX_WINDOW:
                 self._fail("a window became too large", frames.FLOW_CONTROL_ERROR)
+            if self.error is not None:
                 return
+            stream.flush(max_frames=0)  # nothing yet, but those who may send now line up
         self._flush_blocked()
 
     def _receive_push(self, flags: int, identifier: int, payload: bytes) -> None:
@@ -762,10 +764,12 @@ class HTTP2Connection:
         stream.window += increment
         if not increment or stream.window > frames.MAX_WINDOW:
             stream.fail("the window was changed by nothing, or too much", code)
-        elif stream in self._blocked and stream.window > 0 and self.room > 0:
+        else:
+            before = stream.window
             stream.flush()
-            self._note(stream)
-            return
+            if stream.window != before:
+                self._note(stream)
+                return
         self._idle()
 
     def _flush_blocked(self) -> bool:

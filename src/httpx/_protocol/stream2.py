@@ -122,7 +122,7 @@ class ReceivedHead:
         fault: what is not legal about it, or "".
         status: its number.
         fields: without the status; shared, so not to be changed.
-        length: what Content-Length says, or None.
+        length: bytes that the body must have, by Content-Length or because there is none, or None.
         remarkable: there are fields that a client acts on.
     """
 
@@ -139,6 +139,8 @@ class ReceivedHead:
         else:
             self.status = int(status)
             self.fault = _fault_of(self.fields, self)
+            if self.status in (204, 304):
+                self.length = 0
 
     def note(self, kind: int, value: bytes) -> bool:
         """Remember what one field says; False if it is a Content-Length that is no number, or not the same again."""
@@ -249,27 +251,24 @@ class HTTP2Stream(Exchange):
             room = min(self.window, connection.room)
             if room <= 0:
                 break
-            self._send_piece(room)
+            chunk, start = unsent[0], self._offset
+            piece = chunk[start : start + room]
+            self._offset = start + len(piece)
+            if self._offset == len(chunk):
+                del unsent[0]
+                self._offset = 0
+            self.window -= len(piece)
             max_frames -= 1
+            ends = self._body_ends and not unsent
+            connection.write_data(self.identifier, piece, ends)
+            if ends:
+                self._sent_end()
         if self._body_ends and not unsent and self.state in (OPEN, REMOTE_DONE):
             connection.write_data(self.identifier, b"", True)
             self._sent_end()
-        connection.mark_blocked(self, bool(unsent))
+        # Who waits for its own window is flushed when that opens, and need not be asked when the connection's does.
+        connection.mark_blocked(self, bool(unsent) and self.window > 0)
         self._update_need()
-
-    def _send_piece(self, room: int) -> None:
-        """One DATA frame of the first chunk."""
-        chunk, start = self._unsent[0], self._offset
-        piece = chunk[start : start + room]
-        self._offset = start + len(piece)
-        if self._offset == len(chunk):
-            del self._unsent[0]
-            self._offset = 0
-        self.window -= len(piece)
-        ends = self._body_ends and not self._unsent
-        self._connection.write_data(self.identifier, piece, ends)
-        if ends:
-            self._sent_end()
 
     def _sent_end(self) -> None:
         self.move(SEND_END)
@@ -323,19 +322,23 @@ class HTTP2Stream(Exchange):
         else:
             self.only_informational = False
             self.head = (head.status, b"", head.fields.copy(), b"HTTP/2")
-            self.remarkable = head.remarkable
-            if self._is_head or head.status in (204, 304):
+            if head.remarkable:
+                self.remarkable = True
+            if self._is_head:
                 self._to_receive = 0
             elif not self.is_tunnel or head.status >= 300:
                 self._to_receive = head.length
-            if self._held or (head.status >= 400 and self.state == OPEN):
-                # An answer without consent, or an error, makes the rest of the upload pointless.
-                self.abandoned = True
-                self._end_upload()
+            if self.state == OPEN:
+                self._receive_early_head(head.status)
             if ends:
                 self.receive_end()
-            elif self.state == OPEN:
-                self._update_need()
+
+    def _receive_early_head(self, status: int) -> None:
+        """The head came while the request is not sent: without consent, or with an error, the rest is pointless."""
+        if self._held or status >= 400:
+            self.abandoned = True
+            self._end_upload()
+        self._update_need()
 
     def _receive_interim(self, head: ReceivedHead, ends: bool) -> None:
         if ends or head.status == 101:
@@ -364,8 +367,6 @@ class HTTP2Stream(Exchange):
 
         It is judged by its size, before its bytes are there, so that these can be handed on as they arrive.
         """
-        if self.only_informational:
-            self.only_informational = False
         self.ahead += size + padding
         if self.ahead > self.receive_window:
             self.fail("more data than the window allows", frames.FLOW_CONTROL_ERROR)
