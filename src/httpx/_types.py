@@ -48,6 +48,12 @@ TimeoutTypes = Union[
     "Timeout",
 ]
 ProxyTypes = Union["URL", str, "Proxy"]
+# What `proxy=` takes: a proxy, or a function that says for each request which one, or None for none.
+ProxyChoiceTypes = Union[ProxyTypes, Callable[["Request"], Optional[ProxyTypes]]]
+# (host, port) -> IP addresses as text, or tuples as of `socket.getaddrinfo`; an `async def` in async clients.
+ResolverTypes = Callable[[str, int], Any]
+# "host" or "host:port" -> one IP address or several.
+ResolveTypes = Mapping[str, Union[str, Sequence[str]]]
 CertTypes = Union[str, tuple[str, str], tuple[str, str, str]]
 VerifyTypes = Union[ssl.SSLContext, str, bool]
 
