@@ -313,4 +313,11 @@ def _read_key(key: str) -> tuple[str, int | None]:
         raise ValueError(f"the key {key!r} of resolve is no host: {exc}") from None
     if not host or url.userinfo or url.raw_path not in (b"", b"/"):
         raise ValueError(f"the key {key!r} of resolve is no host, expected 'host' or 'host:port'")
-    return host[:-1] if host.endswith(".") else host, url.port
+    return _plain(host, literal_addresses(host, 0)), url.port
+
+
+def _plain(host: str, literal: list[Address] | None) -> str:
+    """The one form of a host that overrides are found by: addresses as the system writes them, names without a dot."""
+    if literal is not None:
+        return texts(literal)[0]
+    return host[:-1] if host.endswith(".") else host

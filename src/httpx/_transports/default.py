@@ -93,7 +93,7 @@ class HTTPTransport(BaseTransport):
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
             "resolver": resolver,
-            "resolve": None if resolve is None else dict(resolve),
+            "resolve": resolve,
             "dns_cache_ttl": dns_cache_ttl,
             "address_family": address_family,
         }
@@ -197,7 +197,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
             "resolver": resolver,
-            "resolve": None if resolve is None else dict(resolve),
+            "resolve": resolve,
             "dns_cache_ttl": dns_cache_ttl,
             "address_family": address_family,
         }
