@@ -159,6 +159,25 @@ def test_a_timeout_says_how_far_the_race_came():
     assert "within the total timeout of 2 s" in str(race.timeout(2, total=True))
 
 
+def test_a_timeout_has_the_reasons_of_those_that_failed_before():
+    race = Race("example.org", 80, [v4(1), v4(2), v4(3)])
+    race.failed(race.next(0), OSError(errno.ECONNREFUSED, ""), 0.1)
+    race.next(0.1)
+    assert str(race.timeout(0.3)).endswith("(2 of 3 addresses tried; 192.0.2.1: Connection refused)")
+
+
+def test_settings_for_another_proxy_share_everything_else():
+    own = settings(proxy=Proxy("http://a"))
+    other = own.by_way_of(Proxy("socks5://b", auth=("u", "p")))
+    assert (own.forwards, other.forwards, own.by_way_of(None).forwards) == (True, False, False)
+    assert str(other.proxy.url) == "socks5://b"
+    assert other.proxy.auth == ("u", "p")
+    assert own.by_way_of(None).proxy is None
+    assert str(own.proxy.url) == "http://a"
+    assert other.names is own.names
+    assert other.limits is own.limits
+
+
 @given(outcomes=st.lists(st.sampled_from(["fails", "hangs"]), max_size=6), pause=st.floats(0.01, 0.6))
 def test_every_address_is_tried_once_and_none_earlier_than_it_may(outcomes, pause):
     """Whatever fails, and whenever the shell looks."""

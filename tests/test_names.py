@@ -24,7 +24,7 @@ import httpx
 from httpx._engine import names as names_module
 from httpx._engine.names import Address, Names, literal_addresses, resolve_error
 from support.drivers import Driver
-from support.engines import warm_uvloop
+from support.engines import ASYNC_NAMES, driver_named, warm_uvloop
 from support.leaks import no_lost_exceptions, nothing_left, settled
 from support.peer import Peer
 from support.servers import ScriptedServer, answer, repeat
@@ -580,9 +580,9 @@ def test_a_resolver_is_asked_for_each_name_and_not_for_addresses(driver: Driver,
     assert questions == [(f"{name}.example", server.port) for name in ("a", "b", "xn--bcher-kva")]
 
 
-def test_a_resolver_may_be_awaited(driver: Driver, server: ScriptedServer):
-    if not driver.is_async:
-        pytest.skip("for async clients")
+@pytest.mark.parametrize("name", ASYNC_NAMES)
+def test_a_resolver_may_be_awaited(name: str, server: ScriptedServer):
+    driver = driver_named(name)
     questions = []
 
     async def resolver(host: str, port: int) -> list[str]:
@@ -606,9 +606,9 @@ def test_a_resolver_may_be_awaited(driver: Driver, server: ScriptedServer):
     assert questions == [("a.example", server.port), ("none.example", 80), ("bad.example", 80)]
 
 
-def test_an_awaited_resolver_is_cancelled_when_time_is_up(driver: Driver):
-    if not driver.is_async:
-        pytest.skip("for async clients")
+@pytest.mark.parametrize("name", ASYNC_NAMES)
+def test_an_awaited_resolver_is_cancelled_when_time_is_up(name: str):
+    driver = driver_named(name)
     ended = []
 
     async def resolver(host: str, port: int) -> list[str]:
