@@ -175,6 +175,8 @@ class Limits:
         max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
         max_header_fields: header fields of one answer, or trailers; more are a `RemoteProtocolError`.
         max_header_bytes: what the heads of an answer, interim ones included, and its trailers may take together.
+        ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the server is asked for a sign
+            of life (PING). If as many more pass without any, the requests end in a `ReadError`. `None`: never.
 
     A client's default is 100, 20, 5 s and `None`; that of this class is no limit and 5 s.
     """
@@ -191,20 +193,29 @@ class Limits:
         max_connections_per_host: Optional[int] = None,
         max_header_fields: int = 100,
         max_header_bytes: int = 65_536,
+        ping_interval: Optional[float] = None,
     ) -> None:
+        if ping_interval is not None and ping_interval <= 0:
+            raise ValueError(f"ping_interval should be seconds above 0, or None, and is {ping_interval!r}")
         self.max_connections = max_connections
         self.max_keepalive_connections = max_keepalive_connections
         self.keepalive_expiry = keepalive_expiry
         self.max_connections_per_host = max_connections_per_host
         self.max_header_fields = max_header_fields
         self.max_header_bytes = max_header_bytes
+        self.ping_interval = ping_interval
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Limits) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
         # What 0.28.1 did not have is shown only where it was set.
-        added = {"max_connections_per_host": None, "max_header_fields": 100, "max_header_bytes": 65_536}
+        added = {
+            "max_connections_per_host": None,
+            "max_header_fields": 100,
+            "max_header_bytes": 65_536,
+            "ping_interval": None,
+        }
         shown = [f"{name}={value}" for name, value in vars(self).items() if name not in added or value != added[name]]
         return f"{type(self).__name__}({', '.join(shown)})"
 

@@ -22,9 +22,11 @@ from typing import Any, NamedTuple, Protocol, Union
 
 from .._config import Limits, Proxy, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, ConnectTimeout, ProxyError
+from .._pool import Pool
 from .._protocol.exchange import HeadLimits
 from .._protocol.tls import TLSFilter
 from .._protocol.tunnel import ConnectHandshake
+from .._sharing import SharingPool
 from .._types import CertTypes, SocketOption, VerifyTypes
 from .names import Address, Names
 
@@ -139,6 +141,19 @@ def _default_context(trust_env: bool) -> ssl.SSLContext:
         return default_ssl_context(trust_env)
     except OSError as exc:  # also ssl.SSLError
         raise ConnectError(f"TLS cannot begin: {exc}") from exc
+
+
+def new_pool(settings: Settings, late_binding: bool) -> Pool[Any]:
+    """The pool of an engine: a `SharingPool` if connections may turn out to be of HTTP/2."""
+    limits = settings.limits
+    numbers = (
+        limits.max_connections,
+        limits.max_keepalive_connections,
+        limits.max_connections_per_host,
+        limits.keepalive_expiry,
+        late_binding,
+    )
+    return SharingPool(*numbers, settings.may_share) if settings.http2 else Pool(*numbers)
 
 
 class Handshake(Protocol):
