@@ -410,6 +410,7 @@ def test_a_transport_comes_back_with_all_its_arguments(kind: Any, ca: Any):
         "local_address": "127.0.0.1",
         "retries": 2,
         "socket_options": [(6, 1, 1)],
+        "pins": {"example.org": "ab" * 32},
         "resolver": resolver,
         "resolve": {"example.org": "127.0.0.1"},
         "dns_cache_ttl": 0.0,

@@ -46,6 +46,7 @@ from ._types import (
     CertTypes,
     CookieTypes,
     HeaderTypes,
+    PinTypes,
     ProxyChoiceTypes,
     QueryParamTypes,
     RequestContent,
@@ -91,6 +92,7 @@ class Client(BaseClient):
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
+        pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
             `httpx.HTTPTransport`.
     """
@@ -120,6 +122,7 @@ class Client(BaseClient):
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
         proxies: Any = None,
+        pins: PinTypes | None = None,
         resolver: ResolverTypes | None = None,
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
@@ -141,14 +144,15 @@ class Client(BaseClient):
             timeout=timeout,
             trust_env=trust_env,
         )
-        network = {
+        network: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
             "trust_env": trust_env,
             "http1": http1,
             "http2": http2,
             "limits": limits,
-            **given(resolver=resolver, resolve=resolve, dns_cache_ttl=dns_cache_ttl, address_family=address_family),
+            **given(pins=pins, resolver=resolver, resolve=resolve),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
@@ -643,6 +647,7 @@ class AsyncClient(BaseClient):
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
+        pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
             `httpx.HTTPTransport`.
     """
@@ -672,6 +677,7 @@ class AsyncClient(BaseClient):
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
         proxies: Any = None,
+        pins: PinTypes | None = None,
         resolver: ResolverTypes | None = None,
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
@@ -693,14 +699,15 @@ class AsyncClient(BaseClient):
             timeout=timeout,
             trust_env=trust_env,
         )
-        network = {
+        network: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
             "trust_env": trust_env,
             "http1": http1,
             "http2": http2,
             "limits": limits,
-            **given(resolver=resolver, resolve=resolve, dns_cache_ttl=dns_cache_ttl, address_family=address_family),
+            **given(pins=pins, resolver=resolver, resolve=resolve),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)

@@ -21,7 +21,7 @@ from .._engine.dial import Settings
 from .._engine.names import Names
 from .._engine.sync import SyncEngine
 from .._models import Request, Response
-from .._types import CertTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
+from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
 from .base import AsyncBaseTransport, BaseTransport
 from .choice import Choice, as_proxy
 
@@ -39,8 +39,9 @@ class HTTPTransport(BaseTransport):
     Sends the requests of a sync client over the network, and keeps connections for the next ones.
 
     Args:
-        verify: True checks the server's certificate, False does not; or a path to the authorities, or a context.
-        cert: the client's certificate: a path, (certificate, key) or (certificate, key, password).
+        verify: True checks the server's certificate, False does not; or the authorities (a path, or PEM itself),
+            "system" for those of the operating system, or a context. More in `httpx.create_ssl_context`.
+        cert: the client's certificate, as paths or PEM: both in one, (certificate, key), (certificate, key, password).
         trust_env: take SSL_CERT_FILE and SSL_CERT_DIR from the environment.
         http1, http2: which versions to speak.
         limits: on the connections.
@@ -50,6 +51,9 @@ class HTTPTransport(BaseTransport):
         local_address: IP address to connect from.
         retries: how often to try again when no connection can be made; answers are never retried.
         socket_options: for `socket.setsockopt`, as tuples of its arguments.
+        pins: what certificates hosts may have, besides what `verify` asks for: {host: pins}, or pins for every host.
+            A pin is "sha256//" and the Base64 of the SHA-256 of the public key, or the SHA-256 of the whole certificate
+            in hexadecimal digits; one of several has to fit. "*.example.org" stands for all hosts below it.
         resolver: a function that is asked for the addresses of a host, instead of the system: (host, port) -> IP
             addresses as text, or tuples as of `socket.getaddrinfo`. It may block; in async clients it may be an
             `async def`. What it raises is the cause of a `ConnectError`.
@@ -58,7 +62,8 @@ class HTTPTransport(BaseTransport):
         address_family: 4 or 6, to connect by that version of IP only.
 
     Raises:
-        TypeError, ValueError, InvalidURL, OSError: an argument is not what it should be.
+        OSError, ssl.SSLError, ImportError: what `verify` or `cert` names cannot be loaded.
+        TypeError, ValueError, InvalidURL: an argument is not what it should be.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class HTTPTransport(BaseTransport):
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
         *,
+        pins: PinTypes | None = None,
         resolver: ResolverTypes | None = None,
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
@@ -92,6 +98,7 @@ class HTTPTransport(BaseTransport):
             "local_address": local_address,
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
+            "pins": pins,
             "resolver": resolver,
             "resolve": resolve,
             "dns_cache_ttl": dns_cache_ttl,
@@ -179,6 +186,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
         *,
+        pins: PinTypes | None = None,
         resolver: ResolverTypes | None = None,
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
@@ -196,6 +204,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             "local_address": local_address,
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
+            "pins": pins,
             "resolver": resolver,
             "resolve": resolve,
             "dns_cache_ttl": dns_cache_ttl,
@@ -343,6 +352,7 @@ def _settings(
     local_address: str | None,
     retries: int,
     socket_options: Iterable[SocketOption] | None,
+    pins: PinTypes | None,
     **names: Any,
 ) -> Settings:
     return Settings(
@@ -357,6 +367,7 @@ def _settings(
         retries=retries,
         proxy=None if callable(proxy) else as_proxy(proxy),
         socket_options=socket_options,
+        pins=pins,
         names=Names(**names),
     )
 
