@@ -22,8 +22,9 @@ click = pytest.importorskip("click")
 
 # Behind the line above, because they import click.
 from httpx._cli import command  # noqa: E402
-from httpx._cli.command import _address, run  # noqa: E402
-from httpx._cli.options import with_pairs_split  # noqa: E402
+from httpx._cli.building import address  # noqa: E402
+from httpx._cli.command import run  # noqa: E402
+from httpx._cli.parser import normalised  # noqa: E402
 from httpx._cli.screen import Screen  # noqa: E402
 from httpx._cli.wiretap import Wiretap, certificate_lines  # noqa: E402
 
@@ -144,7 +145,7 @@ def test_what_makes_no_sense_is_told_in_a_line(args: list[str], capfdbinary: Cap
     ],
 )
 def test_a_url_without_a_scheme_is_encrypted_unless_it_stays_on_the_machine(given: str, url: str):
-    assert _address(given) == url
+    assert address(given) == url
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_url_without_a_scheme_is_encrypted_unless_it_stays_on_the_machine(give
     ],
 )
 def test_a_pair_in_one_word_is_split_where_no_value_follows(given: list[str], split: list[str]):
-    assert with_pairs_split(given) == split
+    assert normalised(given) == split
 
 
 def test_a_download_replaces_the_file_and_keeps_its_mode(echo_server: EchoServer, tmp_path: Path):

@@ -9,6 +9,7 @@ request waits here until then (or until the failure) and comes out below the lin
 from __future__ import annotations
 
 import ssl
+from collections.abc import Container
 from typing import Any
 
 import httpx
@@ -29,47 +30,76 @@ class Wiretap:
 
     Args:
         screen: where to.
+        parts: which of "H", "B", "h" (heads of request and answer, body of the request) to show.
+        verbose: tell of connections, and of every hop; else only of the last request and its answer.
     """
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, parts: Container[str] = "HBh", verbose: bool = True) -> None:
         self._screen = screen
+        self._parts = parts
+        self._verbose = verbose
         self._peer = ""
         self._held: list[tuple[httpx.Request, bytes]] = []
-        self._holds = False
+        self._holds = not verbose
 
     def event(self, name: str, info: dict[str, Any]) -> None:
         """A step, for the extension `trace`."""
-        if name.endswith("connect_tcp.started"):
-            self._peer = f"{info['host']!r} on port {info['port']}"
-            self._screen.note(f"Connecting to {self._peer}")
-        elif name.endswith("connect_tcp.complete"):
-            self._screen.note(f"Connected to {self._peer}")
-        elif name.endswith("start_tls.complete"):
-            self._holds = True
-        elif name.endswith("send_request_headers.started"):
+        if name.endswith("send_request_headers.started"):
             version = b"HTTP/2" if name.startswith("http2") else b"HTTP/1.1"
+            if not self._verbose:
+                self._held.clear()
             self._held.append((info["request"], version))
             if not self._holds:
                 self.flush()
+        elif self._verbose:
+            self._step(name, info)
+
+    def _step(self, name: str, info: dict[str, Any]) -> None:
+        if name.endswith("connect_tcp.started"):
+            self._peer = f"{info['host']!r} on port {info['port']}"
+            self._screen.note(f"Connecting to {self._peer}")
+        elif name.endswith("connect_unix_socket.started"):
+            self._peer = f"the socket {info['path']!r}"
+            self._screen.note(f"Connecting to {self._peer}")
+        elif name.endswith(("connect_tcp.complete", "connect_unix_socket.complete")):
+            self._screen.note(f"Connected to {self._peer}")
+        elif name.endswith("start_tls.complete"):
+            self._holds = True
 
     def response(self, response: httpx.Response) -> None:
         """An answer's head, for the event hook `response`."""
+        if not self._verbose:
+            return
         if self._holds:
             stream = response.extensions.get("network_stream")
             self._tls(None if stream is None else stream.get_extra_info("ssl_object"))
             self._holds = False
         self.flush()
+        if "h" not in self._parts:
+            return
         version, final, reason, raw = head_of(response)
         for status, fields in response.extensions.get("informational", ()):
             self._screen.response(version, status, httpx.codes.get_reason_phrase(status).encode(), fields)
         self._screen.response(version, final, reason, raw)
 
+    def last(self, response: httpx.Response) -> None:
+        """The answer that ends the run has come: without `verbose`, this is when something appears."""
+        self.flush()
+        if not self._verbose and "h" in self._parts:
+            self._screen.response(*head_of(response))
+
     def flush(self) -> None:
         """Show requests that were held back."""
         held, self._held = self._held, []
         for request, version in held:
+            self.request(request, version)
+
+    def request(self, request: httpx.Request, version: bytes = b"HTTP/1.1") -> None:
+        """Show a request, as much of it as is wanted."""
+        if "H" in self._parts:
             target = request.extensions.get("target", request.url.raw_path)
             self._screen.request(request.method.encode(), _as_bytes(target), version, request.headers.raw)
+        if "B" in self._parts:
             self._sent(request)
 
     def _sent(self, request: httpx.Request) -> None:
@@ -80,7 +110,7 @@ class Wiretap:
             self._screen.write("\n\n")
             return
         if content:
-            self._screen.sent(content)
+            self._screen.sent(content, request.headers.get("content-type", ""))
             self._screen.write("\n\n")
 
     def _tls(self, connection: Any) -> None:
