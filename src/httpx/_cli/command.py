@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from . import exits
 from .screen import Screen
@@ -39,7 +41,7 @@ def run(argv: list[str]) -> int:
         return exits.FAILED
 
 
-def _help() -> int:
+def _help(options: dict[str, Any] | None = None) -> int:
     """The help comes without the parser, which takes longer to import than to print the page."""
     from .manual import print_manual
 
@@ -74,11 +76,36 @@ def _run(argv: list[str]) -> int:
 
     with parse(argv) as context:
         options = context.params
-        if options["help"]:
-            return _help()
+        for name, mode in _MODES.items():
+            if options[name]:
+                return mode(options)
         from .exchange import perform
 
         return perform(options)
+
+
+def _version(options: dict[str, Any]) -> int:
+    import ssl
+
+    import httpx
+
+    Screen(sys.stdout).write(f"httpx {httpx.__version__}, Python {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}\n")
+    return exits.OK
+
+
+def _serve(options: dict[str, Any]) -> int:
+    from .echo_server import main
+
+    host, _, port = options["serve"].rpartition(":")
+    return main(["--port", port, *(["--host", host.strip("[]")] if host else [])])
+
+
+# What --version and the like do in place of a request: by their key, in the order in which they win.
+_MODES: dict[str, Callable[[dict[str, Any]], int]] = {
+    "help": _help,
+    "version": _version,
+    "serve": _serve,
+}
 
 
 def _complain(message: str) -> None:

@@ -55,6 +55,8 @@ class Run:
     def go(self) -> int:
         """Build, send, show; returns the exit code."""
         intent = plan(self._options)
+        if self._options["offline"] or self._options["curl"]:
+            return self._shown(intent)
         began = time.perf_counter()
         hooks = {} if self._tap is None else {"response": [self._tap.response]}
         with client_for(self._options, auth=auth_of(self._options), event_hooks=hooks) as client:
@@ -66,6 +68,16 @@ class Run:
                 response.close()
         self._epilogue(response, time.perf_counter() - began)
         return exits.of_status(response.status_code)
+
+    def _shown(self, intent: Plan) -> int:
+        """Show what would be sent, and send nothing."""
+        request = unsent(self._options, intent)
+        if self._options["curl"]:
+            raise NotImplementedError
+        Wiretap(self._screen, self._parts).request(request)
+        if self._screen.is_terminal:
+            self._screen.write("\n")
+        return exits.OK
 
     def _built(self, client: httpx.Client, intent: Plan) -> httpx.Request:
         request = built(client, intent)
@@ -131,6 +143,19 @@ def built(client: httpx.Client, intent: Plan) -> httpx.Request:
     return request
 
 
+def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
+    """The request as it would leave the client, with what the authentication puts into it before any answer."""
+    sent: list[httpx.Request] = []
+
+    def keep(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200)
+
+    with httpx.Client(transport=httpx.MockTransport(keep), auth=auth_of(options)) as client:
+        client.send(built(client, intent))
+    return sent[0]
+
+
 def parts_of(options: dict[str, Any]) -> frozenset[str]:
     """
     The letters of --print, or what goes without saying.
@@ -140,7 +165,7 @@ def parts_of(options: dict[str, Any]) -> frozenset[str]:
     """
     given = options["print"]
     if given is None:
-        if options["verbose"]:
+        if options["verbose"] or options["offline"]:
             return frozenset("HBhb")
         return frozenset("" if options["output"] is not None else "hb")
     unknown = set(given) - _PARTS

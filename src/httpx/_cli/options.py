@@ -169,7 +169,7 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--download",),
             "[FILE]",
-            "Save the body of the answer to FILE; to a folder, or without FILE here, by the name that the server gives. "
+            "Save the body of the answer to FILE; to a folder, or without FILE here, by the name the server gives. "
             "'-' is standard output.",
             bare="",
             path=True,

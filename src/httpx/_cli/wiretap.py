@@ -41,6 +41,7 @@ class Wiretap:
         self._peer = ""
         self._held: list[tuple[httpx.Request, bytes]] = []
         self._holds = not verbose
+        self._after_body = False
 
     def event(self, name: str, info: dict[str, Any]) -> None:
         """A step, for the extension `trace`."""
@@ -54,15 +55,25 @@ class Wiretap:
         elif self._verbose:
             self._step(name, info)
 
+    def _note(self, text: str) -> None:
+        self.separate()
+        self._screen.note(text)
+
+    def separate(self) -> None:
+        """An empty line, if the last that appeared was a body: it may have no line's end of its own."""
+        if self._after_body:
+            self._screen.write("\n\n")
+            self._after_body = False
+
     def _step(self, name: str, info: dict[str, Any]) -> None:
         if name.endswith("connect_tcp.started"):
             self._peer = f"{info['host']!r} on port {info['port']}"
-            self._screen.note(f"Connecting to {self._peer}")
+            self._note(f"Connecting to {self._peer}")
         elif name.endswith("connect_unix_socket.started"):
             self._peer = f"the socket {info['path']!r}"
-            self._screen.note(f"Connecting to {self._peer}")
+            self._note(f"Connecting to {self._peer}")
         elif name.endswith(("connect_tcp.complete", "connect_unix_socket.complete")):
-            self._screen.note(f"Connected to {self._peer}")
+            self._note(f"Connected to {self._peer}")
         elif name.endswith("start_tls.complete"):
             self._holds = True
 
@@ -77,6 +88,7 @@ class Wiretap:
         self.flush()
         if "h" not in self._parts:
             return
+        self.separate()
         version, final, reason, raw = head_of(response)
         for status, fields in response.extensions.get("informational", ()):
             self._screen.response(version, status, httpx.codes.get_reason_phrase(status).encode(), fields)
@@ -85,6 +97,7 @@ class Wiretap:
     def last(self, response: httpx.Response) -> None:
         """The answer that ends the run has come: without `verbose`, this is when something appears."""
         self.flush()
+        self.separate()
         if not self._verbose and "h" in self._parts:
             self._screen.response(*head_of(response))
 
@@ -96,6 +109,7 @@ class Wiretap:
 
     def request(self, request: httpx.Request, version: bytes = b"HTTP/1.1") -> None:
         """Show a request, as much of it as is wanted."""
+        self.separate()
         if "H" in self._parts:
             target = request.extensions.get("target", request.url.raw_path)
             self._screen.request(request.method.encode(), _as_bytes(target), version, request.headers.raw)
@@ -107,24 +121,24 @@ class Wiretap:
             content = request.content
         except httpx.RequestNotRead:
             self._screen.stand_in(f"{request.headers.get('content-length', 'some')} bytes from files")
-            self._screen.write("\n\n")
+            self._after_body = True
             return
         if content:
             self._screen.sent(content, request.headers.get("content-type", ""))
-            self._screen.write("\n\n")
+            self._after_body = True
 
     def _tls(self, connection: Any) -> None:
         if connection is None:
             return
         cipher = (connection.cipher() or ("an unknown cipher",))[0]
         protocol = connection.selected_alpn_protocol()
-        self._screen.note(f"{connection.version()} with {cipher}" + (f", agreed on {protocol}" if protocol else ""))
+        self._note(f"{connection.version()} with {cipher}" + (f", agreed on {protocol}" if protocol else ""))
         certificate = connection.getpeercert()
         if not certificate:
-            self._screen.note("The server's certificate was not checked")
+            self._note("The server's certificate was not checked")
             return
         for line in certificate_lines(certificate):
-            self._screen.note(line)
+            self._note(line)
 
 
 def certificate_lines(certificate: dict[str, Any]) -> list[str]:
