@@ -132,8 +132,11 @@ def test_standard_input_that_is_empty_or_no_input_is_no_body(monkeypatch: pytest
     assert from_stdin() is None
 
 
-def test_standard_input_that_stays_silent_is_told_and_not_waited_for(monkeypatch: pytest.MonkeyPatch):
-    with piped(monkeypatch, b"", close=False), pytest.raises(click.UsageError, match=r"nothing came from it in 0\.05 s"):
+def test_silent_standard_input_is_told_and_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    with (
+        piped(monkeypatch, b"", close=False),
+        pytest.raises(click.UsageError, match=r"nothing came from it in 0\.05 s"),
+    ):
         from_stdin(0.05)
 
 

@@ -107,6 +107,8 @@ class Run:
 
             save(response, self._target)
         elif "b" in self._parts:
+            if self._tap is not None:
+                self._tap.separate()
             self._screen.body(response)
         elif "m" in self._parts:
             response.read()

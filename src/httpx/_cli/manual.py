@@ -7,7 +7,8 @@ draw tables take longer to import than the whole page takes.
 
 from __future__ import annotations
 
-import shutil
+import os
+import sys
 import textwrap
 
 from .exits import MEANINGS
@@ -47,7 +48,7 @@ _MAX_WIDTH = 110
 
 def print_manual(screen: Screen) -> None:
     """Write the help, without colours where it is no terminal or NO_COLOR is set."""
-    width = min(shutil.get_terminal_size().columns, _MAX_WIDTH)
+    width = min(_columns(), _MAX_WIDTH)
     screen.painted("1;36", "httpx")
     screen.write("  an HTTP client for the terminal\n\n")
     screen.painted(_BOLD, "Usage: ")
@@ -63,6 +64,17 @@ def print_manual(screen: Screen) -> None:
         _rows(screen, title, rows, width, widest)
     _rows(screen, "Exit codes", [(str(code), "", what) for code, what in MEANINGS.items()], width)
     screen.write("\n" + textwrap.fill(ADDRESSES, width) + "\n")
+
+
+def _columns() -> int:
+    """The width of the terminal: COLUMNS, or what the system says, or 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def names(option: Option) -> str:

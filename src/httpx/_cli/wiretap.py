@@ -97,8 +97,8 @@ class Wiretap:
     def last(self, response: httpx.Response) -> None:
         """The answer that ends the run has come: without `verbose`, this is when something appears."""
         self.flush()
-        self.separate()
         if not self._verbose and "h" in self._parts:
+            self.separate()
             self._screen.response(*head_of(response))
 
     def flush(self) -> None:
