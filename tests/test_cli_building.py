@@ -170,3 +170,58 @@ def test_a_value_that_may_be_left_out_is_filled_in(given: list[str], made: list[
 @pytest.mark.parametrize("argv", [["--from-curl", "curl x", "-v"], ["--from-curl=curl x", "-v"]])
 def test_a_command_of_curl_is_expanded_in_place(argv: list[str]):
     assert normalised(argv, lambda text: [f"<{text}>"]) == ["<curl x>", "-v"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "method", "body"),
+    [
+        (["a=1", "b:=2"], "POST", {"json": {"a": "1", "b": 2}}),
+        (["--form", "a=1", "b:=[2]", "a=3"], "POST", {"data": [("a", "1"), ("b", "[2]"), ("a", "3")]}),
+        (["a=1", "-d", "b", "2"], "POST", {"data": [("a", "1"), ("b", "2")]}),
+        (["--form"], "GET", {}),
+        (["a==1", "X-A:b"], "GET", {}),
+    ],
+)
+def test_items_make_the_body(argv: list[str], method: str, body: Any):
+    made = planned("http://x/", *argv)
+    assert (made.method, made.body) == (method, body)
+
+
+def test_items_and_options_go_together():
+    made = planned("http://x/", "a==1", "-p", "b", "2", "X-A:c", "-h", "X-B", "d", "Accept:", "X-C;")
+    assert made.params == [("a", "1"), ("b", "2")]
+    assert made.headers == [("X-A", "c"), ("X-C", ""), ("X-B", "d")]
+    assert made.absent == ["Accept"]
+
+
+def test_a_file_can_be_the_body(tmp_path: Any):
+    (tmp_path / "a.json").write_text("[1]")
+    made = planned("http://x/", f"@{tmp_path / 'a.json'}")
+    assert (made.method, made.body, made.headers) == (
+        "POST",
+        {"content": b"[1]"},
+        [("Content-Type", "application/json")],
+    )
+
+
+def test_standard_input_can_be_asked_for(monkeypatch: pytest.MonkeyPatch):
+    with piped(monkeypatch, b"text"):
+        assert planned("http://x/", "@-").body == {"content": b"text"}
+
+
+def test_a_file_among_the_items_makes_a_form(tmp_path: Any):
+    (tmp_path / "a.txt").write_text("one")
+    made = planned("http://x/", f"up@{tmp_path / 'a.txt'}", "n=v")
+    assert made.body["data"] == [("n", "v")]
+    ((name, (file_name, file)),) = made.body["files"]
+    assert (name, file_name, file.read()) == ("up", "a.txt", b"one")
+    made.close()
+    assert file.closed
+
+
+@pytest.mark.parametrize("argv", [["a=1", "-j", "1"], ["a=1", "@x"], ["@x", "--raw", "y"], ["nothing"], ["a:=x"]])
+def test_items_that_make_no_sense_are_refused(argv: list[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("x")
+    with pytest.raises(click.UsageError):
+        planned("http://x/", *argv)

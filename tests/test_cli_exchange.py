@@ -1,4 +1,4 @@
-"""What of an exchange appears, and where: `--print`, `--pretty`, `--offline`, and the like. In this process, in a pipe."""
+"""What of an exchange appears, and where: `--print`, `--pretty`, `--offline`, and the like. In this process."""
 
 from __future__ import annotations
 

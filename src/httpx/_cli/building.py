@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from .items import Items, parse
+
 _LETTERS = re.compile(r"[A-Za-z]+")
 _METHODS = frozenset(
     [
@@ -65,6 +67,11 @@ class Plan(NamedTuple):
     absent: list[str]
     cookies: dict[str, str]
     body: dict[str, Any]
+
+    def close(self) -> None:
+        """Close the files of the body."""
+        for _, entry in self.body.get("files", ()):
+            entry[1].close()
 
 
 def plan(options: dict[str, Any]) -> Plan:
@@ -165,25 +172,14 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
     return b"".join(pieces)
 
 
-class _Items(NamedTuple):
-    """The items behind the URL, by where they go."""
-
-    params: list[tuple[str, str]]
-    headers: list[tuple[str, str]]
-    absent: list[str]
-    text: list[tuple[str, str]]
-    values: list[tuple[str, Any]]
-    files: list[tuple[str, Any]]
-    content: bytes | None
+def _items(words: list[str]) -> Items:
+    try:
+        return parse(words)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
 
 
-def _items(words: list[str]) -> _Items:
-    if words:
-        raise click.UsageError(f"too many arguments: {' '.join(words)!r}")
-    return _Items([], [], [], [], [], [], None)
-
-
-def _body(options: dict[str, Any], items: _Items) -> tuple[dict[str, Any], str | None]:
+def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | None]:
     """The arguments of the body, and the Content-Type that goes with it beyond what the library sets itself."""
     bodies: list[tuple[dict[str, Any], str | None]] = []
     as_form = options["form"] or bool(items.files) or bool(options["data"] or options["files"])
@@ -194,9 +190,11 @@ def _body(options: dict[str, Any], items: _Items) -> tuple[dict[str, Any], str |
         bodies.append(({"json": dict(items.values)}, None))
     if options["content"] is not None:
         bodies.append(({"content": options["content"].encode("utf-8", "surrogateescape")}, None))
-    for raw in (None if options["raw"] is None else options["raw"].encode("utf-8", "surrogateescape"), items.content):
-        if raw is not None:
-            bodies.append(({"content": raw}, _type_of(raw)))
+    if options["raw"] is not None:
+        raw = options["raw"].encode("utf-8", "surrogateescape")
+        bodies.append(({"content": raw}, _type_of(raw)))
+    if items.content is not None:
+        bodies.append(_from_file(items.content))
     if options["json"] is not None:
         bodies.append(_json(*options["json"]))
     if len(bodies) > 1:
@@ -204,14 +202,24 @@ def _body(options: dict[str, Any], items: _Items) -> tuple[dict[str, Any], str |
     return bodies[0] if bodies else ({}, None)
 
 
+def _from_file(path: str) -> tuple[dict[str, Any], str | None]:
+    if path == "-":
+        content = b"" if sys.stdin is None else sys.stdin.buffer.read()
+        return {"content": content}, _type_of(content)
+    import mimetypes
+
+    with open(os.path.expanduser(path), "rb") as file:
+        return {"content": file.read()}, mimetypes.guess_type(path)[0]
+
+
 def _json(value: Any) -> tuple[dict[str, Any], str | None]:
     # `json=None` is no body to the library.
     return ({"content": b"null"}, "application/json") if value is None else ({"json": value}, None)
 
 
-def _form(options: dict[str, Any], items: _Items | None) -> dict[str, Any]:
+def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
     form: dict[str, Any] = {}
-    fields = [*(items.text if items else ()), *options["data"]]
+    fields = [*(items.fields if items else ()), *options["data"]]
     files = [*(items.files if items else ())]
     files += [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
     if fields:

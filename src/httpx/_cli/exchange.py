@@ -55,8 +55,14 @@ class Run:
     def go(self) -> int:
         """Build, send, show; returns the exit code."""
         intent = plan(self._options)
-        if self._options["offline"] or self._options["curl"]:
-            return self._shown(intent)
+        try:
+            if self._options["offline"] or self._options["curl"]:
+                return self._shown(intent)
+            return self._exchanged(intent)
+        finally:
+            intent.close()
+
+    def _exchanged(self, intent: Plan) -> int:
         began = time.perf_counter()
         hooks = {} if self._tap is None else {"response": [self._tap.response]}
         with client_for(self._options, auth=auth_of(self._options), event_hooks=hooks) as client:
