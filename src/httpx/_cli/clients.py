@@ -59,6 +59,7 @@ def auth_of(options: dict[str, Any]) -> Any:
     user, password = options["auth"]
     if password == "-":
         password = click.prompt("Password", hide_input=True, err=True)
+        options["auth"] = (user, password)  # asked for once
     return httpx.DigestAuth(user, password) if options["digest"] else httpx.BasicAuth(user, password)
 
 

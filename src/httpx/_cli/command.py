@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import exits
+from .exits import Failure
 from .screen import Screen
 
 
@@ -69,12 +70,15 @@ def _parsed(argv: list[str]) -> int:
     except httpx.StreamError as exc:
         _complain(str(exc))
         return exits.FAILED
+    except Failure as exc:
+        _complain(str(exc))
+        return exc.code
 
 
 def _run(argv: list[str]) -> int:
     from .parser import parse
 
-    with parse(argv) as context:
+    with parse(argv, expand=_from_curl) as context:
         options = context.params
         for name, mode in _MODES.items():
             if options[name]:
@@ -82,6 +86,17 @@ def _run(argv: list[str]) -> int:
         from .exchange import perform
 
         return perform(options)
+
+
+def _from_curl(text: str) -> list[str]:
+    import click
+
+    from .curl import from_curl
+
+    try:
+        return from_curl(text)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
 
 
 def _version(options: dict[str, Any]) -> int:

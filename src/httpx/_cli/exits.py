@@ -34,6 +34,17 @@ MEANINGS = {
 }
 
 
+class Failure(Exception):
+    """
+    What went wrong behind the answer, told in a line.
+
+    Attributes:
+        code: with which the run ends.
+    """
+
+    code = FAILED
+
+
 def of_status(status: int) -> int:
     """The exit code for an answer."""
     if status < 400:

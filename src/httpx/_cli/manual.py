@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from typing import TextIO
 
 from .exits import MEANINGS
 from .options import GROUPS, Option
@@ -48,7 +49,7 @@ _MAX_WIDTH = 110
 
 def print_manual(screen: Screen) -> None:
     """Write the help, without colours where it is no terminal or NO_COLOR is set."""
-    width = min(_columns(), _MAX_WIDTH)
+    width = min(columns(sys.stdout), _MAX_WIDTH)
     screen.painted("1;36", "httpx")
     screen.write("  an HTTP client for the terminal\n\n")
     screen.painted(_BOLD, "Usage: ")
@@ -66,13 +67,13 @@ def print_manual(screen: Screen) -> None:
     screen.write("\n" + textwrap.fill(ADDRESSES, width) + "\n")
 
 
-def _columns() -> int:
-    """The width of the terminal: COLUMNS, or what the system says, or 80."""
+def columns(stream: TextIO) -> int:
+    """The width of a terminal: COLUMNS, or what the system says, or 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given):
         return int(given)
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
 

@@ -92,6 +92,7 @@ class Screen:
         pretty: "all", "colors", "format" or "none"; None decides by what the stream is.
 
     Attributes:
+        block: the character that bars are made of.
         formats: whether bodies are indented.
         has_colours: whether there are colours.
     """
@@ -100,6 +101,7 @@ class Screen:
         self._out = stream.buffer
         self._encoding = stream.encoding or "utf-8"
         self.is_terminal = stream.isatty()
+        self.block = "\u2588" if self._encoding.lower().replace("-", "") in ("utf8", "cp65001") else "#"
         self.formats = self.is_terminal if pretty is None else pretty in ("all", "format")
         self.has_colours = _wants_colours(self.is_terminal) if pretty is None else pretty in ("all", "colors")
 
@@ -157,6 +159,12 @@ class Screen:
             self._binary(len(content))
         else:
             self.write(content.decode("utf-8"))
+
+    def value(self, text: str, indent: str = "") -> None:
+        """Lines of text that may be JSON: an object or a list is formatted as bodies are."""
+        shown = self.json(text) if text[:1] in ("{", "[") else self._safe(text)
+        for line in shown.split("\n"):
+            self._put(f"{indent}{line}\n")
 
     def stand_in(self, what: str) -> None:
         """Appears in place of something that is not shown."""
