@@ -108,6 +108,38 @@ def _version(options: dict[str, Any]) -> int:
     return exits.OK
 
 
+def _completion(options: dict[str, Any]) -> int:
+    from .completion import script
+
+    Screen(sys.stdout).write(script(options["completion"]))
+    return exits.OK
+
+
+def _manual(options: dict[str, Any]) -> int:
+    """On a terminal the page is shown as `man` does; else its source comes out, to be installed."""
+    import httpx
+
+    from .completion import man_page
+
+    page = man_page(httpx.__version__)
+    if sys.stdout.isatty():
+        import shutil
+        import subprocess
+        import tempfile
+
+        man = shutil.which("man")
+        if man is None:
+            return _help()
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "httpx.1")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(page)
+            done = subprocess.run([man, path], check=False)
+        return _help() if done.returncode else exits.OK
+    Screen(sys.stdout).write(page)
+    return exits.OK
+
+
 def _serve(options: dict[str, Any]) -> int:
     from .echo_server import main
 
@@ -119,6 +151,8 @@ def _serve(options: dict[str, Any]) -> int:
 _MODES: dict[str, Callable[[dict[str, Any]], int]] = {
     "help": _help,
     "version": _version,
+    "completion": _completion,
+    "manual": _manual,
     "serve": _serve,
 }
 

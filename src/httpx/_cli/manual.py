@@ -36,6 +36,13 @@ ITEMS = (
     ("@path", "the body is that file; @- is standard input"),
 )
 
+ENVIRONMENT = (
+    ("NO_COLOR", "no colours, unless --pretty asks for them"),
+    ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and for which hosts there is none"),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities in place of the usual ones"),
+    ("XDG_CONFIG_HOME, APPDATA", "where sessions are kept, in httpx/sessions"),
+)
+
 ADDRESSES = "A URL without a scheme is https, or http on this machine; :8000/path is on this machine."
 
 _BOLD = "1"
@@ -64,6 +71,7 @@ def print_manual(screen: Screen) -> None:
     for title, rows in tables.items():
         _rows(screen, title, rows, width, widest)
     _rows(screen, "Exit codes", [(str(code), "", what) for code, what in MEANINGS.items()], width)
+    _rows(screen, "Environment", [(name, "", what) for name, what in ENVIRONMENT], width)
     screen.write("\n" + textwrap.fill(ADDRESSES, width) + "\n")
 
 
