@@ -43,6 +43,8 @@ _UNFIT = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*/\\\\]')
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.I)
 # Bytes; file systems take 255, and the number and ".part.json" want some.
 _MAX_NAME = 200
+# RFC 8187; other charsets than these two are not allowed there.
+_EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 
@@ -268,15 +270,23 @@ def validator_of(response: Response) -> str | None:
 
 def server_name(response: Response, url: str) -> str:
     """A file name: that of Content-Disposition (RFC 6266), else the end of the URL, else "index" of the body's type."""
-    message = Message()
-    message["Content-Disposition"] = response.headers.get("content-disposition", "")
-    name = fit_name(message.get_filename("") or "") or fit_name(_name_in(url))
+    name = fit_name(_disposed(response.headers.get("content-disposition", ""))) or fit_name(_name_in(url))
     if name:
         return name
     import mimetypes
 
     kind = response.headers.get("content-type", "").partition(";")[0].strip()
     return "index" + (mimetypes.guess_extension(kind) or "")
+
+
+def _disposed(value: str) -> str:
+    """The name in a Content-Disposition; that of `filename*` goes before that of `filename` (RFC 6266, 4.3)."""
+    extended = _EXTENDED.search(value)
+    if extended is not None:
+        return unquote(extended[2], "latin-1" if extended[1].lower() == "iso-8859-1" else "utf-8")
+    message = Message()
+    message["Content-Disposition"] = value
+    return message.get_filename("") or ""
 
 
 def fit_name(name: str) -> str:

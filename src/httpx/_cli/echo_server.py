@@ -701,7 +701,9 @@ def give_range(received: Received, count: str) -> Reply:
     alphabet = b"abcdefghijklmnopqrstuvwxyz"
     content = (alphabet * (size // 26 + 1))[:size]
     fields = [("Accept-Ranges", "bytes"), ("ETag", f'"range{size}"'), ("Content-Type", "application/octet-stream")]
-    match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", received.field("range"))
+    # Only the tag, because nothing here has a date (RFC 9110, 13.1.5).
+    current = received.field("if-range") in ("", f'"range{size}"')
+    match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", received.field("range") if current else "")
     if match is None or match.group(0) == "bytes=-":  # a Range that is not understood is as none
         return Reply(content, 200, fields)
     first, last = match.groups()
