@@ -91,7 +91,11 @@ def _sent(request: httpx.Request) -> Any:
 
 
 def _body(response: httpx.Response) -> Any:
-    return _text_or_base64(response.content, response.encoding) if response.content else None
+    try:
+        content = response.content
+    except httpx.ResponseNotRead:  # it broke off
+        return None
+    return _text_or_base64(content, response.encoding) if content else None
 
 
 def _text_or_base64(content: bytes, charset: str | None) -> Any:
