@@ -36,6 +36,8 @@ def told(capture: Capture) -> str:
         ["--cert", "no/such/file"],
         ["--cert-key", "x"],
         ["--http2", "--http-version", "1.1"],
+        ["-4", "-6"],
+        ["--resolve", "a"],
         ["--http-version", "3"],
         ["--unix-socket", "x", "--proxy", "http://b/"],
         ["--max-redirects", "-1"],
@@ -105,11 +107,11 @@ def test_a_unix_socket_takes_the_place_of_the_host(tmp_path: Path, capfdbinary: 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (("Example.org:443:127.0.0.1",), {"example.org:443": "127.0.0.1"}),
-        (("a:80:[::1]", "b:81:::1"), {"a:80": "::1", "b:81": "::1"}),
+        (("Example.org:443:127.0.0.1",), {"example.org:443": ["127.0.0.1"]}),
+        (("a:80:[::1],127.0.0.1", "b:81:::1"), {"a:80": ["::1", "127.0.0.1"], "b:81": ["::1"]}),
     ],
 )
-def test_overrides_name_host_port_and_address(given: tuple[str, ...], expected: dict[str, str]):
+def test_overrides_name_host_port_and_address(given: tuple[str, ...], expected: dict[str, list[str]]):
     assert overrides(given) == expected
 
 

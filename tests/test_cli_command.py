@@ -282,7 +282,7 @@ def test_a_target_that_was_set_by_hand_is_shown(capfdbinary: Capture):
     for target in ("*", b"*"):
         request = httpx.Request("OPTIONS", "http://a/", extensions={"target": target})
         Wiretap(Screen(sys.stdout)).event("http2.send_request_headers.started", {"request": request})
-        assert capfdbinary.readouterr().out.startswith(b"OPTIONS * HTTP/2\nHost: a\n")
+        assert capfdbinary.readouterr().out.startswith(b"OPTIONS * HTTP/2\n:authority: a\n\n")
 
 
 def test_ctrl_c_and_broken_output_have_their_codes(monkeypatch: pytest.MonkeyPatch):

@@ -35,13 +35,14 @@ CONNECTED = [
 
 
 def answered(status: int, family: str = "http11") -> list[Any]:
+    head = (b"HTTP/1.1", status, b"", []) if family == "http11" else (status, [])
     return [
         (f"{family}.send_request_headers.started", 0),
         (f"{family}.send_request_headers.complete", 1),
         (f"{family}.send_request_body.started", 0),
         (f"{family}.send_request_body.complete", 1),
         (f"{family}.receive_response_headers.started", 0),
-        (f"{family}.receive_response_headers.complete", 16, {"return_value": (b"HTTP/1.1", status, b"", [])}),
+        (f"{family}.receive_response_headers.complete", 16, {"return_value": head}),
         (f"{family}.receive_response_body.started", 0),
         (f"{family}.receive_response_body.complete", 32),
         (f"{family}.response_closed.started", 0),

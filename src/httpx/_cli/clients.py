@@ -69,7 +69,7 @@ def _network(options: dict[str, Any]) -> dict[str, Any]:
         from .apps import transport_for
 
         return {"transport": transport_for(options["app"])}
-    common = {"verify": _verify(options), "cert": _cert(options), **_versions(options)}
+    common = {"verify": _verify(options), "cert": _cert(options), **_versions(options), **_addresses(options)}
     path = options["unix_socket"]
     if path is not None:
         if options["proxy"]:
@@ -108,9 +108,20 @@ def _existing(path: str, option: str) -> str:
     return path
 
 
-def overrides(given: tuple[str, ...]) -> dict[str, str]:
+def _addresses(options: dict[str, Any]) -> dict[str, Any]:
+    if options["ipv4"] and options["ipv6"]:
+        raise click.UsageError("--ipv4 and --ipv6 exclude each other")
+    out: dict[str, Any] = {}
+    if options["ipv4"] or options["ipv6"]:
+        out["address_family"] = 4 if options["ipv4"] else 6
+    if options["resolve"]:
+        out["resolve"] = overrides(options["resolve"])
+    return out
+
+
+def overrides(given: tuple[str, ...]) -> dict[str, list[str]]:
     """
-    HOST:PORT:ADDRESS of --resolve, as {"host:port": "address"}; an address of IPv6 may stand in brackets.
+    HOST:PORT:ADDRESS[,ADDRESS ...] of --resolve, as {"host:port": [address, ...]}; IPv6 may stand in brackets.
 
     Raises:
         click.UsageError: one is not of this form.
@@ -118,13 +129,14 @@ def overrides(given: tuple[str, ...]) -> dict[str, str]:
     out = {}
     for text in given:
         host, _, rest = text.partition(":")
-        port, _, address = rest.partition(":")
-        address = address.strip("[]")
+        port, _, listed = rest.partition(":")
+        addresses = [address.strip("[]") for address in listed.split(",")]
         try:
-            ipaddress.ip_address(address)
+            for address in addresses:
+                ipaddress.ip_address(address)
             if not host or not 0 < int(port) < 65536:
                 raise ValueError
         except ValueError:
             raise click.UsageError(f"--resolve takes HOST:PORT:ADDRESS, not {text!r}") from None
-        out[f"{host.lower()}:{port}"] = address
+        out[f"{host.lower()}:{port}"] = addresses
     return out

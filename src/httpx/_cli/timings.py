@@ -133,8 +133,7 @@ class Timings:
             else:
                 hop.stop(phase, now)
         if short == "receive_response_headers" and state == "complete":
-            value = info.get("return_value")
-            hop.status = value[1] if isinstance(value, tuple) and len(value) > 1 else None
+            hop.status = _status_in(info.get("return_value"))
             hop.begin("receive", now)
         elif short in ("receive_response_body", "response_closed") and state != "started":
             hop.stop("receive", now)
@@ -172,6 +171,11 @@ class Timings:
         """Seconds from the beginning of the run to the end of a phase of the last hop; 0.0 if it had no such phase."""
         span = self.hops[-1].spans.get(phase) if self.hops else None
         return 0.0 if span is None or span.end is None else span.end
+
+
+def _status_in(head: Any) -> int | None:
+    """The status in (version, status, ...), as HTTP/1.1 reports a head, or (status, fields), as HTTP/2 does."""
+    return next((part for part in head if isinstance(part, int)), None) if isinstance(head, tuple) else None
 
 
 def show(timings: Timings, screen: Screen, width: int) -> None:

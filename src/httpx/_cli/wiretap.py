@@ -17,6 +17,10 @@ import httpx
 from .screen import Screen
 
 
+# RFC 9113, 8.2.2.
+_OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
+
+
 def head_of(response: httpx.Response) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
     """Version, status, reason and fields of a response, as they came."""
     extensions = response.extensions
@@ -90,6 +94,8 @@ class Wiretap:
             return
         self.separate()
         version, final, reason, raw = head_of(response)
+        if "stream_id" in response.extensions:
+            self._screen.note(f"Answer on stream {response.extensions['stream_id']}")
         for status, fields in response.extensions.get("informational", ()):
             self._screen.response(version, status, httpx.codes.get_reason_phrase(status).encode(), fields)
         self._screen.response(version, final, reason, raw)
@@ -112,7 +118,8 @@ class Wiretap:
         self.separate()
         if "H" in self._parts:
             target = request.extensions.get("target", request.url.raw_path)
-            self._screen.request(request.method.encode(), _as_bytes(target), version, request.headers.raw)
+            fields = _fields_of_http2(request) if version == b"HTTP/2" else request.headers.raw
+            self._screen.request(request.method.encode(), _as_bytes(target), version, fields)
         if "B" in self._parts:
             self._sent(request)
 
@@ -164,6 +171,13 @@ def _day(time: str | None) -> str:
 
     seconds = ssl.cert_time_to_seconds(time)
     return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).date().isoformat()
+
+
+def _fields_of_http2(request: httpx.Request) -> list[tuple[bytes, bytes]]:
+    """The fields as HTTP/2 has them: in lower case, the host as a pseudo-field, nothing about the connection."""
+    fields = [(name.lower(), value) for name, value in request.headers.raw]
+    hosts = [(b":authority", value) for name, value in fields if name == b"host"]
+    return [*hosts, *((name, value) for name, value in fields if name != b"host" and name not in _OF_HTTP1)]
 
 
 def _as_bytes(target: str | bytes) -> bytes:
