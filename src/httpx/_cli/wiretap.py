@@ -16,7 +16,6 @@ import httpx
 
 from .screen import Screen
 
-
 # RFC 9113, 8.2.2.
 _OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 
