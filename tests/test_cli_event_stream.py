@@ -6,11 +6,13 @@ import io
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import httpx
 from httpx._cli import exits
 from httpx._cli.echo_server import EchoServer
-from httpx._cli.event_stream import Event, events, show
+from httpx._cli.event_stream import Event, events, lines, show
 from httpx._cli.screen import Screen
 
 pytest.importorskip("click")
@@ -34,6 +36,60 @@ from httpx._cli.command import run
 )
 def test_events_are_read_as_the_standard_says(text: str, expected: list[Event]):
     assert list(events(iter(text.split("\n")))) == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([], []),
+        ([b"a\r\nb\nc\rd"], ["a", "b", "c", "d"]),
+        ([b"a\r", b"\nb\n"], ["a", "b"]),
+        ([b"a\r", b"", b"\n", b"\n"], ["a", ""]),
+        ([b"\n\r\n\r"], ["", "", ""]),
+        (["a\u2028b\x85\x0cc\n".encode()], ["a\u2028b\x85\x0cc"]),
+        ([b"\xc3", b"\xa9\n\xff"], ["é", "\ufffd"]),
+    ],
+)
+def test_only_cr_and_lf_end_a_line(pieces: list[bytes], expected: list[str]):
+    assert list(lines(pieces)) == expected
+
+
+@given(st.lists(st.text(st.sampled_from("aé\u2028\r\n"), max_size=8)), st.integers(1, 3))
+def test_lines_do_not_depend_on_how_the_body_is_cut(texts: list[str], size: int):
+    whole = "".join(texts).encode()
+    assert list(lines([whole])) == list(lines(whole[at : at + size] for at in range(0, len(whole), size)))
+
+
+def test_a_line_goes_out_with_its_end_and_not_with_the_next_piece():
+    seen: list[str] = []
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"a\r", b"\nb\n", b"c"):
+            yield piece
+            seen.append(piece.decode())
+
+    read = lines(pieces())
+    assert (next(read), seen) == ("a", [])
+    assert (next(read), seen) == ("b", ["a\r"])
+    assert list(read) == ["c"]
+
+
+def test_neither_a_line_nor_an_event_may_be_endless():
+    assert list(lines([b"abc", b"de\n"], most=5)) == ["abcde"]
+    with pytest.raises(exits.Failure, match="a line of the stream has more than 5 characters"):
+        list(lines([b"abc", b"def"], most=5))
+    with pytest.raises(exits.Failure, match="more than 5"):
+        list(lines([b"abc", b"def\n"], most=5))
+    assert list(events(["data:a", "data:b", ""], most=4)) == [Event("message", "a\nb", "")]
+    with pytest.raises(exits.Failure, match="a server-sent event of the stream has more than 4 characters"):
+        list(events(["data:a", "data:b", "data:c"], most=4))
+
+
+def test_a_separator_of_unicode_stays_in_the_data():
+    assert shown(["data: a\u2028b\n\n".encode()], "text/event-stream; charset=latin-1") == "message\n  a\u2028b\n\n"
+    assert shown(['{"a":"\u2028"}\n'.encode()], "application/x-ndjson", pretty="none") == '{"a":"\u2028"}\n'
+    assert shown([b"\xe9\n"], "text/plain; charset=latin-1") == "é\n"
+    assert shown([b"a\n"], "text/plain; charset=nothing") == "a\n"
 
 
 class Stream(io.TextIOWrapper):

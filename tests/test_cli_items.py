@@ -14,6 +14,7 @@ from httpx._cli.items import Items, parse, split
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "text").write_text("one\n")
+    (tmp_path / "lines").write_text("one\ntwo\n")
     (tmp_path / "json").write_text('{"a": [1]}')
     (tmp_path / "bytes").write_bytes(b"\xff")
     monkeypatch.chdir(tmp_path)
@@ -34,6 +35,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a@b", ("a", "@", "b")),
         ("a=@b", ("a", "=@", "b")),
         ("a:=@b", ("a", ":=@", "b")),
+        ("a==@b", ("a", "==@", "b")),
+        ("a:@b", ("a", ":@", "b")),
+        (r"a[\[b]=1", (r"a[\[b]", "=", "1")),
         ("a=b:c@d==e", ("a", "=", "b:c@d==e")),
         ("Referer:http://a/?b=c", ("Referer", ":", "http://a/?b=c")),
         ("mail=ann@example.org", ("mail", "=", "ann@example.org")),
@@ -51,7 +55,7 @@ def test_the_first_and_longest_separator_parts_a_word(word: str, parts: tuple[st
     assert split(word) == parts
 
 
-@given(st.text(), st.sampled_from([":=@", ":=", "==", "=@", "=", ":", "@"]), st.text())
+@given(st.text(), st.sampled_from([":=@", "==@", ":@", ":=", "==", "=@", "=", ":", "@"]), st.text())
 def test_any_name_can_be_written_with_backslashes(name: str, separator: str, value: str):
     escaped = "".join("\\" + char if char in "=:@;\\" else char for char in name)
     if value[:1] in ("=", "@"):
@@ -85,6 +89,26 @@ def test_files_of_forms_have_name_content_and_type(folder: Path):
         entry[1].close()
 
 
+def test_headers_and_queries_come_from_files_without_the_last_line_break(folder: Path):
+    items = parse(["X-Token:@text", "q==@text"])
+    assert items.headers == [("X-Token", "one")]
+    assert items.params == [("q", "one")]
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "kind"),
+    [
+        ("up@text;filename=b.txt", "b.txt", ()),
+        ("up@text;type=text/x;filename=b c.txt", "b c.txt", ("text/x",)),
+        ("up@text;filename=b.txt;type=text/x", "b.txt", ("text/x",)),
+    ],
+)
+def test_a_file_may_have_another_name(folder: Path, word: str, name: str, kind: tuple[str, ...]):
+    ((_, entry),) = parse([word]).files
+    entry[1].close()
+    assert (entry[0], entry[2:]) == (name, kind)
+
+
 @pytest.mark.parametrize(("word", "content"), [("@-", "-"), ("@a=b", "a=b"), ("@/x/y", "/x/y")])
 def test_a_word_that_begins_with_at_is_the_body(word: str, content: str):
     assert parse([word]).content == content
@@ -102,6 +126,7 @@ def test_a_word_that_begins_with_at_is_the_body(word: str, content: str):
         (["@a", "@b"], "more than one body"),
         (["a:=x"], "the value of 'a' is not valid JSON"),
         (["a=@bytes"], "'bytes' is no text"),
+        (["a:@lines"], "the file 'lines' for 'a' should have one line"),
         (["a:=@text"], "the value of 'a' is not valid JSON"),
     ],
 )

@@ -99,13 +99,15 @@ def test_offline_shows_the_session_and_changes_nothing(headers: Any, echo_server
     assert "X-B" not in headers("--session", "work")
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a" * 101])
-def test_a_name_is_no_path(name: str, capfdbinary: Capture):
+@pytest.mark.parametrize("name", ["", "..", "a b", ".hidden", "a" * 101])
+def test_a_name_is_letters_and_digits(name: str, capfdbinary: Capture):
     assert run(["http://a.invalid/", "--session", name]) == exits.USAGE
     assert b"a session's name" in capfdbinary.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"headers": 5}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"headers": 5}', '{"cookies": [{}]}', '{"cookies": [1]}', '{"auth": 1}']
+)
 def test_a_broken_file_is_told_and_kept(home: Path, content: str, capfdbinary: Capture):
     (home / "a.invalid").mkdir(parents=True)
     file = home / "a.invalid" / "work.json"
@@ -167,3 +169,43 @@ def test_the_folder_is_that_of_the_system(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("APPDATA", "/app")
     monkeypatch.setattr(sys, "platform", "win32")
     assert sessions.folder() == os.path.join("/app", "httpx", "sessions")
+
+
+def test_a_path_is_the_file_itself_and_belongs_to_one_host(home: Path, tmp_path: Path):
+    path = f"{tmp_path}/deep/er/file"
+    session = Session.load(path, "a.invalid")
+    session.remember([("X-A", "1")])
+    session.save()
+    assert Session.load(path, "a.invalid").headers == [("X-A", "1")]
+    assert not home.exists()
+    with pytest.raises(ValueError, match=r"belongs to 'a\.invalid', not to 'b\.invalid:8000'"):
+        Session.load(path, "b.invalid:8000")
+    with pytest.raises(ValueError, match="a session's file is expected"):
+        Session.load(f"{tmp_path}/", "a.invalid")
+
+
+def test_a_file_in_this_folder_can_be_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Session.load("./here.json", "a.invalid").save()
+    assert os.listdir(tmp_path) == ["here.json"]
+
+
+def test_a_session_can_be_left_as_it_is():
+    session = Session.load("work", "a.invalid", read_only=True)
+    session.remember([("X-A", "1")])
+    session.save()
+    assert not os.path.exists(session.path)
+
+
+def test_no_two_hosts_share_a_folder(home: Path):
+    hosts = ["a:80", "a_80", "a__80", "a%3A80", "[::1]:80", "..", "_..", "a/../b"]
+    paths = {Path(Session.load("work", host).path) for host in hosts}
+    assert len(paths) == len(hosts)
+    assert {path.resolve().parent.parent for path in paths} == {home.resolve()}
+
+
+@POSIX
+def test_each_folder_that_is_made_is_private(home: Path):
+    Session.load("work", "a.invalid").save()
+    for path in (home.parent, home, home / "a.invalid"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700

@@ -187,7 +187,7 @@ def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | 
     if form:
         bodies.append((form, None))
     if items.values and not as_form:
-        bodies.append(({"json": dict(items.values)}, None))
+        bodies.append(_json(_nested(items)))
     if options["content"] is not None:
         bodies.append(({"content": options["content"].encode("utf-8", "surrogateescape")}, None))
     if options["raw"] is not None:
@@ -200,6 +200,15 @@ def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | 
     if len(bodies) > 1:
         raise click.UsageError("more than one body is given")
     return bodies[0] if bodies else ({}, None)
+
+
+def _nested(items: Items) -> Any:
+    from .nested import nested
+
+    try:
+        return nested(items.values)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
 
 
 def _from_file(path: str) -> tuple[dict[str, Any], str | None]:

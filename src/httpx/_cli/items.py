@@ -3,14 +3,17 @@ Items: the words behind the URL, each of which is a piece of the request.
 
     name=value      text, in a JSON object or a form        name=@path      the same, from a file
     name:=json      a value of JSON                         name:=@path     the same, from a file
-    name==value     query parameter                         name@path       file of a form; name@path;type=image/png
-    Name:value      header                                  @path           the whole body, from a file; @- from stdin
+    name==value     query parameter                         name==@path     the same, from a file
+    Name:value      header                                  Name:@path      the same, from a file
     Name:           no such header                          Name;           header without a value
+    name@path       file of a form; name@path;type=image/png;filename=other.png
+    @path           the whole body, from a file; @- from stdin
 
 The separator is the first that appears, and the longest of those that begin there. A backslash before a character that
 could begin one takes that from it: `a\\=b=c` is the name `a=b`, and `a\\\\=b` the name `a\\`.
 
-Files of forms are opened here; whoever parses closes them. Not here: what the body becomes (`building`).
+In headers and queries, a line break at the end of a file is not part of the value. Files of forms are opened here;
+whoever parses closes them. Not here: what the body becomes (`building`), names that are paths into JSON (`nested`).
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import os
 import re
 from typing import Any, NamedTuple
 
-_SEPARATORS = (":=@", ":=", "==", "=@", "=", ":", "@")
+_SEPARATORS = (":=@", "==@", ":=", "==", "=@", ":@", "=", ":", "@")
 _SPECIAL = frozenset("=:@;\\")
-_TYPE = re.compile(r"(.+);type=([^;\s]+/[^;\s]+)")
+# What may stand behind the path of a file.
+_OPTION = re.compile(r"(.+);(type=[^;\s]+/[^;\s]+|filename=[^;/\\]+)", re.S)
 
 
 class Items(NamedTuple):
@@ -118,11 +122,22 @@ def _add_header(items: Items, name: str, value: str) -> None:
 
 
 def _add_file(items: Items, name: str, value: str) -> None:
-    match = _TYPE.fullmatch(value)
-    path, kind = match.groups() if match else (value, None)
+    path = value
+    more: dict[str, str] = {}
+    while (match := _OPTION.fullmatch(path)) is not None:
+        path, option = match.groups()
+        more.setdefault(*option.split("=", 1))
     file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed with the request, by whoever parses
-    entry = (os.path.basename(path), file)
-    items.files.append((name, entry if kind is None else (*entry, kind)))
+    entry = (more.get("filename", os.path.basename(path)), file)
+    items.files.append((name, (*entry, more["type"]) if "type" in more else entry))
+
+
+def _line_of(name: str, path: str) -> str:
+    """The text of a file that holds one line, such as a token."""
+    text = _text_of(path).rstrip("\r\n")
+    if "\n" in text or "\r" in text:
+        raise ValueError(f"the file {path!r} for {name!r} should have one line")
+    return text
 
 
 def _text_of(path: str) -> str:
@@ -138,6 +153,8 @@ _ADD = {
     "=@": lambda items, name, path: _add_text(items, name, _text_of(path)),
     ":=": _add_json,
     ":=@": lambda items, name, path: _add_json(items, name, _text_of(path)),
+    "==@": lambda items, name, path: items.params.append((name, _text_of(path).rstrip("\r\n"))),
+    ":@": lambda items, name, path: items.headers.append((name, _line_of(name, path).strip(" \t"))),
     "==": lambda items, name, value: items.params.append((name, value)),
     ":": _add_header,
     ";": lambda items, name, value: items.headers.append((name, "")),

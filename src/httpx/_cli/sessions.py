@@ -8,8 +8,9 @@
     session.keep(client.cookies); session.save()
 
 A file of JSON that only its owner can read, in `<configuration>/httpx/sessions/<host>/<name>.json`: configuration is
-XDG_CONFIG_HOME or ~/.config, and %APPDATA% on Windows. It is replaced in one step, so that two runs at once leave that
-of one and never a mixture. It holds secrets; nothing else does.
+XDG_CONFIG_HOME or ~/.config, and %APPDATA% on Windows. A name with a slash is the path of the file itself, which then
+belongs to the host that it was first used for. It is replaced in one step, so that two runs at once leave that of one
+and never a mixture. It holds secrets; nothing else does.
 """
 
 from __future__ import annotations
@@ -37,38 +38,53 @@ class Session:
         path: of the file.
         headers: names and values.
         auth: the options of authentication; None if there are none.
+        read_only: whether `save` does nothing.
+
+    Raises:
+        TypeError, KeyError, ValueError: the content is none of a session.
     """
 
-    def __init__(self, path: str, content: dict[str, Any]) -> None:
+    def __init__(self, path: str, content: dict[str, Any], host: str = "", read_only: bool = False) -> None:
         self.path = path
+        self.read_only = read_only
+        self._host = host
         self.headers: list[tuple[str, str]] = [(str(name), str(value)) for name, value in content.get("headers", ())]
         self.auth: dict[str, Any] | None = content.get("auth")
+        if not isinstance(self.auth, (dict, type(None))):
+            raise TypeError("'auth' is no object")
         self._cookies: list[dict[str, Any]] = list(content.get("cookies", ()))
+        for kept in self._cookies:
+            _cookie(kept)  # a broken file should be told before anything is sent
 
     @classmethod
-    def load(cls, name: str, host: str) -> Session:
+    def load(cls, name: str, host: str, *, read_only: bool = False) -> Session:
         """
         The session of a name for a host; an empty one if there is none yet.
 
         Args:
-            name: letters, digits, "_", "-" and ".".
+            name: letters, digits, "_", "-" and "."; or the path of a file, which has a slash in it.
             host: host and port of the URL.
+            read_only: leave the file as it is.
 
         Raises:
-            ValueError: the name is no name, or the file is broken.
+            ValueError: the name is no name, or the file is broken or belongs to another host.
             OSError: the file cannot be read.
         """
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"a session's name has letters, digits, '_', '-' and '.', not {name!r}")
-        path = os.path.join(folder(), re.sub(r"[^A-Za-z0-9.-]", "_", host) or "_", f"{name}.json")
+        path = _path_of(name, host)
         try:
             with open(path, encoding="utf-8") as file:
                 content = json.load(file)
-            return cls(path, content)
+            session = cls(path, content, host, read_only)
         except FileNotFoundError:
-            return cls(path, {})
+            return cls(path, {}, host, read_only)
+        except KeyError as exc:
+            raise ValueError(f"the session's file {path!r} is broken: there is no {exc}") from None
         except (ValueError, TypeError, AttributeError) as exc:
             raise ValueError(f"the session's file {path!r} is broken: {exc}") from None
+        owner = content.get("host", host)
+        if owner != host:  # its headers and credentials are not for this one
+            raise ValueError(f"the session's file {path!r} belongs to {owner!r}, not to {host!r}")
+        return session
 
     def restore(self, cookies: httpx.Cookies) -> None:
         """Put the kept cookies into a jar."""
@@ -92,9 +108,11 @@ class Session:
         Raises:
             OSError: it cannot be written.
         """
-        parent = os.path.dirname(self.path)
-        os.makedirs(parent, mode=0o700, exist_ok=True)
-        content = {"headers": self.headers, "auth": self.auth, "cookies": self._cookies}
+        if self.read_only:
+            return
+        parent = os.path.dirname(os.path.abspath(self.path))
+        _make_private(parent)
+        content = {"host": self._host, "headers": self.headers, "auth": self.auth, "cookies": self._cookies}
         # `mkstemp` makes it with mode 0600.
         descriptor, draft = tempfile.mkstemp(prefix=".", suffix=".json", dir=parent)
         try:
@@ -113,6 +131,36 @@ def folder() -> str:
     else:
         base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return os.path.join(base, "httpx", "sessions")
+
+
+def _path_of(name: str, host: str) -> str:
+    if "/" in name or os.sep in name:
+        if not os.path.basename(name):
+            raise ValueError(f"a session's file is expected, not the folder {name!r}")
+        return name
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a session's name has letters, digits, '_', '-' and '.', not {name!r}")
+    return os.path.join(folder(), _folder_name(host), f"{name}.json")
+
+
+def _folder_name(host: str) -> str:
+    """A name for a host, which no other host has: "_" stands for the colon, so that it is written twice itself."""
+    name = re.sub(r"[^A-Za-z0-9.-]", _written, host)
+    return name if name.strip(".") else f"_{name}"  # ".." would be another folder
+
+
+def _written(match: re.Match[str]) -> str:
+    return {":": "_", "_": "__"}.get(match[0]) or f"%{ord(match[0]):02X}"
+
+
+def _make_private(path: str) -> None:
+    """Make a folder, and those above it that are missing, for the owner only: `makedirs` gives the mode to the last."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for one in reversed(missing):
+        os.makedirs(one, mode=0o700, exist_ok=True)
 
 
 def _as_json(cookie: Cookie) -> dict[str, Any]:
