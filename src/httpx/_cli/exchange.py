@@ -306,12 +306,16 @@ def _timings(options: dict[str, Any], parts: frozenset[str]) -> Timings | None:
 
 
 def _session(options: dict[str, Any], intent: Plan) -> Session | None:
-    if options["session"] is None:
+    name, read_only = options["session"], options["session_read_only"]
+    if name is None and read_only is None:
         return None
+    if name is not None and read_only is not None:
+        raise click.UsageError("--session and --session-read-only exclude each other")
     from .sessions import Session
 
     try:
-        return Session.load(options["session"], httpx.URL(intent.url).netloc.decode("ascii"))
+        host = httpx.URL(intent.url).netloc.decode("ascii")
+        return Session.load(name or read_only, host, read_only=name is None)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
