@@ -285,3 +285,37 @@ def test_a_validator_is_strong(headers: dict[str, str], expected: str | None):
 
 def test_an_error_has_no_validator():
     assert validator_of(httpx.Response(404, headers=TAG)) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": "bytes 100-199/1000"},
+        {"Content-Range": "bytes 100-999/1000", "ETag": '"v2"'},
+        {"Content-Range": "bytes 100-999/1000", "Content-Encoding": "gzip"},
+        {"Content-Range": "bytes */1000"},
+        {"Content-Range": "bytes 100-999/1000x"},
+        {},
+    ],
+)
+def test_only_the_whole_rest_of_the_same_file_is_appended(folder: Path, headers: dict[str, str]):
+    """A part of the rest, put in place of the file, would be a file that never existed."""
+    server = Server()
+    server.limit = 100
+    with pytest.raises(httpx.ReadError):
+        fetch(server, "file")
+    stream = Broken(b"x" * 100)
+    with pytest.raises(NotResumed, match="another part"):
+        fetch(lambda request: httpx.Response(206, headers=headers, stream=stream), "file", resume=True)
+    assert files(folder) == {"file.part", "file.part.json"}
+    assert (folder / "file.part").read_bytes() == CONTENT[:100]
+
+
+def test_the_draft_of_another_address_is_not_gone_on_with(folder: Path):
+    server = Server()
+    server.limit = 100
+    with pytest.raises(httpx.ReadError):
+        fetch(server, "file", "http://a.invalid/one?key=1")
+    assert "key" not in (folder / "file.part.json").read_text()
+    assert Download("file", "http://b@a.invalid/one?key=2", resume=True).headers()["Range"] == "bytes=100-"
+    assert "Range" not in Download("file", "http://a.invalid/two", resume=True).headers()

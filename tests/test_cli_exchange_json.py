@@ -75,3 +75,25 @@ def test_a_body_that_breaks_off_is_an_error(echo_server: EchoServer, capfdbinary
 
 def test_a_file_for_the_body_is_another_thing(capfdbinary: Capture):
     assert run(["http://a.invalid/", "--output-json", "-o", "x"]) == exits.USAGE
+
+
+def test_a_tls_connection_is_described(tls_echo_server: EchoServer, ca: Any, capfdbinary: Capture):
+    url = f"{tls_echo_server.url}/get"
+    tls = exchanged(capfdbinary, url, "--ca", str(ca.authority_file()))["tls"]
+    assert tls["version"].startswith("TLSv1.")
+    assert tls["cipher"]
+    assert "localhost" in tls["certificate"]["names"]
+    assert tls["certificate"]["not_after"].endswith("GMT")
+    assert exchanged(capfdbinary, url, "--no-verify")["tls"]["certificate"] is None
+
+
+def test_a_plain_connection_has_no_tls(echo_server: EchoServer, capfdbinary: Capture):
+    assert exchanged(capfdbinary, f"{echo_server.url}/get")["tls"] is None
+
+
+def test_secrets_in_the_query_and_in_other_fields_are_hidden(echo_server: EchoServer, capfdbinary: Capture):
+    argv = [f"{echo_server.url}/status/204?access_token=secret1&a=b", "X-Api-Key:secret2"]
+    value = exchanged(capfdbinary, *argv)
+    assert "secret" not in json.dumps(value)
+    assert value["request"]["url"].endswith("?access_token=***&a=b")
+    assert "secret1" in json.dumps(exchanged(capfdbinary, *argv, "--with-secrets"))

@@ -45,7 +45,7 @@ _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.I)
 _MAX_NAME = 200
 # RFC 8187; other charsets than these two are not allowed there.
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$")
 
 
 class OtherDigest(Failure):
@@ -80,7 +80,7 @@ class Download:
         if resume:
             if target == "-":
                 raise ValueError("--continue needs a file, and not standard output")
-            self._part = _Part.found(self._path_for_resuming())
+            self._part = _Part.found(self._path_for_resuming(), url)
 
     def headers(self) -> dict[str, str]:
         """Header fields for the request; a Range counts bytes that are not compressed."""
@@ -125,8 +125,7 @@ class Download:
 
     def _resumed(self, part: _Part, response: Response) -> str:
         """Append the rest to the draft."""
-        match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
-        if match is None or match[1] is None or int(match[1]) != part.size:
+        if not _is_the_rest(part, response):
             raise NotResumed(f"the server sent another part than what is missing; {part.path!r} is kept")
         start = part.size
         draft = part.take()
@@ -158,7 +157,7 @@ class Download:
         except BaseException:
             file.close()
             known = None if self._part is None or not start else self._part.validator
-            _keep_or_remove(draft, path, response, known)
+            _keep_or_remove(draft, path, _place(self._url), validator_of(response) or known)
             raise
 
     def _into(self, file: IO[bytes], response: Response, name: str, start: int) -> None:
@@ -208,11 +207,13 @@ class _Part:
         self.size = os.path.getsize(self.path)
 
     @classmethod
-    def found(cls, target: str) -> _Part | None:
-        """That of a target; None if there is none, or nothing is known of it."""
+    def found(cls, target: str, url: str) -> _Part | None:
+        """That of a target and a URL; None if there is none, or nothing is known of it."""
         try:
             with open(f"{os.path.realpath(target)}.part.json", encoding="utf-8") as file:
-                return cls(target, str(json.load(file)["validator"]))
+                known = json.load(file)
+            # Two files may have the same entity tag, such as "1".
+            return cls(target, str(known["validator"])) if known["url"] == _place(url) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -233,15 +234,14 @@ class _Part:
         _unlink(f"{self.path}.json")
 
 
-def _keep_or_remove(draft: str, path: str, response: Response, known: str | None) -> None:
-    """Keep a draft where it can be gone on with: by what the answer says, or by what an earlier one said."""
-    validator = validator_of(response) or known
+def _keep_or_remove(draft: str, path: str, place: str, validator: str | None) -> None:
+    """Keep a draft where it can be gone on with."""
     if validator is None or not os.path.getsize(draft):
         os.unlink(draft)
         return
     os.replace(draft, f"{path}.part")
     with open(f"{path}.part.json", "w", encoding="utf-8") as file:
-        json.dump({"url": str(response.request.url.copy_with(userinfo=b"")), "validator": validator}, file)
+        json.dump({"url": place, "validator": validator}, file)
 
 
 def validator_of(response: Response) -> str | None:
@@ -343,7 +343,23 @@ def _hash_of(file: IO[bytes], digest: tuple[str, str] | None) -> Any:
 
 def _total(response: Response) -> int | None:
     match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
-    return int(match[2]) if match is not None and match[2] != "*" else None
+    return int(match[3]) if match is not None and match[3] != "*" else None
+
+
+def _is_the_rest(part: _Part, response: Response) -> bool:
+    """Whether a 206 has all that a draft lacks, of the same file and as it is (RFC 9110, 14.4 and 15.3.7)."""
+    headers = response.headers
+    match = _CONTENT_RANGE.match(headers.get("content-range", ""))
+    if match is None or match[1] is None or int(match[1]) != part.size or "content-encoding" in headers:
+        return False
+    if match[3] != "*" and int(match[2]) + 1 != int(match[3]):
+        return False
+    return not part.validator.startswith('"') or headers.get("etag", part.validator) == part.validator
+
+
+def _place(url: str) -> str:
+    """A URL without what may differ from run to run or be secret: credentials, query, fragment."""
+    return re.sub(r"//[^/?#@]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
 def _unlink(path: str) -> None:

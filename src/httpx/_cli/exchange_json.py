@@ -5,10 +5,13 @@
      "response":  {"status", "reason", "http_version", "url", "headers": [...], "body"},
      "redirects": [response without body, ...],
      "timings":   {"total", "queue", "dns", "connect", ...},     seconds; the phases are those of the last hop
+     "tls":       {"version", "cipher", "alpn",
+                   "certificate": {"subject", "issuer", "not_before", "not_after", "names"}},
      "error":     {"type", "message"}}
 
 A body is text, or {"base64": ...} where it is none; `null` if there is none. `response` is null where none came,
-`error` where nothing went wrong. Values of header fields that are secrets are "***" unless asked for.
+`error` where nothing went wrong, `tls` where the last connection had none, `certificate` where it was not checked.
+Values of header fields and of URLs that are secrets are "***" unless asked for; a body is shown as it is.
 """
 
 from __future__ import annotations
@@ -18,11 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from . import masking
+
 if TYPE_CHECKING:
     from .timings import Timings
-
-_SECRET = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
-MASK = "***"
 
 
 def exchange(
@@ -54,6 +56,7 @@ def exchange(
         "response": None if response is None else {**_head(response, with_secrets), "body": _body(response)},
         "redirects": [_head(one, with_secrets) for one in (() if response is None else response.history)],
         "timings": _timings(timings),
+        "tls": None if response is None else _tls(response.extensions.get("network_stream")),
         "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
     }
 
@@ -69,17 +72,12 @@ def _head(response: httpx.Response, with_secrets: bool) -> dict[str, Any]:
 
 
 def _fields(headers: httpx.Headers, with_secrets: bool) -> list[list[str]]:
-    return [
-        [
-            name.decode("latin-1"),
-            value.decode("latin-1") if with_secrets or name.lower().decode() not in _SECRET else MASK,
-        ]
-        for name, value in headers.raw
-    ]
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.raw]
+    return [[name, value if with_secrets else masking.field(name, value)] for name, value in pairs]
 
 
 def _address(url: httpx.URL, with_secrets: bool) -> str:
-    return str(url if with_secrets or not url.userinfo else url.copy_with(username=url.username, password=MASK))
+    return str(url) if with_secrets else masking.address(url)
 
 
 def _sent(request: httpx.Request) -> Any:
@@ -103,6 +101,31 @@ def _text_or_base64(content: bytes, charset: str | None) -> Any:
         return content.decode(charset or "utf-8")
     except (LookupError, UnicodeDecodeError):
         return {"base64": base64.b64encode(content).decode("ascii")}
+
+
+def _tls(stream: Any) -> dict[str, Any] | None:
+    connection = None if stream is None else stream.get_extra_info("ssl_object")
+    if connection is None:
+        return None
+    return {
+        "version": connection.version(),
+        "cipher": (connection.cipher() or (None,))[0],
+        "alpn": connection.selected_alpn_protocol(),
+        "certificate": certificate(connection.getpeercert()),
+    }
+
+
+def certificate(parts: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What `SSLObject.getpeercert` gives, flattened; the times are as OpenSSL writes them. None for none."""
+    if not parts:
+        return None
+    return {
+        "subject": {key: value for names in parts.get("subject", ()) for key, value in names},
+        "issuer": {key: value for names in parts.get("issuer", ()) for key, value in names},
+        "not_before": parts.get("notBefore"),
+        "not_after": parts.get("notAfter"),
+        "names": [value for _, value in parts.get("subjectAltName", ())],
+    }
 
 
 def _timings(timings: Timings) -> dict[str, float]:
