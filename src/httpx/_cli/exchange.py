@@ -319,7 +319,7 @@ def _session(options: dict[str, Any], intent: Plan) -> Session | None:
 
     try:
         host = httpx.URL(intent.url).netloc.decode("ascii")
-        return Session.load(name or read_only, host, read_only=name is None)
+        return Session.load(read_only if name is None else name, host, read_only=name is None)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
