@@ -271,6 +271,13 @@ def test_verbose_shows_a_request_that_was_never_answered(tls_echo_server: EchoSe
     assert b"\nGET /delay/9 HTTP/1.1\nHost: " in capfdbinary.readouterr().out
 
 
+def test_verbose_tells_the_addresses_of_a_name(capfdbinary: Capture):
+    tap = Wiretap(Screen(sys.stdout))
+    tap.event("connection.resolve_host.started", {"host": "a.example", "port": 80})
+    tap.event("connection.resolve_host.complete", {"return_value": ["192.0.2.1", "2001:db8::1"]})
+    assert capfdbinary.readouterr().out == b"* 'a.example' is 192.0.2.1, 2001:db8::1\n"
+
+
 def test_a_connection_without_details_of_tls_is_shown_without_them(capfdbinary: Capture):
     tap = Wiretap(Screen(sys.stdout))
     tap.event("connection.start_tls.complete", {})

@@ -108,3 +108,15 @@ def test_the_version_names_what_it_runs_on(capfdbinary: Capture):
     import httpx
 
     assert out(capfdbinary, "--version").startswith(f"httpx {httpx.__version__}, Python 3.")
+
+
+def test_a_session_can_be_left_as_it_is(
+    echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    url = [f"{echo_server.url}/headers", "--print", "b"]
+    out(capfdbinary, *url, "--session", "work", "X-A:1")
+    assert '"X-A": "1"' in out(capfdbinary, *url, "--session-read-only", "work", "X-B:2")
+    assert "X-B" not in out(capfdbinary, *url, "--session", "work")
+    assert run([*url, "--session", "a", "--session-read-only", "b"]) == exits.USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 from httpx._cli import exits
 from httpx._cli.retries import with_retries
 from support.local import Asked, LocalApi, with_json
+from support.servers import ScriptedServer, close, drip, expect_end, expect_head
 
 click = pytest.importorskip("click")
 
@@ -114,6 +116,16 @@ def test_nobody_waits_longer_than_a_minute_or_the_time_there_is():
     assert Peer(503, 503, 200).ask(until=102.5).status_code == 503
     with pytest.raises(httpx.ReadError):
         Peer(httpx.ReadError("x"), httpx.ReadError("x"), 200).ask(until=102.5)
+
+
+def test_max_time_is_for_all_tries_together(capfdbinary: pytest.CaptureFixture[bytes]):
+    """The second try would otherwise have the whole time again."""
+    # It takes half a second and more.
+    refusal = drip(b"HTTP/1.1 503 Not Now\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 0.006)
+    with ScriptedServer([expect_head(), refusal, close()], [expect_head(), expect_end()]) as server:
+        assert run([server.url, "--retry", "1", "--max-time", "1.2", "--timeout", "9"]) == exits.TIMED_OUT
+    (limit,) = re.findall(rb"ReadTimeout: .* total timeout of ([\d.]+) s", capfdbinary.readouterr().err)
+    assert float(limit) < 0.8
 
 
 def flaky(*statuses: int) -> Callable[[Asked], Any]:

@@ -121,6 +121,7 @@ def test_what_was_going_on_ends_with_the_run():
 def test_a_run_without_events_is_none():
     timings = told([], rest=5)
     assert timings.hops == []
+    assert drawn(timings) == "  total           5.0 ms\n"
     assert timings.until("wait") == 0.0
 
 

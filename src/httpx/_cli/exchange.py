@@ -113,8 +113,14 @@ class Run:
         return request
 
     def _sent(self, client: httpx.Client, request: httpx.Request) -> httpx.Response:
+        limit = self._options["max_time"]
+        until = None if limit is None else time.monotonic() + limit
+
         def send(request: httpx.Request) -> httpx.Response:
             self._tries += 1
+            if until is not None and self._tries > 1:  # the time is for all tries together
+                left = round(max(0.001, until - time.monotonic()), 3)
+                request.extensions["timeout"] = {**request.extensions["timeout"], "total": left}
             return client.send(request, stream=True)
 
         try:
@@ -122,8 +128,6 @@ class Run:
                 return send(request)
             from .retries import with_retries
 
-            limit = self._options["max_time"]
-            until = None if limit is None else time.monotonic() + limit
             return with_retries(send, request, self._options["retry"], until=until, tell=_tell)
         finally:
             if self._tap is not None:
@@ -306,12 +310,16 @@ def _timings(options: dict[str, Any], parts: frozenset[str]) -> Timings | None:
 
 
 def _session(options: dict[str, Any], intent: Plan) -> Session | None:
-    if options["session"] is None:
+    name, read_only = options["session"], options["session_read_only"]
+    if name is None and read_only is None:
         return None
+    if name is not None and read_only is not None:
+        raise click.UsageError("--session and --session-read-only exclude each other")
     from .sessions import Session
 
     try:
-        return Session.load(options["session"], httpx.URL(intent.url).netloc.decode("ascii"))
+        host = httpx.URL(intent.url).netloc.decode("ascii")
+        return Session.load(read_only if name is None else name, host, read_only=name is None)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 

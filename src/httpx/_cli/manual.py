@@ -29,10 +29,11 @@ EXAMPLES = (
 ITEMS = (
     ("name=value", "text of a JSON object, or of a form with --form"),
     ("name:=json", "number, list, true, ... of a JSON object"),
+    ("name[a][0]=value", "the same, deeper in the object; name[]=value appends to a list"),
     ("name==value", "query parameter"),
     ("Name:value", "header; 'Name:' leaves it out, 'Name;' sends it empty"),
     ("name@path", "file of a form"),
-    ("name=@path", "text from a file; name:=@path is JSON from a file"),
+    ("name=@path", "text from a file; likewise name:=@path, name==@path, Name:@path"),
     ("@path", "the body is that file; @- is standard input"),
 )
 

@@ -90,6 +90,7 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--session",), "NAME", "Keep cookies, headers and authentication under this name, for each host apart."
         ),
+        Option(("--session-read-only",), "NAME", "Use what a session has, and leave it as it is."),
     ],
     "Body": [
         Option(("-c", "--content"), "TEXT", "Request body as it is."),

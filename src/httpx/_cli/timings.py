@@ -197,7 +197,7 @@ def show(timings: Timings, screen: Screen, width: int) -> None:
             screen.write(" " * blank)
             screen.painted(_COLOURS[phase], screen.block * bar)
             screen.write("\n")
-    if len(timings.hops) > 1:
+    if len(timings.hops) != 1:  # none: an application in this process
         screen.write(f"  {'total':<8}{_milliseconds(timings.total):>14}\n")
 
 

@@ -41,6 +41,7 @@ class Wiretap:
         self._screen = screen
         self._parts = parts
         self._verbose = verbose
+        self._name = ""
         self._peer = ""
         self._held: list[tuple[httpx.Request, bytes]] = []
         self._holds = not verbose
@@ -69,7 +70,12 @@ class Wiretap:
             self._after_body = False
 
     def _step(self, name: str, info: dict[str, Any]) -> None:
-        if name.endswith("connect_tcp.started"):
+        if name.endswith("resolve_host.started"):
+            self._name = repr(info["host"])
+        elif name.endswith("resolve_host.complete"):
+            addresses = info.get("return_value") or ["no address"]
+            self._note(f"{self._name} is {', '.join(map(str, addresses))}")
+        elif name.endswith("connect_tcp.started"):
             self._peer = f"{info['host']!r} on port {info['port']}"
             self._note(f"Connecting to {self._peer}")
         elif name.endswith("connect_unix_socket.started"):

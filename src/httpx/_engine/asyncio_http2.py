@@ -72,6 +72,7 @@ class AsyncioMultiplexer(Multiplexer):
         """The socket took what was unsent, or it failed, or it was closed."""
         connection = self.connection
         if connection.closed or connection.error is not None or connection.write_error is not None:
+            self.is_broken = True
             self._tell_pool()
             self._wake_all()
         else:
@@ -93,11 +94,9 @@ class AsyncioMultiplexer(Multiplexer):
                 waiter.set_result(True)
 
     def _tell_pool(self) -> None:
-        connection = self.connection
-        broken = connection.closed or connection.error is not None or connection.write_error is not None
-        capacity = self.new_capacity(broken)
+        capacity = self.new_capacity()
         if capacity is not None:
-            self._pool.resize(connection, capacity, self._now())
+            self._pool.resize(self.connection, capacity, self._now())
             self._engine.settle()
 
     # Sending.

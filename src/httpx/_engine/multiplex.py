@@ -44,6 +44,7 @@ class Multiplexer:
 
     Attributes:
         machine: the connection's.
+        is_broken: nothing more can be sent.
         has_served: an answer has arrived here, so what fails from now on fails on a connection that was good.
     """
 
@@ -51,6 +52,7 @@ class Multiplexer:
         self.connection = connection
         self.machine = HTTP2Connection(settings.head_limits)
         self.has_served = False
+        self.is_broken = False
         self.ping_interval = settings.limits.ping_interval
         self._clock = clock
         self._silent_since = 0.0  # only where there is a `ping_interval`
@@ -66,8 +68,8 @@ class Multiplexer:
             RemoteProtocolError: the peer never took any here, so it would not help to try again.
         """
         machine = self.machine
-        if not machine.capacity:
-            if not machine.max_streams and not self.has_served:
+        if len(machine.streams) >= self._capacity or self.is_broken:
+            if not self._capacity and not self.has_served:
                 raise machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
             return None
         if self.ping_interval is not None and not machine.streams:
@@ -113,9 +115,9 @@ class Multiplexer:
         """Take note of the streams for which the machine changed something; for the shell."""
         raise NotImplementedError
 
-    def new_capacity(self, broken: bool) -> int | None:
+    def new_capacity(self) -> int | None:
         """How many requests may be here at once from now on, if that is something new to the pool."""
-        capacity = 0 if broken else self.machine.max_streams
+        capacity = 0 if self.is_broken else self.machine.max_streams
         if capacity == self._capacity:
             return None
         self._capacity = capacity
@@ -183,12 +185,6 @@ class TurnTaking(Multiplexer):
         if early:
             self.received(early)
 
-    def begin(self, job: Job) -> HTTP2Stream | None:
-        # Nobody may have listened since the last request.
-        if not self.is_usable and self.has_served:
-            return None
-        return super().begin(job)
-
     def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
         chunks = super().take_chunks(stream)
         if self.machine.has_output:
@@ -206,7 +202,7 @@ class TurnTaking(Multiplexer):
     @property
     def is_usable(self) -> bool:
         """Does the connection take another request, as far as is known?"""
-        return self.error is None and self.write_error is None and self.machine.max_streams > 0
+        return not self.is_broken and self.machine.max_streams > 0
 
     def note_progress(self) -> None:
         machine = self.machine
@@ -217,7 +213,7 @@ class TurnTaking(Multiplexer):
     def flush(self) -> None:
         """Send what there is, as far as the socket takes it at once; the rest stays in `unsent`."""
         machine, wire = self.machine, self.wire
-        if self.write_error is not None:
+        if self.is_broken:
             return
         try:
             while self.unsent or machine.has_output:
@@ -232,6 +228,7 @@ class TurnTaking(Multiplexer):
                     break
         except WriteError as exc:
             self.write_error = exc
+            self.is_broken = True
             self.unsent = b""
             self.tell_pool()
         except BaseException as exc:
@@ -264,13 +261,15 @@ class TurnTaking(Multiplexer):
             raise
         if self.unsent or self.machine.has_output:
             self.flush()
-        self.tell_pool()
+        if self.machine.max_streams != self._capacity:
+            self.tell_pool()
         self.wake(self.news)
         return True
 
     def lose(self, error: ReadError | WriteError) -> None:
         if self.error is None:
             self.error = error
+        self.is_broken = True
         self.unsent = b""
         self.tell_pool()
         self.wake(self.machine.streams.values())
@@ -282,14 +281,13 @@ class TurnTaking(Multiplexer):
                 self.has_served = True
             if stream.state != CLOSED:
                 stream.reset(CANCEL)
-                if self.error is None:
-                    self.flush()
+                self.flush()
                 self.note_progress()
             self.news.discard(stream)
 
     def say_goodbye(self) -> None:
         """The connection is about to be closed: tell the peer, if that needs no waiting."""
-        if self.error is None and self.write_error is None and not self.unsent:
+        if not self.is_broken and not self.unsent:
             data, tls = self.machine.close(), self.wire.tls
             try:
                 self.wire.send(data if tls is None else tls.encrypt(data))

@@ -23,7 +23,7 @@ from .._exceptions import WriteError
 from .._models import Response
 from .._pool import Ticket
 from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
-from .._protocol.stream2 import HTTP2Stream
+from .._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from .._sharing import SharingPool
 from .job import Job
 from .multiplex import TurnTaking
@@ -52,7 +52,7 @@ class SyncMultiplexer(TurnTaking):
         self._pool.dialled(ticket, self.connection, monotonic(), self._capacity)
 
     def tell_pool(self) -> None:
-        capacity = self.new_capacity(not self.is_usable)
+        capacity = self.new_capacity()
         if capacity is not None:
             with self._engine.lock:
                 self._pool.resize(self.connection, capacity, monotonic())
@@ -114,7 +114,7 @@ class SyncMultiplexer(TurnTaking):
 
     def _take_turn(self, until: float | None) -> None:
         """Wait for the socket, without the lock, and move what can be moved then."""
-        again = self.look_after()
+        again = None if self.ping_interval is None else self.look_after()
         if self.error is not None:
             return
         if again is not None:
@@ -221,7 +221,12 @@ class SyncMultiplexer(TurnTaking):
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
-                    self.receive(stream, job)
+                    if job.deadline is not None or stream.state != LOCAL_DONE:
+                        self.receive(stream, job)
+                    elif not self._wait(stream, None if job.read is None else monotonic() + job.read):
+                        raise self.timed_out(stream, job, monotonic())
+                    elif stream.only_informational and stream.need == INPUT:
+                        self.receive(stream, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.sync_pieces()

@@ -48,7 +48,7 @@ class TrioMultiplexer(TurnTaking):
         self._pool.dialled(ticket, self.connection, now(), self._capacity)
 
     def tell_pool(self) -> None:
-        capacity = self.new_capacity(not self.is_usable)
+        capacity = self.new_capacity()
         if capacity is not None:
             self._pool.resize(self.connection, capacity, now())
             self._engine.settle()
