@@ -115,14 +115,27 @@ def test_the_password_is_in_the_command_only_if_it_is_asked_for(capfdbinary: Cap
         ("curl --data-urlencode 'b c' -G http://a/", "'http://a/?b+c'"),
         ("curl --data-raw @x -H 'Content-Type: a/b' http://a/", "-c @x -h Content-Type a/b http://a/"),
         ("curl --json '{}' http://a/", "-c '{}' -h Accept application/json -h Content-Type application/json http://a/"),
-        ("curl -F a=1 -F 'b=@x;type=text/plain' -F c=<y http://a/", "--form http://a/ a=1 'b@x;type=text/plain' c=@y"),
+        (
+            "curl -F a=1 -F 'b=@x;type=text/plain' -F 'c=<y' a.b",
+            "--form http://a.b a=1 'b@x;type=text/plain' c=@y",
+        ),
         ("curl --form-string 'a:b=@x' http://a/", "--form http://a/ 'a\\:b=@x'"),
         ("curl -u ann:p:w http://a/", "--auth ann p:w http://a/"),
         ("curl --digest -u ann http://a/", "--auth ann - --digest http://a/"),
-        ("curl -b 'a=b; c=d' -A me -e you http://a/", "-h Cookie 'a=b; c=d' -h User-Agent me -h Referer you http://a/"),
+        ("curl -b 'a=b; c=d' -A me -e you http://a/", "-h User-Agent me -h Referer you -h Cookie 'a=b; c=d' http://a/"),
         (
             "curl -k -x http://p -m 3 --connect-timeout 2 --http1.1 -I http://a/",
             "--no-verify --proxy http://p --max-time 3 --timeout 2 --http-version 1.1 -m HEAD http://a/",
+        ),
+        ("$ curl -b a=b -b c=d http://a/", "-h Cookie 'a=b; c=d' http://a/"),
+        (
+            "curl --json '{' --json '}' -H 'accept: x/y' http://a/",
+            "-c '{}' -h accept x/y -h Content-Type application/json http://a/",
+        ),
+        ("curl -r 0-9 -OJ --tlsv1.2 http://a/", "--download . -h Range bytes=0-9 http://a/"),
+        (
+            'curl ^"http://a/?b=c^&d=e^" ^\n  -X ^"PUT^" ^\n  -H ^"X-A: b^" ^\n  --data-raw ^"^{^\\^"a^\\^":1^}^"',
+            "-c '{\"a\":1}' -h X-A b -h Content-Type application/x-www-form-urlencoded -m PUT 'http://a/?b=c&d=e'",
         ),
         ("curl -o f -O -N -v -4 -6 http://a/", "-o f --download . --stream -v -4 -6 http://a/"),
         ("curl --compressed -s \\\n  -X 'PUT' \\\r\n http://a/", "-m PUT http://a/"),
@@ -158,6 +171,8 @@ def test_a_command_becomes_our_arguments(command: str, arguments: str):
         ("curl -b jar http://a/", "--session"),
         ("curl -H @file http://a/", "-H @file"),
         ("curl -d @- http://a/", "standard input"),
+        ("curl http://a/ | jq .", "the shell's '\\|'"),
+        ('curl -H "X: $TOKEN" http://a/', "the shell's \\$TOKEN"),
         ("curl -F x http://a/", "NAME=VALUE"),
     ],
 )
@@ -198,9 +213,18 @@ def test_a_command_that_cannot_be_taken_over_is_bad_usage(capfdbinary: Capture):
         ["PATCH", "/anything", "-c", '@text\n"quoted" $HOME `x` \\ é'],
         ["/anything", "--auth", "ann", "s3 cret"],
         ["DELETE", "/anything"],
+        ["/anything?a[b]={1,2}"],
+        ["/anything", "Accept:", "User-Agent:"],
+        ["/anything", "--form", "a= @/;x", 'up@up,load "1".txt;type=text/x', "b@up.bin;filename=other.bin", "c=<d"],
+        ["/anything", "--form", "a b=1", "x=y=z", "up@up.bin"],
     ],
 )
-def test_curl_sends_the_same(echo_server: EchoServer, capfdbinary: Capture, argv: list[str]):
+def test_curl_sends_the_same(
+    echo_server: EchoServer, capfdbinary: Capture, argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'up,load "1".txt').write_text("text")
+    (tmp_path / "up.bin").write_bytes(b"\0\xff\r\n--")
     argv = [word if not word.startswith("/anything") else echo_server.url + word for word in argv]
     assert run([*argv, "--print", "b"]) == exits.OK
     ours = json.loads(capfdbinary.readouterr().out)
@@ -208,6 +232,9 @@ def test_curl_sends_the_same(echo_server: EchoServer, capfdbinary: Capture, argv
     command = capfdbinary.readouterr().out.decode()
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True)
     theirs = json.loads(done.stdout)
+    if "multipart/form-data" in ours["headers"].get("Content-Type", ""):
+        for name in ("Content-Type", "Content-Length"):  # each has a boundary of its own
+            ours["headers"].pop(name), theirs["headers"].pop(name)
     for name in ("Accept-Encoding", "Connection", "User-Agent"):
         ours["headers"].pop(name, None), theirs["headers"].pop(name, None)
     assert theirs == ours
@@ -245,3 +272,33 @@ def test_what_we_write_we_can_read():
         )
     ]
     assert shlex.split(to_curl(request))[0] == "curl"
+
+
+def test_more_than_credentials_is_secret():
+    request = httpx.Request("GET", "http://a/?access_token=secret1&b=c", headers={"X-Api-Key": "secret2"})
+    assert to_curl(request) == "curl -H 'X-Api-Key: ***' 'http://a/?access_token=***&b=c'"
+    assert "secret1" in to_curl(request, mask=False)
+    assert "secret2" in to_curl(request, mask=False)
+
+
+def test_a_challenge_is_left_to_curl(capfdbinary: Capture):
+    argv = ["a.invalid", "--auth", "ann", "pw", "--digest", "--retry", "2", "--download", "--curl"]
+    assert run(argv) == exits.OK
+    command = capfdbinary.readouterr().out
+    assert command == b"curl --digest -u 'ann:***' --retry 2 -O -J https://a.invalid\n"
+
+
+def test_parts_of_a_form_become_options(capfdbinary: Capture, tmp_path: Path):
+    (tmp_path / "x.png").write_bytes(b"\x89PNG")
+    argv = ["a.invalid", "a=1", f"up@{tmp_path / 'x.png'}", "--curl"]
+    assert run(argv) == exits.OK
+    assert capfdbinary.readouterr().out.decode() == (
+        f"curl --form-string a=1 -F 'up=@{tmp_path / 'x.png'};type=image/png' https://a.invalid\n"
+    )
+
+
+def test_a_form_that_curl_cannot_make_is_sent_as_it_is():
+    request = httpx.Request("POST", "http://a/", files={"a": ("nowhere.txt", b"text")})
+    request.read()
+    assert "--data-raw" in to_curl(request)
+    assert "boundary=" in to_curl(request)

@@ -17,11 +17,12 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from . import masking
+from .shell_words import words as _words
+
 if TYPE_CHECKING:
     import httpx
 
-MASK = "***"
-_SECRET = frozenset(("authorization", "proxy-authorization", "cookie"))
 # What curl computes itself, or says by default.
 _COMPUTED = frozenset(("host", "content-length", "connection", "transfer-encoding"))
 
@@ -35,22 +36,29 @@ def to_curl(request: httpx.Request, *, mask: bool = True, options: dict[str, Any
         mask: put "***" in place of credentials and cookies.
         options: what the parser made of our arguments, for those about the connection.
     """
-    url = request.url
-    if mask and url.password:
-        url = url.copy_with(password=MASK)
-    words = ["curl", *_method(request), *_connection(options or {}, mask)]
+    options = {} if options is None else options
+    url = masking.address(request.url) if mask else str(request.url)
+    words = ["curl", *_method(request), *_connection(options, mask)]
+    form = _form(request, options)
     for name, value in _fields(request):
-        if mask and name.lower() in _SECRET:
-            scheme, space, _ = value.partition(" ")
-            value = f"{scheme} {MASK}" if space and name.lower() != "cookie" else MASK
+        if form is not None and name.lower() == "content-type":
+            continue  # curl makes its own boundary
+        shown = masking.field(name, value) if mask else value
         # A field without a value is written with ";".
-        words += ["-H", f"{name}: {value}" if value else f"{name};"]
-    words += _body(request)
-    return _fed(request) + " ".join(map(shlex.quote, [*words, str(url)]))
+        words += ["-H", f"{name}: {shown}" if shown else f"{name};"]
+    if options:
+        # The client would have put them in, so that somebody took them away.
+        words += [
+            word for name in ("Accept", "User-Agent") if name not in request.headers for word in ("-H", f"{name}:")
+        ]
+    words += _body(request) if form is None else form
+    if re.search(r"[\[\]{}]", url):  # curl would take them for ranges
+        words.append("-g")
+    return ("" if form is not None else _fed(request)) + " ".join(map(shlex.quote, [*words, url]))
 
 
 def _method(request: httpx.Request) -> list[str]:
-    if request.method == "HEAD":
+    if request.method == "HEAD" and not request.content:
         return ["-I"]
     usual = "POST" if request.content else "GET"
     return [] if request.method == usual else ["-X", request.method]
@@ -83,6 +91,69 @@ def _body(request: httpx.Request) -> list[str]:
     return [*quiet, *(["--data-binary", "@-"] if "\0" in text else ["--data-raw", text])]
 
 
+_PART_NAME = re.compile(rb'; name="([^"%=]+)"(?:; filename="([^"%]+)")?(?:\r\n|$)')
+
+
+def _form(request: httpx.Request, options: dict[str, Any]) -> list[str] | None:
+    """The parts of a multipart body as options; None if it is none, or curl could not make the same from its files."""
+    kind = re.fullmatch(r"multipart/form-data; *boundary=([^;\s\"]+)", request.headers.get("content-type", ""), re.I)
+    if kind is None:
+        return None
+    paths = _paths(options)
+    words: list[str] = []
+    *parts, end = request.content.split(b"--" + kind[1].encode("ascii", "replace"))
+    for part in parts[1:]:
+        head, _, content = part.removesuffix(b"\r\n").partition(b"\r\n\r\n")
+        try:
+            word = _part(head.decode(), content, paths)
+        except UnicodeDecodeError:
+            return None
+        if word is None:
+            return None
+        words += word
+    return words if end.strip() == b"--" else None
+
+
+def _part(head: str, content: bytes, paths: dict[tuple[str, str], str]) -> list[str] | None:
+    match, kind = _PART_NAME.search(head.encode()), re.search(r"^content-type: *(.+?)\r?$", head, re.M | re.I)
+    if match is None or head.count("\n") > 2:
+        return None
+    name = match[1].decode()
+    if match[2] is None:
+        text = content.decode()
+        return None if kind is not None or "\0" in text else ["--form-string", f"{name}={text}"]
+    filename = match[2].decode()
+    path = paths.get((name, filename))
+    if path is None or (kind is not None and re.search(r'[;,"\s]', kind[1])):
+        return None
+    word = f"{name}=@{_quoted(path)}" + (f";type={kind[1]}" if kind else "")
+    return ["-F", word if os.path.basename(path) == filename else f"{word};filename={_quoted(filename)}"]
+
+
+def _quoted(path: str) -> str:
+    """A path within the value of -F, where `,` and `;` mean something."""
+    if not re.search(r'[,;"\\]', path):
+        return path
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _paths(options: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """Name of the field and of the file, as they are sent -> path, from the arguments."""
+    from .items import path_and_options, split
+
+    found = {(name, os.path.basename(file.name)): str(file.name) for name, file in options.get("files", ())}
+    for word in options.get("words", ()):
+        try:
+            name, separator, value = split(word)
+        except ValueError:  # the URL
+            continue
+        if separator == "@":
+            path, more = path_and_options(value)
+            path = os.path.expanduser(path)
+            found[name, more.get("filename", os.path.basename(path))] = path
+    return found
+
+
 def _fed(request: httpx.Request) -> str:
     """What goes before the command, for a body that no argument can hold."""
     if "@-" not in _body(request)[-1:]:
@@ -105,7 +176,15 @@ def _connection(options: dict[str, Any], mask: bool) -> list[str]:
     for key, flag in (("ipv4", "-4"), ("ipv6", "-6")):
         words += [flag] if options.get(key) else []
     if options.get("proxy"):
-        words += ["-x", re.sub(r"://[^/@]*@", f"://{MASK}@", options["proxy"]) if mask else options["proxy"]]
+        proxy = options["proxy"]
+        words += ["-x", re.sub(r"://[^/@]*@", f"://{masking.MASK}@", proxy) if mask else proxy]
+    if options.get("digest") and options.get("auth"):  # there is no header before the server's challenge
+        user, password = options["auth"]
+        words += ["--digest", "-u", f"{user}:{masking.MASK if mask else password}"]
+    if options.get("retry"):
+        words += ["--retry", str(options["retry"])]
+    if options.get("download") is not None:
+        words += ["-o", options["download"]] if options["download"] else ["-O", "-J"]
     for key, flag in (
         *(("max_time", "-m"), ("ca", "--cacert"), ("cert", "--cert"), ("cert_key", "--key")),
         *(("unix_socket", "--unix-socket"), ("output", "-o"), ("write_out", "-w")),
@@ -129,6 +208,8 @@ class _Reader:
         self.form: list[str] = []
         self.kind: str | None = None
         self.as_query = False
+        self.is_json = False
+        self.cookies: list[str] = []
         self.user: str | None = None
         self.digest = False
         self.headers: list[tuple[str, str]] = []
@@ -157,8 +238,10 @@ class _Reader:
 
     def json(self, value: str) -> None:
         self.kind = "application/json"
+        before = self.data.pop() if self.data else b""  # several make one text, without "&"
         self.body(value, strips=False)
-        self.headers.append(("Accept", "application/json"))
+        self.data[-1] = before + self.data[-1]
+        self.is_json = True
 
     def urlencoded(self, value: str) -> None:
         from urllib.parse import quote_plus
@@ -190,7 +273,7 @@ class _Reader:
     def cookie(self, value: str) -> None:
         if "=" not in value:
             raise ValueError("a file of cookies, -b file, cannot be taken over: see --session")
-        self.headers.append(("Cookie", value))
+        self.cookies.append(value.strip("; "))
 
     def result(self) -> list[str]:
         """Our arguments."""
@@ -200,14 +283,17 @@ class _Reader:
             )
         url = self.urls[0]
         out = [*self.out]
+        given = {name.lower() for name, _ in self.headers} | {name.lower() for name in self.absent}
+        if self.cookies:
+            self.headers.append(("Cookie", "; ".join(self.cookies)))
+        if self.is_json and "accept" not in given:
+            self.headers.append(("Accept", "application/json"))
         body = b"&".join(self.data)
         if self.as_query:
             url = f"{url}{'&' if '?' in url else '?'}{body.decode('utf-8', 'surrogateescape')}" if body else url
         elif self.data:
             out += ["-c", body.decode("utf-8", "surrogateescape")]
-            if self.kind and "content-type" not in {name.lower() for name, _ in self.headers} | set(
-                map(str.lower, self.absent)
-            ):
+            if self.kind and "content-type" not in given:
                 self.headers.append(("Content-Type", self.kind))
         for name, value in self.headers:
             out += ["-h", name, value]
@@ -247,7 +333,9 @@ def _sets(name: str, constant: Any = None) -> Take:
 
 
 def _cert(reader: _Reader, value: str) -> None:
-    reader.out += ["--cert", value.partition(":")[0]]
+    # Behind a colon is the key's password; the one behind a single letter is of a drive of Windows.
+    path = re.match(r"(?:[A-Za-z]:[\\/])?[^:]*", value)
+    reader.out += ["--cert", value if path is None else path[0]]
 
 
 # Options with a value -> what is done with it. The short ones may have it without a space.
@@ -268,6 +356,7 @@ _WITH_VALUE: dict[str, Take] = {
     "-b": _Reader.cookie,
     "-A": lambda reader, value: reader.headers.append(("User-Agent", value)),
     "-e": lambda reader, value: reader.headers.append(("Referer", value)),
+    "-r": lambda reader, value: reader.headers.append(("Range", f"bytes={value}")),
     "-o": _passes("-o"),
     "-w": _passes("-w"),
     "-x": _passes("--proxy"),
@@ -299,9 +388,8 @@ _FLAGS: dict[str, Take | None] = {
     "--http1.1": lambda reader, _: reader.out.extend(["--http-version", "1.1"]),
     "--http2": lambda reader, _: reader.out.append("--http2"),
     "--http2-prior-knowledge": lambda reader, _: reader.out.extend(["--http-version", "2-prior-knowledge"]),
-    **dict.fromkeys(
-        ("-s", "-S", "-i", "-f", "-g", "--basic", "--compressed", "--fail-with-body", "-#", "--no-progress-meter")
-    ),
+    **dict.fromkeys(("-s", "-S", "-i", "-f", "-g", "-J", "-#", "--basic", "--compressed", "--fail-with-body")),
+    **dict.fromkeys(("--no-progress-meter", "--tlsv1.2", "--http0.9", "--no-keepalive", "--tcp-nodelay")),
 }
 
 _LONG = {
@@ -314,6 +402,8 @@ _LONG = {
     "--cookie": "-b",
     "--user-agent": "-A",
     "--referer": "-e",
+    "--range": "-r",
+    "--remote-header-name": "-J",
     "--output": "-o",
     "--write-out": "-w",
     "--proxy": "-x",
@@ -350,6 +440,8 @@ def from_curl(text: str) -> list[str]:
         OSError: a file for the body cannot be read.
     """
     words = _words(text)
+    if words and words[0] in ("$", "%", ">"):  # a prompt, copied with the command
+        del words[0]
     if words and os.path.basename(words[0]) in ("curl", "curl.exe"):
         del words[0]
     reader = _Reader()
@@ -386,19 +478,3 @@ def _cluster(reader: _Reader, word: str, words: list[str]) -> None:
             words.insert(0, rest)
             rest = ""
         _option(reader, name, words)
-
-
-def _words(text: str) -> list[str]:
-    # `$'...'` is what browsers write for bodies with escapes; shlex does not know it.
-    def ansi(match: re.Match[str]) -> str:
-        return shlex.quote(re.sub(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", _unescaped, match[1], flags=re.S))
-
-    text = re.sub(r"\\\r?\n", " ", text)
-    return shlex.split(re.sub(r"(?<![\w'\"])\$'((?:[^'\\]|\\.)*)'", ansi, text, flags=re.S))
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    escape = match[1]
-    if len(escape) > 1:
-        return chr(int(escape[1:], 16))
-    return {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}.get(escape, escape)

@@ -122,14 +122,19 @@ def _add_header(items: Items, name: str, value: str) -> None:
 
 
 def _add_file(items: Items, name: str, value: str) -> None:
-    path = value
-    more: dict[str, str] = {}
-    while (match := _OPTION.fullmatch(path)) is not None:
-        path, option = match.groups()
-        more.setdefault(*option.split("=", 1))
+    path, more = path_and_options(value)
     file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed with the request, by whoever parses
     entry = (more.get("filename", os.path.basename(path)), file)
     items.files.append((name, (*entry, more["type"]) if "type" in more else entry))
+
+
+def path_and_options(value: str) -> tuple[str, dict[str, str]]:
+    """The path of a file, and what stands behind it: "type" and "filename"."""
+    more: dict[str, str] = {}
+    while (match := _OPTION.fullmatch(value)) is not None:
+        value, option = match.groups()
+        more.setdefault(*option.split("=", 1))
+    return value, more
 
 
 def _line_of(name: str, path: str) -> str:
