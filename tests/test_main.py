@@ -12,8 +12,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Optional
@@ -24,7 +25,8 @@ from httpx._cli.echo_server import EchoServer
 from httpx._cli.options import OPTIONS
 from support import certs
 from support.asgi_servers import ASGIServer, missing
-from support.servers import ScriptedServer, expect_head, send
+from support.servers import ScriptedServer, expect_end, expect_head, send
+from support.servers import signal as signal_event
 
 for _name in ("click", "rich", "pygments"):
     pytest.importorskip(_name)
@@ -102,6 +104,15 @@ def on_a_terminal(*args: str, typed: bytes = b"", cwd: Optional[Path] = None, **
             typed = b""
     os.close(master)
     return process.wait(60), shown.decode().replace("\r\n", "\n")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does, half a minute at most."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
 
 
 def parts(output: bytes) -> tuple[list[str], bytes]:
@@ -415,6 +426,37 @@ def test_an_interrupted_download_can_go_on(echo_server: EchoServer, tmp_path: Pa
     assert (tmp_path / "x").read_bytes() == content
     assert os.listdir(tmp_path) == ["x"]
     assert b'\r\nRange: bytes=600-\r\nIf-Range: "v"\r\n' in server.received[1]
+
+
+@POSIX
+def test_ctrl_c_in_a_download_keeps_what_can_go_on(tmp_path: Path):
+    arrived = threading.Event()
+    answer = b'HTTP/1.1 200 OK\r\nETag: "v"\r\nContent-Length: 9000\r\n\r\n' + b"x" * 5000
+    script = [expect_head(), send(answer), signal_event(arrived), expect_end()]
+    with (
+        ScriptedServer(script) as server,
+        subprocess.Popen(
+            [*COMMAND, server.url, "-o", str(tmp_path / "x")], stderr=subprocess.PIPE, env=environment()
+        ) as process,
+    ):
+        assert process.stderr is not None
+        assert arrived.wait(30)
+        until(lambda: any(file.stat().st_size for file in tmp_path.iterdir()))
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 130
+    assert set(os.listdir(tmp_path)) == {"x.part", "x.part.json"}
+
+
+@POSIX
+def test_a_reader_that_leaves_the_help_ends_it_quietly():
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m httpx --help | exec true; echo done'],
+        capture_output=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (b"done\n", b"")
 
 
 def test_a_wrong_digest_has_a_code_of_its_own(echo_server: EchoServer, tmp_path: Path):

@@ -68,6 +68,19 @@ class AsyncioMultiplexer(Multiplexer):
     def lose(self, error: ReadError | WriteError) -> None:
         self.connection.on_broken(error)
 
+    def begin(self, job: Job) -> HTTP2Stream | None:
+        # It may have broken while it was idle, and where the loop was busy nobody has told us.
+        connection = self.connection
+        if not self.machine.streams and self.has_served and not connection.closed and connection.wire.poll(0):
+            connection.on_readable()
+        return super().begin(job)
+
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        super().feed(stream, piece, job)
+        self._flush_soon()
+        if self.is_broken:
+            stream.cut_short()  # a server that closes while we send has often answered before
+
     def on_event(self) -> None:
         """The socket took what was unsent, or it failed, or it was closed."""
         connection = self.connection
@@ -185,6 +198,8 @@ class AsyncioMultiplexer(Multiplexer):
         connection = self.connection
         pieces: AsyncIterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                await self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
@@ -200,7 +215,7 @@ class AsyncioMultiplexer(Multiplexer):
                     piece = await next_piece(pieces)
                     if piece is None:
                         pieces = None
-                    stream.feed(piece)
+                    self.feed(stream, piece, job)
                 elif need == PAUSE:
                     patience = self._now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
@@ -272,7 +287,8 @@ class AsyncioMultiplexer(Multiplexer):
 
     def retire(self) -> None:
         """The peer takes no more here: give the place back that the pool gave for nothing."""
-        self._pool.release(self.connection, self.machine.max_streams > 0, self._now())
+        usable = self.machine.max_streams > 0 and not self.is_broken
+        self._pool.release(self.connection, usable, self._now())
         self._engine.settle()
 
     # Time.

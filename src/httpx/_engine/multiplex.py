@@ -115,6 +115,17 @@ class Multiplexer:
         """Take note of the streams for which the machine changed something; for the shell."""
         raise NotImplementedError
 
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        """
+        Hand over a piece of the request's body, None at its end.
+
+        Raises:
+            WriteTimeout: the whole request takes too long.
+        """
+        if job.deadline is not None and self._clock() >= job.deadline:
+            raise self.timed_out(stream, job, self._clock())
+        stream.feed(piece)
+
     def new_capacity(self) -> int | None:
         """How many requests may be here at once from now on, if that is something new to the pool."""
         capacity = 0 if self.is_broken else self.machine.max_streams
@@ -199,6 +210,17 @@ class TurnTaking(Multiplexer):
         """Tell the pool of a new capacity, if there is one; for the shell."""
         raise NotImplementedError
 
+    def catch_up(self) -> None:
+        """Take what the peer has said since somebody listened last; for the shell."""
+        raise NotImplementedError
+
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        super().feed(stream, piece, job)
+        self.flush()
+        self.catch_up()  # maybe an answer that makes the rest pointless
+        if self.is_broken:
+            stream.cut_short()  # a server that closes while we send has often answered before
+
     @property
     def is_usable(self) -> bool:
         """Does the connection take another request, as far as is known?"""
@@ -222,7 +244,9 @@ class TurnTaking(Multiplexer):
                     data = machine.take()
                     if wire.tls is not None:
                         data = wire.tls.encrypt(data)
-                    self.note_progress()
+                    if machine.progressed:  # there is room for the bodies of others, who do not know
+                        self.note_progress()
+                        self.wake(self.news)
                 self.unsent = wire.send(data)
                 if self.unsent:
                     break
