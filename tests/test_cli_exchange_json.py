@@ -36,6 +36,7 @@ def test_it_has_request_answer_redirects_and_times(echo_server: EchoServer, capf
     assert json.loads(answer["body"])["url"] == f"{echo_server.url}/get"
     assert [one["status"] for one in value["redirects"]] == [302]
     assert value["error"] is None
+    assert [hop["status"] for hop in value["hops"]] == [302, 200]
     assert 0 < value["timings"]["wait"] <= value["timings"]["total"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import httpx
 from httpx._cli import exits
-from httpx._cli.retries import with_retries
+from httpx._cli.retries import next_delay, with_retries
 from support.local import Asked, LocalApi, with_json
 from support.servers import ScriptedServer, close, drip, expect_end, expect_head
 
@@ -44,6 +44,7 @@ class Peer:
             most,
             clock=lambda: 100 + sum(self.slept),
             sleep=self.slept.append,
+            chance=lambda: 0.0,
             tell=self.told.append,
             **more,
         )
@@ -126,6 +127,21 @@ def test_max_time_is_for_all_tries_together(capfdbinary: pytest.CaptureFixture[b
         assert run([server.url, "--retry", "1", "--max-time", "1.2", "--timeout", "9"]) == exits.TIMED_OUT
     (limit,) = re.findall(rb"ReadTimeout: .* total timeout of ([\d.]+) s", capfdbinary.readouterr().err)
     assert float(limit) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("attempt", "chance", "pause"), [(0, 0.0, 1.0), (0, 1.0, 1.25), (3, 0.5, 9.0), (6, 0.0, 60.0), (5000, 1.0, 60.0)]
+)
+def test_pauses_grow_by_chance_and_to_a_minute(attempt: int, chance: float, pause: float):
+    request = httpx.Request("GET", "http://a/")
+    for outcome in (httpx.Response(503), httpx.ReadError("x")):
+        assert next_delay(attempt, outcome, request, lambda: chance) == pause
+
+
+def test_chance_adds_nothing_to_what_the_server_asks_for():
+    asked = httpx.Response(429, headers={"Retry-After": "7"})
+    assert next_delay(0, asked, httpx.Request("GET", "http://a/"), lambda: 1.0) == 7
+    assert next_delay(0, asked, httpx.Request("POST", "http://a/"), lambda: 1.0) is None
 
 
 def flaky(*statuses: int) -> Callable[[Asked], Any]:

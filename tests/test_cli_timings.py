@@ -156,3 +156,19 @@ def test_a_narrow_or_plain_terminal_gets_a_picture_too():
     assert "█" not in text
     assert "  wait           16.0 ms  ##" in text.replace("   #", "  ##")
     assert "(no request was sent)" in drawn(told([("connection.connect_tcp.started", 0)]))
+
+
+def test_hops_become_json():
+    first, second = told(CONNECTED + answered(302) + answered(200)).as_list()
+    assert list(first["phases"]) == ["queue", "dns", "connect", "tls", "send", "wait", "receive"]
+    assert (first["title"], first["status"], first["start"]) == ("GET http://a/x", 302, 0)
+    assert second["start"] == pytest.approx(0.065)
+    assert second["total"] == pytest.approx(0.050)
+    assert second["phases"]["wait"] == {"start": pytest.approx(0.067), "seconds": pytest.approx(0.016)}
+
+
+def test_a_title_has_no_password():
+    timings = Timings(Clock())
+    request = httpx.Request("GET", "http://ann:secret@a/?b=c")
+    timings.event("http11.send_request_headers.started", {"request": request})
+    assert timings.hops[0].title == "GET http://ann:***@a/"

@@ -104,3 +104,31 @@ def test_curl_fills_in_the_same(echo_server: EchoServer, capfdbinary: Capture):
         ["curl", "-s", "-o", "/dev/null", "-w", format, url], capture_output=True, check=True
     ).stdout
     assert ours.lower() == theirs.lower()  # older releases write the scheme in capitals
+
+
+def test_an_exchange_that_failed_has_figures_too(capfdbinary: Capture):
+    format = "%{http_code} %{exitcode} %{errormsg} %{size_download} %{url}|%{remote_ip}|"
+    assert run(["http://127.0.0.1:1/", "-w", format]) == exits.NETWORK
+    out = capfdbinary.readouterr().out.decode()
+    assert out.startswith(f"000 {exits.NETWORK} ")
+    assert "127.0.0.1" in out
+    assert out.endswith(" 0 http://127.0.0.1:1/||")
+
+
+def test_an_answer_that_breaks_off_is_a_failure(echo_server: EchoServer, capfdbinary: Capture):
+    url = f"{echo_server.url}/drip?numbytes=50&duration=9"
+    assert run([url, "--max-time", "0.3", "--print", "", "-w", "%{http_code} %{exitcode}"]) == exits.TIMED_OUT
+    assert capfdbinary.readouterr().out.decode() == f"000 {exits.TIMED_OUT}"
+
+
+def test_the_check_of_the_certificate_is_told(tls_echo_server: EchoServer, ca: Any, capfdbinary: Capture):
+    url = f"{tls_echo_server.url}/get"
+    assert figures(url, "--ca", str(ca.authority_file()), capture=capfdbinary)["ssl_verify_result"] == 0
+    value = figures(url, "--no-verify", capture=capfdbinary)
+    assert value["ssl_verify_result"] is None
+    assert 0 < value["time_connect"] <= value["time_appconnect"] <= value["time_pretransfer"]
+
+
+def test_a_connection_without_tls_has_nothing_to_check(echo_server: EchoServer, capfdbinary: Capture):
+    value = figures(f"{echo_server.url}/get", capture=capfdbinary)
+    assert (value["ssl_verify_result"], value["time_appconnect"]) == (0, 0)

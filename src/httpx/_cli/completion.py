@@ -34,13 +34,15 @@ def _bash() -> str:
 _httpx() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
     COMPREPLY=()
+    # To bash, --option=value is three words.
+    if [ "$word" = = ]; then word=
+    elif [ "$before" = = ]; then before=${{COMP_WORDS[COMP_CWORD-2]}}; fi
     case $before in
 {choices}
-        {paths}) COMPREPLY=($(compgen -f -- "$word")); return;;
+        {paths}) return;;  # files, by `-o default`, which puts quotes around what needs them
     esac
     case $word in
         -*) COMPREPLY=($(compgen -W '{words}' -- "$word"));;
-        @*) COMPREPLY=($(compgen -P @ -f -- "${{word#@}}"));;
         *) [ "$COMP_CWORD" -eq 1 ] && COMPREPLY=($(compgen -W '{" ".join(METHODS)}' -- "$word"));;
     esac
 }}
@@ -64,7 +66,8 @@ _httpx() {{
     '1:method or URL:({" ".join(METHODS)})' \\
     '*:item:_files'
 }}
-compdef _httpx httpx
+# Found in $fpath, this file is the function itself; read by eval, it only defines one.
+if [ "$funcstack[1]" = _httpx ]; then _httpx "$@"; else compdef _httpx httpx; fi
 """
 
 

@@ -179,8 +179,8 @@ class Run:
         if response is not None and "m" in self._parts:
             size, seconds = response.num_bytes_downloaded, timings.total
             self._screen.note(f"{response.http_version}, {size} bytes in {seconds:.3f} s")
-        if response is not None and error is None and options["write_out"] is not None:
-            self._write_out(options["write_out"], response, timings)
+        if options["write_out"] is not None and (response is not None or error is not None):
+            self._write_out(options["write_out"], request, response, error)
         if options["timings"]:
             from .manual import columns
             from .timings import show
@@ -188,18 +188,18 @@ class Run:
             sys.stdout.flush()
             show(timings, Screen(sys.stderr, options["pretty"]), columns(sys.stderr))
 
-    def _write_out(self, format: str, response: httpx.Response, timings: Timings) -> None:
-        from .write_out import facts_of, write_out
+    def _write_out(
+        self, format: str, request: httpx.Request, response: httpx.Response | None, error: Exception | None
+    ) -> None:
+        from .write_out import facts_of, facts_of_error, write_out
 
-        facts = facts_of(
-            response,
-            timings,
-            url=self._intent.url,
-            num_retries=self._tries - 1,
-            filename_effective=self._path,
-            exitcode=exits.of_status(response.status_code),
-            **self._addresses,
-        )
+        assert self._timings is not None  # --write-out is a reason for them
+        more: dict[str, Any] = {"url": self._intent.url, "num_retries": self._tries - 1, **self._addresses}
+        if error is not None:
+            facts = facts_of_error(request, error, self._timings, exitcode=exits.of_error(error), **more)
+        elif response is not None:
+            more.update(filename_effective=self._path, exitcode=exits.of_status(response.status_code))
+            facts = facts_of(response, self._timings, **more)
         self._screen.write(write_out(format, facts))
 
 

@@ -5,6 +5,7 @@
      "response":  {"status", "reason", "http_version", "url", "headers": [...], "body"},
      "redirects": [response without body, ...],
      "timings":   {"total", "queue", "dns", "connect", ...},     seconds; the phases are those of the last hop
+     "hops":      [{"title", "status", "start", "total", "phases": {"queue": {"start", "seconds"}, ...}}, ...],
      "tls":       {"version", "cipher", "alpn",
                    "certificate": {"subject", "issuer", "not_before", "not_after", "names"}},
      "error":     {"type", "message"}}
@@ -56,6 +57,7 @@ def exchange(
         "response": None if response is None else {**_head(response, with_secrets), "body": _body(response)},
         "redirects": [_head(one, with_secrets) for one in (() if response is None else response.history)],
         "timings": _timings(timings),
+        "hops": timings.as_list(),
         "tls": None if response is None else _tls(response.extensions.get("network_stream")),
         "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
     }

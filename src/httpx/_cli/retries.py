@@ -4,11 +4,13 @@
     with_retries(send, request, most=3, sleep=time.sleep, tell=print) -> response
 
 A request that never left is always safe to send again; one that may have arrived only if its method is idempotent
-(RFC 9110, 9.2.2). Between the tries passes 1, 2, 4, ... seconds, or what the answer's Retry-After says.
+(RFC 9110, 9.2.2). Between the tries passes what the answer's Retry-After says, or 1, 2, 4, ... seconds and up to a
+quarter more, by chance, so that clients which failed together do not come back together.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -24,6 +26,33 @@ _BROKE = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
 
 # Seconds. Longer waits are for programs that run by themselves.
 _MAX_PAUSE = 60.0
+# How much of a pause chance may add to it.
+_JITTER = 0.25
+
+
+def next_delay(
+    attempt: int,
+    outcome: httpx.Response | Exception,
+    request: httpx.Request,
+    chance: Callable[[], float] = random.random,
+) -> float | None:
+    """
+    Seconds until a request should be sent again, or None if it should not be.
+
+    Args:
+        attempt: how many tries there were before this one.
+        outcome: of this one.
+        chance: a number from 0 to 1.
+    """
+    safe = request.method in _IDEMPOTENT
+    pause = min(2.0 ** min(attempt, 10) * (1 + _JITTER * chance()), _MAX_PAUSE)
+    if isinstance(outcome, Exception):
+        again = isinstance(outcome, _NEVER_LEFT) or (safe and isinstance(outcome, _BROKE))
+        return pause if again else None
+    if not safe or outcome.status_code not in _PASSING:
+        return None
+    pause = _asked_for(outcome, pause)
+    return pause if pause <= _MAX_PAUSE else None
 
 
 def with_retries(
@@ -34,6 +63,7 @@ def with_retries(
     until: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    chance: Callable[[], float] = random.random,
     tell: Callable[[str], None] = lambda text: None,
 ) -> httpx.Response:
     """
@@ -44,6 +74,7 @@ def with_retries(
         most: how many more tries.
         until: when no further try may begin, by the clock; None for no limit.
         clock, sleep: seconds, and how to let them pass.
+        chance: a number from 0 to 1, for the pauses.
         tell: called with a line before each pause.
 
     Raises:
@@ -51,28 +82,29 @@ def with_retries(
     """
     if most:
         request.read()  # a file could not be sent a second time
-    for tried in range(most + 1):
-        last = tried == most
+    attempt = 0
+    while True:
+        outcome: httpx.Response | httpx.TransportError
         try:
-            response = send(request)
-        except _BROKE as exc:
-            safe = isinstance(exc, _NEVER_LEFT) or request.method in _IDEMPOTENT
-            if last or not safe:
-                raise
-            pause, why = 2.0**tried, f"{type(exc).__name__}: {exc}"
-            if until is not None and clock() + pause > until:
-                raise
-        else:
-            if last or response.status_code not in _PASSING or request.method not in _IDEMPOTENT:
-                return response
-            pause = _asked_for(response, 2.0**tried)
-            why = f"{response.status_code} {response.reason_phrase}".rstrip()
-            if pause > _MAX_PAUSE or (until is not None and clock() + pause > until):
-                return response
-            response.close()
-        tell(f"{why}; trying again in {pause:g} s ({tried + 1} of {most})")
+            outcome = send(request)
+        except httpx.TransportError as exc:
+            outcome = exc
+        pause = None if attempt == most else next_delay(attempt, outcome, request, chance)
+        if pause is None or (until is not None and clock() + pause > until):
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        attempt += 1
+        tell(f"{_why(outcome)}; trying again in {pause:.3g} s ({attempt} of {most})")
+        if isinstance(outcome, httpx.Response):
+            outcome.close()
         sleep(pause)
-    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _why(outcome: httpx.Response | Exception) -> str:
+    if isinstance(outcome, Exception):
+        return f"{type(outcome).__name__}: {outcome}"
+    return f"{outcome.status_code} {outcome.reason_phrase}".rstrip()
 
 
 def _asked_for(response: httpx.Response, otherwise: float) -> float:

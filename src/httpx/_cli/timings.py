@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from . import masking
 from .screen import BLUE, CYAN, GREEN, GREY, RED, YELLOW, Screen
 
 # In the order in which they happen.
@@ -122,7 +123,7 @@ class Timings:
         hop = self._hop(short, state, now)
         if short == "send_request_headers" and state == "started":
             request = info.get("request")
-            hop.title = "" if request is None else f"{request.method} {request.url.copy_with(query=None)}"
+            hop.title = "" if request is None else _title(request)
         if short in ("connection.connect_tcp", "connection.connect_unix_socket") and state == "complete":
             self.connections += 1
         phase = _PHASE_OF.get(short)
@@ -167,10 +168,31 @@ class Timings:
                 if span.end is None:
                     span.end = self.total
 
+    def as_list(self) -> list[dict[str, Any]]:
+        """The hops for JSON: times in seconds, `start` and the phases' from the beginning of the run."""
+        return [
+            {
+                "title": hop.title,
+                "status": hop.status,
+                "start": hop.start,
+                "total": (self.total if hop.end is None else hop.end) - hop.start,
+                "phases": {
+                    phase.lower(): {"start": hop.spans[phase].start, "seconds": hop.spans[phase].seconds}
+                    for phase in PHASES
+                    if phase in hop.spans
+                },
+            }
+            for hop in self.hops
+        ]
+
     def until(self, phase: str) -> float:
         """Seconds from the beginning of the run to the end of a phase of the last hop; 0.0 if it had no such phase."""
         span = self.hops[-1].spans.get(phase) if self.hops else None
         return 0.0 if span is None or span.end is None else span.end
+
+
+def _title(request: Any) -> str:
+    return f"{request.method} {masking.address(request.url.copy_with(query=None))}"
 
 
 def _status_in(head: Any) -> int | None:

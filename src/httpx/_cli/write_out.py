@@ -32,8 +32,16 @@ VARIABLES = (
         "redirect_url",
     ),
     *("referer", "remote_ip", "remote_port", "response_code", "scheme", "size_download", "size_header"),
-    *("size_request", "size_upload", "speed_download", "speed_upload", "time_appconnect", "time_connect"),
-    *("time_namelookup", "time_pretransfer", "time_redirect", "time_starttransfer", "time_total", "url"),
+    *("size_request", "size_upload", "speed_download", "speed_upload", "ssl_verify_result", "time_appconnect"),
+    *(
+        "time_connect",
+        "time_namelookup",
+        "time_pretransfer",
+        "time_redirect",
+        "time_starttransfer",
+        "time_total",
+        "url",
+    ),
     *("url_effective", "urlnum"),
 )
 
@@ -130,6 +138,30 @@ def facts_of(response: httpx.Response, timings: Timings, **more: Any) -> dict[st
     return {**facts, **_times(timings), **more}
 
 
+def facts_of_error(request: httpx.Request, error: Exception, timings: Timings, **more: Any) -> dict[str, Any]:
+    """What there is to say where no answer came, or none to its end: the status is 000, as curl has it."""
+    facts = {
+        "errormsg": str(error),
+        "http_code": 0,
+        "response_code": 0,
+        "http_version": "0",
+        "method": request.method,
+        "num_connects": timings.connections,
+        "num_headers": 0,
+        "num_redirects": 0,
+        "referer": request.headers.get("referer"),
+        "scheme": request.url.scheme,
+        "size_download": 0,
+        "size_header": 0,
+        "size_upload": _size(request),
+        "speed_download": 0,
+        "time_total": timings.total,
+        "url_effective": str(request.url),
+        "urlnum": 0,
+    }
+    return {**facts, **_times(timings), **more}
+
+
 def _size(request: httpx.Request) -> int:
     length = request.headers.get("content-length", "")
     return int(length) if length.isdigit() else 0
@@ -154,11 +186,19 @@ def _times(timings: Timings) -> dict[str, float]:
 
 
 def addresses_of(response: httpx.Response) -> dict[str, Any]:
-    """IP addresses and ports of both ends, by curl's names, while there is a connection."""
+    """
+    IP addresses and ports of both ends, and the outcome of the certificate's check, while there is a connection.
+
+    By curl's names. `ssl_verify_result` is 0 for a certificate that was found good and for a connection without TLS;
+    with --no-verify nobody looked, and it has no value.
+    """
     stream = response.extensions.get("network_stream")
     out: dict[str, Any] = {}
     for side, key in (("remote", "server_addr"), ("local", "client_addr")):
         address = None if stream is None else stream.get_extra_info(key)
         if isinstance(address, tuple):
             out[f"{side}_ip"], out[f"{side}_port"] = address[0], address[1]
+    tls = None if stream is None else stream.get_extra_info("ssl_object")
+    if tls is None or tls.getpeercert():
+        out["ssl_verify_result"] = 0
     return out
