@@ -118,7 +118,13 @@ def test_an_exchange_that_failed_has_figures_too(capfdbinary: Capture):
 def test_an_answer_that_breaks_off_is_a_failure(echo_server: EchoServer, capfdbinary: Capture):
     url = f"{echo_server.url}/drip?numbytes=50&duration=9"
     assert run([url, "--max-time", "0.3", "--print", "", "-w", "%{http_code} %{exitcode}"]) == exits.TIMED_OUT
-    assert capfdbinary.readouterr().out.decode() == f"000 {exits.TIMED_OUT}"
+    assert capfdbinary.readouterr().out.decode() == f"200 {exits.TIMED_OUT}"
+
+
+def test_a_file_with_another_digest_is_a_failure(echo_server: EchoServer, capfdbinary: Capture, tmp_path: Any):
+    argv = ["-o", str(tmp_path / "x"), "--check-digest", f"sha256:{'0' * 64}", "-w", "%{exitcode} %{errormsg}"]
+    assert run([f"{echo_server.url}/bytes/10", *argv]) == exits.OTHER_DIGEST
+    assert capfdbinary.readouterr().out.decode().startswith(f"{exits.OTHER_DIGEST} the file has the digest sha256:")
 
 
 def test_the_check_of_the_certificate_is_told(tls_echo_server: EchoServer, ca: Any, capfdbinary: Capture):

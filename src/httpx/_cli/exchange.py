@@ -86,7 +86,7 @@ class Run:
                     self._received(response)
                 finally:
                     response.close()
-            except httpx.HTTPError as exc:
+            except (httpx.HTTPError, exits.Failure) as exc:
                 error = exc
                 raise
             finally:
@@ -196,10 +196,14 @@ class Run:
         assert self._timings is not None  # --write-out is a reason for them
         more: dict[str, Any] = {"url": self._intent.url, "num_retries": self._tries - 1, **self._addresses}
         if error is not None:
-            facts = facts_of_error(request, error, self._timings, exitcode=exits.of_error(error), **more)
+            code = error.code if isinstance(error, exits.Failure) else exits.of_error(error)
+            more.update(errormsg=str(error), exitcode=code)
         elif response is not None:
-            more.update(filename_effective=self._path, exitcode=exits.of_status(response.status_code))
-            facts = facts_of(response, self._timings, **more)
+            more.update(exitcode=exits.of_status(response.status_code))
+        if response is None:
+            facts = facts_of_error(request, self._timings, **more)
+        else:
+            facts = facts_of(response, self._timings, filename_effective=self._path, **more)
         self._screen.write(write_out(format, facts))
 
 

@@ -138,10 +138,9 @@ def facts_of(response: httpx.Response, timings: Timings, **more: Any) -> dict[st
     return {**facts, **_times(timings), **more}
 
 
-def facts_of_error(request: httpx.Request, error: Exception, timings: Timings, **more: Any) -> dict[str, Any]:
-    """What there is to say where no answer came, or none to its end: the status is 000, as curl has it."""
+def facts_of_error(request: httpx.Request, timings: Timings, **more: Any) -> dict[str, Any]:
+    """What there is to say where no answer came: the status is 000, as curl has it."""
     facts = {
-        "errormsg": str(error),
         "http_code": 0,
         "response_code": 0,
         "http_version": "0",
