@@ -107,6 +107,16 @@ def test_the_lifespan_of_an_application_is_run(folder: Path, capfdbinary: Captur
     assert json.loads((folder / "told").read_text()) == ["lifespan.startup", "lifespan.shutdown"]
 
 
+@pytest.mark.parametrize("name", ["wsgi", "asgi"])
+def test_a_request_to_an_application_can_be_watched(folder: Path, capfdbinary: Capture, name: str):
+    assert run(["/shelf", "-c", "book", "--app", f"shop_app:{name}", "-v", "--timings"]) == exits.OK
+    captured = capfdbinary.readouterr()
+    assert captured.out.startswith(b"POST /shelf HTTP/1.1\nHost: localhost\n")
+    assert b"\n\nbook\n\nHTTP/1.1 201\n" in captured.out
+    assert captured.err.startswith(b"POST http://localhost/shelf  201  ")
+    assert b"\n  wait " in captured.err
+
+
 def test_an_error_in_the_startup_is_an_error(folder: Path):
     with pytest.raises(RuntimeError, match="startup went wrong"):
         run(["/x", "--app", "shop_app:failing"])

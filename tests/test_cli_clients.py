@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from pathlib import Path
 
 import pytest
 
-import httpx
 from httpx._cli import exits
 from httpx._cli.echo_server import EchoServer
 from support import certs
@@ -106,9 +104,6 @@ def test_a_unix_socket_takes_the_place_of_the_host(tmp_path: Path, capfdbinary: 
     assert out.partition("200 OK")[2].count("GET /containers HTTP/1.1\r\nHost: localhost\r\n") == 1
 
 
-@pytest.mark.skipif(
-    "resolve" not in inspect.signature(httpx.Client).parameters, reason="the library cannot be told addresses"
-)
 def test_an_address_can_be_given_for_a_name(echo_server: EchoServer, capfdbinary: Capture):
     url = f"http://name.invalid:{echo_server.port}/get"
     assert run([url, "--resolve", f"name.invalid:{echo_server.port}:127.0.0.1"]) == exits.OK
@@ -116,9 +111,6 @@ def test_an_address_can_be_given_for_a_name(echo_server: EchoServer, capfdbinary
     assert run([url, "--resolve", "name.invalid:1:127.0.0.1"]) == exits.NETWORK
 
 
-@pytest.mark.skipif(
-    "address_family" not in inspect.signature(httpx.Client).parameters, reason="the library cannot be told versions"
-)
 def test_a_version_of_ip_can_be_chosen(echo_server: EchoServer, capfdbinary: Capture):
     url = f"{echo_server.url}/get"
     assert run([url, "-4"]) == exits.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def test_print_chooses_the_parts(echo_server: EchoServer, capfdbinary: Capture):
     assert everything.startswith(head)
     assert "\n\nsome text\n\nHTTP/1.1 200 OK\n" in everything
     assert everything.endswith("}\n")
+
+
+def test_verbose_tells_of_connections_whatever_is_printed(echo_server: EchoServer, capfdbinary: Capture):
+    url = echo_server.url.replace("127.0.0.1", "localhost")
+    lines = out(capfdbinary, f"{url}/redirect/1", "--follow-redirects", "-v", "--print", "h").splitlines()
+    assert re.fullmatch(r"\* 'localhost' is \S.*", lines[0])
+    assert lines[1:3] == [f"* Connec{how} to 'localhost' on port {echo_server.port}" for how in ("ting", "ted")]
+    assert [line for line in lines if line.startswith("HTTP/1.1")] == ["HTTP/1.1 302 Found", "HTTP/1.1 200 OK"]
+    assert not [line for line in lines if line.startswith("GET")]
 
 
 def test_print_shows_figures(echo_server: EchoServer, capfdbinary: Capture):

@@ -29,8 +29,37 @@ def transport_for(where: str) -> httpx.BaseTransport:
     """
     app = _loaded(where)
     if _is_asgi(app):
-        return httpx.ASGITransport(app=_WithoutLifespan(app), lifespan=True)
-    return httpx.WSGITransport(app=app)
+        return _Told(httpx.ASGITransport(app=_WithoutLifespan(app), lifespan=True))
+    return _Told(httpx.WSGITransport(app=app))
+
+
+class _Told(httpx.BaseTransport):
+    """A transport that reports its steps as those of the network do, so that they can be shown and timed."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def __enter__(self) -> _Told:
+        self._transport.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._transport.__exit__(*exc_info)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        tell = request.extensions.get("trace") or _nobody
+        for step in ("send_request_headers", "send_request_body"):
+            tell(f"http11.{step}.started", {"request": request})
+            tell(f"http11.{step}.complete", {"return_value": None})
+        tell("http11.receive_response_headers.started", {"request": request})
+        response = self._transport.handle_request(request)
+        head = (b"HTTP/1.1", response.status_code, b"", response.headers.raw)
+        tell("http11.receive_response_headers.complete", {"return_value": head})
+        return response
+
+
+def _nobody(name: str, info: dict[str, Any]) -> None:
+    pass
 
 
 class _WithoutLifespan:

@@ -65,8 +65,8 @@ class Run:
         # A body on standard output leaves no room for anything else there.
         to_stdout = "-" in (options["output"], options["download"])
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
-        shows_request = bool(self._parts & {"H", "B"})
-        self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if shows_request else None
+        is_watched = options["verbose"] or bool(self._parts & {"H", "B"})
+        self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
         self._timings = _timings(options, self._parts)
         self._path: str | None = None
         self._tries = 0
