@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from .._exceptions import ReadError, WriteError
+from .._exceptions import ReadError, TransportError, WriteError
 from .._models import Response
 from .._pool import Ticket
 from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
@@ -65,8 +65,26 @@ class AsyncioMultiplexer(Multiplexer):
             self._flush_soon()
         self._tell_pool()
 
-    def lose(self, error: ReadError | WriteError) -> None:
+    @property
+    def failure(self) -> TransportError | None:
+        return self.connection.error or self.connection.write_error
+
+    def lose(self, error: TransportError) -> None:
         self.connection.on_broken(error)
+
+    def begin(self, job: Job) -> HTTP2Stream | None:
+        # What an idle connection's peer said is not known yet where the loop was busy: maybe that it closed.
+        connection = self.connection
+        if self.has_served and not self.machine.streams and not connection.closed and connection.wire.poll(0):
+            connection.on_readable()
+        return super().begin(job)
+
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        super().feed(stream, piece, job)
+        if not self._flush_is_due:
+            self._flush_soon()
+        if self.is_broken:
+            stream.cut_short()  # a server that closes while we send has often answered before
 
     def on_event(self) -> None:
         """The socket took what was unsent, or it failed, or it was closed."""
@@ -185,6 +203,8 @@ class AsyncioMultiplexer(Multiplexer):
         connection = self.connection
         pieces: AsyncIterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                await self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
@@ -200,7 +220,7 @@ class AsyncioMultiplexer(Multiplexer):
                     piece = await next_piece(pieces)
                     if piece is None:
                         pieces = None
-                    stream.feed(piece)
+                    self.feed(stream, piece, job)
                 elif need == PAUSE:
                     patience = self._now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
@@ -272,7 +292,8 @@ class AsyncioMultiplexer(Multiplexer):
 
     def retire(self) -> None:
         """The peer takes no more here: give the place back that the pool gave for nothing."""
-        self._pool.release(self.connection, self.machine.max_streams > 0, self._now())
+        usable = self.machine.max_streams > 0 and not self.is_broken
+        self._pool.release(self.connection, usable, self._now())
         self._engine.settle()
 
     # Time.

@@ -65,7 +65,6 @@ class TrioMultiplexer(TurnTaking):
             self._turn.cancel()  # it waits for input only, and should look again
 
     def catch_up(self) -> None:
-        """Take what the peer has said since somebody listened last."""
         if self._turn is None and self.error is None and self.wire.poll(0):
             self.take_input()
 
@@ -194,6 +193,8 @@ class TrioMultiplexer(TurnTaking):
         """Hand over the request's body, and wait until the head of the answer is there."""
         pieces: AsyncIterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                await self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
@@ -204,8 +205,7 @@ class TrioMultiplexer(TurnTaking):
                     piece = await next_piece(pieces)
                     if piece is None:
                         pieces = None
-                    stream.feed(piece)
-                    self.flush()
+                    self.feed(stream, piece, job)
                 elif need == PAUSE:
                     patience = now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
