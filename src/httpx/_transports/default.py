@@ -357,8 +357,6 @@ def _settings(
 ) -> Settings:
     if not isinstance(limits, Limits):
         raise TypeError(f"`limits` must be an httpx.Limits, not {type(limits).__name__}")
-    if proxy is not None and not isinstance(proxy, (str, URL, Proxy)):
-        raise TypeError(f"`proxy` must be a str, httpx.URL or httpx.Proxy, not {type(proxy).__name__}")
     return Settings(
         verify=verify,
         cert=cert,
