@@ -562,11 +562,12 @@ class HTTP2Connection:
         self._view = memoryview(data)
 
     def _hand_over(self) -> None:
-        if self._joining is not None:
-            self._joining.chunks.append(b"".join(self._pieces))
-            self._joining = None
-            self._pieces.clear()
-            self._view = _NO_VIEW
+        """Make a chunk of what was collected."""
+        assert self._joining is not None
+        self._joining.chunks.append(b"".join(self._pieces))
+        self._joining = None
+        self._pieces.clear()
+        self._view = _NO_VIEW
 
     def _receive_padded_data(self, flags: int, identifier: int, data: bytes, start: int, following: int) -> None:
         """A whole DATA frame with padding."""
@@ -780,20 +781,13 @@ class HTTP2Connection:
 
     def _flush_blocked(self) -> bool:
         """Send what waits for a window, a frame of each stream in turn; True if anything moved."""
-        moved: list[HTTP2Stream] = []
-        waiting = list(self._blocked)
-        while waiting and self.room > 0:
-            more = []
-            for stream in waiting:
-                if self.room <= 0:
-                    break  # and not on: who is asked goes to the end of the line, and the rest had nothing yet
-                before = stream.window
-                stream.flush(max_frames=1)
-                if stream.window != before:
-                    moved.append(stream)
-                    more.append(stream)
-            waiting = [stream for stream in more if stream in self._blocked]
-        self.progressed.extend(dict.fromkeys(moved))
+        moved: dict[HTTP2Stream, None] = {}
+        while self._blocked and self.room > 0:
+            stream = next(iter(self._blocked))
+            del self._blocked[stream]  # if it has more, it goes to the end of the line
+            stream.flush(max_frames=1)
+            moved[stream] = None
+        self.progressed.extend(moved)
         return bool(moved)
 
     def _check_size(self, payload: bytes, size: int) -> bool:
