@@ -222,8 +222,8 @@ class HTTP2Connection:
         if known is None or known.source != fields:
             known = self._last_fields = HTTP2Fields(fields)
         written = known.written
-        # What was sent before was checked before: 0.7 us of 3.
-        if (scheme, method) not in known.blocks or target not in self._paths:
+        around, path = known.blocks.get((scheme, method)), self._paths.get(target)
+        if around is None or path is None:  # else both were sent before, and checked before: 0.7 us of 2.5
             _check_request_line(method, target)
         is_connect = protocol != b"" or method == b"CONNECT"
         if is_connect:
@@ -234,7 +234,9 @@ class HTTP2Connection:
         if len(self.streams) >= self.max_streams:
             raise LocalProtocolError("the connection takes no more streams now")
         self._next_id = identifier + 2
-        if is_connect:
+        if around is not None and path is not None and around[0] == self._encoder.version:
+            block = around[1] + path + around[2]
+        elif is_connect:
             block = self._encode_connect(known, scheme, target, protocol)
         else:
             block = self._encode(known, scheme, method, target)
@@ -260,7 +262,7 @@ class HTTP2Connection:
             raise LocalProtocolError("a CONNECT has bytes that come and go, and no body of a length")
 
     def _encode(self, known: HTTP2Fields, scheme: bytes, method: bytes, target: bytes) -> bytes:
-        """The header block of a request; what stands around its path is remembered while the table stays as it is."""
+        """The header block of a request; what stands around its path is remembered while the table is the same."""
         encoder = self._encoder
         around = known.blocks.get((scheme, method))
         if around is None or around[0] != encoder.version:
@@ -355,7 +357,7 @@ class HTTP2Connection:
 
     def lend(self, stream: HTTP2Stream) -> int:
         """By how many bytes the window of a stream may grow."""
-        growth = min(stream.receive_window, MAX_STREAM_WINDOW - stream.receive_window, MAX_LENT - self._lent)
+        growth = max(0, min(stream.receive_window, MAX_STREAM_WINDOW - stream.receive_window, MAX_LENT - self._lent))
         self._lent += growth
         return growth
 
