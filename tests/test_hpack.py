@@ -148,6 +148,7 @@ def test_a_field_that_is_another_one_each_time_is_not_added() -> None:
     for number in range(1000):
         encoder.encode([(b"x-%d" % number, b"a")])
     assert len(encoder._values) <= 256
+    assert len(encoder._heads) <= 256
 
 
 @pytest.mark.parametrize("target", [b"/", b"/index.html", b"/x?y=z", b"/" + b"a" * 126, b"/" + b"a" * 70_000])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames
+from httpx._protocol import frames, http2
 from httpx._protocol.exchange import BODY, INPUT, NOTHING, PAUSE, HeadLimits
 from httpx._protocol.frames import (
     ACK,
@@ -288,6 +288,16 @@ def test_what_is_remembered_of_requests_is_never_that_of_another(
         assert server.request()[0] == expected + [(name.lower(), value) for name, value in fields]
         stream.reset(frames.CANCEL)
         server.heard()
+
+
+def test_names_of_sent_fields_are_remembered_within_bounds() -> None:
+    names = http2._SentNames()
+    for number in range(3000):
+        assert names[b"X-%d" % number] == b"x-%d" % number
+    assert len(names) <= 1024
+    assert names[b"Connection"] == b""
+    assert names[b"X" * 65] == b"x" * 65
+    assert b"X" * 65 not in names
 
 
 def test_few_targets_are_remembered_and_no_long_ones() -> None:

@@ -102,6 +102,7 @@ _Sized = tuple[tuple[bytes, bytes], int]  # a field, and what it takes
 OVERHEAD = 32  # what an entry costs besides its bytes (RFC 7541 4.1)
 DEFAULT_TABLE_SIZE = 4096
 
+_INDEXES = [bytes((0x80 | number,)) for number in range(0x7F)]
 # For the decoder: the byte of a field of the static table -> that field, and the first byte of a literal -> how far
 # behind it the length of the value stands, or 0 if a name comes first.
 _INDEXED: dict[int, _Sized] = {
@@ -176,6 +177,7 @@ class Encoder:
         self._added = 0  # ever; an entry's place follows from when it was added
         self._when: dict[tuple[bytes, bytes], int] = {}
         self._values: dict[bytes, bytes] = {}  # name -> the value with which it was added
+        self._heads: dict[bytes, tuple[bytes, bytes, bool]] = {}  # name -> what a literal begins with
         self._size = 0
         self._max_size = DEFAULT_TABLE_SIZE
         self._updates: list[int] = []
@@ -200,27 +202,37 @@ class Encoder:
             self._updates = []
             self.version += 1
         for field in fields:
-            out.append(self._field(field))
+            number = _STATIC_FIELD.get(field)
+            if number is None:
+                when = self._when.get(field)
+                if when is None:
+                    out.append(self._literal(field))
+                    continue
+                number = _STATIC_SIZE + self._added - when
+            out.append(_INDEXES[number] if number < 0x7F else _integer(number, 7, 0x80))
         return b"".join(out)
 
-    def _field(self, field: tuple[bytes, bytes]) -> bytes:
-        number = _STATIC_FIELD.get(field)
-        if number is None:
-            when = self._when.get(field)
-            if when is not None:
-                number = _STATIC_SIZE + self._added - when
-        if number is not None:
-            return _integer(number, 7, 0x80)
+    def _literal(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
-        name_number = _STATIC_NAME.get(name, 0)
-        if _PRIVATE.search(name) is not None:
-            head = _integer(name_number, 4, 0x10)
-        elif self._is_worth_an_entry(name, value):
-            head = _integer(name_number, 6, 0x40)
+        plain, indexed, is_private = self._heads.get(name) or self._new_head(name)
+        if is_private:
+            return plain + _string(value)
+        if self._is_worth_an_entry(name, value):
             self._add(field)
-        else:
-            head = _integer(name_number, 4, 0)
-        return head + (b"" if name_number else _string(name)) + _string(value)
+            return indexed + _string(value)
+        # Not as Huffman code, which for something new each time costs more than its bytes do: 3 us for 4 of 16.
+        return plain + _integer(len(value), 7, 0) + value
+
+    def _new_head(self, name: bytes) -> tuple[bytes, bytes, bool]:
+        """What a literal of that name begins with if it is not indexed, if it is, and whether it never may be."""
+        number = _STATIC_NAME.get(name, 0)
+        text = b"" if number else _string(name)
+        is_private = _PRIVATE.search(name) is not None
+        head = (_integer(number, 4, 0x10 if is_private else 0) + text, _integer(number, 6, 0x40) + text, is_private)
+        if len(self._heads) >= 256:
+            self._heads.clear()
+        self._heads[name] = head
+        return head
 
     def _is_worth_an_entry(self, name: bytes, value: bytes) -> bool:
         """

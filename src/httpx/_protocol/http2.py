@@ -57,6 +57,22 @@ _NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
 _OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"))
 
 
+class _SentNames(dict[bytes, bytes]):
+    """Field name of a request -> as HTTP/2 has it, or b"" where it has no place for it. Remembered, bounded."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        lower = name.lower()
+        sent = b"" if lower in _OF_HTTP1 else lower
+        if len(name) <= 64:
+            if len(self) >= 1024:
+                self.clear()
+            self[name] = sent
+        return sent
+
+
+_NAME_OF = _SentNames()
+
+
 class HTTP2Fields:
     """
     A request's fields as HTTP/2 has them, through the same gate as those of HTTP/1.1; remembered for the next.
@@ -79,12 +95,14 @@ class HTTP2Fields:
         self.blocks: dict[tuple[bytes, bytes], tuple[int, bytes, bytes]] = {}
         self.fields: Fields = []
         for name, value in source:
-            lower = name.lower()
-            if lower == b"host":
-                self.authority = value.strip(b" \t")
-            elif lower not in _OF_HTTP1 and (lower != b"te" or value.strip(b" \t") == b"trailers"):
-                self.fields.append((lower, value.strip(b" \t")))
-        if not self.authority or b"@" in self.authority or _NOT_TARGET.search(self.authority) is not None:
+            sent = _NAME_OF[name]
+            value = value.strip(b" \t")
+            if sent:
+                if sent != b"te" or value == b"trailers":
+                    self.fields.append((sent, value))
+            elif name.lower() == b"host":
+                self.authority = value
+        if not self.authority or 0x40 in self.authority or _NOT_TARGET.search(self.authority) is not None:
             raise LocalProtocolError(f"Host {self.authority[:20]!r} is not a host and perhaps a port")
 
 
@@ -129,6 +147,8 @@ class HTTP2Connection:
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder(max_list_size=limits.max_bytes)
         self._last_fields: HTTP2Fields | None = None
+        # Pseudo-fields of the last request but its path -> state of the encoder's table, how they are encoded in it.
+        self._starts: dict[tuple[tuple[bytes, bytes], ...], tuple[int, bytes]] = {}
         self._paths: dict[bytes, bytes] = {}  # targets of the last requests, checked -> as they stand in a block
         self.streams: dict[int, HTTP2Stream] = {}
         self._blocked: dict[HTTP2Stream, None] = {}  # streams with a body that waits for the connection's
@@ -267,8 +287,13 @@ class HTTP2Connection:
         around = known.blocks.get((scheme, method))
         if around is None or around[0] != encoder.version:
             version = encoder.version
-            before = encoder.encode([(b":method", method), (b":scheme", scheme), (b":authority", known.authority)])
-            around = (version, before, encoder.encode(known.fields))
+            start = (b":method", method), (b":scheme", scheme), (b":authority", known.authority)
+            before = self._starts.get(start)
+            if before is None or before[0] != version:
+                before = (version, encoder.encode([*start]))
+                if encoder.version == version:
+                    self._starts = {start: before}  # one is enough: it is for those who send other fields each time
+            around = (version, before[1], encoder.encode(known.fields))
             if encoder.version == version:
                 known.blocks[scheme, method] = around
         path = self._paths.get(target)
