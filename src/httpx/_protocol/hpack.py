@@ -284,7 +284,7 @@ class HeaderBlock:
         self.refers = False
         self.fields: Fields = []
         self.size = 0
-        self.added: Fields = []
+        self.added: list[_Sized] = []
         self.added_size = 0
         self.meaning: Any = None
 
@@ -309,7 +309,7 @@ class Decoder:
         self._max_list_size = max_list_size
         # Newest last. The first ones may be over the limit already: they are evicted before an entry is looked up, and
         # not each time that one is added (nginx adds five with every answer and never refers to them).
-        self._entries: Fields = []
+        self._entries: list[_Sized] = []
         self._size = 0
         self._version = 0  # of the table; grows with each change
         self._blocks: dict[bytes, HeaderBlock] = {}
@@ -345,8 +345,15 @@ class Decoder:
                 byte = block[position]
                 start = position
                 if byte >= 0x80:
-                    known = _INDEXED.get(byte)
                     position += 1
+                    if byte <= 0x80 + _STATIC_SIZE:
+                        known = _INDEXED.get(byte)
+                    else:
+                        if self._size > self._max_size:
+                            self._evict()
+                        place = byte - 0x80 - _STATIC_SIZE
+                        known = entries[-place] if place <= len(entries) and byte != 0xFF else None
+                        made.refers = True
                 elif byte & 0xE0 == 0x20:
                     position = self._update(block, position, made)
                     continue
@@ -365,8 +372,8 @@ class Decoder:
                     raise HPACKError(f"the fields of one block take more than {self._max_list_size} bytes")
                 fields.append(field)
                 if 0x40 <= byte < 0x80:
-                    entries.append(field)
-                    added.append(field)
+                    entries.append(known)
+                    added.append(known)
                     self._size += size
                     made.added_size += size
         except IndexError:
@@ -474,24 +481,22 @@ class Decoder:
         place = number - _STATIC_SIZE
         if number == 0 or place > len(self._entries):
             raise HPACKError(f"there is no entry {number} in the table")
-        return self._entries[-place]
+        return self._entries[-place][0]
 
     def _evict(self) -> None:
         """Let go of the oldest entries that the table has no room for."""
-        entries, count = self._entries, 0
-        if self._size > 2 * self._max_size:
+        entries, size, count = self._entries, self._size, 0
+        if size > 2 * self._max_size:
             # There is more to let go of than to keep, so what is kept is counted.
-            kept = 0
-            for name, value in reversed(entries):
-                size = len(name) + len(value) + OVERHEAD
-                if kept + size > self._max_size:
+            size = 0
+            for _, one in reversed(entries):
+                if size + one > self._max_size:
                     break
-                kept += size
+                size += one
                 count += 1
-            del entries[: len(entries) - count]
-            self._size, count = kept, 0
-        while self._size > self._max_size:
-            name, value = entries[count]
-            self._size -= len(name) + len(value) + OVERHEAD
+            count = len(entries) - count
+        while size > self._max_size:
+            size -= entries[count][1]
             count += 1
         del entries[:count]
+        self._size = size
