@@ -275,6 +275,10 @@ def answer(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"marked": request.headers.get("X-Marked"), "url": str(request.url)})
 
 
+def resolver(host: str, port: int) -> list[str]:
+    return ["127.0.0.1"]
+
+
 class Numbered(httpx.HTTPTransport):
     """A transport with an attribute of its own."""
 
@@ -406,6 +410,11 @@ def test_a_transport_comes_back_with_all_its_arguments(kind: Any, ca: Any):
         "local_address": "127.0.0.1",
         "retries": 2,
         "socket_options": [(6, 1, 1)],
+        "pins": {"example.org": "ab" * 32},
+        "resolver": resolver,
+        "resolve": {"example.org": "127.0.0.1"},
+        "dns_cache_ttl": 0.0,
+        "address_family": 4,
     }
     copied = again(kind(**{**given, "socket_options": iter(given["socket_options"])}))
     assert copied._given == given

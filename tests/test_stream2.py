@@ -53,6 +53,7 @@ class FakeConnection:
 
     def __init__(self, window: int = 65_535) -> None:
         self.limits = HeadLimits()
+        self.max_frame_size = 16_384
         self.initial_window = 65_535
         self.stream_window = 1000
         self.room = window

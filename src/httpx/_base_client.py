@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         AuthTypes,
         CookieTypes,
         HeaderTypes,
-        ProxyTypes,
+        ProxyChoiceTypes,
         QueryParamTypes,
         RequestContent,
         RequestData,
@@ -375,9 +375,14 @@ def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventH
     )
 
 
-def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyTypes | None]]:
+def given(**options: Any) -> dict[str, Any]:
+    """Those of the options that are not None: whoever overrides `_init_transport` need not know what is newer."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:
     """The proxies of the environment, if it may say, and those of the old argument `proxies=`: pattern and proxy."""
-    found: list[tuple[URLPattern, ProxyTypes | None]] = []
+    found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []
     if proxies is not None:
         warnings.warn(
             "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3

@@ -27,6 +27,7 @@ from ._base_client import (
     ClientState,
     EventHook,
     UseClientDefault,
+    given,
     logger,
     named_proxies,
     ordered_mounts,
@@ -45,12 +46,15 @@ from ._types import (
     CertTypes,
     CookieTypes,
     HeaderTypes,
-    ProxyTypes,
+    PinTypes,
+    ProxyChoiceTypes,
     QueryParamTypes,
     RequestContent,
     RequestData,
     RequestExtensions,
     RequestFiles,
+    ResolverTypes,
+    ResolveTypes,
     SyncByteStream,
     TimeoutTypes,
     VerifyTypes,
@@ -76,7 +80,8 @@ class Client(BaseClient):
         auth: (username, password), a function of the request, or an `httpx.Auth`.
         params, headers, cookies: sent with every request.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
-        proxy: send everything through this proxy.
+        proxy: send everything through this proxy, or through the one that this function returns for a request. The
+            extension "proxy" of a request comes before it.
         mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether and how far.
@@ -87,6 +92,9 @@ class Client(BaseClient):
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
+        pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
+        resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
+            `httpx.HTTPTransport`.
     """
 
     def __init__(
@@ -101,7 +109,7 @@ class Client(BaseClient):
         trust_env: bool = True,
         http1: bool = True,
         http2: bool = False,
-        proxy: ProxyTypes | None = None,
+        proxy: ProxyChoiceTypes | None = None,
         mounts: Mapping[str, BaseTransport | None] | None = None,
         timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
         follow_redirects: bool = False,
@@ -114,7 +122,13 @@ class Client(BaseClient):
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
         proxies: Any = None,
+        pins: PinTypes | None = None,
+        resolver: ResolverTypes | None = None,
+        resolve: ResolveTypes | None = None,
+        dns_cache_ttl: float | None = None,
+        address_family: int | None = None,
     ) -> None:
+        """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
@@ -130,13 +144,15 @@ class Client(BaseClient):
             timeout=timeout,
             trust_env=trust_env,
         )
-        network = {
+        network: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
             "trust_env": trust_env,
             "http1": http1,
             "http2": http2,
             "limits": limits,
+            **given(pins=pins, resolver=resolver, resolve=resolve),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
@@ -147,13 +163,13 @@ class Client(BaseClient):
         self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
 
     def _init_transport(
-        self, *, transport: BaseTransport | None = None, proxy: ProxyTypes | None = None, **network: Any
+        self, *, transport: BaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
     ) -> BaseTransport:
         if transport is not None:
             return transport
         return HTTPTransport(**network) if proxy is None else self._init_proxy_transport(proxy, **network)
 
-    def _init_proxy_transport(self, proxy: ProxyTypes, **network: Any) -> BaseTransport:
+    def _init_proxy_transport(self, proxy: ProxyChoiceTypes, **network: Any) -> BaseTransport:
         return HTTPTransport(proxy=proxy, **network)
 
     def _transport_for_url(self, url: URL) -> BaseTransport:
@@ -619,7 +635,8 @@ class AsyncClient(BaseClient):
         auth: (username, password), a function of the request, or an `httpx.Auth`.
         params, headers, cookies: sent with every request.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
-        proxy: send everything through this proxy.
+        proxy: send everything through this proxy, or through the one that this function returns for a request. The
+            extension "proxy" of a request comes before it.
         mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether and how far.
@@ -630,6 +647,9 @@ class AsyncClient(BaseClient):
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
+        pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
+        resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
+            `httpx.HTTPTransport`.
     """
 
     def __init__(
@@ -644,7 +664,7 @@ class AsyncClient(BaseClient):
         trust_env: bool = True,
         http1: bool = True,
         http2: bool = False,
-        proxy: ProxyTypes | None = None,
+        proxy: ProxyChoiceTypes | None = None,
         mounts: Mapping[str, AsyncBaseTransport | None] | None = None,
         timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
         follow_redirects: bool = False,
@@ -657,7 +677,13 @@ class AsyncClient(BaseClient):
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
         proxies: Any = None,
+        pins: PinTypes | None = None,
+        resolver: ResolverTypes | None = None,
+        resolve: ResolveTypes | None = None,
+        dns_cache_ttl: float | None = None,
+        address_family: int | None = None,
     ) -> None:
+        """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
@@ -673,13 +699,15 @@ class AsyncClient(BaseClient):
             timeout=timeout,
             trust_env=trust_env,
         )
-        network = {
+        network: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
             "trust_env": trust_env,
             "http1": http1,
             "http2": http2,
             "limits": limits,
+            **given(pins=pins, resolver=resolver, resolve=resolve),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
@@ -690,13 +718,13 @@ class AsyncClient(BaseClient):
         self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
 
     def _init_transport(
-        self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyTypes | None = None, **network: Any
+        self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
     ) -> AsyncBaseTransport:
         if transport is not None:
             return transport
         return AsyncHTTPTransport(**network) if proxy is None else self._init_proxy_transport(proxy, **network)
 
-    def _init_proxy_transport(self, proxy: ProxyTypes, **network: Any) -> AsyncBaseTransport:
+    def _init_proxy_transport(self, proxy: ProxyChoiceTypes, **network: Any) -> AsyncBaseTransport:
         return AsyncHTTPTransport(proxy=proxy, **network)
 
     def _transport_for_url(self, url: URL) -> AsyncBaseTransport:

@@ -263,6 +263,32 @@ def test_what_comes_after_the_end_of_a_stream_changes_no_answer() -> None:
     assert "floods" in str(connection.error)
 
 
+def test_large_data_after_the_end_or_a_fault_in_the_same_bytes_changes_no_answer() -> None:
+    """A row of large frames is taken in one go: what came behind the last one was added to the finished body."""
+    large = b"x" * 5000
+    for first in (
+        HEAD + frame(DATA, END_STREAM, 1, large),
+        HEAD + frame(DATA, 0, 1, large) + frame(DATA, END_STREAM, 1, large),
+        HEAD + frame(DATA, 0, 1, large) + frame(HEADERS, END_HEADERS | END_STREAM, 1, literal(b"x-a", b"b")),
+        HEAD + frame(DATA, 0, 1, large) + frames.reset(1, frames.CANCEL),
+        HEAD + frame(DATA, 0, 1, large) + frame(DATA, 0, 1, bytes(16_384)) * (STREAM_WINDOW // 16_384),
+    ):
+        outcomes = []
+        for pieces in [first], [first + frame(DATA, 0, 1, large) * 3], [first, frame(DATA, 0, 1, large) * 3]:
+            connection = asked(2)
+            stream, other = connection.streams.values()
+            for piece in pieces:
+                connection.receive(piece)
+            assert connection.error is None
+            assert stream.finished or stream.error is not None
+            assert connection._idle_frames >= 3 or pieces == [first]
+            outcomes.append((b"".join(stream.chunks), stream.finished, str(stream.error)))
+            # And nobody else's, either.
+            connection.receive(frame(HEADERS, END_HEADERS, 3, OK) + frame(DATA, END_STREAM, 3, b"mine"))
+            assert other.chunks == [b"mine"]
+        assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
 # -- header compression
 
 

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from .._exceptions import ReadError, WriteError
+from .._exceptions import ReadError, TransportError, WriteError
 from .._models import Response
 from .._pool import Ticket
 from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
@@ -65,7 +65,11 @@ class AsyncioMultiplexer(Multiplexer):
             self._flush_soon()
         self._tell_pool()
 
-    def lose(self, error: ReadError | WriteError) -> None:
+    @property
+    def failure(self) -> TransportError | None:
+        return self.connection.error or self.connection.write_error
+
+    def lose(self, error: TransportError) -> None:
         self.connection.on_broken(error)
 
     def begin(self, job: Job) -> HTTP2Stream | None:

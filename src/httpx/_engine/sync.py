@@ -41,29 +41,29 @@ from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .dial import (
-    Address,
     Handshake,
     Race,
     Route,
     Settings,
-    TLSHop,
     backoff,
     is_in_progress,
-    literal_addresses,
     new_pool,
     new_socket,
     proxy_fields,
-    resolve_error,
     unix_address,
 )
 from .job import FORKS, Event, Job, shown
-from .wire import LARGE_READ, SMALL_READ, Wire
+from .names import Address, texts
+from .security import TLSHop
+from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
     from .sync_http2 import SyncLane, SyncMultiplexer
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
 GOODBYE = 5.0
+
+CLOSED = "the transport was closed while the request waited for a connection"
 
 
 def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
@@ -236,10 +236,13 @@ class SyncConnection:
         Raises:
             ConnectError, ConnectTimeout.
         """
-        self._own()
+        if self._own():
+            raise ConnectError(EARLY)
         until = None if timeout is None else monotonic() + timeout
-        if not shake_hands(self.wire, TLSFilter(ssl_context, server_hostname, over=self.wire.tls), until):
+        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
+        if not shake_hands(self.wire, tls, until):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        self._upgraded = tls.leftover()
         return self
 
     def get_extra_info(self, info: str) -> Any:
@@ -268,7 +271,7 @@ def shake_hands(wire: SyncWire, tls: TLSFilter, until: float | None) -> bool:
                 return False
             data = tls.handshake(received)
     except (ReadError, WriteError) as exc:
-        raise ConnectError(f"TLS handshake: {exc}") from exc
+        raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
 
 
 class SyncBody(SyncByteStream):
@@ -327,6 +330,7 @@ class SyncEngine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._closings = 0
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
         self._may_share = settings.http2
@@ -553,12 +557,15 @@ class SyncEngine:
 
     def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
         """Wait for a ticket to be served, and dial if that is how."""
+        closings = self._closings
         if not ticket.dial:
             self._wait_in_queue(ticket, job)
         if ticket.connection is not None:
             return ticket.connection
         try:
+            self._check_open(closings)
             connection = self._connect(job)
+            self._check_open(closings, connection)
         except BaseException:
             with self.lock:
                 self.pool.abandon(ticket, monotonic())
@@ -572,6 +579,13 @@ class SyncEngine:
                 connection.multiplexer.enter_pool(ticket)
         self.do_chores()
         return connection
+
+    def _check_open(self, closings: int, connection: SyncConnection | None = None) -> None:
+        """What was waiting when the transport was closed must not go on; `connection` is its own, and new."""
+        if self._closings != closings:
+            if connection is not None:
+                connection.close()
+            raise ConnectError(CLOSED)
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
         now = monotonic()
@@ -609,7 +623,8 @@ class SyncEngine:
             self.do_chores()
 
     def close(self) -> None:
-        """Close every connection, also those in use."""
+        """Close every connection, also those in use, and let nobody who waits for one go on."""
+        self._closings += 1
         with self.lock:
             idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
             connections = self.pool.shut()
@@ -645,7 +660,7 @@ class SyncEngine:
         until = job.limit("connect", monotonic())
         route = Route(job.key, job.server_name(), self.settings)
         if route.unresolved is not None:
-            route.resolved(literal_addresses(*route.unresolved) or self._resolve(*route.unresolved))
+            route.resolved(self._resolve(*route.unresolved, job, until))
         wire = SyncWire(self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
@@ -674,7 +689,7 @@ class SyncEngine:
         name = hop.server_name
         self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
         if not shake_hands(wire, hop.begin(wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {name!r}")
+            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {hop.peer}")
         self.tell(job, "complete")
 
     def _talk(self, wire: SyncWire, handshake: Handshake, job: Job, until: float | None) -> None:
@@ -695,17 +710,17 @@ class SyncEngine:
     def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
         host, port = route.host, route.port
         uds = self.settings.uds
+        seconds = job.timeout.get("connect")
+        addresses = self._resolve(host, port, job, until) if uds is None else []
         try:
             if uds is not None:
-                self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=job.timeout.get("connect"))
+                self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
                 addresses = [unix_address(uds)]
             else:
-                self.tell(
-                    job, "start", "connection.connect_tcp", host=host, port=port, timeout=job.timeout.get("connect")
-                )
-                addresses = literal_addresses(host, port) or self._resolve(host, port)
+                self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
             sock = self._race(Race(uds or host, port, addresses), job, until)
         except BaseException as exc:
+            self.settings.names.distrust(host, port)
             self.tell(job, "failed", exc)
             raise
         try:
@@ -715,12 +730,23 @@ class SyncEngine:
             raise
         return sock
 
-    def _resolve(self, host: str, port: int) -> list[Address]:
-        # The system's resolver cannot be interrupted, so this one step is not bounded by the connect timeout.
+    def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
+        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
+        names = self.settings.names
+        addresses = names.known(host, port)
+        if addresses is not None:
+            return addresses
+        self.tell(job, "start", "connection.resolve_host", host=host, port=port)
         try:
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]  # looser typed
-        except (OSError, UnicodeError) as exc:
-            raise resolve_error(host, exc) from exc
+            look_up = names.look_up(host, port, wait=until is None)
+            if not look_up.wait(None if until is None else max(0.0, until - monotonic())):
+                raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"the name {host!r} was not resolved")
+            addresses = look_up.addresses()
+        except BaseException as exc:
+            self.tell(job, "failed", exc)
+            raise
+        self.tell(job, "complete", texts(addresses))
+        return addresses
 
     def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
         """Happy Eyeballs in one thread: attempts on non-blocking sockets, and one wait for all of them."""

@@ -27,7 +27,7 @@ from . import frames, hpack
 from .exchange import DEFAULT_HEAD_LIMITS, INPUT, Fields, HeadLimits
 from .frames import DATA, END_HEADERS, END_STREAM, HEAD_SIZE, HEADERS, PADDED, PRIORITY_FLAG
 from .http1 import WrittenFields
-from .stream2 import IDLE, MOVES, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead
+from .stream2 import IDLE, MOVES, RECEIVING, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead
 
 STREAM_WINDOW = 2_097_152
 # A stream whose reader keeps up gets more, step by step, as long as all of them together have not got more than that.
@@ -48,6 +48,7 @@ ASSUMED_STREAMS = 100
 MAX_TARGETS = 256
 MAX_REMEMBERED_TARGET = 256
 _LAST_STREAM = 2**31 - 1
+_NO_VIEW = memoryview(b"")
 _ASKED = MOVES[MOVES[IDLE, SEND_HEADERS], SEND_END]  # the state after a request without a body
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -141,7 +142,7 @@ class HTTP2Connection:
         # Pieces of a body that arrived in a row, and whose they are; empty outside of `receive`.
         self._joining: HTTP2Stream | None = None
         self._pieces: list[memoryview] = []
-        self._view = memoryview(b"")
+        self._view = _NO_VIEW
         # The only kind of frame that may come now: SETTINGS at first, CONTINUATION within a header block.
         self._only: int | None = frames.SETTINGS
         # Stream, flags, fragments of an unfinished header block.
@@ -413,7 +414,7 @@ class HTTP2Connection:
                 self._receive_data(flags, identifier, data, start, following)
                 if following > end:
                     return end
-                if self._joining is not None:
+                if self._joining is not None and self._joining.state in RECEIVING:
                     following = self._receive_run(data, following, self._joining)
             elif following > end:
                 break
@@ -532,12 +533,16 @@ class HTTP2Connection:
         self._missing -= size
         stream = self._data_stream
         if stream is not None:
-            if size >= JOINED:
+            if size == len(data):
+                stream.receive_data(data)
+            elif size >= JOINED:
                 self._join(stream, data)
                 self._pieces.append(self._view[:size])
             else:
                 stream.receive_data(data[:size])
-            self._note(stream)
+            progressed = self.progressed
+            if not progressed or progressed[-1] is not stream:
+                progressed.append(stream)
             if not self._missing and self._data_ends:
                 stream.receive_end()
         if not self._missing:
@@ -551,7 +556,8 @@ class HTTP2Connection:
         One copy and one chunk, however small the frames are and wherever they were cut: costs no more here, and half as
         much above, where each chunk goes its way.
         """
-        self._hand_over()
+        if self._joining is not None:
+            self._hand_over()
         self._joining = stream
         self._view = memoryview(data)
 
@@ -560,7 +566,7 @@ class HTTP2Connection:
             self._joining.chunks.append(b"".join(self._pieces))
             self._joining = None
             self._pieces.clear()
-            self._view = memoryview(b"")
+            self._view = _NO_VIEW
 
     def _receive_padded_data(self, flags: int, identifier: int, data: bytes, start: int, following: int) -> None:
         """A whole DATA frame with padding."""
@@ -764,7 +770,7 @@ class HTTP2Connection:
         stream.window += increment
         if not increment or stream.window > frames.MAX_WINDOW:
             stream.fail("the window was changed by nothing, or too much", code)
-        else:
+        elif stream.unsent:
             before = stream.window
             stream.flush()
             if stream.window != before:
