@@ -1,8 +1,8 @@
 """
 A request over HTTP/2 that is cancelled leaves nothing behind, wherever it is cancelled: at every suspension, in turn.
 
-After each: its neighbour on the same connection gets its whole answer, no stream is open, no place in the pool is taken,
-no task is left, no descriptor is open that was not there before, and the next request of the client is answered.
+After each: its neighbour on the same connection gets its whole answer, no stream is open, no place in the pool is
+taken, no task is left, no descriptor is open that was not there before, and the next request of the client is answered.
 """
 
 from __future__ import annotations
