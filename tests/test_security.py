@@ -183,6 +183,17 @@ def test_no_session_crosses_from_one_peer_or_name_to_another(key, name):
     assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
+@pytest.mark.parametrize("first", [None, "http://one.test", "http://two.test", "http://user:password@one.test"])
+def test_no_session_crosses_from_one_proxy_to_another(first):
+    """The server would know by it that both are one client."""
+    kept, server = make(certs.client_context()), certs.server_context()
+    for url in (None, "http://one.test", "http://two.test", "http://user:password@one.test"):
+        proxy = None if url is None else httpx.Proxy(url)
+        assert reuses(kept.with_origin(KEY, "localhost", HTTP1, proxy), server) is False
+    again = None if first is None else httpx.Proxy(first)
+    assert reuses(kept.with_origin(KEY, "localhost", HTTP1, again), server) is True
+
+
 def test_no_session_crosses_from_one_transport_to_another():
     context, server = certs.client_context(), certs.server_context()
     assert not reuses(make(context).with_origin(KEY, "localhost", HTTP1), server)

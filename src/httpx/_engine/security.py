@@ -229,14 +229,17 @@ class Security:
             self._context = _default_context(self._trust_env)
         return self._context
 
-    def with_origin(self, key: tuple[Any, ...], name: str, offered: tuple[str, ...]) -> TLSHop:
+    def with_origin(
+        self, key: tuple[Any, ...], name: str, offered: tuple[str, ...], proxy: Proxy | None = None
+    ) -> TLSHop:
         """
         The handshake with the origin of a request.
 
         Args:
-            key: of the connection in the pool: scheme, host and port of the origin, and what else tells routes apart.
+            key: of the connection in the pool: begins with scheme, host and port of the origin.
             name: of the server, as TLS knows it.
             offered: the protocols to offer (ALPN).
+            proxy: by which the connection goes. A session tells the server who was there before, so it stays there.
 
         Raises:
             ConnectError: as for `context`.
@@ -244,7 +247,10 @@ class Security:
         name = _ascii_name(name)
         # Both names: the one in the URL is what the user pinned, the other is who answers.
         check = None if self._pins is None else partial(self._pins.check, (key[1], name))
-        return TLSHop(self.context, name, offered, peer=repr(name), key=key, sessions=self._sessions, check=check)
+        way = None if proxy is None else (str(proxy.url), proxy.auth)
+        return TLSHop(
+            self.context, name, offered, peer=repr(name), key=(key, way), sessions=self._sessions, check=check
+        )
 
     def with_proxy(self, proxy: Proxy) -> TLSHop:
         """
