@@ -55,6 +55,7 @@ CASES = (
     Case("async-500", "500 asyncio tasks share a client", "async", workers=500, least=4),
     Case("async-tls-50", "50 asyncio tasks over TLS", "async", "https", workers=50, least=10),
     Case("async-h2-50", "50 asyncio tasks over HTTP/2 and TLS", "async", "h2", workers=50, least=10),
+    Case("async-h2-1000", "1,000 asyncio tasks over one HTTP/2 connection", "async", "h2", workers=1000, least=3),
     Case("threads-8", "8 threads share a client", "threads", workers=8, least=20),
     Case("one-off", "a new client and connection for each GET", "one-off"),
     Case("stream-sync", "100 MB read in chunks", "stream", unit="ms"),

@@ -43,6 +43,7 @@ LEVELS = {
     "_models": 1,
     "_protocol.*": 2,
     "_pool": 2,
+    "_sharing": 2,
     "_auth": 3,
     "_flow": 3,
     "_patterns": 3,

@@ -489,30 +489,31 @@ def test_an_error_for_which_openssl_has_no_word_still_says_something() -> None:
 
 
 def test_clients_with_default_settings_share_one_context() -> None:
-    context = default_ssl_context(("http/1.1",))
+    context = default_ssl_context()
     assert checks(context)
-    assert default_ssl_context(("http/1.1",)) is context
+    assert default_ssl_context() is context
 
 
-def test_another_protocol_list_or_environment_has_a_context_of_its_own(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    contexts = [default_ssl_context(("http/1.1",)), default_ssl_context(("h2", "http/1.1")), default_ssl_context(())]
+def test_another_environment_has_a_context_of_its_own(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    contexts = [default_ssl_context(), default_ssl_context(trust_env=False)]
     environment.setenv("SSL_CERT_DIR", str(tmp_path))
-    contexts += [default_ssl_context(()), default_ssl_context((), trust_env=False)]
-    assert len({id(context) for context in contexts}) == 5
-    assert contexts[3].cert_store_stats()["x509"] == 0
-    assert contexts[4].cert_store_stats()["x509"] > 0
+    contexts += [default_ssl_context(), default_ssl_context(trust_env=False)]
+    assert len({id(context) for context in contexts}) == 4
+    assert contexts[2].cert_store_stats()["x509"] == 0
+    assert contexts[3].cert_store_stats()["x509"] > 0
 
 
 def test_the_shared_contexts_are_few(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A program that changes its environment for ever must not fill its memory with certificates."""
-    environment.setenv("SSL_CERT_DIR", str(tmp_path))
-    first = default_ssl_context(("0",))
+    first = default_ssl_context()
     for number in range(1, 20):
-        default_ssl_context((str(number),))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        environment.setenv("SSL_CERT_DIR", str(folder))
+        default_ssl_context()
     assert len(_config._default_contexts) == _config._MAX_DEFAULT_CONTEXTS
-    assert default_ssl_context(("0",)) is not first
+    environment.delenv("SSL_CERT_DIR")
+    assert default_ssl_context() is not first
 
 
 def test_threads_that_start_together_make_one_context(environment: pytest.MonkeyPatch) -> None:
@@ -537,7 +538,7 @@ def test_threads_that_start_together_make_one_context(environment: pytest.Monkey
 
     environment.setattr(_config, "_default_contexts", Cache())
     environment.setattr(_config, "create_ssl_context", create)
-    threads = [threading.Thread(target=lambda: found.append(default_ssl_context(()))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: found.append(default_ssl_context())) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

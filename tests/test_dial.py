@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._config import Limits, create_ssl_context, default_ssl_context
+from httpx._config import Limits, Proxy, create_ssl_context, default_ssl_context
 from httpx._engine import dial
 from httpx._engine.dial import (
     ATTEMPT_DELAY,
     MAX_UNIX_PATH,
     Address,
     Race,
+    Route,
     Settings,
+    TLSHop,
     backoff,
     interleaved,
     is_in_progress,
@@ -206,19 +208,56 @@ def test_settings_keep_what_they_were_given():
     assert settings().socket_options == []
 
 
-def test_only_what_is_spoken_is_offered():
-    assert settings().alpn == ("http/1.1",)
-    assert settings(http2=True).alpn == ("http/1.1",)
-    with pytest.raises(NotImplementedError, match="leaves none"):
-        settings(http1=False, http2=True)
+@pytest.mark.parametrize(
+    ("http1", "http2", "scheme", "offered"),
+    [
+        (True, False, "https", ("http/1.1",)),
+        (True, True, "https", ("h2", "http/1.1")),
+        (False, True, "https", ("h2",)),
+        (True, True, "wss", ("http/1.1",)),
+        (False, True, "wss", ("http/1.1",)),
+    ],
+)
+def test_only_what_is_spoken_is_offered(http1, http2, scheme, offered):
+    assert settings(http1=http1, http2=http2).offered(scheme) == offered
+    (hop,) = Route((scheme, "a.example", 443), "a.example", settings(http1=http1, http2=http2)).hops()
+    assert hop.offered == offered
+
+
+def test_no_version_at_all_is_an_error_where_it_is_given():
+    with pytest.raises(ValueError, match="no version of HTTP"):
+        settings(http1=False, http2=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "scheme", "agreed", "may_share", "speaks_http2"),
+    [
+        ({}, "https", None, False, False),
+        ({"http2": True}, "https", "h2", True, True),
+        ({"http2": True}, "https", "http/1.1", True, False),
+        ({"http2": True}, "https", None, True, False),
+        ({"http2": True}, "http", None, False, False),
+        ({"http2": True}, "wss", "h2", False, False),
+        ({"http2": True, "http1": False}, "http", None, True, True),
+        ({"http2": True, "http1": False}, "https", None, True, True),
+        ({"http2": True, "http1": False}, "ws", None, False, False),
+        ({"http2": True, "http1": False, "proxy": Proxy("http://p.example")}, "http", None, False, False),
+        ({"http2": True, "http1": False, "proxy": Proxy("socks5://p.example")}, "http", None, True, True),
+        ({"http2": True, "proxy": Proxy("http://p.example")}, "https", "h2", True, True),
+    ],
+)
+def test_which_connections_are_of_http2(given, scheme, agreed, may_share, speaks_http2):
+    key = (scheme, "a.example", 1)
+    assert settings(**given).may_share(key) == may_share
+    assert settings(**given).speaks_http2(key, agreed) == speaks_http2
 
 
 def test_the_shared_context_is_made_on_first_use(monkeypatch):
     """Building a client takes microseconds; this took ten milliseconds of them."""
     made = []
 
-    def make(alpn: tuple[str, ...], trust_env: bool) -> ssl.SSLContext:
-        made.append((alpn, trust_env))
+    def make(trust_env: bool) -> ssl.SSLContext:
+        made.append(trust_env)
         return certs.client_context()
 
     monkeypatch.setattr(dial, "default_ssl_context", make)
@@ -226,7 +265,7 @@ def test_the_shared_context_is_made_on_first_use(monkeypatch):
         one = settings(trust_env=trust_env)
         assert made == []
         assert one.ssl_context is one.ssl_context
-        assert made == [(("http/1.1",), trust_env)]
+        assert made == [trust_env]
         made.clear()
 
 
@@ -235,7 +274,7 @@ def test_the_shared_context_is_made_on_first_use(monkeypatch):
 def test_transports_share_the_default_context(verify, trust_env):
     context = settings(verify=verify, trust_env=trust_env).ssl_context
     assert context is settings(verify=verify, trust_env=trust_env).ssl_context
-    assert context is default_ssl_context(("http/1.1",), trust_env)
+    assert context is default_ssl_context(trust_env)
 
 
 def test_a_default_context_that_cannot_be_made_is_a_connect_error(monkeypatch, tmp_path):
@@ -263,24 +302,29 @@ def test_what_cannot_be_loaded_is_an_error_where_it_is_given(tmp_path):
         settings(cert=str(broken))
 
 
-def test_a_context_of_its_own_offers_what_is_spoken():
-    client = settings(verify=False).ssl_context
-    assert client is not settings(verify=False).ssl_context
-    server = certs.server_context(alpn=("http/1.1",))
-    (here, there), ends = memory_pair(), []
-    for context, bios, is_server in ((client, (here, there), False), (server, (there, here), True)):
-        name = None if is_server else "localhost"
-        ends.append(context.wrap_bio(*bios, server_side=is_server, server_hostname=name))
-    for end in ends * 3:
-        try:
-            end.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-    assert ends[0].selected_alpn_protocol() == "http/1.1"
+def test_one_context_serves_sessions_that_offer_different_protocols():
+    context, agreed = certs.client_context(), []
+    server = certs.server_context(alpn=("h2", "http/1.1"))
+    for offered in (("h2", "http/1.1"), ("http/1.1",), ("h2",)):
+        session = TLSHop(context, "localhost", offered).begin(None)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = server.wrap_bio(incoming, outgoing, server_side=True)
+        incoming.write(session.handshake())
+        with pytest.raises(ssl.SSLWantReadError):
+            peer.do_handshake()
+        incoming.write(session.handshake(outgoing.read()))
+        peer.do_handshake()
+        agreed.append(session.alpn)
+    assert agreed == ["h2", "http/1.1", "h2"]
 
 
-def memory_pair() -> tuple[ssl.MemoryBIO, ssl.MemoryBIO]:
-    return ssl.MemoryBIO(), ssl.MemoryBIO()
+def test_a_forked_child_can_begin_tls():
+    """The lock may be held in the parent by a thread that is not there any more: the child would hang."""
+    lock = dial._offering
+    with lock:
+        dial._forget_lock()
+        assert dial._offering is not lock
+        TLSHop(certs.client_context(), "localhost", ("h2",)).begin(None)
 
 
 def test_a_clients_certificate_gets_a_context_of_its_own():
@@ -477,7 +521,7 @@ def test_the_port_to_dial(proxy: Optional[str], port: int):
 def test_each_tls_hop_has_its_own_context_and_name():
     way = route("https://a.test", httpx.Proxy("https://p.test", ssl_context=PROXY_CONTEXT), server_name="sni.test")
     first, _, last = way.hops()
-    assert first == (PROXY_CONTEXT, "p.test")
+    assert first == (PROXY_CONTEXT, "p.test", ("http/1.1",))
     assert isinstance(last, tuple)
     assert last[0] is not PROXY_CONTEXT
     assert last[1] == "sni.test"
@@ -485,7 +529,7 @@ def test_each_tls_hop_has_its_own_context_and_name():
 
 def test_a_proxy_without_a_context_gets_the_default_whatever_is_verified_at_origins(monkeypatch):
     kept = settings(proxy=httpx.Proxy("https://p.test"), verify=False)
-    assert kept.proxy_ssl_context is default_ssl_context(("http/1.1",), True)
+    assert kept.proxy_ssl_context is default_ssl_context()
     assert kept.proxy_ssl_context.verify_mode == ssl.CERT_REQUIRED
     assert settings().proxy_ssl_context is kept.proxy_ssl_context
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")

@@ -175,6 +175,8 @@ class Limits:
         max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
         max_header_fields: header fields of one answer, or trailers; more are a `RemoteProtocolError`.
         max_header_bytes: what the heads of an answer, interim ones included, and its trailers may take together.
+        ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the server is asked for a sign
+            of life (PING). If as many more pass without any, the requests end in a `ReadError`. `None`: never.
 
     A client's default is 100, 20, 5 s and `None`; that of this class is no limit and 5 s.
     """
@@ -191,20 +193,29 @@ class Limits:
         max_connections_per_host: Optional[int] = None,
         max_header_fields: int = 100,
         max_header_bytes: int = 65_536,
+        ping_interval: Optional[float] = None,
     ) -> None:
+        if ping_interval is not None and ping_interval <= 0:
+            raise ValueError(f"ping_interval should be seconds above 0, or None, and is {ping_interval!r}")
         self.max_connections = max_connections
         self.max_keepalive_connections = max_keepalive_connections
         self.keepalive_expiry = keepalive_expiry
         self.max_connections_per_host = max_connections_per_host
         self.max_header_fields = max_header_fields
         self.max_header_bytes = max_header_bytes
+        self.ping_interval = ping_interval
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Limits) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
         # What 0.28.1 did not have is shown only where it was set.
-        added = {"max_connections_per_host": None, "max_header_fields": 100, "max_header_bytes": 65_536}
+        added = {
+            "max_connections_per_host": None,
+            "max_header_fields": 100,
+            "max_header_bytes": 65_536,
+            "ping_interval": None,
+        }
         shown = [f"{name}={value}" for name, value in vars(self).items() if name not in added or value != added[name]]
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -442,7 +453,7 @@ def _reason(exc: ssl.SSLError) -> str:
     return getattr(exc, "reason", None) or "not a certificate, or the wrong password"
 
 
-_DefaultKey = tuple[tuple[str, ...], bool, Optional[str], Optional[str], Optional[str]]
+_DefaultKey = tuple[bool, Optional[str], Optional[str], Optional[str]]
 
 # A few: clients with and without HTTP/2, and tests that change the environment.
 _MAX_DEFAULT_CONTEXTS = 16
@@ -450,18 +461,17 @@ _default_contexts: dict[_DefaultKey, ssl.SSLContext] = {}
 _making_default = threading.Lock()
 
 
-def default_ssl_context(alpn: tuple[str, ...], trust_env: bool = True) -> ssl.SSLContext:
+def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
     """
     The context that all clients with `verify=True` and no `cert` share; made when it is first asked for.
 
-    One for each `alpn` and each state of the environment variables that it depends on. It must not be changed.
+    One for each state of the environment variables that it depends on. It must not be changed.
 
     Args:
-        alpn: the protocols to offer, the preferred one first; may be empty.
         trust_env: as for `create_ssl_context`, which also says what is raised.
     """
     environ = os.environ
-    key = alpn, trust_env, environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"), environ.get("SSLKEYLOGFILE")
+    key = trust_env, environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR"), environ.get("SSLKEYLOGFILE")
     context = _default_contexts.get(key)
     if context is not None:
         return context
@@ -470,8 +480,6 @@ def default_ssl_context(alpn: tuple[str, ...], trust_env: bool = True) -> ssl.SS
         context = _default_contexts.get(key)
         if context is None:
             context = create_ssl_context(trust_env=trust_env)
-            if alpn:
-                context.set_alpn_protocols(list(alpn))
             while len(_default_contexts) >= _MAX_DEFAULT_CONTEXTS:
                 del _default_contexts[next(iter(_default_contexts))]
             _default_contexts[key] = context

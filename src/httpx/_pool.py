@@ -28,7 +28,8 @@ Rules:
 
 A key says which requests may share a connection: (scheme, host, port, ...); the pool only compares keys.
 
-Not here: dialling (`_engine`), deciding whether a connection is reusable (`_protocol`), waiting (the shells).
+Not here: connections that carry several requests at once (`_sharing`), dialling (`_engine`), deciding whether a
+connection is reusable (`_protocol`), waiting (the shells).
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ class Pool(Generic[C]):
         """A new connection is there; if the ticket was served meanwhile, it goes to the next or becomes idle."""
         self._dials -= 1
         self._keys[connection] = ticket.key
-        if _discard(self._dialling, ticket):
+        if discard(self._dialling, ticket):
             self._answer(ticket, connection)
         else:
             self.release(connection, True, now)
@@ -182,7 +183,7 @@ class Pool(Generic[C]):
     def dial_failed(self, ticket: Ticket[C], error: BaseException | None = None) -> None:
         """The dial came to nothing; its slot is free again. `error` is for the ticket, if it still waits."""
         self._dials -= 1
-        if _discard(self._dialling, ticket):
+        if discard(self._dialling, ticket):
             ticket.error = error
             if error is not None:
                 self._wake.append(ticket)
@@ -199,7 +200,7 @@ class Pool(Generic[C]):
         connection, ticket.connection = ticket.connection, None
         if connection is not None:
             self.release(connection, True, now)
-        elif not _discard(self._dialling, ticket) and _discard(self._waiting, ticket):
+        elif not discard(self._dialling, ticket) and discard(self._waiting, ticket):
             self._line_up(ticket.key)
 
     def remove(self, connection: C) -> bool:
@@ -243,7 +244,7 @@ class Pool(Generic[C]):
     def _place(self, ticket: Ticket[C]) -> None:
         """Give a new ticket the order to dial if there is room, else a place among those that wait."""
         key = ticket.key
-        if self._per_key.get(key, 0) < self._max_per_key:
+        if self._may_dial(key):
             if len(self._keys) + self._dials >= self._max and self._idle:
                 # Nobody else takes this slot: whoever could use it would not have waited while there was an idle one.
                 self._evict()
@@ -253,12 +254,16 @@ class Pool(Generic[C]):
         self._waiting.setdefault(key, OrderedDict())[ticket] = None
         self._line_up(key)
 
+    def _may_dial(self, key: Key) -> bool:
+        """May one more connection of `key` be made, if there is room for it?"""
+        return self._per_key.get(key, 0) < self._max_per_key
+
     def _line_up(self, key: Key) -> None:
         """Bring the entry of `key` in the line up to date: its oldest ticket, or none if it may not have a slot."""
         waiting = self._waiting.get(key)
         before = self._place_of.get(key)
         number = None
-        if waiting and self._per_key.get(key, 0) < self._max_per_key:
+        if waiting and self._may_dial(key):
             number = next(iter(waiting)).number
         if number == before:
             return
@@ -279,11 +284,11 @@ class Pool(Generic[C]):
     def _entitled(self, key: Key) -> Ticket[C] | None:
         """Remove and return the ticket that a connection of `key` belongs to: the oldest that can use it."""
         if self._late_binding and key in self._dialling:
-            return _pop_first(self._dialling, key)
+            return pop_first(self._dialling, key)
         waiting = self._waiting.get(key)
         if not waiting or (self._line and self._line[0][0] < next(iter(waiting)).number):
             return None
-        ticket = _pop_first(self._waiting, key)
+        ticket = pop_first(self._waiting, key)
         self._line_up(key)
         return ticket
 
@@ -327,14 +332,18 @@ class Pool(Generic[C]):
         if key in self._waiting:
             self._line_up(key)
         if self._line and len(self._keys) + self._dials < self._max:
-            ticket = _pop_first(self._waiting, self._line[0][1])
-            self._grant(ticket)
-            self._line_up(ticket.key)
-            self._wake.append(ticket)
-            self.has_chores = True
+            self._grant_first()
+
+    def _grant_first(self) -> None:
+        """The first in the line is told to dial."""
+        ticket = pop_first(self._waiting, self._line[0][1])
+        self._grant(ticket)
+        self._line_up(ticket.key)
+        self._wake.append(ticket)
+        self.has_chores = True
 
 
-def _discard(tickets: dict[Key, OrderedDict[Ticket[C], None]], ticket: Ticket[C]) -> bool:
+def discard(tickets: dict[Key, OrderedDict[Ticket[C], None]], ticket: Ticket[C]) -> bool:
     """Take `ticket` out of the queue of its key; False if it is not in there."""
     queue = tickets.get(ticket.key)
     if queue is None or ticket not in queue:
@@ -345,7 +354,7 @@ def _discard(tickets: dict[Key, OrderedDict[Ticket[C], None]], ticket: Ticket[C]
     return True
 
 
-def _pop_first(tickets: dict[Key, OrderedDict[Ticket[C], None]], key: Key) -> Ticket[C]:
+def pop_first(tickets: dict[Key, OrderedDict[Ticket[C], None]], key: Key) -> Ticket[C]:
     queue = tickets[key]
     ticket, _ = queue.popitem(last=False)
     if not queue:

@@ -26,9 +26,8 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from time import monotonic
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-from .._content import in_async
 from .._exceptions import (
     CloseError,
     ConnectError,
@@ -53,16 +52,21 @@ from .dial import (
     Race,
     Route,
     Settings,
+    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
+    new_pool,
     new_socket,
     proxy_fields,
     resolve_error,
     unix_address,
 )
-from .job import FORKS, Event, Job, next_piece, shown
+from .job import FORKS, Event, Job, end_pieces, next_piece, shown
 from .wire import LARGE_READ, SMALL_READ, Wire
+
+if TYPE_CHECKING:
+    from .asyncio_http2 import AsyncioLane, AsyncioMultiplexer
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 4 * LARGE_READ
@@ -231,6 +235,7 @@ class AsyncioConnection:
         self._timer_at = 0.0
         self.buffered = 0
         self._paused = False
+        self.multiplexer: AsyncioMultiplexer | None = None  # for the streams of HTTP/2: bytes and events are its own
         self._io.start_reading(self)
 
     # What the loop calls.
@@ -290,7 +295,9 @@ class AsyncioConnection:
 
     def _deliver(self, data: bytes) -> None:
         exchange = self.exchange
-        if exchange is not None:
+        if self.multiplexer is not None:
+            self.multiplexer.on_received(data)
+        elif exchange is not None:
             exchange.receive(data)
             if exchange.head is not None:
                 self.buffered += len(data)
@@ -309,7 +316,7 @@ class AsyncioConnection:
     def on_broken(self, error: TransportError) -> None:
         """The socket failed."""
         self.error = error
-        if self.exchange is None and self.incoming is None:
+        if self.exchange is None and self.incoming is None and self.multiplexer is None:
             self._engine.lost(self)
         else:
             if not self._ended:
@@ -360,6 +367,8 @@ class AsyncioConnection:
 
     def wake(self) -> None:
         """Something happened."""
+        if self.multiplexer is not None:
+            self.multiplexer.on_event()
         for waiter in (self._waiter, self._writer):
             if waiter is not None and not waiter.done():
                 waiter.set_result(True)
@@ -412,6 +421,8 @@ class AsyncioConnection:
         """Close, at once and without waiting."""
         if self.closed:
             return
+        if self.multiplexer is not None:
+            self.multiplexer.say_goodbye()
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -541,11 +552,22 @@ class AsyncioConnection:
         """What is known of the connection: see `Wire.extra_info`."""
         return self.wire.extra_info(info)
 
+    def take_early(self) -> bytes:
+        """What the peer said before it was asked anything: a server of HTTP/2 begins with its settings."""
+        early, self.incoming = self.incoming, None
+        return bytes(early or b"") + self.wire.leftover()
+
 
 class AsyncioBody(AsyncByteStream):
     """The rest of a response's body, received while it is iterated."""
 
-    def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+    def __init__(
+        self,
+        engine: AsyncioEngine | AsyncioLane,
+        connection: AsyncioConnection | AsyncioLane,
+        exchange: Exchange,
+        job: Job,
+    ) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange
@@ -576,7 +598,7 @@ class AsyncioBody(AsyncByteStream):
 
     async def _receive(self) -> None:
         try:
-            await self._engine.receive(self._connection, self._exchange, self._job)
+            await self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
         except BaseException as exc:
             if isinstance(exc, Exception):
                 await self._close(False)
@@ -606,7 +628,7 @@ class AsyncioBody(AsyncByteStream):
         if self._over:
             return False
         self._over = True
-        self._engine.release(self._connection, reusable)
+        self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
         return True
 
 
@@ -623,17 +645,13 @@ class AsyncioEngine:
         self.now: Callable[[], float] = monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
         self.io = self.io_factory(self.loop)
         self._writer = FieldWriter()
+        self._head_limits = settings.head_limits
+        self._may_share = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[AsyncioConnection], asyncio.Task[None]] = {}
-        limits = settings.limits
-        self._expiry = limits.keepalive_expiry
+        self._expiry = settings.limits.keepalive_expiry
         self._closed = False
-        self.pool: Pool[AsyncioConnection] = Pool(
-            limits.max_connections,
-            limits.max_keepalive_connections,
-            limits.max_connections_per_host,
-            limits.keepalive_expiry,
-        )
+        self.pool: Pool[AsyncioConnection] = new_pool(settings, late_binding=True)
         FORKS.watch(self)
 
     def forget(self) -> None:
@@ -659,13 +677,20 @@ class AsyncioEngine:
             job.forward(self._proxy_fields)
         pool = self.pool
         while not self._closed:
-            # The machine first: it refuses what must not be sent, before anything is taken.
-            exchange = HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
             connection = pool.acquire(job.key, now())
             if isinstance(connection, Ticket):
                 connection = await self._redeem(connection, job)
             if pool.has_chores:
-                self._settle()
+                self.settle()
+            if exchange is None:
+                if connection.multiplexer is not None:
+                    answer = await connection.multiplexer.handle(job)
+                    if answer is None:
+                        continue
+                    return answer
+                exchange = self._exchange_on(connection, job)
             # No await between the pool and the `try`: a cancellation there would leak the connection.
             if (connection.closed or connection.wire.poll(0)) and not connection.is_quiet():
                 was_idle = connection.was_idle
@@ -682,7 +707,7 @@ class AsyncioEngine:
                 self.release(connection, False)
                 if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
-                if was_idle and job.may_replay(exchange, exc):
+                if job.may_replay(exchange, exc, was_idle):
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
@@ -695,7 +720,7 @@ class AsyncioEngine:
                 connection.deadline = None if self._expiry is None else now() + self._expiry
                 pool.release(connection, exchange.reusable and not connection.closed, now())
                 if pool.has_chores:
-                    self._settle()
+                    self.settle()
                 if job.narrator is not None:
                     await self.tell(job, "body")
                     await self.tell(job, "closed")
@@ -705,6 +730,14 @@ class AsyncioEngine:
                 job.annotate(response, exchange)
             return response
         raise ConnectError(CLOSED)
+
+    def _exchange_on(self, connection: AsyncioConnection, job: Job) -> HTTP1Exchange:
+        """The machine for a request that has its connection already."""
+        try:
+            return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+        except BaseException:
+            self.release(connection, True)
+            raise
 
     async def _pump(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and wait until the head of the answer is there."""
@@ -756,11 +789,8 @@ class AsyncioEngine:
             if job.narrator is not None and exchange.head is not None:
                 await self.tell(job, "turn", exchange)  # the answer may have come while the last events were told
         finally:
-            # A generator that is not used up would stay suspended, with whatever it holds open.
             if pieces is not None:
-                if hasattr(pieces, "aclose"):
-                    await pieces.aclose()
-                await in_async(job.request.stream).aclose()
+                await end_pieces(pieces, job)
         # An answer that broke off behind its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise connection.write_error or exchange.error
@@ -827,15 +857,18 @@ class AsyncioEngine:
 
     async def _redeem(self, ticket: Ticket[AsyncioConnection], job: Job) -> AsyncioConnection:
         """Wait for a ticket to be served: by its own dial, or by a connection that somebody gives back."""
-        self._settle()
+        self.settle()
         timer: asyncio.TimerHandle | None = None
         begun = False  # the dial that the ticket may be told to make
+        queues = not ticket.dial
         try:
-            if not ticket.dial:
+            if queues:
+                if job.narrator is not None:
+                    await self.tell(job, "start", "pool.acquire_connection")
                 until = job.limit("pool", self.now())
                 if until is not None:
                     timer = self.loop.call_at(until, self._queue_time_is_up, ticket)
-            while True:
+            while not ticket.served:
                 ticket.signal = self.loop.create_future()
                 if ticket.dial and not begun:
                     if self._closed:
@@ -847,24 +880,26 @@ class AsyncioEngine:
                     dial.add_done_callback(partial(self._end_dial, ticket))
                 if not await ticket.signal:
                     raise job.queue_timed_out(self.now())
-                if ticket.error is not None:
-                    raise ticket.error
-                connection: AsyncioConnection | None = ticket.connection
-                if connection is not None:
-                    return connection
+                if queues and job.narrator is not None:
+                    queues = False
+                    await self.tell(job, "complete")
+            if ticket.error is not None:
+                raise ticket.error
+            assert ticket.connection is not None
+            return ticket.connection
         except BaseException:
             self._abandon(ticket)
             raise
         finally:
             if ticket.dial and not begun:
                 self.pool.dial_failed(ticket)
-                self._settle()
+                self.settle()
             if timer is not None:
                 timer.cancel()
 
     @staticmethod
     def _queue_time_is_up(ticket: Ticket[AsyncioConnection]) -> None:
-        if not ticket.signal.done() and not ticket.dial:
+        if ticket.signal is not None and not ticket.signal.done() and not ticket.dial:
             ticket.signal.set_result(False)
 
     def _abandon(self, ticket: Ticket[AsyncioConnection]) -> None:
@@ -873,7 +908,7 @@ class AsyncioEngine:
         dial = self._dials.get(ticket)
         if dial is not None:
             dial.cancel()
-        self._settle()
+        self.settle()
 
     def release(self, connection: AsyncioConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused. Never waits."""
@@ -885,15 +920,15 @@ class AsyncioEngine:
         connection.deadline = None if self._expiry is None else now + self._expiry
         self.pool.release(connection, reusable and not connection.closed, now)
         if self.pool.has_chores:
-            self._settle()
+            self.settle()
 
     def lost(self, connection: AsyncioConnection) -> None:
         """An idle connection ended, spoke out of turn, or is too old."""
         self.pool.remove(connection)
         connection.close()
-        self._settle()
+        self.settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Do what the pool asks for."""
         while self.pool.has_chores:
             connections, tickets = self.pool.take_chores()
@@ -916,7 +951,7 @@ class AsyncioEngine:
     def _close_connections(self) -> None:
         for connection in self.pool.shut():
             connection.close()
-        self._settle()
+        self.settle()
 
     def close_from_outside(self) -> None:
         """Close everything from where this loop does not run: another loop, another thread, or after its end."""
@@ -941,15 +976,18 @@ class AsyncioEngine:
             self._end_dial(ticket, error=exc)
         else:
             del self._dials[ticket]
-            self.pool.dialled(ticket, connection, self.now())
+            if connection.multiplexer is None:
+                self.pool.dialled(ticket, connection, self.now())
+            else:
+                connection.multiplexer.enter_pool(ticket)
             connection.was_idle = ticket.connection is not connection  # somebody else's now, or nobody's for a while
-            self._settle()
+            self.settle()
 
     def _end_dial(self, ticket: Ticket[AsyncioConnection], _: object = None, error: Exception | None = None) -> None:
         """A dial failed; or its task ended without having said so, because it was cancelled, maybe before it began."""
         if self._dials.pop(ticket, None) is not None:
             self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
-            self._settle()
+            self.settle()
 
     async def _connect(self, job: Job) -> AsyncioConnection:
         """A new connection, tried again as often as the transport was told to."""
@@ -976,8 +1014,8 @@ class AsyncioEngine:
         connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    await self._start_tls(connection, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    await self._start_tls(connection, hop, job, until)
                 else:
                     await self._talk(connection, hop, job, until)
         except BaseException as exc:
@@ -985,14 +1023,23 @@ class AsyncioEngine:
             if isinstance(exc, Exception):
                 await self.tell(job, "failed", exc)
             raise
+        if self.settings.speaks_http2(job.key, connection.wire.alpn):
+            from .asyncio_http2 import AsyncioMultiplexer  # those who never meet it do not load it
+
+            try:
+                await self.tell(job, "start", "http2.send_connection_init", request=job.request)
+                AsyncioMultiplexer(self, connection)
+                await self.tell(job, "complete")
+            except BaseException:
+                connection.close()
+                raise
         connection.incoming = None
         return connection
 
-    async def _start_tls(
-        self, connection: AsyncioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
-    ) -> None:
+    async def _start_tls(self, connection: AsyncioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
+        name = hop.server_name
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
+        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {name!r}")
         await self.tell(job, "complete")
 

@@ -14,14 +14,18 @@ import os
 import socket
 import ssl
 import sys
+import threading
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, Union
+from typing import Any, NamedTuple, Protocol, Union
 
 from .._config import Limits, Proxy, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, ConnectTimeout, ProxyError
+from .._pool import Pool
 from .._protocol.exchange import HeadLimits
+from .._protocol.tls import TLSFilter
 from .._protocol.tunnel import ConnectHandshake
+from .._sharing import SharingPool
 from .._types import CertTypes, SocketOption, VerifyTypes
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
@@ -31,6 +35,7 @@ Address = tuple[int, int, int, str, Any]
 ATTEMPT_DELAY = 0.25
 SECURE_SCHEMES = frozenset(("https", "wss"))
 _SOCKS_PORT = 1080
+_HTTP1_ONLY = ("http/1.1",)
 # Bytes of `sun_path`, with the NUL at its end.
 MAX_UNIX_PATH = 108 if sys.platform == "linux" else 104
 
@@ -66,17 +71,36 @@ class Settings:
         self.forwards = proxy is not None and proxy.url.scheme in ("http", "https")
         self.socket_options = list(socket_options or ())
         self.head_limits = HeadLimits(limits.max_header_fields, limits.max_header_bytes)
-        if not http1:
-            raise NotImplementedError("HTTP/1.1 is the one version that there is as yet: `http1=False` leaves none")
-        # `http2=True` falls back to HTTP/1.1, as with a server that does not speak HTTP/2: "h2" is not offered.
-        self.alpn = ("http/1.1",)
+        if not http1 and not http2:
+            raise ValueError("`http1` and `http2` are both False, which leaves no version of HTTP to speak")
+        self.http1 = http1
+        self.http2 = http2
         self.trust_env = trust_env
         # The shared context takes 10 ms to make the first time: not before the first https request needs it.
         self._context: ssl.SSLContext | None = None
         if cert is not None or (verify is not True and verify is not None):
             # A path that does not exist should be an error here, where it is given.
             self._context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
-            self._context.set_alpn_protocols(list(self.alpn))
+
+    def may_share(self, key: Any) -> bool:
+        """
+        Could a connection of the pool's key turn out to be one of HTTP/2?
+
+        Not those of WebSockets, which need HTTP/1.1; and not those of plain http, unless the server is known to speak
+        HTTP/2 (`http1=False`): there is nothing on such a connection that both sides could agree by.
+        """
+        scheme = key[0]
+        return self.http2 and (scheme == "https" or (scheme == "http" and not self.http1 and not self.forwards))
+
+    def speaks_http2(self, key: Any, agreed: str | None) -> bool:
+        """Is a new connection one of HTTP/2? `agreed`: the protocol that TLS agreed on, or None."""
+        return self.may_share(key) and (agreed == "h2" or not self.http1)
+
+    def offered(self, scheme: str) -> tuple[str, ...]:
+        """The protocols to offer in TLS with an origin (ALPN), the preferred one first."""
+        if scheme != "https" or not self.http2:
+            return _HTTP1_ONLY
+        return ("h2", "http/1.1") if self.http1 else ("h2",)
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
@@ -87,7 +111,7 @@ class Settings:
             ConnectError: SSL_CERT_FILE or SSL_CERT_DIR names nothing usable.
         """
         if self._context is None:
-            self._context = _default_context(self.alpn, self.trust_env)
+            self._context = _default_context(self.trust_env)
         return self._context
 
     @property
@@ -99,14 +123,27 @@ class Settings:
             ConnectError: as for `ssl_context`.
         """
         context = None if self.proxy is None else self.proxy.ssl_context
-        return _default_context(("http/1.1",), self.trust_env) if context is None else context
+        return _default_context(self.trust_env) if context is None else context
 
 
-def _default_context(alpn: tuple[str, ...], trust_env: bool) -> ssl.SSLContext:
+def _default_context(trust_env: bool) -> ssl.SSLContext:
     try:
-        return default_ssl_context(alpn, trust_env)
+        return default_ssl_context(trust_env)
     except OSError as exc:  # also ssl.SSLError
         raise ConnectError(f"TLS cannot begin: {exc}") from exc
+
+
+def new_pool(settings: Settings, late_binding: bool) -> Pool[Any]:
+    """The pool of an engine: a `SharingPool` if connections may turn out to be of HTTP/2."""
+    limits = settings.limits
+    numbers = (
+        limits.max_connections,
+        limits.max_keepalive_connections,
+        limits.max_connections_per_host,
+        limits.keepalive_expiry,
+        late_binding,
+    )
+    return SharingPool(*numbers, settings.may_share) if settings.http2 else Pool(*numbers)
 
 
 class Handshake(Protocol):
@@ -136,8 +173,49 @@ class Handshake(Protocol):
         ...
 
 
-# What is to be done on a connection, in order: begin TLS (its context, the server's name), or speak with a proxy.
-Hop = Union[tuple[ssl.SSLContext, str], Handshake]
+class TLSHop(NamedTuple):
+    """
+    TLS is to begin.
+
+    Attributes:
+        context: what is trusted.
+        server_name: for SNI and the check of the certificate.
+        offered: the protocols to offer (ALPN), the preferred one first.
+    """
+
+    context: ssl.SSLContext
+    server_name: str
+    offered: tuple[str, ...]
+
+    def begin(self, over: TLSFilter | None) -> TLSFilter:
+        """
+        The session that begins here; `over` carries it, for TLS within TLS.
+
+        Raises:
+            ConnectError: the context and the name do not fit.
+        """
+        # One context serves clients that offer different protocols, and a session takes over what its context says
+        # when it begins. So the context is told each time, and nobody else may begin in between.
+        with _offering:
+            self.context.set_alpn_protocols(list(self.offered))
+            return TLSFilter(self.context, self.server_name, over)
+
+
+_offering = threading.Lock()
+
+
+def _forget_lock() -> None:
+    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
+    global _offering
+    _offering = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
+    os.register_at_fork(after_in_child=_forget_lock)
+
+
+# What is to be done on a connection, in order: begin TLS, or speak with a proxy.
+Hop = Union[TLSHop, Handshake]
 
 
 class Route:
@@ -185,7 +263,7 @@ class Route:
         proxy = self._settings.proxy
         if proxy is not None:
             if proxy.url.scheme == "https":
-                yield self._settings.proxy_ssl_context, self.host
+                yield TLSHop(self._settings.proxy_ssl_context, self.host, _HTTP1_ONLY)
             if scheme != "http" or not self._settings.forwards:
                 handshake = self._handshake(proxy, host, port)
                 yield handshake
@@ -193,7 +271,7 @@ class Route:
                     # Whoever sent these wants them taken for the origin's, which speaks after us.
                     raise ProxyError("the proxy sent more than its answer")
         if scheme in SECURE_SCHEMES:
-            yield self._settings.ssl_context, server_name
+            yield TLSHop(self._settings.ssl_context, server_name, self._settings.offered(scheme))
 
     def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
         if self._settings.forwards:

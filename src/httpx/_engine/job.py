@@ -30,9 +30,12 @@ _NO_TIMEOUT: Mapping[str, float | None] = {}
 # Seconds from which on a timeout is none: poll() counts milliseconds in 32 bits, which is 24 days.
 _FOREVER = 2_000_000.0
 # Seconds by which a loop's timer may fire early.
-_EARLY = 0.002
+EARLY = 0.002
 
-_LOGGERS = {name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11")}
+# How often a request may be sent again by itself: some servers refuse for ever.
+_MAX_REPLAYS = 3
+
+_LOGGERS = {name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "pool")}
 _HTTP11, _CONNECTION = _LOGGERS["http11"], _LOGGERS["connection"]
 _DEBUG = logging.DEBUG
 
@@ -49,10 +52,11 @@ class Job:
         UnsupportedProtocol: the URL's scheme is none that goes over a connection, or it has no host.
     """
 
-    __slots__ = ("arguments", "deadline", "key", "narrator", "read", "request", "timeout")
+    __slots__ = ("arguments", "deadline", "key", "narrator", "read", "replays", "request", "timeout")
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
+        self.replays = 0
         extensions = request.extensions
         self.timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
         read = self.timeout.get("read")
@@ -118,7 +122,7 @@ class Job:
 
     def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
         """The exception for a phase that took too long; it says which of the two timeouts it was."""
-        if self.deadline is not None and now >= self.deadline - _EARLY:
+        if self.deadline is not None and now >= self.deadline - EARLY:
             phase = "total"
         return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
 
@@ -126,19 +130,25 @@ class Job:
         """No connection became free in time."""
         return self.timed_out(PoolTimeout, "pool", now, "no connection of the pool became free")
 
-    def may_replay(self, exchange: Exchange, error: BaseException) -> bool:
+    def may_replay(self, exchange: Exchange, error: BaseException, reused: bool = True) -> bool:
         """
-        May a request that failed on a reused connection be sent again on another one?
+        May a request that failed be sent again on another connection?
 
-        Only if it did nothing there, as far as can be known: no byte of an answer arrived. A POST is not replayed: the
-        server may have acted on it before it closed (RFC 9110 9.2.2).
+        Only if it did nothing, as far as can be known. Either the peer said so (HTTP/2: `refused`); or it failed on a
+        connection that had served others before, and no byte of an answer arrived. In that case a POST is not sent
+        again: the server may have acted on it before it closed (RFC 9110 9.2.2).
+
+        Args:
+            exchange: where it failed.
+            error: how.
+            reused: had the connection served others before?
         """
-        return (
-            exchange.untouched
-            and isinstance(error, (NetworkError, RemoteProtocolError))
-            and self.request.method in IDEMPOTENT
-            and type(self.request.stream) is ByteStream
-        )
+        if not isinstance(error, (NetworkError, RemoteProtocolError)) or type(self.request.stream) is not ByteStream:
+            return False
+        if not exchange.refused and not (reused and exchange.untouched and self.request.method in IDEMPOTENT):
+            return False
+        self.replays += 1
+        return self.replays <= _MAX_REPLAYS
 
     def begin_dial(self) -> None:
         """A connection has to be made: whoever listens to that alone is heard from here on."""
@@ -157,6 +167,13 @@ class Job:
             response.extensions["informational"] = exchange.informational
         if exchange.trailers is not None:
             response.extensions["trailers"] = exchange.trailers
+
+
+async def end_pieces(pieces: AsyncIterator[bytes], job: Job) -> None:
+    """End the iteration of a request's body early: a generator would stay suspended, with whatever it holds open."""
+    if hasattr(pieces, "aclose"):
+        await pieces.aclose()
+    await in_async(job.request.stream).aclose()
 
 
 async def next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
@@ -197,10 +214,23 @@ class Narrator:
     """
 
     def __init__(self, request: Request, callback: Callable[[str, dict[str, Any]], Any] | None) -> None:
-        self._request = request
+        self._protocol = "http11"
+        self._info: dict[str, Any] = {"request": request}
         self.callback = callback
         self._open: str | None = None
         self._exchange: Exchange | None = None
+
+    def over_http2(self, identifier: int) -> list[Event]:
+        """The exchange is a stream of HTTP/2, with this number."""
+        self._protocol = "http2"
+        self._info = {"request": self._info["request"], "stream_id": identifier}
+        return []
+
+    def over_http1(self) -> list[Event]:
+        """The exchange has a connection of HTTP/1.1 to itself; so it is until something else is said."""
+        self._protocol = "http11"
+        self._info = {"request": self._info["request"]}
+        return []
 
     def start(self, name: str, **info: Any) -> list[Event]:
         """A step begins."""
@@ -222,25 +252,34 @@ class Narrator:
         self._exchange = exchange
         events: list[Event] = []
         if self._open is None and exchange.head is None:
-            events += self.start("http11.send_request_headers", request=self._request)
-        elif self._open == "http11.send_request_headers":
-            events += self.complete() + self.start("http11.send_request_body", request=self._request)
-        if self._open == "http11.send_request_body" and exchange.need not in (OUTPUT, BODY, PAUSE):
-            events += self.complete() + self.start("http11.receive_response_headers", request=self._request)
-        if self._open == "http11.receive_response_headers" and exchange.head is not None:
+            events += self._begin("send_request_headers")
+        elif self._is_open("send_request_headers"):
+            events += self.complete() + self._begin("send_request_body")
+        if self._is_open("send_request_body") and exchange.need not in (OUTPUT, BODY, PAUSE) and not exchange.uploading:
+            events += self.complete() + self._begin("receive_response_headers")
+        if self._is_open("receive_response_headers") and exchange.head is not None:
             status, reason, fields, version = exchange.head
-            events += self.complete((version, status, reason, fields))
+            # As 0.28.1 has it: HTTP/2 has no reason, and its version is no part of the head.
+            events += self.complete(
+                (status, fields) if self._protocol == "http2" else (version, status, reason, fields)
+            )
         return events
 
     def body(self) -> list[Event]:
         """The caller begins to read the body."""
-        return self.start("http11.receive_response_body", request=self._request)
+        return self._begin("receive_response_body")
 
     def closed(self) -> list[Event]:
         """The exchange is over, and the connection free or closed; a body that was given up has failed."""
         whole = self._exchange is None or self._exchange.finished
         events = self.complete() if whole else self.failed(GeneratorExit())
-        return events + self.start("http11.response_closed") + self.complete()
+        return events + self.start(f"{self._protocol}.response_closed") + self.complete()
+
+    def _begin(self, step: str) -> list[Event]:
+        return self.start(f"{self._protocol}.{step}", **self._info)
+
+    def _is_open(self, step: str) -> bool:
+        return self._open == f"{self._protocol}.{step}"
 
     def _told(self, event: Event) -> list[Event]:
         name, info = event
@@ -254,6 +293,8 @@ class Narrator:
 
 def _loggable(value: Any) -> str:
     """A value as text for a log: heads without their fields' values, which may be private."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], list):
+        return f"({value[0]}, {[name for name, _ in value[1]]!r})"
     if isinstance(value, tuple) and len(value) == 4 and isinstance(value[3], list):
         version, status, reason, fields = value
         return f"({version!r}, {status}, {reason!r}, {[name for name, _ in fields]!r})"

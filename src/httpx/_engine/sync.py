@@ -21,7 +21,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._exceptions import (
     CloseError,
@@ -46,9 +46,11 @@ from .dial import (
     Race,
     Route,
     Settings,
+    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
+    new_pool,
     new_socket,
     proxy_fields,
     resolve_error,
@@ -57,11 +59,14 @@ from .dial import (
 from .job import FORKS, Event, Job, shown
 from .wire import LARGE_READ, SMALL_READ, Wire
 
+if TYPE_CHECKING:
+    from .sync_http2 import SyncLane, SyncMultiplexer
+
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
 GOODBYE = 5.0
 
 
-def _wait(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
+def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
     """Those sockets that are ready, or none when time is up. For the rare waits: dialling, and uploads that stall."""
     timeout = None if until is None else max(0.0, until - monotonic())
     if hasattr(select, "poll"):
@@ -157,7 +162,7 @@ class SyncWire(Wire):
         """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
         rest = self.send(data)
         while rest:
-            if not _wait([], [self.sock], until):
+            if not wait_for([], [self.sock], until):
                 return False
             rest = self.send(rest)
         return True
@@ -174,6 +179,7 @@ class SyncConnection:
         self.wire = wire
         self.reused = False
         self.write_error: WriteError | None = None
+        self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
 
     def upgrade(self, surplus: bytes) -> None:
@@ -215,6 +221,8 @@ class SyncConnection:
 
     def close(self) -> None:
         """Close the connection."""
+        if self.multiplexer is not None:
+            self.multiplexer.say_goodbye()
         self.wire.close()
 
     def start_tls(
@@ -235,6 +243,12 @@ class SyncConnection:
     def get_extra_info(self, info: str) -> Any:
         """What is known of the connection: see `Wire.extra_info`."""
         return self.wire.extra_info(info)
+
+    @staticmethod
+    def take_chunks(exchange: Exchange) -> list[bytes]:
+        """The pieces of the body that have arrived."""
+        chunks, exchange.chunks = exchange.chunks, []
+        return chunks
 
 
 def shake_hands(wire: SyncWire, tls: TLSFilter, until: float | None) -> bool:
@@ -258,7 +272,9 @@ def shake_hands(wire: SyncWire, tls: TLSFilter, until: float | None) -> bool:
 class SyncBody(SyncByteStream):
     """The rest of a response's body, read from its connection while it is iterated."""
 
-    def __init__(self, engine: SyncEngine, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+    def __init__(
+        self, engine: SyncEngine | SyncLane, connection: SyncConnection | SyncLane, exchange: Exchange, job: Job
+    ) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange
@@ -272,8 +288,7 @@ class SyncBody(SyncByteStream):
             self._engine.tell(self._job, "body")
         while True:
             if exchange.chunks:
-                chunks, exchange.chunks = exchange.chunks, []
-                yield from chunks
+                yield from self._connection.take_chunks(exchange)
             elif exchange.need == NOTHING:
                 break
             else:
@@ -288,7 +303,7 @@ class SyncBody(SyncByteStream):
 
     def _receive(self) -> None:
         try:
-            self._engine.receive(self._connection, self._exchange, self._job)
+            self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
         except BaseException:
             self._release(False)
             raise
@@ -300,7 +315,7 @@ class SyncBody(SyncByteStream):
     def _release(self, reusable: bool) -> None:
         if not self._over:
             self._over = True
-            self._engine.release(self._connection, reusable)
+            self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
             if self._job.narrator is not None:
                 self._engine.tell(self._job, "closed")
 
@@ -311,23 +326,18 @@ class SyncEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._writer = FieldWriter()
+        self._head_limits = settings.head_limits
+        self._may_share = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
 
     def forget(self) -> None:
         """Begin anew without any connection: at first, and in a forked child, where they are the parent's."""
-        limits = self.settings.limits
         for connection in self.pool.connections if hasattr(self, "pool") else ():
             connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
-        self._lock = threading.Lock()
-        self.pool: Pool[SyncConnection] = Pool(
-            limits.max_connections,
-            limits.max_keepalive_connections,
-            limits.max_connections_per_host,
-            limits.keepalive_expiry,
-            late_binding=False,
-        )
+        self.lock = threading.Lock()
+        self.pool: Pool[SyncConnection] = new_pool(self.settings, late_binding=False)
 
     def handle(self, request: Request) -> Response:
         """
@@ -341,19 +351,31 @@ class SyncEngine:
             job.forward(self._proxy_fields)
         pool = self.pool
         while True:
-            # The machine first: it refuses what must not be sent, before anything is taken.
-            exchange = HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
-            with self._lock:
+            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+            with self.lock:
                 connection = pool.acquire(job.key, monotonic())
-            if isinstance(connection, Ticket) or pool.has_chores or connection.wire.poll(0):
+            # Who has a multiplexer is watched by it: another thread may be waiting in the poll.
+            if (
+                isinstance(connection, Ticket)
+                or pool.has_chores
+                or (connection.multiplexer is None and connection.wire.poll(0))
+            ):
                 connection = self._acquire(connection, job)
+            if exchange is None:
+                if connection.multiplexer is not None:
+                    answer = connection.multiplexer.handle(job)
+                    if answer is None:
+                        continue
+                    return answer
+                exchange = self._exchange_on(connection, job)
             try:
                 self._pump(connection, exchange, job)
             except BaseException as exc:
                 reused = connection.reused
                 self.release(connection, False)
                 self.tell(job, "failed", exc)
-                if reused and job.may_replay(exchange, exc):
+                if job.may_replay(exchange, exc, reused):
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
@@ -363,10 +385,10 @@ class SyncEngine:
                 # What `release` does, without its frame.
                 connection.reused = True
                 tls = connection.wire.tls
-                with self._lock:
+                with self.lock:
                     pool.release(connection, exchange.reusable and (tls is None or not tls.ended), monotonic())
                 if pool.has_chores:
-                    self._do_chores()
+                    self.do_chores()
                 if job.narrator is not None:
                     self.tell(job, "body")
                     self.tell(job, "closed")
@@ -375,6 +397,14 @@ class SyncEngine:
             if exchange.informational or exchange.trailers is not None:
                 job.annotate(response, exchange)
             return response
+
+    def _exchange_on(self, connection: SyncConnection, job: Job) -> HTTP1Exchange:
+        """The machine for a request that has its connection already."""
+        try:
+            return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+        except BaseException:
+            self.release(connection, True)
+            raise
 
     def _pump(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and receive until the head of the answer is there."""
@@ -421,7 +451,7 @@ class SyncEngine:
     def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         wire = connection.wire
         while rest:
-            ready = _wait([wire.sock], [wire.sock], job.limit("write", monotonic()))
+            ready = wait_for([wire.sock], [wire.sock], job.limit("write", monotonic()))
             if not ready or (job.deadline is not None and monotonic() >= job.deadline):
                 raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
             if wire.poll(0):
@@ -499,22 +529,22 @@ class SyncEngine:
     def _acquire(self, got: SyncConnection | Ticket[SyncConnection], job: Job) -> SyncConnection:
         """What the pool gave, or will give, as a connection that is fit for use."""
         while True:
-            self._do_chores()
+            self.do_chores()
             connection = self._redeem(got, job) if isinstance(got, Ticket) else got
-            if not connection.reused or connection.wire.is_quiet():
+            if not connection.reused or connection.multiplexer is not None or connection.wire.is_quiet():
                 return connection
             self.release(connection, False)
-            with self._lock:
+            with self.lock:
                 got = self.pool.acquire(job.key, monotonic())
 
-    def _do_chores(self) -> None:
+    def do_chores(self) -> None:
         """Do what the pool asks for, outside its lock."""
         if not self.pool.has_chores:
             return
-        with self._lock:
+        with self.lock:
             connections, tickets = self.pool.take_chores()
         for connection in connections:
-            connection.wire.close()
+            connection.close()
         for ticket in tickets:
             if ticket.signal is not None:
                 ticket.signal.set()
@@ -528,35 +558,40 @@ class SyncEngine:
         try:
             connection = self._connect(job)
         except BaseException:
-            with self._lock:
+            with self.lock:
                 self.pool.abandon(ticket, monotonic())
                 self.pool.dial_failed(ticket)
-            self._do_chores()
+            self.do_chores()
             raise
-        with self._lock:
-            self.pool.dialled(ticket, connection, monotonic())
-        self._do_chores()
+        with self.lock:
+            if connection.multiplexer is None:
+                self.pool.dialled(ticket, connection, monotonic())
+            else:
+                connection.multiplexer.enter_pool(ticket)
+        self.do_chores()
         return connection
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
         now = monotonic()
         until = job.limit("pool", now)
-        with self._lock:
+        with self.lock:
             served = ticket.connection is not None or ticket.dial
             ticket.signal = threading.Event()
         try:
+            self.tell(job, "start", "pool.acquire_connection")
             if not served:
                 ticket.signal.wait(None if until is None else max(0.0, until - now))
-            with self._lock:
+            with self.lock:
                 served = ticket.connection is not None or ticket.dial
                 if not served:
                     raise job.queue_timed_out(monotonic())
+            self.tell(job, "complete")
         except BaseException:
-            with self._lock:
+            with self.lock:
                 self.pool.abandon(ticket, monotonic())
                 if ticket.dial:
                     self.pool.dial_failed(ticket)
-            self._do_chores()
+            self.do_chores()
             raise
 
     def release(self, connection: SyncConnection, reusable: bool) -> None:
@@ -566,20 +601,20 @@ class SyncEngine:
         if tls is not None and tls.ended:
             reusable = False
         pool = self.pool
-        with self._lock:
+        with self.lock:
             pool.release(connection, reusable, monotonic())
         if pool.has_chores:
-            self._do_chores()
+            self.do_chores()
 
     def close(self) -> None:
         """Close every connection, also those in use."""
-        with self._lock:
+        with self.lock:
             idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
             connections = self.pool.shut()
         for connection in connections:
             # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
-            connection.wire.close() if connection in idle else connection.wire.abort()
-        self._do_chores()
+            connection.close() if connection in idle else connection.wire.abort()
+        self.do_chores()
 
     # Dialling.
 
@@ -607,19 +642,31 @@ class SyncEngine:
         wire = SyncWire(self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    self._start_tls(wire, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    self._start_tls(wire, hop, job, until)
                 else:
                     self._talk(wire, hop, job, until)
         except BaseException as exc:
             wire.sock.close()
             self.tell(job, "failed", exc)
             raise
-        return SyncConnection(wire)
+        connection = SyncConnection(wire)
+        if self.settings.speaks_http2(job.key, wire.alpn):
+            from .sync_http2 import SyncMultiplexer  # those who never meet it do not load it
 
-    def _start_tls(self, wire: SyncWire, context: ssl.SSLContext, name: str, job: Job, until: float | None) -> None:
+            try:
+                self.tell(job, "start", "http2.send_connection_init", request=job.request)
+                SyncMultiplexer(self, connection)
+                self.tell(job, "complete")
+            except BaseException:
+                wire.sock.close()
+                raise
+        return connection
+
+    def _start_tls(self, wire: SyncWire, hop: TLSHop, job: Job, until: float | None) -> None:
+        name = hop.server_name
         self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not shake_hands(wire, TLSFilter(context, name, over=wire.tls), until):
+        if not shake_hands(wire, hop.begin(wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {name!r}")
         self.tell(job, "complete")
 
@@ -684,7 +731,7 @@ class SyncEngine:
                     total = job.deadline is not None and now >= job.deadline
                     raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
                 due = until if race.due is None else race.due if until is None else min(race.due, until)
-                for sock in _wait([], list(attempts), due):
+                for sock in wait_for([], list(attempts), due):
                     winner = self._finish_attempt(race, attempts, sock) or winner
             return winner
         finally:

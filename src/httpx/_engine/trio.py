@@ -21,11 +21,10 @@ import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import trio
 
-from .._content import in_async
 from .._exceptions import (
     CloseError,
     ConnectError,
@@ -49,16 +48,21 @@ from .dial import (
     Race,
     Route,
     Settings,
+    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
+    new_pool,
     new_socket,
     proxy_fields,
     resolve_error,
     unix_address,
 )
-from .job import FORKS, Event, Job, next_piece, shown
+from .job import FORKS, Event, Job, end_pieces, next_piece, shown
 from .wire import Wire
+
+if TYPE_CHECKING:
+    from .trio_http2 import TrioLane, TrioMultiplexer
 
 now = trio.current_time
 
@@ -81,6 +85,7 @@ class TrioConnection:
         self.reused = False
         self.closed = False
         self.write_error: WriteError | None = None
+        self.multiplexer: TrioMultiplexer | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
 
     # Waiting. A socket that is closed meanwhile, by `aclose` of the client, wakes its waiters with ClosedResourceError.
@@ -175,6 +180,8 @@ class TrioConnection:
     def close(self) -> None:
         """Close, at once and without waiting."""
         if not self.closed:
+            if self.multiplexer is not None:
+                self.multiplexer.say_goodbye()
             self.closed = True
             trio.lowlevel.notify_closing(self.wire.sock)
             self.wire.close()
@@ -261,11 +268,19 @@ class TrioConnection:
         """What is known of the connection: see `Wire.extra_info`."""
         return self.wire.extra_info(info)
 
+    @staticmethod
+    def take_chunks(exchange: Exchange) -> list[bytes]:
+        """The pieces of the body that have arrived."""
+        chunks, exchange.chunks = exchange.chunks, []
+        return chunks
+
 
 class TrioBody(AsyncByteStream):
     """The rest of a response's body, received while it is iterated."""
 
-    def __init__(self, engine: TrioEngine, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+    def __init__(
+        self, engine: TrioEngine | TrioLane, connection: TrioConnection | TrioLane, exchange: Exchange, job: Job
+    ) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange
@@ -287,8 +302,7 @@ class TrioBody(AsyncByteStream):
             for chunk in self._chunks:
                 return chunk
             if exchange.chunks:
-                chunks, exchange.chunks = exchange.chunks, []
-                self._chunks = iter(chunks)
+                self._chunks = iter(self._connection.take_chunks(exchange))
             elif exchange.need == NOTHING:
                 await self._finish()
                 raise StopAsyncIteration
@@ -297,7 +311,7 @@ class TrioBody(AsyncByteStream):
 
     async def _receive(self) -> None:
         try:
-            await self._engine.receive(self._connection, self._exchange, self._job)
+            await self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
         except BaseException as exc:
             if isinstance(exc, Exception):
                 await self._close(False)
@@ -327,7 +341,7 @@ class TrioBody(AsyncByteStream):
         if self._over:
             return False
         self._over = True
-        self._engine.release(self._connection, reusable)
+        self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
         return True
 
 
@@ -343,13 +357,7 @@ class TrioEngine:
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[TrioConnection], trio.CancelScope] = {}
         self._no_dials = trio.Event()
-        limits = settings.limits
-        self.pool: Pool[TrioConnection] = Pool(
-            limits.max_connections,
-            limits.max_keepalive_connections,
-            limits.max_connections_per_host,
-            limits.keepalive_expiry,
-        )
+        self.pool: Pool[TrioConnection] = new_pool(settings, late_binding=True)
         FORKS.watch(self)
 
     def forget(self) -> None:
@@ -377,13 +385,20 @@ class TrioEngine:
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         while not self._closed:
-            # The machine first: it refuses what must not be sent, before anything is taken.
-            exchange = HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+            exchange = None if self.settings.http2 else self._new_exchange(job)
             connection = self.pool.acquire(job.key, now())
             if isinstance(connection, Ticket):
                 connection = await self._redeem(connection, job)
             if self.pool.has_chores:
-                self._settle()
+                self.settle()
+            if exchange is None:
+                if connection.multiplexer is not None:
+                    answer = await connection.multiplexer.handle(job)
+                    if answer is None:
+                        continue
+                    return answer
+                exchange = self._exchange_on(connection, job)
             # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
             if connection.reused and not connection.is_quiet():
                 self.release(connection, False)
@@ -395,7 +410,7 @@ class TrioEngine:
                 self.release(connection, False)
                 if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
-                if reused and job.may_replay(exchange, exc):
+                if job.may_replay(exchange, exc, reused):
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
@@ -412,6 +427,17 @@ class TrioEngine:
                 job.annotate(response, exchange)
             return response
         raise ConnectError(CLOSED)
+
+    def _new_exchange(self, job: Job) -> HTTP1Exchange:
+        return HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+
+    def _exchange_on(self, connection: TrioConnection, job: Job) -> HTTP1Exchange:
+        """The machine for a request that has its connection already."""
+        try:
+            return self._new_exchange(job)
+        except BaseException:
+            self.release(connection, True)
+            raise
 
     async def _pump(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Send the request, and receive until the head of the answer is there."""
@@ -451,11 +477,8 @@ class TrioEngine:
                 if job.narrator is not None:
                     await self.tell(job, "turn", exchange)
         finally:
-            # A generator that is not used up would stay suspended, with whatever it holds open.
             if pieces is not None:
-                if hasattr(pieces, "aclose"):
-                    await pieces.aclose()
-                await in_async(job.request.stream).aclose()
+                await end_pieces(pieces, job)
         # An answer that broke off behind its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise connection.write_error or exchange.error
@@ -535,7 +558,7 @@ class TrioEngine:
 
     async def _redeem(self, ticket: Ticket[TrioConnection], job: Job) -> TrioConnection:
         """Wait for a ticket to be served: by its own dial, or by a connection that somebody gives back."""
-        self._settle()
+        self.settle()
         begun = False  # the dial that the ticket may be told to make
         try:
             if not ticket.dial:
@@ -558,14 +581,16 @@ class TrioEngine:
         finally:
             if ticket.dial and not begun:
                 self.pool.dial_failed(ticket)
-                self._settle()
+                self.settle()
 
     async def _wait_in_queue(self, ticket: Ticket[TrioConnection], job: Job) -> None:
         ticket.signal = trio.Event()
+        await self.tell(job, "start", "pool.acquire_connection")
         with _scope(job.limit("pool", now())) as scope:
             await ticket.signal.wait()
         if scope.cancelled_caught and not ticket.served and not ticket.dial:
             raise job.queue_timed_out(now())
+        await self.tell(job, "complete")
 
     def _abandon(self, ticket: Ticket[TrioConnection]) -> None:
         """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
@@ -573,7 +598,7 @@ class TrioEngine:
         dial = self._dials.get(ticket)
         if dial is not None:
             dial.cancel()
-        self._settle()
+        self.settle()
 
     def release(self, connection: TrioConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused. Has no checkpoint."""
@@ -583,9 +608,9 @@ class TrioEngine:
             reusable = False
         self.pool.release(connection, reusable and not connection.closed, now())
         if self.pool.has_chores:
-            self._settle()
+            self.settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Do what the pool asks for."""
         while self.pool.has_chores:
             connections, tickets = self.pool.take_chores()
@@ -609,7 +634,7 @@ class TrioEngine:
             scope.cancel()
         for connection in self.pool.shut():
             connection.close()
-        self._settle()
+        self.settle()
 
     def close_from_outside(self) -> None:
         """Close everything from where this trio run is not: another thread, or after its end."""
@@ -642,12 +667,15 @@ class TrioEngine:
                 connection.close()
                 connection = None
             if connection is not None:
-                self.pool.dialled(ticket, connection, now())
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, now())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
                 # Somebody else's now, or nobody's for a while: to be looked at before it is used.
                 connection.reused = ticket.connection is not connection
             else:
                 self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
-            self._settle()
+            self.settle()
             if not self._dials:
                 self._no_dials.set()
 
@@ -676,8 +704,8 @@ class TrioEngine:
         connection = TrioConnection(await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
-                if isinstance(hop, tuple):
-                    await self._start_tls(connection, *hop, job, until)
+                if isinstance(hop, TLSHop):
+                    await self._start_tls(connection, hop, job, until)
                 else:
                     await self._talk(connection, hop, job, until)
         except BaseException as exc:
@@ -685,13 +713,22 @@ class TrioEngine:
             if isinstance(exc, Exception):
                 await self.tell(job, "failed", exc)
             raise
+        if self.settings.speaks_http2(job.key, connection.wire.alpn):
+            from .trio_http2 import TrioMultiplexer  # those who never meet it do not load it
+
+            try:
+                await self.tell(job, "start", "http2.send_connection_init", request=job.request)
+                TrioMultiplexer(self, connection)
+                await self.tell(job, "complete")
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
-    async def _start_tls(
-        self, connection: TrioConnection, context: ssl.SSLContext, name: str, job: Job, until: float | None
-    ) -> None:
+    async def _start_tls(self, connection: TrioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
+        name = hop.server_name
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(TLSFilter(context, name, over=connection.wire.tls), until):
+        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {name!r}")
         await self.tell(job, "complete")
 

@@ -69,6 +69,20 @@ class Wire:
             self.size = LARGE_READ
         return data
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that TLS agreed on; None without TLS, or without agreement."""
+        return None if self.tls is None else self.tls.alpn
+
+    def leftover(self) -> bytes:
+        """
+        Plain bytes that came in one piece with the end of the TLS handshake: maybe none.
+
+        Raises:
+            ReadError: they are no TLS.
+        """
+        return b"" if self.tls is None else self.tls.leftover()
+
     def close(self) -> None:
         """Say goodbye if that needs no waiting, and close the socket."""
         try:

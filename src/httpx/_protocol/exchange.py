@@ -78,6 +78,9 @@ class Exchange:
         upgraded: the bytes that follow belong to another protocol; `surplus` holds those that came already.
         reusable: the connection may carry another exchange.
         untouched: no byte of an answer has arrived.
+        refused: the peer said that it has not processed the request, so it may be sent again, whatever it is (HTTP/2).
+        uploading: part of the request has not been handed to the connection yet, maybe because the peer does not take
+            it (HTTP/2).
         abandoned: the answer made the rest of the upload pointless, and it was dropped.
         remarkable: the head has fields that a client acts on: Set-Cookie, Location, Content-Encoding.
         only_informational: the last `receive` brought nothing but 1xx answers, so a read deadline should not restart.
@@ -95,6 +98,8 @@ class Exchange:
     upgraded: bool = False
     reusable: bool = False
     untouched: bool = True
+    refused: bool = False
+    uploading: bool = False
     abandoned: bool = False
     only_informational: bool = False
     surplus: bytes = b""

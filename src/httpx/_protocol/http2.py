@@ -113,11 +113,14 @@ class HTTP2Connection:
     # What the shells call.
 
     @property
+    def max_streams(self) -> int:
+        """How many streams the peer takes at once; 0 also when it takes no more for another reason."""
+        return 0 if self.going_away or self.error is not None or self._next_id > _LAST_STREAM else self._max_streams
+
+    @property
     def capacity(self) -> int:
         """How many more streams may begin now."""
-        if self.going_away or self.error is not None or self._next_id > _LAST_STREAM:
-            return 0
-        return max(0, self._max_streams - len(self.streams))
+        return max(0, self.max_streams - len(self.streams))
 
     @property
     def room(self) -> int:

@@ -91,12 +91,9 @@ class HTTP2Stream(Exchange):
     the peer opens its window.
 
     Attributes:
-        refused: the peer said that it has not processed this stream, so the request may be sent again, whatever it is.
         identifier: the stream's number on its connection.
         budget: bytes that the heads and trailers that are still to come may take, all together.
     """
-
-    refused: bool = False
 
     def __init__(self, connection: HTTP2Connection, identifier: int, is_head: bool, length: int | None) -> None:
         self._connection = connection
@@ -115,6 +112,11 @@ class HTTP2Stream(Exchange):
         self._body_ends = False  # nothing more comes from `feed`, or nobody wants it
         self._dropped = False  # nothing more of the body is sent
         self._held = False
+
+    @property
+    def uploading(self) -> bool:  # type: ignore[override]  # an attribute there, because nothing else has to look
+        """Is part of the body still to be sent?"""
+        return self.state in (OPEN, REMOTE_DONE) and not self._dropped
 
     def move(self, event: int) -> bool:
         """Change the state as an event of `MOVES` says; False if that is not legal now."""

@@ -111,6 +111,15 @@ class TLSFilter:
             ReadError: what arrived is not TLS, or is the peer's word that it gives up.
         """
         self._put(data)
+        return self.leftover()
+
+    def leftover(self) -> bytes:
+        """
+        The plain bytes that are there without anything new from the wire: those that came with the handshake's end.
+
+        Raises:
+            ReadError: as for `receive`.
+        """
         read, incoming = self.ssl_object.read, self._incoming
         pieces = []
         try:

@@ -1,0 +1,232 @@
+"""
+Who gets which connection, where a connection may carry several requests at once (HTTP/2).
+
+`SharingPool` is a `Pool` with three things more:
+
+    acquire(key, now)                           also gives a connection that others use, while it has room for more
+    dialled(ticket, connection, now, capacity)  `capacity` says how many may use it at once; None: one, as in HTTP/1.1
+    resize(connection, capacity, now)           the peer changed its mind; 0: it takes no new ones
+
+Rules, beside those of `_pool`:
+- Whether a connection can be shared is known only when it is there. So while the first dial of a key is in flight the
+  others wait for its end instead of dialling too: either all of them fit on the new connection, or it turns out to be
+  for one at a time (or the dial fails), and then they dial side by side, until a connection can be shared again.
+- Another connection is made only when those that are there are full.
+- A connection whose capacity is 0 is closed when its last user gives it back.
+
+Not here: what the peer's limit is (`_protocol.http2`), dialling and waiting (`_engine`).
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from ._pool import C, Key, Pool, Ticket, discard, pop_first
+
+# Keys remembered as those of servers that do not share. Forgetting them costs the next burst to such a server the wait
+# for one dial.
+_MAX_REMEMBERED = 1000
+
+
+class _Share:
+    """A connection's users: how many there are, and how many there may be."""
+
+    __slots__ = ("capacity", "has_room", "uses")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.uses = 0
+        # In use, and not by as many as it takes. Then nobody waits for its key.
+        self.has_room = False
+
+
+class SharingPool(Pool[C]):
+    """
+    The connections of one transport that speaks HTTP/2.
+
+    Args:
+        max_connections, max_keepalive, max_per_key, expiry, late_binding: as for `Pool`.
+        may_share: could a connection of this key turn out to be one that is shared?
+    """
+
+    def __init__(
+        self,
+        max_connections: int | None,
+        max_keepalive: int | None,
+        max_per_key: int | None,
+        expiry: float | None,
+        late_binding: bool,
+        may_share: Callable[[Key], bool],
+    ) -> None:
+        super().__init__(max_connections, max_keepalive, max_per_key, expiry, late_binding)
+        self._may_share = may_share
+        self._shares: dict[C, _Share] = {}
+        self._roomy: dict[Key, dict[C, None]] = {}  # connections that have room, by key
+        self._probing: set[Key] = set()  # keys with a dial in flight whose end the others wait for
+        self._exclusive: dict[Key, None] = {}  # keys that this was in vain for
+
+    # What the shells call.
+
+    def acquire(self, key: Key, now: float) -> C | Ticket[C]:
+        """A connection with room for one more, an idle one, or a ticket."""
+        roomy = self._roomy.get(key)
+        if roomy:
+            connection = next(iter(roomy))
+            self._use(connection)
+            return connection
+        got = super().acquire(key, now)
+        if not isinstance(got, Ticket) and got in self._shares:
+            self._use(got)
+        return got
+
+    def release(self, connection: C, reusable: bool, now: float) -> None:
+        """
+        One of a connection's users gives it back; see `Pool.release`.
+
+        Args:
+            reusable: False also ends a shared connection, as soon as its other users have given it back.
+        """
+        share = self._shares.get(connection)
+        if share is None:
+            super().release(connection, reusable, now)
+            return
+        share.uses -= 1
+        if not reusable:
+            share.capacity = 0
+        elif share.uses and share.has_room:
+            return
+        self._offer(connection, share, now)
+
+    def dialled(self, ticket: Ticket[C], connection: C, now: float, capacity: int | None = None) -> None:
+        """
+        A new connection is there; see `Pool.dialled`.
+
+        Args:
+            capacity: how many requests may use it at once; None for a connection that is not shared.
+        """
+        key = ticket.key
+        self._probing.discard(key)
+        if capacity is None:
+            self._note_exclusive(key)
+            super().dialled(ticket, connection, now)
+        else:
+            self._exclusive.pop(key, None)
+            self._dials -= 1
+            self._keys[connection] = key
+            share = self._shares[connection] = _Share(capacity)
+            if discard(self._dialling, ticket):
+                self._answer(ticket, connection)
+            self._offer(connection, share, now)
+        self._line_up(key)
+        self._grant_waiting()
+
+    def dial_failed(self, ticket: Ticket[C], error: BaseException | None = None) -> None:
+        """See `Pool.dial_failed`. Those that waited for the dial's end make their own."""
+        key = ticket.key
+        self._probing.discard(key)
+        # Not if the ticket was given up: that says nothing about the server, and the next one takes its place.
+        if key in self._dialling and ticket in self._dialling[key]:
+            self._note_exclusive(key)
+        super().dial_failed(ticket, error)
+        self._line_up(key)
+        self._grant_waiting()
+
+    def resize(self, connection: C, capacity: int, now: float) -> None:
+        """The peer takes more or fewer requests at once from now on; 0: no new ones, those that run may end."""
+        share = self._shares.get(connection)
+        if share is None:
+            return
+        share.capacity = capacity
+        if share.uses:
+            self._offer(connection, share, now)
+        elif capacity <= 0:
+            self.remove(connection)
+
+    # What they share.
+
+    def _use(self, connection: C) -> None:
+        share = self._shares[connection]
+        share.uses += 1
+        self._note_room(connection, share)
+
+    def _offer(self, connection: C, share: _Share, now: float) -> None:
+        """Whoever waits and fits on the connection gets it; without any user it rests, or goes."""
+        if share.capacity <= 0:
+            self._note_room(connection, share)
+            if not share.uses:
+                self._drop(connection)
+            return
+        if not share.uses:
+            super().release(connection, True, now)
+        while 0 < share.uses < share.capacity:
+            ticket = self._next(self._keys[connection])
+            if ticket is None:
+                break
+            self._answer(ticket, connection)
+        self._note_room(connection, share)
+
+    def _next(self, key: Key) -> Ticket[C] | None:
+        """
+        Remove and return the oldest ticket of `key` that can be served.
+
+        Whatever else waits in the line has no claim: a place on a connection that is in use is no slot.
+        """
+        if self._late_binding and key in self._dialling:
+            return pop_first(self._dialling, key)
+        if key not in self._waiting:
+            return None
+        ticket = pop_first(self._waiting, key)
+        self._line_up(key)
+        return ticket
+
+    def _note_room(self, connection: C, share: _Share) -> None:
+        """Keep `_roomy` true to a connection's numbers."""
+        has_room = 0 < share.uses < share.capacity
+        if has_room == share.has_room:
+            return
+        share.has_room = has_room
+        key = self._keys[connection]
+        if has_room:
+            self._roomy.setdefault(key, {})[connection] = None
+            return
+        roomy = self._roomy[key]
+        del roomy[connection]
+        if not roomy:
+            del self._roomy[key]
+
+    def _note_exclusive(self, key: Key) -> None:
+        if self._may_share(key):
+            if len(self._exclusive) >= _MAX_REMEMBERED:
+                self._exclusive.clear()
+            self._exclusive[key] = None
+
+    def _grant_waiting(self) -> None:
+        """Those that waited for the end of a dial dial themselves, as far as there is room."""
+        while self._line:
+            if len(self._keys) + self._dials < self._max:
+                self._grant_first()
+            elif self._idle:
+                self._evict()  # and its slot goes to the first in the line
+            else:
+                return
+
+    def _may_dial(self, key: Key) -> bool:
+        return key not in self._probing and super()._may_dial(key)
+
+    def _grant(self, ticket: Ticket[C]) -> None:
+        super()._grant(ticket)
+        if ticket.key not in self._exclusive and self._may_share(ticket.key):
+            self._probing.add(ticket.key)
+
+    def _answer(self, ticket: Ticket[C], connection: C) -> None:
+        share = self._shares.get(connection)
+        if share is not None:
+            share.uses += 1
+        super()._answer(ticket, connection)
+
+    def _drop(self, connection: C) -> None:
+        share = self._shares.pop(connection, None)
+        if share is not None and share.has_room:
+            share.uses = 0
+            self._note_room(connection, share)
+        super()._drop(connection)
