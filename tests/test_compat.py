@@ -24,6 +24,7 @@ import pytest
 
 import httpx
 from httpx._cli.echo_server import EchoServer
+from httpx._sharing import SharingPool
 from httpx._transports import compat
 from support import fake_httpcore
 from support.drivers import Driver
@@ -207,6 +208,21 @@ def test_mounts_are_a_dict_in_order_of_priority():
         ]
 
 
+def test_no_proxy_counts_for_what_was_mounted(monkeypatch: pytest.MonkeyPatch):
+    """opentelemetry's own tests count it among the mounts, where there is no proxy in the environment either."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    mounted, direct = (httpx.MockTransport(lambda request, n=n: httpx.Response(n)) for n in (201, 202))
+    with httpx.Client(mounts={"http://": mounted}) as client:
+        assert len(client._mounts) == 2
+        client._transport = direct
+        assert client.get("http://inside.example/").status_code == 202
+        assert client.get("http://outside.example/").status_code == 201
+    with httpx.Client() as client:
+        assert client._mounts == {}
+
+
 def test_every_request_asks_transport_for_url(monkeypatch: pytest.MonkeyPatch):
     """respx with `using="httpx"` replaces it on the class, and asks whether `request` is a coroutine function."""
     mock = httpx.MockTransport(lambda request: httpx.Response(200, text=str(request.url)))
@@ -343,6 +359,25 @@ def test_requests_that_wait_are_open(without: None):
 
     with ScriptedServer(HALF, [answer()]) as server:
         assert asyncio.run(main(server.url)) == (2, 0)
+
+
+def test_requests_that_share_a_connection_are_counted_each(without: None):
+    """The same leak test on HTTP/2."""
+    transport = httpx.HTTPTransport(http2=True)
+    pool, key, connection = transport._engine.pool, ("https", "a.example", 443), object()
+    assert isinstance(pool, SharingPool)
+    ticket = pool.acquire(key, 0)
+    pool.dialled(ticket, connection, 0, 3)
+    counts = [len(transport._pool._requests)]
+    assert [pool.acquire(key, 0), pool.acquire(key, 0)] == [connection] * 2
+    counts.append(len(transport._pool._requests))
+    waiting = pool.acquire(key, 0)
+    counts.append(len(transport._pool._requests))
+    pool.abandon(waiting, 0)
+    for _ in range(3):
+        pool.release(connection, True, 0)
+        counts.append(len(transport._pool._requests))
+    assert counts == [1, 3, 4, 2, 1, 0]
 
 
 def test_the_tls_context_is_the_one_that_was_given(without: None):
