@@ -6,6 +6,7 @@ import pickle
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 from decimal import Decimal
 from pathlib import Path
@@ -335,6 +336,54 @@ def test_an_object_that_acts_as_a_context_is_returned_itself() -> None:
     assert create_ssl_context(duck) is duck
 
 
+@pytest.mark.parametrize("kind", [str, bytes, bytearray])
+def test_authorities_may_be_given_themselves(authority: str, kind: Any) -> None:
+    pem = Path(authority).read_text()
+    text = f"My authority, in Z\u00fcrich\n{pem}\nand the same again\r\n{pem}"
+    context = create_ssl_context(text if kind is str else kind(text.encode()))
+    assert checks(context)
+    assert context.cert_store_stats()["x509_ca"] == 1
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nA=A\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nAAAA",
+        "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n",
+    ],
+)
+def test_pem_without_certificates_is_an_error_that_does_not_show_it(pem: str) -> None:
+    with pytest.raises(ssl.SSLError, match="no usable certificates in the PEM given as verify") as info:
+        create_ssl_context(pem)
+    assert "c2VjcmV0" not in str(info.value)
+
+
+def test_the_store_of_the_system_is_used_on_request(environment: pytest.MonkeyPatch, authority: str) -> None:
+    truststore = pytest.importorskip("truststore")
+    context = create_ssl_context("system")
+    assert isinstance(context, truststore.SSLContext)
+    assert isinstance(context, ssl.SSLContext)
+    assert checks(context)
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_without_truststore_it_is_said_what_is_missing(environment: pytest.MonkeyPatch) -> None:
+    environment.setitem(sys.modules, "truststore", None)
+    with pytest.raises(ImportError, match=r"verify='system' needs the package truststore .*httpx\[truststore\]"):
+        create_ssl_context("system")
+
+
+def test_a_file_that_is_called_system_is_given_as_a_path(
+    environment: pytest.MonkeyPatch, authority: str, tmp_path: Path
+) -> None:
+    (tmp_path / "system").write_bytes(Path(authority).read_bytes())
+    environment.chdir(tmp_path)
+    for verify in ("./system", Path("system")):
+        assert create_ssl_context(verify).cert_store_stats()["x509_ca"] == 1
+
+
 @pytest.mark.parametrize("verify", [5, 0, b"path", ["path"]])
 def test_what_says_nothing_about_verification_is_refused(verify: Any) -> None:
     """0.28.1 passed it on, to fail far away."""
@@ -444,7 +493,63 @@ def test_a_client_certificate_is_loaded_into_every_kind_of_context(
         assert isinstance(create_ssl_context(verify, cert), ssl.SSLContext)  # type: ignore[arg-type]  # wider than told
 
 
-@pytest.mark.parametrize("cert", [5, (), ("a", "b", "c", "d"), b"path"])
+@pytest.mark.parametrize("where", ["in memory", "on disk"])
+def test_a_client_certificate_may_be_given_itself(
+    environment: pytest.MonkeyPatch, leaf: tuple[str, str], tmp_path: Path, where: str
+) -> None:
+    """OpenSSL takes files only; a key in one must be seen by nobody else, and must not stay behind."""
+    if where == "on disk":
+        environment.delattr(os, "memfd_create", raising=False)
+    elif not hasattr(os, "memfd_create"):
+        pytest.skip("files in memory are Linux's")
+    environment.setenv("TMPDIR", str(tmp_path))
+    environment.setattr(tempfile, "tempdir", None)
+    made: list[int] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def watching(self: ssl.SSLContext, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+        found = list(tmp_path.iterdir())
+        made.append(len(found))
+        if os.name == "posix":
+            assert all(path.stat().st_mode & 0o777 == 0o600 for path in found)
+        load(self, certfile, keyfile, password)
+
+    environment.setattr(ssl.SSLContext, "load_cert_chain", watching)
+    chain, key = (Path(path).read_text() for path in leaf)
+    password = encrypted(leaf[1], b"right", tmp_path / "key.pem")
+    secret = Path(password).read_bytes()
+    os.unlink(password)
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for cert in (chain + key, (chain + key).encode(), (chain, key), (leaf[0], key), (chain, leaf[1])):
+        create_ssl_context(False, cert)
+    create_ssl_context(False, (chain, secret, "right"))
+    assert made == ([0] * 6 if where == "in memory" else [1, 1, 2, 1, 1, 2])
+    for wrong in ((chain, secret, "hunter2"), (chain, chain), chain, key):
+        with pytest.raises(ssl.SSLError, match="no usable client certificate: PEM in memory") as info:
+            create_ssl_context(False, wrong)
+        assert "BEGIN" not in str(info.value)
+        assert "hunter2" not in str(info.value)
+    assert list(tmp_path.iterdir()) == []
+    assert not descriptors or len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_path_beside_pem_is_named_where_it_is_missing(leaf: tuple[str, str], tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pem")
+    with pytest.raises(FileNotFoundError) as info:
+        create_ssl_context(False, (Path(leaf[0]).read_text(), missing))
+    assert info.value.filename == missing
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_certificate_may_be_asked_for_later(leaf: tuple[str, str], verify: bool) -> None:
+    """Servers do that where only some paths need one. A context of the user's is not changed."""
+    assert create_ssl_context(verify, leaf).post_handshake_auth is True
+    assert create_ssl_context(verify).post_handshake_auth is False
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    assert create_ssl_context(context, leaf).post_handshake_auth is False
+
+
+@pytest.mark.parametrize("cert", [5, (), ("a", "b", "c", "d"), b"path", (b"path", "key"), (None,), (None, "key")])
 def test_what_is_no_client_certificate_is_refused(cert: Any) -> None:
     with pytest.raises(TypeError, match=r"^cert must be a path, "):
         create_ssl_context(False, cert)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import httpx
 from httpx._config import Limits, Proxy, create_ssl_context, default_ssl_context
-from httpx._engine import dial
+from httpx._engine import dial, security
 from httpx._engine.dial import (
     ATTEMPT_DELAY,
     MAX_UNIX_PATH,
@@ -23,7 +23,6 @@ from httpx._engine.dial import (
     Race,
     Route,
     Settings,
-    TLSHop,
     backoff,
     interleaved,
     is_in_progress,
@@ -260,7 +259,7 @@ def test_the_shared_context_is_made_on_first_use(monkeypatch):
         made.append(trust_env)
         return certs.client_context()
 
-    monkeypatch.setattr(dial, "default_ssl_context", make)
+    monkeypatch.setattr(security, "default_ssl_context", make)
     for trust_env in (True, False):
         one = settings(trust_env=trust_env)
         assert made == []
@@ -300,31 +299,6 @@ def test_what_cannot_be_loaded_is_an_error_where_it_is_given(tmp_path):
     broken.write_text("no certificate")
     with pytest.raises(ssl.SSLError):
         settings(cert=str(broken))
-
-
-def test_one_context_serves_sessions_that_offer_different_protocols():
-    context, agreed = certs.client_context(), []
-    server = certs.server_context(alpn=("h2", "http/1.1"))
-    for offered in (("h2", "http/1.1"), ("http/1.1",), ("h2",)):
-        session = TLSHop(context, "localhost", offered).begin(None)
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        peer = server.wrap_bio(incoming, outgoing, server_side=True)
-        incoming.write(session.handshake())
-        with pytest.raises(ssl.SSLWantReadError):
-            peer.do_handshake()
-        incoming.write(session.handshake(outgoing.read()))
-        peer.do_handshake()
-        agreed.append(session.alpn)
-    assert agreed == ["h2", "http/1.1", "h2"]
-
-
-def test_a_forked_child_can_begin_tls():
-    """The lock may be held in the parent by a thread that is not there any more: the child would hang."""
-    lock = dial._offering
-    with lock:
-        dial._forget_lock()
-        assert dial._offering is not lock
-        TLSHop(certs.client_context(), "localhost", ("h2",)).begin(None)
 
 
 def test_a_clients_certificate_gets_a_context_of_its_own():
@@ -473,7 +447,7 @@ def route(url: str, proxy: Any = None, server_name: Optional[str] = None, **chan
 
 def shown(hop: Any) -> Any:
     """A hop as a word: the name that TLS is for, or the kind of handshake."""
-    return hop[1] if isinstance(hop, tuple) else type(hop).__name__
+    return hop.server_name if isinstance(hop, security.TLSHop) else type(hop).__name__
 
 
 PROXY_CONTEXT = certs.client_context()
@@ -521,20 +495,10 @@ def test_the_port_to_dial(proxy: Optional[str], port: int):
 def test_each_tls_hop_has_its_own_context_and_name():
     way = route("https://a.test", httpx.Proxy("https://p.test", ssl_context=PROXY_CONTEXT), server_name="sni.test")
     first, _, last = way.hops()
-    assert first == (PROXY_CONTEXT, "p.test", ("http/1.1",))
-    assert isinstance(last, tuple)
-    assert last[0] is not PROXY_CONTEXT
-    assert last[1] == "sni.test"
-
-
-def test_a_proxy_without_a_context_gets_the_default_whatever_is_verified_at_origins(monkeypatch):
-    kept = settings(proxy=httpx.Proxy("https://p.test"), verify=False)
-    assert kept.proxy_ssl_context is default_ssl_context()
-    assert kept.proxy_ssl_context.verify_mode == ssl.CERT_REQUIRED
-    assert settings().proxy_ssl_context is kept.proxy_ssl_context
-    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-    with pytest.raises(ConnectError, match=r"TLS cannot begin: .*certificate file"):
-        _ = kept.proxy_ssl_context
+    assert isinstance(first, security.TLSHop)
+    assert isinstance(last, security.TLSHop)
+    assert (first.context, first.server_name, first.offered) == (PROXY_CONTEXT, "p.test", ("http/1.1",))
+    assert (last.context is PROXY_CONTEXT, last.server_name) == (False, "sni.test")
 
 
 @pytest.mark.parametrize(
@@ -571,7 +535,7 @@ def test_a_proxy_that_says_more_than_its_answer_is_not_used(proxy: str, url: str
     """What it says would have been taken for the origin's answer."""
     hops = route(url, proxy).hops()
     handshake = next(hops)
-    assert not isinstance(handshake, tuple)
+    assert not isinstance(handshake, security.TLSHop)
     handshake.take()
     handshake.receive(answer + surplus)
     assert handshake.done
@@ -584,10 +548,10 @@ def test_a_proxy_that_says_more_than_its_answer_is_not_used(proxy: str, url: str
 
 def test_socks_is_told_who_asks():
     handshake = next(iter(route("http://a.test", "socks4a://joe@p.test").hops()))
-    assert not isinstance(handshake, tuple)
+    assert not isinstance(handshake, security.TLSHop)
     assert handshake.take() == b"\4\1\0\x50\0\0\0\1joe\0a.test\0"
     handshake = next(iter(route("http://a.test", "socks5://p.test").hops()))
-    assert not isinstance(handshake, tuple)
+    assert not isinstance(handshake, security.TLSHop)
     assert handshake.take() == b"\5\1\0"
 
 
@@ -596,7 +560,7 @@ def test_socks4_has_the_name_resolved_here():
     assert way.unresolved == ("a.test", 80)
     way.resolved([v6(1), v4(7), v4(8)])
     handshake = next(iter(way.hops()))
-    assert not isinstance(handshake, tuple)
+    assert not isinstance(handshake, security.TLSHop)
     assert handshake.take() == b"\4\1\0\x50" + bytes((192, 0, 2, 7)) + b"\0"
     for addresses in ([], [v6(1)]):
         with pytest.raises(ConnectError, match=r"'a\.test' has no IPv4 address"):

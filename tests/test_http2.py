@@ -7,10 +7,12 @@ What hostile peers try is in `adversarial/test_http2_hostile.py`; what a whole s
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import hpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import httpx
 from httpx._protocol import frames
@@ -31,8 +33,16 @@ from httpx._protocol.frames import (
     SETTINGS,
     WINDOW_UPDATE,
 )
-from httpx._protocol.http2 import CONNECTION_WINDOW, MAX_QUEUED, STREAM_WINDOW, HTTP2Connection
+from httpx._protocol.http2 import (
+    CONNECTION_WINDOW,
+    MAX_LENT,
+    MAX_QUEUED,
+    MAX_STREAM_WINDOW,
+    STREAM_WINDOW,
+    HTTP2Connection,
+)
 from httpx._protocol.stream2 import HTTP2Stream
+from support.wires import cuts
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -214,7 +224,10 @@ def test_requests_pass_the_gate_of_http1() -> None:
     for target in (b"", b"/a b", b"/\r\n", b"/\xff"):
         with pytest.raises(httpx.LocalProtocolError, match="target"):
             server.connection.open(b"https", b"GET", target, [HOST])
-    for method in (b"", b"GE T", b"GET\n", b"CONNECT"):
+    for host in (b"", b" ", b"user@example.org", b"a b", b"a\xff"):
+        with pytest.raises(httpx.LocalProtocolError, match="is not a host"):
+            server.connection.open(b"https", b"GET", b"/", [(b"Host", host)])
+    for method in (b"", b"GE T", b"GET\n"):
         with pytest.raises(httpx.LocalProtocolError, match="method"):
             server.connection.open(b"https", method, b"/", [HOST])
     with pytest.raises(httpx.LocalProtocolError, match="needs Content-Length"):
@@ -242,6 +255,57 @@ def test_the_fields_of_the_last_request_are_remembered_and_not_those_of_another(
         fields[1] = (b"Accept", value)
         server.connection.open(b"https", b"GET", b"/", fields)
         assert server.request()[0][-1] == (b"accept", value)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([0, 100, 4096]),
+            st.tuples(
+                st.sampled_from([b"GET", b"HEAD", b"M-SEARCH"]),
+                st.sampled_from([b"/", b"/a", b"/index.html", b"/" + b"b" * 300]),
+                st.lists(
+                    st.tuples(st.sampled_from([b"Accept", b"X-Id", b"Cookie"]), st.sampled_from([b"a", b"b", b"c"])),
+                    max_size=3,
+                ),
+            ),
+        ),
+        max_size=20,
+    )
+)
+def test_what_is_remembered_of_requests_is_never_that_of_another(
+    steps: list[Union[int, tuple[bytes, bytes, Fields]]],
+) -> None:
+    server = Server()
+    for step in steps:
+        if isinstance(step, int):
+            server.say(frames.settings({frames.HEADER_TABLE_SIZE: step}))
+            server.heard()
+            continue
+        method, target, fields = step
+        stream = server.connection.open(b"https", method, target, [HOST, *fields])
+        expected = [(b":method", method), (b":scheme", b"https"), (b":authority", b"example.org"), (b":path", target)]
+        assert server.request()[0] == expected + [(name.lower(), value) for name, value in fields]
+        stream.reset(frames.CANCEL)
+        server.heard()
+
+
+def test_few_targets_are_remembered_and_no_long_ones() -> None:
+    server = Server()
+    for number in range(600):
+        for target in (b"/%d" % number, b"/long" * 100):
+            get(server, target=target).reset(frames.CANCEL)
+            server.heard()
+    assert 0 < len(server.connection._paths) <= 256
+    assert max(map(len, server.connection._paths)) <= 256
+
+
+def test_a_target_that_was_sent_is_checked_again_with_another_method() -> None:
+    server = Server()
+    for _ in range(3):
+        get(server)
+    with pytest.raises(httpx.LocalProtocolError, match="method"):
+        get(server, b"GE T")
 
 
 def test_a_large_header_block_goes_on_in_continuations() -> None:
@@ -296,6 +360,80 @@ def test_a_body_must_have_the_length_that_was_announced() -> None:
     stream.feed(b"de")
     stream.feed(None)
     assert data_of(server.heard(), 1) == b"abcde"
+
+
+# -- tunnels
+
+
+def connect(server: Server, protocol: bytes = b"", fields: Optional[Fields] = None) -> HTTP2Stream:
+    target = b"/chat" if protocol else b"other.example:443"
+    every = [HOST, *(fields or [])]
+    return server.connection.open(b"https", b"CONNECT", target, every, streaming=True, protocol=protocol)
+
+
+def test_a_connect_names_where_it_leads_to_and_nothing_else() -> None:
+    server = Server()
+    stream = connect(server, fields=[(b"Proxy-Authorization", b"Basic x")])
+    fields, flags = server.request()
+    assert fields == [
+        (b":method", b"CONNECT"),
+        (b":authority", b"other.example:443"),
+        (b"proxy-authorization", b"Basic x"),
+    ]
+    assert flags == END_HEADERS
+    server.head(stream, 200, [(b"content-length", b"2")])  # means nothing here (RFC 9110 9.3.6)
+    stream.feed(b"question")
+    server.body(stream, b"answer", ends=True)
+    assert stream.chunks == [b"answer"]
+    assert stream.finished
+    stream.feed(b"more")  # the other end may have said everything, and still listen
+    stream.feed(None)
+    assert data_of(server.heard(), 1) == b"questionmore"
+    assert not server.connection.streams
+    assert stream.error is None
+
+
+def test_a_connect_that_is_refused_has_an_answer_like_any_other() -> None:
+    server = Server()
+    stream = connect(server)
+    server.request()
+    server.head(stream, 407, [(b"content-length", b"2")])
+    assert stream.abandoned
+    server.body(stream, b"no", ends=True)
+    assert stream.finished
+    assert server.heard() == [(RST_STREAM, 0, 1, bytes(4))]
+
+
+def test_a_protocol_is_opened_where_the_peer_takes_it() -> None:
+    """RFC 8441: a WebSocket on a stream."""
+    server = Server()
+    with pytest.raises(httpx.LocalProtocolError, match="does not take the protocol b'websocket'"):
+        connect(server, b"websocket")
+    server.say(frames.settings({frames.ENABLE_CONNECT_PROTOCOL: 1}))
+    server.heard()
+    assert server.connection.allows_protocols
+    connect(server, b"websocket")
+    assert server.request()[0] == [
+        (b":method", b"CONNECT"),
+        (b":protocol", b"websocket"),
+        (b":scheme", b"https"),
+        (b":authority", b"example.org"),
+        (b":path", b"/chat"),
+    ]
+    with pytest.raises(httpx.LocalProtocolError, match="no token, or the method"):
+        connect(server, b"web socket")
+    with pytest.raises(httpx.LocalProtocolError, match="no token, or the method"):
+        server.connection.open(b"https", b"GET", b"/", [HOST], streaming=True, protocol=b"websocket")
+
+
+def test_a_connect_has_no_body_of_a_length() -> None:
+    server = Server()
+    for fields in (POST5, CHUNKED):
+        with pytest.raises(httpx.LocalProtocolError, match="no body of a length"):
+            connect(server, fields=fields)
+    with pytest.raises(httpx.LocalProtocolError, match="no body of a length"):
+        server.connection.open(b"https", b"CONNECT", b"a:1", [HOST])
+    assert not server.connection.has_output
 
 
 # -- windows, sending
@@ -433,6 +571,76 @@ def test_a_large_chunk_is_copied_once_and_not_once_for_each_frame() -> None:
     assert Sliced.copied <= len(body)
 
 
+class Windows:
+    """What the server allows, counted by itself; every frame of ours is held against it."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.server = Server({frames.INITIAL_WINDOW_SIZE: 100, frames.MAX_CONCURRENT_STREAMS: 1000})
+        self.initial, self.whole, self.streams = 100, 65_535, [100] * len(sizes)
+        self.left = sizes.copy()
+        for size in sizes:
+            post(self.server, [(b"Content-Length", b"%d" % size)], body=bytes(size))
+        self.hear()
+
+    def hear(self) -> None:
+        for kind, flags, identifier, payload in self.server.heard():
+            if kind == DATA:
+                index = identifier // 2
+                if payload:
+                    self.whole -= len(payload)
+                    self.streams[index] -= len(payload)
+                    assert self.whole >= 0
+                    assert self.streams[index] >= 0
+                self.left[index] -= len(payload)
+                assert bool(flags & END_STREAM) == (self.left[index] == 0)
+
+    def settings(self, window: int) -> None:
+        difference, self.initial = window - self.initial, window
+        self.streams = [one + difference for one in self.streams]
+        self.server.say(frames.settings({frames.INITIAL_WINDOW_SIZE: window}))
+        self.hear()
+
+    def update(self, index: int, increment: int) -> None:
+        """Of a stream, or of the connection if there is none of that number."""
+        if index < len(self.streams):
+            self.streams[index] += increment
+            self.server.say(frames.window_update(2 * index + 1, increment))
+        else:
+            self.whole += increment
+            self.server.say(frames.window_update(0, increment))
+        self.hear()
+
+
+@given(
+    st.lists(st.sampled_from([1, 99, 100, 101, 20_000, 70_000]), min_size=1, max_size=4),
+    st.lists(
+        st.one_of(
+            st.sampled_from([0, 1, 50, 100, 5000, 100_000]),
+            st.tuples(st.integers(0, 4), st.sampled_from([1, 10, 1000, 70_000])),
+        ),
+        max_size=12,
+    ),
+)
+def test_windows_are_kept_to_and_no_upload_is_forgotten(sizes: list[int], steps: list[Any]) -> None:
+    """Windows that shrink below nothing, and grow again in any order: never a byte too many, and never a deadlock."""
+    windows = Windows(sizes)
+    for step in steps:
+        if isinstance(step, int):
+            windows.settings(step)
+        else:
+            windows.update(*step)
+        assert not windows.server.connection.has_output
+    # Now each gets exactly what it needs, in an order in which all of them wait for something until the last.
+    for index, left in enumerate(windows.left):
+        if left and windows.streams[index] < left:
+            windows.update(index, left - windows.streams[index])
+    if sum(windows.left) > windows.whole:
+        windows.update(len(sizes), sum(windows.left) - windows.whole)
+    assert windows.left == [0] * len(sizes)
+    assert windows.server.connection.error is None
+    assert not windows.server.connection._blocked
+
+
 def test_a_large_window_does_not_put_the_whole_body_into_the_output() -> None:
     """An early answer could no longer end the upload, and other requests would wait behind 100 MB."""
     server = Server({frames.INITIAL_WINDOW_SIZE: 2**31 - 1})
@@ -474,6 +682,42 @@ def test_what_the_reader_takes_opens_the_streams_window_again() -> None:
     assert server.heard() == []  # nobody sends on it any more
 
 
+def test_a_reader_who_keeps_up_gets_a_larger_window() -> None:
+    """2 MiB for each round trip are 20 MB/s at 100 ms, whatever the line could carry."""
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    given = STREAM_WINDOW
+    for _ in range(3000):
+        server.body(stream, b"x" * 16_384)
+        stream.took(16_384)
+        stream.chunks.clear()
+        given += sum(frames.number(payload) for _, _, identifier, payload in server.heard() if identifier)
+    assert stream.receive_window == MAX_STREAM_WINDOW
+    assert given == stream.receive_window + 3000 * 16_384 - stream.unread
+    for _ in range(MAX_STREAM_WINDOW // 16_384):
+        server.body(stream, b"x" * 16_384)
+    server.body(stream, b"x" * 16_384)
+    assert "more data than the window" in error_of(stream)
+
+
+def test_all_windows_together_do_not_grow_without_end() -> None:
+    server = Server()
+    streams = [get(server) for _ in range(20)]
+    for stream in streams:
+        server.head(stream)
+        for _ in range(1000):
+            server.body(stream, b"x" * 16_384)
+            stream.took(16_384)
+            stream.chunks.clear()
+            server.heard()
+    grown = sum(stream.receive_window - STREAM_WINDOW for stream in streams)
+    assert grown == MAX_LENT
+    streams[0].reset(frames.CANCEL)
+    server.body(streams[1], b"", ends=True)
+    assert server.connection._lent == grown - 2 * (MAX_STREAM_WINDOW - STREAM_WINDOW)
+
+
 def test_the_connections_window_opens_on_receipt_so_that_a_slow_reader_stops_nobody() -> None:
     server = Server()
     streams = [get(server) for _ in range(20)]
@@ -511,6 +755,100 @@ def test_padding_is_no_part_of_the_body_and_opens_the_window_again() -> None:
     assert (stream.ahead, stream.unread) == (8, 6)
     server.say(frames.frame(DATA, PADDED | END_STREAM, 1, b"\x00"))
     assert stream.finished
+
+
+# -- bodies, receiving
+
+
+def test_the_bytes_of_a_frame_are_handed_on_as_they_arrive() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    frame = frames.frame(DATA, END_STREAM, 1, b"a" * 10_000)
+    server.say(frame[:9])
+    assert stream.chunks == []
+    server.say(frame[9:5000])
+    assert stream.chunks == [b"a" * 4991]
+    assert stream in server.connection.progressed
+    assert not stream.finished
+    server.connection.progressed.clear()
+    server.say(frame[5000:])
+    assert stream.chunks == [b"a" * 4991, b"a" * 5009]
+    assert stream.finished
+    assert server.connection.progressed == [stream]
+
+
+def test_a_frame_may_not_be_too_long_for_its_stream_even_before_it_is_there() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream, fields=[(b"content-length", b"5")])
+    frame = frames.frame(DATA, 0, 1, b"longer")
+    server.say(frame[:10])
+    assert "longer than its Content-Length" in error_of(stream)
+    server.say(frame[10:])
+    assert stream.chunks == []
+    assert server.connection.error is None
+
+
+def test_what_arrives_of_a_frame_after_its_stream_was_reset_is_dropped() -> None:
+    server = Server()
+    stream, other = get(server), get(server)
+    server.head(stream)
+    frame = frames.frame(DATA, END_STREAM, 1, b"a" * 300)
+    server.say(frame[:100])
+    stream.reset(frames.CANCEL)
+    server.connection.progressed.clear()
+    server.say(frame[100:])
+    assert len(b"".join(stream.chunks)) == 91
+    assert not stream.finished
+    assert server.connection.progressed == []
+    server.head(other, ends=True)
+    assert other.finished
+
+
+def test_what_arrives_in_a_row_for_a_stream_is_one_chunk() -> None:
+    server = Server()
+    first, second = get(server), get(server)
+    server.head(first)
+    server.head(second)
+    pieces = [b"%d" % number * 3000 for number in range(6)]
+    data = [frames.frame(DATA, 0, 1, piece) for piece in pieces]
+    padded = frames.frame(DATA, PADDED, 1, b"\x05padded" + bytes(5))
+    other = frames.frame(DATA, 0, 3, b"x" * 3000)
+    server.say(b"".join([data[0], data[1], padded, frames.frame(PING, 0, 0, bytes(8)), data[2], other, data[3]]))
+    assert first.chunks == [b"".join([pieces[0], pieces[1], b"padded", pieces[2]]), pieces[3]]
+    assert second.chunks == [b"x" * 3000]
+    server.say(data[4] + frames.reset(1, frames.CANCEL))
+    assert first.chunks[-1] == pieces[4]  # what came before the end is there, as it would be if it had come alone
+    server.say(other + frames.frame(PING, 0, 0, b"short"))
+    assert second.chunks == [b"x" * 3000] * 2
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1]), st.sampled_from([0, 1, 300, 2047, 2048, 5000]), st.integers(-1, 9)),
+        max_size=20,
+    )
+)
+def test_pieces_keep_their_order_however_frames_and_streams_are_mixed(parts: list[tuple[int, int, int]]) -> None:
+    """A padded frame between others came out of the wrong buffer."""
+    expected = [b"", b""]
+    message = b""
+    for number, (index, size, padding) in enumerate(parts):
+        piece = (b"%d." % number * size)[:size]
+        expected[index] += piece
+        if padding < 0:
+            message += frames.frame(DATA, 0, 2 * index + 1, piece)
+        else:
+            message += frames.frame(DATA, PADDED, 2 * index + 1, bytes([padding]) + piece + bytes(padding))
+    for pieces in cuts(message, rounds=3):
+        server = Server()
+        streams = get(server), get(server)
+        for stream in streams:
+            server.head(stream)
+        server.say(*pieces)
+        assert server.connection.error is None
+        assert [b"".join(stream.chunks) for stream in streams] == expected
 
 
 # -- answers
@@ -805,7 +1143,9 @@ def test_a_stream_that_is_reset_by_the_peer_fails_alone() -> None:
     server = Server()
     first, second = get(server), get(server)
     server.head(first, 200)
+    assert first.code is None
     server.say(frames.reset(1, frames.INTERNAL_ERROR), frames.reset(1, 99))
+    assert first.code == frames.INTERNAL_ERROR
     assert error_of(first) == "the peer reset the stream: INTERNAL_ERROR"
     assert not first.refused
     server.head(second, 200, ends=True)
@@ -882,8 +1222,13 @@ def test_a_ping_is_answered_and_an_answer_is_counted() -> None:
     ((kind, flags, stream, payload),) = server.heard()
     assert (kind, flags, stream, len(payload)) == (PING, 0, 0, 8)
     server.say(frames.frame(PING, ACK, 0, payload))
-    assert server.connection.pongs == 1
     assert server.heard() == []
+    assert (server.connection.pings, server.connection.pongs) == (1, 1)
+    server.say(frames.frame(PING, ACK, 0, payload))  # nobody asked
+    assert server.connection.pongs == 1
+    server.connection.ping()
+    assert server.heard() == [(PING, 0, 0, payload)]
+    assert (server.connection.pings, server.connection.pongs) == (2, 1)  # unanswered: for how long, the shell knows
 
 
 def test_pings_on_a_silent_stream_for_a_day_are_no_flood() -> None:
@@ -917,6 +1262,7 @@ def test_a_graceful_goaway_lets_running_streams_finish_and_refuses_the_others() 
     server.say(frames.goaway(2**31 - 1, frames.NO_ERROR))
     assert server.connection.capacity == 0
     assert server.connection.error is None
+    assert server.connection.code == frames.NO_ERROR
     server.say(frames.goaway(1, frames.NO_ERROR, b"bye"))
     assert "the peer goes away: NO_ERROR" in error_of(second)
     assert second.refused
@@ -951,6 +1297,13 @@ def test_the_end_of_the_peers_side_ends_every_stream() -> None:
     server.say(b"", frames.frame(PING, 0, 0, b"12345678"))
 
 
+def test_a_peer_that_said_why_it_goes_is_quoted_when_it_is_gone() -> None:
+    server = Server()
+    stream = get(server)
+    server.say(frames.goaway(1, frames.ENHANCE_YOUR_CALM), b"")
+    assert error_of(stream) == "the peer closed the connection after it said that it goes away: ENHANCE_YOUR_CALM"
+
+
 def get_sent(server: Server) -> HTTP2Stream:
     """A request while others' frames are in the output."""
     stream = server.connection.open(b"https", b"GET", b"/", [HOST])
@@ -961,8 +1314,15 @@ def get_sent(server: Server) -> HTTP2Stream:
 def test_the_end_within_a_frame_is_the_end() -> None:
     server = Server()
     stream = get(server)
-    server.say(frames.frame(DATA, 0, 1, b"hello")[:-1], b"")
+    server.head(stream)
+    server.say(frames.frame(DATA, END_STREAM, 1, b"hello")[:-1], b"")
     assert error_of(stream) == "the peer closed the connection"
+    assert stream.chunks == [b"hell"]
+    other = Server()
+    stream = get(other)
+    other.say(other.block(1, [(b":status", b"200")], ends=True)[:-1], b"")
+    assert error_of(stream) == "the peer closed the connection"
+    assert stream.head is None
 
 
 def test_a_connection_that_is_closed_says_so_once_it_is_not_lost() -> None:
@@ -1042,6 +1402,11 @@ def test_what_an_answer_may_hold_is_a_setting() -> None:
         (frames.frame(SETTINGS, ACK, 0, b"x"), frames.FRAME_SIZE_ERROR),
         (frames.settings({frames.ENABLE_PUSH: 1, frames.MAX_FRAME_SIZE: 1}), frames.PROTOCOL_ERROR),
         (frames.settings({frames.MAX_FRAME_SIZE: 1}), frames.PROTOCOL_ERROR),
+        (frames.settings({frames.ENABLE_CONNECT_PROTOCOL: 2}), frames.PROTOCOL_ERROR),
+        (
+            frames.settings({frames.ENABLE_CONNECT_PROTOCOL: 1}) + frames.settings({frames.ENABLE_CONNECT_PROTOCOL: 0}),
+            frames.PROTOCOL_ERROR,
+        ),
         (frames.settings({frames.INITIAL_WINDOW_SIZE: 2**31}), frames.FLOW_CONTROL_ERROR),
         (
             frames.window_update(1, 2**31 - 65_536) + frames.settings({frames.INITIAL_WINDOW_SIZE: 70_000}),

@@ -406,6 +406,7 @@ def test_a_transport_comes_back_with_all_its_arguments(kind: Any, ca: Any):
         "local_address": "127.0.0.1",
         "retries": 2,
         "socket_options": [(6, 1, 1)],
+        "pins": {"example.org": "ab" * 32},
     }
     copied = again(kind(**{**given, "socket_options": iter(given["socket_options"])}))
     assert copied._given == given

@@ -28,11 +28,13 @@ SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json")
 NEW_NAMES = {"BearerAuth", "FunctionAuth"}
 
 # New keyword parameters, by function, class (its constructor) or class and method.
-_SINCE = {"sensitive_headers", "max_response_size", "proxies"}
+_SINCE = {"sensitive_headers", "max_response_size", "proxies", "pins"}
 ADDED: dict[str, set[str]] = {
     **{name: {"http2"} for name in SURFACE["functions"] if name not in ("create_ssl_context", "main")},
     "Client": _SINCE,
     "AsyncClient": _SINCE,
+    "HTTPTransport": {"pins"},
+    "AsyncHTTPTransport": {"pins"},
     "Timeout": {"total"},
     "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes"},
     "ASGITransport": {"lifespan"},

@@ -30,6 +30,7 @@ from httpx._protocol.stream2 import (
     SEND_HEADERS,
     SEND_RESET,
     HTTP2Stream,
+    ReceivedHead,
 )
 
 STATES = {IDLE: "idle", OPEN: "open", LOCAL_DONE: "local done", REMOTE_DONE: "remote done", CLOSED: "closed"}
@@ -42,6 +43,8 @@ EVENTS = {
     RECEIVE_END: "receive end",
     RECEIVE_RESET: "receive reset",
 }
+Fields = list[tuple[bytes, bytes]]
+
 OK = [(b":status", b"200")]
 
 
@@ -57,6 +60,7 @@ class FakeConnection:
         self.blocked = False
         self.forgotten = 0
         self.received: list[bytes] = []
+        self.growth = 0
 
     def write(self, frame: bytes) -> None:
         self.written += frames.split(frame, 2**24)[0]
@@ -70,6 +74,9 @@ class FakeConnection:
 
     def forget(self, stream: HTTP2Stream) -> None:
         self.forgotten += 1
+
+    def lend(self, stream: HTTP2Stream) -> int:
+        return self.growth
 
     def take(self) -> bytes:
         return b"output"
@@ -87,6 +94,20 @@ def make(
     for event in events:
         assert stream.move(event)
     return stream, connection
+
+
+def headers(stream: HTTP2Stream, fields: Fields, ends: bool) -> None:
+    """A header block, as the connection hands it on."""
+    if stream.head is None:
+        stream.receive_head(ReceivedHead(fields), ends)
+    else:
+        stream.receive_trailers(fields, ends)
+
+
+def body(stream: HTTP2Stream, data: bytes) -> None:
+    """A DATA frame, as the connection hands it on."""
+    if stream.expect_data(len(data), 0) and data:
+        stream.receive_data(data)
 
 
 WAYS = {
@@ -163,13 +184,18 @@ METHODS: dict[str, tuple[Call, dict[int, int]]] = {
         lambda stream: stream.lose(httpx.RemoteProtocolError("gone"), processed=True),
         {OPEN: CLOSED, LOCAL_DONE: CLOSED, REMOTE_DONE: CLOSED},
     ),
-    "receive_headers": (lambda stream: stream.receive_headers(OK, False), {REMOTE_DONE: CLOSED}),
-    "receive_headers(end)": (
-        lambda stream: stream.receive_headers(OK, True),
+    "receive_head": (lambda stream: headers(stream, OK, False), {REMOTE_DONE: CLOSED}),
+    "receive_head(end)": (
+        lambda stream: headers(stream, OK, True),
         {OPEN: CLOSED, LOCAL_DONE: CLOSED, REMOTE_DONE: CLOSED},
     ),
-    "receive_data": (
-        lambda stream: stream.receive_data(b"x"),  # there was no head
+    "receive_trailers": (
+        lambda stream: stream.receive_trailers([], True),
+        {OPEN: CLOSED, LOCAL_DONE: CLOSED, REMOTE_DONE: CLOSED},
+    ),
+    "receive_end": (lambda stream: stream.receive_end(), {OPEN: CLOSED, LOCAL_DONE: CLOSED, REMOTE_DONE: CLOSED}),
+    "expect_data": (
+        lambda stream: stream.expect_data(1, 0),  # there was no head
         {OPEN: CLOSED, LOCAL_DONE: CLOSED, REMOTE_DONE: CLOSED},
     ),
     "receive_reset": (
@@ -207,11 +233,11 @@ def test_every_method_in_every_state(state: int, method: str) -> None:
 @pytest.mark.parametrize("state", [IDLE, REMOTE_DONE, CLOSED])
 def test_headers_and_data_are_refused_where_none_may_come(state: int) -> None:
     stream, connection = make(*WAYS[state])
-    stream.receive_headers(OK, False)
+    headers(stream, OK, False)
     assert str(stream.error) == "a header block came where none may"
     stream, connection = make(*WAYS[state])
     stream.head = (200, b"", [], b"HTTP/2")
-    stream.receive_data(b"x")
+    body(stream, b"x")
     assert str(stream.error) == "data came after the end of the stream"
     told = [frames.number(payload) for *_, payload in connection.written]
     assert told == ([frames.STREAM_CLOSED] if state == REMOTE_DONE else [])
@@ -269,7 +295,7 @@ def test_a_held_body_that_is_cut_short_is_not_sent_on_consent() -> None:
     assert stream.need == PAUSE
     stream.cut_short()
     assert stream.need == INPUT
-    stream.receive_headers([(b":status", b"100")], False)
+    headers(stream, [(b":status", b"100")], False)
     stream.proceed()
     stream.flush()
     assert connection.written == []
@@ -281,7 +307,7 @@ def test_a_held_body_that_is_cut_short_is_not_sent_on_consent() -> None:
 @pytest.mark.parametrize("status", [b"", b"20", b"2000", b"099", b"abc", b"+20", b"2\xb20", b"200 ", b"-10"])
 def test_a_status_that_is_no_number_of_three_digits_is_refused(status: bytes) -> None:
     stream, connection = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([(b":status", status)], False)
+    headers(stream, [(b":status", status)], False)
     assert "not with a :status of three digits" in str(stream.error)
     assert connection.written == [(frames.RST_STREAM, 0, 1, b"\x00\x00\x00\x01")]
 
@@ -309,8 +335,8 @@ def test_a_field_that_may_not_be_there_is_refused_in_heads_and_trailers(field: t
     for before in ([], [OK]):
         stream, _ = make(*WAYS[LOCAL_DONE])
         for fields in before:
-            stream.receive_headers(fields, False)
-        stream.receive_headers([*([] if before else OK), (b"x-fine", b""), field], True)
+            headers(stream, fields, False)
+        headers(stream, [*([] if before else OK), (b"x-fine", b""), field], True)
         assert "is not allowed in an answer" in str(stream.error)
         assert not stream.finished
         assert stream.trailers is None
@@ -319,30 +345,30 @@ def test_a_field_that_may_not_be_there_is_refused_in_heads_and_trailers(field: t
 @pytest.mark.parametrize("value", [b"a\r\nb: c", b"\n", b"a\0b", b" a", b"a\t", b"\ta", b"a "])
 def test_a_value_that_could_be_read_as_more_than_one_is_refused(value: bytes) -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([*OK, (b"x-a", value)], False)
+    headers(stream, [*OK, (b"x-a", value)], False)
     assert "has a character that is not allowed" in str(stream.error)
 
 
 @pytest.mark.parametrize("value", [b"", b"+5", b"-1", b"5, 5", b"0x5", b"1" * 19, b"\xb2", b"5 6"])
 def test_a_content_length_that_is_no_number_is_refused(value: bytes) -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([*OK, (b"content-length", value)], False)
+    headers(stream, [*OK, (b"content-length", value)], False)
     assert "is not one number of bytes" in str(stream.error)
 
 
 def test_two_content_lengths_must_agree() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([*OK, (b"content-length", b"5"), (b"content-length", b"6")], False)
+    headers(stream, [*OK, (b"content-length", b"5"), (b"content-length", b"6")], False)
     assert "is not one number of bytes" in str(stream.error)
 
 
 def test_fields_of_interim_answers_and_trailers_say_nothing_about_the_body() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([(b":status", b"103"), (b"content-length", b"5"), (b"te", b"trailers")], False)
-    stream.receive_headers(OK, False)
-    stream.receive_data(b"1234567")
-    stream.receive_data(b"")
-    stream.receive_headers([(b"content-length", b"5")], True)
+    headers(stream, [(b":status", b"103"), (b"content-length", b"5"), (b"te", b"trailers")], False)
+    headers(stream, OK, False)
+    body(stream, b"1234567")
+    body(stream, b"")
+    headers(stream, [(b"content-length", b"5")], True)
     assert stream.finished
     assert stream.chunks == [b"1234567"]
 
@@ -350,30 +376,30 @@ def test_fields_of_interim_answers_and_trailers_say_nothing_about_the_body() -> 
 @pytest.mark.parametrize(("status", "ends"), [(b"100", True), (b"103", True), (b"101", False)])
 def test_an_interim_answer_cannot_be_an_end_or_an_upgrade(status: bytes, ends: bool) -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([(b":status", status)], ends)
+    headers(stream, [(b":status", status)], ends)
     assert "an interim answer" in str(stream.error)
 
 
 def test_an_interim_answer_with_a_bad_field_is_no_interim_answer() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([(b":status", b"103"), (b"X", b"")], False)
+    headers(stream, [(b":status", b"103"), (b"X", b"")], False)
     assert stream.error is not None
     assert stream.informational == ()
 
 
 def test_trailers_must_end_the_stream() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers(OK, False)
-    stream.receive_headers([(b"x-a", b"b")], False)
+    headers(stream, OK, False)
+    headers(stream, [(b"x-a", b"b")], False)
     assert str(stream.error) == "trailers do not end their stream"
 
 
 def test_a_head_may_be_empty_but_for_its_status_and_not_empty() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
-    stream.receive_headers([], False)
+    headers(stream, [], False)
     assert ":status" in str(stream.error)
     stream, _ = make(*WAYS[LOCAL_DONE], is_head=True)
-    stream.receive_headers([*OK, (b"content-length", b"5")], True)
+    headers(stream, [*OK, (b"content-length", b"5")], True)
     assert stream.finished
     assert stream.need == NOTHING
 
@@ -405,9 +431,9 @@ def test_a_body_must_have_the_length_that_was_announced_in_both_directions() -> 
         stream.feed(None)
     for data, word in ((b"abc", "longer"), (b"a", "1 bytes shorter")):
         stream, _ = make(*WAYS[LOCAL_DONE])
-        stream.receive_headers([*OK, (b"content-length", b"2"), (b"location", b"/")], False)
+        headers(stream, [*OK, (b"content-length", b"2"), (b"location", b"/")], False)
         assert stream.remarkable
-        stream.receive_data(data)
+        body(stream, data)
         if stream.error is None:
             stream.receive_end()
         assert word in str(stream.error)
@@ -417,11 +443,11 @@ def test_an_error_abandons_the_upload_and_small_pieces_are_put_together() -> Non
     stream, connection = make(SEND_HEADERS, window=1)
     stream.feed(b"abc")
     assert stream.need == INPUT
-    stream.receive_headers([(b":status", b"413")], False)
+    headers(stream, [(b":status", b"413")], False)
     assert stream.abandoned
     assert not connection.blocked
-    stream.receive_data(b"a")
-    stream.receive_data(b"b")
+    body(stream, b"a")
+    body(stream, b"b")
     assert stream.chunks == [b"ab"]
     stream.receive_end()
     assert connection.written[-1] == (frames.RST_STREAM, 0, 1, bytes(4))
@@ -435,3 +461,14 @@ def test_what_the_reader_took_is_returned_by_halves_of_the_window() -> None:
     stream.took(1)
     assert connection.written == [(frames.WINDOW_UPDATE, 0, 1, (500).to_bytes(4, "big"))]
     assert (stream.ahead, stream.unread) == (100, 0)
+
+
+def test_a_reader_who_keeps_up_is_lent_more_and_who_does_not_is_not() -> None:
+    stream, connection = make(*WAYS[LOCAL_DONE])
+    connection.growth = 1000
+    stream.ahead = 1000
+    stream.took(500)
+    assert connection.written == [(frames.WINDOW_UPDATE, 0, 1, (500).to_bytes(4, "big"))]
+    stream.took(500)
+    assert connection.written[1:] == [(frames.WINDOW_UPDATE, 0, 1, (1500).to_bytes(4, "big"))]
+    assert (stream.receive_window, stream.ahead, stream.unread) == (2000, 0, 0)

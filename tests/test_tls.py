@@ -314,16 +314,31 @@ def failure(host: str = "localhost", kind: str = "good", context: Optional[ssl.S
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("kind", "reason", "hint"),
     [
-        ("expired", "certificate has expired"),
-        ("early", "certificate is not yet valid"),
-        ("stranger", "unable to get local issuer certificate"),
-        ("other-name", "Hostname mismatch, certificate is not valid for 'localhost'."),
+        ("expired", "certificate has expired", "renew it"),
+        ("early", "certificate is not yet valid", "clock"),
+        ("stranger", "unable to get local issuer certificate", "no authority that is trusted"),
+        ("other-name", "Hostname mismatch, certificate is not valid for 'localhost'.", ""),
     ],
 )
-def test_a_bad_certificate_is_refused_with_the_reason_and_the_host(kind, reason):
-    assert failure(kind=kind) == f"TLS handshake with 'localhost' failed: certificate verify failed: {reason}"
+def test_a_bad_certificate_is_refused_with_the_reason_and_the_host(kind, reason, hint):
+    said = failure(kind=kind)
+    assert said.startswith(f"TLS handshake with 'localhost' failed: certificate verify failed: {reason}")
+    assert hint in said
+
+
+@pytest.mark.skipif("sys.version_info < (3, 13)", reason="what the peer showed is told from Python 3.13 on")
+def test_a_certificate_of_another_host_is_named(version):
+    client = TLSFilter(certs.client_context(), "localhost")
+    with pytest.raises(ConnectError, match=r"the certificate is for 'other\.example'"):
+        shake_hands(client, Server(context_for(version, "other-name")))
+
+
+def test_the_peer_may_be_named_in_another_way():
+    client = TLSFilter(certs.client_context(), "localhost", peer="the proxy 'localhost'")
+    with pytest.raises(ConnectError, match=r"^TLS handshake with the proxy 'localhost' failed: certificate verify"):
+        shake_hands(client, Server(context_for(V13, "expired")))
 
 
 def test_an_address_is_checked_like_a_name():
@@ -341,20 +356,40 @@ def test_versions_that_do_not_meet_are_a_connect_error():
 
 
 def test_a_server_that_wants_a_certificate_says_so():
-    """With TLS 1.3 it says so after the handshake, to whoever reads first."""
+    """With TLS 1.3 it says so after the handshake, to whoever reads first; still it is the handshake that failed."""
     client = TLSFilter(certs.client_context(), "localhost")
     server = Server(context_for(V13, client_cert=True))
     refusal = server.talk(client.handshake(server.talk(client.handshake())))
     assert server.error is not None
-    with pytest.raises(ReadError, match=r"TLS: tlsv1\.?3 alert certificate required"):
-        client.receive(refusal)
+    for data in (refusal, b"x"):
+        with pytest.raises(ConnectError, match=r"'localhost' failed: .*certificate required; .* give one as `cert`"):
+            client.receive(data)
+
+
+def test_a_refusal_after_the_first_answer_is_a_read_error():
+    """The handshake was accepted then: a server that asks later for a certificate refuses one request."""
+    context = certs.client_context()
+    context.post_handshake_auth = True
+    server_context = context_for(V13, client_cert=True)
+    server_context.post_handshake_auth = True
+    client, server = TLSFilter(context, "localhost"), Server(server_context)
+    shake_hands(client, server)
+    assert client.receive(server.send(b"hello")) == b"hello"
+    server.ssl_object.verify_client_post_handshake()
+    server.ssl_object.do_handshake()
+    client.receive(server.send(b""))
+    with pytest.raises(ssl.SSLError):
+        server.receive(client.pending())
+    with pytest.raises(ReadError, match="certificate required"):
+        client.receive(server.send(b""))
 
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"SSH-2.0-OpenSSH\r\n"])
 def test_a_server_that_does_not_speak_tls_is_a_connect_error(reply, cut):
     client = TLSFilter(certs.client_context(), "localhost")
     client.handshake()
-    with pytest.raises(ConnectError, match=r"TLS handshake with 'localhost' failed: .*version"):
+    hint = "plain HTTP" if reply.startswith(b"HTTP") else "is no TLS"
+    with pytest.raises(ConnectError, match=rf"TLS handshake with 'localhost' failed: .*version.*{hint}"):
         list(map(client.handshake, cut(reply)))
 
 
@@ -430,6 +465,92 @@ def test_a_name_is_needed_where_it_is_to_be_checked():
 def test_a_servers_context_is_a_connect_error():
     with pytest.raises(ConnectError, match="Cannot create a client socket"):
         TLSFilter(certs.server_context(), "localhost")
+
+
+# Whose certificate it is.
+
+
+def test_a_certificate_is_looked_at_before_the_handshake_ends(version):
+    seen = []
+
+    def check(der: Optional[bytes]) -> Optional[str]:
+        seen.append(der)
+        return None
+
+    client, server = TLSFilter(certs.client_context(), "localhost", check=check), Server(context_for(version))
+    shake_hands(client, server)
+    assert seen == [client.ssl_object.getpeercert(True)]
+    assert seen[0]
+
+
+def test_a_certificate_that_is_not_liked_ends_the_handshake_before_the_server_hears_more(version):
+    """Behind the end of the handshake go the client's certificate and the request."""
+    client = TLSFilter(certs.client_context(), "localhost", check=lambda der: "not that one")
+    server = Server(context_for(version))
+    with pytest.raises(ConnectError, match=r"^TLS handshake with 'localhost' failed: not that one$"):
+        shake_hands(client, server)
+    assert not client.established
+    if version is V13:
+        assert not server.established
+
+
+# Sessions.
+
+
+def resumed(
+    context: ssl.SSLContext, server_context: ssl.SSLContext, session: Optional[ssl.SSLSession]
+) -> tuple[bool, list[tuple[Any, bool]]]:
+    """Whether a connection goes on with a session, and what it has told about its own."""
+    kept: list[tuple[Any, bool]] = []
+    client = TLSFilter(context, "localhost", session=session, keep=lambda *told: kept.append(told))
+    server = Server(server_context)
+    shake_hands(client, server)
+    assert kept == []
+    assert client.receive(server.send(b"hello")) == b"hello"
+    assert kept == [(client.ssl_object, False)]
+    assert client.receive(server.send(b"more")) == b"more"
+    client.close()
+    client.close()
+    assert kept == [(client.ssl_object, False), (client.ssl_object, True)]
+    return client.ssl_object.session_reused, kept
+
+
+def test_a_connection_goes_on_with_the_session_of_another(version):
+    context, server_context = certs.client_context(), context_for(version)
+    reused, kept = resumed(context, server_context, None)
+    assert not reused
+    for tls, _ in kept:
+        assert resumed(context, server_context, tls.session)[0]
+
+
+def test_a_session_that_does_not_fit_makes_no_difference(version):
+    context, server_context = certs.client_context(), context_for(version)
+    _, kept = resumed(context, server_context, None)
+    session = kept[0][0].session
+    assert not resumed(certs.client_context(), server_context, session)[0]  # another context: a ValueError of Python's
+    assert not resumed(context, context_for(version), session)[0]  # a server that does not know it
+    assert not resumed(context, server_context, object())[0]  # type: ignore[arg-type]  # no session at all
+
+
+def test_a_context_that_takes_no_sessions_makes_no_difference():
+    class Stubborn(ssl.SSLContext):
+        def wrap_bio(self, incoming: Any, outgoing: Any, server_side: bool = False, server_hostname: Any = None) -> Any:  # type: ignore[override]  # narrower on purpose
+            return super().wrap_bio(incoming, outgoing, server_side, server_hostname)
+
+    context = Stubborn(ssl.PROTOCOL_TLS_CLIENT)
+    certs.authority().configure_trust(context)
+    _, kept = resumed(context, context_for(V13), None)
+    assert not resumed(context, context_for(V13), kept[0][0].session)[0]
+
+
+def test_a_connection_that_brought_nothing_has_no_session_to_give():
+    """Its server may not have accepted the handshake."""
+    kept: list[Any] = []
+    client = TLSFilter(certs.client_context(), "localhost", keep=lambda *told: kept.append(told))
+    server = Server(context_for(V13))
+    shake_hands(client, server)
+    client.close()
+    assert kept == []
 
 
 # TLS within TLS.

@@ -201,7 +201,14 @@ def test_what_is_known_of_a_connection(pair):
     assert wire.extra_info("ssl_object") is None
     assert wire.extra_info("anything else") is None
     with secured(wire, far):
-        assert wire.extra_info("ssl_object").version() in ("TLSv1.2", "TLSv1.3")
+        tls = wire.extra_info("ssl_object")
+        assert tls.version() in ("TLSv1.2", "TLSv1.3")
+        assert wire.extra_info("tls_version") == tls.version()
+        assert wire.extra_info("cipher") == tls.cipher()
+        assert wire.extra_info("peercert") == tls.getpeercert()
+        assert wire.extra_info("peercert_der") == tls.getpeercert(True)
+        assert wire.extra_info("alpn_protocol") == tls.selected_alpn_protocol()
+        assert wire.extra_info("session_reused") is False
         wire.close()
 
 

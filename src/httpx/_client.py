@@ -45,6 +45,7 @@ from ._types import (
     CertTypes,
     CookieTypes,
     HeaderTypes,
+    PinTypes,
     ProxyTypes,
     QueryParamTypes,
     RequestContent,
@@ -87,6 +88,7 @@ class Client(BaseClient):
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
+        pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Client(BaseClient):
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
         proxies: Any = None,
+        pins: PinTypes | None = None,
     ) -> None:
         super().__init__(
             auth=auth,
@@ -130,7 +133,7 @@ class Client(BaseClient):
             timeout=timeout,
             trust_env=trust_env,
         )
-        network = {
+        network: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
             "trust_env": trust_env,
@@ -138,6 +141,8 @@ class Client(BaseClient):
             "http2": http2,
             "limits": limits,
         }
+        if pins is not None:
+            network["pins"] = pins
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
         mounted: dict[Any, Any] = {
@@ -632,6 +637,7 @@ class AsyncClient(BaseClient):
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
+        pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
     """
 
     def __init__(
@@ -659,6 +665,7 @@ class AsyncClient(BaseClient):
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
         proxies: Any = None,
+        pins: PinTypes | None = None,
     ) -> None:
         super().__init__(
             auth=auth,
@@ -675,7 +682,7 @@ class AsyncClient(BaseClient):
             timeout=timeout,
             trust_env=trust_env,
         )
-        network = {
+        network: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
             "trust_env": trust_env,
@@ -683,6 +690,8 @@ class AsyncClient(BaseClient):
             "http2": http2,
             "limits": limits,
         }
+        if pins is not None:
+            network["pins"] = pins
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
         mounted: dict[Any, Any] = {

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import ssl
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -303,6 +306,10 @@ DEFAULT_MAX_REDIRECTS = 20
 
 # TLS
 
+# By this a str is told from a path: no path has it.
+_PEM_BEGIN = "-----BEGIN "
+_PEM_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
+
 
 class _KeptContext:
     """
@@ -344,21 +351,27 @@ def create_ssl_context(
 
     Args:
         verify: `True` trusts the authorities of the package certifi, or with `trust_env` those in the file
-            SSL_CERT_FILE or the directories SSL_CERT_DIR. A str or path is such a file or directory. `False` checks
-            neither certificate nor host name. An `ssl.SSLContext` is returned itself.
-        cert: the client's own certificate: the path of a PEM file with certificate and key, or (certificate, key) or
-            (certificate, key, password).
+            SSL_CERT_FILE or the directories SSL_CERT_DIR. A str or path is such a file or directory; a str or bytes
+            with a line "-----BEGIN CERTIFICATE-----" are the authorities themselves. "system" trusts whom the operating
+            system trusts, through the package truststore. `False` checks neither certificate nor host name. An
+            `ssl.SSLContext` is returned itself.
+        cert: the client's own certificate: a PEM file with certificate and key, or (certificate, key) or
+            (certificate, key, password). Each of the first two is a path, or str or bytes with a line "-----BEGIN".
         trust_env: whether SSL_CERT_FILE and SSL_CERT_DIR are looked at. SSLKEYLOGFILE is the standard library's and
             always is, unless Python ignores its environment.
 
     Raises:
         TypeError: `verify` or `cert` is none of these.
+        ImportError: `verify` is "system", and truststore is not installed.
         OSError: a file cannot be read (`FileNotFoundError` if it is missing), with its path as `filename`.
         ssl.SSLError: a file holds something else, or the password is wrong. An `OSError` too; the message has the path.
     """
     context = _verifying_context(verify, trust_env)
     if cert is not None:
         _load_cert(context, cert)
+        if context is not verify:
+            # A server may ask for the certificate later, when it knows what is requested (RFC 8446 section 4.6.2).
+            context.post_handshake_auth = True
     return context
 
 
@@ -368,13 +381,18 @@ def _verifying_context(verify: Any, trust_env: bool) -> ssl.SSLContext:
         return _trusting_default(trust_env)
     if verify is False:
         return _unverifying()
+    pem = _pem_text(verify)
+    if pem is not None:
+        return _trusting_pem(pem)
+    if verify == "system":
+        return _trusting_system()
     if isinstance(verify, (str, os.PathLike)):
         path = os.fspath(verify)
         return _trusting_directories(path) if os.path.isdir(path) else _trusting_file(path)
     # Whatever can make a TLS connection, so that the contexts of truststore and of tests pass.
     if hasattr(verify, "wrap_bio"):
         return verify  # type: ignore[no-any-return]  # duck-typed on purpose
-    raise TypeError(f"verify must be a bool, a path or an ssl.SSLContext, not {type(verify).__name__}")
+    raise TypeError(f"verify must be a bool, a path, PEM or an ssl.SSLContext, not {type(verify).__name__}")
 
 
 def _trusting_default(trust_env: bool) -> ssl.SSLContext:
@@ -388,6 +406,34 @@ def _trusting_default(trust_env: bool) -> ssl.SSLContext:
     import certifi
 
     return _trusting_file(certifi.where())
+
+
+def _pem_text(given: Any) -> Optional[str]:
+    """PEM that was given itself, and not as the path of its file; else None. Its text may be a secret."""
+    if isinstance(given, (bytes, bytearray)):
+        given = given.decode("utf-8", "replace")  # what is not ASCII can only be a comment
+    return given if isinstance(given, str) and _PEM_BEGIN in given else None
+
+
+def _trusting_pem(pem: str) -> ssl.SSLContext:
+    # Only these: around them there may be comments, which the standard library takes in ASCII only.
+    certificates = "\n".join(_PEM_CERTIFICATE.findall(pem))
+    try:
+        if not certificates:
+            raise ssl.SSLError(0, "NO_CERTIFICATE")
+        return _at_least_tls12(ssl.create_default_context(cadata=certificates))
+    except (ssl.SSLError, ValueError) as exc:
+        raise ssl.SSLError(getattr(exc, "errno", 0), "no usable certificates in the PEM given as verify") from exc
+
+
+def _trusting_system() -> ssl.SSLContext:
+    try:
+        import truststore
+    except ImportError as exc:
+        raise ImportError(
+            "verify='system' needs the package truststore (Python 3.10 or newer): pip install 'httpx[truststore]'"
+        ) from exc
+    return _at_least_tls12(truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def _trusting_file(path: str, source: str = "") -> ssl.SSLContext:
@@ -432,20 +478,58 @@ def _at_least_tls12(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def _load_cert(context: ssl.SSLContext, cert: Any) -> None:
-    chain = (cert,) if isinstance(cert, (str, os.PathLike)) else cert
-    if not isinstance(chain, (tuple, list)) or not 1 <= len(chain) <= 3:
-        raise TypeError("cert must be a path, (certificate, key) or (certificate, key, password)")
-    # The password is the last and never in a message.
-    paths = [os.fspath(path) for path in chain[:2] if path is not None]
-    named = " with key ".join(map(repr, paths))
+    chain = (cert,) if isinstance(cert, (str, bytes, os.PathLike)) else cert
+    if not isinstance(chain, (tuple, list)) or not 1 <= len(chain) <= 3 or not _names_files(chain):
+        raise TypeError("cert must be a path, PEM, (certificate, key) or (certificate, key, password)")
+    # The password is the last and never in a message, and neither is a key in memory.
+    pems = [_pem_text(part) for part in chain[:2]]
+    parts = [part for part in zip(chain, pems) if part[0] is not None]
+    named = " with key ".join(repr(os.fspath(path)) if pem is None else "PEM in memory" for path, pem in parts)
+    paths = [os.fspath(path) for path, pem in parts if pem is None]
     try:
-        context.load_cert_chain(*chain)
+        with ExitStack() as files:
+            found = [path if pem is None else files.enter_context(_as_file(pem)) for path, pem in zip(chain, pems)]
+            context.load_cert_chain(*found, *chain[2:])
     except ssl.SSLError as exc:
         raise ssl.SSLError(exc.errno, f"no usable client certificate: {named} ({_reason(exc)})") from exc
     except OSError as exc:
         # OpenSSL does not say which of the two it was.
-        missing = next((path for path in paths if not os.path.exists(path)), paths[0])
+        missing = next((path for path in paths if not os.path.exists(path)), paths[0] if paths else None)
         raise OSError(exc.errno, "no usable client certificate", missing) from exc
+
+
+def _names_files(chain: Any) -> bool:
+    """Are certificate and key paths or PEM? Bytes are PEM only, because a path in bytes is more likely a mistake."""
+    return chain[0] is not None and all(
+        part is None or isinstance(part, (str, os.PathLike)) or _pem_text(part) is not None for part in chain[:2]
+    )
+
+
+@contextmanager
+def _as_file(pem: str) -> Iterator[str]:
+    """
+    The path of a file with this text, which may be a private key: OpenSSL takes client certificates from files only.
+
+    The file is in memory where that can be had, and else one that only this user may read. It is gone afterwards.
+    """
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        descriptor = os.memfd_create("httpx-pem", os.MFD_CLOEXEC)
+        path, on_disk = f"/proc/self/fd/{descriptor}", False
+    else:
+        import tempfile
+
+        descriptor, path = tempfile.mkstemp(prefix="httpx-", suffix=".pem")  # its mode is 0600
+        on_disk = True
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(pem)
+            file.flush()
+            if on_disk:
+                file.close()  # Windows opens a file for one at a time
+            yield path
+    finally:
+        if on_disk:
+            os.unlink(path)
 
 
 def _reason(exc: ssl.SSLError) -> str:

@@ -72,11 +72,16 @@ class SharingPool(Pool[C]):
         roomy = self._roomy.get(key)
         if roomy:
             connection = next(iter(roomy))
-            self._use(connection)
+            share = self._shares[connection]
+            share.uses += 1
+            if share.uses >= share.capacity:
+                self._note_room(connection, share)
             return connection
         got = super().acquire(key, now)
         if not isinstance(got, Ticket) and got in self._shares:
-            self._use(got)
+            share = self._shares[got]
+            share.uses += 1
+            self._note_room(got, share)
         return got
 
     def release(self, connection: C, reusable: bool, now: float) -> None:
@@ -147,11 +152,6 @@ class SharingPool(Pool[C]):
         return super().users() + sum(share.uses - 1 for share in self._shares.values() if share.uses)
 
     # What they share.
-
-    def _use(self, connection: C) -> None:
-        share = self._shares[connection]
-        share.uses += 1
-        self._note_room(connection, share)
 
     def _offer(self, connection: C, share: _Share, now: float) -> None:
         """Whoever waits and fits on the connection gets it; without any user it rests, or goes."""

@@ -6,6 +6,7 @@ Aliases say what callers may pass; every public function converts at its border,
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
@@ -48,8 +49,12 @@ TimeoutTypes = Union[
     "Timeout",
 ]
 ProxyTypes = Union["URL", str, "Proxy"]
-CertTypes = Union[str, tuple[str, str], tuple[str, str, str]]
-VerifyTypes = Union[ssl.SSLContext, str, bool]
+# Text or bytes are PEM if they have a line "-----BEGIN"; other text is a path.
+_Pem = Union[str, bytes, os.PathLike[str]]
+CertTypes = Union[_Pem, tuple[_Pem, _Pem], tuple[_Pem, _Pem, str]]
+VerifyTypes = Union[ssl.SSLContext, str, bytes, os.PathLike[str], bool]
+# For every host, or by host: "sha256//" and Base64 for a public key, hexadecimal digits for a whole certificate.
+PinTypes = Union[str, Sequence[str], Mapping[str, Union[str, Sequence[str]]]]
 
 AuthTypes = Union[
     tuple[Union[str, bytes], Union[str, bytes]],

@@ -36,7 +36,7 @@ from httpx._protocol.frames import (
     WINDOW_UPDATE,
     frame,
 )
-from httpx._protocol.http2 import MAX_IDLE_FRAMES, STREAM_WINDOW, HTTP2Connection
+from httpx._protocol.http2 import MAX_IDLE_FRAMES, MAX_LENT, STREAM_WINDOW, HTTP2Connection
 from httpx._protocol.stream2 import HTTP2Stream
 from support.wires import cuts
 
@@ -628,6 +628,107 @@ def test_large_settings_count_for_more() -> None:
         connection.receive(frame(SETTINGS, 0, 0, payload))
         count += 1
     assert count < 50
+
+
+def uploads(count: int, size: int = 100_000) -> HTTP2Connection:
+    """A connection with uploads that wait for their own windows, which are empty."""
+    connection = HTTP2Connection()
+    connection.receive(frames.settings({frames.INITIAL_WINDOW_SIZE: 0, frames.MAX_CONCURRENT_STREAMS: count}))
+    for _ in range(count):
+        connection.open(b"https", b"POST", b"/", [HOST, (b"Content-Length", b"%d" % size)], bytes(size))
+    connection.take()
+    return connection
+
+
+@pytest.fixture
+def flushes(monkeypatch: pytest.MonkeyPatch) -> list[HTTP2Stream]:
+    """Every stream that was asked to send something, in order."""
+    asked: list[HTTP2Stream] = []
+    flush = HTTP2Stream.flush
+
+    def noted(stream: HTTP2Stream, *args: Any, **kwargs: Any) -> None:
+        asked.append(stream)
+        flush(stream, *args, **kwargs)
+
+    monkeypatch.setattr(HTTP2Stream, "flush", noted)
+    return asked
+
+
+def test_updates_of_the_connections_window_ask_no_stream_that_waits_for_its_own(flushes: list[HTTP2Stream]) -> None:
+    """13 bytes were a look at each of 1,000 uploads: 64 KiB kept us busy for five seconds."""
+    connection = uploads(1000)
+    flushes.clear()
+    connection.receive(frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 5000)
+    assert connection.error is None
+    assert flushes == []
+    connection.receive(frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\1"))
+    assert flushes == [connection.streams[1]]
+
+
+def test_windows_that_change_for_many_streams_count_for_more(flushes: list[HTTP2Stream]) -> None:
+    """15 bytes change every stream: 10,000 such frames were ten million changes."""
+    connection = uploads(1000)
+    flushes.clear()
+    for number in range(FLOOD):
+        connection.receive(frames.settings({frames.INITIAL_WINDOW_SIZE: 0 if number % 2 else 1}))
+        connection.take()
+        if connection.error is not None:
+            break
+    assert "floods" in str(connection.error)
+    assert len(flushes) < 10 * MAX_IDLE_FRAMES
+
+
+def test_settings_that_change_nothing_report_nothing() -> None:
+    """Each noted all streams for the shell: 64 KiB of them became seven million notes."""
+    connection = uploads(1000)
+    connection.progressed.clear()
+    connection.receive(frames.settings({frames.MAX_FRAME_SIZE: 20_000}) * 1000)
+    assert connection.progressed == []
+
+
+def test_large_blocks_for_streams_that_are_over_count_for_more() -> None:
+    """A reset stream keeps its peer free to send heads, and each costs us as much as its list is long."""
+    connection = asked(1)
+    connection.streams[1].reset(frames.CANCEL)
+    many = frame(HEADERS, END_HEADERS, 1, OK * 1500)
+    count = 0
+    while connection.error is None:
+        connection.receive(many)
+        count += 1
+    assert count < MAX_IDLE_FRAMES // 40
+
+
+def test_what_is_remembered_of_a_peers_blocks_is_bounded() -> None:
+    """A peer that never says the same twice would fill our memory with what it said."""
+    connection = asked(1)
+    stream = connection.streams[1]
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            # As many fields as fit into what is remembered, each of them another one.
+            block = b"".join(literal(b"%d" % index, b"%d" % number) for index in range(100))
+            connection._decoder.decode(block)
+            connection._decoder.decode(OK + literal(b"a", b"%07d" % number * 18))
+        assert tracemalloc.get_traced_memory()[0] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert stream.error is None
+
+
+def test_windows_are_lent_within_bounds_to_readers_who_then_stop() -> None:
+    """Many streams that were fast for a while could each leave 8 MiB in our memory."""
+    connection = asked(0)
+    connection.receive(frames.settings({frames.MAX_CONCURRENT_STREAMS: 100}))
+    streams = [connection.open(b"https", b"GET", b"/", [HOST]) for _ in range(100)]
+    for stream in streams:
+        connection.receive(frame(HEADERS, END_HEADERS, stream.identifier, OK))
+        for _ in range(200):
+            connection.receive(frame(DATA, 0, stream.identifier, bytes(16_384)))
+            stream.took(16_384)
+            stream.chunks.clear()
+        connection.take()
+    assert connection.error is None
+    assert sum(stream.receive_window for stream in streams) <= 100 * STREAM_WINDOW + MAX_LENT
 
 
 def test_resets_of_our_own_streams_are_no_flood_and_leave_nothing() -> None:

@@ -39,9 +39,9 @@ async def get(client: httpx.AsyncClient) -> httpx.Response:
 
 def test_a_peer_that_answers_neither_request_nor_ping_is_given_up(driver):
     """A connection that a router forgot is silent for ever; without a timeout the request waited as long."""
-    with ScriptedServer([send(SETTINGS), expect_ping, silence()]) as server:
-        with pytest.raises(httpx.ReadError, match=r"silent for 0\.1 s, and as long again after a PING"):
-            driver.run(get, **options(server))
+    given_up = pytest.raises(httpx.ReadError, match=r"silent for 0\.1 s, and as long again after a PING")
+    with ScriptedServer([send(SETTINGS), expect_ping, silence()]) as server, given_up:
+        driver.run(get, **options(server))
     assert server.received[0].count(PING) == 1
 
 

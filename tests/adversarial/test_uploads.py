@@ -335,6 +335,160 @@ def test_tls_that_does_not_begin_in_a_tunnel_is_an_error(any_engine: EngineDrive
         run(any_engine, scenario)
 
 
+def test_what_came_before_tls_is_not_taken_for_what_comes_within_it(any_engine: EngineDriver):
+    """
+    The harm: somebody between, who cannot break TLS, put words before it, and they were read as the peer's own
+    (CVE-2011-0411).
+    """
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(SWITCHED + b"250 go on\r\n")
+        tunnel(conn)
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", server.url, headers=UPGRADE) as response:
+            stream = response.extensions["network_stream"]
+            with pytest.raises(httpx.ConnectError, match="the peer has sent bytes that were not read yet"):
+                await call(stream, "start_tls", trusting_context(), server_hostname="example.org", timeout=3)
+            # Whoever expects them reads them first.
+            assert await call(stream, "read", 100, timeout=3) == b"250 go on\r\n"
+            inner = await call(stream, "start_tls", trusting_context(), server_hostname="example.org", timeout=3)
+            await call(inner, "write", b"hello", timeout=3)
+            assert await call(inner, "read", 100, timeout=3) == b"hello"
+
+    with ScriptedServer(serve) as server:
+        run(any_engine, scenario)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_peer_that_speaks_first_within_tls_is_heard(any_engine: EngineDriver, version: str):
+    """
+    The harm: with TLS 1.2 the server ends the handshake, and its first words come in the same segment. They lay in
+    OpenSSL's buffer, and the reader waited for the socket.
+    """
+    import ssl
+
+    context = certs.server_context()
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(SWITCHED)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inner = context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            incoming.write(conn.recv())
+            try:
+                inner.do_handshake()
+                inner.write(b"220 welcome")
+                break
+            except ssl.SSLWantReadError:
+                conn.sendall(outgoing.read())
+        conn.sendall(outgoing.read())
+        conn.read_to_end()
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", server.url, headers=UPGRADE) as response:
+            stream = response.extensions["network_stream"]
+            inner = await call(stream, "start_tls", trusting_context(), server_hostname="example.org", timeout=3)
+            assert inner.get_extra_info("tls_version") == version.replace("_", ".")
+            assert await call(inner, "read", 4, timeout=3) == b"220 "
+            assert await call(inner, "read", 100, timeout=3) == b"welcome"
+
+    with ScriptedServer(serve) as server:
+        run(any_engine, scenario)
+
+
+def test_tls_that_fails_in_a_tunnel_says_why(any_engine: EngineDriver, tls: bool):
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+        tunnel(conn)
+
+    async def scenario(client: Any) -> None:
+        extensions = {"target": b"wrong.example:443"}
+        async with client.stream("CONNECT", server.url, extensions=extensions) as response:
+            stream = response.extensions["network_stream"]
+            with pytest.raises(httpx.ConnectError, match=r"TLS handshake with 'wrong\.example' failed: .* mismatch"):
+                await call(stream, "start_tls", trusting_context(), server_hostname="wrong.example", timeout=3)
+
+    with ScriptedServer(serve, tls=certs.server_context() if tls else None) as server:
+        run(any_engine, scenario)
+
+
+def test_a_request_by_hand_goes_through_a_tunnel_to_a_server_of_the_real_kind(any_engine: EngineDriver, tls: bool):
+    """CONNECT as its user sends it, to a proxy that makes a tunnel to another server, which speaks TLS."""
+    from support.proxies import ScriptedProxy
+
+    async def scenario(client: Any) -> None:
+        extensions = {"target": f"localhost:{peer.port}"}
+        async with client.stream("CONNECT", proxy.url, extensions=extensions) as response:
+            assert (response.status_code, response.reason_phrase) == (200, "Connection established")
+            stream = response.extensions["network_stream"]
+            inner = await call(stream, "start_tls", trusting_context(), server_hostname="localhost", timeout=3)
+            await call(inner, "write", b"GET /echo HTTP/1.1\r\nHost: localhost\r\nX-Id: hand\r\n\r\n", timeout=3)
+            received = b""
+            while b"hand" not in received:
+                piece = await call(inner, "read", 100, timeout=3)
+                assert piece, received
+                received += piece
+            assert received.startswith(b"HTTP/1.1 200 ")
+            with pytest.raises(httpx.ReadTimeout):
+                await call(inner, "read", 100, timeout=0.01)
+            await close_stream(inner)
+        assert counts_of(client) == (0, 0, 0, 0)
+
+    with Peer(tls=True) as peer, ScriptedProxy(tls=certs.server_context() if tls else None) as proxy:
+        run(any_engine, scenario)
+
+
+def test_websocket_messages_pass_over_an_upgraded_connection(any_engine: EngineDriver, tls: bool):
+    """A greeting comes in one piece with the server's head; then messages go both ways, and both sides say goodbye."""
+    from wsproto.connection import Connection, ConnectionType
+    from wsproto.events import CloseConnection, TextMessage
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        protocol = Connection(ConnectionType.SERVER)
+        conn.read_head()
+        # In one piece with the head: it is part of what the stream gives.
+        conn.sendall(SWITCHED + protocol.send(TextMessage("welcome")))
+        while True:
+            protocol.receive_data(conn.recv() or None)
+            for event in protocol.events():
+                if isinstance(event, TextMessage):
+                    conn.sendall(protocol.send(TextMessage(event.data.upper())))
+                if isinstance(event, CloseConnection):
+                    conn.sendall(protocol.send(event.response()))
+                    return
+
+    async def scenario(client: Any) -> None:
+        protocol = Connection(ConnectionType.CLIENT)
+
+        async def next_event() -> Any:
+            while True:
+                for event in protocol.events():
+                    return event
+                protocol.receive_data(await call(stream, "read", 4096, timeout=3) or None)
+
+        async with client.stream("GET", server.url, headers=UPGRADE) as response:
+            assert response.status_code == 101
+            stream = response.extensions["network_stream"]
+            assert (await next_event()).data == "welcome"
+            for text in ("hello", "x" * 70_000):
+                await call(stream, "write", protocol.send(TextMessage(text)), timeout=3)
+                received = ""
+                while len(received) < len(text):
+                    received += (await next_event()).data
+                assert received == text.upper()
+            await call(stream, "write", protocol.send(CloseConnection(1000)), timeout=3)
+            assert isinstance(await next_event(), CloseConnection)
+        assert counts_of(client) == (0, 0, 0, 0)
+
+    with ScriptedServer(serve, tls=certs.server_context() if tls else None) as server:
+        run(any_engine, scenario)
+
+
 def test_a_connection_that_was_not_upgraded_gives_its_bytes_to_nobody(any_engine: EngineDriver):
     async def scenario(client: Any) -> None:
         async with client.stream("GET", f"{peer.url}/stall") as response:

@@ -250,7 +250,6 @@ def test_http2_is_offered_and_http1_is_the_fallback(tls_echo_server: Any, trusti
         client.close()
 
 
-@pytest.mark.xfail(strict=True, reason="issue 3: HTTP/2")
 def test_http2_is_spoken_with_a_server_that_knows_it(http2_url: str, trusting: Any):
     client = httpx.Client(http2=True, verify=trusting)
     try:
@@ -260,7 +259,6 @@ def test_http2_is_spoken_with_a_server_that_knows_it(http2_url: str, trusting: A
         client.close()
 
 
-@pytest.mark.xfail(strict=True, reason="issue 3: HTTP/2")
 def test_http2_is_spoken_in_async_code(http2_url: str, trusting: Any):
     async def main() -> Any:
         async with httpx.AsyncClient(http2=True, verify=trusting) as client:

@@ -214,7 +214,6 @@ def test_the_sentinel_for_the_client_default_can_be_passed_on(echo: str):
     assert response.request.extensions["timeout"]["read"] == 3
 
 
-@pytest.mark.xfail(strict=True, reason="issue 3: HTTP/2")
 def test_http2_with_prior_knowledge():
     with ScriptedServer([send(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"), expect_request()]) as server:
         with httpx.Client(http1=False, http2=True, timeout=1) as client, pytest.raises(httpx.TransportError):

@@ -131,7 +131,6 @@ def test_both_clients_and_one_off_calls(api: LocalApi):
 # HTTP/2.
 
 
-@pytest.mark.xfail(strict=True, reason="issue 3: HTTP/2")
 def test_http2_over_tls(http2_url: str, trusting: ssl.SSLContext):
     with httpx.Client(http2=True, timeout=10, verify=trusting) as client:
         r = client.get(http2_url)
@@ -139,7 +138,6 @@ def test_http2_over_tls(http2_url: str, trusting: ssl.SSLContext):
         assert r.json() == {"protocol": "HTTP/2.0"}
 
 
-@pytest.mark.xfail(strict=True, reason="issue 3: HTTP/2")
 def test_http2_fans_out_over_one_connection(http2_url: str, trusting: ssl.SSLContext):
     async def fan_out(urls: list[str]) -> Any:
         async with httpx.AsyncClient(http2=True, timeout=10, verify=trusting) as client:

@@ -651,7 +651,6 @@ def test_http2_if_the_server_supports_it_else_http1(tls_echo_server: Any, trusti
         assert response.http_version == "HTTP/1.1"
 
 
-@pytest.mark.xfail(strict=True, reason="issue 3: HTTP/2")
 def test_http2_is_seen_in_the_version(http2_url: str, trusting: Any):
     async def main() -> str:
         async with httpx.AsyncClient(http2=True, verify=trusting) as client:

@@ -52,7 +52,6 @@ from .dial import (
     Race,
     Route,
     Settings,
-    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
@@ -63,7 +62,8 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, Event, Job, end_pieces, next_piece, shown
-from .wire import LARGE_READ, SMALL_READ, Wire
+from .security import TLSHop
+from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
     from .asyncio_http2 import AsyncioLane, AsyncioMultiplexer
@@ -417,6 +417,12 @@ class AsyncioConnection:
             self.on_readable()
         return not self.closed
 
+    def early_end(self) -> TransportError:
+        """What to raise where the peer did not wait to be asked."""
+        if isinstance(self.error, ConnectError):
+            return self.error  # it spoke to refuse the TLS handshake
+        return RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
+
     def close(self) -> None:
         """Close, at once and without waiting."""
         if self.closed:
@@ -514,11 +520,14 @@ class AsyncioConnection:
         Raises:
             ConnectError, ConnectTimeout.
         """
-        self._own()
+        incoming = self._own()
+        if incoming:
+            raise ConnectError(EARLY)
         until = None if timeout is None else self._now() + timeout
         tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
         if not await self.shake_hands(tls, until):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        incoming += tls.leftover()
         return self
 
     async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
@@ -544,7 +553,7 @@ class AsyncioConnection:
                 data = tls.handshake(received)
         except (ReadError, WriteError) as exc:
             self.wire.tls = carrier
-            raise ConnectError(f"TLS handshake: {exc}") from exc
+            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
         self.wire.tls = tls
         return True
 
@@ -697,7 +706,7 @@ class AsyncioEngine:
                 self.release(connection, False)
                 if was_idle or self._closed:
                     continue
-                raise RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
+                raise connection.early_end()
             connection.exchange = exchange
             connection.deadline = None
             try:
@@ -815,6 +824,8 @@ class AsyncioEngine:
         """
         until = job.limit("read", self.now())
         while True:
+            if isinstance(connection.error, ConnectError):
+                raise connection.error  # the handshake was refused, and so nothing could be written either
             if connection.error is not None:
                 raise connection.write_error or connection.error
             if connection.closed:
@@ -1040,7 +1051,7 @@ class AsyncioEngine:
         name = hop.server_name
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
         if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {name!r}")
+            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {hop.peer}")
         await self.tell(job, "complete")
 
     async def _talk(self, connection: AsyncioConnection, handshake: Handshake, job: Job, until: float | None) -> None:

@@ -21,7 +21,7 @@ from .._models import Response
 from .._pool import Ticket
 from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
 from .._protocol.frames import CANCEL
-from .._protocol.stream2 import HTTP2Stream
+from .._protocol.stream2 import CLOSED, LOCAL_DONE, HTTP2Stream
 from .._sharing import SharingPool
 from .asyncio import AsyncioBody, AsyncioConnection, AsyncioEngine
 from .job import Job, end_pieces, next_piece
@@ -68,10 +68,24 @@ class AsyncioMultiplexer(Multiplexer):
     def lose(self, error: ReadError | WriteError) -> None:
         self.connection.on_broken(error)
 
+    def begin(self, job: Job) -> HTTP2Stream | None:
+        # It may have broken while it was idle, and where the loop was busy nobody has told us.
+        connection = self.connection
+        if not self.machine.streams and self.has_served and not connection.closed and connection.wire.poll(0):
+            connection.on_readable()
+        return super().begin(job)
+
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        super().feed(stream, piece, job)
+        self._flush_soon()
+        if self.is_broken:
+            stream.cut_short()  # a server that closes while we send has often answered before
+
     def on_event(self) -> None:
         """The socket took what was unsent, or it failed, or it was closed."""
         connection = self.connection
         if connection.closed or connection.error is not None or connection.write_error is not None:
+            self.is_broken = True
             self._tell_pool()
             self._wake_all()
         else:
@@ -93,11 +107,9 @@ class AsyncioMultiplexer(Multiplexer):
                 waiter.set_result(True)
 
     def _tell_pool(self) -> None:
-        connection = self.connection
-        broken = connection.closed or connection.error is not None or connection.write_error is not None
-        capacity = self.new_capacity(broken)
+        capacity = self.new_capacity()
         if capacity is not None:
-            self._pool.resize(connection, capacity, self._now())
+            self._pool.resize(self.connection, capacity, self._now())
             self._engine.settle()
 
     # Sending.
@@ -158,7 +170,7 @@ class AsyncioMultiplexer(Multiplexer):
                 await self._engine.tell(job, "turn", stream)
             if len(self.machine.streams) == 1:
                 self.flush()  # nobody else could begin in this turn but newcomers
-            else:
+            elif not self._flush_is_due:
                 self._flush_soon()
             await self._pump(stream, job)
         except BaseException as exc:
@@ -183,19 +195,27 @@ class AsyncioMultiplexer(Multiplexer):
 
     async def _pump(self, stream: HTTP2Stream, job: Job) -> None:
         """Hand over the request's body, and wait until the head of the answer is there."""
+        connection = self.connection
         pieces: AsyncIterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                await self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
-                    await self.receive(stream, job)
+                    if job.deadline is not None or stream.state != LOCAL_DONE or connection.error or connection.closed:
+                        await self.receive(stream, job)
+                    elif not await self._wait(stream, None if job.read is None else self._now() + job.read):
+                        raise self.timed_out(stream, job, self._now())
+                    elif stream.only_informational and stream.need == INPUT:
+                        await self.receive(stream, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.async_pieces()
                     piece = await next_piece(pieces)
                     if piece is None:
                         pieces = None
-                    stream.feed(piece)
+                    self.feed(stream, piece, job)
                 elif need == PAUSE:
                     patience = self._now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
@@ -209,7 +229,7 @@ class AsyncioMultiplexer(Multiplexer):
                 await end_pieces(pieces, job)
         # An answer that broke off behind its head is a response still, and raises when it is read.
         if stream.error is not None and stream.head is None:
-            raise self.connection.write_error or stream.error
+            raise connection.write_error or stream.error
 
     async def receive(self, stream: HTTP2Stream, job: Job) -> None:
         """
@@ -254,9 +274,10 @@ class AsyncioMultiplexer(Multiplexer):
         if stream is not None:
             if stream.finished:
                 self.has_served = True
-            stream.reset(CANCEL)  # nothing, if it is closed
-        if self.machine.has_output and not self._loop.is_closed():
-            self._flush_soon()  # with what others begin in this turn
+            if stream.state != CLOSED:
+                stream.reset(CANCEL)
+                if not self._loop.is_closed():
+                    self._flush_soon()  # with what others begin in this turn
         connection, now = self.connection, self._now()
         if not self.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
@@ -266,7 +287,8 @@ class AsyncioMultiplexer(Multiplexer):
 
     def retire(self) -> None:
         """The peer takes no more here: give the place back that the pool gave for nothing."""
-        self._pool.release(self.connection, self.machine.max_streams > 0, self._now())
+        usable = self.machine.max_streams > 0 and not self.is_broken
+        self._pool.release(self.connection, usable, self._now())
         self._engine.settle()
 
     # Time.

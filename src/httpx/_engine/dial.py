@@ -4,7 +4,7 @@ Connecting, as far as it needs no waiting: which addresses in which order at whi
 `Race` is RFC 8305 (Happy Eyeballs) as bookkeeping; the shells make the attempts that it asks for. `Settings` is what a
 transport was told about connections.
 
-Not here: sockets in motion (`sync`, `asyncio`, `trio`), TLS (`_protocol.tls`), which request gets what (`_pool`).
+Not here: sockets in motion (`sync`, `asyncio`, `trio`), TLS (`security`), which request gets what (`_pool`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import os
 import socket
 import ssl
 import sys
-import threading
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, Union
+from typing import Any, Protocol, Union
 
-from .._config import Limits, Proxy, create_ssl_context, default_ssl_context
+from .._config import Limits, Proxy
 from .._exceptions import ConnectError, ConnectTimeout, ProxyError
 from .._pool import Pool
 from .._protocol.exchange import HeadLimits
-from .._protocol.tls import TLSFilter
 from .._protocol.tunnel import ConnectHandshake
 from .._sharing import SharingPool
-from .._types import CertTypes, SocketOption, VerifyTypes
+from .._types import CertTypes, PinTypes, SocketOption, VerifyTypes
+from .security import Security, TLSHop
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
 Address = tuple[int, int, int, str, Any]
@@ -61,6 +60,7 @@ class Settings:
         retries: int,
         proxy: Proxy | None = None,
         socket_options: Iterable[SocketOption] | None,
+        pins: PinTypes | None = None,
     ) -> None:
         self.limits = limits
         self.uds = uds
@@ -75,12 +75,7 @@ class Settings:
             raise ValueError("`http1` and `http2` are both False, which leaves no version of HTTP to speak")
         self.http1 = http1
         self.http2 = http2
-        self.trust_env = trust_env
-        # The shared context takes 10 ms to make the first time: not before the first https request needs it.
-        self._context: ssl.SSLContext | None = None
-        if cert is not None or (verify is not True and verify is not None):
-            # A path that does not exist should be an error here, where it is given.
-            self._context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+        self.security = Security(verify, cert, trust_env, pins)
 
     def may_share(self, key: Any) -> bool:
         """
@@ -104,33 +99,8 @@ class Settings:
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """
-        The TLS context, made on first use.
-
-        Raises:
-            ConnectError: SSL_CERT_FILE or SSL_CERT_DIR names nothing usable.
-        """
-        if self._context is None:
-            self._context = _default_context(self.trust_env)
-        return self._context
-
-    @property
-    def proxy_ssl_context(self) -> ssl.SSLContext:
-        """
-        The context for TLS with the proxy itself: `verify` and `cert` are about origins, and do not change it.
-
-        Raises:
-            ConnectError: as for `ssl_context`.
-        """
-        context = None if self.proxy is None else self.proxy.ssl_context
-        return _default_context(self.trust_env) if context is None else context
-
-
-def _default_context(trust_env: bool) -> ssl.SSLContext:
-    try:
-        return default_ssl_context(trust_env)
-    except OSError as exc:  # also ssl.SSLError
-        raise ConnectError(f"TLS cannot begin: {exc}") from exc
+        """The TLS context for origins; see `Security.context`."""
+        return self.security.context
 
 
 def new_pool(settings: Settings, late_binding: bool) -> Pool[Any]:
@@ -173,47 +143,6 @@ class Handshake(Protocol):
         ...
 
 
-class TLSHop(NamedTuple):
-    """
-    TLS is to begin.
-
-    Attributes:
-        context: what is trusted.
-        server_name: for SNI and the check of the certificate.
-        offered: the protocols to offer (ALPN), the preferred one first.
-    """
-
-    context: ssl.SSLContext
-    server_name: str
-    offered: tuple[str, ...]
-
-    def begin(self, over: TLSFilter | None) -> TLSFilter:
-        """
-        The session that begins here; `over` carries it, for TLS within TLS.
-
-        Raises:
-            ConnectError: the context and the name do not fit.
-        """
-        # One context serves clients that offer different protocols, and a session takes over what its context says
-        # when it begins. So the context is told each time, and nobody else may begin in between.
-        with _offering:
-            self.context.set_alpn_protocols(list(self.offered))
-            return TLSFilter(self.context, self.server_name, over)
-
-
-_offering = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
-    global _offering
-    _offering = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
-    os.register_at_fork(after_in_child=_forget_lock)
-
-
 # What is to be done on a connection, in order: begin TLS, or speak with a proxy.
 Hop = Union[TLSHop, Handshake]
 
@@ -231,6 +160,7 @@ class Route:
     def __init__(self, key: tuple[Any, ...], server_name: str, settings: Settings) -> None:
         scheme, host, port = key[:3]
         self._settings = settings
+        self._key = key
         self._origin = (scheme, host, port, server_name)
         # What the shell has to look up and tell `resolved` before `hops`: SOCKS 4 takes no names.
         self.unresolved: tuple[str, int] | None = None
@@ -263,7 +193,7 @@ class Route:
         proxy = self._settings.proxy
         if proxy is not None:
             if proxy.url.scheme == "https":
-                yield TLSHop(self._settings.proxy_ssl_context, self.host, _HTTP1_ONLY)
+                yield self._settings.security.with_proxy(proxy)
             if scheme != "http" or not self._settings.forwards:
                 handshake = self._handshake(proxy, host, port)
                 yield handshake
@@ -271,7 +201,8 @@ class Route:
                     # Whoever sent these wants them taken for the origin's, which speaks after us.
                     raise ProxyError("the proxy sent more than its answer")
         if scheme in SECURE_SCHEMES:
-            yield TLSHop(self._settings.ssl_context, server_name, self._settings.offered(scheme))
+            offered = self._settings.offered(scheme)
+            yield self._settings.security.with_origin(self._key, server_name, offered)
 
     def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
         if self._settings.forwards:

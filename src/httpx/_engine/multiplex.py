@@ -26,7 +26,7 @@ from .._models import Response
 from .._protocol.exchange import INPUT
 from .._protocol.frames import CANCEL
 from .._protocol.http2 import HTTP2Connection
-from .._protocol.stream2 import HTTP2Stream
+from .._protocol.stream2 import CLOSED, HTTP2Stream
 from .._types import AsyncByteStream, SyncByteStream
 from .dial import Settings
 from .job import EARLY, Job
@@ -44,6 +44,7 @@ class Multiplexer:
 
     Attributes:
         machine: the connection's.
+        is_broken: nothing more can be sent.
         has_served: an answer has arrived here, so what fails from now on fails on a connection that was good.
     """
 
@@ -51,6 +52,7 @@ class Multiplexer:
         self.connection = connection
         self.machine = HTTP2Connection(settings.head_limits)
         self.has_served = False
+        self.is_broken = False
         self.ping_interval = settings.limits.ping_interval
         self._clock = clock
         self._silent_since = 0.0  # only where there is a `ping_interval`
@@ -66,8 +68,8 @@ class Multiplexer:
             RemoteProtocolError: the peer never took any here, so it would not help to try again.
         """
         machine = self.machine
-        if not machine.capacity:
-            if not machine.max_streams and not self.has_served:
+        if len(machine.streams) >= self._capacity or self.is_broken:
+            if not self._capacity and not self.has_served:
                 raise machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
             return None
         if self.ping_interval is not None and not machine.streams:
@@ -113,9 +115,20 @@ class Multiplexer:
         """Take note of the streams for which the machine changed something; for the shell."""
         raise NotImplementedError
 
-    def new_capacity(self, broken: bool) -> int | None:
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        """
+        Hand over a piece of the request's body, None at its end.
+
+        Raises:
+            WriteTimeout: the whole request takes too long.
+        """
+        if job.deadline is not None and self._clock() >= job.deadline:
+            raise self.timed_out(stream, job, self._clock())
+        stream.feed(piece)
+
+    def new_capacity(self) -> int | None:
         """How many requests may be here at once from now on, if that is something new to the pool."""
-        capacity = 0 if broken else self.machine.max_streams
+        capacity = 0 if self.is_broken else self.machine.max_streams
         if capacity == self._capacity:
             return None
         self._capacity = capacity
@@ -126,8 +139,7 @@ class Multiplexer:
         """Did what happened last bring the request on? Interim answers do not: the time to wait goes on."""
         return stream.uploading or not stream.only_informational or stream.need != INPUT
 
-    @staticmethod
-    def take_chunks(stream: HTTP2Stream) -> list[bytes]:
+    def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
         """The pieces of the body that have arrived; the peer may send as many more."""
         chunks, stream.chunks = stream.chunks, []
         # In one piece: servers send frames of 8 KiB, and each piece costs the reader more than copying it.
@@ -184,11 +196,11 @@ class TurnTaking(Multiplexer):
         if early:
             self.received(early)
 
-    def begin(self, job: Job) -> HTTP2Stream | None:
-        # Nobody may have listened since the last request.
-        if not self.is_usable and self.has_served:
-            return None
-        return super().begin(job)
+    def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
+        chunks = super().take_chunks(stream)
+        if self.machine.has_output:
+            self.flush()
+        return chunks
 
     def wake(self, streams: Iterable[HTTP2Stream]) -> None:
         """Wake those who wait for one of `streams`; for the shell."""
@@ -198,10 +210,21 @@ class TurnTaking(Multiplexer):
         """Tell the pool of a new capacity, if there is one; for the shell."""
         raise NotImplementedError
 
+    def catch_up(self) -> None:
+        """Take what the peer has said since somebody listened last; for the shell."""
+        raise NotImplementedError
+
+    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
+        super().feed(stream, piece, job)
+        self.flush()
+        self.catch_up()  # maybe an answer that makes the rest pointless
+        if self.is_broken:
+            stream.cut_short()  # a server that closes while we send has often answered before
+
     @property
     def is_usable(self) -> bool:
         """Does the connection take another request, as far as is known?"""
-        return self.error is None and self.write_error is None and self.machine.max_streams > 0
+        return not self.is_broken and self.machine.max_streams > 0
 
     def note_progress(self) -> None:
         machine = self.machine
@@ -212,7 +235,7 @@ class TurnTaking(Multiplexer):
     def flush(self) -> None:
         """Send what there is, as far as the socket takes it at once; the rest stays in `unsent`."""
         machine, wire = self.machine, self.wire
-        if self.write_error is not None:
+        if self.is_broken:
             return
         try:
             while self.unsent or machine.has_output:
@@ -221,12 +244,15 @@ class TurnTaking(Multiplexer):
                     data = machine.take()
                     if wire.tls is not None:
                         data = wire.tls.encrypt(data)
-                    self.note_progress()
+                    if machine.progressed:  # there is room for the bodies of others, who do not know
+                        self.note_progress()
+                        self.wake(self.news)
                 self.unsent = wire.send(data)
                 if self.unsent:
                     break
         except WriteError as exc:
             self.write_error = exc
+            self.is_broken = True
             self.unsent = b""
             self.tell_pool()
         except BaseException as exc:
@@ -257,14 +283,17 @@ class TurnTaking(Multiplexer):
             # An interrupt in between: bytes are lost, and what follows would be taken for something else.
             self.lose(ReadError(f"receiving was interrupted: {type(exc).__name__}"))
             raise
-        self.flush()
-        self.tell_pool()
+        if self.unsent or self.machine.has_output:
+            self.flush()
+        if self.machine.max_streams != self._capacity:
+            self.tell_pool()
         self.wake(self.news)
         return True
 
     def lose(self, error: ReadError | WriteError) -> None:
         if self.error is None:
             self.error = error
+        self.is_broken = True
         self.unsent = b""
         self.tell_pool()
         self.wake(self.machine.streams.values())
@@ -274,16 +303,15 @@ class TurnTaking(Multiplexer):
         if stream is not None:
             if stream.finished:
                 self.has_served = True
-            stream.reset(CANCEL)  # nothing, if it is closed
-        if self.error is None:
-            self.flush()
-        self.note_progress()
-        if stream is not None:
+            if stream.state != CLOSED:
+                stream.reset(CANCEL)
+                self.flush()
+                self.note_progress()
             self.news.discard(stream)
 
     def say_goodbye(self) -> None:
         """The connection is about to be closed: tell the peer, if that needs no waiting."""
-        if self.error is None and self.write_error is None and not self.unsent:
+        if not self.is_broken and not self.unsent:
             data, tls = self.machine.close(), self.wire.tls
             try:
                 self.wire.send(data if tls is None else tls.encrypt(data))

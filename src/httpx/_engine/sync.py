@@ -46,7 +46,6 @@ from .dial import (
     Race,
     Route,
     Settings,
-    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
@@ -57,7 +56,8 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, Event, Job, shown
-from .wire import LARGE_READ, SMALL_READ, Wire
+from .security import TLSHop
+from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
     from .sync_http2 import SyncLane, SyncMultiplexer
@@ -72,6 +72,8 @@ def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: 
     if hasattr(select, "poll"):
         poll = select.poll()  # unlike `select`, it takes descriptors above 1,023
         sockets = {sock.fileno(): sock for sock in [*reading, *writing]}
+        if -1 in sockets:
+            return {sockets[-1]}  # another thread has closed it: its user will see
         for fd, sock in sockets.items():
             poll.register(fd, (select.POLLIN if sock in reading else 0) | (select.POLLOUT if sock in writing else 0))
         return {sockets[fd] for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
@@ -234,10 +236,13 @@ class SyncConnection:
         Raises:
             ConnectError, ConnectTimeout.
         """
-        self._own()
+        if self._own():
+            raise ConnectError(EARLY)
         until = None if timeout is None else monotonic() + timeout
-        if not shake_hands(self.wire, TLSFilter(ssl_context, server_hostname, over=self.wire.tls), until):
+        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
+        if not shake_hands(self.wire, tls, until):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        self._upgraded = tls.leftover()
         return self
 
     def get_extra_info(self, info: str) -> Any:
@@ -266,7 +271,7 @@ def shake_hands(wire: SyncWire, tls: TLSFilter, until: float | None) -> bool:
                 return False
             data = tls.handshake(received)
     except (ReadError, WriteError) as exc:
-        raise ConnectError(f"TLS handshake: {exc}") from exc
+        raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
 
 
 class SyncBody(SyncByteStream):
@@ -612,8 +617,13 @@ class SyncEngine:
             idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
             connections = self.pool.shut()
         for connection in connections:
+            if connection in idle:
+                connection.close()
+                continue
             # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
-            connection.close() if connection in idle else connection.wire.abort()
+            if connection.multiplexer is not None:
+                connection.multiplexer.say_goodbye()
+            connection.wire.abort()
         self.do_chores()
 
     # Dialling.
@@ -667,7 +677,7 @@ class SyncEngine:
         name = hop.server_name
         self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
         if not shake_hands(wire, hop.begin(wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {name!r}")
+            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {hop.peer}")
         self.tell(job, "complete")
 
     def _talk(self, wire: SyncWire, handshake: Handshake, job: Job, until: float | None) -> None:

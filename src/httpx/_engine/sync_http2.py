@@ -23,11 +23,15 @@ from .._exceptions import WriteError
 from .._models import Response
 from .._pool import Ticket
 from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
-from .._protocol.stream2 import HTTP2Stream
+from .._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from .._sharing import SharingPool
 from .job import Job
 from .multiplex import TurnTaking
 from .sync import SyncBody, SyncConnection, SyncEngine, wait_for
+
+# Seconds after which a thread that waits for the socket looks again. Another one may have left something unsent when it
+# gave up, or may have taken just what this one waits for, and no thread can wake one that waits for a socket.
+LOOK_UP = 0.25
 
 
 class SyncMultiplexer(TurnTaking):
@@ -52,7 +56,7 @@ class SyncMultiplexer(TurnTaking):
         self._pool.dialled(ticket, self.connection, monotonic(), self._capacity)
 
     def tell_pool(self) -> None:
-        capacity = self.new_capacity(not self.is_usable)
+        capacity = self.new_capacity()
         if capacity is not None:
             with self._engine.lock:
                 self._pool.resize(self.connection, capacity, monotonic())
@@ -62,6 +66,10 @@ class SyncMultiplexer(TurnTaking):
             waiter = self._waiting.get(stream)
             if waiter is not None and waiter.locked():
                 waiter.release()
+
+    def catch_up(self) -> None:
+        if not self._reads and self.error is None and self.wire.poll(0):
+            self.take_input()
 
     def say_goodbye(self) -> None:
         with self._lock:
@@ -95,7 +103,6 @@ class SyncMultiplexer(TurnTaking):
         news = self.news
         with self._lock:
             try:
-                self.flush()
                 while stream not in news:
                     if self.error is not None:
                         raise self.write_error or self.error
@@ -107,7 +114,7 @@ class SyncMultiplexer(TurnTaking):
                         return False
                 news.discard(stream)
             finally:
-                if not self._reads and self._waiting:
+                if self._waiting and (not self._reads or (self.unsent and not self._writes)):
                     self.wake([next(iter(self._waiting))])  # the turn is free: somebody must take it
         if self._pool.has_chores:
             self._engine.do_chores()
@@ -115,12 +122,14 @@ class SyncMultiplexer(TurnTaking):
 
     def _take_turn(self, until: float | None) -> None:
         """Wait for the socket, without the lock, and move what can be moved then."""
-        again = self.look_after()
+        again = None if self.ping_interval is None else self.look_after()
         if self.error is not None:
             return
         if again is not None:
             self.flush()
             until = again if until is None else min(again, until)
+        look_up = monotonic() + LOOK_UP
+        until = look_up if until is None else min(look_up, until)
         reads, writes = not self._reads, bool(self.unsent) and not self._writes
         self._reads |= reads
         self._writes |= writes
@@ -134,15 +143,27 @@ class SyncMultiplexer(TurnTaking):
             else:
                 readable = self.wire.poll(None if until is None else max(0.0, until - monotonic()) * 1000.0)
         finally:
-            self._lock_again()
-            if reads:
-                self._reads = False
-            if writes:
-                self._writes = False
+            try:
+                self._lock_again()
+            finally:
+                if reads:
+                    self._reads = False
+                if writes:
+                    self._writes = False
         if writes:
             self.flush()
         if readable:
             self.take_input()
+        if self._pool.has_chores:
+            self._do_chores()
+
+    def _do_chores(self) -> None:
+        """Wake whoever has got a place now. Without the lock, which closing a connection takes."""
+        self._lock.release()
+        try:
+            self._engine.do_chores()
+        finally:
+            self._lock_again()
 
     def _wait_for_others(self, stream: HTTP2Stream, until: float | None) -> None:
         """Wait, without the lock, until another thread has something for the stream or leaves the turn to it."""
@@ -152,8 +173,10 @@ class SyncMultiplexer(TurnTaking):
         try:
             waiter.acquire(timeout=-1 if until is None else max(0.0, until - monotonic()))
         finally:
-            self._lock_again()
-            del self._waiting[stream]
+            try:
+                self._lock_again()
+            finally:
+                del self._waiting[stream]
 
     def _lock_again(self) -> None:
         """Take the lock, also if Ctrl-C comes meanwhile: whoever catches that is going to release it."""
@@ -182,10 +205,11 @@ class SyncMultiplexer(TurnTaking):
         stream: HTTP2Stream | None = None
         try:
             with self._lock:
-                if not self._reads and self.error is None and self.wire.poll(0):
-                    self.take_input()
+                self.catch_up()
                 stream = self.begin(job)
                 self.flush()
+            if self._pool.has_chores:
+                self._engine.do_chores()
             if stream is None:
                 self._give_back()
                 return None
@@ -219,22 +243,29 @@ class SyncMultiplexer(TurnTaking):
         """Hand over the request's body, and wait until the head of the answer is there."""
         pieces: Iterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
-                    self.receive(stream, job)
+                    if job.deadline is not None or stream.state != LOCAL_DONE:
+                        self.receive(stream, job)
+                    elif not self._wait(stream, None if job.read is None else monotonic() + job.read):
+                        raise self.timed_out(stream, job, monotonic())
+                    elif stream.only_informational and stream.need == INPUT:
+                        self.receive(stream, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.sync_pieces()
                     piece = next(pieces, None)
                     with self._lock:
-                        stream.feed(piece)
-                        self.flush()
+                        self.feed(stream, piece, job)
                 elif need == PAUSE:
                     patience = monotonic() + PATIENCE
                     if not self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
                         with self._lock:
                             stream.proceed()
+                            self.flush()
                 else:
                     break
                 if job.narrator is not None:

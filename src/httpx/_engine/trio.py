@@ -48,7 +48,6 @@ from .dial import (
     Race,
     Route,
     Settings,
-    TLSHop,
     backoff,
     is_in_progress,
     literal_addresses,
@@ -59,7 +58,8 @@ from .dial import (
     unix_address,
 )
 from .job import FORKS, Event, Job, end_pieces, next_piece, shown
-from .wire import Wire
+from .security import TLSHop
+from .wire import EARLY, Wire
 
 if TYPE_CHECKING:
     from .trio_http2 import TrioLane, TrioMultiplexer
@@ -241,10 +241,12 @@ class TrioConnection:
         Raises:
             ConnectError, ConnectTimeout.
         """
-        self._own()
+        if self._own():
+            raise ConnectError(EARLY)
         tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
         if not await self.shake_hands(tls, None if timeout is None else now() + timeout):
             raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
+        self._upgraded = tls.leftover()
         return self
 
     async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
@@ -262,7 +264,7 @@ class TrioConnection:
                     return False
                 data = tls.handshake(received)
         except (ReadError, WriteError) as exc:
-            raise ConnectError(f"TLS handshake: {exc}") from exc
+            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
 
     def get_extra_info(self, info: str) -> Any:
         """What is known of the connection: see `Wire.extra_info`."""
@@ -729,7 +731,7 @@ class TrioEngine:
         name = hop.server_name
         await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
         if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {name!r}")
+            raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {hop.peer}")
         await self.tell(job, "complete")
 
     async def _talk(self, connection: TrioConnection, handshake: Handshake, job: Job, until: float | None) -> None:

@@ -48,7 +48,7 @@ class TrioMultiplexer(TurnTaking):
         self._pool.dialled(ticket, self.connection, now(), self._capacity)
 
     def tell_pool(self) -> None:
-        capacity = self.new_capacity(not self.is_usable)
+        capacity = self.new_capacity()
         if capacity is not None:
             self._pool.resize(self.connection, capacity, now())
             self._engine.settle()
@@ -65,7 +65,6 @@ class TrioMultiplexer(TurnTaking):
             self._turn.cancel()  # it waits for input only, and should look again
 
     def catch_up(self) -> None:
-        """Take what the peer has said since somebody listened last."""
         if self._turn is None and self.error is None and self.wire.poll(0):
             self.take_input()
 
@@ -94,7 +93,6 @@ class TrioMultiplexer(TurnTaking):
         Raises:
             ReadError, WriteError: the connection broke or was closed.
         """
-        self.flush()
         try:
             while stream not in self.news:
                 if self.error is not None:
@@ -195,6 +193,8 @@ class TrioMultiplexer(TurnTaking):
         """Hand over the request's body, and wait until the head of the answer is there."""
         pieces: AsyncIterator[bytes] | None = None
         try:
+            if job.narrator is not None:
+                await self._engine.tell(job, "turn", stream)  # what was sent at once
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
@@ -205,11 +205,13 @@ class TrioMultiplexer(TurnTaking):
                     piece = await next_piece(pieces)
                     if piece is None:
                         pieces = None
-                    stream.feed(piece)
+                    self.feed(stream, piece, job)
+                    self.flush()
                 elif need == PAUSE:
                     patience = now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
                         stream.proceed()
+                        self.flush()
                 else:
                     break
                 if job.narrator is not None:

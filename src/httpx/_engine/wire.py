@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from typing import Any, Callable
 
 from .._exceptions import ReadError, WriteError
@@ -16,6 +17,20 @@ from .._protocol.tls import TLSFilter
 # Bytes asked for at once: enough for nearly every answer, then more for bodies that turn out to be large.
 SMALL_READ = 65_536
 LARGE_READ = 262_144
+
+# Who could put bytes before TLS could put them where they pass for the peer's (CVE-2011-0411).
+EARLY = "TLS cannot begin: the peer has sent bytes that were not read yet"
+
+# What is asked of a connection -> the answer of its SSLObject.
+_TLS_INFO: dict[str, Callable[[ssl.SSLObject], Any]] = {
+    "ssl_object": lambda tls: tls,
+    "tls_version": lambda tls: tls.version(),
+    "cipher": lambda tls: tls.cipher(),
+    "peercert": lambda tls: tls.getpeercert(),
+    "peercert_der": lambda tls: tls.getpeercert(True),
+    "alpn_protocol": lambda tls: tls.selected_alpn_protocol(),
+    "session_reused": lambda tls: tls.session_reused,
+}
 
 
 class Wire:
@@ -93,9 +108,17 @@ class Wire:
         self.sock.close()
 
     def extra_info(self, info: str) -> Any:
-        """ "ssl_object", "client_addr", "server_addr", "socket", "is_readable"; None for anything else."""
-        if info == "ssl_object":
-            return None if self.tls is None else self.tls.ssl_object
+        """
+        What is known of the connection; None for anything else, and for what there is not.
+
+        "socket", "client_addr", "server_addr", "is_readable"; and of TLS, the innermost if there are two: "ssl_object",
+        "tls_version" ("TLSv1.3"), "cipher" (name, protocol, secret bits), "peercert" (the peer's certificate as
+        `ssl.SSLSocket.getpeercert` describes it, empty if it was not verified), "peercert_der" (the same in DER),
+        "alpn_protocol" and "session_reused".
+        """
+        tls_info = _TLS_INFO.get(info)
+        if tls_info is not None:
+            return None if self.tls is None else tls_info(self.tls.ssl_object)
         if info == "socket":
             return self.sock
         if info == "is_readable":

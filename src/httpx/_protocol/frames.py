@@ -22,6 +22,7 @@ PRIORITY_FLAG = 0x20
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = (
     range(1, 7)
 )
+ENABLE_CONNECT_PROTOCOL = 8  # RFC 8441 3
 
 # Errors (RFC 9113 7).
 (
@@ -65,7 +66,7 @@ LARGEST_FRAME_SIZE = 2**24 - 1
 
 Frame = tuple[int, int, int, bytes]  # type, flags, stream, payload
 
-_HEAD = Struct(">HBBBL")  # length in 16 and 8 bits, type, flags, stream
+HEAD = Struct(">HBBBL")  # upper 16 and lower 8 bits of the size, type, flags, stream
 _SETTING = Struct(">HL")
 _NUMBER = Struct(">L")
 _TWO_NUMBERS = Struct(">LL")
@@ -95,7 +96,7 @@ def split(data: bytes, max_size: int) -> tuple[list[Frame], bytes]:
     frames: list[Frame] = []
     position, end = 0, len(data)
     while end - position >= HEAD_SIZE:
-        high, low, kind, flags, stream = _HEAD.unpack_from(data, position)
+        high, low, kind, flags, stream = HEAD.unpack_from(data, position)
         size = high << 8 | low
         if size > max_size:
             raise FrameTooLarge(f"a frame of {size} bytes, more than the {max_size} that were allowed", frames)
@@ -110,15 +111,16 @@ def split(data: bytes, max_size: int) -> tuple[list[Frame], bytes]:
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """One frame."""
     size = len(payload)
-    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
+    return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
 def header_block(stream: int, block: bytes, end_stream: bool, max_size: int) -> bytes:
     """A header block as HEADERS and as many CONTINUATION frames as it takes."""
     flags = END_STREAM if end_stream else 0
-    if len(block) <= max_size:
-        return frame(HEADERS, flags | END_HEADERS, stream, block)
-    pieces = [block[start : start + max_size] for start in range(0, len(block), max_size)]
+    size = len(block)
+    if size <= max_size:
+        return HEAD.pack(size >> 8, size & 0xFF, HEADERS, flags | END_HEADERS, stream) + block
+    pieces = [block[start : start + max_size] for start in range(0, size, max_size)]
     out = [frame(HEADERS, flags, stream, pieces[0])]
     out += [frame(CONTINUATION, 0, stream, piece) for piece in pieces[1:-1]]
     out.append(frame(CONTINUATION, END_HEADERS, stream, pieces[-1]))

@@ -11,7 +11,6 @@ Decoding goes byte by byte through a state machine whose states are the inner no
 from __future__ import annotations
 
 END = 256  # the symbol that ends a string; its code is only ever seen as padding
-_NO_TRANSITION = (-1, b"", False)
 
 
 def _lengths() -> list[int]:
@@ -67,9 +66,12 @@ _BITS = [format(code, f"0{length}b") for code, length in zip(_CODES, _LENGTHS)]
 
 class _Decoder:
     """
-    The state machine: `(state, byte) -> (following state, symbols, whether the string may end here)`.
+    The state machine.
 
-    A string may end where what is left of the last code is at most seven bits, all ones (RFC 7541 5.2).
+    Attributes:
+        steps: state + byte -> (following state, symbols). A state is the number of an inner node of the code tree,
+            times 256.
+        may_end: the states in which a string may end.
     """
 
     def __init__(self) -> None:
@@ -77,8 +79,8 @@ class _Decoder:
         self._tree: list[list[int]] = [[0, 0]]
         for symbol, (code, length) in enumerate(zip(_CODES, _LENGTHS)):
             self._plant(symbol, code, length)
-        self._may_end = self._ends()
-        self._steps: dict[int, tuple[int, bytes, bool]] = {}
+        self.may_end = self._ends()
+        self.steps: dict[int, tuple[int, bytes]] = {}
 
     def _plant(self, symbol: int, code: int, length: int) -> None:
         node = 0
@@ -91,40 +93,33 @@ class _Decoder:
         self._tree[node][code & 1] = ~symbol
 
     def _ends(self) -> set[int]:
-        """The root, and the seven nodes below it that are reached by ones alone."""
+        """The root, and the seven nodes below it that are reached by ones alone: padding (RFC 7541 5.2)."""
         ends, node = {0}, 0
         for _ in range(7):
             node = self._tree[node][1]
-            ends.add(node)
+            ends.add(node << 8)
         return ends
 
-    def _step(self, state: int, byte: int) -> tuple[int, bytes, bool]:
+    def _step(self, key: int) -> tuple[int, bytes]:
         symbols = bytearray()
-        node = state
+        node = key >> 8
         for position in range(7, -1, -1):
-            node = self._tree[node][byte >> position & 1]
+            node = self._tree[node][key >> position & 1]
             if node < 0:
                 if ~node == END:
-                    return _NO_TRANSITION
+                    raise ValueError("the string contains the end symbol")
                 symbols.append(~node)
                 node = 0
-        return node, bytes(symbols), node in self._may_end
+        return node << 8, bytes(symbols)
 
-    def decode(self, data: bytes) -> bytes:
-        state, may_end = 0, True
-        pieces = []
-        steps = self._steps
+    def learn(self, data: bytes) -> None:
+        """Add the steps that this string takes."""
+        state = 0
         for byte in data:
-            step = steps.get(state << 8 | byte)
-            if step is None:
-                step = steps[state << 8 | byte] = self._step(state, byte)
-            state, symbols, may_end = step
-            if state < 0:
-                raise ValueError("the string contains the end symbol")
-            pieces.append(symbols)
-        if not may_end:
-            raise ValueError("the string ends within a symbol")
-        return b"".join(pieces)
+            key = state + byte
+            if key not in self.steps:
+                self.steps[key] = self._step(key)
+            state = self.steps[key][0]
 
 
 _decoder: _Decoder | None = None
@@ -140,7 +135,24 @@ def decode(data: bytes) -> bytes:
     global _decoder
     if _decoder is None:
         _decoder = _Decoder()
-    return _decoder.decode(data)
+    try:
+        return _decode(data, _decoder)
+    except KeyError:
+        _decoder.learn(data)
+    return _decode(data, _decoder)
+
+
+def _decode(data: bytes, decoder: _Decoder) -> bytes:
+    # A loop without a condition: a quarter faster than one that looks whether each step is known.
+    steps = decoder.steps
+    state = 0
+    pieces = []
+    for byte in data:
+        state, symbols = steps[state + byte]
+        pieces.append(symbols)
+    if state not in decoder.may_end:
+        raise ValueError("the string ends within a symbol")
+    return b"".join(pieces)
 
 
 def encode(data: bytes) -> bytes:

@@ -12,17 +12,22 @@ and one filter may run inside another (TLS to an origin through a TLS proxy).
 A peer that closes without close_notify counts as one that ended: many servers never send it, and whether a body is
 complete is decided by its framing, not here.
 
-Not here: contexts and what they trust (`_config`), sockets and time (`_engine`).
+Not here: contexts and what they trust (`_config`), which session belongs to whom (`_engine.security`), what OpenSSL's
+reasons mean (`tls_errors`), sockets and time (`_engine`).
 """
 
 from __future__ import annotations
 
 import ssl
+from typing import Callable
 
-from .._exceptions import ConnectError, ReadError, WriteError
+from .._exceptions import ConnectError, ReadError, TransportError, WriteError
+from .tls_errors import explain, reason, refusal
 
 # The most that one TLS record holds (RFC 8446 5.1): what `SSLObject.read` can give at once.
 RECORD = 16_384
+# Of what the peer sends first, as much as tells what it speaks.
+_FIRST = 8
 
 
 class TLSFilter:
@@ -33,48 +38,92 @@ class TLSFilter:
         context: says what is trusted and offered.
         server_hostname: for SNI and for the check of the certificate; None for neither, if the context checks none.
         over: the filter that carries this one, for TLS within TLS.
+        peer: who the peer is, for errors; its name if that is all.
+        check: called with the peer's certificate (DER, None if it showed none) before the last bytes of the handshake
+            leave; says why it is not the right one, or returns None.
+        session: an `ssl.SSLSession` to go on with, so that the handshake is a short one. One that does not belong to
+            `context`, or that the server does not know any more, makes no difference.
+        keep: called with the SSLObject, whose session may serve the next connection, and whether this one is closed:
+            when the peer's first plain bytes have arrived (with TLS 1.3 what a session needs comes after the
+            handshake), and at the end.
 
     Raises:
         ConnectError: the context and the host name do not fit.
     """
 
-    def __init__(self, context: ssl.SSLContext, server_hostname: str | None, over: TLSFilter | None = None) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        server_hostname: str | None,
+        over: TLSFilter | None = None,
+        *,
+        peer: str | None = None,
+        check: Callable[[bytes | None], str | None] | None = None,
+        session: ssl.SSLSession | None = None,
+        keep: Callable[[ssl.SSLObject, bool], None] | None = None,
+    ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._over = over
         self.established = False
         self.ended = False
-        self._host = server_hostname
+        self.peer = repr(server_hostname) if peer is None else peer
+        self._check = check
+        self._keep = keep
+        self._heard = False  # plain bytes of the peer have arrived
+        self._first = b""  # what it sent first
         self._eof = False  # the incoming buffer was told that nothing more comes
-        self._failure: str | None = None  # why nothing more can be received; it stays so
+        self._failure: TransportError | None = None  # why nothing more can be received; it stays so
         if server_hostname is None and getattr(context, "check_hostname", False):
             # On memory buffers the standard library checks nothing then, and any host's certificate would do.
             raise ConnectError("TLS cannot begin: the context checks host names, and no server name is given")
         try:
-            self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+            self.ssl_object = self._wrap(context, server_hostname, session)
         except (ssl.SSLError, ValueError, TypeError) as exc:  # a name with NUL is a TypeError
-            raise ConnectError(f"TLS cannot begin with server name {server_hostname!r}: {_reason(exc)}") from exc
+            raise ConnectError(f"TLS cannot begin with server name {server_hostname!r}: {reason(exc)}") from exc
+
+    def _wrap(self, context: ssl.SSLContext, name: str | None, session: ssl.SSLSession | None) -> ssl.SSLObject:
+        if session is not None:
+            try:
+                return context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
+            except (ssl.SSLError, ValueError, TypeError):
+                pass  # of another context, or this one takes none
+        return context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
 
     def handshake(self, data: bytes | None = None) -> bytes:
         """
         Go on with the handshake; `data` is what arrived, None at the beginning.
 
         Raises:
-            ConnectError: the handshake failed; the message has OpenSSL's reason.
+            ConnectError: the handshake failed; the message has OpenSSL's reason, or that of `check`.
         """
         try:
             if data is not None:
-                self._put(data)
+                data = self._put(data)
+                if len(self._first) < _FIRST:
+                    self._first += data[:_FIRST]
             try:
                 self.ssl_object.do_handshake()
-                self.established = True
             except ssl.SSLWantReadError:
-                pass
+                return self.pending()
+            refused = None if self._check is None else self._check(self.ssl_object.getpeercert(True))
+            if refused is not None:
+                raise ConnectError(f"TLS handshake with {self.peer} failed: {refused}")
+            self.established = True
             return self.pending()
         except ssl.SSLError as exc:
-            raise ConnectError(f"TLS handshake with {self._host!r} failed: {_reason(exc)}") from exc
+            why = explain(exc, self._first, self._chain())
+            raise ConnectError(f"TLS handshake with {self.peer} failed: {why}") from exc
         except (ReadError, WriteError) as exc:
-            raise ConnectError(f"TLS handshake with {self._host!r} failed below: {exc}") from exc
+            raise ConnectError(f"TLS handshake with {self.peer} failed below: {exc}") from exc
+
+    def _chain(self) -> list[bytes] | None:
+        """The certificates that the peer showed, unverified, where Python tells (from 3.13 on)."""
+        try:
+            chain: list[bytes] = self.ssl_object.get_unverified_chain()  # type: ignore[attr-defined]  # since 3.13
+        except (AttributeError, ValueError, ssl.SSLError):
+            return None
+        return chain
 
     @property
     def alpn(self) -> str | None:
@@ -92,7 +141,7 @@ class TLSFilter:
             if data:  # writing nothing is an error before Python 3.10
                 self.ssl_object.write(data)  # all of it: the buffer behind it grows
         except ssl.SSLError as exc:
-            raise WriteError(self._failure or f"TLS: {_reason(exc)}") from exc
+            raise WriteError(f"TLS: {reason(exc)}" if self._failure is None else str(self._failure)) from exc
         return self.pending()
 
     def pending(self) -> bytes:
@@ -109,6 +158,7 @@ class TLSFilter:
 
         Raises:
             ReadError: what arrived is not TLS, or is the peer's word that it gives up.
+            ConnectError: before it sent anything else, the peer said that it does not accept the handshake.
         """
         self._put(data)
         return self.leftover()
@@ -118,8 +168,10 @@ class TLSFilter:
         The plain bytes that are there without anything new from the wire: those that came with the handshake's end.
 
         Raises:
-            ReadError: as for `receive`.
+            ReadError, ConnectError: as for `receive`.
         """
+        if self._failure is not None:
+            raise self._again(self._failure)
         read, incoming = self.ssl_object.read, self._incoming
         pieces = []
         try:
@@ -136,11 +188,25 @@ class TLSFilter:
             pass
         except ssl.SSLError as exc:
             # After the end of the wire any error means just that: which one it is depends on OpenSSL's version.
-            if self._failure is not None or not self._eof:
-                self._failure = self._failure or f"TLS: {_reason(exc)}"
-                raise ReadError(self._failure) from exc
+            if not self._eof:
+                self._failure = self._refusal(exc) or ReadError(f"TLS: {reason(exc)}")
+                raise self._again(self._failure) from exc
             self.ended = True
+        if not self._heard and pieces:
+            self._heard = True  # the peer has accepted the handshake
+            if self._keep is not None:
+                self._keep(self.ssl_object, False)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _refusal(self, exc: ssl.SSLError) -> ConnectError | None:
+        """Did the handshake fail at the peer, although here it was done?"""
+        refused = None if self._heard else refusal(exc)
+        return None if refused is None else ConnectError(f"TLS handshake with {self.peer} failed: {refused}")
+
+    @staticmethod
+    def _again(failure: TransportError) -> TransportError:
+        """The same error for whoever asks next: one that was raised holds on to the frames of who got it."""
+        return type(failure)(str(failure))
 
     def close(self) -> bytes:
         """The bytes that tell the peer that nothing more comes (close_notify)."""
@@ -148,30 +214,24 @@ class TLSFilter:
             self.ssl_object.unwrap()
         except ssl.SSLError:
             pass  # it wants the peer's close_notify, which nobody waits for
+        if self._heard and self._keep is not None:
+            self._keep(self.ssl_object, True)
+            self._keep = None
         try:
             return self.pending()
         except WriteError:
             return b""
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes) -> bytes:
+        """Give OpenSSL what arrived, and return it as it is above what carries this filter."""
         over = self._over
         if over is not None:
             data = over.receive(data)
         if self._eof:
-            return  # the buffer takes nothing more
+            return b""  # the buffer takes nothing more
         if data:
             self._incoming.write(data)
         if over.ended if over is not None else not data:
             self._incoming.write_eof()
             self._eof = True
-
-
-def _reason(exc: Exception) -> str:
-    """OpenSSL's words, without the file and line of its source."""
-    verify = getattr(exc, "verify_message", None)
-    if verify:
-        return f"certificate verify failed: {verify}"
-    reason = getattr(exc, "reason", None)
-    if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or (reason and "EOF" in reason):
-        return "the peer closed the connection"
-    return reason.replace("_", " ").lower() if reason else str(exc).partition(" (_ssl.c:")[0]
+        return data

@@ -20,7 +20,7 @@ from .._config import DEFAULT_LIMITS, Limits, Proxy, in_state, out_of_state
 from .._engine.dial import Settings
 from .._engine.sync import SyncEngine
 from .._models import Request, Response
-from .._types import CertTypes, ProxyTypes, SocketOption, VerifyTypes
+from .._types import CertTypes, PinTypes, ProxyTypes, SocketOption, VerifyTypes
 from .._urls import URL
 from .base import AsyncBaseTransport, BaseTransport
 
@@ -38,8 +38,9 @@ class HTTPTransport(BaseTransport):
     Sends the requests of a sync client over the network, and keeps connections for the next ones.
 
     Args:
-        verify: True checks the server's certificate, False does not; or a path to the authorities, or a context.
-        cert: the client's certificate: a path, (certificate, key) or (certificate, key, password).
+        verify: True checks the server's certificate, False does not; or the authorities (a path, or PEM itself),
+            "system" for those of the operating system, or a context. More in `httpx.create_ssl_context`.
+        cert: the client's certificate, as paths or PEM: both in one, (certificate, key), (certificate, key, password).
         trust_env: take SSL_CERT_FILE and SSL_CERT_DIR from the environment.
         http1, http2: which versions to speak.
         limits: on the connections.
@@ -48,6 +49,13 @@ class HTTPTransport(BaseTransport):
         local_address: IP address to connect from.
         retries: how often to try again when no connection can be made; answers are never retried.
         socket_options: for `socket.setsockopt`, as tuples of its arguments.
+        pins: what certificates hosts may have, besides what `verify` asks for: {host: pins}, or pins for every host.
+            A pin is "sha256//" and the Base64 of the SHA-256 of the public key, or the SHA-256 of the whole certificate
+            in hexadecimal digits; one of several has to fit. "*.example.org" stands for all hosts below it.
+
+    Raises:
+        OSError, ssl.SSLError, ImportError: what `verify` or `cert` names cannot be loaded.
+        TypeError, ValueError: an argument is not what it should be.
     """
 
     def __init__(
@@ -63,6 +71,8 @@ class HTTPTransport(BaseTransport):
         local_address: str | None = None,
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
+        *,
+        pins: PinTypes | None = None,
     ) -> None:
         self._given: dict[str, Any] = {
             "verify": verify,
@@ -76,6 +86,7 @@ class HTTPTransport(BaseTransport):
             "local_address": local_address,
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
+            "pins": pins,
         }
         self._settings = _settings(**self._given)
         self._engine = SyncEngine(self._settings)
@@ -147,6 +158,8 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         local_address: str | None = None,
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
+        *,
+        pins: PinTypes | None = None,
     ) -> None:
         self._given: dict[str, Any] = {
             "verify": verify,
@@ -160,6 +173,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             "local_address": local_address,
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
+            "pins": pins,
         }
         self._settings = _settings(**self._given)
         self._engines: dict[Any, AsyncEngine] = {}
@@ -292,6 +306,7 @@ def _settings(
     local_address: str | None,
     retries: int,
     socket_options: Iterable[SocketOption] | None,
+    pins: PinTypes | None,
 ) -> Settings:
     return Settings(
         verify=verify,
@@ -305,4 +320,5 @@ def _settings(
         retries=retries,
         proxy=Proxy(proxy) if isinstance(proxy, (str, URL)) else proxy,
         socket_options=socket_options,
+        pins=pins,
     )
