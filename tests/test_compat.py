@@ -163,6 +163,71 @@ def test_a_transport_of_the_client_can_be_wrapped_in_place():
     assert calls == ["http://a/"]
 
 
+def test_a_transport_of_an_async_client_can_be_wrapped_in_place():
+    """opentelemetry, and `openai` and `anthropic` in their tests; httpx-retries takes what stands there."""
+    calls = []
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda request: httpx.Response(200))) as client:
+            real = client._transport.handle_async_request
+
+            async def wrapper(request: httpx.Request) -> httpx.Response:
+                calls.append(str(request.url))
+                return await real(request)
+
+            client._transport.handle_async_request = wrapper  # type: ignore[method-assign]  # the point
+            await client.get("http://a/")
+            del client._transport.handle_async_request
+            await client.get("http://b/")
+
+    asyncio.run(main())
+    assert calls == ["http://a/"]
+
+
+def test_handle_request_is_looked_up_on_the_class_of_every_transport(monkeypatch: pytest.MonkeyPatch):
+    """vcrpy replaces it on those of applications and on the mock, too."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it was asked")
+
+    async def handle(self: object, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(202)
+
+    wsgi, asgi, mock = httpx.WSGITransport(app), httpx.ASGITransport(app), httpx.MockTransport(app)
+    for kind in (httpx.WSGITransport, httpx.ASGITransport, httpx.MockTransport):
+        monkeypatch.setattr(kind, "handle_request", lambda self, request: httpx.Response(201))
+    for kind in (httpx.ASGITransport, httpx.MockTransport):
+        monkeypatch.setattr(kind, "handle_async_request", handle)
+    for transport in (wsgi, asgi, mock):
+        with httpx.Client(transport=transport) as client:
+            assert client.get("http://x/").status_code == 201
+
+    async def main(transport: Any) -> int:
+        async with httpx.AsyncClient(transport=transport) as client:
+            return (await client.get("http://x/")).status_code
+
+    assert [asyncio.run(main(transport)) for transport in (asgi, mock)] == [202, 202]
+
+
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_subclasses_can_make_the_transports(kind: Any):
+    """httpx-cache 0.13 puts its own transport around what these two methods of its parent return."""
+
+    class Caching(kind):  # type: ignore[misc]  # any of the two
+        def _init_transport(self, **options: Any) -> Any:
+            made.append("transport")
+            return super()._init_transport(**options)
+
+        def _init_proxy_transport(self, proxy: Any, **options: Any) -> Any:
+            made.append(f"proxy {proxy.url if isinstance(proxy, httpx.Proxy) else proxy}")
+            return super()._init_proxy_transport(proxy, **options)
+
+    made: list[str] = []
+    client = Caching(proxy="http://proxy.example:3128")
+    assert isinstance(client._transport, httpx.HTTPTransport if kind is httpx.Client else httpx.AsyncHTTPTransport)
+    assert made == ["transport", "proxy http://proxy.example:3128"]
+
+
 def test_handle_request_is_looked_up_on_the_class(monkeypatch: pytest.MonkeyPatch):
     """pytest_httpx, vcrpy and opentelemetry replace it on `HTTPTransport` and `AsyncHTTPTransport`."""
     with httpx.Client() as client:
