@@ -2,6 +2,7 @@
 The tests that other packages carry in their source distributions, on httpx 0.28.1 and on this checkout.
 
     scripts/test-ecosystem --suites [name ...]      the suites of these packages; without a name, all of them
+    scripts/test-ecosystem --suites --keep-control  what 0.28.1 did the last time need not be seen again
 
 One environment serves both sides, so that nothing else differs: httpx 0.28.1 is installed there, and `PYTHONPATH` puts
 this checkout before it. A test that fails on one side only is run there once more, alone, because some of these suites
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -24,7 +26,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +59,7 @@ class Suite:
     tests: tuple[str, ...] = ("tests",)
     without: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    seconds: int = 300
+    seconds: int = 600
     # Files that the tests need, that hold nothing, and that the source distribution leaves out.
     empty: tuple[str, ...] = ()
     # What is run, for the table, if it is not all.
@@ -82,7 +84,7 @@ SUITES = (
             "tests/test_telemetry",
             "tests/test_tutorial/test_graphql",
         ),
-        seconds=600,
+        seconds=900,
         extent="all but benchmarks, telemetry, GraphQL and what tests the installation",
     ),
     Suite(
@@ -92,7 +94,7 @@ SUITES = (
             *(f"tests/test_{name}.py" for name in ("auth", "client", "files", "legacy_response", "module_client")),
             *(f"tests/test_{name}.py" for name in ("mtls_http_client", "response", "streaming")),
         ),
-        seconds=400,
+        seconds=900,
         extent="the client, its responses and streams, and `lib`",
     ),
     Suite(
@@ -103,7 +105,7 @@ SUITES = (
             *(f"tests/test_{name}.py" for name in ("client", "files", "legacy_response", "middleware", "response")),
             "tests/test_streaming.py",
         ),
-        seconds=400,
+        seconds=900,
         extent="the client, its responses and streams, and `lib`",
     ),
     Suite(
@@ -263,16 +265,28 @@ def pins() -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def compare(runner: Runner, suite: Suite, version: str) -> tuple[str, list[str]]:
+def fingerprint(suite: Suite) -> str:
+    """What 0.28.1's outcomes depend on: the tests, and the packages."""
+    packages = [(HERE / name).read_text() for name in ("requirements.txt", "requirements-suites.txt")]
+    return hashlib.sha256(repr((suite.tests, suite.without, suite.options, packages)).encode()).hexdigest()[:16]
+
+
+def compare(runner: Runner, suite: Suite, version: str, *, keep_control: bool) -> tuple[str, list[str]]:
     """Run a suite on both sides; its row of the table, and what fails here only."""
     tree = runner.tree(f"{suite.name}=={version}")
     for path in suite.empty:
         (tree / path).touch()
-    control, ours = (runner.run(suite, tree, ours=side) for side in (False, True))
+    kept = runner.folder / "reports" / f"{suite.name} {fingerprint(suite)}.json"
+    if keep_control and kept.exists():
+        control = Outcomes(**json.loads(kept.read_text()))
+    else:
+        control = runner.run(suite, tree, ours=False)
+    ours = runner.run(suite, tree, ours=True)
     for mine, other, side in ((control, ours, False), (ours, control, True)):
         alone = tuple(sorted(test for test in mine.failing() if other.tests.get(test) == "passed"))
         if alone:
             mine.tests.update(runner.run(suite, tree, ours=side, tests=alone).tests)
+    kept.write_text(json.dumps(asdict(control)))
     passed = {test for test, outcome in control.tests.items() if outcome == "passed"}
     lost = sorted(test for test in passed if ours.tests.get(test) != "passed")
     row = f"| {suite.name} | {version} | {suite.extent or 'all'} | {control.counts()} | {ours.counts()} |"
@@ -282,7 +296,11 @@ def compare(runner: Runner, suite: Suite, version: str) -> tuple[str, list[str]]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/test-ecosystem --suites", description=(__doc__ or "").split("\n")[1])
     parser.add_argument("names", nargs="*", help="packages; without one, all of them")
-    names = parser.parse_args().names
+    parser.add_argument(
+        "--keep-control", action="store_true", help=f"take what {CONTROL} did from the last run, if it is known"
+    )
+    options = parser.parse_args()
+    names = options.names
     unknown = set(names) - {suite.name for suite in SUITES}
     if unknown:
         parser.error(f"no suite: {', '.join(sorted(unknown))}")
@@ -292,7 +310,7 @@ def main() -> int:
         if names and suite.name not in names:
             continue
         started = time.monotonic()
-        row, missing = compare(runner, suite, versions[suite.name])
+        row, missing = compare(runner, suite, versions[suite.name], keep_control=options.keep_control)
         print(f"{row}  {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
         rows.append(row)
         lost += missing

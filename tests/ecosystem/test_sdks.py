@@ -362,6 +362,15 @@ def node(url: str) -> elastic_transport.NodeConfig:
 
 
 def test_elastic_transport_asks(service: str):
+    transport = elastic_transport.Transport([node(service)], node_class=elastic_transport.HttpxHttpNode)
+    try:
+        answer = transport.perform_request("POST", "/chat", body={}, headers={"content-type": "application/json"})
+        assert (answer.meta.status, answer.body["id"]) == (200, "1")
+        with pytest.raises(elastic_transport.ConnectionError):
+            elastic_transport.HttpxHttpNode(node("http://127.0.0.1:1")).perform_request("GET", "/")
+    finally:
+        transport.close()
+
     async def main() -> Any:
         transport = elastic_transport.AsyncTransport([node(service)], node_class=elastic_transport.HttpxAsyncHttpNode)
         try:
