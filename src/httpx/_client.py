@@ -431,7 +431,7 @@ class Client(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as `request`."""
         return self.request(
             "OPTIONS",
             url,
@@ -988,7 +988,7 @@ class AsyncClient(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as `request`."""
         return await self.request(
             "OPTIONS",
             url,
