@@ -71,7 +71,8 @@ class Plan(NamedTuple):
     def close(self) -> None:
         """Close the files of the body."""
         for _, entry in self.body.get("files", ()):
-            entry[1].close()
+            if entry[0] is not None:
+                entry[1].close()
 
 
 def plan(options: dict[str, Any]) -> Plan:
@@ -182,7 +183,7 @@ def _items(words: list[str]) -> Items:
 def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | None]:
     """The arguments of the body, and the Content-Type that goes with it beyond what the library sets itself."""
     bodies: list[tuple[dict[str, Any], str | None]] = []
-    as_form = options["form"] or bool(items.files) or bool(options["data"] or options["files"])
+    as_form = options["form"] or options["multipart"] or bool(items.files or options["data"] or options["files"])
     form = _form(options, items if as_form else None)
     if form:
         bodies.append((form, None))
@@ -231,7 +232,9 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
     fields = [*(items.fields if items else ()), *options["data"]]
     files = [*(items.files if items else ())]
     files += [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
-    if fields:
+    if fields and options["multipart"]:
+        files[:0] = [(name, (None, value)) for name, value in fields]
+    elif fields:
         form["data"] = fields
     if files:
         form["files"] = files
