@@ -10,8 +10,8 @@ Items: the words behind the URL, each of which is a piece of the request.
     @path           the whole body, from a file; @- from stdin
 
 The separator is the first that appears, and the longest of those that begin there. A backslash before a character that
-could begin one takes that from it: `a\\=b=c` is the name `a=b`, and `a\\\\=b` the name `a\\`. Right behind the separator
-it keeps "@" and "=" in the value: `a=\\@b` has the value `@b`.
+could begin one takes that from it: `a\\=b=c` is the name `a=b`, and `a\\\\=b` the name `a\\`. Right behind the
+separator it keeps "@" and "=" in the value: `a=\\@b` has the value `@b`.
 
 In headers and queries, a line break at the end of a file is not part of the value. Files of forms are opened here;
 whoever parses closes them. Not here: what the body becomes (`building`), names that are paths into JSON (`nested`).
