@@ -65,7 +65,7 @@ class Run:
         # A body on standard output leaves no room for anything else there.
         to_stdout = "-" in (options["output"], options["download"])
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
-        is_watched = options["verbose"] or bool(self._parts & {"H", "B"})
+        is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
         self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
         self._timings = _timings(options, self._parts)
         self._path: str | None = None
@@ -141,7 +141,10 @@ class Run:
             self._addresses = addresses_of(response)  # while there still is a connection
         if self._options["output_json"]:
             response.read()
-            return
+        else:
+            self._show(response)
+
+    def _show(self, response: httpx.Response) -> None:
         if self._tap is not None:
             self._tap.last(response)
         elif "h" in self._parts:
@@ -267,6 +270,8 @@ def parts_of(options: dict[str, Any]) -> frozenset[str]:
         click.UsageError: a letter means nothing.
     """
     given = options["print"]
+    if options["output_json"]:  # nothing may stand beside its object
+        return frozenset()
     if given is None:
         if options["verbose"] or options["offline"]:
             return frozenset("HBhb")
