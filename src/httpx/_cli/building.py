@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import stat
 import sys
 import threading
 from typing import Any, NamedTuple
@@ -58,6 +60,7 @@ class Plan(NamedTuple):
         method, url, params, headers, cookies: as for `Client.build_request`.
         absent: names of header fields that the request must not have.
         body: further arguments of `Client.build_request`.
+        may_miss_input: whether somebody who knows other clients could expect standard input to be the body.
     """
 
     method: str
@@ -67,6 +70,7 @@ class Plan(NamedTuple):
     absent: list[str]
     cookies: dict[str, str]
     body: dict[str, Any]
+    may_miss_input: bool = False
 
     def close(self) -> None:
         """Close the files of the body."""
@@ -102,6 +106,7 @@ def plan(options: dict[str, Any]) -> Plan:
         items.absent,
         dict(options["cookies"]),
         body,
+        not body and before is None and options["method"] is None and not options["ignore_stdin"],
     )
 
 
@@ -136,6 +141,17 @@ def address(url: str, in_process: bool = False) -> str:
         return "http://localhost" + url if url.startswith("/") else f"http://{url}"
     url = url[2:] if url.startswith("//") else url
     return ("http://" if _LOCAL.match(url) else "https://") + url
+
+
+def has_unread_input() -> bool:
+    """Whether something was piped to standard input and is there by now; on Windows nobody knows."""
+    try:
+        descriptor = sys.stdin.fileno()
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return False
+        return bool(select.select([descriptor], [], [], 0)[0]) and sys.platform != "win32"
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def from_stdin(patience: float = PATIENCE) -> bytes | None:

@@ -19,7 +19,7 @@ import click
 import httpx
 
 from . import exits
-from .building import Plan, plan
+from .building import Plan, has_unread_input, plan
 from .clients import auth_of, client_for
 from .screen import Screen
 from .wiretap import Wiretap, head_of
@@ -37,6 +37,8 @@ _PARTS = frozenset("HBhbm")
 def perform(options: dict[str, Any]) -> int:
     """Do what parsed arguments ask for; returns the exit code."""
     intent = plan(options)
+    if intent.may_miss_input and sys.stderr is not None and sys.stderr.isatty() and has_unread_input():
+        _tell("what is piped in is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
