@@ -16,8 +16,18 @@ PAGE = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(enc
 
 # 0.28.1's, with their short forms: scripts and habits rest on them.
 KNOWN = (
-    *("-m --method", "-p --params", "-c --content", "-d --data", "-f --files", "-j --json", "-h --headers", "--cookies"),
-    *("--auth", "--proxy", "--timeout", "--follow-redirects", "--no-verify", "--http2", "--download", "-v --verbose"),
+    *("-m --method", "-p --params", "-c --content", "-d --data", "-f --files", "-j --json", "-h --headers"),
+    *(
+        "--cookies",
+        "--auth",
+        "--proxy",
+        "--timeout",
+        "--follow-redirects",
+        "--no-verify",
+        "--http2",
+        "--download",
+        "-v --verbose",
+    ),
     "--help",
 )
 
