@@ -125,6 +125,8 @@ class Run:
                 request.extensions["timeout"] = {**request.extensions["timeout"], "total": left}
             return client.send(request, stream=True)
 
+        if self._timings is not None:
+            self._timings.begin()
         try:
             if not self._options["retry"]:
                 return send(request)
