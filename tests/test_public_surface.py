@@ -37,7 +37,7 @@ ADDED: dict[str, set[str]] = {
     "HTTPTransport": {"pins", *_NAMES},
     "AsyncHTTPTransport": {"pins", *_NAMES},
     "Timeout": {"total"},
-    "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes"},
+    "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes", "ping_interval"},
     "ASGITransport": {"lifespan"},
 }
 

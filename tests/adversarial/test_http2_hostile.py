@@ -8,6 +8,7 @@ bounded memory and output. Attacks are cut in several ways, and end in the same 
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import hpack
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames
+from httpx._protocol import frames, http2
 from httpx._protocol.exchange import NOTHING
 from httpx._protocol.frames import (
     ACK,
@@ -798,6 +799,24 @@ FRAMES = st.one_of(
 )
 
 
+# Answers whose bodies come in rows, and what may stand between and behind.
+ROWS = st.builds(
+    lambda number, rows: frame(HEADERS, END_HEADERS, number, OK) + b"".join(rows).replace(b"\xee", bytes([number])),
+    st.sampled_from([1, 3]),
+    st.lists(
+        st.one_of(
+            st.builds(
+                lambda flags, size: frame(DATA, flags, 0xEE, bytes(size)),
+                st.sampled_from([0, 0, 0, END_STREAM, PADDED]),
+                st.integers(0, 12),
+            ),
+            st.builds(frame, st.just(PING), st.just(0), st.just(0), st.just(bytes(8))),
+        ),
+        max_size=6,
+    ),
+)
+
+
 def outcome(connection: HTTP2Connection, streams: list[HTTP2Stream]) -> list[Any]:
     seen: list[Any] = [str(connection.error), sorted(connection.streams)]
     for stream in streams:
@@ -806,7 +825,16 @@ def outcome(connection: HTTP2Connection, streams: list[HTTP2Stream]) -> list[Any
     return seen
 
 
-@given(st.lists(FRAMES, max_size=15), st.booleans())
+@pytest.fixture(scope="module")
+def small_rows() -> Iterator[None]:
+    """Rows of DATA are taken in one go from 4 bytes on, so that small examples have some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http2, "JOINED", 4)
+        yield
+
+
+@pytest.mark.usefixtures("small_rows")
+@given(st.lists(st.one_of(FRAMES, ROWS), max_size=15), st.booleans())
 def test_nothing_else_leaves_the_machine_whatever_arrives_and_however_it_is_cut(parts: list[bytes], ends: bool) -> None:
     """Every error is a RemoteProtocolError, and the outcome does not depend on where the network cuts."""
     message = b"".join(parts)

@@ -13,9 +13,10 @@ import functools
 import socket
 from typing import Any
 
+from .depth import depth
 from .drivers import Driver, LoopWithoutReaders, missing
 
-ASYNC_NAMES = ("asyncio", "asyncio-fallback", "uvloop", "trio")
+ASYNC_NAMES = depth(("asyncio", "asyncio-fallback", "uvloop", "trio"), ("asyncio", "trio"))
 ALL_NAMES = ("sync", *ASYNC_NAMES)
 
 

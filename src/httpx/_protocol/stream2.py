@@ -101,7 +101,7 @@ def _fault_of(fields: Fields, head: ReceivedHead | None = None) -> str:
             if head is not None and not head.note(kind, value):
                 return f"Content-Length {value[:20]!r} is not one number of bytes"
     # All values at once, between line feeds: 0.8 us for eight fields, where a look at each took 3. Bytes are sought as
-    # numbers and by `find`, because `b"\r" in text` first tries to take the one for the other, which is six times as slow.
+    # numbers and by `find`, because `b"\r" in text` first tries to take the one for the other: six times as slow.
     values.append(b"")
     text = b"\n".join(values)
     if (
