@@ -152,7 +152,7 @@ def test_requests_of_many_tasks_that_are_cancelled_together_leave_nothing(engine
 
 
 def test_a_connection_that_broke_between_the_queue_and_its_request_is_not_used():
-    """A waiter was served with it, and it was lost before the waiter ran: nothing was sent, so a POST is safe elsewhere."""
+    """It was lost after a waiter was served with it, and before that one ran: a POST, too, is safe elsewhere."""
     go = threading.Event()
 
     def first(peer: FramePeer) -> None:
