@@ -16,6 +16,7 @@ import pytest
 import httpx
 from httpx import _base_client
 from httpx._base_client import BaseClient, ClientState, UseClientDefault, ordered_mounts, transport_for
+from httpx._proxies import Bypass, BypassPattern
 
 URL = "http://example.org/path"
 
@@ -124,6 +125,31 @@ def test_a_client_can_be_copied_as_it_was_configured():
 
 
 # Event hooks.
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"event_hooks": "request"},
+        {"event_hooks": [print]},
+        {"sensitive_headers": "X-Api-Key"},  # a string is an iterable of strings: its letters would be protected
+        {"sensitive_headers": b"X-Api-Key"},
+        {"sensitive_headers": [b"X-Api-Key"]},
+        {"auth": ()},
+        {"auth": ("jo",)},
+        {"auth": ("jo", "secret", "more")},
+        {"headers": "Accept: text/html"},
+        {"limits": 10},
+        {"limits": None},
+        {"proxy": b"http://127.0.0.1:1"},
+        {"proxy": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_a_setting_of_the_wrong_type_is_a_type_error_at_once(kind: Any, setting: Any):
+    with pytest.raises(TypeError):
+        kind(**setting)
 
 
 def test_hooks_are_named_by_their_event():
@@ -499,6 +525,11 @@ def test_nothing_mounted_means_the_clients_own_transport():
     default = object()
     assert transport_for(ordered_mounts({"all://": None}), httpx.URL(URL), default) is default
     assert transport_for({}, httpx.URL(URL), default) is default
+
+
+def test_no_proxy_alone_leaves_nothing_to_ask_for_each_request():
+    assert ordered_mounts({BypassPattern(Bypass("a.org")): None}) == {}
+    assert len(ordered_mounts({BypassPattern(Bypass("a.org")): None, "all://": "mine"})) == 2
 
 
 class Recording(httpx.Client):

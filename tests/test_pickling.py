@@ -19,7 +19,6 @@ import pytest
 
 import httpx
 from httpx._base_client import ClientState
-from support.missing import NEEDS_PROXIES
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 
@@ -421,7 +420,6 @@ def test_a_transport_comes_back_with_all_its_arguments(kind: Any, ca: Any):
     assert copied._settings.socket_options == [(6, 1, 1)]
 
 
-@NEEDS_PROXIES
 def test_a_client_with_a_proxy_comes_back_with_it(echo_server: Any):
     for proxy in (echo_server.url, httpx.Proxy(echo_server.url, headers={"X-Team": "blue"})):
         with again(httpx.Client(proxy=proxy)) as client:

@@ -174,7 +174,7 @@ def options(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send a OPTIONS request; arguments as `request`."""
+    """Send an OPTIONS request; arguments as `request`."""
     return request(
         "OPTIONS",
         url,

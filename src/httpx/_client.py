@@ -291,6 +291,7 @@ class Client(BaseClient):
             self._mark_opened()
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
+        request._whole = not (stream or self._adapts)
         hooks = self._event_hooks
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
@@ -331,6 +332,7 @@ class Client(BaseClient):
                 try:
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
+                        value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
                         reply: Any = self._send_once(value)
@@ -429,7 +431,7 @@ class Client(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as `request`."""
         return self.request(
             "OPTIONS",
             url,
@@ -846,6 +848,7 @@ class AsyncClient(BaseClient):
             self._mark_opened()
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
+        request._whole = not (stream or self._adapts)
         hooks = self._event_hooks
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
@@ -886,6 +889,7 @@ class AsyncClient(BaseClient):
                 try:
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
+                        value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
                         reply: Any = await self._send_once(value)
@@ -984,7 +988,7 @@ class AsyncClient(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as `request`."""
         return await self.request(
             "OPTIONS",
             url,

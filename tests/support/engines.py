@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import functools
 
+from .depth import depth
 from .drivers import Driver, LoopWithoutReaders, missing
 
-ASYNC_NAMES = ("asyncio", "asyncio-fallback", "uvloop", "trio")
+ASYNC_NAMES = depth(("asyncio", "asyncio-fallback", "uvloop", "trio"), ("asyncio", "trio"))
 ALL_NAMES = ("sync", *ASYNC_NAMES)
 
 

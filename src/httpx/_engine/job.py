@@ -257,6 +257,8 @@ class Narrator:
         events: list[Event] = []
         if self._open is None and exchange.head is None:
             events += self._begin("send_request_headers")
+            if self._protocol == "http2":  # they left when the stream was opened, and the next turn is after a wait
+                events += self.complete() + self._begin("send_request_body")
         elif self._is_open("send_request_headers"):
             events += self.complete() + self._begin("send_request_body")
         if self._is_open("send_request_body") and exchange.need not in (OUTPUT, BODY, PAUSE) and not exchange.uploading:

@@ -180,6 +180,7 @@ class SyncConnection:
     def __init__(self, wire: SyncWire) -> None:
         self.wire = wire
         self.reused = False
+        self.aborted = False  # the client was closed while it was in use
         self.write_error: WriteError | None = None
         self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
@@ -381,7 +382,7 @@ class SyncEngine:
                 reused = connection.reused
                 self.release(connection, False)
                 self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
+                if not connection.aborted and job.may_replay(exchange, exc, reused):
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
@@ -632,6 +633,7 @@ class SyncEngine:
             if connection in idle:
                 connection.close()
                 continue
+            connection.aborted = True
             # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
             if connection.multiplexer is not None:
                 connection.multiplexer.say_goodbye()

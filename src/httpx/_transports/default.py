@@ -355,6 +355,8 @@ def _settings(
     pins: PinTypes | None,
     **names: Any,
 ) -> Settings:
+    if not isinstance(limits, Limits):
+        raise TypeError(f"`limits` must be an httpx.Limits, not {type(limits).__name__}")
     return Settings(
         verify=verify,
         cert=cert,
