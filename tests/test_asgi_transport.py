@@ -24,7 +24,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 import httpx
-from httpx._transports import asgi
+from httpx._transports import asgi, hosts
 from support.drivers import Driver, run_without_loop
 from support.steps import Cancelled, Steps, in_trio, turns, until
 
@@ -112,7 +112,7 @@ def run(driver: Driver, scenario: Any, app: App, **options: Any) -> Any:
         assert not transport._server._alive
         assert not transport._portal.server._alive
         if driver.name == "trio":
-            assert "_TrioHost" not in tasks_of_trio()
+            assert "TrioHost" not in tasks_of_trio()
         return result
 
     return driver.run_bare(main)
@@ -741,7 +741,7 @@ def test_an_app_that_takes_its_time_to_end_is_waited_for_however_often_the_calle
             log.append("ended")
 
     async def scenario(client: Any) -> None:
-        task = asyncio.ensure_future(client.get(URL))
+        task = asyncio.ensure_future(client.send(client.build_request("GET", URL), stream=True))
         await turns(3)
         for _ in range(3):
             task.cancel()
@@ -751,6 +751,155 @@ def test_an_app_that_takes_its_time_to_end_is_waited_for_however_often_the_calle
         assert log == ["ended"]
 
     run(Driver("asyncio"), scenario, app)
+
+
+# In the caller's task: an answer that is not streamed, to a request without a streamed body.
+
+
+@on_any_loop
+def test_an_answer_that_is_not_streamed_is_made_in_the_callers_task(name: str):
+    """fastapi's own tests cancel requests: scopes and shields of anyio's in the app count, as on 0.28.1."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        tasks.append(this_task())
+        await sending(START, body(b"a", True), body(b"b"))(scope, receive, send)
+
+    async def scenario(client: Any) -> None:
+        assert (await client.get(URL)).content == (await client.post(URL, content=b"x")).content == b"ab"
+        async with client.stream("GET", URL) as response:
+            assert await response.aread() == b"ab"
+        assert (await client.post(URL, content=_pieces())).content == b"ab"
+        assert [task is this_task() for task in tasks] == [True, True, False, False]
+
+    tasks: list[Any] = []
+    run(Driver(name), scenario, app)
+
+
+@on_any_loop
+def test_hops_of_a_stream_are_streams(name: str):
+    log = Log()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/moved":
+            start = {"type": "http.response.start", "status": 302, "headers": [(b"location", b"/")]}
+            await sending(start, body())(scope, receive, send)
+        else:
+            await log.app(scope, receive, send)
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", URL + "/moved", follow_redirects=True) as response:
+            assert response.status_code == 200
+            assert await response.aiter_raw().__anext__()
+
+    run(Driver(name), scenario, app)
+    assert log == ["disconnect", "cleaned up"]
+
+
+def test_a_cancellation_that_the_app_causes_at_its_end_comes_after_its_answer():
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await sending(START, body(b"a", True), body(b"b"))(scope, receive, send)
+
+    async def scenario(client: Any) -> None:
+        assert (await client.get(URL)).content == b"ab"
+        with pytest.raises(asyncio.CancelledError):
+            await turns()
+
+    run(Driver("asyncio"), scenario, app)
+
+
+def test_a_cancellation_that_the_app_causes_at_its_end_comes_after_its_answer_on_trio():
+    import trio
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cancel.cancel()
+        await sending(START, body(b"a", True), body(b"b"))(scope, receive, send)
+
+    async def scenario(client: Any) -> None:
+        with cancel:
+            response = await client.get(URL)
+        assert response.content == b"ab"
+        assert not cancel.cancelled_caught
+
+    cancel = trio.CancelScope()
+    run(Driver("trio"), scenario, app)
+
+
+@on_any_loop
+def test_what_the_app_raises_when_it_is_cancelled_is_raised(name: str):
+    """fastapi's own tests: the clean-up of a dependency may fail, and says so."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        log.append("begun")
+        try:
+            await until(lambda: False)
+        finally:
+            raise RuntimeError("the clean-up failed")
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(RuntimeError, match="the clean-up failed"):
+            await cut_off(client.get(URL))
+
+    log: list[str] = []
+    run(Driver(name), scenario, app)
+    assert log == ["begun"]
+
+
+@on_any_loop
+def test_an_endless_answer_can_be_cancelled(name: str):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        while True:
+            await send(body(b"x" * 1000, True))
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(TimeoutError):
+            await cut_off(client.get(URL))
+
+    run(Driver(name), scenario, app)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_what_the_app_raises_behind_the_head_need_not_be_raised(complete: bool):
+    app = sending(START, body(b"a", True), *([body(b"b")] if complete else []), ValueError("mine"))
+
+    async def scenario(client: Any) -> bytes:
+        content: bytes = (await client.get(URL)).content
+        return content
+
+    if complete:
+        assert run(Driver("asyncio"), scenario, app, raise_app_exceptions=False) == b"ab"
+    else:
+        with pytest.raises(httpx.RemoteProtocolError):
+            run(Driver("asyncio"), scenario, app, raise_app_exceptions=False)
+    with pytest.raises(ValueError, match="mine"):
+        run(Driver("asyncio"), scenario, app)
+
+
+async def cut_off(waiting: Any) -> None:
+    """Cancel a call after a moment; TimeoutError if it is cancelled then."""
+    if in_trio():
+        import trio
+
+        with trio.move_on_after(0.05) as scope:
+            await waiting
+        if scope.cancelled_caught:
+            raise TimeoutError
+        return
+    try:
+        await asyncio.wait_for(waiting, 0.05)
+    except asyncio.TimeoutError as exc:  # another class before Python 3.11
+        raise TimeoutError from exc
+
+
+def this_task() -> Any:
+    if in_trio():
+        import trio
+
+        return trio.lowlevel.current_task()
+    return asyncio.current_task()
 
 
 def test_a_cancelled_close_waits_too():
@@ -870,7 +1019,7 @@ def test_a_run_of_another_event_loop_is_left_alone():
         assert transport._server.lifespan is not None
 
     class Elsewhere:
-        host = asgi._AsyncioHost(None)
+        host = hosts.AsyncioHost(None)
 
     asyncio.run(main())
 

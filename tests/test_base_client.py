@@ -16,6 +16,7 @@ import pytest
 import httpx
 from httpx import _base_client
 from httpx._base_client import BaseClient, ClientState, UseClientDefault, ordered_mounts, transport_for
+from httpx._proxies import Bypass, BypassPattern
 
 URL = "http://example.org/path"
 
@@ -524,6 +525,11 @@ def test_nothing_mounted_means_the_clients_own_transport():
     default = object()
     assert transport_for(ordered_mounts({"all://": None}), httpx.URL(URL), default) is default
     assert transport_for({}, httpx.URL(URL), default) is default
+
+
+def test_no_proxy_alone_leaves_nothing_to_ask_for_each_request():
+    assert ordered_mounts({BypassPattern(Bypass("a.org")): None}) == {}
+    assert len(ordered_mounts({BypassPattern(Bypass("a.org")): None, "all://": "mine"})) == 2
 
 
 class Recording(httpx.Client):

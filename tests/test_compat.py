@@ -24,10 +24,13 @@ import pytest
 
 import httpx
 from httpx._cli.echo_server import EchoServer
+from httpx._sharing import SharingPool
 from httpx._transports import compat
 from support import fake_httpcore
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, expect, expect_head, send, shut, silence
+from support.steps import turns
+from support.together import together
 
 # Modules, and attributes of them.
 
@@ -162,6 +165,71 @@ def test_a_transport_of_the_client_can_be_wrapped_in_place():
     assert calls == ["http://a/"]
 
 
+def test_a_transport_of_an_async_client_can_be_wrapped_in_place():
+    """opentelemetry, and `openai` and `anthropic` in their tests; httpx-retries takes what stands there."""
+    calls = []
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda request: httpx.Response(200))) as client:
+            real = client._transport.handle_async_request
+
+            async def wrapper(request: httpx.Request) -> httpx.Response:
+                calls.append(str(request.url))
+                return await real(request)
+
+            client._transport.handle_async_request = wrapper  # type: ignore[method-assign]  # the point
+            await client.get("http://a/")
+            del client._transport.handle_async_request
+            await client.get("http://b/")
+
+    asyncio.run(main())
+    assert calls == ["http://a/"]
+
+
+def test_handle_request_is_looked_up_on_the_class_of_every_transport(monkeypatch: pytest.MonkeyPatch):
+    """vcrpy replaces it on those of applications and on the mock, too."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it was asked")
+
+    async def handle(self: object, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(202)
+
+    wsgi, asgi, mock = httpx.WSGITransport(app), httpx.ASGITransport(app), httpx.MockTransport(app)
+    for kind in (httpx.WSGITransport, httpx.ASGITransport, httpx.MockTransport):
+        monkeypatch.setattr(kind, "handle_request", lambda self, request: httpx.Response(201))
+    for kind in (httpx.ASGITransport, httpx.MockTransport):
+        monkeypatch.setattr(kind, "handle_async_request", handle)
+    for transport in (wsgi, asgi, mock):
+        with httpx.Client(transport=transport) as client:
+            assert client.get("http://x/").status_code == 201
+
+    async def main(transport: Any) -> int:
+        async with httpx.AsyncClient(transport=transport) as client:
+            return (await client.get("http://x/")).status_code
+
+    assert [asyncio.run(main(transport)) for transport in (asgi, mock)] == [202, 202]
+
+
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_subclasses_can_make_the_transports(kind: Any):
+    """httpx-cache 0.13 puts its own transport around what these two methods of its parent return."""
+
+    class Caching(kind):  # type: ignore[misc]  # any of the two
+        def _init_transport(self, **options: Any) -> Any:
+            made.append("transport")
+            return super()._init_transport(**options)
+
+        def _init_proxy_transport(self, proxy: Any, **options: Any) -> Any:
+            made.append(f"proxy {proxy.url if isinstance(proxy, httpx.Proxy) else proxy}")
+            return super()._init_proxy_transport(proxy, **options)
+
+    made: list[str] = []
+    client = Caching(proxy="http://proxy.example:3128")
+    assert isinstance(client._transport, httpx.HTTPTransport if kind is httpx.Client else httpx.AsyncHTTPTransport)
+    assert made == ["transport", "proxy http://proxy.example:3128"]
+
+
 def test_handle_request_is_looked_up_on_the_class(monkeypatch: pytest.MonkeyPatch):
     """pytest_httpx, vcrpy and opentelemetry replace it on `HTTPTransport` and `AsyncHTTPTransport`."""
     with httpx.Client() as client:
@@ -205,6 +273,21 @@ def test_mounts_are_a_dict_in_order_of_priority():
             ("https://example.org", second),
             ("all://", first),
         ]
+
+
+def test_no_proxy_counts_for_what_was_mounted(monkeypatch: pytest.MonkeyPatch):
+    """opentelemetry's own tests count it among the mounts, where there is no proxy in the environment either."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    mounted, direct = (httpx.MockTransport(lambda request, n=n: httpx.Response(n)) for n in (201, 202))
+    with httpx.Client(mounts={"http://": mounted}) as client:
+        assert len(client._mounts) == 2
+        client._transport = direct
+        assert client.get("http://inside.example/").status_code == 202
+        assert client.get("http://outside.example/").status_code == 201
+    with httpx.Client() as client:
+        assert client._mounts == {}
 
 
 def test_every_request_asks_transport_for_url(monkeypatch: pytest.MonkeyPatch):
@@ -343,6 +426,25 @@ def test_requests_that_wait_are_open(without: None):
 
     with ScriptedServer(HALF, [answer()]) as server:
         assert asyncio.run(main(server.url)) == (2, 0)
+
+
+def test_requests_that_share_a_connection_are_counted_each(without: None):
+    """The same leak test on HTTP/2."""
+    transport = httpx.HTTPTransport(http2=True)
+    pool, key, connection = transport._engine.pool, ("https", "a.example", 443), object()
+    assert isinstance(pool, SharingPool)
+    ticket = pool.acquire(key, 0)
+    pool.dialled(ticket, connection, 0, 3)
+    counts = [len(transport._pool._requests)]
+    assert [pool.acquire(key, 0), pool.acquire(key, 0)] == [connection] * 2
+    counts.append(len(transport._pool._requests))
+    waiting = pool.acquire(key, 0)
+    counts.append(len(transport._pool._requests))
+    pool.abandon(waiting, 0)
+    for _ in range(3):
+        pool.release(connection, True, 0)
+        counts.append(len(transport._pool._requests))
+    assert counts == [1, 3, 4, 2, 1, 0]
 
 
 def test_the_tls_context_is_the_one_that_was_given(without: None):
@@ -746,6 +848,46 @@ def test_an_upgraded_stream_is_one_of_httpcores_and_so_are_its_errors(driver: Dr
     for error in errors:
         assert isinstance(error, (httpx.ReadTimeout, httpx.ReadError, httpx.WriteError))
         assert isinstance(error, (core.ReadTimeout, core.ReadError, core.WriteError))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_thread_that_reads_an_upgraded_stream_notices_that_it_is_closed(tls: bool, ca: Any):
+    """httpx-ws reads in a thread of its own and closes in another: it hung where the peer stayed silent."""
+    script, context = [expect_head(), send(UPGRADED), silence()], ca.server_context() if tls else None
+    with ScriptedServer(script, tls=context) as server, httpx.Client(verify=ca.client_context()) as client:
+        response = client.send(client.build_request("GET", server.url, headers=UPGRADE), stream=True)
+        stream = response.extensions["network_stream"]
+        # What the kernel tells whoever waits for the connection, and would not tell of `close` alone.
+        with stream.get_extra_info("socket").dup() as waiting:
+            stream.close()
+            while waiting.recv(65_536):  # what TLS has sent, and then the end
+                pass
+        with pytest.raises(httpx.ReadError):
+            stream.read(100)
+        response.close()
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_a_task_that_reads_an_upgraded_stream_notices_that_it_is_closed(name: str):
+    """The same in async code."""
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", "/", headers=UPGRADE) as response:
+            stream = response.extensions["network_stream"]
+
+            async def read() -> None:
+                with pytest.raises(httpx.ReadError):
+                    await stream.read(100)
+
+            await together([read, lambda: later(stream.aclose)])
+
+    with ScriptedServer([expect_head(), send(UPGRADED), silence()]) as server:
+        Driver(name).run(scenario, base_url=server.url)
+
+
+async def later(function: Any) -> None:
+    await turns(5)
+    await function()
 
 
 def test_tls_can_begin_on_an_upgraded_stream(driver: Driver, core: Any, ca: Any):

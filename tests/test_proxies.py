@@ -483,9 +483,16 @@ def test_one_proxy_is_one_mount_as_packages_expect():
     assert (pattern.pattern, url) == ("https://", "https://proxy.example")
 
 
-@pytest.mark.parametrize(("proxies", "no_proxy"), [({}, ""), ({}, "a.org"), ({"all": P}, "*")])
-def test_without_a_proxy_there_are_no_mounts(proxies: dict[str, str], no_proxy: str):
+@pytest.mark.parametrize(("proxies", "no_proxy"), [({}, ""), ({}, "*"), ({"all": P}, "*")])
+def test_without_a_proxy_and_exceptions_there_are_no_mounts(proxies: dict[str, str], no_proxy: str):
     assert EnvironmentProxies(proxies, no_proxy).mounts() == []
+
+
+def test_exceptions_are_mounted_without_a_proxy_too():
+    """They count for what a user mounts."""
+    ((bypass, nothing),) = EnvironmentProxies({}, "a.org").mounts()
+    assert bypass.matches("http://a.org")
+    assert nothing is None
 
 
 def test_what_a_user_mounted_for_a_host_comes_before_no_proxy_and_that_before_schemes():

@@ -24,7 +24,7 @@ from ._flow import Policy
 from ._headers import Headers
 from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
-from ._proxies import EnvironmentProxies
+from ._proxies import BypassPattern, EnvironmentProxies
 from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:
@@ -431,8 +431,14 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
 
 
 def ordered_mounts(mounts: Mapping[Any, Any]) -> dict[URLPattern, Any]:
-    """Transports by pattern, those first that say the most; of two for the same pattern, the later one."""
+    """
+    Transports by pattern, those first that say the most; of two for the same pattern, the later one.
+
+    NO_PROXY alone is none, for it would change nothing.
+    """
     patterns = [(URLPattern(key) if isinstance(key, str) else key, transport) for key, transport in mounts.items()]
+    if len(patterns) == 1 and isinstance(patterns[0][0], BypassPattern):
+        return {}
     return dict(sorted(patterns, key=lambda item: item[0]))
 
 

@@ -293,6 +293,7 @@ class Client(BaseClient):
             self._mark_opened()
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
+        request._whole = not (stream or self._adapts)
         hooks = self._event_hooks
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
@@ -333,6 +334,7 @@ class Client(BaseClient):
                 try:
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
+                        value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
                         reply: Any = self._send_once(value)
@@ -848,6 +850,7 @@ class AsyncClient(BaseClient):
             self._mark_opened()
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
+        request._whole = not (stream or self._adapts)
         hooks = self._event_hooks
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
@@ -888,6 +891,7 @@ class AsyncClient(BaseClient):
                 try:
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
+                        value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
                         reply: Any = await self._send_once(value)

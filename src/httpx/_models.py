@@ -102,6 +102,9 @@ class Request:
     extensions: dict[str, Any]
     stream: SyncByteStream | AsyncByteStream
 
+    # Will all of the answer be read, however long it is, before the caller gets it? For transports without a network.
+    _whole: bool = False
+
     def __init__(
         self,
         method: str,

@@ -239,6 +239,10 @@ class Pool(Generic[C]):
         waiting = sum(map(len, self._waiting.values())) + sum(map(len, self._dialling.values()))
         return len(self._keys), len(self._idle), self._dials, waiting
 
+    def users(self) -> int:
+        """How many requests are on a connection now."""
+        return len(self._keys) - len(self._idle)
+
     # What they share.
 
     def _place(self, ticket: Ticket[C]) -> None:

@@ -143,10 +143,10 @@ class EnvironmentProxies:
         """
         Patterns as the keys of `client._mounts`, in their order, each with the URL of its proxy, or None for none.
 
-        All of NO_PROXY is one of them, so that a request asks once and not for each entry. There is none of it
-        without a proxy, for it would change nothing: empty means that the environment has no say.
+        All of NO_PROXY is one of them, so that a request asks once and not for each entry. It is there without a proxy,
+        too: it also exempts hosts from what a user mounted for a scheme, such as a transport with a proxy.
         """
-        if not self._proxies:
+        if self.bypass.everything:
             return []
         mounts: list[tuple[URLPattern, str | None]] = [(URLPattern(key), url) for key, url in self._proxies.items()]
         if self.bypass:

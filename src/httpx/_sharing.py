@@ -147,6 +147,10 @@ class SharingPool(Pool[C]):
         elif capacity <= 0:
             self.remove(connection)
 
+    def users(self) -> int:
+        """As `Pool.users`; a shared connection has several."""
+        return super().users() + sum(share.uses - 1 for share in self._shares.values() if share.uses)
+
     # What they share.
 
     def _offer(self, connection: C, share: _Share, now: float) -> None:

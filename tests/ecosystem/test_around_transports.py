@@ -42,6 +42,14 @@ FAILURES = (503, httpx.ConnectError("no"))
 RETRY = httpx_retries.Retry(total=3, backoff_factor=0)
 
 
+def test_httpx_retries_tries_again_on_the_network(echo_server: Any):
+    with httpx.Client(transport=httpx_retries.RetryTransport(retry=RETRY)) as client:
+        assert client.get(echo_server.url + "/get").status_code == 200
+        assert client.get(echo_server.url + "/status/503").status_code == 503
+        with pytest.raises(httpx.ConnectError):
+            client.get("http://127.0.0.1:1/")
+
+
 def test_httpx_retries_tries_again():
     transport = httpx_retries.RetryTransport(httpx.MockTransport(Flaky(*FAILURES)), RETRY)
     with httpx.Client(transport=transport) as client:
@@ -117,6 +125,18 @@ def test_hishel_follows_the_rules_of_http_caches():
     with httpx.Client(transport=transport) as client:
         assert [client.get("https://x/").content for _ in range(2)] == [b"body"] * 2
     assert calls == [None, '"1"']
+
+
+def test_hishel_answers_from_its_cache_in_async_code(tmp_path: Any, echo_server: Any):
+    async def main() -> list[str]:
+        storage = hishel.AsyncSqliteStorage(database_path=tmp_path / "cache.db")
+        async with hishel.httpx.AsyncCacheClient(storage=storage) as client:
+            responses = [await client.get(echo_server.url + "/uuid") for _ in range(2)]
+            await client.post(echo_server.url + "/post", content=b"abc")
+            return [response.text for response in responses]
+
+    first, second = asyncio.run(main())
+    assert first == second
 
 
 # sentry-sdk.
@@ -196,6 +216,29 @@ def test_opentelemetry_instruments_one_client(spans: Any):
         otel.HTTPXClientInstrumentor.uninstrument_client(client)
         client.get("https://x/")
     assert names_of(spans) == [("GET", 200)]
+
+
+def test_opentelemetry_instruments_one_async_client(spans: Any, echo_server: Any):
+    async def main() -> None:
+        async with httpx.AsyncClient(mounts={"all://other.example": httpx.MockTransport(Flaky(404))}) as client:
+            otel.HTTPXClientInstrumentor.instrument_client(client, tracer_provider=spans.provider)
+            await client.get(echo_server.url + "/get")
+            await client.get("https://other.example/")
+            otel.HTTPXClientInstrumentor.uninstrument_client(client)
+            await client.get(echo_server.url + "/get")
+
+    asyncio.run(main())
+    assert names_of(spans) == [("GET", 200), ("GET", 404)]
+
+
+def test_opentelemetry_offers_an_async_transport(spans: Any):
+    async def main() -> None:
+        transport = otel.AsyncOpenTelemetryTransport(httpx.MockTransport(Flaky(500)), tracer_provider=spans.provider)
+        async with httpx.AsyncClient(transport=transport) as client:
+            await client.get("https://x/")
+
+    asyncio.run(main())
+    assert names_of(spans) == [("GET", 500)]
 
 
 def test_opentelemetry_offers_a_transport(spans: Any):

@@ -70,12 +70,55 @@ def test_authlib_refreshes_a_token_that_has_expired():
     assert [form["grant_type"] for form in provider.forms] == [["refresh_token"]]
 
 
+def test_authlib_fetches_and_sends_a_token_in_async_code():
+    provider = Provider()
+
+    async def main() -> tuple[str, str]:
+        transport = httpx.MockTransport(provider.in_async)
+        async with httpx_client.AsyncOAuth2Client("id", "secret", transport=transport) as client:
+            url, state = client.create_authorization_url("https://id.example/authorize")
+            assert httpx.URL(url).params["state"] == state
+            token = await client.fetch_token(TOKEN_URL, authorization_response=f"https://me/?code=1&state={state}")
+            async with client.stream("GET", "https://api.example/") as response:
+                return token["access_token"], (await response.aread()).decode()
+
+    assert asyncio.run(main()) == ("abc1", "Bearer abc1")
+    assert provider.forms[0]["code"] == ["1"]
+
+
+def test_authlib_refreshes_a_token_that_has_expired_in_sync_code():
+    provider = Provider()
+    updates = []
+    client = httpx_client.OAuth2Client(
+        "id",
+        "secret",
+        token={**TOKEN, "expires_at": int(time.time()) - 10},
+        token_endpoint=TOKEN_URL,
+        update_token=lambda token, refresh_token=None, access_token=None: updates.append(token["access_token"]),
+        transport=httpx.MockTransport(provider),
+    )
+    assert client.get("https://api.example/").text == "Bearer abc1"
+    assert client.refresh_token(TOKEN_URL)["access_token"] == "abc2"
+    assert updates == ["abc1", "abc2"]
+    with pytest.raises(httpx_client.OAuthError):
+        httpx_client.OAuth2Client(
+            "id", transport=httpx.MockTransport(lambda request: httpx.Response(400, json={"error": "no"}))
+        ).fetch_token(TOKEN_URL)
+
+
 def test_authlib_signs_oauth1_requests():
     auth = httpx_client.OAuth1Auth("client", "secret", token="t", token_secret="s")
     with httpx.Client(transport=httpx.MockTransport(Provider()), auth=auth) as client:
         header = client.post("https://api.example/?a=1", data={"b": "2"}).text
     assert header.startswith("OAuth ")
     assert 'oauth_signature_method="HMAC-SHA1"' in header
+
+    async def main() -> str:
+        client = httpx_client.AsyncOAuth1Client("client", "secret", transport=httpx.MockTransport(Provider().in_async))
+        async with client:
+            return (await client.get("https://api.example/?a=1")).text
+
+    assert asyncio.run(main()).startswith("OAuth ")
 
 
 def test_authlib_asserts_with_a_key():

@@ -21,6 +21,17 @@ def test_the_decorator_mocks_top_level_functions():
     assert route.calls.last.request.url == "https://foo.bar/"
 
 
+@respx.mock
+def test_the_decorator_mocks_async_functions_of_a_test():
+    @respx.mock(base_url="https://foo.bar")
+    async def inner(respx_mock: Any) -> int:
+        respx_mock.get("/inner").respond(206)
+        async with httpx.AsyncClient() as client:
+            return (await client.get("https://foo.bar/inner")).status_code
+
+    assert asyncio.run(inner()) == 206
+
+
 def test_the_fixture_mocks_clients(respx_mock: Any):
     respx_mock.post("https://foo.bar/baz", json={"a": 1}).mock(httpx.Response(201, json={"b": 2}))
     with httpx.Client(base_url="https://foo.bar") as client:
@@ -108,9 +119,10 @@ def test_a_request_can_pass_through(using: str, echo_server: Any):
         assert route.call_count >= 3
 
 
-def test_an_async_request_can_pass_through(echo_server: Any):
+@BOTH
+def test_an_async_request_can_pass_through(using: str, echo_server: Any):
     async def main() -> Any:
-        async with respx.mock() as router, httpx.AsyncClient() as client:
+        async with respx.mock(using=using) as router, httpx.AsyncClient() as client:
             router.route(host="127.0.0.1").pass_through()
             return (await client.post(echo_server.url + "/post", content=b"abc")).json()["data"]
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import queue
+import socket
+import socketserver
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -109,6 +114,60 @@ def test_the_end_of_a_websocket_is_seen(server: str):
         with pytest.raises(httpx_ws.WebSocketDisconnect) as caught:
             socket.receive(timeout=5)
         assert (caught.value.code, caught.value.reason) == (1001, "bye")
+
+
+def test_the_end_of_a_websocket_is_seen_in_async_code(server: str):
+    async def main() -> tuple[int, str | None]:
+        async with httpx.AsyncClient() as client, httpx_ws.aconnect_ws(f"{server}/hang-up", client) as socket:
+            with pytest.raises(httpx_ws.WebSocketDisconnect) as caught:
+                await socket.receive(timeout=5)
+            return caught.value.code, caught.value.reason
+
+    assert asyncio.run(main()) == (1001, "bye")
+
+
+class Gone(socketserver.StreamRequestHandler):
+    """Accepts a websocket, then goes away without a word: its frames will not be read."""
+
+    def handle(self) -> None:
+        fields = {}
+        self.rfile.readline()
+        while line := self.rfile.readline().strip():
+            name, _, value = line.partition(b": ")
+            fields[name.lower()] = value
+        digest = hashlib.sha1(fields[b"sec-websocket-key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        self.wfile.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+        )
+        # Closed with a reset.
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.fixture
+def gone() -> Iterator[str]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Gone) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_errors_of_the_network_are_those_that_httpx_ws_knows(gone: str):
+    """It catches `httpcore.ReadError` and `httpcore.WriteError`, of the stream of our engine."""
+    with httpx.Client() as client, pytest.raises(httpx_ws.WebSocketNetworkError):  # noqa: SIM117  # the order matters
+        with httpx_ws.connect_ws(gone, client) as websocket:
+            websocket.receive(timeout=5)
+
+
+def test_errors_of_the_network_are_those_that_httpx_ws_knows_in_async_code(gone: str):
+    async def main() -> None:
+        async with httpx.AsyncClient() as client, httpx_ws.aconnect_ws(gone, client) as websocket:
+            await websocket.receive(timeout=5)
+
+    with pytest.RaisesGroup(httpx_ws.WebSocketNetworkError):
+        asyncio.run(main())
 
 
 def test_a_refused_upgrade_is_an_error(echo_server: Any):

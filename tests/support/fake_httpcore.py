@@ -153,17 +153,17 @@ _real: dict[str, ModuleType] = {}
 
 def real() -> dict[str, ModuleType]:
     """
-    The modules of the real package by name, or nothing where it is not installed; none of them stays imported.
+    The modules of the real package by name, or nothing where it is not installed; none stays imported that was not.
 
     Harm otherwise: every other test would run with it, and those that count frames would fail.
     """
     if not _real:
-        before = set(sys.modules)
+        before = "httpcore" in sys.modules  # as in tests/ecosystem, by plugins of pytest's
         try:
             import httpcore  # noqa: F401  # for its entries in sys.modules
         except ImportError:
             return {}
-        for name in set(sys.modules) - before:
-            if name.partition(".")[0] == "httpcore":
-                _real[name] = sys.modules.pop(name)
+        _real.update({name: module for name, module in sys.modules.items() if name.partition(".")[0] == "httpcore"})
+        for name in () if before else _real:
+            del sys.modules[name]
     return _real

@@ -12,6 +12,7 @@ Not here: what our own machine makes of frames without a network (`tests/test_ht
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import random
@@ -197,6 +198,7 @@ class StreamServer(ScriptedServer):
     /hints        103 with Link, then 200
     /refuse       413 as soon as the head is there, and RST_STREAM (NO_ERROR) as RFC 9113 8.1 has it
     /silent       nothing
+    /stall        a head and half of a body, and then nothing
     /held         answered when the test calls `let_go`
     /close        200, and GOAWAY
 
@@ -281,7 +283,10 @@ class _StreamConnection:
                 if not received:
                     return
                 for event in self.h2.receive_data(received):
-                    self.take(event, ready)
+                    with contextlib.suppress(h2.exceptions.StreamClosedError):  # by what came right behind it
+                        self.take(event, ready)
+            if self.closing:
+                continue
             self.server._dice.shuffle(ready)
             for stream in ready:
                 if stream in self.heads:
@@ -317,6 +322,8 @@ class _StreamConnection:
         elif isinstance(event, h2.events.StreamEnded):
             if event.stream_id in self.heads:
                 ready.append(event.stream_id)
+        elif isinstance(event, h2.events.ConnectionTerminated):
+            self.closing = True
         elif isinstance(event, h2.events.StreamReset):
             self.server.resets.append((event.stream_id, int(event.error_code)))
             self.forget(event.stream_id)
@@ -338,6 +345,10 @@ class _StreamConnection:
         status, fields, content = "200", [("content-type", "text/plain")], head.get("x-id", "-").encode() + body
         trailers: Optional[list[tuple[str, str]]] = None
         if name == "silent":
+            return
+        if name == "stall":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-length", "10")])
+            self.h2.send_data(stream, b"hello")
             return
         if name == "held" and not self.server._go.is_set():
             self.held.append(stream)

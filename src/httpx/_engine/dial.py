@@ -212,7 +212,7 @@ class Route:
                     raise ProxyError("the proxy sent more than its answer")
         if scheme in SECURE_SCHEMES:
             offered = self._settings.offered(scheme)
-            yield self._settings.security.with_origin(self._key, server_name, offered)
+            yield self._settings.security.with_origin(self._key, server_name, offered, proxy)
 
     def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
         if self._settings.forwards:

@@ -144,6 +144,15 @@ class SyncWire(Wire):
             pass  # the peer was first
         self.sock.close()
 
+    def hang_up(self) -> None:
+        """Close as `close` does, but so that a thread that waits here notices."""
+        try:
+            if self.tls is not None:
+                self.sock.send(self.tls.close())
+        except OSError:
+            pass  # the peer is gone already
+        self.abort()
+
     def is_quiet(self) -> bool:
         """
         Has the peer neither closed nor said anything since the last exchange?
@@ -180,6 +189,7 @@ class SyncConnection:
     def __init__(self, wire: SyncWire) -> None:
         self.wire = wire
         self.reused = False
+        self.aborted = False  # the client was closed while it was in use
         self.write_error: WriteError | None = None
         self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
@@ -222,10 +232,13 @@ class SyncConnection:
         return self._upgraded
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. A thread that reads an upgraded one, as in httpx-ws, gets its end or a ReadError."""
         if self.multiplexer is not None:
             self.multiplexer.say_goodbye()
-        self.wire.close()
+        if self._upgraded is None:
+            self.wire.close()
+        else:
+            self.wire.hang_up()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -381,7 +394,7 @@ class SyncEngine:
                 reused = connection.reused
                 self.release(connection, False)
                 self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
+                if not connection.aborted and job.may_replay(exchange, exc, reused):
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
@@ -632,6 +645,7 @@ class SyncEngine:
             if connection in idle:
                 connection.close()
                 continue
+            connection.aborted = True
             # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
             if connection.multiplexer is not None:
                 connection.multiplexer.say_goodbye()

@@ -9,8 +9,11 @@ The app runs as it would under a server: beside whoever reads its response, at m
 from a server is made for tests: the end of the body is the end of the app, so that work that it does after its response
 is done, and what it raises is raised, before `client.get` returns.
 
+Where an async client reads all of the answer anyway, and all of the request is in memory, the app runs in the caller's
+task, as in 0.28.1: a cancellation reaches it where it is, with whatever scopes and shields it has.
+
     _Run        one call of the app: `_Exchange` for a request, `_Lifespan` for its startup and shutdown
-    _Host       how tasks are begun and ended: on asyncio, or on trio
+    _Inline     the same for an answer that is not streamed
     _Server     the runs that are alive, of the async side of a transport or of the sync one
     _Portal     the thread with an event loop on which the sync side's app runs
 
@@ -21,13 +24,12 @@ gets no more of the request.
 Nothing is left behind: a task ends before what closes it returns. On trio the app is in a system task, because a
 response outlives the call that made it, and a nursery does not.
 
-Not here: timeouts, which have no meaning without a network (0.28.1 ignored them, too), and websockets.
+Not here: how tasks are begun and ended (`hosts`); timeouts, which have no meaning without a network (0.28.1 ignored
+them, too); websockets.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, MutableMapping
@@ -46,9 +48,11 @@ from .._types import AsyncByteStream, SyncByteStream
 from .._utils import LOWER
 from .base import AsyncBaseTransport, BaseTransport
 from .default import _running
+from .hosts import host_here
 
 T = TypeVar("T")
 S = TypeVar("S", bound="ASGITransport")
+R = TypeVar("R", bound="_Run")
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -76,11 +80,11 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
     transport's own, which ends when the transport is closed; a test suite that is all sync code is better off with
     Starlette's TestClient.
 
-    The body is streamed both ways. Reading it to its end waits until the app has returned: background tasks are done
-    then, and what the app raises is raised to the reader. Closing a response early makes `receive` return
-    `http.disconnect`; an app that does not return is cancelled, after ten turns of the event loop, or a second later
-    if it has got the message. What it raises then goes nowhere. An app that sends without pause can therefore be read
-    for a while and left.
+    The body is streamed both ways, with `client.stream` and with the sync client. Reading it to its end waits until the
+    app has returned: background tasks are done then, and what the app raises is raised to the reader. Closing a
+    response early makes `receive` return `http.disconnect`; an app that does not return is cancelled, after ten turns
+    of the event loop, or a second later if it has got the message. What it raises then goes nowhere. An app that sends
+    without pause can therefore be read for a while and left.
 
     The app sees the caller's context variables, and the async caller sees the app's when the body is read.
 
@@ -154,6 +158,8 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
             ReadError: the transport was closed meanwhile.
             Whatever the app raises, if `raise_app_exceptions` is true.
         """
+        if request._whole and type(request.stream) is ByteStream:
+            return await self._call_inline(request)
         exchange = await self._server.begin(self.app, self._scope(request, self._server), request.stream)
         body = _AsyncBody(exchange, request, self.raise_app_exceptions)
         # No await between here and the `try`, either.
@@ -170,6 +176,19 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         if exchange.status is None:
             await body.aclose()
         return response
+
+    async def _call_inline(self, request: Request) -> Response:
+        """`handle_async_request` where all is in memory before and after, so that nobody need run beside the app."""
+        exchange = self._server.enter(_Inline(self.app, self._scope(request, self._server), request.stream))
+        try:
+            await self.app(exchange._scope, exchange.receive, exchange.send)
+        except Exception as exc:
+            if self.raise_app_exceptions:
+                raise
+            exchange.error = exc
+        finally:
+            exchange.finish()
+        return exchange.response(_AsyncBody(exchange, request, self.raise_app_exceptions), self.raise_app_exceptions)
 
     async def aclose(self) -> None:
         """
@@ -267,7 +286,7 @@ class _Run:
     """
 
     def __init__(self, app: _ASGIApp, scope: _Message) -> None:
-        self.host = _host()
+        self.host = host_here()
         self.over = False
         self.error: BaseException | None = None
         self.left = False  # is the app to end, because nobody reads any more?
@@ -390,16 +409,19 @@ class _Exchange(_Run):
             RuntimeError: the messages are in the wrong order.
             TypeError: the body is not bytes.
         """
-        kind = message["type"]
         if not self.left:
-            if kind == "http.response.start":
-                self._begin(message)
-            elif kind == "http.response.body":
-                self._add(message.get("body", b""), message.get("more_body", False))
-            self.changed()
+            self._take(message)
         # Always a checkpoint: an app that sends without pause would keep everybody else from running.
         await self.host.checkpoint()
         await self.until(lambda: self._untaken < _HIGH_WATER or self.left)
+
+    def _take(self, message: _Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._begin(message)
+        elif kind == "http.response.body":
+            self._add(message.get("body", b""), message.get("more_body", False))
+        self.changed()
 
     def _begin(self, message: _Message) -> None:
         if self.status is not None:
@@ -488,6 +510,30 @@ class _Exchange(_Run):
             del error
 
 
+class _Inline(_Exchange):
+    """A request and its response where the app runs in its reader's task, and to its end."""
+
+    async def send(self, message: _Message) -> None:
+        if not self.left:
+            self._take(message)
+        # Nobody is let in before that: a cancellation that the app itself causes comes too late for a response that it
+        # then sends without waiting. An endless one can be cancelled.
+        if self._untaken >= _HIGH_WATER:
+            self._untaken = 0
+            await self.host.checkpoint()
+
+    async def leave(self) -> None:
+        """Tell the app to end, unless it has; its task is its caller's."""
+        if not self.over:
+            self.left = True
+            self.changed()
+            for _ in range(_TURNS):
+                await self.host.checkpoint()
+
+    async def end(self) -> None:
+        """Nothing: see `leave`."""
+
+
 def _request_message(piece: bytes | None) -> _Message:
     """A piece of the request's body, or its end: the message without a piece, as in 0.28.1."""
     return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
@@ -557,103 +603,7 @@ class _Lifespan(_Run):
             del error
 
 
-# Hosts.
-
-
-class _AsyncioHost:
-    """Tasks on asyncio."""
-
-    def __init__(self, home: Any) -> None:
-        self.home = home
-
-    def new_event(self) -> Any:
-        import asyncio
-
-        return asyncio.Event()
-
-    async def checkpoint(self) -> None:
-        import asyncio
-
-        await asyncio.sleep(0)
-
-    def spawn(self, run: _Run) -> None:
-        """Begin a run, in a copy of the caller's context."""
-        run.task = self.home.create_task(run.run())
-        # A task that is cancelled before its first step never gets into `run`.
-        run.task.add_done_callback(lambda _: run.finish())
-
-    async def wait(self, run: _Run, seconds: float) -> None:
-        """Wait for the end of a run."""
-        import asyncio
-
-        await asyncio.wait([run.task], timeout=seconds)
-
-    async def end(self, run: _Run) -> None:
-        """Cancel a run, and wait until it is over."""
-        import asyncio
-
-        run.task.cancel()
-        cancelled: BaseException | None = None
-        anyio = sys.modules.get("anyio")
-        # A scope of anyio's that is cancelled cancels the task at every turn of the loop, for as long as the app takes.
-        with contextlib.nullcontext() if anyio is None else anyio.CancelScope(shield=True):
-            while not run.task.done():
-                try:
-                    await asyncio.wait([run.task])
-                except asyncio.CancelledError as exc:
-                    cancelled = exc
-        run.finish()
-        if cancelled is not None:
-            raise cancelled
-
-
-class _TrioHost:
-    """Tasks on trio: system tasks, each in a cancel scope."""
-
-    def __init__(self, home: Any) -> None:
-        self.home = home
-
-    def new_event(self) -> Any:
-        import trio
-
-        return trio.Event()
-
-    async def checkpoint(self) -> None:
-        import trio
-
-        await trio.lowlevel.checkpoint()
-
-    def spawn(self, run: _Run) -> None:
-        """Begin a run, in a copy of the caller's context."""
-        import trio
-
-        run.task = trio.CancelScope()
-        trio.lowlevel.spawn_system_task(self._main, run, context=copy_context())
-
-    async def _main(self, run: _Run) -> None:
-        with run.task:
-            await run.run()
-
-    async def wait(self, run: _Run, seconds: float) -> None:
-        """Wait for the end of a run."""
-        import trio
-
-        with trio.move_on_after(seconds):
-            await run.until(lambda: run.over)
-
-    async def end(self, run: _Run) -> None:
-        """Cancel a run, and wait until it is over."""
-        import trio
-
-        run.task.cancel()
-        with trio.CancelScope(shield=True):
-            await run.until(lambda: run.over)
-
-
-def _host() -> _AsyncioHost | _TrioHost:
-    """Of the event loop that runs here."""
-    home = _running()
-    return _TrioHost(home) if type(home).__module__.startswith("trio.") else _AsyncioHost(home)
+# The runs of a transport.
 
 
 class _Server:
@@ -677,9 +627,13 @@ class _Server:
         return exchange
 
     def _spawn(self, run: _Run) -> None:
+        self.enter(run).host.spawn(run)
+
+    def enter(self, run: R) -> R:
+        """Count a run among those that are alive."""
         run.alive = self._alive
         self._alive.add(run)
-        run.host.spawn(run)
+        return run
 
     async def start_lifespan(self, app: _ASGIApp) -> _Lifespan:
         """Start the app, unless that was done: two clients may share a transport."""

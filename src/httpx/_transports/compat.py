@@ -471,9 +471,8 @@ class _PoolView:
     def _requests(self) -> list[Any]:
         found: list[Any] = []
         for pool in self._pools():
-            connections, idle, _, waiting = pool.counts()
             # Only their number is known to the pool; what they are is asked for by nobody.
-            found += ["active"] * (connections - idle) + ["waiting"] * waiting
+            found += ["active"] * pool.users() + ["waiting"] * pool.counts()[3]
         return found
 
     @property
