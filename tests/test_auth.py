@@ -288,6 +288,13 @@ def test_an_async_function_gives_the_token_in_an_async_client() -> None:
     with pytest.raises(TypeError, match="only an async client can await"):  # and no warning: nothing is left unawaited
         authorized(play_sync, auth)
 
+    class Later:
+        def __await__(self) -> Any:
+            return iter(())
+
+    with pytest.raises(TypeError, match="only an async client can await"):
+        authorized(play_sync, BearerAuth(lambda: Later()))  # type: ignore[arg-type, return-value]  # never awaited
+
     async def fetch_badly() -> str:
         return "two words"
 
