@@ -105,7 +105,7 @@ def markdown_of(docstring: str) -> list[str]:
             entries = list(items_of(lines[1:]))
             made += [f"**{section[1]}:**" + (f" {section[2]}" if section[2] else ""), "", *entries, ""]
         elif all(line.startswith("    ") for line in lines):
-            made += fenced(textwrap.dedent(block))
+            made += fenced("\n".join(line[4:] for line in lines))  # no more: it may go on in the middle of a class
         else:
             made += [*lines, ""]
     return joined_code(made)

@@ -352,6 +352,43 @@ def test_what_a_thread_leaves_unsent_when_it_gives_up_is_sent_by_others():
         check_quiet(client)
 
 
+def test_room_in_the_output_wakes_the_uploads_that_wait_for_it():
+    """One receives, one sends, and the third one whose body had moved on was not told to hand over the next piece."""
+    read_on = threading.Event()
+
+    def script(peer: FramePeer) -> None:
+        peer.answer(peer.request().stream, b"warm")
+        peer.send(frames.window_update(0, 100_000_000), frames.settings({frames.INITIAL_WINDOW_SIZE: 100_000_000}))
+        waiting = peer.request()
+        assert read_on.wait(10)
+        ended = []
+        while len(ended) < 2:
+            kind, flags, stream, block = peer.frame()
+            if kind == frames.HEADERS:
+                peer._decoder.decode(block)
+            if kind == frames.DATA and flags & frames.END_STREAM:
+                ended.append(stream)
+        for stream in [*ended, waiting.stream]:
+            peer.answer(stream, b"done")
+        peer.rest()
+
+    def upload() -> str:
+        return client.post("/", content=iter([bytes(200_000)] * 40)).text
+
+    with ScriptedServer(frames_of(script), timeout=10) as server, client_of(server, timeout=5) as client:
+        client.get("/")
+        multiplexer = multiplexer_of(client)
+        receiver = started(lambda: client.get("/first").text)
+        wait_for(lambda: multiplexer._reads)
+        first = started(upload)
+        wait_for(lambda: multiplexer._writes)
+        second = started(upload)
+        wait_for(lambda: bool(multiplexer._waiting))
+        read_on.set()
+        assert [*first(), *second(), *receiver()] == ["done"] * 3
+        check_quiet(client)
+
+
 def test_a_limit_that_rises_wakes_a_thread_while_the_one_who_receives_waits_on():
     """Whoever has got a place was told only when the one who received had its own answer."""
     raised = frames.settings({frames.MAX_CONCURRENT_STREAMS: 2})

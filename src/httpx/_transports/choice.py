@@ -63,7 +63,7 @@ class _Entry:
         self.users = 0
 
     def is_busy(self) -> bool:
-        """Would somebody miss it? Not on an event loop that has ended, whatever was left open there."""
+        """Would somebody notice if it were closed? Not on an event loop that has ended, whatever is open there."""
         has_ended = getattr(self.engine, "has_ended", None)  # engines for threads have none
         if has_ended is not None and has_ended():
             return False
