@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from support.depth import QUICK, depth
+
 if TYPE_CHECKING:
     import ssl
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 # change; elsewhere they are new each time, and find more.
 settings.register_profile("local", deadline=None, max_examples=100)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+settings.register_profile("quick", deadline=None, max_examples=10, derandomize=True)
+settings.load_profile("quick" if QUICK else "ci" if os.environ.get("CI") else "local")
 
 # What the machine is set to must not change what the tests see: a proxy would get their requests.
 for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
@@ -31,8 +34,8 @@ for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
 for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "NETRC"):
     os.environ.pop(_name, None)
 
-DRIVERS = ("sync", "asyncio", "asyncio-fallback", "uvloop", "trio")
-CUTS = ("whole", "bytes", "random-1", "random-2", "random-3")
+DRIVERS = depth(("sync", "asyncio", "asyncio-fallback", "uvloop", "trio"), ("sync", "asyncio", "trio"))
+CUTS = depth(("whole", "bytes", "random-1", "random-2", "random-3"), ("whole", "random-1"))
 
 
 @pytest.fixture(params=DRIVERS)

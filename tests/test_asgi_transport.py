@@ -630,7 +630,7 @@ def test_reading_on_after_closing_is_an_error(driver: Driver):
             pieces = response.aiter_raw()
             await pieces.__anext__()
             await response.aclose()
-            with pytest.raises(httpx.ReadError, match="closed before its body was read"):
+            with pytest.raises(httpx.StreamClosed, match="closed before its body was read"):
                 await pieces.__anext__()
 
     run(driver, scenario, Log().app)

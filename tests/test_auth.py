@@ -247,6 +247,16 @@ def test_credentials_that_are_not_text_are_refused(make: Any) -> None:
         make("user", 1)
 
 
+@pytest.mark.parametrize("make", [BasicAuth, DigestAuth])
+def test_credentials_that_utf_8_cannot_hold_are_refused_without_showing_them(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"^username holds a lone surrogate at position 1, which is no UTF-8$"):
+        make("a\udc80", "secret")
+    with pytest.raises(ValueError, match=r"^password holds a lone surrogate at position 6") as caught:
+        make("a", "secret\udc80")
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
 # -- Bearer
 
 
@@ -339,6 +349,13 @@ def test_a_malformed_netrc_file_is_an_error_that_shows_no_password(netrc_file: P
     netrc_file.write_text("machine example.org login user password se cret\n")
     with pytest.raises(NetrcParseError, match=r"^no netrc file \(.*netrc, line \d\)$"):
         NetRCAuth(str(netrc_file))
+
+
+def test_a_netrc_file_that_is_no_text_is_an_error_that_shows_nothing_of_it(netrc_file: Path) -> None:
+    netrc_file.write_bytes(b"machine a login b password secret\x81\xff")
+    with pytest.raises(NetrcParseError, match=r"^no netrc file, it is not text") as caught:
+        NetRCAuth(str(netrc_file))
+    assert caught.value.__cause__ is None
 
 
 def test_why_the_default_netrc_file_was_refused_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,31 @@ def test_a_client_can_be_copied_as_it_was_configured():
 # Event hooks.
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"event_hooks": "request"},
+        {"event_hooks": [print]},
+        {"sensitive_headers": "X-Api-Key"},  # a string is an iterable of strings: its letters would be protected
+        {"sensitive_headers": b"X-Api-Key"},
+        {"sensitive_headers": [b"X-Api-Key"]},
+        {"auth": ()},
+        {"auth": ("jo",)},
+        {"auth": ("jo", "secret", "more")},
+        {"headers": "Accept: text/html"},
+        {"limits": 10},
+        {"limits": None},
+        {"proxy": b"http://127.0.0.1:1"},
+        {"proxy": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_a_setting_of_the_wrong_type_is_a_type_error_at_once(kind: Any, setting: Any):
+    with pytest.raises(TypeError):
+        kind(**setting)
+
+
 def test_hooks_are_named_by_their_event():
     client = httpx.Client(event_hooks={"request": [print]})
     assert client.event_hooks == {"request": [print], "response": []}

@@ -171,6 +171,7 @@ def test_a_new_certificate_for_the_same_key_keeps_the_pin_of_the_key():
         ("", None),
         ("192.0.2.1", {KEY}),
         ("2001:db8::1", {WHOLE}),
+        ("2001:DB8:0:0::1", {WHOLE}),
     ],
 )
 def test_the_entry_that_says_the_most_about_a_host_counts(host: str, pinned: Any):

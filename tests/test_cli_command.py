@@ -22,8 +22,9 @@ click = pytest.importorskip("click")
 
 # Behind the line above, because they import click.
 from httpx._cli import command  # noqa: E402
-from httpx._cli.command import _address, run  # noqa: E402
-from httpx._cli.options import with_pairs_split  # noqa: E402
+from httpx._cli.building import address  # noqa: E402
+from httpx._cli.command import run  # noqa: E402
+from httpx._cli.parser import normalised  # noqa: E402
 from httpx._cli.screen import Screen  # noqa: E402
 from httpx._cli.wiretap import Wiretap, certificate_lines  # noqa: E402
 
@@ -144,7 +145,7 @@ def test_what_makes_no_sense_is_told_in_a_line(args: list[str], capfdbinary: Cap
     ],
 )
 def test_a_url_without_a_scheme_is_encrypted_unless_it_stays_on_the_machine(given: str, url: str):
-    assert _address(given) == url
+    assert address(given) == url
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_url_without_a_scheme_is_encrypted_unless_it_stays_on_the_machine(give
     ],
 )
 def test_a_pair_in_one_word_is_split_where_no_value_follows(given: list[str], split: list[str]):
-    assert with_pairs_split(given) == split
+    assert normalised(given) == split
 
 
 def test_a_download_replaces_the_file_and_keeps_its_mode(echo_server: EchoServer, tmp_path: Path):
@@ -270,6 +271,13 @@ def test_verbose_shows_a_request_that_was_never_answered(tls_echo_server: EchoSe
     assert b"\nGET /delay/9 HTTP/1.1\nHost: " in capfdbinary.readouterr().out
 
 
+def test_verbose_tells_the_addresses_of_a_name(capfdbinary: Capture):
+    tap = Wiretap(Screen(sys.stdout))
+    tap.event("connection.resolve_host.started", {"host": "a.example", "port": 80})
+    tap.event("connection.resolve_host.complete", {"return_value": ["192.0.2.1", "2001:db8::1"]})
+    assert capfdbinary.readouterr().out == b"* 'a.example' is 192.0.2.1, 2001:db8::1\n"
+
+
 def test_a_connection_without_details_of_tls_is_shown_without_them(capfdbinary: Capture):
     tap = Wiretap(Screen(sys.stdout))
     tap.event("connection.start_tls.complete", {})
@@ -281,7 +289,7 @@ def test_a_target_that_was_set_by_hand_is_shown(capfdbinary: Capture):
     for target in ("*", b"*"):
         request = httpx.Request("OPTIONS", "http://a/", extensions={"target": target})
         Wiretap(Screen(sys.stdout)).event("http2.send_request_headers.started", {"request": request})
-        assert capfdbinary.readouterr().out.startswith(b"OPTIONS * HTTP/2\nHost: a\n")
+        assert capfdbinary.readouterr().out.startswith(b"OPTIONS * HTTP/2\n:authority: a\n\n")
 
 
 def test_ctrl_c_and_broken_output_have_their_codes(monkeypatch: pytest.MonkeyPatch):

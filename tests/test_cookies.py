@@ -247,6 +247,16 @@ def test_a_value_must_be_text() -> None:
         Cookies({"a": value})
 
 
+@pytest.mark.parametrize("place", [{"name": None}, {"name": 1}, {"domain": 1}, {"domain": None}, {"path": b"/"}])
+def test_name_domain_and_path_must_be_text(place: Any) -> None:
+    with pytest.raises(TypeError, match=f"the {next(iter(place))} of a cookie must be a str"):
+        Cookies().set(**{"name": "a", "value": "b", **place})
+    with pytest.raises(TypeError):
+        Cookies({None: "b"})  # type: ignore[dict-item]  # what is tested
+    with pytest.raises(TypeError):
+        Cookies({"a": "b"}).get("a", domain=1)  # type: ignore[call-overload]  # what is tested
+
+
 def test_other_odd_values_are_sent_as_they_are() -> None:
     nothing: Any = None
     assert sent(Cookies({"a": 'x y, "q"=', "b": "", "c": nothing}), HTTPS) == 'a=x y, "q"=; b=; c'
@@ -907,6 +917,16 @@ def test_an_installed_list_of_public_suffixes_is_used(package: str, monkeypatch:
     assert not receive(Cookies(), "https://a.xn--mnchen-3ya.example/", "a=1; Domain=xn--mnchen-3ya.example")
     assert _cookies._public_suffix("com")
     assert not _cookies._public_suffix("co.uk")  # the list decides, not ours
+
+
+def test_the_whole_list_of_public_suffixes_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real package, which has exceptions and wildcards that ours does not: `*.kawasaki.jp`, `!city.kawasaki.jp`."""
+    monkeypatch.delitem(sys.modules, "publicsuffixlist")
+    pytest.importorskip("publicsuffixlist")
+    for suffix in ("co.uk", "github.io", "foo.kawasaki.jp", "xn--p1ai"):
+        assert not receive(Cookies(), f"https://www.{suffix}/", f"a=1; Domain={suffix}"), suffix
+    for domain in ("example.co.uk", "ada.github.io", "city.kawasaki.jp", "example.com"):
+        assert receive(Cookies(), f"https://www.{domain}/", f"a=1; Domain={domain}"), domain
 
 
 @pytest.mark.parametrize(

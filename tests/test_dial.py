@@ -26,9 +26,7 @@ from httpx._engine.dial import (
     backoff,
     interleaved,
     is_in_progress,
-    literal_addresses,
     new_socket,
-    resolve_error,
     unix_address,
 )
 from httpx._exceptions import ConnectError, ConnectTimeout, ProxyError
@@ -158,6 +156,25 @@ def test_a_timeout_says_how_far_the_race_came():
     assert type(error) is ConnectTimeout
     assert str(error) == "no connection to example.org:80 within the timeout of 0.3 s (2 of 3 addresses tried)"
     assert "within the total timeout of 2 s" in str(race.timeout(2, total=True))
+
+
+def test_a_timeout_has_the_reasons_of_those_that_failed_before():
+    race = Race("example.org", 80, [v4(1), v4(2), v4(3)])
+    race.failed(race.next(0), OSError(errno.ECONNREFUSED, ""), 0.1)
+    race.next(0.1)
+    assert str(race.timeout(0.3)).endswith("(2 of 3 addresses tried; 192.0.2.1: Connection refused)")
+
+
+def test_settings_for_another_proxy_share_everything_else():
+    own = settings(proxy=Proxy("http://a"))
+    other = own.by_way_of(Proxy("socks5://b", auth=("u", "p")))
+    assert (own.forwards, other.forwards, own.by_way_of(None).forwards) == (True, False, False)
+    assert str(other.proxy.url) == "socks5://b"
+    assert other.proxy.auth == ("u", "p")
+    assert own.by_way_of(None).proxy is None
+    assert str(own.proxy.url) == "http://a"
+    assert other.names is own.names
+    assert other.limits is own.limits
 
 
 @given(outcomes=st.lists(st.sampled_from(["fails", "hangs"]), max_size=6), pause=st.floats(0.01, 0.6))
@@ -309,41 +326,6 @@ def test_a_clients_certificate_gets_a_context_of_its_own():
 
 
 # Addresses.
-
-
-def only(addresses: Optional[list[Address]]) -> Address:
-    assert addresses is not None
-    assert len(addresses) == 1
-    return addresses[0]
-
-
-def test_the_address_of_a_literal_is_known_without_asking():
-    assert only(literal_addresses("127.0.0.1", 80))[4] == ("127.0.0.1", 80)
-    address = only(literal_addresses("::1", 443))
-    assert address[0] == socket.AF_INET6
-    assert address[1] == socket.SOCK_STREAM
-    assert address[4][:2] == ("::1", 443)
-
-
-def test_a_scope_is_part_of_an_address():
-    names = [name for _, name in socket.if_nameindex()]
-    if not names:
-        pytest.skip("no network interface")
-    address = only(literal_addresses(f"fe80::1%{names[0]}", 80))
-    assert address[4][3] == socket.if_nametoindex(names[0])
-    assert literal_addresses("fe80::1%no-such-interface", 80) is None
-
-
-@pytest.mark.parametrize("host", ["localhost", "example.org", "", "a" * 70, "a..b", "ü.example", "1.2.3.4.5", "[::1]"])
-def test_a_name_is_not_a_literal(host):
-    assert literal_addresses(host, 80) is None
-
-
-def test_a_name_without_an_address_is_a_connect_error_with_the_resolvers_words():
-    error = resolve_error("no.example", socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
-    assert type(error) is ConnectError
-    assert str(error) == "the name 'no.example' could not be resolved: Name or service not known"
-    assert str(resolve_error("a..b", UnicodeError("label empty"))).endswith(": label empty")
 
 
 def test_a_unix_address_is_its_path(monkeypatch):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib.util
 import inspect
 import io
 import re
@@ -30,8 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from support.missing import NEEDS_ASGI, NEEDS_WSGI
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -120,11 +119,7 @@ def run_page(page: str, path: str, address: str) -> int:
     return checked
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=[NEEDS_ASGI, NEEDS_WSGI] if path.stem == "transports" else ()) for path in PAGES],
-    ids=lambda path: path.name,
-)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_block_of_python_runs(path: Path, echo_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     page = path.read_text("utf-8")
@@ -139,6 +134,24 @@ def test_links_between_pages_lead_somewhere(path: Path):
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
         if "://" not in target:
             assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_reference_is_what_the_docstrings_say():
+    spec = importlib.util.spec_from_file_location("api_reference", DOCS.parent / "scripts" / "api_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = module.page()
+    assert made == (DOCS / "api.md").read_text("utf-8"), "the page is old: run scripts/api-reference"
+    assert re.search(r"(?m)^### Client$", made)
+    assert " object at 0x" not in made
+
+
+def test_every_page_is_in_the_index():
+    """But for pages that another page leads to."""
+    index = (DOCS / "index.md").read_text("utf-8")
+    assert [path.name for path in PAGES if path.name != "index.md" and f"({path.name})" not in index] == []
 
 
 def test_the_runner_notices_what_is_not_true():

@@ -646,3 +646,11 @@ def test_it_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         runpy.run_module(module.__name__, run_name="__main__")
     assert stop.value.code == 0
     assert "usage: echo_server" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "8x", "", "٣", "999999999"])
+def test_a_port_that_is_none_is_told(port: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main([f"--port={port}"])
+    assert ended.value.code == 2
+    assert "a port is a number from 0 to 65535" in capsys.readouterr().err

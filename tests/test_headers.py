@@ -120,14 +120,23 @@ def test_text_that_is_not_ascii_needs_an_encoding() -> None:
 
 def test_a_codec_that_fails_without_a_position_is_reported_too() -> None:
     with pytest.raises(LocalProtocolError, match="header 'a' cannot be encoded as idna"):
-        Headers({"a": "é" * 100}, encoding="idna")
+        Headers._from_raw([], "idna")["a"] = "é" * 100
 
 
-def test_an_unknown_encoding_fails_at_once() -> None:
+@pytest.mark.parametrize("encoding", ["nope", "hex", "", "\x00", "\udc80", "undefined", "idna"])
+def test_an_unknown_encoding_fails_at_once(encoding: str) -> None:
     with pytest.raises(LookupError):
-        Headers(encoding="nope")
+        Headers(encoding=encoding)
     with pytest.raises(LookupError):
-        Headers().encoding = "hex"
+        Headers().encoding = encoding
+
+
+@pytest.mark.parametrize("given", ["a: b", b"a", "", 1, [1], ["ab:"], [("a",)], [("a", "b", "c")], {"a": None}])
+def test_what_is_no_collection_of_pairs_is_a_type_error(given: Any) -> None:
+    with pytest.raises(TypeError):
+        Headers(given)
+    with pytest.raises(TypeError):
+        Headers().update(given)
 
 
 def test_the_caches_of_names_do_not_grow_without_end() -> None:

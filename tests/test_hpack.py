@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from httpx._protocol import huffman
 from httpx._protocol.hpack import (
     DEFAULT_TABLE_SIZE,
     MAX_OVERDUE,
@@ -61,7 +62,7 @@ def read(decoder: Decoder, block: bytes) -> Fields:
 def table(decoder: Decoder) -> Fields:
     """The entries of our decoder, newest first, without those that are evicted when somebody looks."""
     decoder._evict()
-    return decoder._entries[::-1]
+    return [field for field, _ in reversed(decoder._entries)]
 
 
 def same_tables(encoder: Encoder, decoder: hpack.Decoder) -> bool:
@@ -147,6 +148,7 @@ def test_a_field_that_is_another_one_each_time_is_not_added() -> None:
     for number in range(1000):
         encoder.encode([(b"x-%d" % number, b"a")])
     assert len(encoder._values) <= 256
+    assert len(encoder._heads) <= 256
 
 
 @pytest.mark.parametrize("target", [b"/", b"/index.html", b"/x?y=z", b"/" + b"a" * 126, b"/" + b"a" * 70_000])
@@ -287,7 +289,8 @@ def test_what_is_remembered_is_what_would_be_decoded(steps: list[Fields], repeat
     blocks = [encoder.encode(step, huffman=coded) for step in steps]
     for block in [*blocks, *blocks * repeats]:
         fresh = Decoder()
-        fresh._entries, fresh._size = table(decoder)[::-1], decoder._size
+        table(decoder)
+        fresh._entries, fresh._size = decoder._entries.copy(), decoder._size
         outcomes = []
         for one in (decoder, fresh):
             try:
@@ -333,17 +336,38 @@ def test_a_block_of_literals_is_known_whatever_is_in_the_table() -> None:
 
 
 def test_what_comes_again_is_remembered_within_bounds() -> None:
-    encoder, decoder = hpack.Encoder(), Decoder()
-    for number in range(600):
-        fields = [(b"x-a", b"value %d" % number), (b"x-long", b"%d" % number * 60)]
-        assert read(decoder, encoder.encode(fields)) == fields
-    assert 0 < len(decoder._strings) <= 256
+    decoder = Decoder()
+    most = [0, 0, 0]
+    for number in range(1000):
+        text = huffman.encode(b"value %d" % number)
+        coded = bytes([0x80 | len(text)]) + text
+        # Two fields, one that is added to the table and one that is not; and each time one that is too long for that.
+        block = b"\x40\x01a" + coded + b"\x00\x01b" + coded + b"\x00\x01c\x7f\x01" + b"v" * 128
+        value = b"value %d" % number
+        assert read(decoder, block) == [(b"a", value), (b"b", value), (b"c", b"v" * 128)]
+        most = list(map(max, most, map(len, (decoder._strings, decoder._literals, decoder._blocks))))
+    assert most == [256, 256, 128]
     assert max(map(len, decoder._strings)) <= 64
-    assert 0 < len(decoder._literals) <= 256
     assert max(map(len, decoder._literals)) <= 96
-    assert 0 < len(decoder._blocks) <= 128
     read(decoder, b"\x00\x01a\x7f\x81\x7f" + b"v" * 16_384)
     assert max(block.size for block in decoder._blocks.values()) <= 4096
+
+
+def test_entries_that_are_over_the_limit_are_let_go_of_in_the_end_though_nobody_looks() -> None:
+    decoder = Decoder()
+    for number in range(5000):
+        read(decoder, b"\x40\x01a\x06%06d" % number)
+        assert decoder._size <= MAX_OVERDUE + 39
+        assert len(decoder._entries) <= MAX_OVERDUE // 39 + 1
+    assert table(decoder) == [(b"a", b"%06d" % number) for number in range(4999, 4999 - 4096 // 39, -1)]
+
+
+def test_an_entry_that_fits_exactly_stays() -> None:
+    for size in (39, 78, 100):
+        decoder = Decoder(max_table_size=size)
+        for number in range(20):
+            read(decoder, b"\x40\x01a\x06%06d" % number)
+        assert table(decoder) == [(b"a", b"%06d" % number) for number in range(19, 19 - size // 39, -1)]
 
 
 # -- what is refused

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames
+from httpx._protocol import frames, http2
 from httpx._protocol.exchange import BODY, INPUT, NOTHING, PAUSE, HeadLimits
 from httpx._protocol.frames import (
     ACK,
@@ -42,6 +42,7 @@ from httpx._protocol.http2 import (
     HTTP2Connection,
 )
 from httpx._protocol.stream2 import HTTP2Stream
+from support.counting import frames as counted_frames
 from support.wires import cuts
 
 Fields = list[tuple[bytes, bytes]]
@@ -288,6 +289,16 @@ def test_what_is_remembered_of_requests_is_never_that_of_another(
         assert server.request()[0] == expected + [(name.lower(), value) for name, value in fields]
         stream.reset(frames.CANCEL)
         server.heard()
+
+
+def test_names_of_sent_fields_are_remembered_within_bounds() -> None:
+    names = http2._SentNames()
+    for number in range(3000):
+        assert names[b"X-%d" % number] == b"x-%d" % number
+    assert len(names) <= 1024
+    assert names[b"Connection"] == b""
+    assert names[b"X" * 65] == b"x" * 65
+    assert b"X" * 65 not in names
 
 
 def test_few_targets_are_remembered_and_no_long_ones() -> None:
@@ -1484,3 +1495,51 @@ def test_empty_data_frames_and_data_before_the_head_are_not_progress() -> None:
     early = get(server)
     server.body(early, b"x", ends=True)
     assert "before its head" in error_of(early)
+
+
+# -- what it costs
+
+
+def answers(first: int, count: int) -> bytes:
+    """The answers to so many requests, as nginx writes them."""
+    block = b'\x88\x76\x05nginx\x5c\x0246\x00\x04etag\x05"1-2"'
+    message = b""
+    for identifier in range(first, first + 2 * count, 2):
+        message += frames.frame(HEADERS, END_HEADERS, identifier, block)
+        message += frames.frame(DATA, END_STREAM, identifier, b"x" * 46)
+    return message
+
+
+def exchange(connection: HTTP2Connection, message: bytes, count: int) -> None:
+    """So many requests at once, and their answers in the same bytes."""
+    fields = [HOST, (b"Accept", b"*/*")]
+    streams = [connection.open(b"https", b"GET", b"/", fields) for _ in range(count)]
+    connection.take()
+    connection.receive(message)
+    assert all(stream.finished for stream in streams)
+    assert connection.progressed == streams  # each is looked at once by the shell
+    connection.progressed.clear()
+
+
+@pytest.mark.parametrize("count", [1, 50, 1000])
+def test_a_warm_request_enters_few_functions_however_many_there_are_at_once(count: int) -> None:
+    connection = Server({frames.MAX_CONCURRENT_STREAMS: 1000}).connection
+    for number in (1, 3):
+        exchange(connection, answers(number, 1), 1)
+    message = answers(5, count)
+    with counted_frames() as entered:
+        exchange(connection, message, count)
+    # For each request and its answer, for many the evictions, and once for all of them: taking and receiving.
+    assert len([name for name in entered if name.startswith("httpx.")]) <= 13 * count + count // 100 + 3
+
+
+def test_a_download_enters_few_functions_for_a_frame() -> None:
+    server = Server()
+    stream = get(server)
+    server.head(stream)
+    message = frames.frame(DATA, 0, 1, bytes(8192)) * 32
+    with counted_frames() as entered:
+        server.connection.receive(message)
+        stream.took(32 * 8192)
+    assert len([name for name in entered if name.startswith("httpx.")]) <= 12
+    assert list(map(len, stream.chunks)) == [32 * 8192]

@@ -573,6 +573,25 @@ def test_a_forwarded_request_has_the_whole_url_as_its_target(url: str, target: b
     assert ((b"X-Team", b"blue") in forwarded.arguments[2]) is url.startswith("http:")
 
 
+def test_what_is_for_a_proxy_is_left_out_of_a_tunnel():
+    """The harm: the origin would read the login of the proxy."""
+    headers = {"proxy-AUTHORIZATION": "Basic secret", "X-A": "1"}
+    for scheme, kept in (("http", True), ("https", False)):
+        forwarded = Job(Request("GET", f"{scheme}://example.org/", headers=headers), 0.0)
+        forwarded.forward([])
+        names = [name.lower() for name, _ in forwarded.arguments[2]]
+        assert (b"proxy-authorization" in names) is kept
+        assert b"x-a" in names
+
+
+def test_a_tunnel_leaves_the_fields_as_they_are_if_there_is_none_for_a_proxy():
+    """The list is the one whose text is remembered from request to request."""
+    request = Request("GET", "https://example.org/")
+    forwarded = Job(request, 0.0)
+    forwarded.forward([])
+    assert forwarded.arguments[2] is request.headers._raw
+
+
 def test_a_target_that_is_no_path_is_forwarded_as_it_is():
     forwarded = Job(Request("OPTIONS", "http://example.org/", extensions={"target": b"*"}), 0.0)
     forwarded.forward([])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Optional
@@ -19,7 +22,11 @@ from typing import Optional
 import pytest
 
 from httpx._cli.echo_server import EchoServer
+from httpx._cli.options import OPTIONS
 from support import certs
+from support.asgi_servers import ASGIServer, missing
+from support.servers import ScriptedServer, expect_end, expect_head, send
+from support.servers import signal as signal_event
 
 for _name in ("click", "rich", "pygments"):
     pytest.importorskip(_name)
@@ -65,15 +72,18 @@ def until_nothing_is_echoed(master: int) -> None:
     raise AssertionError("the terminal goes on showing what is typed")
 
 
-def on_a_terminal(*args: str, typed: bytes = b"", **env: str) -> tuple[int, str]:
+def on_a_terminal(
+    *args: str, typed: bytes = b"", cwd: Optional[Path] = None, command: Sequence[str] = tuple(COMMAND), **env: str
+) -> tuple[int, str]:
     """Run the command on a terminal of its own; returns its exit code and everything that appeared."""
     master, terminal = os.openpty()
     process = subprocess.Popen(
-        [*COMMAND, *args],
+        [*command, *args],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
         env=environment(env),
+        cwd=cwd,
         start_new_session=True,
         preexec_fn=own_terminal,
     )
@@ -96,6 +106,15 @@ def on_a_terminal(*args: str, typed: bytes = b"", **env: str) -> tuple[int, str]
             typed = b""
     os.close(master)
     return process.wait(60), shown.decode().replace("\r\n", "\n")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does, half a minute at most."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
 
 
 def parts(output: bytes) -> tuple[list[str], bytes]:
@@ -219,6 +238,24 @@ def test_verbose_shows_tls_and_certificate(tls_echo_server: EchoServer):
     assert text.index("* Certificate") < text.index("GET /get HTTP/1.1") < text.index("HTTP/1.1 200 OK")
 
 
+@pytest.mark.skipif(bool(missing("hypercorn")), reason="there is no hypercorn")
+@pytest.mark.parametrize("version", ["--http2", "--http-version=2", "--http-version=2-prior-knowledge"])
+def test_http2_is_spoken_and_shown_as_it_is(version: str):
+    with ASGIServer("hypercorn") as server:
+        url = server.url if version.endswith("knowledge") else server.tls_url
+        done = in_a_pipe(
+            f"{url}/id?id=7", version, "--ca", str(certs.authority_file()), "-v", "-w", " %{http_version}\\n"
+        )
+    text = done.stdout.decode()
+    assert done.returncode == 0
+    head, _, answer = text.partition("\n* Answer on stream 1\n")
+    assert "\nGET /id?id=7 HTTP/2\n:authority: " in head
+    assert "\naccept: */*\n" in head
+    assert "connection:" not in head
+    assert answer.startswith("HTTP/2 200\n")
+    assert answer.endswith("\n\n7 2\n")
+
+
 def test_an_unknown_certificate_is_refused_unless_no_verify_is_given(tls_echo_server: EchoServer):
     refused = in_a_pipe(f"{tls_echo_server.url}/get")
     assert refused.returncode == 7
@@ -301,13 +338,199 @@ def test_closed_output_is_reported(echo_server: EchoServer):
     assert (done.returncode, done.stderr) == (1, b"httpx: standard output is closed\n")
 
 
+@POSIX
+def test_a_terminal_shows_the_help_in_colours():
+    code, shown = on_a_terminal("--help")
+    assert code == 0
+    assert "\x1b[36m-m, --method\x1b[0m\x1b[33m METHOD\x1b[0m" in shown
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()) <= 100
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "300", "x"])
+def test_the_help_fits_the_terminal(columns: str):
+    done = in_a_pipe("--help", COLUMNS=columns)
+    width = min(int(columns) if columns.isdigit() else 80, 110)
+    # What is to be typed is not broken.
+    assert max(len(line) for line in done.stdout.decode().splitlines() if "httpx" not in line) <= max(width, 60)
+
+
+def test_standard_input_is_a_body_behind_its_method(echo_server: EchoServer):
+    done = subprocess.run(
+        [*COMMAND, "PUT", f"{echo_server.url}/anything"],
+        input=b'{"a": "\xc3\xa9"}',
+        capture_output=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert echoed(done.stdout)["json"] == {"a": "é"}
+
+
+def test_an_open_pipe_as_standard_input_is_no_reason_to_wait(echo_server: EchoServer):
+    with subprocess.Popen(
+        [*COMMAND, f"{echo_server.url}/get"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert b"200 OK" in process.stdout.read()
+        assert process.wait(60) == 0
+
+
+@POSIX
+def test_a_terminal_as_standard_input_is_no_body(echo_server: EchoServer):
+    code, shown = on_a_terminal("POST", f"{echo_server.url}/anything", NO_COLOR="1")
+    assert code == 0
+    assert '"data": ""' in shown
+
+
+@POSIX
+def test_input_that_is_piped_and_not_sent_is_told_on_a_terminal(echo_server: EchoServer):
+    # `read` returns when the text is there, and leaves its second line.
+    script = (
+        f'printf "one\\ntwo\\n" | {{ read -r _; "{sys.executable}" -m httpx {echo_server.url}/get --print "" "$@"; }}'
+    )
+    code, shown = on_a_terminal("-h", "X-A", "b", command=["sh", "-c", script, "sh"])
+    assert code == 0
+    assert shown.startswith("httpx: what is piped in is not sent: write POST before the URL")
+    assert on_a_terminal("--ignore-stdin", command=["sh", "-c", script, "sh"]) == (0, "")
+
+
+@POSIX
+def test_items_and_timings_on_a_terminal(echo_server: EchoServer):
+    code, shown = on_a_terminal(f"{echo_server.url}/anything", "name=Ann", "n:=1", "--timings", NO_COLOR="1")
+    assert code == 0
+    assert '"name": "Ann",' in shown
+    assert re.search(r"POST \S+/anything  200  [\d.]+ ms\n  queue +[\d.]+ ms  \S+\n  connect", shown)
+    assert re.search(r"\n  wait +[\d.]+ ms +█+\n", shown)
+
+
+def test_timings_in_a_pipe_leave_standard_output_alone(echo_server: EchoServer):
+    done = in_a_pipe(f"{echo_server.url}/bytes/20?seed=1", "--print", "b", "--timings")
+    assert len(done.stdout) == 20
+    assert b"\n  wait" in done.stderr
+
+
+@POSIX
+def test_a_download_by_the_name_of_the_server(echo_server: EchoServer, tmp_path: Path):
+    url = f"{echo_server.url}/response-headers?Content-Disposition=attachment%3B%20filename%3Da.json"
+    code, shown = on_a_terminal("--download", url, cwd=tmp_path)
+    assert code == 0
+    assert "a.json" in shown
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_an_interrupted_download_can_go_on(echo_server: EchoServer, tmp_path: Path):
+    content = b"0123456789" * 100
+    answers = [
+        [expect_head(), send(b'HTTP/1.1 200 OK\r\nETag: "v"\r\nContent-Length: 1000\r\n\r\n' + content[:600])],
+        [
+            expect_head(),
+            send(b'HTTP/1.1 206 Partial Content\r\nETag: "v"\r\nContent-Range: bytes 600-999/1000\r\n'),
+            send(b"Content-Length: 400\r\n\r\n" + content[600:]),
+        ],
+    ]
+    with ScriptedServer(*answers) as server:
+        first = in_a_pipe(f"{server.url}/file.bin", "-o", str(tmp_path / "x"))
+        assert first.returncode == 1
+        assert (tmp_path / "x.part").stat().st_size == 600
+        digest = hashlib.sha256(content).hexdigest()
+        second = in_a_pipe(
+            f"{server.url}/file.bin", "-o", str(tmp_path / "x"), "--continue", "--check-digest", f"sha256:{digest}"
+        )
+        assert (second.returncode, second.stdout, second.stderr) == (0, b"", b"")
+    assert (tmp_path / "x").read_bytes() == content
+    assert os.listdir(tmp_path) == ["x"]
+    assert b'\r\nRange: bytes=600-\r\nIf-Range: "v"\r\n' in server.received[1]
+
+
+@POSIX
+def test_ctrl_c_in_a_download_keeps_what_can_go_on(tmp_path: Path):
+    arrived = threading.Event()
+    answer = b'HTTP/1.1 200 OK\r\nETag: "v"\r\nContent-Length: 9000\r\n\r\n' + b"x" * 5000
+    script = [expect_head(), send(answer), signal_event(arrived), expect_end()]
+    with (
+        ScriptedServer(script) as server,
+        subprocess.Popen(
+            [*COMMAND, server.url, "-o", str(tmp_path / "x")], stderr=subprocess.PIPE, env=environment()
+        ) as process,
+    ):
+        assert process.stderr is not None
+        assert arrived.wait(30)
+        until(lambda: any(file.stat().st_size for file in tmp_path.iterdir()))
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 130
+    assert set(os.listdir(tmp_path)) == {"x.part", "x.part.json"}
+
+
+@POSIX
+def test_a_reader_that_leaves_the_help_ends_it_quietly():
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m httpx --help | exec true; echo done'],
+        capture_output=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (b"done\n", b"")
+
+
+def test_a_wrong_digest_has_a_code_of_its_own(echo_server: EchoServer, tmp_path: Path):
+    digest = "sha256:" + "0" * 64
+    done = in_a_pipe(f"{echo_server.url}/bytes/10", "-o", str(tmp_path / "x"), "--check-digest", digest)
+    assert done.returncode == 8
+    assert done.stderr.startswith(b"httpx: the file has the digest sha256:")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_echo_server_is_an_option_away():
+    with subprocess.Popen(
+        [*COMMAND, "--serve", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline().decode()
+        match = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert match is not None
+        assert in_a_pipe(f"{match[0]}/get").returncode == 0
+        process.send_signal(signal.SIGINT) if sys.platform != "win32" else process.terminate()
+        assert process.wait(60) is not None
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_the_shell(shell: str, tmp_path: Path):
+    done = in_a_pipe("--completion", shell)
+    assert done.returncode == 0
+    assert b"--write-out" in done.stdout or b"-l write-out" in done.stdout
+    if shutil.which(shell):
+        (tmp_path / "script").write_bytes(done.stdout)
+        assert subprocess.run([shell, "-n", str(tmp_path / "script")], capture_output=True, timeout=60).stderr == b""
+
+
+def test_the_manual_in_a_pipe_is_a_page_for_man():
+    done = in_a_pipe("--manual")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b".TH HTTPX 1 ")
+    if shutil.which("groff"):
+        page = subprocess.run(
+            ["groff", "-man", "-Tascii", "-ww"], input=done.stdout, capture_output=True, timeout=60, check=True
+        )
+        assert page.stderr == b""
+        assert b"--check-digest" in page.stdout
+
+
+@POSIX
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+def test_the_manual_on_a_terminal_can_be_read():
+    code, shown = on_a_terminal("--manual", MANPAGER="cat", PAGER="cat")
+    assert code == 0
+    assert "an HTTP client for the terminal" in shown
+
+
 def test_the_help_lists_every_option():
     done = in_a_pipe("--help")
     assert done.returncode == 0
     for option in (
         *("-m, --method", "-p, --params", "-c, --content", "-d, --data", "-f, --files", "-j, --json", "-h, --headers"),
         *("--cookies", "--auth", "--proxy", "--timeout", "--follow-redirects", "--no-verify", "--http2", "--download"),
-        *("-v, --verbose", "--help", "--bearer", "--max-time"),
+        *("-v, --verbose", "--help", "--bearer", "--max-time", *(option.names[-1] for option in OPTIONS)),
     ):
         assert option.encode() in done.stdout
     assert b"\x1b" not in done.stdout

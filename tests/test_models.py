@@ -541,6 +541,32 @@ def test_a_status_is_a_number(status: Any):
     assert repr(response) == "<Response [200 OK]>"
 
 
+@pytest.mark.parametrize("status", ["", "two hundred", None, float("inf"), float("nan"), [], b"\xff"])
+def test_a_status_that_is_no_number_is_a_type_error(status: Any):
+    with pytest.raises(TypeError):
+        Response(status)
+
+
+@pytest.mark.parametrize("target", [b"/\r\nX-Two: 2", "/\nX-Two: 2", b"/\0"])
+def test_a_target_with_a_line_break_is_refused_where_it_is_given(target: Any):
+    """Not only where it would be sent: a transport of somebody's own may put it into a request line, too."""
+    with pytest.raises(httpx.LocalProtocolError, match="the extension 'target' holds"):
+        Request("GET", URL, extensions={"target": target})
+    client = httpx.Client(transport=httpx.MockTransport(lambda request: Response(200)))
+    with pytest.raises(httpx.LocalProtocolError, match="the extension 'target' holds"):
+        client.get(URL, extensions={"target": target})
+    with pytest.raises(TypeError, match="'target' must be bytes or str, not int"):
+        Request("GET", URL, extensions={"target": 1})
+
+
+@pytest.mark.parametrize("extensions", ["timeout", [("timeout", 1)], 1])
+def test_extensions_are_a_mapping(extensions: Any):
+    with pytest.raises(TypeError, match="extensions must be a mapping"):
+        Request("GET", URL, extensions=extensions)
+    with pytest.raises(TypeError, match="extensions must be a mapping"):
+        Response(200, extensions=extensions)
+
+
 KINDS = ("is_informational", "is_success", "is_redirect", "is_client_error", "is_server_error", "is_error")
 
 
@@ -1040,6 +1066,47 @@ def test_closing_closes_the_stream_once():
         assert stream.closed == 1
         assert response.is_closed
         assert not response.is_stream_consumed
+
+
+@pytest.mark.parametrize("method", ["iter_raw", "iter_bytes", "iter_text", "iter_lines"])
+def test_iterating_on_over_a_response_that_was_closed_is_an_error(method: str):
+    """Harm otherwise: half a body passes for a whole one."""
+    response = Response(200, stream=Stream(b"a\n", b"b\n"))
+    pieces = getattr(response, method)()
+    next(pieces)
+    response.close()
+    with pytest.raises(httpx.StreamClosed):
+        list(pieces)
+
+    async def in_async_code() -> None:
+        response = Response(200, stream=Stream(b"a\n", b"b\n"))
+        pieces = getattr(response, f"a{method}")()
+        await pieces.__anext__()
+        await response.aclose()
+        with pytest.raises(httpx.StreamClosed):
+            async for _ in pieces:
+                pass
+
+    run_without_loop(in_async_code())
+
+
+def test_a_body_that_came_whole_was_not_cut_by_closing():
+    for is_async in (False, True):
+        response = Response._from_wire((200, b"OK", [], b"HTTP/1.1"), False, b"all", None)
+
+        async def scenario(response: Response = response, is_async: bool = is_async) -> None:
+            if is_async:
+                pieces = response.aiter_raw()
+                assert await pieces.__anext__() == b"all"
+                await response.aclose()
+                assert [piece async for piece in pieces] == []
+            else:
+                rest = response.iter_raw()
+                assert next(rest) == b"all"
+                response.close()
+                assert list(rest) == []
+
+        run_without_loop(scenario())
 
 
 def test_a_body_read_to_its_end_closes_the_stream_and_one_given_up_does_not():

@@ -74,7 +74,9 @@ def test_a_port_may_be_the_schemes_own(url, other):
     assert URLPattern("all://example.org:80").matches(other)
 
 
-@pytest.mark.parametrize("pattern", ["example.org", "all", "*", "*.example.org", "localhost"])
+@pytest.mark.parametrize(
+    "pattern", ["example.org", "all", "*", "*.example.org", "localhost", "://example.org", "*://h", "://"]
+)
 def test_a_pattern_without_a_scheme_is_refused(pattern):
     with pytest.raises(ValueError, match="is not a URL pattern: it should have the form"):
         URLPattern(pattern)

@@ -19,7 +19,6 @@ import pytest
 
 import httpx
 from httpx._base_client import ClientState
-from support.missing import NEEDS_PROXIES
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 
@@ -275,6 +274,10 @@ def answer(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"marked": request.headers.get("X-Marked"), "url": str(request.url)})
 
 
+def resolver(host: str, port: int) -> list[str]:
+    return ["127.0.0.1"]
+
+
 class Numbered(httpx.HTTPTransport):
     """A transport with an attribute of its own."""
 
@@ -407,13 +410,16 @@ def test_a_transport_comes_back_with_all_its_arguments(kind: Any, ca: Any):
         "retries": 2,
         "socket_options": [(6, 1, 1)],
         "pins": {"example.org": "ab" * 32},
+        "resolver": resolver,
+        "resolve": {"example.org": "127.0.0.1"},
+        "dns_cache_ttl": 0.0,
+        "address_family": 4,
     }
     copied = again(kind(**{**given, "socket_options": iter(given["socket_options"])}))
     assert copied._given == given
     assert copied._settings.socket_options == [(6, 1, 1)]
 
 
-@NEEDS_PROXIES
 def test_a_client_with_a_proxy_comes_back_with_it(echo_server: Any):
     for proxy in (echo_server.url, httpx.Proxy(echo_server.url, headers={"X-Team": "blue"})):
         with again(httpx.Client(proxy=proxy)) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import subprocess
 import sys
 import urllib.request
@@ -122,6 +123,75 @@ def test_where_no_variable_is_set_the_operating_system_is_asked(env, monkeypatch
     assert environment_proxies() == {"https://": "http://mac.example:8", "all://*b": None}
     env(HTTP_PROXY=P)
     assert environment_proxies() == {"http://": P}
+
+
+@pytest.fixture(params=["darwin", "win32"])
+def asked(request: pytest.FixtureRequest, env: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that the operating system is asked about; it knows a proxy, and has its exceptions."""
+    asked: list[str] = []
+
+    def proxy_bypass(host: str) -> int:
+        asked.append(host)
+        if host == "bad.example":
+            raise OSError("the registry is gone")
+        return int(host in ("intranet", "10.0.0.1", "[::1]"))
+
+    monkeypatch.setattr(sys, "platform", request.param)
+    monkeypatch.setattr(
+        urllib.request, "getproxies", lambda: {"http": "http://mac.example:8", "https": "mac.example:8"}
+    )
+    monkeypatch.setattr(urllib.request, "proxy_bypass", proxy_bypass, raising=False)
+    env()
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("http://example.org/", "http://mac.example:8"),
+        ("https://example.org:8443/", "http://mac.example:8"),
+        ("http://intranet/", None),
+        ("https://10.0.0.1/", None),
+        ("http://[::1]/", None),
+        ("http://[::2]/", "http://mac.example:8"),
+        ("http://bad.example/", "http://mac.example:8"),
+    ],
+)
+def test_the_operating_system_has_exceptions_of_its_own(asked: list[str], url: str, proxy: Optional[str]):
+    proxies = EnvironmentProxies.read()
+    assert [proxies.for_url(url) for _ in range(3)] == [proxy] * 3
+    assert len(asked) == 1, "it is asked once for each host"
+    with httpx.Client() as client:
+        mounted = client._transport_for_url(httpx.URL(url))
+        assert (mounted is client._transport) is (proxy is None)
+
+
+def test_the_exceptions_of_the_operating_system_are_not_asked_for_where_variables_say_it(asked: list[str], env: Any):
+    env(HTTP_PROXY=P)
+    assert EnvironmentProxies.read().for_url("http://intranet/") == P
+    assert asked == []
+
+
+def test_a_list_like_no_proxy_may_come_from_the_operating_system_too(asked: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(urllib.request, "getproxies", lambda: {"http": P, "no": "example.org"})
+    proxies = EnvironmentProxies.read()
+    assert proxies.for_url("http://www.example.org/") is None
+    assert asked == []
+    assert proxies.for_url("http://example.com/") == P
+
+
+def test_answers_of_the_operating_system_are_remembered_up_to_a_number(asked: list[str]):
+    bypass = EnvironmentProxies.read().bypass
+    for number in range(600):
+        bypass.matches(f"n{number}.example")
+        assert len(bypass._known) <= 256
+    assert len(asked) == 600
+
+
+def test_a_client_with_settings_of_the_operating_system_comes_back(asked: list[str]):
+    client = pickle.loads(pickle.dumps(httpx.Client()))
+    assert client._transport_for_url(httpx.URL("http://intranet/")) is client._transport
+    assert client._transport_for_url(httpx.URL("http://example.org/")) is not client._transport
 
 
 def test_nothing_heavy_is_loaded_where_the_operating_system_has_no_settings():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ from typing import Any
 import pytest
 
 import httpx
-from support.missing import NEEDS_ASGI, NEEDS_MAIN, NEEDS_WSGI
 
 SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json").read_text("utf-8"))
 
@@ -28,15 +28,16 @@ SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json")
 NEW_NAMES = {"BearerAuth", "FunctionAuth"}
 
 # New keyword parameters, by function, class (its constructor) or class and method.
-_SINCE = {"sensitive_headers", "max_response_size", "proxies", "pins"}
+_NAMES = {"resolver", "resolve", "dns_cache_ttl", "address_family"}
+_SINCE = {"sensitive_headers", "max_response_size", "proxies", "pins", *_NAMES}
 ADDED: dict[str, set[str]] = {
     **{name: {"http2"} for name in SURFACE["functions"] if name not in ("create_ssl_context", "main")},
     "Client": _SINCE,
     "AsyncClient": _SINCE,
-    "HTTPTransport": {"pins"},
-    "AsyncHTTPTransport": {"pins"},
+    "HTTPTransport": {"pins", *_NAMES},
+    "AsyncHTTPTransport": {"pins", *_NAMES},
     "Timeout": {"total"},
-    "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes"},
+    "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes", "ping_interval"},
     "ASGITransport": {"lifespan"},
 }
 
@@ -51,12 +52,9 @@ _KINDS = {
 }
 
 
-_PENDING = {"ASGITransport": NEEDS_ASGI, "WSGITransport": NEEDS_WSGI, "main": NEEDS_MAIN}
-
-
-def names_of(kind: str) -> list[Any]:
+def names_of(kind: str) -> list[str]:
     """The names of functions, exceptions or classes, for `parametrize`."""
-    return [pytest.param(name, marks=_PENDING.get(name, ())) for name in sorted(SURFACE[kind])]
+    return sorted(SURFACE[kind])
 
 
 def parameters(function: Any) -> list[inspect.Parameter]:
@@ -103,9 +101,6 @@ def default_differences(name: str, expected: list[str], parameter: inspect.Param
 # Names.
 
 
-@NEEDS_ASGI
-@NEEDS_MAIN
-@NEEDS_WSGI
 def test_every_public_name_of_0_28_1_is_there():
     assert set(SURFACE["all"]) - set(httpx.__all__) == set()
     for name in httpx.__all__:
@@ -194,11 +189,7 @@ def test_classes_have_the_public_bases_that_they_had(name: str):
 
 @pytest.mark.parametrize(
     ("name", "member"),
-    [
-        pytest.param(name, member, marks=_PENDING.get(name, ()))
-        for name in sorted(SURFACE["classes"])
-        for member in members_of(name)
-    ],
+    [(name, member) for name in sorted(SURFACE["classes"]) for member in members_of(name)],
 )
 def test_members_are_what_they_were(name: str, member: str):
     kind, expected = getattr(httpx, name), members_of(name)[member]
@@ -230,11 +221,116 @@ def check_colour(function: Any, expected: str) -> None:
         assert not inspect.isasyncgenfunction(function)
 
 
+# What 0.28.1 sets in constructors, so that it is found in instances only; `request` is a property, and can be set.
+_REQUEST = httpx.Request("GET", "https://www.example.org/")
+ATTRIBUTES: list[tuple[Any, str]] = [
+    (_REQUEST, "method url headers stream extensions"),
+    (
+        httpx.Response(200, content=b""),
+        "status_code headers history stream extensions is_closed is_stream_consumed next_request default_encoding",
+    ),
+    (httpx.Timeout(5), "connect read write pool"),
+    (httpx.Limits(), "max_connections max_keepalive_connections keepalive_expiry"),
+    (httpx.Proxy("http://127.0.0.1"), "url auth headers ssl_context"),
+    (httpx.Cookies(), "jar"),
+    (httpx.MockTransport(lambda request: httpx.Response(200)), "handler"),
+    (httpx.ASGITransport(app=print), "app raise_app_exceptions root_path client"),
+    (httpx.WSGITransport(app=print), "app raise_app_exceptions script_name remote_addr wsgi_errors"),
+    (httpx.Client(), "follow_redirects max_redirects"),
+    (httpx.AsyncClient(), "follow_redirects max_redirects"),
+    (httpx.ReadError("late", request=_REQUEST), "request args"),
+    (httpx.HTTPStatusError("404", request=_REQUEST, response=httpx.Response(404)), "request response args"),
+]
+
+
+@pytest.mark.parametrize(("instance", "names"), ATTRIBUTES, ids=lambda value: type(value).__name__)
+def test_instances_have_the_attributes_that_they_had(instance: Any, names: str):
+    for name in names.split():
+        assert hasattr(instance, name), name
+
+
+def test_the_request_of_an_error_can_be_set_and_is_missed_loudly():
+    error = httpx.ReadError("late")
+    with pytest.raises(RuntimeError):
+        error.request  # noqa: B018  # the look is what is tested
+    error.request = _REQUEST
+    assert error.request is _REQUEST
+
+
+def public_members() -> Iterator[tuple[str, str, Any]]:
+    """(class, name, function or property) of all that is public and ours."""
+    for name in httpx.__all__:
+        kind = getattr(httpx, name)
+        for member in dir(kind) if inspect.isclass(kind) else ():
+            found = inspect.getattr_static(kind, member)
+            found = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
+            if not member.startswith("_") and getattr(found, "__module__", "").startswith("httpx"):
+                yield name, member, found
+
+
+def test_everything_public_is_documented():
+    bare = [name for name in httpx.__all__ if not name.startswith("__") and not getattr(httpx, name).__doc__]
+    bare += [f"{name}.{member}" for name, member, found in public_members() if callable(found) and not found.__doc__]
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", [name for name in httpx.__all__ if inspect.isclass(getattr(httpx, name))])
+def test_a_class_that_takes_arguments_says_what_they_mean(name: str):
+    """Or that they are those of another class. The message of an exception needs no explanation."""
+    kind = getattr(httpx, name)
+    taken = [parameter for parameter in parameters(kind) if _KINDS[parameter.kind] not in ("*", "**")]
+    if issubclass(kind, Exception) or name in ("codes", "ByteStream"):
+        return
+    said = inspect.getdoc(kind) or ""
+    if name.startswith("Async") and f"`{name[5:]}`" in said:
+        return
+    assert [parameter.name for parameter in taken if not re.search(rf"\b{parameter.name}\b", said)] == []
+
+
 @pytest.mark.parametrize("name", ["Client", "AsyncClient"])
 def test_new_public_members_of_the_clients_are_none(name: str):
     """What a client has, somebody's subclass may have under the same name."""
     ours = {member for member in dir(getattr(httpx, name)) if not member.startswith("_")}
     assert ours - members_of(name).keys() == set()
+
+
+# How strict all this is: each kind of change that would break a caller is noticed.
+
+
+def _was(a: int, b: int = 1, *, c: int = 2) -> None: ...
+def _removed(a: int, *, c: int = 2) -> None: ...
+def _renamed(a: int, bb: int = 1, *, c: int = 2) -> None: ...
+def _reordered(b: int, a: int = 1, *, c: int = 2) -> None: ...
+def _moved(a: int, *, b: int = 1, c: int = 2) -> None: ...
+def _other_default(a: int, b: int = 1, *, c: int = 3) -> None: ...
+def _no_default(a: int, b: int = 1, *, c: int) -> None: ...
+def _inserted(a: int, new: int = 0, b: int = 1, *, c: int = 2) -> None: ...
+def _appended(a: int, b: int = 1, new: int = 0, *, c: int = 2) -> None: ...
+def _required(a: int, b: int = 1, *, c: int = 2, new: int) -> None: ...
+def _added(a: int, b: int = 1, *, c: int = 2, new: int = 0) -> None: ...
+
+
+_EXPECTED = [["a", "normal"], ["b", "normal", "1"], ["c", "keyword", "2"]]
+
+
+def test_a_signature_that_stayed_the_same_passes():
+    assert list(differences(_EXPECTED, _was, set())) == []
+    assert list(differences(_EXPECTED, _added, {"new"})) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [_removed, _renamed, _reordered, _moved, _other_default, _no_default, _inserted, _appended, _required],
+    ids=lambda function: function.__name__,
+)
+def test_a_signature_that_would_break_a_caller_is_noticed(changed: Any):
+    new = {"new"} if "new" in inspect.signature(changed).parameters else set()
+    assert list(differences(_EXPECTED, changed, new)) != []
+
+
+def test_a_new_parameter_that_nobody_listed_is_noticed():
+    assert list(differences(_EXPECTED, _added, set())) == ["new is new and not listed in ADDED"]
+    assert list(differences(_EXPECTED, _was, {"new"})) == ["new is listed in ADDED and not there"]
 
 
 # The package.

@@ -183,6 +183,17 @@ def test_no_session_crosses_from_one_peer_or_name_to_another(key, name):
     assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
+@pytest.mark.parametrize("first", [None, "http://one.test", "http://two.test", "http://user:password@one.test"])
+def test_no_session_crosses_from_one_proxy_to_another(first):
+    """The server would know by it that both are one client."""
+    kept, server = make(certs.client_context()), certs.server_context()
+    for url in (None, "http://one.test", "http://two.test", "http://user:password@one.test"):
+        proxy = None if url is None else httpx.Proxy(url)
+        assert reuses(kept.with_origin(KEY, "localhost", HTTP1, proxy), server) is False
+    again = None if first is None else httpx.Proxy(first)
+    assert reuses(kept.with_origin(KEY, "localhost", HTTP1, again), server) is True
+
+
 def test_no_session_crosses_from_one_transport_to_another():
     context, server = certs.client_context(), certs.server_context()
     assert not reuses(make(context).with_origin(KEY, "localhost", HTTP1), server)
@@ -314,6 +325,62 @@ def test_the_host_of_the_url_stays_pinned_under_another_name():
     kept = make(certs.client_context(), pins={"localhost": PIN})
     with pytest.raises(ConnectError, match="no pin of 'localhost' fits"):
         connect(kept.with_origin((*KEY, "example.org"), "example.org", HTTP1), certs.server_context())
+
+
+@pytest.mark.parametrize("name", ["b\u00fccher.example", "xn--bcher-kva.example", b"xn--bcher-kva.example"])
+def test_the_name_for_tls_is_pinned_however_it_is_written(name: Any):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certs.authority().issue_cert("xn--bcher-kva.example").configure_cert(context)
+    assert reuses(make(certs.client_context()).with_origin(KEY, name, HTTP1), context) is False
+    kept = make(certs.client_context(), pins={"b\u00fccher.example": PIN})
+    with pytest.raises(ConnectError, match=r"no pin of 'xn--bcher-kva\.example' fits"):
+        connect(kept.with_origin(KEY, name, HTTP1), context)
+
+
+@pytest.mark.parametrize("name", [5, b"\xff", "\xad", "a..b", ""])
+def test_what_is_no_name_for_tls_is_a_connect_error(name: Any):
+    with pytest.raises(ConnectError, match="TLS cannot begin with server name"):
+        make(certs.client_context()).with_origin(KEY, name, HTTP1).begin(None)
+
+
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        ("B\u00dcCHER.example", "xn--bcher-kva.example"),
+        ("*.b\u00fccher.example", "www.xn--bcher-kva.example"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("2001:db8:0::1", "2001:db8::1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("LOCALHOST.", "localhost"),
+    ],
+)
+def test_a_pinned_host_may_be_written_as_in_a_url(given: str, host: str):
+    """What is never compared equal is never pinned, and nobody would notice."""
+    kept = make(pins={given: PIN})
+    assert kept._pins is not None
+    assert kept._pins.of(httpx.URL(f"https://[{host}]" if ":" in host else f"https://{host}")._origin[1]) == {PIN}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://example.org",
+        "all://example.org",
+        "example.org:443",
+        "[::1]:443",
+        "example.org/path",
+        "example.org?query",
+        "example.org#x",
+        "user@example.org",
+        "*",
+        "*.",
+        "*.*.example.org",
+        "exa mple.org",
+    ],
+)
+def test_what_would_pin_no_host_is_refused(host: str):
+    with pytest.raises(ValueError, match="a pinned host is a name or an address"):
+        make(pins={host: PIN})
 
 
 def test_the_dot_that_ends_a_complete_name_is_no_part_of_it_for_tls():

@@ -53,6 +53,7 @@ class FakeConnection:
 
     def __init__(self, window: int = 65_535) -> None:
         self.limits = HeadLimits()
+        self.max_frame_size = 16_384
         self.initial_window = 65_535
         self.stream_window = 1000
         self.room = window
@@ -472,3 +473,24 @@ def test_a_reader_who_keeps_up_is_lent_more_and_who_does_not_is_not() -> None:
     stream.took(500)
     assert connection.written[1:] == [(frames.WINDOW_UPDATE, 0, 1, (1500).to_bytes(4, "big"))]
     assert (stream.receive_window, stream.ahead, stream.unread) == (2000, 0, 0)
+
+
+def test_a_stream_is_uploading_until_its_body_is_sent_or_dropped() -> None:
+    stream, _ = make(SEND_HEADERS)
+    assert stream.uploading
+    stream.feed(None)
+    assert not stream.uploading
+    stream, _ = make(SEND_HEADERS)
+    stream.cut_short()
+    assert not stream.uploading
+
+
+def test_there_is_room_for_as_much_as_window_and_length_allow() -> None:
+    stream, _ = make(*WAYS[LOCAL_DONE])
+    assert stream.room == 1000
+    headers(stream, [*OK, (b"content-length", b"700")], False)
+    assert stream.room == 700
+    stream.got(400)
+    assert (stream.room, stream.ahead) == (300, 400)
+    stream.ahead = 900
+    assert stream.room == 100

@@ -16,7 +16,7 @@ import httpx
 from httpx._engine import sync
 from httpx._engine.sync import SyncConnection, SyncEngine, SyncWire
 from httpx._protocol.tls import TLSFilter
-from support.leaks import counts_of, nothing_left, trusting_context
+from support.leaks import counts_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -95,6 +95,54 @@ def test_a_ticket_that_was_served_before_its_owner_waits_is_not_waited_for(monke
 
         monkeypatch.setattr(engine, "_wait_in_queue", late)
         assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
+
+
+def test_requests_that_wait_for_a_connection_end_with_the_transport():
+    """The harm: a client that was closed went on dialling for each request in its queue."""
+    raised: list[BaseException] = []
+
+    def ask(client: httpx.Client, url: str) -> None:
+        try:
+            client.get(url)
+        except BaseException as exc:
+            raised.append(exc)
+
+    with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, timeout=5, trust_env=False) as client:
+        held = client.send(client.build_request("GET", f"{peer.url}/stall"), stream=True)
+        threads = [threading.Thread(target=ask, args=(client, f"{peer.url}/echo")) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: counts_of(client)[3] == 3)
+        client.close()
+        for thread in threads:
+            thread.join(5)
+        held.close()
+        assert [type(exc) for exc in raised] == [httpx.ConnectError] * 3
+        assert "closed" in str(raised[0])
+        assert counts_of(client) == (0, 0, 0, 0)
+        assert peer.connections == 1
+
+
+def test_a_dial_that_ends_after_the_transport_was_closed_is_not_used():
+    def close_and_answer(host: str, port: int) -> list[str]:
+        transport.close()
+        return ["127.0.0.1"]
+
+    with nothing_left(), Peer() as peer:
+        transport = httpx.HTTPTransport(resolver=close_and_answer)
+        with httpx.Client(transport=transport) as client, pytest.raises(httpx.ConnectError, match="closed"):
+            client.get(f"http://name.example:{peer.port}/echo")
+        assert not any(peer.received)
+        assert transport._engine.pool.counts() == (0, 0, 0, 0)
+
+
+def test_a_transport_that_was_closed_can_be_used_again():
+    with nothing_left(), Peer() as peer:
+        transport = httpx.HTTPTransport()
+        for _ in range(2):
+            response = transport.handle_request(httpx.Request("GET", f"{peer.url}/echo", headers={"X-Id": "1"}))
+            assert response.read() == b"1"
+            transport.close()
 
 
 def test_forgetting_closes_the_descriptors_without_a_word_to_the_peer():

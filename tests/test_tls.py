@@ -389,7 +389,7 @@ def test_a_server_that_does_not_speak_tls_is_a_connect_error(reply, cut):
     client = TLSFilter(certs.client_context(), "localhost")
     client.handshake()
     hint = "plain HTTP" if reply.startswith(b"HTTP") else "is no TLS"
-    with pytest.raises(ConnectError, match=rf"TLS handshake with 'localhost' failed: .*version.*{hint}"):
+    with pytest.raises(ConnectError, match=rf"TLS handshake with 'localhost' failed: .*{hint}"):
         list(map(client.handshake, cut(reply)))
 
 

@@ -282,6 +282,24 @@ def test_a_host_that_cannot_be_one_is_refused_with_its_position(host: str) -> No
         urlparse(f"http://{host}/")
 
 
+@pytest.mark.parametrize("scheme", ["http", "https", "ws", "wss", "ftp"])
+@pytest.mark.parametrize(
+    "escape", ["%00", "%0a", "%0D", "%1f", "%7F", "%2f", "%5C", "%3F", "%23", "%40", "%3a", "%5b", "%5D"]
+)
+def test_an_escaped_delimiter_in_a_host_is_refused(scheme: str, escape: str) -> None:
+    """Harm: a proxy that decodes `allowed%2f.evil.example` would ask another host than the one that was checked."""
+    with pytest.raises(InvalidURL, match="escaped control character or delimiter"):
+        urlparse(f"{scheme}://allowed.example{escape}.evil.example/")
+    with pytest.raises(InvalidURL):
+        replace(urlparse(f"{scheme}://h/"), {"host": f"a{escape}b"})
+    with pytest.raises(InvalidURL):
+        resolve(urlparse(f"{scheme}://h/"), urlparse(f"//a{escape}b/"))
+
+
+def test_the_path_of_a_socket_may_be_the_host_of_another_scheme() -> None:
+    assert urlparse("http+unix://%2Frun%2Fdocker.sock/info").host == "%2frun%2fdocker.sock"
+
+
 @pytest.mark.parametrize("char", [chr(code) for code in (*range(0x20), 0x7F)])
 def test_control_characters_are_refused_everywhere(char: str) -> None:
     for text in (f"http://h/{char}", f"http://h{char}", f"{char}http://h", f"http://h/#{char}"):

@@ -4,6 +4,27 @@ What does the HTTP/2 machine cost for one request and its answer, without socket
 Answers are as nginx 1.22 writes them: fields with a known name as literals that are added to the table, others as
 literals that are not, all in Huffman code. The control is h2 doing the same, where it is installed. Run with the
 package importable: python micro/http2_cycle.py
+
+CPython 3.13, one core of a small shared machine, us of CPU (of a MiB for bodies), best of five:
+
+                                                  first    now
+    one at a time                                  41.5   11.4
+    50 at once                                     31.7    8.1
+    1,000 at once                                  31.8    8.1
+    50 at once, each answer with its own ETag      36.0   25.4
+    50 at once, own target, size, ETag             47.4   28.0
+    download, frames of 16 KiB                      258    167
+    download, frames of 8 KiB                       378    208
+    download, frames of 8 KiB, 16 KiB at a time     500    700
+    upload, chunks of 64 KiB                        140    165
+    upload, chunks of 10 MB                         180    158
+    h2, one at a time                               265    265
+
+"First" decoded each block anew, made an object of each frame, and a chunk of each DATA frame. Now what arrives for a
+stream in a row is one chunk, which is dearer here when reads are small, and saves more above than it costs. Uploads
+give up a little where a chunk is one frame: in return nothing of a large one is copied twice.
+Against nginx on loopback (plain, prior knowledge), a whole asyncio request at 50 concurrent went from 74 us to 49, and
+100 MB from 147 ms to 78.
 """
 
 from __future__ import annotations

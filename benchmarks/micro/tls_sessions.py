@@ -13,8 +13,8 @@ CPython 3.13, OpenSSL 3.0, microseconds (first quartile), one core of a small sh
     ECDSA TLSv1_2  whole: client 1189 server  311   short: client 441 server  97   copy 275
     ECDSA TLSv1_3  whole: client 1184 server  422   short: client 605 server 346   copy 278
 
-So it is, but by a sixth only for a client with TLS 1.3; without certificates between, not at all. A copy that nobody uses
-is a quarter of a connection: hence the first connection to a peer makes none.
+So it is, but by a sixth only for a client with TLS 1.3, and not at all without certificates between. A copy that nobody
+uses is a quarter of a connection: hence the first connection to a peer makes none.
 """
 
 from __future__ import annotations

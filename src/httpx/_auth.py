@@ -152,7 +152,11 @@ class FunctionAuth(Auth):
 
 def _to_bytes(name: str, text: Union[str, bytes]) -> bytes:
     if isinstance(text, str):
-        return text.encode()
+        try:
+            return text.encode()
+        except UnicodeEncodeError as exc:
+            # Not `from exc`, which holds the whole text.
+            raise ValueError(f"{name} holds a lone surrogate at position {exc.start}, which is no UTF-8") from None
     if isinstance(text, bytes):
         return text
     raise TypeError(f"{name} must be str or bytes, not {type(text).__name__}")
@@ -173,6 +177,7 @@ class BasicAuth(Auth):
 
     Raises:
         TypeError: one of them is neither str nor bytes.
+        ValueError: one of them is text that UTF-8 cannot hold.
 
     RFC 7617.
     """
@@ -271,6 +276,8 @@ class NetRCAuth(Auth):
             # about who may read the file begin with its name.
             reason = exc.msg if exc.msg.startswith("~/.netrc") else "no netrc file"
             raise netrc.NetrcParseError(reason, exc.filename, exc.lineno) from None
+        except UnicodeDecodeError:  # which would hold the whole file
+            raise netrc.NetrcParseError("no netrc file, it is not text", file) from None
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request, with an Authorization header if the file has one for its host."""

@@ -10,7 +10,7 @@ import enum
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -22,7 +22,7 @@ from ._decoders import accept_encoding
 from ._exceptions import ReadTimeout
 from ._flow import Policy
 from ._headers import Headers
-from ._models import Request, Response
+from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies
 from ._urls import URL, QueryParams, url_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         AuthTypes,
         CookieTypes,
         HeaderTypes,
-        ProxyTypes,
+        ProxyChoiceTypes,
         QueryParamTypes,
         RequestContent,
         RequestData,
@@ -107,7 +107,7 @@ class BaseClient:
         self._event_hooks = _hooks(event_hooks)
         self._trust_env = trust_env
         self._default_encoding = default_encoding
-        self._sensitive = frozenset(name.lower().encode("ascii") for name in sensitive_headers)
+        self._sensitive = _header_names(sensitive_headers)
         self._max_response_size = max_response_size
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
         self._state = ClientState.UNOPENED
@@ -223,7 +223,7 @@ class BaseClient:
         if merged_url is None:
             merged_url = self._remembered_url(url)
         merged_headers = self._headers if headers is None else self._merge_headers(headers)
-        all_extensions: dict[str, Any] = {} if extensions is None else dict(extensions)
+        all_extensions: dict[str, Any] = {} if extensions is None else own_extensions(extensions)
         if "timeout" not in all_extensions:
             chosen = self._timeout if isinstance(timeout, UseClientDefault) else Timeout(timeout)
             seconds = chosen.__dict__.copy()  # `as_dict` without its frame, if there is nothing but the four
@@ -292,7 +292,7 @@ class BaseClient:
     def _build_auth(auth: Any) -> Auth | None:
         if auth is None:
             return None
-        if isinstance(auth, tuple):
+        if isinstance(auth, tuple) and len(auth) == 2:
             return BasicAuth(username=auth[0], password=auth[1])
         if isinstance(auth, Auth):
             return auth
@@ -368,16 +368,30 @@ class _Hooks(dict[str, list[EventHook]]):
         return hooks
 
 
+def _header_names(names: Iterable[str]) -> frozenset[bytes]:
+    # A lone string is an iterable of strings as well: its letters would be protected, and the header would not.
+    if isinstance(names, (str, bytes)) or not all(isinstance(name, str) for name in names):
+        raise TypeError("`sensitive_headers` must be a list or tuple of names of headers, which are str")
+    return frozenset(name.lower().encode("utf-8", "replace") for name in names)
+
+
 def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventHook]]:
     given = {} if hooks is None else hooks
+    if not isinstance(given, Mapping):
+        raise TypeError(f"`event_hooks` must be a mapping of events to lists of functions, not {type(given).__name__}")
     return _Hooks(
         {name: list(given.get(name, [])) for name in ("request", "response", "1xx") if name in given or name != "1xx"}
     )
 
 
-def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyTypes | None]]:
+def given(**options: Any) -> dict[str, Any]:
+    """Those of the options that are not None: whoever overrides `_init_transport` need not know what is newer."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:
     """The proxies of the environment, if it may say, and those of the old argument `proxies=`: pattern and proxy."""
-    found: list[tuple[URLPattern, ProxyTypes | None]] = []
+    found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []
     if proxies is not None:
         warnings.warn(
             "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3

@@ -27,6 +27,7 @@ from ._base_client import (
     ClientState,
     EventHook,
     UseClientDefault,
+    given,
     logger,
     named_proxies,
     ordered_mounts,
@@ -46,12 +47,14 @@ from ._types import (
     CookieTypes,
     HeaderTypes,
     PinTypes,
-    ProxyTypes,
+    ProxyChoiceTypes,
     QueryParamTypes,
     RequestContent,
     RequestData,
     RequestExtensions,
     RequestFiles,
+    ResolverTypes,
+    ResolveTypes,
     SyncByteStream,
     TimeoutTypes,
     VerifyTypes,
@@ -77,7 +80,8 @@ class Client(BaseClient):
         auth: (username, password), a function of the request, or an `httpx.Auth`.
         params, headers, cookies: sent with every request.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
-        proxy: send everything through this proxy.
+        proxy: send everything through this proxy, or through the one that this function returns for a request. The
+            extension "proxy" of a request comes before it.
         mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether and how far.
@@ -89,6 +93,8 @@ class Client(BaseClient):
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
+        resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
+            `httpx.HTTPTransport`.
     """
 
     def __init__(
@@ -103,7 +109,7 @@ class Client(BaseClient):
         trust_env: bool = True,
         http1: bool = True,
         http2: bool = False,
-        proxy: ProxyTypes | None = None,
+        proxy: ProxyChoiceTypes | None = None,
         mounts: Mapping[str, BaseTransport | None] | None = None,
         timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
         follow_redirects: bool = False,
@@ -117,7 +123,12 @@ class Client(BaseClient):
         max_response_size: int | None = None,
         proxies: Any = None,
         pins: PinTypes | None = None,
+        resolver: ResolverTypes | None = None,
+        resolve: ResolveTypes | None = None,
+        dns_cache_ttl: float | None = None,
+        address_family: int | None = None,
     ) -> None:
+        """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
@@ -140,9 +151,9 @@ class Client(BaseClient):
             "http1": http1,
             "http2": http2,
             "limits": limits,
+            **given(pins=pins, resolver=resolver, resolve=resolve),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
         }
-        if pins is not None:
-            network["pins"] = pins
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
         mounted: dict[Any, Any] = {
@@ -152,13 +163,13 @@ class Client(BaseClient):
         self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
 
     def _init_transport(
-        self, *, transport: BaseTransport | None = None, proxy: ProxyTypes | None = None, **network: Any
+        self, *, transport: BaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
     ) -> BaseTransport:
         if transport is not None:
             return transport
         return HTTPTransport(**network) if proxy is None else self._init_proxy_transport(proxy, **network)
 
-    def _init_proxy_transport(self, proxy: ProxyTypes, **network: Any) -> BaseTransport:
+    def _init_proxy_transport(self, proxy: ProxyChoiceTypes, **network: Any) -> BaseTransport:
         return HTTPTransport(proxy=proxy, **network)
 
     def _transport_for_url(self, url: URL) -> BaseTransport:
@@ -420,7 +431,7 @@ class Client(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as `request`."""
         return self.request(
             "OPTIONS",
             url,
@@ -626,7 +637,8 @@ class AsyncClient(BaseClient):
         auth: (username, password), a function of the request, or an `httpx.Auth`.
         params, headers, cookies: sent with every request.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
-        proxy: send everything through this proxy.
+        proxy: send everything through this proxy, or through the one that this function returns for a request. The
+            extension "proxy" of a request comes before it.
         mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether and how far.
@@ -638,6 +650,8 @@ class AsyncClient(BaseClient):
         max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
+        resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
+            `httpx.HTTPTransport`.
     """
 
     def __init__(
@@ -652,7 +666,7 @@ class AsyncClient(BaseClient):
         trust_env: bool = True,
         http1: bool = True,
         http2: bool = False,
-        proxy: ProxyTypes | None = None,
+        proxy: ProxyChoiceTypes | None = None,
         mounts: Mapping[str, AsyncBaseTransport | None] | None = None,
         timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
         follow_redirects: bool = False,
@@ -666,7 +680,12 @@ class AsyncClient(BaseClient):
         max_response_size: int | None = None,
         proxies: Any = None,
         pins: PinTypes | None = None,
+        resolver: ResolverTypes | None = None,
+        resolve: ResolveTypes | None = None,
+        dns_cache_ttl: float | None = None,
+        address_family: int | None = None,
     ) -> None:
+        """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
@@ -689,9 +708,9 @@ class AsyncClient(BaseClient):
             "http1": http1,
             "http2": http2,
             "limits": limits,
+            **given(pins=pins, resolver=resolver, resolve=resolve),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
         }
-        if pins is not None:
-            network["pins"] = pins
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
         proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
         mounted: dict[Any, Any] = {
@@ -701,13 +720,13 @@ class AsyncClient(BaseClient):
         self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
 
     def _init_transport(
-        self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyTypes | None = None, **network: Any
+        self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
     ) -> AsyncBaseTransport:
         if transport is not None:
             return transport
         return AsyncHTTPTransport(**network) if proxy is None else self._init_proxy_transport(proxy, **network)
 
-    def _init_proxy_transport(self, proxy: ProxyTypes, **network: Any) -> AsyncBaseTransport:
+    def _init_proxy_transport(self, proxy: ProxyChoiceTypes, **network: Any) -> AsyncBaseTransport:
         return AsyncHTTPTransport(proxy=proxy, **network)
 
     def _transport_for_url(self, url: URL) -> AsyncBaseTransport:
@@ -969,7 +988,7 @@ class AsyncClient(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as `request`."""
         return await self.request(
             "OPTIONS",
             url,

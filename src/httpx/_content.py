@@ -556,8 +556,11 @@ def encode_text(text: str) -> tuple[dict[str, str], ByteStream]:
     Header fields and stream of plain text, as UTF-8.
 
     Raises:
+        TypeError: not a str.
         LocalProtocolError: text that has no UTF-8 form.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text of a body must be a str, not {type(text).__name__}")
     return _described(to_utf8(text, "text"), "text/plain; charset=utf-8")
 
 
@@ -566,8 +569,11 @@ def encode_html(html: str) -> tuple[dict[str, str], ByteStream]:
     Header fields and stream of HTML, as UTF-8.
 
     Raises:
+        TypeError: not a str.
         LocalProtocolError: text that has no UTF-8 form.
     """
+    if not isinstance(html, str):
+        raise TypeError(f"HTML must be a str, not {type(html).__name__}")
     return _described(to_utf8(html, "html"), "text/html; charset=utf-8")
 
 

@@ -180,11 +180,14 @@ class Cookies(MutableMapping[str, str]):
             path: sent to this path and everything below it.
 
         Raises:
-            TypeError: `value` is not a str.
+            TypeError: one of them is not a str.
             ValueError: `name` or `value` contains ";" or a control character: a server would see another cookie.
         """
         if value is not None and not isinstance(value, str):
             raise TypeError(f"the value of cookie {name!r} must be a str, not {type(value).__name__}")
+        for what, text in (("name", name), ("domain", domain), ("path", path)):
+            if not isinstance(text, str):
+                raise TypeError(f"the {what} of a cookie must be a str, not {type(text).__name__}")
         fault = _fault(name, value)
         if fault:
             raise ValueError(fault)
@@ -625,8 +628,11 @@ def _key(cookie: Cookie) -> tuple[str, str, str]:
 
 def _is_at(cookie: Cookie, domain: Optional[str], path: Optional[str]) -> bool:
     """Whether a cookie is of the domain and path that a user names; "localhost" is also its form in the jar."""
-    if domain is not None and cookie.domain not in (domain.lower(), _jar_host(domain.lower()) if domain else ""):
-        return False
+    if domain is not None:
+        if not isinstance(domain, str):
+            raise TypeError(f"the domain of a cookie must be a str, not {type(domain).__name__}")
+        if cookie.domain not in (domain.lower(), _jar_host(domain.lower()) if domain else ""):
+            return False
     return path is None or cookie.path == path
 
 

@@ -120,7 +120,21 @@ def _encode_fields(headers: HeaderTypes, encoding: Optional[str]) -> list[tuple[
     if isinstance(headers, Headers):
         return headers._raw.copy()
     pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else headers
-    return [(_encode_name(name, encoding), _encode_value(name, value, encoding)) for name, value in pairs]
+    if isinstance(pairs, (str, bytes)):
+        raise TypeError(f"headers must be a mapping or an iterable of pairs, not {type(pairs).__name__}")
+    try:
+        return [(_encode_name(name, encoding), _encode_value(name, value, encoding)) for name, value in pairs]
+    except ValueError as exc:  # of the unpacking; the rest of it raises other kinds
+        raise TypeError("headers as an iterable hold pairs of name and value") from exc
+
+
+def _check_encoding(encoding: str) -> None:
+    """Raise LookupError for a name that is no encoding of text; some fail only at what they are used for."""
+    try:
+        "a".encode(encoding)
+        b"a".decode(encoding, "replace")  # not of b"", which Python decodes without asking
+    except ValueError:  # UnicodeError, too: `idna` and `undefined`
+        raise LookupError(f"{encoding!a} is no encoding that header fields can be read in") from None
 
 
 class Headers(MutableMapping[str, str]):
@@ -141,9 +155,9 @@ class Headers(MutableMapping[str, str]):
             at `encoding`.
 
     Raises:
-        TypeError: a name or a value is neither str nor bytes.
+        TypeError: a name or a value is neither str nor bytes, or `headers` is of none of these forms.
         LocalProtocolError: a name or value contains CR, LF or NUL, or cannot be encoded.
-        LookupError: Python knows no such encoding.
+        LookupError: Python knows no such encoding of text.
     """
 
     __slots__ = ("__weakref__", "_encoding", "_index", "_raw")
@@ -154,7 +168,7 @@ class Headers(MutableMapping[str, str]):
 
     def __init__(self, headers: Optional[HeaderTypes] = None, encoding: Optional[str] = None) -> None:
         if encoding is not None:
-            "".encode(encoding)  # an unknown name fails here, not at the first look-up
+            _check_encoding(encoding)  # an unknown name fails here, not at the first look-up
         self._raw = [] if headers is None else _encode_fields(headers, encoding)
         self._index = None
         self._encoding = encoding
@@ -227,7 +241,7 @@ class Headers(MutableMapping[str, str]):
     @encoding.setter
     def encoding(self, value: Optional[str]) -> None:
         if value is not None:
-            "".encode(value)
+            _check_encoding(value)
         self._encoding = value
 
     def _text(self, raw: bytes) -> str:

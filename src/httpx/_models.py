@@ -72,6 +72,7 @@ MAX_DRAIN = 1_048_576
 _NO_BODY = ByteStream(b"")
 _new_headers = Headers.__new__
 _BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
+_LINE_END = re.compile("[\r\n\0]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -122,7 +123,7 @@ class Request:
         self.method = _checked_method(method)
         self.url = url_of(url) if params is None else URL(url, params=params)
         self.headers = Headers(headers)
-        self.extensions = {} if extensions is None else dict(extensions)
+        self.extensions = {} if extensions is None else own_extensions(extensions)
         if cookies:
             Cookies(cookies).set_cookie_header(self)
         if stream is not None:
@@ -289,6 +290,12 @@ class Response:
         extensions: from the transport: "http_version" (bytes), "reason_phrase" (bytes), "network_stream", "trailers".
         history: the redirects that led here, oldest first.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        LocalProtocolError: a header, `text` or `html` holds what cannot be sent.
+        ValueError: `json` is what JSON cannot hold.
+        DecodingError: `content` is not encoded as its Content-Encoding says.
     """
 
     # What most responses never change is a class attribute: making one costs half as much.
@@ -335,10 +342,10 @@ class Response:
         history: list[Response] | None = None,
         default_encoding: str | Callable[[bytes], str] = "utf-8",
     ) -> None:
-        self.status_code = int(status_code)
+        self.status_code = _status(status_code)
         self.headers = Headers(headers)
         self._request = request
-        self.extensions = {} if extensions is None else dict(extensions)
+        self.extensions = {} if extensions is None else _copied(extensions)
         self.history = [] if history is None else list(history)
         self.default_encoding = default_encoding
         if stream is None:
@@ -805,6 +812,8 @@ class Response:
             for piece in stream:
                 self._num_bytes_downloaded += len(piece)
                 yield from pipeline.feed(piece)
+                if self.is_closed and self._whole is None:
+                    raise StreamClosed()  # by whoever iterates: what it has is not all of the body
             yield from pipeline.flush()
         self.close()
 
@@ -925,6 +934,8 @@ class _AsyncPieces:
 
     async def _advance(self, source: AsyncIterator[bytes]) -> None:
         """Take the next piece of the stream, or finish it."""
+        if self._response.is_closed and self._response._whole is None:
+            raise StreamClosed()  # by whoever iterates: what it has is not all of the body
         try:
             piece = await source.__anext__()
         except StopAsyncIteration:
@@ -956,6 +967,40 @@ def _chunkers(chunk_size: int | None) -> list[Any]:
 
 # Words of `raise_for_status`, by the first digit of the status.
 _STATUS_KINDS = {1: "Informational response", 3: "Redirect response", 4: "Client error", 5: "Server error"}
+
+
+def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    A copy of the extensions that somebody gives with a request.
+
+    A "target" is looked at here and not only where it is sent, so that every transport can rely on it.
+
+    Raises:
+        TypeError: not a mapping, or a target that is neither str nor bytes.
+        LocalProtocolError: a target that would end the request line.
+    """
+    copied = _copied(extensions)
+    target = copied.get("target", b"")
+    if not isinstance(target, (bytes, str)):
+        raise TypeError(f"the extension 'target' must be bytes or str, not {type(target).__name__}")
+    found = _LINE_END.search(target if isinstance(target, str) else target.decode("latin-1"))
+    if found is not None:
+        raise LocalProtocolError(f"the extension 'target' holds {found[0]!r} at position {found.start()}")
+    return copied
+
+
+def _copied(extensions: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(extensions, Mapping):
+        raise TypeError(f"extensions must be a mapping, not {type(extensions).__name__}")
+    return dict(extensions)
+
+
+def _status(status: Any) -> int:
+    """A status as an int; str is taken for the sake of code that reads it from somewhere."""
+    try:
+        return int(status)
+    except (ValueError, OverflowError):
+        raise TypeError(f"status_code must be an int, not {str(status)[:20]!r}") from None
 
 
 def _is_conditional(request: Request) -> bool:

@@ -35,13 +35,13 @@ class URLPattern:
     """
 
     def __init__(self, pattern: str) -> None:
-        if pattern and ":" not in pattern:
-            raise ValueError(
-                f"{pattern!r} is not a URL pattern: it should have the form 'scheme://host', or 'all://host'"
-            )
         self.pattern = pattern
         # A URL's host is no place for a wildcard, which is at the beginning only: elsewhere it matches nothing.
         url = URL(pattern.replace("://*.", "://any-subdomain.", 1).replace("://*", "://", 1))
+        if pattern and not url.scheme:  # or "://example.org" would be for everything
+            raise ValueError(
+                f"{pattern!r} is not a URL pattern: it should have the form 'scheme://host', or 'all://host'"
+            )
         self._scheme = "" if url.scheme == "all" else url.scheme
         self._port = url.port
         self._host = _host_of(pattern, url)

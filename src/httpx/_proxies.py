@@ -10,7 +10,7 @@ Which proxy the environment wants for a URL, and for which hosts it wants none.
 HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy for http, for https, and for both; one without a scheme is an http
 proxy. A variable in lower case wins, also when it is empty. HTTP_PROXY is ignored while REQUEST_METHOD is set: under
 CGI a client's `Proxy:` header arrives in that variable (CVE-2016-5385). Where no variable is set, macOS and Windows are
-asked for their settings.
+asked for their settings, through the standard library, and for each host whether it is among their exceptions.
 
 NO_PROXY is a list, separated by commas or blanks:
 
@@ -57,6 +57,7 @@ _SEPARATOR = re.compile(r"[,\s]+")
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _IPV4_SHAPE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_MAX_HOSTS = 256  # whose answers by the operating system are remembered
 _MAX_NAME = 255  # characters; the longest name of the DNS has 253
 
 
@@ -102,6 +103,7 @@ class EnvironmentProxies:
     Args:
         proxies: URL of a proxy by "http", "https" or "all"; without a scheme it is an http proxy.
         no_proxy: the list described above.
+        by_system: they are the operating system's, which has exceptions of its own.
 
     Attributes:
         bypass: what `no_proxy` says.
@@ -109,8 +111,8 @@ class EnvironmentProxies:
 
     __slots__ = ("_proxies", "bypass")
 
-    def __init__(self, proxies: dict[str, str], no_proxy: str = "") -> None:
-        self.bypass = Bypass(no_proxy)
+    def __init__(self, proxies: dict[str, str], no_proxy: str = "", by_system: bool = False) -> None:
+        self.bypass = SystemBypass(no_proxy) if by_system else Bypass(no_proxy)
         self._proxies = {
             f"{kind}://": proxies[kind] if "://" in proxies[kind] else f"http://{proxies[kind]}"
             for kind in _KINDS
@@ -120,8 +122,11 @@ class EnvironmentProxies:
     @classmethod
     def read(cls) -> EnvironmentProxies:
         """What the environment says now, or else the operating system. Raises nothing."""
-        found = _from_variables() or _from_system()
-        return cls(found, found.get("no", ""))
+        found = _from_variables()
+        if found:
+            return cls(found, found.get("no", ""))
+        found = _from_system()
+        return cls(found, found.get("no", ""), by_system=bool(found))
 
     def for_url(self, url: URLTypes) -> str | None:
         """
@@ -239,6 +244,44 @@ class Bypass:
     def patterns(self) -> list[str]:
         """The entries as texts of URL patterns, as far as those can say them."""
         return [entry.pattern for entry in self._entries if entry.pattern]
+
+
+class SystemBypass(Bypass):
+    """
+    The exceptions of macOS or Windows, as `urllib.request.proxy_bypass` knows them, together with a list like NO_PROXY.
+
+    Each host is asked for once, for the settings are read from the system at each question.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self._known: dict[str, bool] = {}
+
+    def __bool__(self) -> bool:
+        """Only the system knows."""
+        return True
+
+    def matches(self, host: str, port: int | None = None, scheme: str = "") -> bool:
+        """As `Bypass.matches`."""
+        if super().matches(host, port, scheme):
+            return True
+        known = self._known.get(host)
+        if known is None:
+            if len(self._known) >= _MAX_HOSTS:
+                self._known.clear()
+            known = self._known[host] = self._ask(host)
+        return known
+
+    @staticmethod
+    def _ask(host: str) -> bool:
+        from urllib.request import proxy_bypass
+
+        try:
+            return bool(proxy_bypass(f"[{host}]" if ":" in host and host[0] != "[" else host))
+        except (OSError, ValueError):  # exceptions that nobody can read
+            return False
 
 
 class BypassPattern(URLPattern):

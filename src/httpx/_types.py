@@ -49,6 +49,12 @@ TimeoutTypes = Union[
     "Timeout",
 ]
 ProxyTypes = Union["URL", str, "Proxy"]
+# What `proxy=` takes: a proxy, or a function that says for each request which one, or None for none.
+ProxyChoiceTypes = Union[ProxyTypes, Callable[["Request"], Optional[ProxyTypes]]]
+# (host, port) -> IP addresses as text, or tuples as of `socket.getaddrinfo`; an `async def` in async clients.
+ResolverTypes = Callable[[str, int], Any]
+# "host" or "host:port" -> one IP address or several.
+ResolveTypes = Mapping[str, Union[str, Sequence[str]]]
 # Text or bytes are PEM if they have a line "-----BEGIN"; other text is a path.
 _Pem = Union[str, bytes, os.PathLike[str]]
 CertTypes = Union[_Pem, tuple[_Pem, _Pem], tuple[_Pem, _Pem, str]]

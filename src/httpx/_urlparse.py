@@ -17,7 +17,8 @@ which is the definition; the tests hold the two against each other.
 
 Refused with `InvalidURL`, which names reason and position (counted from 0, in the string or in the component): control
 characters, lone surrogates, a backslash in the authority (browsers read it as a slash, so the host would be in the eye
-of the beholder), ports beyond 65535, addresses that are none, names that no registry could hold, and 65,537 characters.
+of the beholder), an escaped delimiter in a host, ports beyond 65535, addresses that are none, names that no registry
+could hold, and 65,537 characters.
 The messages never quote the authority, where a mistyped password would be found.
 
 Not here: the classes that users see, types of components, secrets (`_urls`); which schemes can be spoken (transports).
@@ -83,6 +84,9 @@ _SCHEME_LIKE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_HOST = re.compile(r"[\\/?#@:\[\]]")
+# The same and controls, escaped: whoever decodes them, as some proxies do, sees another host. Names that need them are
+# of other schemes only (`http+unix://%2Frun%2Fdocker.sock/`).
+_HIDDEN_IN_HOST = re.compile(r"%(?:[01][0-9A-Fa-f]|2[3Ff]|3[AaFf]|40|5[BbCcDd]|7[Ff])")
 _IPV4_SHAPE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
@@ -277,6 +281,8 @@ def _assemble(
         port = None
     has_authority = bool(userinfo or host or port is not None)
     rooted = path.startswith("/")
+    if "%" in host and ":" not in host and scheme in DEFAULT_PORTS and _HIDDEN_IN_HOST.search(host):
+        raise InvalidURL("the host of the url holds an escaped control character or delimiter")
     if has_authority and path and not rooted:
         raise InvalidURL("the path of a url with a host must be empty or begin with '/' (RFC 3986, section 3.3)")
     if not scheme and not has_authority:

@@ -8,7 +8,6 @@ nothing warns, and the next request of the same client gets its own answer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator
@@ -17,8 +16,9 @@ from typing import Any, Callable
 import pytest
 
 import httpx
+from support.cancelling import at_every_step, bounded, in_background, make_client, no_task_left
 from support.engines import ASYNC_NAMES, EngineDriver, driver_named
-from support.leaks import engines_of, no_lost_exceptions, nothing_left, settled, trusting_context
+from support.leaks import engines_of, no_lost_exceptions, nothing_left, settled
 from support.peer import Peer, blackhole, stalling_tls
 from support.steps import Cancelled, Steps, in_trio, turns, until
 
@@ -139,25 +139,6 @@ async def wait_in_queue(client: Any, peer: Peer) -> None:
         assert answer.text == "queued"
 
 
-@contextlib.asynccontextmanager
-async def in_background(function: Callable[[], Any]) -> AsyncIterator[None]:
-    """Run an async function beside the block, and end it with the block."""
-    if in_trio():
-        import trio
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(function)
-            yield
-            nursery.cancel_scope.cancel()
-    else:
-        task = asyncio.ensure_future(function())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-
 ONE = httpx.Limits(max_connections=1)
 
 SITUATIONS = {
@@ -177,32 +158,6 @@ SITUATIONS = {
     "in the queue": Situation(wait_in_queue, limits=ONE),
     "in the queue, traced": Situation(wait_in_queue, traced=True, limits=ONE),
 }
-
-
-async def suspending_trace(event: str, info: dict[str, Any]) -> None:
-    await turns()
-
-
-def make_client(traced: bool = False, **options: Any) -> httpx.AsyncClient:
-    client = httpx.AsyncClient(verify=trusting_context(), trust_env=False, **options)
-    send = client._transport.handle_async_request
-
-    async def with_trace(request: httpx.Request) -> httpx.Response:
-        request.extensions = {**request.extensions, "trace": suspending_trace}
-        return await send(request)
-
-    if traced:
-        client._transport.handle_async_request = with_trace  # type: ignore[method-assign]
-    return client
-
-
-async def no_task_left(steps: Steps, before: set[Any]) -> None:
-    for _ in range(20):
-        left = steps.tasks if in_trio() else asyncio.all_tasks() - before
-        if not left:
-            return
-        await turns()
-    raise AssertionError(f"tasks left behind: {left}")
 
 
 def attempt(
@@ -226,17 +181,6 @@ def attempt(
 
     with nothing_left():
         return engine.run_bare(main)
-
-
-def at_every_step(late: bool, run: Callable[[Steps], Any], most: int = 400, act: Any = None) -> Any:
-    """Run it for step 1, 2, ... until that is not reached any more; what came of the last run."""
-    for number in range(1, most):
-        steps = Steps(number, late, act)
-        outcome = run(steps)
-        if not steps.reached:
-            assert number > 1, "there was nothing to cancel"
-            return outcome
-    raise AssertionError(f"still more steps after {most}")
 
 
 # TLS where it makes a difference, and uvloop, which runs the same code as asyncio, where the loop does.
@@ -356,17 +300,3 @@ def test_a_client_that_is_closed_in_the_middle_ends_its_requests(engine_name: st
         return outcome
 
     at_every_step(False, run)
-
-
-async def bounded(awaitable: Any, seconds: float = 3.0) -> Any:
-    """The outcome, or an AssertionError."""
-    if in_trio():
-        import trio
-
-        with trio.move_on_after(seconds):
-            return await awaitable
-        raise AssertionError("it hangs")
-    try:
-        return await asyncio.wait_for(awaitable, seconds)
-    except asyncio.TimeoutError:
-        raise AssertionError("it hangs") from None

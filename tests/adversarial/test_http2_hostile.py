@@ -8,6 +8,7 @@ bounded memory and output. Attacks are cut in several ways, and end in the same 
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import hpack
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames
+from httpx._protocol import frames, http2
 from httpx._protocol.exchange import NOTHING
 from httpx._protocol.frames import (
     ACK,
@@ -191,6 +192,8 @@ def test_frames_for_streams_that_were_never_opened_end_the_connection(
     """An answer to a question that nobody asked yet would go to the next request."""
     if (kind, identifier) != (WINDOW_UPDATE, 0):
         assert "never opened" in loses(frame(kind, END_HEADERS if kind == HEADERS else 0, identifier, payload))
+        # Nor is the end of a header block waited for.
+        assert kind != HEADERS or "never opened" in loses(frame(kind, 0, identifier, payload))
 
 
 @pytest.mark.parametrize(("kind", "size"), [(SETTINGS, 0), (PING, 8), (GOAWAY, 8)])
@@ -261,6 +264,32 @@ def test_what_comes_after_the_end_of_a_stream_changes_no_answer() -> None:
     flood = frame(DATA, 0, 1, b"second") * FLOOD
     connection.receive(flood)
     assert "floods" in str(connection.error)
+
+
+def test_large_data_after_the_end_or_a_fault_in_the_same_bytes_changes_no_answer() -> None:
+    """A row of large frames is taken in one go: what came behind the last one was added to the finished body."""
+    large = b"x" * 5000
+    for first in (
+        HEAD + frame(DATA, END_STREAM, 1, large),
+        HEAD + frame(DATA, 0, 1, large) + frame(DATA, END_STREAM, 1, large),
+        HEAD + frame(DATA, 0, 1, large) + frame(HEADERS, END_HEADERS | END_STREAM, 1, literal(b"x-a", b"b")),
+        HEAD + frame(DATA, 0, 1, large) + frames.reset(1, frames.CANCEL),
+        HEAD + frame(DATA, 0, 1, large) + frame(DATA, 0, 1, bytes(16_384)) * (STREAM_WINDOW // 16_384),
+    ):
+        outcomes = []
+        for pieces in [first], [first + frame(DATA, 0, 1, large) * 3], [first, frame(DATA, 0, 1, large) * 3]:
+            connection = asked(2)
+            stream, other = connection.streams.values()
+            for piece in pieces:
+                connection.receive(piece)
+            assert connection.error is None
+            assert stream.finished or stream.error is not None
+            assert connection._idle_frames >= 3 or pieces == [first]
+            outcomes.append((b"".join(stream.chunks), stream.finished, str(stream.error)))
+            # And nobody else's, either.
+            connection.receive(frame(HEADERS, END_HEADERS, 3, OK) + frame(DATA, END_STREAM, 3, b"mine"))
+            assert other.chunks == [b"mine"]
+        assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 # -- header compression
@@ -433,6 +462,21 @@ def test_data_past_the_content_length_ends_the_stream() -> None:
 def test_a_body_that_is_too_short_never_passes_for_a_whole_one(end: bytes) -> None:
     """A download that was cut off would be a success."""
     assert "shorter" in fails(frame(HEADERS, END_HEADERS, 1, OK + literal(b"content-length", b"5")), end)
+
+
+def test_a_stream_that_was_answered_is_not_called_unprocessed_afterwards() -> None:
+    """A GOAWAY that takes back what the peer has done would have a POST done twice."""
+    connection = asked(2)
+    first, second = connection.streams.values()
+    connection.receive(HEAD + frames.goaway(0, frames.NO_ERROR))
+    assert first.error is not None
+    assert second.error is not None
+    assert not first.refused
+    assert second.refused
+    connection = asked(1)
+    stream = connection.streams[1]
+    connection.receive(HEAD + frames.reset(1, frames.REFUSED_STREAM))
+    assert not stream.refused
 
 
 def test_a_body_that_ends_with_the_connection_never_passes_for_a_whole_one() -> None:
@@ -772,6 +816,24 @@ FRAMES = st.one_of(
 )
 
 
+# Answers whose bodies come in rows, and what may stand between and behind.
+ROWS = st.builds(
+    lambda number, rows: frame(HEADERS, END_HEADERS, number, OK) + b"".join(rows).replace(b"\xee", bytes([number])),
+    st.sampled_from([1, 3]),
+    st.lists(
+        st.one_of(
+            st.builds(
+                lambda flags, size: frame(DATA, flags, 0xEE, bytes(size)),
+                st.sampled_from([0, 0, 0, END_STREAM, PADDED]),
+                st.integers(0, 12),
+            ),
+            st.builds(frame, st.just(PING), st.just(0), st.just(0), st.just(bytes(8))),
+        ),
+        max_size=6,
+    ),
+)
+
+
 def outcome(connection: HTTP2Connection, streams: list[HTTP2Stream]) -> list[Any]:
     seen: list[Any] = [str(connection.error), sorted(connection.streams)]
     for stream in streams:
@@ -780,7 +842,16 @@ def outcome(connection: HTTP2Connection, streams: list[HTTP2Stream]) -> list[Any
     return seen
 
 
-@given(st.lists(FRAMES, max_size=15), st.booleans())
+@pytest.fixture(scope="module")
+def small_rows() -> Iterator[None]:
+    """Rows of DATA are taken in one go from 4 bytes on, so that small examples have some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http2, "JOINED", 4)
+        yield
+
+
+@pytest.mark.usefixtures("small_rows")
+@given(st.lists(st.one_of(FRAMES, ROWS), max_size=15), st.booleans())
 def test_nothing_else_leaves_the_machine_whatever_arrives_and_however_it_is_cut(parts: list[bytes], ends: bool) -> None:
     """Every error is a RemoteProtocolError, and the outcome does not depend on where the network cuts."""
     message = b"".join(parts)

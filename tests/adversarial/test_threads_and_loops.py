@@ -18,6 +18,7 @@ import pytest
 
 import httpx
 from support.engines import ASYNC_NAMES, driver_named
+from support.http2 import StreamServer, prior
 from support.leaks import counts_of, engines_of, no_lost_exceptions, nothing_left, settled, trusting_context, wait_for
 from support.peer import Peer
 from support.servers import Conn, ScriptedServer
@@ -342,6 +343,28 @@ def test_a_forked_child_does_not_use_the_connections_of_its_parent():
             assert in_child(child) == ["1", "1"]
             assert response.read() == b"0"
         assert client.get(server.url).text == "0"
+
+
+@needs_fork
+def test_a_forked_child_does_not_share_the_streams_of_its_parent():
+    """Over HTTP/2, too: a frame of the child would be taken for one of the parent."""
+    with nothing_left(), StreamServer() as server, httpx.Client(**prior(server.url)) as client:
+        assert client.get("/id", headers={"X-Id": "before"}).text == "before"
+        with client.stream("GET", "/bytes/3000000") as response:
+
+            def child() -> str:
+                text = client.get("/id", headers={"X-Id": "child"}).text
+                client.close()
+                return text
+
+            assert in_child(child) == "child"
+            assert len(response.read()) == 3_000_000
+        assert client.get("/id", headers={"X-Id": "after"}).text == "after"
+        assert [(number, marked) for number, _, path, marked in server.asked if path == "/id"] == [
+            (1, "before"),
+            (2, "child"),
+            (1, "after"),
+        ]
 
 
 @needs_fork

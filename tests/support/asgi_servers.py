@@ -5,7 +5,8 @@ ASGI servers in processes of their own, each over http and https, with one small
         httpx.get(f"{server.url}/id?id=7").text == "7"
 
 Paths: `/id` (its own query's id), `/digest` (length and SHA-256 of the request's body), `/pieces` (20 chunks), `/cut`
-(ends in the middle of a chunked body), `/unread` (answers before the body was read); a websocket at `/echo`.
+(ends in the middle of a chunked body), `/unread` (answers before the body was read), `/bytes` (as many as its query's
+number); a websocket at `/echo`.
 
 This file is also what runs in the process, so it must not import anything of the tests there.
 
@@ -154,6 +155,11 @@ async def leave_unread(scope: Message, receive: Receive, send: Send) -> None:
     await answer(scope, send, b"unread")
 
 
+async def send_bytes(scope: Message, receive: Receive, send: Send) -> None:
+    number = int(parse_qs(scope["query_string"].decode("ascii"))["number"][0])
+    await answer(scope, send, (bytes(range(256)) * (number // 256 + 1))[:number])
+
+
 async def echo_messages(receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.accept"})
@@ -170,6 +176,7 @@ PATHS = {
     "/pieces": pieces,
     "/cut": cut,
     "/unread": leave_unread,
+    "/bytes": send_bytes,
 }
 
 

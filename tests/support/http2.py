@@ -12,9 +12,11 @@ Not here: what our own machine makes of frames without a network (`tests/test_ht
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import random
+import select
 import ssl
 import threading
 from collections.abc import Iterable
@@ -196,6 +198,7 @@ class StreamServer(ScriptedServer):
     /hints        103 with Link, then 200
     /refuse       413 as soon as the head is there, and RST_STREAM (NO_ERROR) as RFC 9113 8.1 has it
     /silent       nothing
+    /stall        a head and half of a body, and then nothing
     /held         answered when the test calls `let_go`
     /close        200, and GOAWAY
 
@@ -204,7 +207,7 @@ class StreamServer(ScriptedServer):
         window: of each stream and of the connection, for what clients upload.
 
     Attributes:
-        asked: (connection, stream, path, X-Id) of each request.
+        asked: (connection, stream, path, X-Id) of each request, also of those that were one too many and refused.
         resets: (stream, code) of each stream that a client reset.
         most: how many streams were open at once on one connection, at most.
     """
@@ -252,43 +255,50 @@ class _StreamConnection:
         self.number = number
         config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
         self.h2 = h2.connection.H2Connection(config)
-        codes = h2.settings.SettingCodes
-        self.h2.local_settings = h2.settings.Settings(
-            client=False,
-            initial_values={
-                codes.MAX_CONCURRENT_STREAMS: server.max_streams,
-                codes.INITIAL_WINDOW_SIZE: max(server.window, 65_535),
-                codes.MAX_HEADER_LIST_SIZE: 65_536,
-            },
-        )
         self.heads: dict[int, dict[str, str]] = {}
         self.bodies: dict[int, bytearray] = {}
         self.sending: dict[int, tuple[memoryview, Optional[list[tuple[str, str]]]]] = {}
         self.held: list[int] = []
+        self.closing = False
 
     def serve(self) -> None:
         self.h2.initiate_connection()
+        codes = h2.settings.SettingCodes
+        # Not the first ones, which h2 takes to be in force before the client has seen them.
+        self.h2.update_settings(
+            {codes.MAX_CONCURRENT_STREAMS: self.server.max_streams, codes.INITIAL_WINDOW_SIZE: self.server.window}
+        )
         if self.server.window > 65_535:
             self.h2.increment_flow_control_window(self.server.window - 65_535)
-        elif self.server.window < 65_535:
-            # Not among the first ones, which h2 takes to be in force before the client has seen them.
-            self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: self.server.window})
         while True:
             self.conn.sendall(self.h2.data_to_send())
-            received = self.conn.recv()
-            if not received:
-                return
             ready: list[int] = []
-            for event in self.h2.receive_data(received):
-                self.take(event, ready)
-            if self.held and self.server._go.wait(0 if ready else self.server.timeout):
-                ready += self.held
-                self.held = []
+            if self.held and self.server._go.is_set():
+                ready, self.held = self.held, []
+            elif self.closing:
+                self.conn.read_to_end()
+                return
+            elif not self.held or self.may_receive():
+                received = self.conn.recv()
+                if not received:
+                    return
+                for event in self.h2.receive_data(received):
+                    with contextlib.suppress(h2.exceptions.StreamClosedError):  # by what came right behind it
+                        self.take(event, ready)
+            if self.closing:
+                continue
             self.server._dice.shuffle(ready)
             for stream in ready:
                 if stream in self.heads:
                     self.answer(stream)
             self.send_bodies()
+
+    def may_receive(self) -> bool:
+        """Is there input? Waits a moment."""
+        sock = self.conn.sock
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True
+        return bool(select.select([sock], [], [], 0.002)[0])
 
     def take(self, event: Any, ready: list[int]) -> None:
         if isinstance(event, h2.events.RequestReceived):
@@ -298,7 +308,10 @@ class _StreamConnection:
             self.bodies[event.stream_id] = bytearray()
             self.server.asked.append((self.number, event.stream_id, head[":path"], head.get("x-id", "-")))
             self.server.most = max(self.server.most, len(self.heads))
-            if head[":path"] == "/refuse":
+            if len(self.heads) > self.server.max_streams:  # it did not know the limit yet
+                self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+                self.forget(event.stream_id)
+            elif head[":path"] == "/refuse":
                 self.refuse(event.stream_id)
         elif isinstance(event, h2.events.DataReceived):
             if event.stream_id in self.heads:
@@ -307,7 +320,10 @@ class _StreamConnection:
             else:
                 self.h2.increment_flow_control_window(max(1, event.flow_controlled_length))
         elif isinstance(event, h2.events.StreamEnded):
-            ready.append(event.stream_id)
+            if event.stream_id in self.heads:
+                ready.append(event.stream_id)
+        elif isinstance(event, h2.events.ConnectionTerminated):
+            self.closing = True
         elif isinstance(event, h2.events.StreamReset):
             self.server.resets.append((event.stream_id, int(event.error_code)))
             self.forget(event.stream_id)
@@ -329,6 +345,10 @@ class _StreamConnection:
         status, fields, content = "200", [("content-type", "text/plain")], head.get("x-id", "-").encode() + body
         trailers: Optional[list[tuple[str, str]]] = None
         if name == "silent":
+            return
+        if name == "stall":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-length", "10")])
+            self.h2.send_data(stream, b"hello")
             return
         if name == "held" and not self.server._go.is_set():
             self.held.append(stream)
@@ -364,6 +384,7 @@ class _StreamConnection:
         if name == "close":
             self.send_bodies()
             self.h2.close_connection()
+            self.closing = True
 
     def send_bodies(self) -> None:
         """What the windows allow, in pieces of all streams by turns."""

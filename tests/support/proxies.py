@@ -1,5 +1,6 @@
 """
-Proxies for tests: one that does what the test says, one for SOCKS, and those that others wrote (squid, tinyproxy).
+Proxies for tests: one that does what the test says, one for SOCKS, and those that others wrote (squid, tinyproxy; for
+SOCKS dante, microsocks and OpenSSH).
 
     with ScriptedProxy(routes={"example.org:443": origin.port}) as proxy:
         httpx.get("https://example.org/", proxy=proxy.url)
@@ -14,6 +15,7 @@ Not here: pytest. Where a program is not installed, `ServerMissing` says so.
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import select
@@ -313,6 +315,36 @@ PidFile "{folder}/pid"
 BasicAuth {user} {password}
 """
 
+# Whoever reaches it may connect anywhere, and is asked nothing.
+DANTE_CONF = """
+logoutput: {folder}/log
+errorlog: {folder}/log
+internal: 127.0.0.1 port = {port}
+external: lo
+clientmethod: none
+socksmethod: none
+user.privileged: {user}
+user.unprivileged: nobody
+client pass {{
+  from: 0/0 to: 0/0
+}}
+socks pass {{
+  from: 0/0 to: 0/0
+  command: connect
+  protocol: tcp
+}}
+"""
+
+SSHD_CONF = """
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/user.pub
+StrictModes no
+PermitRootLogin yes
+PasswordAuthentication no
+UsePAM no
+PidFile none
+"""
+
 
 class _Program:
     """A program that is started in the foreground, in a folder of its own, and stopped by its process."""
@@ -354,9 +386,12 @@ class _Program:
         """Where it takes requests."""
         return f"http://127.0.0.1:{self.port}"
 
+    def _stop(self) -> None:
+        self._process.kill()  # asked to end, squid thinks for two seconds; there is nothing that it should keep
+
     def close(self) -> None:
         """Stop the process that was started, and remove its folder."""
-        self._process.kill()  # asked to end, squid thinks for two seconds; there is nothing that it should keep
+        self._stop()
         self._process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -429,3 +464,70 @@ class Tinyproxy(_Program):
         # Without a line "ConnectPort" tunnels may go to any port.
         conf.write_text(TINYPROXY_CONF.format(port=self.port, folder=self.folder, user=USER, password=TINY_PASSWORD))
         return [found, "-d", "-c", str(conf)]
+
+
+class Dante(_Program):
+    """
+    dante, for SOCKS 4 and 5, open to everybody. (Debian's takes the addresses of SOCKS 4a literally.)
+
+    Raises:
+        ServerMissing: it is not installed.
+    """
+
+    program, package = "danted", "dante-server"
+
+    def _command(self, found: str) -> list[str]:
+        (self.port,) = free_ports(1)
+        conf = self.folder / "conf"
+        conf.write_text(DANTE_CONF.format(port=self.port, folder=self.folder, user=getpass.getuser()))
+        return [found, "-f", str(conf)]
+
+    def _stop(self) -> None:
+        self._process.terminate()  # it has children, which it ends
+
+
+class Microsocks(_Program):
+    """
+    microsocks, for SOCKS 5 with `USER` and `PASSWORD`.
+
+    Raises:
+        ServerMissing: it is not installed.
+    """
+
+    program = package = "microsocks"
+
+    def _command(self, found: str) -> list[str]:
+        (self.port,) = free_ports(1)
+        return [found, "-i", "127.0.0.1", "-p", str(self.port), "-u", USER, "-P", PASSWORD]
+
+
+class OpenSSH(_Program):
+    """
+    `ssh -D`, for SOCKS 4, 4a and 5: a tunnel to an sshd of its own, to which it speaks through a pipe.
+
+    Raises:
+        ServerMissing: ssh or sshd is not installed, or sshd has not got the folder that it wants.
+    """
+
+    program, package = "ssh", "openssh-client openssh-server"
+
+    def _command(self, found: str) -> list[str]:
+        sshd, keygen = find_program("sshd"), find_program("ssh-keygen")
+        if sshd is None or keygen is None or (getpass.getuser() == "root" and not os.path.isdir("/run/sshd")):
+            raise ServerMissing("sshd is not installed, or /run/sshd is not there (Debian: openssh-server)")
+        (self.port,) = free_ports(1)
+        for name in ("host", "user"):
+            if not (self.folder / name).exists():
+                subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)], check=True)
+        conf = self.folder / "conf"
+        conf.write_text(SSHD_CONF.format(folder=self.folder))
+        options = {
+            "ProxyCommand": f"{sshd} -i -f {conf}",
+            "StrictHostKeyChecking": "no",
+            "UserKnownHostsFile": "/dev/null",
+            "ExitOnForwardFailure": "yes",
+        }
+        given = [f"-o{name}={value}" for name, value in options.items()]
+        key = str(self.folder / "user")
+        where = f"127.0.0.1:{self.port}"
+        return [found, "-F", "none", "-N", "-D", where, "-i", key, *given, f"{getpass.getuser()}@localhost"]

@@ -1,60 +1,372 @@
 """
 Saving a body: whole or not at all.
 
-The body goes to a file beside the target, which takes the target's place when the last byte is there; a failure
-leaves the target as it was. A device or a named pipe is written to directly: it must not be replaced by a file.
-On a terminal, standard error shows a bar with size, speed and time left.
+    download = Download("photos/", url)         a folder, or "" for this one: the server chooses the name
+    request.headers.update(download.headers())
+    ...
+    path = download.save(response)
+
+The body goes to a draft beside the target, which takes the target's place when the last byte is there and the digest
+is right. After a failure the target is as it was, and the draft is gone, unless the server gave a validator by which it
+can be asked for the rest: then the draft stays as `<target>.part`, with what is known of it in `<target>.part.json`,
+and `resume=True` goes on there (RFC 9110, 13.1.5 If-Range and 14.2 Range). A device or a named pipe is written to
+directly: it must not be replaced by a file. On a terminal, standard error shows a bar with size, speed and time left.
+
+A name that the server chooses is only ever a new file in the folder: it has no path, no leading dot, nothing that
+drives a terminal, and gets a number if there is such a file.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
+from email.utils import parsedate_to_datetime
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from .exits import OTHER_DIGEST, Failure
 
 if TYPE_CHECKING:
     from httpx import Response
 
+# Characters that one of the usual file systems refuses or a shell stumbles over, and controls (C0, C1).
+_UNFIT = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*/\\\\]')
+# Devices of Windows, whatever the extension.
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.I)
+# Bytes; file systems take 255, and the number and ".part.json" want some.
+_MAX_NAME = 200
+# RFC 8187; other charsets than these two are not allowed there.
+_EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$")
 
-def save(response: Response, target: str) -> None:
+
+class OtherDigest(Failure):
+    """The file does not have the digest that was demanded."""
+
+    code = OTHER_DIGEST
+
+
+class NotResumed(Failure):
+    """The server has something else than the rest of the file."""
+
+
+class Download:
     """
-    Write the body of a response that is still to be read to the file `target`; "-" is standard output.
+    A body on its way to a file.
+
+    Args:
+        target: a file, a folder, "" for the current folder, or "-" for standard output.
+        url: of the request, for a file name if the server gives none.
+        resume: go on with the draft that an earlier run left.
+        digest: name of a hash and its value, such as "sha256:9f86...".
 
     Raises:
-        OSError: the file cannot be written.
-        RequestError: the body did not arrive whole.
+        ValueError: the digest is not of this form, or standard output should be resumed.
     """
-    with _opened(target) as file, _progress(response, target) as advance:
-        for piece in response.iter_bytes():
-            file.write(piece)
-            advance()
-        file.flush()
 
+    def __init__(self, target: str, url: str, *, resume: bool = False, digest: str | None = None) -> None:
+        self._target = target
+        self._url = url
+        self._digest = None if digest is None else _wanted_digest(digest)
+        self._part: _Part | None = None
+        if resume:
+            if target == "-":
+                raise ValueError("--continue needs a file, and not standard output")
+            self._part = _Part.found(self._path_for_resuming(), url)
 
-@contextmanager
-def _opened(target: str) -> Iterator[IO[bytes]]:
-    if target == "-":
-        yield sys.stdout.buffer
-        return
-    path = os.path.realpath(target)  # a link stays a link
-    if os.path.lexists(path) and not os.path.isfile(path):
-        with open(path, "wb") as device:
-            yield device
-        return
-    folder, name = os.path.split(path)
-    descriptor, draft = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
-    try:
+    def headers(self) -> dict[str, str]:
+        """Header fields for the request; a Range counts bytes that are not compressed."""
+        if self._target == "-":
+            return {}
+        return {"Accept-Encoding": "identity", **({} if self._part is None else self._part.headers())}
+
+    def save(self, response: Response) -> str:
+        """
+        Write a body that is still to be read, or the rest of it; returns the path, or "-".
+
+        Raises:
+            OSError: the file cannot be written.
+            RequestError: the body did not arrive whole.
+            OtherDigest: it did, but is not the one that was wanted.
+            NotResumed: the server refuses the rest.
+        """
+        if self._target == "-":
+            self._into(sys.stdout.buffer, response, "-", 0)
+            return "-"
+        part = self._part
+        if part is not None and response.status_code == 416 and _total(response) == part.size:
+            return self._completed(part)
+        if part is not None and response.status_code == 206:
+            return self._resumed(part, response)
+        if response.status_code == 206 and part is None:
+            raise NotResumed("the server sent a part of the file, which was not asked for")
+        if part is not None and response.status_code >= 400:
+            raise NotResumed(f"the server answered {response.status_code}; {part.path!r} is kept")
+        path = os.path.realpath(self._path(response))  # a link stays a link
+        if os.path.lexists(path) and not os.path.isfile(path):
+            with open(path, "wb") as device:
+                self._into(device, response, path, 0)
+            return path
+        folder, name = os.path.split(path)
+        descriptor, draft = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
         with os.fdopen(descriptor, "wb") as file:
-            yield file
-        os.chmod(draft, _mode(path))
-        os.replace(draft, path)
-    except BaseException:
+            self._finished(file, draft, response, path, 0)
+        if part is not None:  # the file had changed, and the draft is that of an old one
+            part.remove()
+        return path
+
+    def _resumed(self, part: _Part, response: Response) -> str:
+        """Append the rest to the draft."""
+        if not _is_the_rest(part, response):
+            raise NotResumed(f"the server sent another part than what is missing; {part.path!r} is kept")
+        start = part.size
+        draft = part.take()
+        with open(draft, "r+b") as file:
+            file.seek(0, os.SEEK_END)
+            self._finished(file, draft, response, part.target, start)
+        return part.target
+
+    def _completed(self, part: _Part) -> str:
+        """The draft is the whole file: only its name was missing."""
+        draft = part.take()
+        with open(draft, "rb") as file:
+            self._check(_hash_of(file, self._digest))
+        os.chmod(draft, _mode(part.target))
+        os.replace(draft, part.target)
+        return part.target
+
+    def _finished(self, file: IO[bytes], draft: str, response: Response, path: str, start: int) -> None:
+        """Fill a draft and put it in its place, or keep it or throw it away."""
+        try:
+            self._into(file, response, path, start)
+            file.close()  # Windows moves no open files
+            os.chmod(draft, _mode(path))
+            os.replace(draft, path)
+        except OtherDigest:
+            file.close()
+            os.unlink(draft)
+            raise
+        except BaseException:
+            file.close()
+            known = None if self._part is None or not start else self._part.validator
+            _keep_or_remove(draft, path, _place(self._url), validator_of(response) or known)
+            raise
+
+    def _into(self, file: IO[bytes], response: Response, name: str, start: int) -> None:
+        hasher = None
+        if self._digest is not None:
+            hasher = hashlib.new(self._digest[0])
+            if start:
+                with open(file.name, "rb") as written:
+                    hasher = _hash_of(written, self._digest)
+        with _progress(response, name, start) as advance:
+            for piece in response.iter_bytes():
+                file.write(piece)
+                if hasher is not None:
+                    hasher.update(piece)
+                advance()
+            file.flush()
+        self._check(hasher)
+
+    def _check(self, hasher: Any) -> None:
+        if self._digest is None:
+            return
+        name, wanted = self._digest
+        found = hasher.hexdigest()
+        if found != wanted:
+            raise OtherDigest(f"the file has the digest {name}:{found}, and not {name}:{wanted}")
+
+    def _path(self, response: Response) -> str:
+        folder = _folder_of(self._target)
+        if folder is None:
+            return self._target
+        return _unused(os.path.join(folder, server_name(response, self._url)))
+
+    def _path_for_resuming(self) -> str:
+        folder = _folder_of(self._target)
+        if folder is None:
+            return self._target
+        return os.path.join(folder, fit_name(_name_in(self._url)) or "index")
+
+
+class _Part:
+    """What an earlier run left: a draft, and the validator of the file that it is a part of."""
+
+    def __init__(self, target: str, validator: str) -> None:
+        self.target = os.path.realpath(target)
+        self.path = f"{self.target}.part"
+        self.validator = validator
+        self.size = os.path.getsize(self.path)
+
+    @classmethod
+    def found(cls, target: str, url: str) -> _Part | None:
+        """That of a target and a URL; None if there is none, or nothing is known of it."""
+        try:
+            with open(f"{os.path.realpath(target)}.part.json", encoding="utf-8") as file:
+                known = json.load(file)
+            # Two files may have the same entity tag, such as "1".
+            return cls(target, str(known["validator"])) if known["url"] == _place(url) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def headers(self) -> dict[str, str]:
+        return {"Range": f"bytes={self.size}-", "If-Range": self.validator}
+
+    def take(self) -> str:
+        """Make the draft this process's own; returns its new path."""
+        folder, name = os.path.split(self.path)
+        descriptor, draft = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
+        os.close(descriptor)
+        os.replace(self.path, draft)
+        _unlink(f"{self.path}.json")
+        return draft
+
+    def remove(self) -> None:
+        _unlink(self.path)
+        _unlink(f"{self.path}.json")
+
+
+def _keep_or_remove(draft: str, path: str, place: str, validator: str | None) -> None:
+    """Keep a draft where it can be gone on with."""
+    if validator is None or not os.path.getsize(draft):
         os.unlink(draft)
-        raise
+        return
+    os.replace(draft, f"{path}.part")
+    with open(f"{path}.part.json", "w", encoding="utf-8") as file:
+        json.dump({"url": place, "validator": validator}, file)
+
+
+def validator_of(response: Response) -> str | None:
+    """
+    By what the rest of a body can be asked for later: a strong entity tag, or a date that is old enough to be one.
+
+    RFC 9110, 8.8.1 and 8.8.2.2.
+    """
+    headers = response.headers
+    if (
+        response.status_code not in (200, 206)
+        or headers.get("accept-ranges") == "none"
+        or "content-encoding" in headers
+    ):
+        return None
+    tag = headers.get("etag", "")
+    if tag.startswith('"'):
+        return str(tag)
+    try:
+        changed = parsedate_to_datetime(headers["last-modified"])
+        now = parsedate_to_datetime(headers["date"])
+        return str(headers["last-modified"]) if (now - changed).total_seconds() >= 1 else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def server_name(response: Response, url: str) -> str:
+    """A file name: that of Content-Disposition (RFC 6266), else the end of the URL, else "index" of the body's type."""
+    name = fit_name(_disposed(response.headers.get("content-disposition", ""))) or fit_name(_name_in(url))
+    if name:
+        return name
+    import mimetypes
+
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()
+    return "index" + (mimetypes.guess_extension(kind) or "")
+
+
+def _disposed(value: str) -> str:
+    """The name in a Content-Disposition; that of `filename*` goes before that of `filename` (RFC 6266, 4.3)."""
+    extended = _EXTENDED.search(value)
+    if extended is not None:
+        return unquote(extended[2], "latin-1" if extended[1].lower() == "iso-8859-1" else "utf-8")
+    message = Message()
+    message["Content-Disposition"] = value
+    return message.get_filename("") or ""
+
+
+def fit_name(name: str) -> str:
+    """A name without folders, leading dots, and characters that some system refuses; "" if nothing is left."""
+    name = re.split(r"[/\\]", name)[-1]
+    name = _UNFIT.sub("_", name).strip(" ").lstrip(".").rstrip(". ")
+    if _DEVICES.match(name):
+        name = "_" + name
+    while len(name.encode("utf-8", "replace")) > _MAX_NAME:
+        stem, suffix = os.path.splitext(name)
+        name = stem[:-1] + suffix if len(stem) > 1 else name[:-1]
+    return name
+
+
+def _name_in(url: str) -> str:
+    path = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "", url)
+    return unquote(re.split(r"[?#]", path)[0].rpartition("/")[2])
+
+
+def _folder_of(target: str) -> str | None:
+    """The folder that a target means; None if it is a file."""
+    if not target:
+        return "."
+    return target if os.path.isdir(target) or target.endswith(("/", os.sep)) else None
+
+
+def _unused(path: str) -> str:
+    stem, suffix = os.path.splitext(path)
+    number = 0
+    while os.path.lexists(path):
+        number += 1
+        path = f"{stem}-{number}{suffix}"
+    return path
+
+
+def _wanted_digest(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    name, value = name.lower().replace("-", ""), value.strip().lower()
+    try:
+        size = hashlib.new(name).digest_size
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is no digest: it should be as sha256:<64 digits>") from None
+    if size == 0 or not re.fullmatch(rf"[0-9a-f]{{{size * 2}}}", value):
+        raise ValueError(f"a digest of {name} has {size * 2} hexadecimal digits")
+    return name, value
+
+
+def _hash_of(file: IO[bytes], digest: tuple[str, str] | None) -> Any:
+    hasher = hashlib.new("sha256" if digest is None else digest[0])
+    for piece in iter(lambda: file.read(1 << 20), b""):
+        hasher.update(piece)
+    return hasher
+
+
+def _total(response: Response) -> int | None:
+    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
+    return int(match[3]) if match is not None and match[3] != "*" else None
+
+
+def _is_the_rest(part: _Part, response: Response) -> bool:
+    """Whether a 206 has all that a draft lacks, of the same file and as it is (RFC 9110, 14.4 and 15.3.7)."""
+    headers = response.headers
+    match = _CONTENT_RANGE.match(headers.get("content-range", ""))
+    if match is None or match[1] is None or int(match[1]) != part.size or "content-encoding" in headers:
+        return False
+    if match[3] != "*" and int(match[2]) + 1 != int(match[3]):
+        return False
+    return not part.validator.startswith('"') or headers.get("etag", part.validator) == part.validator
+
+
+def _place(url: str) -> str:
+    """A URL without what may differ from run to run or be secret: credentials, query, fragment."""
+    return re.sub(r"//[^/?#@]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def _mode(path: str) -> int:
@@ -68,7 +380,7 @@ def _mode(path: str) -> int:
 
 
 @contextmanager
-def _progress(response: Response, target: str) -> Iterator[Any]:
+def _progress(response: Response, target: str, start: int) -> Iterator[Any]:
     """A function to call after each piece, which moves the bar."""
     if not sys.stderr.isatty():
         yield lambda: None
@@ -86,5 +398,6 @@ def _progress(response: Response, target: str) -> Iterator[Any]:
     length = response.headers.get("content-length", "")
     with Progress(*columns, console=Console(stderr=True)) as progress:
         # Content-Length counts the bytes on the wire, so that is what is compared with it: not the decoded ones.
-        task = progress.add_task(os.path.basename(target), total=int(length) if length.isdigit() else None)
-        yield lambda: progress.update(task, completed=response.num_bytes_downloaded)
+        total = start + int(length) if length.isdigit() else None
+        task = progress.add_task(os.path.basename(target), total=total, completed=start)
+        yield lambda: progress.update(task, completed=start + response.num_bytes_downloaded)

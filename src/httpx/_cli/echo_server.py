@@ -701,7 +701,9 @@ def give_range(received: Received, count: str) -> Reply:
     alphabet = b"abcdefghijklmnopqrstuvwxyz"
     content = (alphabet * (size // 26 + 1))[:size]
     fields = [("Accept-Ranges", "bytes"), ("ETag", f'"range{size}"'), ("Content-Type", "application/octet-stream")]
-    match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", received.field("range"))
+    # Only the tag, because nothing here has a date (RFC 9110, 13.1.5).
+    current = received.field("if-range") in ("", f'"range{size}"')
+    match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", received.field("range") if current else "")
     if match is None or match.group(0) == "bytes=-":  # a Range that is not understood is as none
         return Reply(content, 200, fields)
     first, last = match.groups()
@@ -981,7 +983,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="echo_server", description="An HTTP server that says what it was asked.")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port (default: a free one)")
+    parser.add_argument("--port", type=port_number, default=0, help="port (default: a free one)")
     parser.add_argument("--cert", help="PEM file with certificate chain and key: serve https")
     parser.add_argument("--quiet", action="store_true", help="no line for each request")
     options = parser.parse_args(argv)
@@ -991,12 +993,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         context.load_cert_chain(options.cert)
     log = None if options.quiet else lambda line: say(line, sys.stderr)
     with EchoServer(options.host, options.port, ssl_context=context, log=log) as server:
-        say(f"listening on {server.url} (Ctrl-C ends it)", sys.stdout)
         try:
+            # Within, because whoever reads the line may send the signal at once.
+            say(f"listening on {server.url} (Ctrl-C ends it)", sys.stdout)
             server._thread.join()
         except KeyboardInterrupt:
             pass
     return 0
+
+
+def port_number(text: str) -> int:
+    """The number of a port, for `argparse`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text[:20]!r}")
+    return int(text)
 
 
 def say(line: str, stream: Any) -> None:

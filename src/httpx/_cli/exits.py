@@ -15,6 +15,7 @@ CLIENT_ERROR = 4
 SERVER_ERROR = 5
 TIMED_OUT = 6
 NETWORK = 7
+OTHER_DIGEST = 8
 # What a shell reports for a process that the signals SIGINT (2) and SIGPIPE (13) ended.
 INTERRUPTED = 128 + 2
 BROKEN_PIPE = 128 + 13
@@ -27,9 +28,21 @@ MEANINGS = {
     SERVER_ERROR: "an answer with a status from 500",
     TIMED_OUT: "it took too long",
     NETWORK: "no connection, or it broke, or the proxy refused",
+    OTHER_DIGEST: "the file does not have the digest that --check-digest demands",
     INTERRUPTED: "Ctrl-C",
     BROKEN_PIPE: "nobody reads the output any more",
 }
+
+
+class Failure(Exception):
+    """
+    What went wrong behind the answer, told in a line.
+
+    Attributes:
+        code: with which the run ends.
+    """
+
+    code = FAILED
 
 
 def of_status(status: int) -> int:

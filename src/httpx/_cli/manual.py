@@ -1,50 +1,126 @@
 """
 `httpx --help`: the options as a table, fitted to the width of the terminal.
 
-The words are those of `options`; here is only what they look like.
+The words are those of `options`; here is only what they look like. It is written by hand, because the libraries that
+draw tables take longer to import than the whole page takes.
 """
 
 from __future__ import annotations
 
-import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import os
+import sys
+import textwrap
+from typing import TextIO
 
 from .exits import MEANINGS
-from .options import OPTIONS
+from .options import GROUPS, Option
+from .screen import CYAN, GREY, YELLOW, Screen
 
-_EXAMPLES = (
+USAGE = "httpx [METHOD] URL [ITEM ...] [OPTIONS]"
+
+EXAMPLES = (
     ("httpx www.example.org", "get a page"),
-    ("httpx :8000/users -j '{\"a\": 1}'", "post JSON to port 8000 of this machine"),
-    ("httpx :8000/ -f photo me.png -v", "upload, and see what goes over the wire"),
+    ("httpx :8000/users name=Ann age:=31", "post JSON to port 8000 of this machine"),
+    ("httpx PUT :8000/me X-Id:7 lang==en -v", "method, header, query; see what goes over the wire"),
+    ("httpx :8000/ -f photo me.png", "upload"),
+    ("httpx --download www.example.org/a.zip", "save a file under the name that the server gives"),
 )
 
+ITEMS = (
+    ("name=value", "text of a JSON object, or of a form with --form"),
+    ("name:=json", "number, list, true, ... of a JSON object"),
+    ("name[a][0]=value", "the same, deeper in the object; name[]=value appends to a list"),
+    ("name==value", "query parameter"),
+    ("Name:value", "header; 'Name:' leaves it out, 'Name;' sends it empty"),
+    ("name@path", "file of a form"),
+    ("name=@path", "text from a file; likewise name:=@path, name==@path, Name:@path"),
+    ("@path", "the body is that file; @- is standard input"),
+)
 
-def print_manual() -> None:
-    """Write the help to standard output, without colours where it is no terminal or NO_COLOR is set."""
-    console = Console(highlight=False)
-    console.print(Text("httpx", "bold cyan") + Text("  an HTTP client for the terminal\n", "default"))
-    console.print(Text("Usage: ", "bold") + Text("httpx [METHOD] URL [OPTIONS]\n", "default"))
-    console.print(_table([(_names(option), option.metavar or "", option.help or "") for option in OPTIONS]))
-    console.print(Text("\nExamples", "bold"))
-    console.print(_table([(command, "", what) for command, what in _EXAMPLES]))
-    console.print(Text("\nExit codes", "bold"))
-    console.print(_table([(str(code), "", what) for code, what in MEANINGS.items()]))
-    console.print(Text("\nA URL without a scheme is https, or http on this machine; :8000/path is on this machine."))
+ENVIRONMENT = (
+    ("NO_COLOR", "no colours, unless --pretty asks for them"),
+    ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and for which hosts there is none"),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities in place of the usual ones"),
+    ("XDG_CONFIG_HOME, APPDATA", "where sessions are kept, in httpx/sessions"),
+)
+
+ADDRESSES = "A URL without a scheme is https, or http on this machine; :8000/path is on this machine."
+
+_BOLD = "1"
+_INDENT = 2
+_GAP = 2
+# A left column wider than this has its text below it.
+_MAX_LEFT = 31
+# Longer lines are hard to read.
+_MAX_WIDTH = 110
 
 
-def _names(option: click.Option) -> str:
-    short, long = [name for name in option.opts if len(name) == 2], [name for name in option.opts if len(name) > 2]
-    return (short[0] + ", " if short else "    ") + long[0]
+def print_manual(screen: Screen) -> None:
+    """Write the help, without colours where it is no terminal or NO_COLOR is set."""
+    width = min(columns(sys.stdout), _MAX_WIDTH)
+    screen.painted("1;36", "httpx")
+    screen.write("  an HTTP client for the terminal\n\n")
+    screen.painted(_BOLD, "Usage: ")
+    screen.write(f"{USAGE}\n")
+    _rows(screen, "Examples", [(command, "", what) for command, what in EXAMPLES], width)
+    _rows(screen, "Items", [(item, "", what) for item, what in ITEMS], width)
+    tables = {
+        title: [(names(option), option.metavar, option.help) for option in options] for title, options in GROUPS.items()
+    }
+    # One width for all, so that the page has one edge.
+    widest = min(max(_width(row) for rows in tables.values() for row in rows), _MAX_LEFT)
+    for title, rows in tables.items():
+        _rows(screen, title, rows, width, widest)
+    _rows(screen, "Exit codes", [(str(code), "", what) for code, what in MEANINGS.items()], width)
+    _rows(screen, "Environment", [(name, "", what) for name, what in ENVIRONMENT], width)
+    screen.write("\n" + textwrap.fill(ADDRESSES, width) + "\n")
 
 
-def _table(rows: list[tuple[str, str, str]]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(style="yellow", no_wrap=True)
-    table.add_column(overflow="fold")
-    for names, metavar, what in rows:
-        # As objects of rich, so that no bracket is taken for markup.
-        table.add_row(Text("  " + names), Text(metavar), Text(what))
-    return table
+def columns(stream: TextIO) -> int:
+    """The width of a terminal: COLUMNS, or what the system says, or 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def names(option: Option) -> str:
+    """The names of an option, so that the long ones stand below each other."""
+    return ", ".join(option.names) if len(option.names) > 1 or len(option.names[0]) == 2 else "    " + option.names[0]
+
+
+def _rows(screen: Screen, title: str, rows: list[tuple[str, str, str]], width: int, widest: int = 0) -> None:
+    screen.painted(_BOLD, f"\n{title}\n")
+    widest = widest or min(max(_width(row) for row in rows), _MAX_LEFT)
+    margin = _INDENT + widest + _GAP
+    for row in rows:
+        left, metavar, what = row
+        screen.write(" " * _INDENT)
+        screen.painted(CYAN, left)
+        if metavar:
+            screen.painted(YELLOW, f" {metavar}")
+        # In a narrow terminal the text goes below, nearly as wide as the terminal.
+        below = _width(row) > widest or width - margin < 30
+        column = margin if width - margin >= 30 else _INDENT + 4
+        lines = textwrap.wrap(what, max(width - column, 20), break_on_hyphens=False)
+        screen.write("\n" + " " * column if below else " " * (margin - _INDENT - _width(row)))
+        for number, line in enumerate(lines):
+            screen.write(" " * column if number else "")
+            _described(screen, line)
+
+
+def _described(screen: Screen, line: str) -> None:
+    """A line of a description, with the default in grey."""
+    text, bracket, rest = line.partition("[default: ")
+    screen.write(text)
+    if bracket:
+        screen.painted(GREY, bracket + rest)
+    screen.write("\n")
+
+
+def _width(row: tuple[str, str, str]) -> int:
+    left, metavar, _ = row
+    return len(left) + (len(metavar) + 1 if metavar else 0)

@@ -1,124 +1,237 @@
 """
-What can be written behind `httpx`: one table of options, which the parser and the help both read.
+What can be written behind `httpx`: one table, for the parser, the help, the completion and the man page.
 
-    COMMAND.make_context("httpx", argv).params      {"words": (...), "method": ..., ...}
+    OPTIONS[0].names      ("-m", "--method")
 
-Not here: what the options do (`command`), how the help looks (`manual`).
+It is plain data, so that the help needs no parser. Not here: how arguments are taken apart (`parser`), what the
+options do (`command` and its neighbours), how the help looks (`manual`).
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import NamedTuple
 
-import click
-
-_PAIR = (str, str)
+# What the value of an option is.
+FLAG, TEXT, PAIR, FILE_PAIR, JSON, SECONDS, NUMBER = "flag", "text", "pair", "file pair", "json", "seconds", "number"
 
 
-def _json_value(text: str) -> tuple[Any]:
-    # In a tuple, so that `null` is not taken for an option that was not given.
-    try:
-        return (json.loads(text),)
-    except (ValueError, RecursionError) as exc:
-        raise click.BadParameter(f"not valid JSON: {exc}") from None
-
-
-def _show_manual(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        from .manual import print_manual
-
-        print_manual()
-        ctx.exit()
-
-
-def _pairs(*names: str, metavar: str, help: str) -> click.Option:
-    return click.Option(names, type=_PAIR, multiple=True, metavar=metavar, help=help)
-
-
-def _flag(*names: str, help: str, **more: Any) -> click.Option:
-    return click.Option(names, is_flag=True, help=help, **more)
-
-
-OPTIONS: list[click.Option] = [
-    click.Option(["-m", "--method"], metavar="METHOD", help="Request method. [default: GET, with a body POST]"),
-    _pairs("-p", "--params", metavar="NAME VALUE", help="Query parameter of the URL. Repeat it for more."),
-    click.Option(["-c", "--content"], metavar="TEXT", help="Request body as it is."),
-    _pairs("-d", "--data", metavar="NAME VALUE", help="Field of a form; NAME=VALUE works, too. Repeat it for more."),
-    click.Option(
-        ["-f", "--files"],
-        type=(str, click.File("rb")),
-        multiple=True,
-        metavar="NAME FILENAME",
-        help="File of a form, sent as multipart/form-data. Repeat it for more.",
-    ),
-    click.Option(["-j", "--json"], type=_json_value, metavar="TEXT", help="Request body in JSON."),
-    _pairs("-h", "--headers", metavar="NAME VALUE", help="Header of the request. Repeat it for more."),
-    _pairs("--cookies", metavar="NAME VALUE", help="Cookie of the request. Repeat it for more."),
-    click.Option(
-        ["--auth"],
-        type=_PAIR,
-        metavar="USER PASS",
-        help="Basic authentication. '-' for PASS asks for it. Mind that --verbose shows it.",
-    ),
-    click.Option(["--bearer"], metavar="TOKEN", help="Bearer authentication. Mind that --verbose shows it."),
-    click.Option(["--proxy"], metavar="URL", help="Send the request through this proxy."),
-    click.Option(
-        ["--timeout"],
-        type=click.FloatRange(min=0),
-        default=5.0,
-        metavar="SECONDS",
-        help="Longest wait for each of: a connection, the next bytes of the answer, room for the request. [default: 5]",
-    ),
-    click.Option(
-        ["--max-time"],
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Longest time for the whole exchange. [default: no limit]",
-    ),
-    _flag("--follow-redirects", help="Go where a redirect leads, at most 20 times."),
-    click.Option(
-        ["--no-verify", "verify"],
-        is_flag=True,
-        flag_value=False,
-        default=True,
-        help="Accept any certificate of the server.",
-    ),
-    _flag("--http2", help="Speak HTTP/2 if the server does."),
-    click.Option(["--download"], metavar="FILE", help="Save the body of the answer to FILE; '-' is standard output."),
-    _flag("-v", "--verbose", help="Show connection, certificate and request as well."),
-    _flag("--help", help="Show this page.", is_eager=True, expose_value=False, callback=_show_manual),
-]
-
-COMMAND = click.Command(
-    "httpx",
-    params=[*OPTIONS, click.Argument(["words"], nargs=-1, metavar="[METHOD] URL")],
-    add_help_option=False,
-)
-
-_ARITY = {name: 0 if option.is_flag else option.nargs for option in OPTIONS for name in option.opts}
-
-
-def with_pairs_split(argv: list[str]) -> list[str]:
+class Option(NamedTuple):
     """
-    The arguments with `-d NAME=VALUE` as `-d NAME VALUE`.
+    One option.
 
-    What 0.28.1 understood stays as it is: a name with "=" in it, and a value behind it. So the short form is seen only
-    where no value can be what follows: another option, a URL, or nothing.
+    Attributes:
+        names: as they are written, the short form first; the long one without its hyphens is the key in the result.
+        metavar: what stands for the value in the help; "" for a flag.
+        help: a sentence or two.
+        kind: what the value is: "flag", "text", "pair" (two words), "file pair" (name and path), "json", "seconds"
+            (above 0, or from 0 if `zero`), "number" (an integer from 0).
+        multiple: whether it may be repeated; the result is then a tuple.
+        choices: the values that are allowed; () for any.
+        bare: for a value that may be left out, what it is then; None if it may not.
+        default: what the result is without the option, for the parser.
+        key: in the result, where it is not the long name.
+        path: whether the value is a file name, for the completion.
     """
-    out: list[str] = []
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        out.append(word)
-        if word in ("-d", "--data") and rest and "=" in rest[0] and _is_no_value(rest[1:]):
-            out += rest.pop(0).split("=", 1)
-        else:
-            arity = _ARITY.get(word, 0)
-            out += rest[:arity]
-            del rest[:arity]
-    return out
+
+    names: tuple[str, ...]
+    metavar: str
+    help: str
+    kind: str = TEXT
+    multiple: bool = False
+    choices: tuple[str, ...] = ()
+    bare: str | None = None
+    default: object = None
+    key: str = ""
+    zero: bool = False
+    path: bool = False
+
+    @property
+    def opts(self) -> list[str]:
+        """The names."""
+        return list(self.names)
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it has no value."""
+        return self.kind == FLAG
+
+    @property
+    def arity(self) -> int:
+        """How many words follow it; an optional value is not counted."""
+        if self.kind == FLAG or self.bare is not None:
+            return 0
+        return 2 if self.kind in (PAIR, FILE_PAIR) else 1
+
+    @property
+    def dest(self) -> str:
+        """The key in the result of the parser."""
+        return self.key or self.names[-1].lstrip("-").replace("-", "_")
 
 
-def _is_no_value(rest: list[str]) -> bool:
-    return not rest or rest[0] in _ARITY or "://" in rest[0]
+def _flag(*names: str, help: str, key: str = "") -> Option:
+    return Option(names, "", help, FLAG, default=False, key=key)
+
+
+def _pairs(*names: str, metavar: str, help: str, kind: str = PAIR) -> Option:
+    return Option(names, metavar, help, kind, multiple=True, default=(), path=kind == FILE_PAIR)
+
+
+# Title -> options, in the order of the help.
+GROUPS: dict[str, list[Option]] = {
+    "Request": [
+        Option(
+            ("-m", "--method"),
+            "METHOD",
+            "Request method; it may also stand before the URL. [default: GET, with a body POST]",
+        ),
+        _pairs("-p", "--params", metavar="NAME VALUE", help="Query parameter of the URL. Repeat it for more."),
+        _pairs("-h", "--headers", metavar="NAME VALUE", help="Header of the request. Repeat it for more."),
+        _pairs("--cookies", metavar="NAME VALUE", help="Cookie of the request. Repeat it for more."),
+        Option(
+            ("--session",), "NAME", "Keep cookies, headers and authentication under this name, for each host apart."
+        ),
+        Option(("--session-read-only",), "NAME", "Use what a session has, and leave it as it is."),
+    ],
+    "Body": [
+        Option(("-c", "--content"), "TEXT", "Request body as it is."),
+        _pairs(
+            "-d", "--data", metavar="NAME VALUE", help="Field of a form; NAME=VALUE works, too. Repeat it for more."
+        ),
+        _pairs(
+            "-f",
+            "--files",
+            metavar="NAME FILENAME",
+            kind=FILE_PAIR,
+            help="File of a form, sent as multipart/form-data. Repeat it for more.",
+        ),
+        Option(("-j", "--json"), "TEXT", "Request body in JSON.", JSON),
+        _flag("--form", help="Send the items as a form, and not as JSON."),
+        _flag("--multipart", help="Send the fields of a form as multipart/form-data, even without a file."),
+        Option(("--raw",), "TEXT", "Request body as it is, with the Content-Type of JSON if it is JSON."),
+        _flag("--ignore-stdin", help="Take no body from standard input."),
+    ],
+    "Authentication": [
+        Option(
+            ("--auth",),
+            "USER PASS",
+            "Basic authentication. '-' for PASS asks for it. Mind that --verbose shows it.",
+            PAIR,
+        ),
+        _flag("--digest", help="Make the authentication of --auth Digest."),
+        Option(("--bearer",), "TOKEN", "Bearer authentication. Mind that --verbose shows it."),
+    ],
+    "Redirects, time, and trying again": [
+        _flag("--follow-redirects", help="Go where a redirect leads, at most 20 times."),
+        Option(("--max-redirects",), "N", "Follow redirects, at most N times.", NUMBER),
+        Option(
+            ("--timeout",),
+            "SECONDS",
+            "Longest wait for each of: a connection, the next bytes of the answer, room for the request. [default: 5]",
+            SECONDS,
+            default=5.0,
+            zero=True,
+        ),
+        Option(("--max-time",), "SECONDS", "Longest time for the whole exchange. [default: no limit]", SECONDS),
+        Option(
+            ("--retry",),
+            "N",
+            "Try again, at most N times, what may be sent twice and met a failure that may pass.",
+            NUMBER,
+            default=0,
+        ),
+    ],
+    "Output": [
+        Option(
+            ("--print",),
+            "WHAT",
+            "Which parts to show: H and B, head and body of the request; h and b, of the answer; m, its figures. "
+            "[default: hb]",
+        ),
+        Option(
+            ("--pretty",),
+            "HOW",
+            "Colours and indentation: all, colors, format, none. [default: all on a terminal, else none]",
+            choices=("all", "colors", "format", "none"),
+        ),
+        _flag("-v", "--verbose", help="Show connection, certificate and request as well."),
+        _flag("--stream", help="Show each line as it comes; server-sent events one by one."),
+        Option(
+            ("-o", "--output"),
+            "FILE",
+            "Save the body of the answer to FILE and show nothing else; '-' is standard output.",
+            path=True,
+        ),
+        _flag("--output-json", help="Show the whole exchange as one JSON object."),
+        Option(
+            ("-w", "--write-out"), "FORMAT", "Show this behind the answer, with curl's variables such as %{http_code}."
+        ),
+        _flag("--timings", help="Show on standard error where the time went."),
+    ],
+    "Downloads": [
+        Option(
+            ("--download",),
+            "[FILE]",
+            "Save the body of the answer to FILE; to a folder, or without FILE here, by the name the server gives. "
+            "'-' is standard output.",
+            bare="",
+            path=True,
+        ),
+        _flag("--continue", help="Go on with a download that was cut short.", key="resume"),
+        Option(("--check-digest",), "NAME:HEX", "Fail unless the file has this digest, such as sha256:9f86d0..."),
+    ],
+    "Network": [
+        Option(("--proxy",), "URL", "Send the request through this proxy."),
+        _flag("--http2", help="Speak HTTP/2 if the server does."),
+        Option(
+            ("--http-version",),
+            "VERSION",
+            "Which HTTP to speak: 1.1, 2 (if the server does), or 2-prior-knowledge.",
+            choices=("1.1", "2", "2-prior-knowledge"),
+        ),
+        Option(
+            ("--resolve",),
+            "HOST:PORT:ADDRESS",
+            "Connect to ADDRESS in place of looking HOST up. Repeat it for more.",
+            multiple=True,
+            default=(),
+        ),
+        Option(("--unix-socket",), "PATH", "Connect to this socket of the machine.", path=True),
+        _flag("-4", "--ipv4", help="Use IPv4 only."),
+        _flag("-6", "--ipv6", help="Use IPv6 only."),
+    ],
+    "TLS": [
+        _flag("--no-verify", help="Accept any certificate of the server."),
+        Option(("--ca",), "PATH", "File or folder with the certificate authorities to trust.", path=True),
+        Option(
+            ("--cert",),
+            "FILE",
+            "Certificate to show to the server, in PEM, with its key or with --cert-key.",
+            path=True,
+        ),
+        Option(("--cert-key",), "FILE", "Key of the certificate, in PEM.", path=True),
+    ],
+    "In place of sending": [
+        _flag("--offline", help="Show the request that would be sent."),
+        _flag("--curl", help="Show the command of curl that would do the same, without secrets."),
+        _flag("--with-secrets", help="Let --curl and --output-json show passwords and tokens."),
+        Option(("--from-curl",), "COMMAND", "Do what this command of curl does; the other options come on top."),
+        Option(("--app",), "MODULE:APP", "Give the request to a WSGI or ASGI application in this process."),
+        Option(
+            ("--serve",),
+            "[PORT]",
+            "Run a server for trying things out, which says what it was asked. [default: 8000]",
+            bare="8000",
+        ),
+        Option(
+            ("--completion",),
+            "SHELL",
+            "Show the script that completes these options in bash, zsh or fish.",
+            choices=("bash", "zsh", "fish"),
+        ),
+        _flag("--manual", help="Show the whole manual, as a page for man if it goes into a file."),
+        _flag("--version", help="Show the version."),
+        _flag("--help", help="Show this page."),
+    ],
+}
+
+OPTIONS: list[Option] = [option for group in GROUPS.values() for option in group]

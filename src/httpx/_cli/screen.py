@@ -3,9 +3,10 @@ Where the output goes, and what it looks like there.
 
 A terminal gets colours, indented JSON, and nothing that could drive it: control characters are shown as escapes,
 binary bodies as their size. A pipe or a file gets the same text without colours, and bodies as the bytes they are.
-NO_COLOR (https://no-color.org) and TERM=dumb turn colours off.
+NO_COLOR (https://no-color.org) and TERM=dumb turn colours off; `pretty` overrules all of that but the protection of the
+terminal.
 
-pygments is imported for a body with colours only.
+JSON is painted here, token by token; pygments, which takes longer to import than a request takes, paints markup only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import codecs
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 Fields = Iterable[tuple[bytes, bytes]]
 
-_GREY, _RED, _GREEN, _YELLOW, _BLUE, _CYAN = "2", "31", "32", "33", "34", "36"
-_STATUS_COLOURS = {"2": _GREEN, "3": _YELLOW}
+GREY, RED, GREEN, YELLOW, BLUE, CYAN = "2", "31", "32", "33", "34", "36"
+_STATUS_COLOURS = {"2": GREEN, "3": YELLOW}
 
 # Bodies that are shown whole and formatted; everything else is shown as it comes.
 _JSON = re.compile(r"(?:application|text)/(?:[^;]*\+)?json\s*(?:;|$)", re.I)
@@ -36,12 +37,15 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _INDENT = "    "
 
 
-def indented(text: str) -> str:
+def indented(text: str, paint: Callable[[str, str], str] | None = None) -> str:
     """
     JSON with one member per line; the same text if it is no JSON.
 
     Works on the text and not on its values: numbers keep their digits, strings their escapes, objects their repeated
     names.
+
+    Args:
+        paint: called with a colour and each name and value, to put colours around it.
     """
     try:
         json.loads(text)
@@ -49,7 +53,8 @@ def indented(text: str) -> str:
         return text
     out: list[str] = []
     depth, before = 0, ""
-    for token in _TOKEN.findall(text):
+    tokens = _TOKEN.findall(text)
+    for token, after in zip(tokens, [*tokens[1:], ""]):
         if token in "}]":
             depth -= 1
             if before not in ("{", "["):
@@ -58,9 +63,19 @@ def indented(text: str) -> str:
             out.append("\n" + _INDENT * depth)
         if token in "{[":
             depth += 1
-        out.append(": " if token == ":" else token)
+        if paint is not None and token not in "{}[],:":
+            out.append(paint(_colour_of(token, after), token))
+        else:
+            out.append(": " if token == ":" else token)
         before = token
     return "".join(out)
+
+
+def _colour_of(token: str, after: str) -> str:
+    """The colour of a token of JSON that is a name or a value."""
+    if token[0] == '"':
+        return BLUE if after == ":" else GREEN
+    return YELLOW if token in ("true", "false", "null") else CYAN
 
 
 def harmless(text: str) -> str:
@@ -74,21 +89,25 @@ class Screen:
 
     Args:
         stream: a text stream over a binary one.
+        pretty: "all", "colors", "format" or "none"; None decides by what the stream is.
+
+    Attributes:
+        block: the character that bars are made of.
+        formats: whether bodies are indented.
+        has_colours: whether there are colours.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, pretty: str | None = None) -> None:
         self._out = stream.buffer
         self._encoding = stream.encoding or "utf-8"
         self.is_terminal = stream.isatty()
-        self.has_colours = (
-            self.is_terminal
-            and not os.environ.get("NO_COLOR")
-            and os.environ.get("TERM", "") not in ("dumb", "unknown")
-        )
+        self.block = "\u2588" if self._encoding.lower().replace("-", "") in ("utf8", "cp65001") else "#"
+        self.formats = self.is_terminal if pretty is None else pretty in ("all", "format")
+        self.has_colours = _wants_colours(self.is_terminal) if pretty is None else pretty in ("all", "colors")
 
     def write(self, text: str) -> None:
         """Write text, with a terminal in mind or as it is; what the encoding lacks appears as an escape."""
-        self._put(harmless(text) if self.is_terminal else text)
+        self._put(self._safe(text))
 
     def write_bytes(self, data: bytes) -> None:
         """Write bytes at once."""
@@ -97,21 +116,21 @@ class Screen:
 
     def note(self, text: str) -> None:
         """A line about what happens, not part of the exchange."""
-        self._painted(_GREY, f"* {text}")
+        self.painted(GREY, f"* {text}")
         self._put("\n")
 
     def request(self, method: bytes, target: bytes, version: bytes, fields: Fields) -> None:
         """The head of a request."""
-        self._painted(_GREEN, method.decode("latin-1"))
-        self._painted(_CYAN, f" {target.decode('latin-1')} ")
-        self._painted(_BLUE, version.decode("latin-1"))
+        self.painted(GREEN, method.decode("latin-1"))
+        self.painted(CYAN, f" {target.decode('latin-1')} ")
+        self.painted(BLUE, version.decode("latin-1"))
         self._fields(fields)
 
     def response(self, version: bytes, status: int, reason: bytes, fields: Fields) -> None:
         """The head of a response."""
-        self._painted(_BLUE, version.decode("latin-1"))
+        self.painted(BLUE, version.decode("latin-1"))
         phrase = f" {status} {reason.decode('latin-1')}".rstrip()
-        self._painted(_STATUS_COLOURS.get(str(status)[0], _RED), phrase)
+        self.painted(_STATUS_COLOURS.get(str(status)[0], RED), phrase)
         self._fields(fields)
 
     def trailers(self, fields: Fields) -> None:
@@ -120,43 +139,73 @@ class Screen:
 
     def body(self, response: Response) -> None:
         """The body of a response that is still to be read: formatted, or piece by piece as it arrives."""
-        if not self.is_terminal:
+        content_type = response.headers.get("content-type", "")
+        if (self.formats or self.has_colours) and _is_structured(content_type):
+            response.read()
+            self._formatted(response.content, content_type, response.encoding)
+        elif self.is_terminal:
+            self._as_it_comes(response)
+        else:
             for piece in response.iter_bytes():
                 self.write_bytes(piece)
-            return
-        content_type = response.headers.get("content-type", "")
-        if _JSON.match(content_type) or _MARKUP.match(content_type):
-            response.read()
-            self._formatted(response, content_type)
-        else:
-            self._as_it_comes(response)
 
-    def sent(self, content: bytes) -> None:
+    def sent(self, content: bytes, content_type: str = "") -> None:
         """The body of a request."""
-        if not self.is_terminal:
+        if (self.formats or self.has_colours) and _is_structured(content_type):
+            self._formatted(content, content_type, "utf-8", end="")
+        elif not self.is_terminal:
             self.write_bytes(content)
         elif _is_binary(content):
             self._binary(len(content))
         else:
             self.write(content.decode("utf-8"))
 
+    def value(self, text: str, indent: str = "") -> None:
+        """Lines of text that may be JSON: an object or a list is formatted as bodies are."""
+        shown = self.json(text) if text[:1] in ("{", "[") else self._safe(text)
+        for line in shown.split("\n"):
+            self._put(f"{indent}{line}\n")
+
     def stand_in(self, what: str) -> None:
         """Appears in place of something that is not shown."""
-        self._painted(_GREY, f"<{what}>")
+        self.painted(GREY, f"<{what}>")
 
     def _binary(self, size: int) -> None:
         self.stand_in(f"{size} bytes of binary data")
 
-    def _formatted(self, response: Response, content_type: str) -> None:
-        if _is_binary(response.content, response.encoding):
-            self._binary(len(response.content))
-            self._put("\n")
+    def _formatted(self, content: bytes, content_type: str, charset: str | None, end: str = "\n") -> None:
+        if _is_binary(content, charset):
+            if self.is_terminal:
+                self._binary(len(content))
+                self._put(end)
+            else:
+                self.write_bytes(content)
             return
-        is_json = _JSON.match(content_type)
-        text = harmless(indented(response.text) if is_json else response.text)
-        if self.has_colours:
-            text = coloured(text, "application/json" if is_json else content_type.partition(";")[0].strip())
-        self._put(text if text.endswith("\n") else text + "\n")
+        text = content.decode(charset or "utf-8", "replace")
+        if _JSON.match(content_type):
+            text = self.json(text)
+        else:
+            text = self._safe(text)
+            text = coloured(text, content_type.partition(";")[0].strip()) if self.has_colours else text
+        self._put(text if text.endswith(end) else text + end)
+
+    def json(self, text: str) -> str:
+        """JSON, indented and with colours as this screen wants it; the same text if it is no JSON."""
+        if self.formats:
+            done = indented(text, self._token)
+            return self._safe(text) if done is text else done
+        return _TOKEN.sub(self._token_in_place, self._safe(text)) if self.has_colours else self._safe(text)
+
+    def _token(self, colour: str, token: str) -> str:
+        return _paint(colour, self._safe(token)) if self.has_colours else self._safe(token)
+
+    def _token_in_place(self, match: re.Match[str]) -> str:
+        token = match[0]
+        after = match.string[match.end() : match.end() + 20].lstrip()[:1]
+        return token if token in "{}[],:" else _paint(_colour_of(token, after), token)
+
+    def _safe(self, text: str) -> str:
+        return harmless(text) if self.is_terminal else text
 
     def _as_it_comes(self, response: Response) -> None:
         pieces = response.iter_bytes()
@@ -177,16 +226,29 @@ class Screen:
     def _fields(self, fields: Fields) -> None:
         self._put("\n")
         for name, value in fields:
-            self._painted(_CYAN, name.decode("latin-1"))
+            self.painted(CYAN, name.decode("latin-1"))
             self.write(f": {value.decode('latin-1')}\n")
         self._put("\n")
 
-    def _painted(self, colour: str, text: str) -> None:
-        text = harmless(text) if self.is_terminal else text
-        self._put(f"\x1b[{colour}m{text}\x1b[0m" if self.has_colours else text)
+    def painted(self, colour: str, text: str) -> None:
+        """Write text in a colour, given as the digits of its escape sequence."""
+        text = self._safe(text)
+        self._put(_paint(colour, text) if self.has_colours and text else text)
 
     def _put(self, text: str) -> None:
         self.write_bytes(text.encode(self._encoding, "backslashreplace"))
+
+
+def _wants_colours(is_terminal: bool) -> bool:
+    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def _is_structured(content_type: str) -> bool:
+    return bool(_JSON.match(content_type) or _MARKUP.match(content_type))
+
+
+def _paint(colour: str, text: str) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def coloured(text: str, mime_type: str) -> str:

@@ -9,11 +9,15 @@ request waits here until then (or until the failure) and comes out below the lin
 from __future__ import annotations
 
 import ssl
+from collections.abc import Container
 from typing import Any
 
 import httpx
 
 from .screen import Screen
+
+# RFC 9113, 8.2.2.
+_OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 
 
 def head_of(response: httpx.Response) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
@@ -29,47 +33,99 @@ class Wiretap:
 
     Args:
         screen: where to.
+        parts: which of "H", "B", "h" (heads of request and answer, body of the request) to show.
+        verbose: tell of connections, and of every hop; else only of the last request and its answer.
     """
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, parts: Container[str] = "HBh", verbose: bool = True) -> None:
         self._screen = screen
+        self._parts = parts
+        self._verbose = verbose
+        self._name = ""
         self._peer = ""
         self._held: list[tuple[httpx.Request, bytes]] = []
-        self._holds = False
+        self._holds = not verbose
+        self._after_body = False
 
     def event(self, name: str, info: dict[str, Any]) -> None:
         """A step, for the extension `trace`."""
-        if name.endswith("connect_tcp.started"):
-            self._peer = f"{info['host']!r} on port {info['port']}"
-            self._screen.note(f"Connecting to {self._peer}")
-        elif name.endswith("connect_tcp.complete"):
-            self._screen.note(f"Connected to {self._peer}")
-        elif name.endswith("start_tls.complete"):
-            self._holds = True
-        elif name.endswith("send_request_headers.started"):
+        if name.endswith("send_request_headers.started"):
             version = b"HTTP/2" if name.startswith("http2") else b"HTTP/1.1"
+            if not self._verbose:
+                self._held.clear()
             self._held.append((info["request"], version))
             if not self._holds:
                 self.flush()
+        elif self._verbose:
+            self._step(name, info)
+
+    def _note(self, text: str) -> None:
+        self.separate()
+        self._screen.note(text)
+
+    def separate(self) -> None:
+        """An empty line, if the last that appeared was a body: it may have no line's end of its own."""
+        if self._after_body:
+            self._screen.write("\n\n")
+            self._after_body = False
+
+    def _step(self, name: str, info: dict[str, Any]) -> None:
+        if name.endswith("resolve_host.started"):
+            self._name = repr(info["host"])
+        elif name.endswith("resolve_host.complete"):
+            addresses = info.get("return_value") or ["no address"]
+            self._note(f"{self._name} is {', '.join(map(str, addresses))}")
+        elif name.endswith("connect_tcp.started"):
+            self._peer = f"{info['host']!r} on port {info['port']}"
+            self._note(f"Connecting to {self._peer}")
+        elif name.endswith("connect_unix_socket.started"):
+            self._peer = f"the socket {info['path']!r}"
+            self._note(f"Connecting to {self._peer}")
+        elif name.endswith(("connect_tcp.complete", "connect_unix_socket.complete")):
+            self._note(f"Connected to {self._peer}")
+        elif name.endswith("start_tls.complete"):
+            self._holds = True
 
     def response(self, response: httpx.Response) -> None:
         """An answer's head, for the event hook `response`."""
+        if not self._verbose:
+            return
         if self._holds:
             stream = response.extensions.get("network_stream")
             self._tls(None if stream is None else stream.get_extra_info("ssl_object"))
             self._holds = False
         self.flush()
+        if "h" not in self._parts:
+            return
+        self.separate()
         version, final, reason, raw = head_of(response)
+        if "stream_id" in response.extensions:
+            self._screen.note(f"Answer on stream {response.extensions['stream_id']}")
         for status, fields in response.extensions.get("informational", ()):
             self._screen.response(version, status, httpx.codes.get_reason_phrase(status).encode(), fields)
         self._screen.response(version, final, reason, raw)
+
+    def last(self, response: httpx.Response) -> None:
+        """The answer that ends the run has come: without `verbose`, this is when something appears."""
+        self.flush()
+        if not self._verbose and "h" in self._parts:
+            self.separate()
+            self._screen.response(*head_of(response))
 
     def flush(self) -> None:
         """Show requests that were held back."""
         held, self._held = self._held, []
         for request, version in held:
+            self.request(request, version)
+
+    def request(self, request: httpx.Request, version: bytes = b"HTTP/1.1") -> None:
+        """Show a request, as much of it as is wanted."""
+        self.separate()
+        if "H" in self._parts:
             target = request.extensions.get("target", request.url.raw_path)
-            self._screen.request(request.method.encode(), _as_bytes(target), version, request.headers.raw)
+            fields = _fields_of_http2(request) if version == b"HTTP/2" else request.headers.raw
+            self._screen.request(request.method.encode(), _as_bytes(target), version, fields)
+        if "B" in self._parts:
             self._sent(request)
 
     def _sent(self, request: httpx.Request) -> None:
@@ -77,24 +133,24 @@ class Wiretap:
             content = request.content
         except httpx.RequestNotRead:
             self._screen.stand_in(f"{request.headers.get('content-length', 'some')} bytes from files")
-            self._screen.write("\n\n")
+            self._after_body = True
             return
         if content:
-            self._screen.sent(content)
-            self._screen.write("\n\n")
+            self._screen.sent(content, request.headers.get("content-type", ""))
+            self._after_body = True
 
     def _tls(self, connection: Any) -> None:
         if connection is None:
             return
         cipher = (connection.cipher() or ("an unknown cipher",))[0]
         protocol = connection.selected_alpn_protocol()
-        self._screen.note(f"{connection.version()} with {cipher}" + (f", agreed on {protocol}" if protocol else ""))
+        self._note(f"{connection.version()} with {cipher}" + (f", agreed on {protocol}" if protocol else ""))
         certificate = connection.getpeercert()
         if not certificate:
-            self._screen.note("The server's certificate was not checked")
+            self._note("The server's certificate was not checked")
             return
         for line in certificate_lines(certificate):
-            self._screen.note(line)
+            self._note(line)
 
 
 def certificate_lines(certificate: dict[str, Any]) -> list[str]:
@@ -120,6 +176,13 @@ def _day(time: str | None) -> str:
 
     seconds = ssl.cert_time_to_seconds(time)
     return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).date().isoformat()
+
+
+def _fields_of_http2(request: httpx.Request) -> list[tuple[bytes, bytes]]:
+    """The fields as HTTP/2 has them: in lower case, the host as a pseudo-field, nothing about the connection."""
+    fields = [(name.lower(), value) for name, value in request.headers.raw]
+    hosts = [(b":authority", value) for name, value in fields if name == b"host"]
+    return [*hosts, *((name, value) for name, value in fields if name != b"host" and name not in _OF_HTTP1)]
 
 
 def _as_bytes(target: str | bytes) -> bytes:

@@ -47,21 +47,19 @@ from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import AsyncByteStream
 from .dial import (
-    Address,
     Handshake,
     Race,
     Route,
     Settings,
     backoff,
     is_in_progress,
-    literal_addresses,
     new_pool,
     new_socket,
     proxy_fields,
-    resolve_error,
     unix_address,
 )
 from .job import FORKS, Event, Job, end_pieces, next_piece, shown
+from .names import Address, resolve_error, texts
 from .security import TLSHop
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
@@ -1020,8 +1018,7 @@ class AsyncioEngine:
         until = job.limit("connect", self.now())
         route = Route(job.key, job.server_name(), self.settings)
         if route.unresolved is not None:
-            host, port = route.unresolved
-            route.resolved(literal_addresses(host, port) or await self._resolve(host, port, job, until))
+            route.resolved(await self._resolve(*route.unresolved, job, until))
         connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
@@ -1074,15 +1071,16 @@ class AsyncioEngine:
         host, port = route.host, route.port
         uds = self.settings.uds
         seconds = job.timeout.get("connect")
+        addresses = await self._resolve(host, port, job, until) if uds is None else []
         try:
             if uds is not None:
                 await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
                 addresses = [unix_address(uds)]
             else:
                 await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-                addresses = literal_addresses(host, port) or await self._resolve(host, port, job, until)
             sock = await self._race(Race(uds or host, port, addresses), job, until)
         except Exception as exc:
+            self.settings.names.distrust(host, port)
             await self.tell(job, "failed", exc)
             raise
         try:
@@ -1093,22 +1091,50 @@ class AsyncioEngine:
         return sock
 
     async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
-        timeout = None if until is None else max(0.0, until - self.now())
-        look_up: Any = asyncio.ensure_future(self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
+        addresses = self.settings.names.known(host, port)
+        if addresses is not None:
+            return addresses
+        await self.tell(job, "start", "connection.resolve_host", host=host, port=port)
+        try:
+            addresses = await self._look_up(host, port, until)
+            if addresses is None:
+                raise job.timed_out(ConnectTimeout, "connect", self.now(), f"the name {host!r} was not resolved")
+        except Exception as exc:
+            await self.tell(job, "failed", exc)
+            raise
+        await self.tell(job, "complete", texts(addresses))
+        return addresses
+
+    async def _look_up(self, host: str, port: int, until: float | None) -> list[Address] | None:
+        """The answer to a question; None if there was none in time."""
+        names = self.settings.names
+        answered: Any
+        look_up: Any = None
+        if names.is_awaited:
+            answered = asyncio.ensure_future(names.resolver(host, port))  # type: ignore[misc]  # there is one
+        else:
+            # Not `loop.getaddrinfo`: its threads are few, everybody's, and waited for when the loop ends.
+            answered = self.loop.create_future()
+            look_up = names.look_up(host, port)
+            look_up.when_over(partial(_from_a_thread, self.loop, answered))
         try:
             # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the result.
-            await asyncio.wait([look_up], timeout=timeout)
+            await asyncio.wait([answered], timeout=None if until is None else max(0.0, until - self.now()))
         finally:
-            if not look_up.done():
-                look_up.cancel()
-            elif not look_up.cancelled():
-                look_up.exception()  # seen, also if this task is cancelled just now
-        if not look_up.done() or look_up.cancelled():
-            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"the name {host!r} was not resolved")
+            if not answered.done():
+                answered.cancel()
+            elif not answered.cancelled():
+                answered.exception()  # seen, also if this task is cancelled just now
+        if not answered.done() or answered.cancelled():
+            return None
+        if look_up is not None:
+            return look_up.addresses()  # type: ignore[no-any-return]  # a LookUp's
         try:
-            addresses: list[Address] = look_up.result()
-            return addresses
-        except (OSError, UnicodeError) as exc:
+            return names.learn(host, port, answered.result())
+        except ConnectError:
+            raise
+        except Exception as exc:
             raise resolve_error(host, exc) from exc
 
     async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
@@ -1130,6 +1156,19 @@ class AsyncioEngine:
                 await attempts.wait(until)
         finally:
             attempts.drop_all_but(winner)
+
+
+def _from_a_thread(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool]) -> None:
+    """Wake whoever waits for the future, if the loop has not ended meanwhile."""
+    try:
+        loop.call_soon_threadsafe(_settle_once, future)
+    except RuntimeError:
+        pass  # nobody is there any more
+
+
+def _settle_once(future: asyncio.Future[bool]) -> None:
+    if not future.done():
+        future.set_result(True)
 
 
 class Attempts:

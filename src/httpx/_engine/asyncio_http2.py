@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from .._exceptions import ReadError, WriteError
+from .._exceptions import ReadError, TransportError, WriteError
 from .._models import Response
 from .._pool import Ticket
 from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
@@ -65,19 +65,24 @@ class AsyncioMultiplexer(Multiplexer):
             self._flush_soon()
         self._tell_pool()
 
-    def lose(self, error: ReadError | WriteError) -> None:
+    @property
+    def failure(self) -> TransportError | None:
+        return self.connection.error or self.connection.write_error
+
+    def lose(self, error: TransportError) -> None:
         self.connection.on_broken(error)
 
     def begin(self, job: Job) -> HTTP2Stream | None:
-        # It may have broken while it was idle, and where the loop was busy nobody has told us.
+        # What an idle connection's peer said is not known yet where the loop was busy: maybe that it closed.
         connection = self.connection
-        if not self.machine.streams and self.has_served and not connection.closed and connection.wire.poll(0):
+        if self.has_served and not self.machine.streams and not connection.closed and connection.wire.poll(0):
             connection.on_readable()
         return super().begin(job)
 
     def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
         super().feed(stream, piece, job)
-        self._flush_soon()
+        if not self._flush_is_due:
+            self._flush_soon()
         if self.is_broken:
             stream.cut_short()  # a server that closes while we send has often answered before
 

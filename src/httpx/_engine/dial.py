@@ -9,6 +9,7 @@ Not here: sockets in motion (`sync`, `asyncio`, `trio`), TLS (`security`), which
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import socket
@@ -25,10 +26,8 @@ from .._protocol.exchange import HeadLimits
 from .._protocol.tunnel import ConnectHandshake
 from .._sharing import SharingPool
 from .._types import CertTypes, PinTypes, SocketOption, VerifyTypes
+from .names import Address, Names
 from .security import Security, TLSHop
-
-# (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
-Address = tuple[int, int, int, str, Any]
 
 # RFC 8305 section 5: how long an attempt may be alone before the next address is tried too.
 ATTEMPT_DELAY = 0.25
@@ -43,7 +42,7 @@ class Settings:
     """
     What a transport was told about connections; the same for every one of its requests.
 
-    Args: as those of `httpx.HTTPTransport`.
+    Args: as those of `httpx.HTTPTransport`; what those say about names is in `names`.
     """
 
     def __init__(
@@ -61,7 +60,9 @@ class Settings:
         proxy: Proxy | None = None,
         socket_options: Iterable[SocketOption] | None,
         pins: PinTypes | None = None,
+        names: Names | None = None,
     ) -> None:
+        self.names = Names() if names is None else names
         self.limits = limits
         self.uds = uds
         self.local_address = local_address
@@ -76,6 +77,15 @@ class Settings:
         self.http1 = http1
         self.http2 = http2
         self.security = Security(verify, cert, trust_env, pins)
+
+    def by_way_of(self, proxy: Proxy | None) -> Settings:
+        """The same with another proxy, or with none; what belongs to both (TLS, names) is shared."""
+        settings = copy.copy(self)
+        if proxy is not None:  # a copy, for its owner may change it, and connections are kept by what it was
+            proxy = Proxy(proxy.url, ssl_context=proxy.ssl_context, auth=proxy.auth, headers=proxy.headers)
+        settings.proxy = proxy
+        settings.forwards = proxy is not None and proxy.url.scheme in ("http", "https")
+        return settings
 
     def may_share(self, key: Any) -> bool:
         """
@@ -202,7 +212,7 @@ class Route:
                     raise ProxyError("the proxy sent more than its answer")
         if scheme in SECURE_SCHEMES:
             offered = self._settings.offered(scheme)
-            yield self._settings.security.with_origin(self._key, server_name, offered)
+            yield self._settings.security.with_origin(self._key, server_name, offered, proxy)
 
     def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
         if self._settings.forwards:
@@ -220,20 +230,6 @@ def proxy_fields(proxy: Proxy) -> list[tuple[bytes, bytes]]:
     if proxy.raw_auth is not None and not proxy.headers._has(b"proxy-authorization"):
         fields.append((b"Proxy-Authorization", b"Basic " + b64encode(b":".join(proxy.raw_auth))))
     return fields
-
-
-def literal_addresses(host: str, port: int) -> list[Address] | None:
-    """The address of a host that is an IP literal, without asking anybody; None for a name."""
-    try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]  # its tuples are looser typed
-    except (OSError, UnicodeError):
-        return None
-
-
-def resolve_error(host: str, exc: Exception) -> ConnectError:
-    """The error for a name that has no address."""
-    reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return ConnectError(f"the name {host!r} could not be resolved: {reason}")
 
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:
@@ -304,12 +300,13 @@ class Race:
         return lost
 
     def timeout(self, seconds: float, total: bool = False) -> ConnectTimeout:
-        """What to raise when time is up."""
+        """What to raise when time is up: how many were tried, and the reasons of those that failed before."""
         tried = self._total - len(self._waiting)
         what = "total timeout" if total else "timeout"
+        failed = "".join(f"; {error}" for error in self._errors)
         return ConnectTimeout(
             f"no connection to {self._name} within the {what} of {seconds:g} s "
-            f"({tried} of {self._total} addresses tried)"
+            f"({tried} of {self._total} addresses tried{failed})"
         )
 
 

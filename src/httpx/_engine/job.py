@@ -90,10 +90,14 @@ class Job:
         Address the request to an HTTP proxy: the whole URL as its target, and `fields` for the proxy alone.
 
         What the request has itself is not sent a second time: a field twice may be read as one list, or be refused.
+        Within a tunnel there is no proxy to read a Proxy-Authorization, and the origin must not.
         """
-        if self.key[0] != "http":
-            return
         method, target, own, body, streaming = self.arguments
+        if self.key[0] != "http":
+            kept = [field for field in own if field[0].lower() != b"proxy-authorization"]
+            if len(kept) < len(own):  # else the list stays the one whose text is remembered
+                self.arguments = (method, target, kept, body, streaming)
+            return
         if target.startswith(b"/"):
             target = b"http://" + self.request.url._host_header + target
         if fields:
@@ -253,6 +257,8 @@ class Narrator:
         events: list[Event] = []
         if self._open is None and exchange.head is None:
             events += self._begin("send_request_headers")
+            if self._protocol == "http2":  # they left when the stream was opened, and the next turn is after a wait
+                events += self.complete() + self._begin("send_request_body")
         elif self._is_open("send_request_headers"):
             events += self.complete() + self._begin("send_request_body")
         if self._is_open("send_request_body") and exchange.need not in (OUTPUT, BODY, PAUSE) and not exchange.uploading:

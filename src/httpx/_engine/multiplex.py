@@ -19,6 +19,7 @@ from .._exceptions import (
     ReadTimeout,
     RemoteProtocolError,
     TimeoutException,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
@@ -65,16 +66,21 @@ class Multiplexer:
 
         Raises:
             LocalProtocolError: the request is not legal HTTP.
-            RemoteProtocolError: the peer never took any here, so it would not help to try again.
+            TransportError: the peer never took any here, so it would not help to try again.
         """
         machine = self.machine
         if len(machine.streams) >= self._capacity or self.is_broken:
-            if not self._capacity and not self.has_served:
-                raise machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
-            return None
+            if self.has_served or not (self.is_broken or self._capacity == 0):
+                return None
+            raise self.failure or machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
         if self.ping_interval is not None and not machine.streams:
             self._note_sign_of_life()  # of an idle connection nothing was expected
         return machine.open(b"http" if job.key[0] == "http" else b"https", *job.arguments)
+
+    @property
+    def failure(self) -> TransportError | None:
+        """Why the connection is broken; for the shell."""
+        raise NotImplementedError
 
     def received(self, data: bytes) -> None:
         """Take what the peer sent; b"" is its end."""
@@ -107,7 +113,7 @@ class Multiplexer:
             self.machine.ping()
         return self._silent_since + self.ping_interval
 
-    def lose(self, error: ReadError | WriteError) -> None:
+    def lose(self, error: TransportError) -> None:
         """The connection failed: nothing more is received or sent, and everybody is told; for the shell."""
         raise NotImplementedError
 
@@ -189,7 +195,7 @@ class TurnTaking(Multiplexer):
         self.wire: Wire = connection.wire
         self.news: set[HTTP2Stream] = set()
         self.unsent = b""
-        self.error: ReadError | WriteError | None = None
+        self.error: TransportError | None = None
         self.write_error: WriteError | None = None
         connection.multiplexer = self
         early = self.wire.leftover()
@@ -220,6 +226,10 @@ class TurnTaking(Multiplexer):
         self.catch_up()  # maybe an answer that makes the rest pointless
         if self.is_broken:
             stream.cut_short()  # a server that closes while we send has often answered before
+
+    @property
+    def failure(self) -> TransportError | None:
+        return self.error or self.write_error
 
     @property
     def is_usable(self) -> bool:
@@ -276,7 +286,7 @@ class TurnTaking(Multiplexer):
                 self.received(data)
             if ended:
                 self.received(b"")
-        except (ReadError, WriteError) as exc:
+        except TransportError as exc:
             self.lose(exc)
             return True
         except BaseException as exc:
@@ -290,7 +300,7 @@ class TurnTaking(Multiplexer):
         self.wake(self.news)
         return True
 
-    def lose(self, error: ReadError | WriteError) -> None:
+    def lose(self, error: TransportError) -> None:
         if self.error is None:
             self.error = error
         self.is_broken = True

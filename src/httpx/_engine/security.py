@@ -17,16 +17,17 @@ import os
 import ssl
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import partial
 from time import monotonic
 from typing import Any, Callable
 
 from .._config import Proxy, create_ssl_context, default_ssl_context
-from .._exceptions import ConnectError
+from .._exceptions import ConnectError, InvalidURL
 from .._protocol.certificate import Pins
 from .._protocol.tls import TLSFilter
 from .._types import CertTypes, PinTypes, VerifyTypes
+from .._urls import URL
 from .job import FORKS
 
 # What a transport remembers: of so many peers, so many sessions each (a session is for one connection), some kilobytes
@@ -154,7 +155,9 @@ class TLSHop:
             ConnectError: the context and the name do not fit.
         """
         name = self.server_name
-        if name.endswith("."):  # RFC 6066 section 3: without the dot that ends a complete name
+        if isinstance(name, str) and name.endswith(
+            "."
+        ):  # RFC 6066 section 3: without the dot that ends a complete name
             name = name[:-1]
         session, keep = self._sessions.begin(self._key) if _checks_by_itself(self.context) else (None, None)
         # One context serves clients that offer different protocols, and a session takes over what its context says
@@ -206,7 +209,7 @@ class Security:
         pins: PinTypes | None = None,
     ) -> None:
         self._trust_env = trust_env
-        self._pins = None if pins is None else Pins(pins)
+        self._pins = None if pins is None else Pins(_by_plain_host(pins))
         self._sessions = Sessions()
         # The shared context takes 10 ms to make the first time: not before the first https request needs it.
         self._context: ssl.SSLContext | None = None
@@ -226,21 +229,28 @@ class Security:
             self._context = _default_context(self._trust_env)
         return self._context
 
-    def with_origin(self, key: tuple[Any, ...], name: str, offered: tuple[str, ...]) -> TLSHop:
+    def with_origin(
+        self, key: tuple[Any, ...], name: str, offered: tuple[str, ...], proxy: Proxy | None = None
+    ) -> TLSHop:
         """
         The handshake with the origin of a request.
 
         Args:
-            key: of the connection in the pool: scheme, host and port of the origin, and what else tells routes apart.
+            key: of the connection in the pool: begins with scheme, host and port of the origin.
             name: of the server, as TLS knows it.
             offered: the protocols to offer (ALPN).
+            proxy: by which the connection goes. A session tells the server who was there before, so it stays there.
 
         Raises:
             ConnectError: as for `context`.
         """
+        name = _ascii_name(name)
         # Both names: the one in the URL is what the user pinned, the other is who answers.
         check = None if self._pins is None else partial(self._pins.check, (key[1], name))
-        return TLSHop(self.context, name, offered, peer=repr(name), key=key, sessions=self._sessions, check=check)
+        way = None if proxy is None else (str(proxy.url), proxy.auth)
+        return TLSHop(
+            self.context, name, offered, peer=repr(name), key=(key, way), sessions=self._sessions, check=check
+        )
 
     def with_proxy(self, proxy: Proxy) -> TLSHop:
         """
@@ -253,6 +263,45 @@ class Security:
         context = _default_context(self._trust_env) if proxy.ssl_context is None else proxy.ssl_context
         peer = f"the proxy {origin[1]!r}"
         return TLSHop(context, origin[1], _HTTP1_ONLY, peer=peer, key=("proxy", origin), sessions=self._sessions)
+
+
+def _by_plain_host(pins: PinTypes) -> PinTypes:
+    """
+    `pins` with hosts as parsed URLs have them.
+
+    Raises:
+        ValueError: what should be a host is something else, and would fit no URL: the host would not be pinned.
+    """
+    if not isinstance(pins, Mapping):
+        return pins
+    return {_plain_host(host) if isinstance(host, str) else host: several for host, several in pins.items()}
+
+
+def _ascii_name(name: Any) -> Any:
+    """A name from `sni_hostname` in the form of hosts of URLs, so that pins know it; what is none is left alone."""
+    if isinstance(name, bytes):
+        name = name.decode("ascii", "replace")
+    if isinstance(name, str) and not name.isascii():
+        try:
+            return _plain_host(name)
+        except ValueError:
+            pass
+    return name
+
+
+def _plain_host(host: str) -> str:
+    below, name = ("*.", host[2:]) if host.startswith("*.") else ("", host)
+    if ":" in name and not name.startswith("["):
+        name = f"[{name}]"
+    try:
+        url = URL(f"tls://{name}")  # no scheme of HTTP: a port that is its default would not be seen
+        plain = url._origin[1]
+    except InvalidURL as exc:
+        raise ValueError(f"a pinned host is a name or an address, and {host!r} is none: {exc}") from exc
+    beside = url.port is not None or url.userinfo or url.raw_path not in (b"", b"/") or url.fragment
+    if beside or not plain or not plain.isascii() or any(character in plain for character in "*% "):
+        raise ValueError(f"a pinned host is a name or an address, and no more than that: {host!r}")
+    return below + plain
 
 
 def _default_context(trust_env: bool) -> ssl.SSLContext:

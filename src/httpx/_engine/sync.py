@@ -41,21 +41,19 @@ from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .dial import (
-    Address,
     Handshake,
     Race,
     Route,
     Settings,
     backoff,
     is_in_progress,
-    literal_addresses,
     new_pool,
     new_socket,
     proxy_fields,
-    resolve_error,
     unix_address,
 )
 from .job import FORKS, Event, Job, shown
+from .names import Address, texts
 from .security import TLSHop
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
@@ -64,6 +62,8 @@ if TYPE_CHECKING:
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
 GOODBYE = 5.0
+
+CLOSED = "the transport was closed while the request waited for a connection"
 
 
 def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
@@ -189,6 +189,7 @@ class SyncConnection:
     def __init__(self, wire: SyncWire) -> None:
         self.wire = wire
         self.reused = False
+        self.aborted = False  # the client was closed while it was in use
         self.write_error: WriteError | None = None
         self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
@@ -342,6 +343,7 @@ class SyncEngine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._closings = 0
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
         self._may_share = settings.http2
@@ -392,7 +394,7 @@ class SyncEngine:
                 reused = connection.reused
                 self.release(connection, False)
                 self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
+                if not connection.aborted and job.may_replay(exchange, exc, reused):
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
@@ -568,12 +570,15 @@ class SyncEngine:
 
     def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
         """Wait for a ticket to be served, and dial if that is how."""
+        closings = self._closings
         if not ticket.dial:
             self._wait_in_queue(ticket, job)
         if ticket.connection is not None:
             return ticket.connection
         try:
+            self._check_open(closings)
             connection = self._connect(job)
+            self._check_open(closings, connection)
         except BaseException:
             with self.lock:
                 self.pool.abandon(ticket, monotonic())
@@ -587,6 +592,13 @@ class SyncEngine:
                 connection.multiplexer.enter_pool(ticket)
         self.do_chores()
         return connection
+
+    def _check_open(self, closings: int, connection: SyncConnection | None = None) -> None:
+        """What was waiting when the transport was closed must not go on; `connection` is its own, and new."""
+        if self._closings != closings:
+            if connection is not None:
+                connection.close()
+            raise ConnectError(CLOSED)
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
         now = monotonic()
@@ -624,7 +636,8 @@ class SyncEngine:
             self.do_chores()
 
     def close(self) -> None:
-        """Close every connection, also those in use."""
+        """Close every connection, also those in use, and let nobody who waits for one go on."""
+        self._closings += 1
         with self.lock:
             idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
             connections = self.pool.shut()
@@ -632,6 +645,7 @@ class SyncEngine:
             if connection in idle:
                 connection.close()
                 continue
+            connection.aborted = True
             # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
             if connection.multiplexer is not None:
                 connection.multiplexer.say_goodbye()
@@ -660,7 +674,7 @@ class SyncEngine:
         until = job.limit("connect", monotonic())
         route = Route(job.key, job.server_name(), self.settings)
         if route.unresolved is not None:
-            route.resolved(literal_addresses(*route.unresolved) or self._resolve(*route.unresolved))
+            route.resolved(self._resolve(*route.unresolved, job, until))
         wire = SyncWire(self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
@@ -710,17 +724,17 @@ class SyncEngine:
     def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
         host, port = route.host, route.port
         uds = self.settings.uds
+        seconds = job.timeout.get("connect")
+        addresses = self._resolve(host, port, job, until) if uds is None else []
         try:
             if uds is not None:
-                self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=job.timeout.get("connect"))
+                self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
                 addresses = [unix_address(uds)]
             else:
-                self.tell(
-                    job, "start", "connection.connect_tcp", host=host, port=port, timeout=job.timeout.get("connect")
-                )
-                addresses = literal_addresses(host, port) or self._resolve(host, port)
+                self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
             sock = self._race(Race(uds or host, port, addresses), job, until)
         except BaseException as exc:
+            self.settings.names.distrust(host, port)
             self.tell(job, "failed", exc)
             raise
         try:
@@ -730,12 +744,23 @@ class SyncEngine:
             raise
         return sock
 
-    def _resolve(self, host: str, port: int) -> list[Address]:
-        # The system's resolver cannot be interrupted, so this one step is not bounded by the connect timeout.
+    def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
+        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
+        names = self.settings.names
+        addresses = names.known(host, port)
+        if addresses is not None:
+            return addresses
+        self.tell(job, "start", "connection.resolve_host", host=host, port=port)
         try:
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]  # looser typed
-        except (OSError, UnicodeError) as exc:
-            raise resolve_error(host, exc) from exc
+            look_up = names.look_up(host, port, wait=until is None)
+            if not look_up.wait(None if until is None else max(0.0, until - monotonic())):
+                raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"the name {host!r} was not resolved")
+            addresses = look_up.addresses()
+        except BaseException as exc:
+            self.tell(job, "failed", exc)
+            raise
+        self.tell(job, "complete", texts(addresses))
+        return addresses
 
     def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
         """Happy Eyeballs in one thread: attempts on non-blocking sockets, and one wait for all of them."""

@@ -223,7 +223,7 @@ class SyncMultiplexer(TurnTaking):
                     self.lose(WriteError(f"sending was interrupted: {type(exc).__name__}"))
             self.leave(stream)
             self._engine.tell(job, "failed", exc)
-            if stream is not None and job.may_replay(stream, exc, reused):
+            if stream is not None and not self.connection.aborted and job.may_replay(stream, exc, reused):
                 return None
             raise
         if not stream.finished:

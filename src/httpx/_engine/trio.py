@@ -21,6 +21,7 @@ import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 import trio
@@ -43,21 +44,19 @@ from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import AsyncByteStream
 from .dial import (
-    Address,
     Handshake,
     Race,
     Route,
     Settings,
     backoff,
     is_in_progress,
-    literal_addresses,
     new_pool,
     new_socket,
     proxy_fields,
-    resolve_error,
     unix_address,
 )
 from .job import FORKS, Event, Job, end_pieces, next_piece, shown
+from .names import Address, resolve_error, texts
 from .security import TLSHop
 from .wire import EARLY, Wire
 
@@ -701,8 +700,7 @@ class TrioEngine:
         until = job.limit("connect", now())
         route = Route(job.key, job.server_name(), self.settings)
         if route.unresolved is not None:
-            host, port = route.unresolved
-            route.resolved(literal_addresses(host, port) or await self._resolve(host, port, job, until))
+            route.resolved(await self._resolve(*route.unresolved, job, until))
         connection = TrioConnection(await self._connect_tcp(route, job, until))
         try:
             for hop in route.hops():
@@ -754,15 +752,16 @@ class TrioEngine:
         host, port = route.host, route.port
         uds = self.settings.uds
         seconds = job.timeout.get("connect")
+        addresses = await self._resolve(host, port, job, until) if uds is None else []
         try:
             if uds is not None:
                 await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
                 addresses = [unix_address(uds)]
             else:
                 await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-                addresses = literal_addresses(host, port) or await self._resolve(host, port, job, until)
             sock = await self._race(Race(uds or host, port, addresses), job, until)
         except Exception as exc:
+            self.settings.names.distrust(host, port)
             await self.tell(job, "failed", exc)
             raise
         try:
@@ -773,12 +772,42 @@ class TrioEngine:
         return sock
 
     async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
+        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
+        addresses = self.settings.names.known(host, port)
+        if addresses is not None:
+            return addresses
+        await self.tell(job, "start", "connection.resolve_host", host=host, port=port)
+        try:
+            addresses = await self._look_up(host, port, until)
+            if addresses is None:
+                raise job.timed_out(ConnectTimeout, "connect", now(), f"the name {host!r} was not resolved")
+        except Exception as exc:
+            await self.tell(job, "failed", exc)
+            raise
+        await self.tell(job, "complete", texts(addresses))
+        return addresses
+
+    async def _look_up(self, host: str, port: int, until: float | None) -> list[Address] | None:
+        """The answer to a question; None if there was none in time."""
+        names = self.settings.names
         with _scope(until):
             try:
-                return await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]  # looser typed
-            except (OSError, UnicodeError) as exc:
+                if names.is_awaited:
+                    return names.learn(host, port, await names.resolver(host, port))  # type: ignore[misc]  # there is one
+                if names.resolver is None and _has_custom_resolver():
+                    # It decides about names everywhere in this trio run: that is what tests set it for.
+                    answer = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                    return names.learn(host, port, answer)
+            except ConnectError:
+                raise
+            except Exception as exc:
                 raise resolve_error(host, exc) from exc
-        raise job.timed_out(ConnectTimeout, "connect", now(), f"the name {host!r} was not resolved")
+            # Not `trio.to_thread`: its threads are few, and a look-up that hangs would keep one from everybody.
+            look_up, over = names.look_up(host, port), trio.Event()
+            look_up.when_over(partial(_from_a_thread, self._token, over))
+            await over.wait()
+            return look_up.addresses()
+        return None
 
     async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
         """Happy Eyeballs: overlapping attempts, each a task, until one succeeds, all have failed, or time is up."""
@@ -846,6 +875,21 @@ class TrioEngine:
             if sock is not None:
                 trio.lowlevel.notify_closing(sock)
                 sock.close()
+
+
+def _from_a_thread(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
+    """Wake whoever waits for the event, if the run has not ended meanwhile."""
+    try:
+        token.run_sync_soon(event.set)
+    except trio.RunFinishedError:
+        pass  # nobody is there any more
+
+
+def _has_custom_resolver() -> bool:
+    """Was `trio.socket.set_custom_hostname_resolver` called? Only calling it again tells."""
+    custom = trio.socket.set_custom_hostname_resolver(None)
+    trio.socket.set_custom_hostname_resolver(custom)
+    return custom is not None
 
 
 def _nothing() -> None:

@@ -206,7 +206,6 @@ class TrioMultiplexer(TurnTaking):
                     if piece is None:
                         pieces = None
                     self.feed(stream, piece, job)
-                    self.flush()
                 elif need == PAUSE:
                     patience = now() + PATIENCE
                     if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):

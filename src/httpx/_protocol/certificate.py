@@ -196,8 +196,11 @@ class Pins:
 
 
 def _plain(host: str) -> str:
-    """A host's name as it is compared: in lower case, without the dot that ends a complete one."""
-    return host.lower().rstrip(".")
+    """A host as it is compared: an address in its shortest form, a name in lower case and without a dot at its end."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host.lower().rstrip(".")
 
 
 def _pin_set(pins: object, where: str) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """
 The frames of HTTP/2 as bytes (RFC 9113, sections 4 and 6).
 
-    split(buffer, max_size)     whole frames out of what arrived
+    split(buffer, max_size)     whole frames out of bytes: for tests and tools, the machine has a loop of its own
     data, headers, ...          one frame as bytes
 
 Not here: what frames mean and when they are legal (`http2`, `stream2`).

@@ -102,6 +102,7 @@ _Sized = tuple[tuple[bytes, bytes], int]  # a field, and what it takes
 OVERHEAD = 32  # what an entry costs besides its bytes (RFC 7541 4.1)
 DEFAULT_TABLE_SIZE = 4096
 
+_INDEXES = [bytes((0x80 | number,)) for number in range(0x7F)]
 # For the decoder: the byte of a field of the static table -> that field, and the first byte of a literal -> how far
 # behind it the length of the value stands, or 0 if a name comes first.
 _INDEXED: dict[int, _Sized] = {
@@ -176,6 +177,7 @@ class Encoder:
         self._added = 0  # ever; an entry's place follows from when it was added
         self._when: dict[tuple[bytes, bytes], int] = {}
         self._values: dict[bytes, bytes] = {}  # name -> the value with which it was added
+        self._heads: dict[bytes, tuple[bytes, bytes, bool]] = {}  # name -> what a literal begins with
         self._size = 0
         self._max_size = DEFAULT_TABLE_SIZE
         self._updates: list[int] = []
@@ -200,27 +202,37 @@ class Encoder:
             self._updates = []
             self.version += 1
         for field in fields:
-            out.append(self._field(field))
+            number = _STATIC_FIELD.get(field)
+            if number is None:
+                when = self._when.get(field)
+                if when is None:
+                    out.append(self._literal(field))
+                    continue
+                number = _STATIC_SIZE + self._added - when
+            out.append(_INDEXES[number] if number < 0x7F else _integer(number, 7, 0x80))
         return b"".join(out)
 
-    def _field(self, field: tuple[bytes, bytes]) -> bytes:
-        number = _STATIC_FIELD.get(field)
-        if number is None:
-            when = self._when.get(field)
-            if when is not None:
-                number = _STATIC_SIZE + self._added - when
-        if number is not None:
-            return _integer(number, 7, 0x80)
+    def _literal(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
-        name_number = _STATIC_NAME.get(name, 0)
-        if _PRIVATE.search(name) is not None:
-            head = _integer(name_number, 4, 0x10)
-        elif self._is_worth_an_entry(name, value):
-            head = _integer(name_number, 6, 0x40)
+        plain, indexed, is_private = self._heads.get(name) or self._new_head(name)
+        if is_private:
+            return plain + _string(value)
+        if self._is_worth_an_entry(name, value):
             self._add(field)
-        else:
-            head = _integer(name_number, 4, 0)
-        return head + (b"" if name_number else _string(name)) + _string(value)
+            return indexed + _string(value)
+        # Not as Huffman code, which for something new each time costs more than its bytes do: 3 us for 4 of 16.
+        return plain + _integer(len(value), 7, 0) + value
+
+    def _new_head(self, name: bytes) -> tuple[bytes, bytes, bool]:
+        """What a literal of that name begins with if it is not indexed, if it is, and whether it never may be."""
+        number = _STATIC_NAME.get(name, 0)
+        text = b"" if number else _string(name)
+        is_private = _PRIVATE.search(name) is not None
+        head = (_integer(number, 4, 0x10 if is_private else 0) + text, _integer(number, 6, 0x40) + text, is_private)
+        if len(self._heads) >= 256:
+            self._heads.clear()
+        self._heads[name] = head
+        return head
 
     def _is_worth_an_entry(self, name: bytes, value: bytes) -> bool:
         """
@@ -272,7 +284,7 @@ class HeaderBlock:
         self.refers = False
         self.fields: Fields = []
         self.size = 0
-        self.added: Fields = []
+        self.added: list[_Sized] = []
         self.added_size = 0
         self.meaning: Any = None
 
@@ -297,7 +309,7 @@ class Decoder:
         self._max_list_size = max_list_size
         # Newest last. The first ones may be over the limit already: they are evicted before an entry is looked up, and
         # not each time that one is added (nginx adds five with every answer and never refers to them).
-        self._entries: Fields = []
+        self._entries: list[_Sized] = []
         self._size = 0
         self._version = 0  # of the table; grows with each change
         self._blocks: dict[bytes, HeaderBlock] = {}
@@ -333,8 +345,15 @@ class Decoder:
                 byte = block[position]
                 start = position
                 if byte >= 0x80:
-                    known = _INDEXED.get(byte)
                     position += 1
+                    if byte <= 0x80 + _STATIC_SIZE:
+                        known = _INDEXED.get(byte)
+                    else:
+                        if self._size > self._max_size:
+                            self._evict()
+                        place = byte - 0x80 - _STATIC_SIZE
+                        known = entries[-place] if place <= len(entries) and byte != 0xFF else None
+                        made.refers = True
                 elif byte & 0xE0 == 0x20:
                     position = self._update(block, position, made)
                     continue
@@ -353,8 +372,8 @@ class Decoder:
                     raise HPACKError(f"the fields of one block take more than {self._max_list_size} bytes")
                 fields.append(field)
                 if 0x40 <= byte < 0x80:
-                    entries.append(field)
-                    added.append(field)
+                    entries.append(known)
+                    added.append(known)
                     self._size += size
                     made.added_size += size
         except IndexError:
@@ -462,24 +481,22 @@ class Decoder:
         place = number - _STATIC_SIZE
         if number == 0 or place > len(self._entries):
             raise HPACKError(f"there is no entry {number} in the table")
-        return self._entries[-place]
+        return self._entries[-place][0]
 
     def _evict(self) -> None:
         """Let go of the oldest entries that the table has no room for."""
-        entries, count = self._entries, 0
-        if self._size > 2 * self._max_size:
+        entries, size, count = self._entries, self._size, 0
+        if size > 2 * self._max_size:
             # There is more to let go of than to keep, so what is kept is counted.
-            kept = 0
-            for name, value in reversed(entries):
-                size = len(name) + len(value) + OVERHEAD
-                if kept + size > self._max_size:
+            size = 0
+            for _, one in reversed(entries):
+                if size + one > self._max_size:
                     break
-                kept += size
+                size += one
                 count += 1
-            del entries[: len(entries) - count]
-            self._size, count = kept, 0
-        while self._size > self._max_size:
-            name, value = entries[count]
-            self._size -= len(name) + len(value) + OVERHEAD
+            count = len(entries) - count
+        while size > self._max_size:
+            size -= entries[count][1]
             count += 1
         del entries[:count]
+        self._size = size

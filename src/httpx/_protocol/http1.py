@@ -171,7 +171,7 @@ class WrittenFields:
         self.block = block = b"".join(lines)
         # Names are tokens, so a CR, LF or NUL beyond those written here can only be part of a value.
         count = len(lines)
-        if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
+        if block.count(b"\n") != count or block.count(b"\r") != count or 0 in block:
             raise _bad_value(fields)
         if hosts != 1:
             raise LocalProtocolError(f"a request needs exactly one Host header, this one has {hosts}")

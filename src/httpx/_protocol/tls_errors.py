@@ -18,6 +18,8 @@ _SELF_SIGNED, _SELF_SIGNED_ROOT = 18, 19
 _NO_ISSUER = frozenset((2, 20, 21))
 _TOO_WEAK = frozenset((66, 67, 68))
 
+# Names of a certificate that are shown, and characters of each: more than of other things that peers send, because only
+# a whole name helps.
 _MAX_NAMES = 5
 _MAX_NAME = 60
 

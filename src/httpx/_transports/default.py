@@ -16,13 +16,14 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
-from .._config import DEFAULT_LIMITS, Limits, Proxy, in_state, out_of_state
+from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state
 from .._engine.dial import Settings
+from .._engine.names import Names
 from .._engine.sync import SyncEngine
 from .._models import Request, Response
-from .._types import CertTypes, PinTypes, ProxyTypes, SocketOption, VerifyTypes
-from .._urls import URL
+from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
 from .base import AsyncBaseTransport, BaseTransport
+from .choice import Choice, as_proxy
 
 if TYPE_CHECKING:
     from .._engine.asyncio import AsyncioEngine
@@ -44,7 +45,8 @@ class HTTPTransport(BaseTransport):
         trust_env: take SSL_CERT_FILE and SSL_CERT_DIR from the environment.
         http1, http2: which versions to speak.
         limits: on the connections.
-        proxy: send everything through this proxy.
+        proxy: send everything through this proxy; or a function that is given each request, and returns its proxy or
+            None. The extension "proxy" of a request comes before either.
         uds: path of a Unix domain socket to connect to, whatever the URL's host is.
         local_address: IP address to connect from.
         retries: how often to try again when no connection can be made; answers are never retried.
@@ -52,10 +54,16 @@ class HTTPTransport(BaseTransport):
         pins: what certificates hosts may have, besides what `verify` asks for: {host: pins}, or pins for every host.
             A pin is "sha256//" and the Base64 of the SHA-256 of the public key, or the SHA-256 of the whole certificate
             in hexadecimal digits; one of several has to fit. "*.example.org" stands for all hosts below it.
+        resolver: a function that is asked for the addresses of a host, instead of the system: (host, port) -> IP
+            addresses as text, or tuples as of `socket.getaddrinfo`. It may block; in async clients it may be an
+            `async def`. What it raises is the cause of a `ConnectError`.
+        resolve: addresses of hosts that are not asked for: {"example.org": "127.0.0.1", "host:443": ["::1", ...]}.
+        dns_cache_ttl: seconds that the addresses of a name are remembered, by default 2; 0 for not at all.
+        address_family: 4 or 6, to connect by that version of IP only.
 
     Raises:
         OSError, ssl.SSLError, ImportError: what `verify` or `cert` names cannot be loaded.
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError, InvalidURL: an argument is not what it should be.
     """
 
     def __init__(
@@ -66,13 +74,17 @@ class HTTPTransport(BaseTransport):
         http1: bool = True,
         http2: bool = False,
         limits: Limits = DEFAULT_LIMITS,
-        proxy: ProxyTypes | None = None,
+        proxy: ProxyChoiceTypes | None = None,
         uds: str | None = None,
         local_address: str | None = None,
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
         *,
         pins: PinTypes | None = None,
+        resolver: ResolverTypes | None = None,
+        resolve: ResolveTypes | None = None,
+        dns_cache_ttl: float | None = None,
+        address_family: int | None = None,
     ) -> None:
         self._given: dict[str, Any] = {
             "verify": verify,
@@ -87,9 +99,17 @@ class HTTPTransport(BaseTransport):
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
             "pins": pins,
+            "resolver": resolver,
+            "resolve": resolve,
+            "dns_cache_ttl": dns_cache_ttl,
+            "address_family": address_family,
         }
         self._settings = _settings(**self._given)
+        if self._settings.names.is_awaited:
+            raise TypeError("the resolver is an `async def`, which only an async transport can await")
         self._engine = SyncEngine(self._settings)
+        self._choice = Choice(self._settings, proxy if callable(proxy) else None, SyncEngine, SyncEngine.close)
+        self._chooses = callable(proxy)
 
     def __enter__(self: T) -> T:
         return self
@@ -110,11 +130,18 @@ class HTTPTransport(BaseTransport):
             replaced = compat.replaced(self)
             if replaced is not None:
                 return compat.handle(replaced, request)
+        if self._chooses or "proxy" in request.extensions:
+            use = self._choice.use(request)
+            if use is not None:
+                with use as engine:
+                    return engine.handle(request)  # type: ignore[no-any-return]  # a SyncEngine
         return self._engine.handle(request)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.close()
+        for _, engine in self._choice.take_all():
+            engine.close()
 
     @property
     def _pool(self) -> Any:
@@ -153,13 +180,17 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         http1: bool = True,
         http2: bool = False,
         limits: Limits = DEFAULT_LIMITS,
-        proxy: ProxyTypes | None = None,
+        proxy: ProxyChoiceTypes | None = None,
         uds: str | None = None,
         local_address: str | None = None,
         retries: int = 0,
         socket_options: Iterable[SocketOption] | None = None,
         *,
         pins: PinTypes | None = None,
+        resolver: ResolverTypes | None = None,
+        resolve: ResolveTypes | None = None,
+        dns_cache_ttl: float | None = None,
+        address_family: int | None = None,
     ) -> None:
         self._given: dict[str, Any] = {
             "verify": verify,
@@ -174,10 +205,18 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             "retries": retries,
             "socket_options": None if socket_options is None else list(socket_options),
             "pins": pins,
+            "resolver": resolver,
+            "resolve": resolve,
+            "dns_cache_ttl": dns_cache_ttl,
+            "address_family": address_family,
         }
         self._settings = _settings(**self._given)
         self._engines: dict[Any, AsyncEngine] = {}
         self._lock = Lock()
+        self._choice = Choice(
+            self._settings, proxy if callable(proxy) else None, _engine_of_this_loop, _close_from_outside
+        )
+        self._chooses = callable(proxy)
 
     async def __aenter__(self: A) -> A:
         return self
@@ -199,6 +238,11 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             replaced = compat.replaced_async(self)
             if replaced is not None:
                 return await compat.handle_async(replaced, request)
+        if self._chooses or "proxy" in request.extensions:
+            use = self._choice.use(request, _running())
+            if use is not None:
+                with use as chosen:
+                    return await chosen.handle(request)  # type: ignore[no-any-return]  # an AsyncEngine
         # Where only asyncio is imported, the question which loop runs needs no frame.
         running = modules["asyncio"].get_running_loop() if "trio" not in modules else _running()
         engine = self._engines.get(running)
@@ -211,11 +255,11 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         with self._lock:
             engines, self._engines = self._engines, {}
         here = _running()
-        own = engines.pop(here, None)
-        for engine in engines.values():
-            engine.close_from_outside()
-        if own is not None:
-            await own.aclose()
+        own: list[AsyncEngine] = []
+        for place, engine in [*engines.items(), *self._choice.take_all()]:
+            own.append(engine) if place is here else engine.close_from_outside()
+        for engine in own:
+            await engine.aclose()
 
     def __getstate__(self) -> dict[str, Any]:
         return _configuration(self.__dict__)
@@ -246,6 +290,8 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             # Loops that have ended cannot close their connections any more.
             for ended in [loop for loop, engine in self._engines.items() if engine.has_ended()]:
                 self._engines.pop(ended).close_from_outside()
+            for other in self._choice.take_ended():
+                other.close_from_outside()
             engine = _engine_of_this_loop(self._settings)
             # A new dictionary: other threads may be looking into the old one.
             self._engines = {**self._engines, key: engine}
@@ -253,7 +299,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
 
 # What the constructors make. It stays behind when a transport is copied or pickled: the copy makes its own.
-_MADE = frozenset(("_settings", "_engine", "_engines", "_lock"))
+_MADE = frozenset(("_settings", "_engine", "_engines", "_lock", "_choice", "_chooses"))
 
 
 def _configuration(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -301,13 +347,16 @@ def _settings(
     http1: bool,
     http2: bool,
     limits: Limits,
-    proxy: ProxyTypes | None,
+    proxy: ProxyChoiceTypes | None,
     uds: str | None,
     local_address: str | None,
     retries: int,
     socket_options: Iterable[SocketOption] | None,
     pins: PinTypes | None,
+    **names: Any,
 ) -> Settings:
+    if not isinstance(limits, Limits):
+        raise TypeError(f"`limits` must be an httpx.Limits, not {type(limits).__name__}")
     return Settings(
         verify=verify,
         cert=cert,
@@ -318,7 +367,12 @@ def _settings(
         uds=uds,
         local_address=local_address,
         retries=retries,
-        proxy=Proxy(proxy) if isinstance(proxy, (str, URL)) else proxy,
+        proxy=None if callable(proxy) else as_proxy(proxy),
         socket_options=socket_options,
         pins=pins,
+        names=Names(**names),
     )
+
+
+def _close_from_outside(engine: AsyncEngine) -> None:
+    engine.close_from_outside()

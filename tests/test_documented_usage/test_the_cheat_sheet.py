@@ -18,7 +18,6 @@ import pytest
 
 import httpx
 from support.local import Asked, LocalApi, with_json
-from support.missing import NEEDS_ASGI, NEEDS_PROXIES
 from support.peer import Peer, blackhole
 
 try:
@@ -505,7 +504,6 @@ def test_a_client_certificate_from_files(ca: Any, here: Path):
             assert client.get(server.url.replace("127.0.0.1", "localhost")).text == "welcome"
 
 
-@NEEDS_PROXIES
 def test_a_proxy_for_each_protocol(echo: str):
     with pytest.warns(DeprecationWarning, match="proxies"):
         client = httpx.Client(
@@ -518,7 +516,6 @@ def test_a_proxy_for_each_protocol(echo: str):
         assert client.get("http://example.invalid/get").json()["url"] == "http://example.invalid/get"
 
 
-@NEEDS_PROXIES
 @pytest.mark.parametrize("key", ["http", "http://", "all://"])
 def test_the_keys_of_proxies_work_with_and_without_slashes(echo: str, key: str):
     with pytest.warns(DeprecationWarning, match="proxies"):
@@ -552,7 +549,6 @@ def test_a_mock_transport():
         assert r.status_code == 404
 
 
-@NEEDS_ASGI
 def test_an_asgi_application_in_the_same_process():
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body = b'{"ok": true}' if scope["path"] == "/health" else b"{}"

@@ -13,7 +13,6 @@ import pytest
 
 import httpx
 from support.local import LocalApi, with_json
-from support.missing import NEEDS_ASGI
 
 # Common usage patterns.
 
@@ -116,7 +115,6 @@ def test_a_starlette_application_without_network_in_the_sync_client():
         assert response.status_code == 200
 
 
-@NEEDS_ASGI
 def test_any_asgi_application_without_network_in_the_sync_client():
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})

@@ -19,7 +19,6 @@ import pytest
 
 import httpx
 from support.local import Asked, LocalApi, SocksServer, with_json
-from support.missing import NEEDS_PROXIES, NEEDS_SOCKS
 from support.peer import Peer, blackhole
 
 # The top-level functions and the response object.
@@ -670,21 +669,18 @@ def test_http2_is_not_spoken_unless_it_is_asked_for(http2_url: str, trusting: An
 # Proxies.
 
 
-@NEEDS_PROXIES
 def test_a_proxy_for_all_traffic(echo: str):
     with httpx.Client(proxy=echo) as client:
         r = client.get("http://example.invalid/get")
     assert r.json()["url"] == "http://example.invalid/get"
 
 
-@NEEDS_PROXIES
 def test_a_proxy_with_credentials(api: LocalApi):
     api.answer = lambda asked: {"who": asked.headers.get("Proxy-Authorization")}
     with httpx.Client(proxy=api.url.replace("http://", "http://user:pass@")) as client:
         assert client.get("http://example.invalid/").json() == {"who": "Basic dXNlcjpwYXNz"}
 
 
-@NEEDS_PROXIES
 def test_an_async_client_with_a_proxy(echo: str):
     async def main() -> httpx.Response:
         async with httpx.AsyncClient(proxy=echo) as client:
@@ -693,7 +689,6 @@ def test_an_async_client_with_a_proxy(echo: str):
     assert asyncio.run(main()).json()["url"] == "http://example.invalid/get"
 
 
-@NEEDS_SOCKS
 def test_a_socks_proxy():
     with SocksServer() as socks:
         with httpx.Client(proxy=f"socks5://127.0.0.1:{socks.port}") as client:
@@ -701,7 +696,6 @@ def test_a_socks_proxy():
         assert socks.asked == [("example.invalid", 80)]
 
 
-@NEEDS_SOCKS
 def test_a_socks_proxy_with_credentials():
     with SocksServer(("user", "pass")) as socks:
         with httpx.Client(proxy=f"socks5://user:pass@127.0.0.1:{socks.port}") as client:

@@ -19,7 +19,6 @@ import pytest
 
 import httpx
 from support.local import LocalApi, with_json
-from support.missing import NEEDS_ASGI, NEEDS_ENVIRONMENT, NEEDS_PROXIES, NEEDS_WSGI
 from support.servers import ScriptedServer, answer, close, expect_request, free_ports, send
 
 # The page.
@@ -148,7 +147,6 @@ def test_iterating_over_no_content_gives_nothing():
     assert list(httpx.Response(200, content=b"").iter_text()) == []
 
 
-@NEEDS_WSGI
 def test_wsgi_errors_are_text_and_the_iterable_is_closed():
     class Body:
         closed = False
@@ -384,7 +382,6 @@ def test_params_may_be_a_tuple_of_pairs(echo: str):
     assert httpx.get(f"{echo}/get", params=(("a", "1"), ("a", "2"))).json()["args"] == {"a": ["1", "2"]}
 
 
-@NEEDS_ASGI
 def test_what_an_asgi_application_sees_of_a_path_and_headers():
     scopes = []
 
@@ -404,7 +401,6 @@ def test_what_an_asgi_application_sees_of_a_path_and_headers():
     assert (b"x-mixed", b"1") in scopes[0]["headers"]
 
 
-@NEEDS_WSGI
 def test_what_a_wsgi_application_sees_of_a_path_and_a_port():
     environs = []
 
@@ -714,7 +710,6 @@ def test_lines_end_in_any_of_the_usual_ways(text: str, lines: list[str]):
     assert list(split.iter_lines()) == lines
 
 
-@NEEDS_ENVIRONMENT
 @pytest.mark.parametrize("form", ["http://{}", "{}"])
 def test_the_proxy_of_the_environment_may_be_a_bare_host_name(echo: str, monkeypatch: pytest.MonkeyPatch, form: str):
     monkeypatch.setenv("HTTP_PROXY", form.format(echo.partition("://")[2]))
@@ -785,7 +780,6 @@ def test_redirects_without_end_end(echo: str):
         httpx.get(f"{echo}/redirect/30", follow_redirects=True)
 
 
-@NEEDS_PROXIES
 def test_credentials_in_the_url_of_a_proxy(api: LocalApi):
     api.answer = lambda asked: {"proxy": asked.headers.get("Proxy-Authorization")}
     with httpx.Client(proxy=api.url.replace("://", "://ada:secret@")) as client:

@@ -1,0 +1,125 @@
+"""
+`--app module:app`: a WSGI or ASGI application in this process, in place of the network.
+
+    transport_for("shop.web:app")
+    transport_for("shop.web:make_app()")      called without arguments, and what it returns is the application
+
+The current folder can be imported from, as with the servers that take the same notation.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from typing import Any
+
+import click
+
+import httpx
+
+
+def transport_for(where: str) -> httpx.BaseTransport:
+    """
+    A transport that calls the application; the ASGI one runs its lifespan.
+
+    Raises:
+        click.UsageError: the notation is wrong, the module or the name is missing, or what is there cannot be called.
+    """
+    app = _loaded(where)
+    if _is_asgi(app):
+        return _Told(httpx.ASGITransport(app=_WithoutLifespan(app), lifespan=True))
+    return _Told(httpx.WSGITransport(app=app))
+
+
+class _Told(httpx.BaseTransport):
+    """A transport that reports its steps as those of the network do, so that they can be shown and timed."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def __enter__(self) -> _Told:
+        self._transport.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._transport.__exit__(*exc_info)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        tell = request.extensions.get("trace") or _nobody
+        for step in ("send_request_headers", "send_request_body"):
+            tell(f"http11.{step}.started", {"request": request})
+            tell(f"http11.{step}.complete", {"return_value": None})
+        tell("http11.receive_response_headers.started", {"request": request})
+        response = self._transport.handle_request(request)
+        head = (b"HTTP/1.1", response.status_code, b"", response.headers.raw)
+        tell("http11.receive_response_headers.complete", {"return_value": head})
+        return response
+
+
+def _nobody(name: str, info: dict[str, Any]) -> None:
+    pass
+
+
+class _WithoutLifespan:
+    """
+    An ASGI application that may know nothing of lifespan: raising before it asks for the first message says so.
+
+    ASGI lifespan 2.0, "Scope": servers go on without it then. An error in the startup itself is still an error.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        asked = False
+
+        async def noticed() -> Any:
+            nonlocal asked
+            asked = True
+            return await receive()
+
+        try:
+            await self._app(scope, noticed, send)
+        except Exception:
+            if asked:
+                raise
+
+
+def _loaded(where: str) -> Any:
+    module_name, _, path = where.partition(":")
+    if not module_name or not path:
+        raise click.UsageError(f"--app takes MODULE:APP, such as shop.web:app, not {where!r}")
+    is_factory = path.endswith("()")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name and (module_name == exc.name or module_name.startswith(exc.name + ".")):
+            raise click.UsageError(f"there is no module {module_name!r} for --app") from None
+        raise  # something that the module itself imports
+    for name in path[: -2 if is_factory else None].split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise click.UsageError(f"there is no {name!r} in {where!r} for --app") from None
+    found = found() if is_factory else found
+    if not callable(found):
+        raise click.UsageError(f"{where!r} is no application: it cannot be called")
+    return found
+
+
+def _is_asgi(app: Any) -> bool:
+    """Whether an application is ASGI 3 (a coroutine function of three arguments) and not WSGI."""
+    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__ if callable(app) else None):
+        return True
+    # What wraps an application in a plain function still has its number of arguments.
+    try:
+        return len(inspect.signature(app).parameters) == 3
+    except (TypeError, ValueError):
+        return False

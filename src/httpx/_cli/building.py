@@ -1,0 +1,268 @@
+"""
+What is to be sent: method, URL, header and body, from the options and the words behind `httpx`.
+
+    plan(options)      Plan(method="POST", url="http://localhost:8000/", body={"json": {"a": 1}}, ...)
+
+Nothing is sent here, and nothing opened but files that go into the body and standard input.
+Not here: which word is which item (`items`), and the client (`clients`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import stat
+import sys
+import threading
+from typing import Any, NamedTuple
+
+import click
+
+from .items import Items, parse
+
+_LETTERS = re.compile(r"[A-Za-z]+")
+_METHODS = frozenset(
+    [
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "TRACE",
+        "CONNECT",
+        "QUERY",
+        "PROPFIND",
+        "REPORT",
+        "SEARCH",
+        "PURGE",
+    ]
+)
+# Written before the URL, these take their body from standard input if there is no other.
+_METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_LOCAL = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
+# What makes a word an item and not the URL behind a method: a separator before anything that only a URL has.
+_ITEM = re.compile(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
+
+# Seconds for the first byte of standard input. Nobody types there, so it comes at once or something is amiss.
+PATIENCE = 5.0
+
+
+class Plan(NamedTuple):
+    """
+    A request to be built.
+
+    Attributes:
+        method, url, params, headers, cookies: as for `Client.build_request`.
+        absent: names of header fields that the request must not have.
+        body: further arguments of `Client.build_request`.
+        may_miss_input: whether somebody who knows other clients could expect standard input to be the body.
+    """
+
+    method: str
+    url: str
+    params: list[tuple[str, Any]]
+    headers: list[tuple[str, str]]
+    absent: list[str]
+    cookies: dict[str, str]
+    body: dict[str, Any]
+    may_miss_input: bool = False
+
+    def close(self) -> None:
+        """Close the files of the body."""
+        for _, entry in self.body.get("files", ()):
+            if entry[0] is not None:
+                entry[1].close()
+
+
+def plan(options: dict[str, Any]) -> Plan:
+    """
+    What the options ask for.
+
+    Raises:
+        click.UsageError: they contradict each other, or standard input stays silent.
+        OSError: a file for the body cannot be read.
+    """
+    before, url, words = method_and_url(options["words"], options["method"])
+    url = address(url, in_process=bool(options["app"] or options["unix_socket"]))
+    items = _items(words)
+    body, content_type = _body(options, items)
+    if not body and before in _METHODS_WITH_BODY and not options["ignore_stdin"]:
+        content = from_stdin()
+        if content:
+            body, content_type = {"content": content}, _type_of(content)
+    headers = [*items.headers, *options["headers"]]
+    if content_type and "content-type" not in {name.lower() for name, _ in headers}:
+        headers.append(("Content-Type", content_type))
+    return Plan(
+        before or options["method"] or ("POST" if body else "GET"),
+        url,
+        [*items.params, *options["params"]],
+        headers,
+        items.absent,
+        dict(options["cookies"]),
+        body,
+        not body and before is None and options["method"] is None and not options["ignore_stdin"],
+    )
+
+
+def method_and_url(words: tuple[str, ...], given: str | None) -> tuple[str | None, str, list[str]]:
+    """
+    The method before the URL in capitals or None, the URL, and the items behind it.
+
+    The first word is a method if it is letters only and a URL follows; `localhost a=b` has none.
+    """
+    rest = list(words)
+    if not rest:
+        raise click.UsageError("there is no URL")
+    method = None
+    if len(rest) > 1 and _LETTERS.fullmatch(rest[0]) and (rest[0].upper() in _METHODS or not _ITEM.match(rest[1])):
+        method = rest.pop(0).upper()
+        if given:
+            raise click.UsageError("the method is given twice, before the URL and with --method")
+    url, *items = rest
+    for word in items:
+        if _SCHEME.match(word):
+            raise click.UsageError(f"too many arguments: {word!r} is a second URL")
+    return method, url, items
+
+
+def address(url: str, in_process: bool = False) -> str:
+    """A URL with its scheme: what is no machine of ours gets https, because a guess must not give secrets away."""
+    if _SCHEME.match(url):
+        return url
+    if url.startswith(":"):
+        return "http://localhost" + (url if url[1:2].isdigit() else url[1:])
+    if in_process:  # no network, no name to look up
+        return "http://localhost" + url if url.startswith("/") else f"http://{url}"
+    url = url[2:] if url.startswith("//") else url
+    return ("http://" if _LOCAL.match(url) else "https://") + url
+
+
+def has_unread_input() -> bool:
+    """Whether something was piped to standard input and is there by now; on Windows nobody knows."""
+    try:
+        descriptor = sys.stdin.fileno()
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return False
+        return bool(select.select([descriptor], [], [], 0)[0]) and sys.platform != "win32"
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def from_stdin(patience: float = PATIENCE) -> bytes | None:
+    """
+    What is piped or redirected to standard input, to its end; None if it is a terminal or closed.
+
+    Raises:
+        click.UsageError: nothing comes and nobody closes it. Going on would send an empty body by accident of timing.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        return None
+    try:
+        descriptor = sys.stdin.fileno()
+    except (OSError, ValueError):
+        return None
+    pieces: list[bytes] = []
+
+    def first() -> None:
+        # Not by `sys.stdin`: the interpreter cannot end while a thread holds the lock of its buffer.
+        try:
+            pieces.append(os.read(descriptor, 65536))
+        except OSError:
+            pieces.append(b"")
+
+    reader = threading.Thread(target=first, daemon=True)
+    reader.start()
+    reader.join(patience)
+    if reader.is_alive():
+        raise click.UsageError(
+            f"standard input is open, but nothing came from it in {patience:g} s: "
+            "'@-' waits for it, and --ignore-stdin sends no body"
+        )
+    while pieces[-1]:
+        pieces.append(os.read(descriptor, 1 << 20))
+    return b"".join(pieces)
+
+
+def _items(words: list[str]) -> Items:
+    try:
+        return parse(words)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+
+def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | None]:
+    """The arguments of the body, and the Content-Type that goes with it beyond what the library sets itself."""
+    bodies: list[tuple[dict[str, Any], str | None]] = []
+    as_form = options["form"] or options["multipart"] or bool(items.files or options["data"] or options["files"])
+    form = _form(options, items if as_form else None)
+    if form:
+        bodies.append((form, None))
+    if items.values and not as_form:
+        bodies.append(_json(_nested(items)))
+    if options["content"] is not None:
+        bodies.append(({"content": options["content"].encode("utf-8", "surrogateescape")}, None))
+    if options["raw"] is not None:
+        raw = options["raw"].encode("utf-8", "surrogateescape")
+        bodies.append(({"content": raw}, _type_of(raw)))
+    if items.content is not None:
+        bodies.append(_from_file(items.content))
+    if options["json"] is not None:
+        bodies.append(_json(*options["json"]))
+    if len(bodies) > 1:
+        raise click.UsageError("more than one body is given")
+    return bodies[0] if bodies else ({}, None)
+
+
+def _nested(items: Items) -> Any:
+    from .nested import nested
+
+    try:
+        return nested(items.values)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+
+def _from_file(path: str) -> tuple[dict[str, Any], str | None]:
+    if path == "-":
+        content = b"" if sys.stdin is None else sys.stdin.buffer.read()
+        return {"content": content}, _type_of(content)
+    import mimetypes
+
+    with open(os.path.expanduser(path), "rb") as file:
+        return {"content": file.read()}, mimetypes.guess_type(path)[0]
+
+
+def _json(value: Any) -> tuple[dict[str, Any], str | None]:
+    # `json=None` is no body to the library.
+    return ({"content": b"null"}, "application/json") if value is None else ({"json": value}, None)
+
+
+def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
+    form: dict[str, Any] = {}
+    fields = [*(items.fields if items else ()), *options["data"]]
+    files = [*(items.files if items else ())]
+    files += [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
+    if fields and options["multipart"]:
+        files[:0] = [(name, (None, value)) for name, value in fields]
+    elif fields:
+        form["data"] = fields
+    if files:
+        form["files"] = files
+    return form
+
+
+def _type_of(content: bytes) -> str | None:
+    """The type of a body that came without one: JSON if it is an object or a list of it."""
+    if content.lstrip()[:1] not in (b"{", b"["):
+        return None
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return "application/json"

@@ -1,0 +1,142 @@
+"""
+The client that a run sends its request with: the options about network, TLS, time and authentication.
+
+Not here: the request itself (`building`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import Any
+
+import click
+
+import httpx
+
+_HTTP_VERSIONS: dict[str | None, dict[str, bool]] = {
+    None: {},
+    "1.1": {"http2": False},
+    "2": {"http2": True},
+    "2-prior-knowledge": {"http2": True, "http1": False},
+}
+
+
+def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
+    """
+    A client, not opened yet.
+
+    Args:
+        options: what the parser made of the arguments.
+        more: further arguments of the client.
+
+    Raises:
+        click.UsageError: options exclude each other, or a value makes no sense.
+    """
+    redirects = options["max_redirects"]
+    try:
+        return httpx.Client(
+            timeout=httpx.Timeout(options["timeout"], total=options["max_time"]),
+            follow_redirects=options["follow_redirects"] or redirects is not None,
+            **({} if redirects is None else {"max_redirects": redirects}),
+            **_network(options),
+            **more,
+        )
+    except ValueError as exc:  # of the proxy's URL
+        raise click.UsageError(str(exc)) from None
+
+
+def auth_of(options: dict[str, Any]) -> Any:
+    """What `auth=` gets; "-" as password asks for it on the terminal."""
+    if options["auth"] and options["bearer"]:
+        raise click.UsageError("--auth and --bearer exclude each other")
+    if options["bearer"]:
+        return httpx.BearerAuth(options["bearer"])
+    if not options["auth"]:
+        if options["digest"]:
+            raise click.UsageError("--digest needs --auth USER PASS")
+        return None
+    user, password = options["auth"]
+    if password == "-":
+        password = click.prompt("Password", hide_input=True, err=True)
+        options["auth"] = (user, password)  # asked for once
+    return httpx.DigestAuth(user, password) if options["digest"] else httpx.BasicAuth(user, password)
+
+
+def _network(options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments about connections."""
+    if options["app"]:
+        from .apps import transport_for
+
+        return {"transport": transport_for(options["app"])}
+    common = {"verify": _verify(options), "cert": _cert(options), **_versions(options), **_addresses(options)}
+    path = options["unix_socket"]
+    if path is not None:
+        if options["proxy"]:
+            raise click.UsageError("--unix-socket and --proxy exclude each other")
+        return {"transport": httpx.HTTPTransport(uds=path, **common)}
+    return {**common, "proxy": options["proxy"]}
+
+
+def _versions(options: dict[str, Any]) -> dict[str, bool]:
+    if options["http2"] and options["http_version"] == "1.1":
+        raise click.UsageError("--http2 and --http-version 1.1 exclude each other")
+    return {"http2": options["http2"], **_HTTP_VERSIONS[options["http_version"]]}
+
+
+def _verify(options: dict[str, Any]) -> Any:
+    if options["ca"] is None:
+        return not options["no_verify"]
+    if options["no_verify"]:
+        raise click.UsageError("--ca and --no-verify exclude each other")
+    return _existing(options["ca"], "--ca")
+
+
+def _cert(options: dict[str, Any]) -> Any:
+    certificate, key = options["cert"], options["cert_key"]
+    if certificate is None:
+        if key is not None:
+            raise click.UsageError("--cert-key needs --cert")
+        return None
+    certificate = _existing(certificate, "--cert")
+    return certificate if key is None else (certificate, _existing(key, "--cert-key"))
+
+
+def _existing(path: str, option: str) -> str:
+    if not os.path.exists(path):
+        raise click.UsageError(f"there is no {path!r} for {option}")
+    return path
+
+
+def _addresses(options: dict[str, Any]) -> dict[str, Any]:
+    if options["ipv4"] and options["ipv6"]:
+        raise click.UsageError("--ipv4 and --ipv6 exclude each other")
+    out: dict[str, Any] = {}
+    if options["ipv4"] or options["ipv6"]:
+        out["address_family"] = 4 if options["ipv4"] else 6
+    if options["resolve"]:
+        out["resolve"] = overrides(options["resolve"])
+    return out
+
+
+def overrides(given: tuple[str, ...]) -> dict[str, list[str]]:
+    """
+    HOST:PORT:ADDRESS[,ADDRESS ...] of --resolve, as {"host:port": [address, ...]}; IPv6 may stand in brackets.
+
+    Raises:
+        click.UsageError: one is not of this form.
+    """
+    out = {}
+    for text in given:
+        host, _, rest = text.partition(":")
+        port, _, listed = rest.partition(":")
+        addresses = [address.strip("[]") for address in listed.split(",")]
+        try:
+            for address in addresses:
+                ipaddress.ip_address(address)
+            if not host or not 0 < int(port) < 65536:
+                raise ValueError
+        except ValueError:
+            raise click.UsageError(f"--resolve takes HOST:PORT:ADDRESS, not {text!r}") from None
+        out[f"{host.lower()}:{port}"] = addresses
+    return out

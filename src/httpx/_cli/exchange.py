@@ -1,0 +1,372 @@
+"""
+A request sent and its answer shown, or whatever the options ask for in place of it.
+
+    perform(options) -> exit code
+
+Not here: what is sent (`building`), by whom (`clients`), and the ways of showing it (`screen`, `wiretap`, `download`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import httpx
+
+from . import exits
+from .building import Plan, has_unread_input, plan
+from .clients import auth_of, client_for
+from .screen import Screen
+from .wiretap import Wiretap, head_of
+
+if TYPE_CHECKING:
+    from .download import Download
+    from .sessions import Session
+    from .timings import Timings
+
+Trace = Callable[[str, dict[str, Any]], None]
+
+_PARTS = frozenset("HBhbm")
+
+
+def perform(options: dict[str, Any]) -> int:
+    """Do what parsed arguments ask for; returns the exit code."""
+    intent = plan(options)
+    if intent.may_miss_input and sys.stderr is not None and sys.stderr.isatty() and has_unread_input():
+        _tell("what is piped in is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
+    try:
+        if options["offline"] or options["curl"]:
+            return show_unsent(options, intent)
+        return Run(options, intent).go()
+    finally:
+        intent.close()
+
+
+class Run:
+    """
+    One run of the client.
+
+    Args:
+        options: what the parser made of the arguments.
+        intent: the request that is to be sent.
+
+    Raises:
+        click.UsageError: options exclude each other, or a value makes no sense.
+    """
+
+    def __init__(self, options: dict[str, Any], intent: Plan) -> None:
+        self._options = options
+        self._intent = intent
+        self._parts = parts_of(options)
+        self._download = _download(options, intent)
+        # A body on standard output leaves no room for anything else there.
+        to_stdout = "-" in (options["output"], options["download"])
+        self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
+        is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
+        self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
+        self._timings = _timings(options, self._parts)
+        self._path: str | None = None
+        self._tries = 0
+        self._addresses: dict[str, Any] = {}
+
+    def go(self) -> int:
+        """Build, send, show; returns the exit code."""
+        session = _session(self._options, self._intent)
+        auth = _auth(self._options, session)
+        hooks = {} if self._tap is None else {"response": [self._tap.response]}
+        response, error = None, None
+        with client_for(self._options, auth=auth, event_hooks=hooks) as client:
+            request = self._built(client, session)
+            try:
+                response = self._sent(client, request)
+                try:
+                    self._received(response)
+                finally:
+                    response.close()
+            except (httpx.HTTPError, exits.Failure) as exc:
+                error = exc
+                raise
+            finally:
+                if self._timings is not None:
+                    self._timings.finish()
+                if session is not None and response is not None:
+                    session.keep(client.cookies)
+                    session.save()
+                self._epilogue(request, response, error)
+        return exits.of_status(response.status_code)
+
+    def _built(self, client: httpx.Client, session: Session | None) -> httpx.Request:
+        intent = self._intent
+        if session is not None:
+            intent = _with_session(intent, session, client)
+        request = built(client, intent)
+        if self._download is not None:
+            for name, value in self._download.headers().items():
+                if name.lower() not in {name.lower() for name, _ in intent.headers}:
+                    request.headers[name] = value
+        traces: list[Trace] = [watcher.event for watcher in (self._tap, self._timings) if watcher is not None]
+        if traces:
+            request.extensions["trace"] = traces[0] if len(traces) == 1 else _all_of(traces)
+        return request
+
+    def _sent(self, client: httpx.Client, request: httpx.Request) -> httpx.Response:
+        limit = self._options["max_time"]
+        until = None if limit is None else time.monotonic() + limit
+
+        def send(request: httpx.Request) -> httpx.Response:
+            self._tries += 1
+            if until is not None and self._tries > 1:  # the time is for all tries together
+                left = round(max(0.001, until - time.monotonic()), 3)
+                request.extensions["timeout"] = {**request.extensions["timeout"], "total": left}
+            return client.send(request, stream=True)
+
+        if self._timings is not None:
+            self._timings.begin()
+        try:
+            if not self._options["retry"]:
+                return send(request)
+            from .retries import with_retries
+
+            return with_retries(send, request, self._options["retry"], until=until, tell=_tell)
+        finally:
+            if self._tap is not None:
+                self._tap.flush()
+
+    def _received(self, response: httpx.Response) -> None:
+        """Show head and body of the last answer, or save the body."""
+        if self._options["write_out"] is not None:
+            from .write_out import addresses_of
+
+            self._addresses = addresses_of(response)  # while there still is a connection
+        if self._options["output_json"]:
+            response.read()
+        else:
+            self._show(response)
+
+    def _show(self, response: httpx.Response) -> None:
+        if self._tap is not None:
+            self._tap.last(response)
+        elif "h" in self._parts:
+            self._screen.response(*head_of(response))
+        if self._download is not None:
+            self._path = self._download.save(response)
+        elif "b" in self._parts:
+            self._show_body(response)
+        elif self._timings is not None:
+            for _ in response.iter_raw():  # its size and time are wanted
+                pass
+        if self._options["verbose"] and response.extensions.get("trailers"):
+            self._screen.trailers(response.extensions["trailers"])
+
+    def _show_body(self, response: httpx.Response) -> None:
+        if self._tap is not None:
+            self._tap.separate()
+        if self._options["stream"]:
+            from .event_stream import show
+
+            show(response, self._screen)
+        else:
+            self._screen.body(response)
+
+    def _epilogue(self, request: httpx.Request, response: httpx.Response | None, error: Exception | None) -> None:
+        """What comes behind the answer, or in its place."""
+        timings, options = self._timings, self._options
+        if timings is None:
+            return
+        if options["output_json"] and (response is not None or error is not None):
+            from .exchange_json import exchange
+
+            value = exchange(request, response, timings, error, options["with_secrets"])
+            self._screen.value(json.dumps(value, ensure_ascii=False))
+        if response is not None and "m" in self._parts:
+            size, seconds = response.num_bytes_downloaded, timings.total
+            self._screen.note(f"{response.http_version}, {size} bytes in {seconds:.3f} s")
+        if options["write_out"] is not None and (response is not None or error is not None):
+            self._write_out(options["write_out"], request, response, error)
+        if options["timings"]:
+            from .manual import columns
+            from .timings import show
+
+            sys.stdout.flush()
+            show(timings, Screen(sys.stderr, options["pretty"]), columns(sys.stderr))
+
+    def _write_out(
+        self, format: str, request: httpx.Request, response: httpx.Response | None, error: Exception | None
+    ) -> None:
+        from .write_out import facts_of, facts_of_error, write_out
+
+        assert self._timings is not None  # --write-out is a reason for them
+        more: dict[str, Any] = {"url": self._intent.url, "num_retries": self._tries - 1, **self._addresses}
+        if error is not None:
+            code = error.code if isinstance(error, exits.Failure) else exits.of_error(error)
+            more.update(errormsg=str(error), exitcode=code)
+        elif response is not None:
+            more.update(exitcode=exits.of_status(response.status_code))
+        if response is None:
+            facts = facts_of_error(request, self._timings, **more)
+        else:
+            facts = facts_of(response, self._timings, filename_effective=self._path, **more)
+        self._screen.write(write_out(format, facts))
+
+
+def built(client: httpx.Client, intent: Plan) -> httpx.Request:
+    """
+    The request that a plan means.
+
+    Raises:
+        click.UsageError: a part of it cannot be encoded.
+    """
+    try:
+        request = client.build_request(
+            intent.method,
+            intent.url,
+            params=tuple(intent.params) or None,
+            headers=intent.headers,
+            cookies=intent.cookies,
+            **intent.body,
+        )
+    except (TypeError, ValueError) as exc:  # such as a header that cannot be encoded
+        raise click.UsageError(str(exc)) from None
+    for name in intent.absent:
+        request.headers.pop(name, None)
+    return request
+
+
+def show_unsent(options: dict[str, Any], intent: Plan) -> int:
+    """Show what would be sent, and send nothing: --offline and --curl."""
+    screen = Screen(sys.stdout, options["pretty"])
+    request = unsent(options, intent)
+    if options["curl"]:
+        from .curl import to_curl
+
+        screen.write(to_curl(request, mask=not options["with_secrets"], options=options) + "\n")
+        return exits.OK
+    Wiretap(screen, parts_of(options)).request(request)
+    if screen.is_terminal:
+        screen.write("\n")
+    return exits.OK
+
+
+def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
+    """The request as it would leave the client, with what the authentication puts into it before any answer."""
+    sent: list[httpx.Request] = []
+
+    def keep(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200)
+
+    session = _session(options, intent)
+    with httpx.Client(transport=httpx.MockTransport(keep), auth=_auth(options, session)) as client:
+        client.send(built(client, intent if session is None else _with_session(intent, session, client)))
+    return sent[0]
+
+
+def parts_of(options: dict[str, Any]) -> frozenset[str]:
+    """
+    The letters of --print, or what goes without saying.
+
+    Raises:
+        click.UsageError: a letter means nothing.
+    """
+    given = options["print"]
+    if options["output_json"]:  # nothing may stand beside its object
+        return frozenset()
+    if given is None:
+        if options["verbose"] or options["offline"]:
+            return frozenset("HBhb")
+        return frozenset("" if options["output"] is not None else "hb")
+    unknown = set(given) - _PARTS
+    if unknown:
+        raise click.UsageError(f"--print takes the letters H, B, h, b and m, not {min(unknown)!r}")
+    return frozenset(given)
+
+
+def _download(options: dict[str, Any], intent: Plan) -> Download | None:
+    """The file that the body goes to; None if it goes to none."""
+    target = options["output"] if options["download"] is None else options["download"]
+    if options["download"] is not None and options["output"] is not None:
+        raise click.UsageError("--download and --output exclude each other")
+    if target is None:
+        for name in ("--continue", "--check-digest"):
+            if options["resume" if name == "--continue" else "check_digest"]:
+                raise click.UsageError(f"{name} needs --download or --output")
+        return None
+    if options["output_json"]:
+        raise click.UsageError("--output-json and a file for the body exclude each other")
+    from .download import Download
+
+    try:
+        return Download(target, intent.url, resume=options["resume"], digest=options["check_digest"])
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+
+def _timings(options: dict[str, Any], parts: frozenset[str]) -> Timings | None:
+    """A watch, if anything is asked for that needs one."""
+    if options["write_out"] is not None:
+        from .write_out import check
+
+        try:
+            check(options["write_out"])
+        except ValueError as exc:
+            raise click.UsageError(str(exc)) from None
+    if not (options["timings"] or options["output_json"] or options["write_out"] is not None or "m" in parts):
+        return None
+    from .timings import Timings
+
+    return Timings()
+
+
+def _session(options: dict[str, Any], intent: Plan) -> Session | None:
+    name, read_only = options["session"], options["session_read_only"]
+    if name is None and read_only is None:
+        return None
+    if name is not None and read_only is not None:
+        raise click.UsageError("--session and --session-read-only exclude each other")
+    from .sessions import Session
+
+    try:
+        host = httpx.URL(intent.url).netloc.decode("ascii")
+        return Session.load(read_only if name is None else name, host, read_only=name is None)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+
+def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
+    """The request with what the session has; what it says itself wins, and is remembered."""
+    session.restore(client.cookies)
+    session.remember(intent.headers)
+    given = {name.lower() for name, _ in intent.headers} | {name.lower() for name in intent.absent}
+    kept = [(name, value) for name, value in session.headers if name.lower() not in given]
+    host = httpx.URL(intent.url).host
+    for name, value in intent.cookies.items():
+        client.cookies.set(name, value, domain=host)
+    return intent._replace(headers=[*kept, *intent.headers], cookies={})
+
+
+def _auth(options: dict[str, Any], session: Session | None) -> Any:
+    """The authentication that is asked for, else that of the session; what is asked for is remembered there."""
+    auth = auth_of(options)
+    if session is None:
+        return auth
+    if auth is None:
+        return None if session.auth is None else auth_of({**options, **session.auth})
+    session.auth = {name: options[name] for name in ("auth", "bearer", "digest")}
+    return auth
+
+
+def _all_of(traces: list[Trace]) -> Trace:
+    def trace(name: str, info: dict[str, Any]) -> None:
+        for one in traces:
+            one(name, info)
+
+    return trace
+
+
+def _tell(text: str) -> None:
+    Screen(sys.stderr).write(f"httpx: {text}\n")

@@ -1,0 +1,199 @@
+"""
+`--session NAME`: what a server should see again the next time, kept on disk for each host apart.
+
+    session = Session.load("work", "api.example.org")
+    session.headers, session.auth                      for the next request
+    session.restore(client.cookies)
+    ...
+    session.keep(client.cookies); session.save()
+
+A file of JSON that only its owner can read, in `<configuration>/httpx/sessions/<host>/<name>.json`: configuration is
+XDG_CONFIG_HOME or ~/.config, and %APPDATA% on Windows. A name with a slash is the path of the file itself, which then
+belongs to the host that it was first used for. It is replaced in one step, so that two runs at once leave that of one
+and never a mixture. It holds secrets; nothing else does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+from http.cookiejar import Cookie
+from typing import Any
+
+import httpx
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+# They belong to one request, and not to the next.
+_NOT_KEPT = re.compile(r"content-|if-|host$|range$|authorization$|cookie$", re.I)
+
+
+class Session:
+    """
+    What is kept under a name for a host.
+
+    Attributes:
+        path: of the file.
+        headers: names and values.
+        auth: the options of authentication; None if there are none.
+        read_only: whether `save` does nothing.
+
+    Raises:
+        TypeError, KeyError, ValueError: the content is none of a session.
+    """
+
+    def __init__(self, path: str, content: dict[str, Any], host: str = "", read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._host = host
+        self.headers: list[tuple[str, str]] = [(str(name), str(value)) for name, value in content.get("headers", ())]
+        self.auth: dict[str, Any] | None = content.get("auth")
+        if not isinstance(self.auth, (dict, type(None))):
+            raise TypeError("'auth' is no object")
+        self._cookies: list[dict[str, Any]] = list(content.get("cookies", ()))
+        for kept in self._cookies:
+            _cookie(kept)  # a broken file should be told before anything is sent
+
+    @classmethod
+    def load(cls, name: str, host: str, *, read_only: bool = False) -> Session:
+        """
+        The session of a name for a host; an empty one if there is none yet.
+
+        Args:
+            name: letters, digits, "_", "-" and "."; or the path of a file, which has a slash in it.
+            host: host and port of the URL.
+            read_only: leave the file as it is.
+
+        Raises:
+            ValueError: the name is no name, or the file is broken or belongs to another host.
+            OSError: the file cannot be read.
+        """
+        path = _path_of(name, host)
+        try:
+            with open(path, encoding="utf-8") as file:
+                content = json.load(file)
+            session = cls(path, content, host, read_only)
+        except FileNotFoundError:
+            return cls(path, {}, host, read_only)
+        except KeyError as exc:
+            raise ValueError(f"the session's file {path!r} is broken: there is no {exc}") from None
+        except (ValueError, TypeError, AttributeError) as exc:
+            raise ValueError(f"the session's file {path!r} is broken: {exc}") from None
+        owner = content.get("host", host)
+        if owner != host:  # its headers and credentials are not for this one
+            raise ValueError(f"the session's file {path!r} belongs to {owner!r}, not to {host!r}")
+        return session
+
+    def restore(self, cookies: httpx.Cookies) -> None:
+        """Put the kept cookies into a jar."""
+        for kept in self._cookies:
+            cookies.jar.set_cookie(_cookie(kept))
+
+    def keep(self, cookies: httpx.Cookies) -> None:
+        """Remember the cookies of a jar, those without an end too, in place of those before."""
+        self._cookies = [_as_json(cookie) for cookie in cookies.jar if not cookie.is_expired()]
+
+    def remember(self, headers: list[tuple[str, str]]) -> None:
+        """Send these header fields with the next requests, too, in place of others of the same names."""
+        kept = [(name, value) for name, value in headers if not _NOT_KEPT.match(name)]
+        names = {name.lower() for name, _ in kept}
+        self.headers = [pair for pair in self.headers if pair[0].lower() not in names] + kept
+
+    def save(self) -> None:
+        """
+        Write the file, for its owner's eyes only.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self.read_only:
+            return
+        parent = os.path.dirname(os.path.abspath(self.path))
+        _make_private(parent)
+        content = {"host": self._host, "headers": self.headers, "auth": self.auth, "cookies": self._cookies}
+        # `mkstemp` makes it with mode 0600.
+        descriptor, draft = tempfile.mkstemp(prefix=".", suffix=".json", dir=parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=2)
+            os.replace(draft, self.path)
+        except BaseException:
+            os.unlink(draft)
+            raise
+
+
+def folder() -> str:
+    """Where sessions are kept."""
+    if sys.platform == "win32":
+        base = os.environ.get("APPDATA") or os.path.expanduser("~")
+    else:
+        base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return os.path.join(base, "httpx", "sessions")
+
+
+def _path_of(name: str, host: str) -> str:
+    if "/" in name or os.sep in name:
+        if not os.path.basename(name):
+            raise ValueError(f"a session's file is expected, not the folder {name!r}")
+        return name
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a session's name has letters, digits, '_', '-' and '.', not {name!r}")
+    return os.path.join(folder(), _folder_name(host), f"{name}.json")
+
+
+def _folder_name(host: str) -> str:
+    """A name for a host, which no other host has: "_" stands for the colon, so that it is written twice itself."""
+    name = re.sub(r"[^A-Za-z0-9.-]", _written, host)
+    return name if name.strip(".") else f"_{name}"  # ".." would be another folder
+
+
+def _written(match: re.Match[str]) -> str:
+    return {":": "_", "_": "__"}.get(match[0]) or f"%{ord(match[0]):02X}"
+
+
+def _make_private(path: str) -> None:
+    """Make a folder, and those above it that are missing, for the owner only: `makedirs` gives the mode to the last."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for one in reversed(missing):
+        os.makedirs(one, mode=0o700, exist_ok=True)
+
+
+def _as_json(cookie: Cookie) -> dict[str, Any]:
+    return {
+        "name": cookie.name,
+        "value": cookie.value,
+        "domain": cookie.domain,
+        # Whether other hosts below the domain get it, too.
+        "subdomains": cookie.domain_specified,
+        "path": cookie.path,
+        "secure": cookie.secure,
+        "expires": cookie.expires,
+        "http_only": cookie.has_nonstandard_attr("HttpOnly"),
+    }
+
+
+def _cookie(kept: dict[str, Any]) -> Cookie:
+    domain, subdomains = kept["domain"], bool(kept.get("subdomains"))
+    return Cookie(
+        version=0,
+        name=kept["name"],
+        value=kept["value"],
+        port=None,
+        port_specified=False,
+        domain=domain,
+        domain_specified=subdomains,
+        domain_initial_dot=domain.startswith("."),
+        path=kept.get("path", "/"),
+        path_specified=True,
+        secure=bool(kept.get("secure")),
+        expires=kept.get("expires"),
+        discard=kept.get("expires") is None,
+        comment=None,
+        comment_url=None,
+        rest={"HttpOnly": ""} if kept.get("http_only") else {},
+    )

@@ -1,0 +1,239 @@
+"""
+Where the time of a run went: phases of each hop, collected from the library's trace events.
+
+    timings = Timings()                     hop = one request and its answer; a redirect makes a further hop
+    request.extensions["trace"] = timings.event
+    ...
+    timings.finish()
+    show(timings, screen)
+
+Collecting is arithmetic on a clock that is passed in. Not here: who asks for events (`exchange`), curl's names for the
+figures (`write_out`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import masking
+from .screen import BLUE, CYAN, GREEN, GREY, RED, YELLOW, Screen
+
+# In the order in which they happen.
+PHASES = ("queue", "DNS", "connect", "TLS", "send", "wait", "receive")
+_COLOURS = {
+    "queue": GREY,
+    "DNS": CYAN,
+    "connect": BLUE,
+    "TLS": "35",
+    "send": YELLOW,
+    "wait": GREEN,
+    "receive": "32;1",
+}
+
+# What an event begins, by its name without ".started"; the same event with ".complete" or ".failed" ends it.
+_PHASE_OF = {
+    "pool.acquire_connection": "queue",
+    "connection.resolve_host": "DNS",
+    "connection.connect_tcp": "connect",
+    "connection.connect_unix_socket": "connect",
+    "connection.start_tls": "TLS",
+    "send_request_headers": "send",
+    "send_request_body": "send",
+    "receive_response_headers": "wait",
+}
+
+_MIN_BAR = 10
+_MAX_BAR = 60
+# Indentation, name of the phase and milliseconds in front of the bar.
+_LEFT = 26
+
+
+class Span:
+    """A stretch of time, in seconds from the beginning of the run; `end` is None while it lasts."""
+
+    __slots__ = ("end", "start")
+
+    def __init__(self, start: float, end: float | None = None) -> None:
+        self.start = start
+        self.end = end
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return 0.0 if self.end is None else self.end - self.start
+
+
+class Hop:
+    """
+    One request and its answer.
+
+    Attributes:
+        title: method and URL.
+        status: of the answer; None if there was none.
+        start, end: seconds from the beginning of the run.
+        spans: phase -> when. A phase that happened twice (a tunnel's TLS, a second address) is one span over both.
+    """
+
+    def __init__(self, start: float) -> None:
+        self.title = ""
+        self.status: int | None = None
+        self.start = start
+        self.end: float | None = None
+        self.spans: dict[str, Span] = {}
+
+    def begin(self, phase: str, now: float) -> None:
+        """A phase begins, or goes on."""
+        span = self.spans.setdefault(phase, Span(now))
+        span.end = None
+
+    def stop(self, phase: str, now: float) -> None:
+        """A phase ends, as far as is known."""
+        span = self.spans.get(phase)
+        if span is not None:
+            span.end = now
+
+
+class Timings:
+    """
+    Collects what happens when.
+
+    Args:
+        clock: seconds, from any beginning.
+
+    Attributes:
+        hops: so far.
+        connections: how many were made.
+        total: seconds, after `finish`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._zero = clock()
+        self.hops: list[Hop] = []
+        self.connections = 0
+        self.total = 0.0
+
+    def begin(self) -> None:
+        """What came before was preparation, and does not count."""
+        self._zero = self._clock()
+
+    def event(self, name: str, info: dict[str, Any]) -> None:
+        """A step, for the extension `trace`."""
+        now = self._clock() - self._zero
+        what, _, state = name.rpartition(".")
+        short = what.partition(".")[2] if what.startswith("http") else what
+        hop = self._hop(short, state, now)
+        if short == "send_request_headers" and state == "started":
+            request = info.get("request")
+            hop.title = "" if request is None else _title(request)
+        if short in ("connection.connect_tcp", "connection.connect_unix_socket") and state == "complete":
+            self.connections += 1
+        phase = _PHASE_OF.get(short)
+        if phase is not None:
+            if state == "started":
+                self._end_of_queue(hop, phase, now)
+                hop.begin(phase, now)
+            else:
+                hop.stop(phase, now)
+        if short == "receive_response_headers" and state == "complete":
+            hop.status = _status_in(info.get("return_value"))
+            hop.begin("receive", now)
+        elif short in ("receive_response_body", "response_closed") and state != "started":
+            hop.stop("receive", now)
+            hop.end = now
+
+    def _hop(self, short: str, state: str, now: float) -> Hop:
+        """The hop that an event belongs to; a new one when something starts after an answer's head."""
+        if not self.hops:
+            self.hops.append(Hop(0.0))
+        hop = self.hops[-1]
+        answered = "receive" in hop.spans or (hop.spans.get("wait") is not None and hop.spans["wait"].end is not None)
+        if answered and state == "started" and short in _PHASE_OF and short != "receive_response_headers":
+            hop.stop("receive", hop.end if hop.end is not None else now)
+            hop.end = hop.end if hop.end is not None else now
+            hop = Hop(now)
+            self.hops.append(hop)
+        return hop
+
+    def _end_of_queue(self, hop: Hop, phase: str, now: float) -> None:
+        """What passes before the first step of a hop is waiting for a turn, too."""
+        if phase != "queue" and not hop.spans:
+            hop.spans["queue"] = Span(hop.start, now)
+
+    def finish(self) -> None:
+        """The run is over; may be called again."""
+        self.total = self._clock() - self._zero
+        for hop in self.hops[-1:]:
+            if hop.end is None:
+                hop.end = self.total
+            for span in hop.spans.values():
+                if span.end is None:
+                    span.end = self.total
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """The hops for JSON: times in seconds, `start` and the phases' from the beginning of the run."""
+        return [
+            {
+                "title": hop.title,
+                "status": hop.status,
+                "start": hop.start,
+                "total": (self.total if hop.end is None else hop.end) - hop.start,
+                "phases": {
+                    phase.lower(): {"start": hop.spans[phase].start, "seconds": hop.spans[phase].seconds}
+                    for phase in PHASES
+                    if phase in hop.spans
+                },
+            }
+            for hop in self.hops
+        ]
+
+    def until(self, phase: str) -> float:
+        """Seconds from the beginning of the run to the end of a phase of the last hop; 0.0 if it had no such phase."""
+        span = self.hops[-1].spans.get(phase) if self.hops else None
+        return 0.0 if span is None or span.end is None else span.end
+
+
+def _title(request: Any) -> str:
+    return f"{request.method} {masking.address(request.url.copy_with(query=None))}"
+
+
+def _status_in(head: Any) -> int | None:
+    """The status in (version, status, ...), as HTTP/1.1 reports a head, or (status, fields), as HTTP/2 does."""
+    return next((part for part in head if isinstance(part, int)), None) if isinstance(head, tuple) else None
+
+
+def show(timings: Timings, screen: Screen, width: int) -> None:
+    """Draw the hops, one below the other, on one axis of time."""
+    room = max(_MIN_BAR, min(width - _LEFT - 1, _MAX_BAR))
+    for hop in timings.hops:
+        end = timings.total if hop.end is None else hop.end
+        screen.painted("1", hop.title or "(no request was sent)")
+        if hop.status is not None:
+            screen.painted(GREEN if hop.status < 400 else RED, f"  {hop.status}")
+        screen.painted(GREY, f"  {_milliseconds(end - hop.start)}\n")
+        for phase in PHASES:
+            span = hop.spans.get(phase)
+            if span is None:
+                continue
+            screen.write(f"  {phase:<8}")
+            screen.write(f"{_milliseconds(span.seconds):>14}  ")
+            blank, bar = _bar(span, timings.total, room)
+            screen.write(" " * blank)
+            screen.painted(_COLOURS[phase], screen.block * bar)
+            screen.write("\n")
+    if len(timings.hops) != 1:  # none: an application in this process
+        screen.write(f"  {'total':<8}{_milliseconds(timings.total):>14}\n")
+
+
+def _bar(span: Span, total: float, room: int) -> tuple[int, int]:
+    """How many columns are left blank before a bar, and how many it has: at least one."""
+    if total <= 0:
+        return 0, 1
+    blank = min(int(span.start / total * room), room - 1)
+    return blank, max(1, min(round(span.seconds / total * room), room - blank))
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,203 @@
+"""
+`--write-out`: a line of figures after the answer, in the notation of curl.
+
+    write_out("%{http_code} in %{time_total} s\\n", {"http_code": 200, "time_total": 0.01}) -> "200 in 0.010000 s\\n"
+
+A variable is `%{name}`, or `%header{name}` for a field of the answer; `%%` is `%`; `\\n`, `\\r` and `\\t` are what they
+are in C. `%{json}` is all of them as one JSON object. Where the figures come from is `facts_of`'s to know.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .timings import Timings
+
+# What the variables are that curl's manual names and that mean something here.
+VARIABLES = (
+    *("content_type", "errormsg", "exitcode", "filename_effective", "header_json", "http_code", "http_version", "json"),
+    *(
+        "local_ip",
+        "local_port",
+        "method",
+        "num_connects",
+        "num_headers",
+        "num_redirects",
+        "num_retries",
+        "redirect_url",
+    ),
+    *("referer", "remote_ip", "remote_port", "response_code", "scheme", "size_download", "size_header"),
+    *("size_request", "size_upload", "speed_download", "speed_upload", "ssl_verify_result", "time_appconnect"),
+    *(
+        "time_connect",
+        "time_namelookup",
+        "time_pretransfer",
+        "time_redirect",
+        "time_starttransfer",
+        "time_total",
+        "url",
+    ),
+    *("url_effective", "urlnum"),
+)
+
+_PART = re.compile(r"%%|%\{([^}]*)\}|%header\{([^}]*)\}|\\([nrt\\])")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
+
+
+def check(format: str) -> None:
+    """
+    Look whether a format can be filled in, before anything is sent.
+
+    Raises:
+        ValueError: it names a variable that there is not.
+    """
+    for match in _PART.finditer(format):
+        if match[1] is not None and match[1] not in VARIABLES:
+            raise ValueError(f"there is no variable {match[1]!r} for --write-out")
+
+
+def write_out(format: str, facts: dict[str, Any]) -> str:
+    """
+    The format with its variables filled in; one that is unknown, or that has no value, is empty.
+
+    Args:
+        format: see the module.
+        facts: values by variable; "headers", for `%header{}` and `%{header_json}`, is a list of pairs of text.
+    """
+    return _PART.sub(lambda match: _filled(match, facts), format)
+
+
+def _filled(match: re.Match[str], facts: dict[str, Any]) -> str:
+    name, field, escape = match.groups()
+    if escape is not None:
+        return _ESCAPES[escape]
+    if field is not None:
+        return next((value for key, value in facts.get("headers", ()) if key.lower() == field.lower()), "")
+    if name is None:
+        return "%"
+    if name == "json":
+        return json.dumps({key: facts.get(key) for key in VARIABLES if key not in ("json", "header_json")})
+    if name == "header_json":
+        return json.dumps(_grouped(facts.get("headers", ())))
+    return _text(name, facts.get(name))
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name in ("http_code", "response_code"):
+        return f"{value:03}"
+    return f"{value:.6f}" if isinstance(value, float) and name.startswith("time_") else str(value)
+
+
+def _grouped(headers: Any) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in headers:
+        grouped.setdefault(name.lower(), []).append(value)
+    return grouped
+
+
+def facts_of(response: httpx.Response, timings: Timings, **more: Any) -> dict[str, Any]:
+    """
+    What there is to say about an exchange, by curl's names.
+
+    Args:
+        response: the last of a chain of redirects, with its body read.
+        timings: of the whole chain, finished.
+        more: what only the caller knows, such as `filename_effective`, and `addresses_of` the response.
+    """
+    request = response.request
+    received, total = response.num_bytes_downloaded, timings.total
+    status = response.status_code
+    facts = {
+        "content_type": response.headers.get("content-type"),
+        "http_code": status,
+        "response_code": status,
+        "http_version": response.http_version.rpartition("/")[2],
+        "method": request.method,
+        "num_connects": timings.connections,
+        "num_headers": len(response.headers.raw),
+        "num_redirects": len(response.history),
+        "redirect_url": None if response.next_request is None else str(response.next_request.url),
+        "referer": request.headers.get("referer"),
+        "scheme": request.url.scheme,
+        "size_download": received,
+        "size_header": sum(len(name) + len(value) + 4 for name, value in response.headers.raw),
+        "size_upload": _size(request),
+        "speed_download": int(received / total) if total > 0 else 0,
+        "time_total": total,
+        "url_effective": str(request.url),
+        "urlnum": 0,
+        "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw],
+    }
+    return {**facts, **_times(timings), **more}
+
+
+def facts_of_error(request: httpx.Request, timings: Timings, **more: Any) -> dict[str, Any]:
+    """What there is to say where no answer came: the status is 000, as curl has it."""
+    facts = {
+        "http_code": 0,
+        "response_code": 0,
+        "http_version": "0",
+        "method": request.method,
+        "num_connects": timings.connections,
+        "num_headers": 0,
+        "num_redirects": 0,
+        "referer": request.headers.get("referer"),
+        "scheme": request.url.scheme,
+        "size_download": 0,
+        "size_header": 0,
+        "size_upload": _size(request),
+        "speed_download": 0,
+        "time_total": timings.total,
+        "url_effective": str(request.url),
+        "urlnum": 0,
+    }
+    return {**facts, **_times(timings), **more}
+
+
+def _size(request: httpx.Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() else 0
+
+
+def _times(timings: Timings) -> dict[str, float]:
+    """From the beginning of the run to the end of each phase; a phase that did not happen ends with the one before."""
+    last = timings.hops[-1] if timings.hops else None
+    queue = timings.until("queue")
+    lookup = max(timings.until("DNS"), queue)
+    connect = max(timings.until("connect"), lookup)
+    tls = timings.until("TLS")
+    sending = last.spans["send"].start if last is not None and "send" in last.spans else max(connect, tls)
+    return {
+        "time_namelookup": lookup,
+        "time_connect": connect,
+        "time_appconnect": tls,
+        "time_pretransfer": sending,
+        "time_starttransfer": max(timings.until("wait"), sending),
+        "time_redirect": 0.0 if last is None else last.start,
+    }
+
+
+def addresses_of(response: httpx.Response) -> dict[str, Any]:
+    """
+    IP addresses and ports of both ends, and the outcome of the certificate's check, while there is a connection.
+
+    By curl's names. `ssl_verify_result` is 0 for a certificate that was found good and for a connection without TLS;
+    with --no-verify nobody looked, and it has no value.
+    """
+    stream = response.extensions.get("network_stream")
+    out: dict[str, Any] = {}
+    for side, key in (("remote", "server_addr"), ("local", "client_addr")):
+        address = None if stream is None else stream.get_extra_info(key)
+        if isinstance(address, tuple):
+            out[f"{side}_ip"], out[f"{side}_port"] = address[0], address[1]
+    tls = None if stream is None else stream.get_extra_info("ssl_object")
+    if tls is None or tls.getpeercert():
+        out["ssl_verify_result"] = 0
+    return out

@@ -1,0 +1,145 @@
+"""Lines and server-sent events, as they come."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import httpx
+from httpx._cli import exits
+from httpx._cli.echo_server import EchoServer
+from httpx._cli.event_stream import Event, events, lines, show
+from httpx._cli.screen import Screen
+
+pytest.importorskip("click")
+
+# Behind the line above, because it imports click.
+from httpx._cli.command import run
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data: a\n\n", [Event("message", "a", "")]),
+        ("data:a\ndata:  b\ndata\n\n", [Event("message", "a\n b\n", "")]),
+        ("event: x\nid: 1\ndata: a\n\ndata: b\n\n", [Event("x", "a", "1"), Event("message", "b", "1")]),
+        ("\ufeffdata: a\n\n", [Event("message", "a", "")]),
+        (": comment\nretry: 5\nnothing: x\n\n", []),
+        ("event: x\n\ndata: a\n\n", [Event("message", "a", "")]),
+        ("id: a\0b\ndata: a\n\n", [Event("message", "a", "")]),
+        ("data: cut short", []),
+    ],
+)
+def test_events_are_read_as_the_standard_says(text: str, expected: list[Event]):
+    assert list(events(iter(text.split("\n")))) == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([], []),
+        ([b"a\r\nb\nc\rd"], ["a", "b", "c", "d"]),
+        ([b"a\r", b"\nb\n"], ["a", "b"]),
+        ([b"a\r", b"", b"\n", b"\n"], ["a", ""]),
+        ([b"\n\r\n\r"], ["", "", ""]),
+        (["a\u2028b\x85\x0cc\n".encode()], ["a\u2028b\x85\x0cc"]),
+        ([b"\xc3", b"\xa9\n\xff"], ["é", "\ufffd"]),
+    ],
+)
+def test_only_cr_and_lf_end_a_line(pieces: list[bytes], expected: list[str]):
+    assert list(lines(pieces)) == expected
+
+
+@given(st.lists(st.text(st.sampled_from("aé\u2028\r\n"), max_size=8)), st.integers(1, 3))
+def test_lines_do_not_depend_on_how_the_body_is_cut(texts: list[str], size: int):
+    whole = "".join(texts).encode()
+    assert list(lines([whole])) == list(lines(whole[at : at + size] for at in range(0, len(whole), size)))
+
+
+def test_a_line_goes_out_with_its_end_and_not_with_the_next_piece():
+    seen: list[str] = []
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"a\r", b"\nb\n", b"c"):
+            yield piece
+            seen.append(piece.decode())
+
+    read = lines(pieces())
+    assert (next(read), seen) == ("a", [])
+    assert (next(read), seen) == ("b", ["a\r"])
+    assert list(read) == ["c"]
+
+
+def test_neither_a_line_nor_an_event_may_be_endless():
+    assert list(lines([b"abc", b"de\n"], most=5)) == ["abcde"]
+    with pytest.raises(exits.Failure, match="a line of the stream has more than 5 characters"):
+        list(lines([b"abc", b"def"], most=5))
+    with pytest.raises(exits.Failure, match="more than 5"):
+        list(lines([b"abc", b"def\n"], most=5))
+    assert list(events(["data:a", "data:b", ""], most=4)) == [Event("message", "a\nb", "")]
+    with pytest.raises(exits.Failure, match="a server-sent event of the stream has more than 4 characters"):
+        list(events(["data:a", "data:b", "data:c"], most=4))
+
+
+def test_a_separator_of_unicode_stays_in_the_data():
+    assert shown(["data: a\u2028b\n\n".encode()], "text/event-stream; charset=latin-1") == "message\n  a\u2028b\n\n"
+    assert shown(['{"a":"\u2028"}\n'.encode()], "application/x-ndjson", pretty="none") == '{"a":"\u2028"}\n'
+    assert shown([b"\xe9\n"], "text/plain; charset=latin-1") == "é\n"
+    assert shown([b"a\n"], "text/plain; charset=nothing") == "a\n"
+
+
+class Stream(io.TextIOWrapper):
+    def __init__(self, terminal: bool) -> None:
+        self.written = io.BytesIO()
+        self.terminal = terminal
+        super().__init__(self.written, encoding="utf-8")
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def shown(pieces: list[bytes], kind: str, terminal: bool = True, pretty: str | None = "none") -> str:
+    stream = Stream(terminal)
+    show(httpx.Response(200, content=iter(pieces), headers={"Content-Type": kind}), Screen(stream, pretty))
+    return stream.written.getvalue().decode()
+
+
+def test_a_terminal_gets_event_by_event():
+    text = shown(
+        [b"event: tick\nid: 7\ndata: plain\x1b\n", b'\ndata: {"a": 1}\n\n'], "text/event-stream; charset=utf-8"
+    )
+    assert text == 'tick  7\n  plain\\x1b\n\nmessage  7\n  {"a": 1}\n\n'
+
+
+def test_json_in_events_and_lines_is_formatted():
+    assert shown([b'data: {"a":1}\n\n'], "text/event-stream", pretty="format") == 'message\n  {\n      "a": 1\n  }\n\n'
+    assert shown([b'{"a":1}\n[2', b"]\nx\n"], "application/x-ndjson", pretty="colors") == (
+        '{\x1b[34m"a"\x1b[0m:\x1b[36m1\x1b[0m}\n[\x1b[36m2\x1b[0m]\nx\n'
+    )
+
+
+def test_a_pipe_gets_the_bytes():
+    assert shown([b"data: a\r\n", b"\r\n"], "text/event-stream", terminal=False) == "data: a\r\n\r\n"
+
+
+def test_each_piece_appears_before_the_next_is_asked_for():
+    stream = Stream(terminal=True)
+    seen: list[bytes] = []
+
+    def body() -> Iterator[bytes]:
+        for number in range(3):
+            yield b"data: %d\n\n" % number
+            seen.append(stream.written.getvalue())
+
+    show(httpx.Response(200, content=body(), headers={"Content-Type": "text/event-stream"}), Screen(stream, "none"))
+    assert [text.count(b"message") for text in seen] == [1, 2, 3]
+
+
+def test_the_command_shows_events(echo_server: EchoServer, capfdbinary: pytest.CaptureFixture[bytes]):
+    assert run([f"{echo_server.url}/events?count=2", "--stream", "--print", "b", "--pretty", "format"]) == exits.OK
+    out = capfdbinary.readouterr().out.decode()
+    assert out.startswith('tick  0\n  {\n      "index": 0\n  }\n\ntick  1\n')
