@@ -21,10 +21,11 @@ import httpx
 from httpx._protocol import frames
 from support.drivers import Driver
 from support.http2 import FramePeer, StreamServer, data, frames_of, h2_context, prior
-from support.leaks import counts_of, engines_of, settled, trusting_context
+from support.leaks import counts_of, engines_of, settled, trusting_context, wait_for
 from support.peer import Peer
 from support.proxies import ScriptedProxy
 from support.servers import ScriptedServer, answer
+from support.together import together
 
 BIG = random.Random("big").randbytes(5_000_003)
 
@@ -716,6 +717,38 @@ def test_a_stream_that_is_given_up_is_told_as_failed(driver: Driver, server: Str
     assert "http2.receive_response_body.failed" in names
     assert names[-1] == "http2.receive_response_headers.failed"
     assert isinstance(events[-1][1]["exception"], httpx.ReadTimeout)
+
+
+def test_a_request_that_waits_for_a_place_is_told_of(driver: Driver, server: StreamServer):
+    """While the first one's connection is made, the second one waits for what it will be."""
+    events: list[str] = []
+
+    def trace(name: str, info: dict[str, Any]) -> None:
+        events.append(name)
+
+    async def async_trace(name: str, info: dict[str, Any]) -> None:
+        events.append(name)
+
+    async def scenario(client: Any) -> None:
+        extensions = {"trace": async_trace if driver.is_async else trace}
+        if driver.is_async:
+            await together([lambda: client.get("/id"), lambda: client.get("/id", extensions=extensions)])
+            return
+        first = threading.Thread(target=client.inner.get, args=("/held",))
+        first.start()
+        wait_for(lambda: bool(server.asked))
+        second = threading.Thread(target=client.inner.get, args=("/id",), kwargs={"extensions": extensions})
+        second.start()
+        wait_for(lambda: counts_of(client)[3] == 1)
+        server.let_go()
+        first.join(5)
+        second.join(5)
+
+    server.max_streams = 1
+    limits = httpx.Limits(max_connections=1)
+    driver.run(scenario, limits=limits, **prior(server.url))
+    assert events[:2] == ["pool.acquire_connection.started", "pool.acquire_connection.complete"]
+    assert "http2.response_closed.complete" in events
 
 
 # The connection's life.
