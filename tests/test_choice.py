@@ -446,6 +446,15 @@ def test_engines_that_are_all_in_use_are_all_kept():
     assert [engine for _, engine in chosen.take_all()] == made[5:]
 
 
+def test_engines_of_loops_that_have_ended_are_not_in_use():
+    ended = SimpleNamespace(pool=SimpleNamespace(counts=lambda: (1, 0, 0, 0)), has_ended=lambda: True)
+    closed: list[Any] = []
+    chosen = Choice(httpx.HTTPTransport()._settings, None, lambda settings: ended, closed.append)
+    for number in range(choice.MAX_ENGINES + 2):
+        chosen.use(httpx.Request("GET", "http://a", extensions={"proxy": f"http://proxy{number}"}))
+    assert closed == [ended] * 2
+
+
 def test_texts_of_proxies_are_remembered_up_to_a_number():
     chosen = Choice(httpx.HTTPTransport()._settings, None, lambda settings: None, lambda engine: None)
     request = httpx.Request("GET", "http://a")

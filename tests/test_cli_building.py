@@ -15,7 +15,7 @@ click = pytest.importorskip("click")
 
 # Behind the line above, because they import click.
 from httpx._cli import building  # noqa: E402
-from httpx._cli.building import address, from_stdin, method_and_url, plan  # noqa: E402
+from httpx._cli.building import address, from_stdin, has_unread_input, method_and_url, plan  # noqa: E402
 from httpx._cli.parser import normalised, parse  # noqa: E402
 
 
@@ -121,6 +121,21 @@ def test_standard_input_is_left_alone_otherwise(monkeypatch: pytest.MonkeyPatch,
     with piped(monkeypatch, b"urls", close=False):
         assert planned(*argv).body.get("content") in (None, b"x")
         assert os.read(sys.stdin.fileno(), 10) == b"urls"
+
+
+def test_input_that_is_piped_and_not_sent_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    for argv, may_miss in ((["http://a/"], True), (["-m", "GET", "http://a/"], False), (["GET", "http://a/"], False)):
+        assert planned(*argv, "a==1").may_miss_input == may_miss
+    assert not planned("http://a/", "--ignore-stdin").may_miss_input
+    with piped(monkeypatch, b"text", close=False):
+        assert has_unread_input() == (sys.platform != "win32")
+    with piped(monkeypatch, b"", close=False):
+        assert not has_unread_input()
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        assert not has_unread_input()
+    monkeypatch.setattr(sys, "stdin", None)
+    assert not has_unread_input()
 
 
 def test_standard_input_that_is_empty_or_no_input_is_no_body(monkeypatch: pytest.MonkeyPatch):

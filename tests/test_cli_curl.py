@@ -117,9 +117,9 @@ def test_the_password_is_in_the_command_only_if_it_is_asked_for(capfdbinary: Cap
         ("curl --json '{}' http://a/", "-c '{}' -h Accept application/json -h Content-Type application/json http://a/"),
         (
             "curl -F a=1 -F 'b=@x;type=text/plain' -F 'c=<y' a.b",
-            "--form http://a.b a=1 'b@x;type=text/plain' c=@y",
+            "--multipart http://a.b a=1 'b@x;type=text/plain' c=@y",
         ),
-        ("curl --form-string 'a:b=@x' http://a/", "--form http://a/ 'a\\:b=@x'"),
+        ("curl --form-string 'a:b=@x' http://a/", "--multipart http://a/ 'a\\:b=\\@x'"),
         ("curl -u ann:p:w http://a/", "--auth ann p:w http://a/"),
         ("curl --digest -u ann http://a/", "--auth ann - --digest http://a/"),
         ("curl -b 'a=b; c=d' -A me -e you http://a/", "-h User-Agent me -h Referer you -h Cookie 'a=b; c=d' http://a/"),
@@ -302,3 +302,30 @@ def test_a_form_that_curl_cannot_make_is_sent_as_it_is():
     request.read()
     assert "--data-raw" in to_curl(request)
     assert "boundary=" in to_curl(request)
+
+
+@CURL
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["-F", "a=1", "-F", "a==2", "-F", "b:=3", "--form-string", "c=@x", "--form-string", "d=\\@x"],
+        ["-F", "up=@text;type=text/x", "-F", "n=ü", "-F", "inline=<text"],
+    ],
+)
+def test_we_send_the_form_that_curl_sends(
+    echo_server: EchoServer,
+    capfdbinary: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: list[str],
+):
+    """A text that begins with "@" would otherwise be taken for a file, and the file sent."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("one")
+    (tmp_path / "x").write_text("private")
+    command = ["curl", "-s", *fields, f"{echo_server.url}/anything"]
+    theirs = json.loads(subprocess.run(command, capture_output=True, timeout=30, check=True).stdout)
+    assert run(["--from-curl", shlex.join(command), "--print", "b"]) == exits.OK
+    ours = json.loads(capfdbinary.readouterr().out)
+    assert (ours["form"], ours["files"]) == (theirs["form"], theirs["files"])
+    assert ours["headers"]["Content-Type"].partition(";")[0] == "multipart/form-data"

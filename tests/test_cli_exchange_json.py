@@ -74,6 +74,11 @@ def test_a_body_that_breaks_off_is_an_error(echo_server: EchoServer, capfdbinary
     assert value["error"]["type"] == "ReadTimeout"
 
 
+@pytest.mark.parametrize("argv", [["-v"], ["--print", "HBhbm"], ["-v", "--print", "h"]])
+def test_nothing_stands_beside_it(echo_server: EchoServer, capfdbinary: Capture, argv: list[str]):
+    assert exchanged(capfdbinary, f"{echo_server.url}/get", *argv)["response"]["status"] == 200
+
+
 def test_a_file_for_the_body_is_another_thing(capfdbinary: Capture):
     assert run(["http://a.invalid/", "--output-json", "-o", "x"]) == exits.USAGE
 

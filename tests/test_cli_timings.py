@@ -80,6 +80,16 @@ def test_without_events_of_the_pool_the_queue_is_what_comes_before():
     assert milliseconds(timings)["queue"] == 3
 
 
+def test_preparation_does_not_count():
+    clock = Clock()
+    timings = Timings(clock)
+    clock.now += 5
+    timings.begin()
+    clock.now += 0.25
+    timings.finish()
+    assert timings.total == 0.25
+
+
 def test_a_redirect_makes_a_further_hop():
     timings = told(CONNECTED + answered(302) + answered(200))
     assert [hop.status for hop in timings.hops] == [302, 200]

@@ -29,6 +29,8 @@ from httpx._transports import compat
 from support import fake_httpcore
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, expect, expect_head, send, shut, silence
+from support.steps import turns
+from support.together import together
 
 # Modules, and attributes of them.
 
@@ -846,6 +848,46 @@ def test_an_upgraded_stream_is_one_of_httpcores_and_so_are_its_errors(driver: Dr
     for error in errors:
         assert isinstance(error, (httpx.ReadTimeout, httpx.ReadError, httpx.WriteError))
         assert isinstance(error, (core.ReadTimeout, core.ReadError, core.WriteError))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_thread_that_reads_an_upgraded_stream_notices_that_it_is_closed(tls: bool, ca: Any):
+    """httpx-ws reads in a thread of its own and closes in another: it hung where the peer stayed silent."""
+    script, context = [expect_head(), send(UPGRADED), silence()], ca.server_context() if tls else None
+    with ScriptedServer(script, tls=context) as server, httpx.Client(verify=ca.client_context()) as client:
+        response = client.send(client.build_request("GET", server.url, headers=UPGRADE), stream=True)
+        stream = response.extensions["network_stream"]
+        # What the kernel tells whoever waits for the connection, and would not tell of `close` alone.
+        with stream.get_extra_info("socket").dup() as waiting:
+            stream.close()
+            while waiting.recv(65_536):  # what TLS has sent, and then the end
+                pass
+        with pytest.raises(httpx.ReadError):
+            stream.read(100)
+        response.close()
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_a_task_that_reads_an_upgraded_stream_notices_that_it_is_closed(name: str):
+    """The same in async code."""
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", "/", headers=UPGRADE) as response:
+            stream = response.extensions["network_stream"]
+
+            async def read() -> None:
+                with pytest.raises(httpx.ReadError):
+                    await stream.read(100)
+
+            await together([read, lambda: later(stream.aclose)])
+
+    with ScriptedServer([expect_head(), send(UPGRADED), silence()]) as server:
+        Driver(name).run(scenario, base_url=server.url)
+
+
+async def later(function: Any) -> None:
+    await turns(5)
+    await function()
 
 
 def test_tls_can_begin_on_an_upgraded_stream(driver: Driver, core: Any, ca: Any):

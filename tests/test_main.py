@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Optional
@@ -72,11 +72,13 @@ def until_nothing_is_echoed(master: int) -> None:
     raise AssertionError("the terminal goes on showing what is typed")
 
 
-def on_a_terminal(*args: str, typed: bytes = b"", cwd: Optional[Path] = None, **env: str) -> tuple[int, str]:
+def on_a_terminal(
+    *args: str, typed: bytes = b"", cwd: Optional[Path] = None, command: Sequence[str] = tuple(COMMAND), **env: str
+) -> tuple[int, str]:
     """Run the command on a terminal of its own; returns its exit code and everything that appeared."""
     master, terminal = os.openpty()
     process = subprocess.Popen(
-        [*COMMAND, *args],
+        [*command, *args],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -378,6 +380,18 @@ def test_a_terminal_as_standard_input_is_no_body(echo_server: EchoServer):
     code, shown = on_a_terminal("POST", f"{echo_server.url}/anything", NO_COLOR="1")
     assert code == 0
     assert '"data": ""' in shown
+
+
+@POSIX
+def test_input_that_is_piped_and_not_sent_is_told_on_a_terminal(echo_server: EchoServer):
+    # `read` returns when the text is there, and leaves its second line.
+    script = (
+        f'printf "one\\ntwo\\n" | {{ read -r _; "{sys.executable}" -m httpx {echo_server.url}/get --print "" "$@"; }}'
+    )
+    code, shown = on_a_terminal("-h", "X-A", "b", command=["sh", "-c", script, "sh"])
+    assert code == 0
+    assert shown.startswith("httpx: what is piped in is not sent: write POST before the URL")
+    assert on_a_terminal("--ignore-stdin", command=["sh", "-c", script, "sh"]) == (0, "")
 
 
 @POSIX

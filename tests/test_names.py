@@ -7,6 +7,7 @@ system's own is meant.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import socket
@@ -296,8 +297,14 @@ def test_a_resolver_that_gives_a_coroutine_by_surprise_is_told_how_to_be_one():
     async def answer() -> list[str]:
         return []
 
-    with nothing_left(), pytest.raises(httpx.ConnectError, match="it should be an `async def`"):
-        asked(Names(resolver=lambda host, port: answer()))
+    class Later:
+        def __await__(self) -> Any:
+            raise AssertionError("awaited")
+
+    for make in (answer, Later):
+        names = Names(resolver=lambda host, port, make=make: make())
+        with nothing_left(), pytest.raises(httpx.ConnectError, match="it should be an `async def`"):
+            asked(names)
 
 
 def test_a_sync_transport_cannot_have_an_async_resolver():
@@ -621,6 +628,54 @@ def test_an_awaited_resolver_is_cancelled_when_time_is_up(name: str):
     error = failure(driver, "http://slow.example/", httpx.ConnectTimeout, resolver=resolver, timeout=SHORT)
     assert str(error) == f"the name 'slow.example' was not resolved within the connect timeout of {SHORT:g} s"
     assert ended == ["slow.example"]
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["in a thread", "awaited"])
+@pytest.mark.parametrize("name", ASYNC_NAMES)
+def test_a_request_that_is_cancelled_while_a_name_is_looked_up_leaves_nothing(name: str, awaited: bool):
+    driver = driver_named(name)
+    hanging = Hanging("127.0.0.1")
+    began = threading.Event()
+
+    def blocking(host: str, port: int) -> list[str]:
+        began.set()
+        return hanging(host, port)
+
+    async def never(host: str, port: int) -> list[str]:
+        began.set()
+        await driver.pause(30)
+        raise AssertionError("it was not cancelled")
+
+    async def ask(client: Any) -> None:
+        await client.get("http://slow.example/")
+
+    async def until_begun() -> None:
+        for _ in range(3000):
+            if began.is_set():
+                return
+            await driver.pause(0.001)
+        raise AssertionError("nobody was asked")
+
+    async def in_asyncio(client: Any) -> None:
+        task = asyncio.ensure_future(ask(client))
+        await until_begun()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def in_trio(client: Any) -> None:
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, client)
+            await until_begun()
+            nursery.cancel_scope.cancel()
+
+    try:
+        run(driver, in_trio if name == "trio" else in_asyncio, resolver=never if awaited else blocking)
+    finally:
+        hanging.go.set()
+        wait_for_threads()
 
 
 @pytest.mark.parametrize("phase", ["connect", "total"])

@@ -15,7 +15,7 @@ import pytest
 
 import httpx
 from httpx._engine import dial
-from support.engines import EngineDriver
+from support.engines import ALL_NAMES, EngineDriver
 from support.leaks import counts_of, engines_of, no_lost_exceptions, settled, trusting_context, wait_for
 from support.peer import Peer, blackhole, is_gone
 from support.servers import Conn, ScriptedServer, answer, repeat
@@ -49,11 +49,10 @@ def closed_port() -> tuple[str, int]:
 
 
 @pytest.fixture
-def names(any_engine: EngineDriver, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, int]]]:
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, int]]]:
     """What names resolve to, on every engine, whatever the port is that was asked for."""
     known: dict[str, list[tuple[str, int]]] = {}
     real = socket.getaddrinfo
-    any_engine.resolves_in_python = True
 
     def found(host: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
@@ -142,7 +141,7 @@ def test_a_name_without_an_address_is_an_error(any_engine: EngineDriver, names: 
     run(any_engine, scenario)
 
 
-@pytest.mark.parametrize("name", ["asyncio", "asyncio-fallback", "trio"])
+@pytest.mark.parametrize("name", ALL_NAMES)
 def test_a_resolver_that_hangs_is_given_up(name: str, monkeypatch: pytest.MonkeyPatch):
     from support.engines import driver_named
 

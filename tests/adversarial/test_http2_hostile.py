@@ -192,6 +192,8 @@ def test_frames_for_streams_that_were_never_opened_end_the_connection(
     """An answer to a question that nobody asked yet would go to the next request."""
     if (kind, identifier) != (WINDOW_UPDATE, 0):
         assert "never opened" in loses(frame(kind, END_HEADERS if kind == HEADERS else 0, identifier, payload))
+        # Nor is the end of a header block waited for.
+        assert kind != HEADERS or "never opened" in loses(frame(kind, 0, identifier, payload))
 
 
 @pytest.mark.parametrize(("kind", "size"), [(SETTINGS, 0), (PING, 8), (GOAWAY, 8)])
@@ -460,6 +462,21 @@ def test_data_past_the_content_length_ends_the_stream() -> None:
 def test_a_body_that_is_too_short_never_passes_for_a_whole_one(end: bytes) -> None:
     """A download that was cut off would be a success."""
     assert "shorter" in fails(frame(HEADERS, END_HEADERS, 1, OK + literal(b"content-length", b"5")), end)
+
+
+def test_a_stream_that_was_answered_is_not_called_unprocessed_afterwards() -> None:
+    """A GOAWAY that takes back what the peer has done would have a POST done twice."""
+    connection = asked(2)
+    first, second = connection.streams.values()
+    connection.receive(HEAD + frames.goaway(0, frames.NO_ERROR))
+    assert first.error is not None
+    assert second.error is not None
+    assert not first.refused
+    assert second.refused
+    connection = asked(1)
+    stream = connection.streams[1]
+    connection.receive(HEAD + frames.reset(1, frames.REFUSED_STREAM))
+    assert not stream.refused
 
 
 def test_a_body_that_ends_with_the_connection_never_passes_for_a_whole_one() -> None:

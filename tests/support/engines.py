@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
-from typing import Any
 
 from .depth import depth
 from .drivers import Driver, LoopWithoutReaders, missing
@@ -30,26 +28,10 @@ class LoopThatForgets(LoopWithoutReaders):
 class EngineDriver(Driver):
     """A driver; see the module."""
 
-    # uvloop resolves names without asking Python; a test that says what names resolve to sets this.
-    resolves_in_python = False
-
     def _loop(self) -> asyncio.AbstractEventLoop:
         if self.name == "uvloop":
             warm_uvloop()
-            if self.resolves_in_python:
-                return resolving_uvloop()
         return LoopThatForgets() if self.name == "asyncio-fallback" else super()._loop()
-
-
-def resolving_uvloop() -> asyncio.AbstractEventLoop:
-    """A loop of uvloop that asks `socket.getaddrinfo`, as asyncio's do."""
-    import uvloop
-
-    class Loop(uvloop.Loop):  # type: ignore[misc]  # compiled code, without types
-        async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
-            return await self.run_in_executor(None, functools.partial(socket.getaddrinfo, *args, **kwargs))
-
-    return Loop()
 
 
 @functools.cache

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import stat
 import sys
 import threading
 from typing import Any, NamedTuple
@@ -58,6 +60,7 @@ class Plan(NamedTuple):
         method, url, params, headers, cookies: as for `Client.build_request`.
         absent: names of header fields that the request must not have.
         body: further arguments of `Client.build_request`.
+        may_miss_input: whether somebody who knows other clients could expect standard input to be the body.
     """
 
     method: str
@@ -67,11 +70,13 @@ class Plan(NamedTuple):
     absent: list[str]
     cookies: dict[str, str]
     body: dict[str, Any]
+    may_miss_input: bool = False
 
     def close(self) -> None:
         """Close the files of the body."""
         for _, entry in self.body.get("files", ()):
-            entry[1].close()
+            if entry[0] is not None:
+                entry[1].close()
 
 
 def plan(options: dict[str, Any]) -> Plan:
@@ -101,6 +106,7 @@ def plan(options: dict[str, Any]) -> Plan:
         items.absent,
         dict(options["cookies"]),
         body,
+        not body and before is None and options["method"] is None and not options["ignore_stdin"],
     )
 
 
@@ -135,6 +141,17 @@ def address(url: str, in_process: bool = False) -> str:
         return "http://localhost" + url if url.startswith("/") else f"http://{url}"
     url = url[2:] if url.startswith("//") else url
     return ("http://" if _LOCAL.match(url) else "https://") + url
+
+
+def has_unread_input() -> bool:
+    """Whether something was piped to standard input and is there by now; on Windows nobody knows."""
+    try:
+        descriptor = sys.stdin.fileno()
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return False
+        return bool(select.select([descriptor], [], [], 0)[0]) and sys.platform != "win32"
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def from_stdin(patience: float = PATIENCE) -> bytes | None:
@@ -182,7 +199,7 @@ def _items(words: list[str]) -> Items:
 def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | None]:
     """The arguments of the body, and the Content-Type that goes with it beyond what the library sets itself."""
     bodies: list[tuple[dict[str, Any], str | None]] = []
-    as_form = options["form"] or bool(items.files) or bool(options["data"] or options["files"])
+    as_form = options["form"] or options["multipart"] or bool(items.files or options["data"] or options["files"])
     form = _form(options, items if as_form else None)
     if form:
         bodies.append((form, None))
@@ -231,7 +248,9 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
     fields = [*(items.fields if items else ()), *options["data"]]
     files = [*(items.files if items else ())]
     files += [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
-    if fields:
+    if fields and options["multipart"]:
+        files[:0] = [(name, (None, value)) for name, value in fields]
+    elif fields:
         form["data"] = fields
     if files:
         form["files"] = files

@@ -261,14 +261,15 @@ class _Reader:
         name, equals, text = value.partition("=")
         if not equals:
             raise ValueError(f"-F takes NAME=VALUE, not {value[:40]!r}")
-        if literal:
-            self.form.append(f"{_escaped(name)}={text}")
-        elif text.startswith("<"):
+        if not literal and text.startswith("<"):
             self.form.append(f"{_escaped(name)}=@{text[1:]}")
-        elif text.startswith("@"):
+        elif not literal and text.startswith("@"):
             self.form.append(f"{_escaped(name)}@{text[1:]}")
+        elif not literal and re.search(r";\s*(?:type|headers|encoder)=", text):
+            raise ValueError(f"-F {value[:40]!r}: the type of a text cannot be taken over")
         else:
-            self.form.append(f"{_escaped(name)}={text}")
+            # What begins with "@" is text here, and would name a file otherwise.
+            self.form.append(f"{_escaped(name)}=" + re.sub(r"^(\\*[=@])", r"\\\1", text))
 
     def cookie(self, value: str) -> None:
         if "=" not in value:
@@ -301,7 +302,7 @@ class _Reader:
             name, _, password = self.user.partition(":")
             out += ["--auth", name, password if ":" in self.user else "-", *(["--digest"] if self.digest else [])]
         if self.form:
-            out += ["--form"]
+            out += ["--multipart"]
         if self.method:
             out += ["-m", self.method]
         items = [*self.form, *(f"{_escaped(name)}:" for name in self.absent)]
@@ -348,9 +349,7 @@ _WITH_VALUE: dict[str, Take] = {
     "--data-urlencode": _Reader.urlencoded,
     "--json": _Reader.json,
     "-F": _Reader.multipart,
-    "--form-string": lambda reader, value: reader.form.append(
-        f"{_escaped(value.partition('=')[0])}={value.partition('=')[2]}"
-    ),
+    "--form-string": lambda reader, value: reader.multipart(value, literal=True),
     "-u": _sets("user"),
     "--oauth2-bearer": _passes("--bearer"),
     "-b": _Reader.cookie,

@@ -19,7 +19,7 @@ import click
 import httpx
 
 from . import exits
-from .building import Plan, plan
+from .building import Plan, has_unread_input, plan
 from .clients import auth_of, client_for
 from .screen import Screen
 from .wiretap import Wiretap, head_of
@@ -37,6 +37,8 @@ _PARTS = frozenset("HBhbm")
 def perform(options: dict[str, Any]) -> int:
     """Do what parsed arguments ask for; returns the exit code."""
     intent = plan(options)
+    if intent.may_miss_input and sys.stderr is not None and sys.stderr.isatty() and has_unread_input():
+        _tell("what is piped in is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
@@ -65,7 +67,7 @@ class Run:
         # A body on standard output leaves no room for anything else there.
         to_stdout = "-" in (options["output"], options["download"])
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
-        is_watched = options["verbose"] or bool(self._parts & {"H", "B"})
+        is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
         self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
         self._timings = _timings(options, self._parts)
         self._path: str | None = None
@@ -123,6 +125,8 @@ class Run:
                 request.extensions["timeout"] = {**request.extensions["timeout"], "total": left}
             return client.send(request, stream=True)
 
+        if self._timings is not None:
+            self._timings.begin()
         try:
             if not self._options["retry"]:
                 return send(request)
@@ -141,7 +145,10 @@ class Run:
             self._addresses = addresses_of(response)  # while there still is a connection
         if self._options["output_json"]:
             response.read()
-            return
+        else:
+            self._show(response)
+
+    def _show(self, response: httpx.Response) -> None:
         if self._tap is not None:
             self._tap.last(response)
         elif "h" in self._parts:
@@ -267,6 +274,8 @@ def parts_of(options: dict[str, Any]) -> frozenset[str]:
         click.UsageError: a letter means nothing.
     """
     given = options["print"]
+    if options["output_json"]:  # nothing may stand beside its object
+        return frozenset()
     if given is None:
         if options["verbose"] or options["offline"]:
             return frozenset("HBhb")

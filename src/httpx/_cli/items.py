@@ -10,7 +10,8 @@ Items: the words behind the URL, each of which is a piece of the request.
     @path           the whole body, from a file; @- from stdin
 
 The separator is the first that appears, and the longest of those that begin there. A backslash before a character that
-could begin one takes that from it: `a\\=b=c` is the name `a=b`, and `a\\\\=b` the name `a\\`.
+could begin one takes that from it: `a\\=b=c` is the name `a=b`, and `a\\\\=b` the name `a\\`. Right behind the
+separator it keeps "@" and "=" in the value: `a=\\@b` has the value `@b`.
 
 In headers and queries, a line break at the end of a file is not part of the value. Files of forms are opened here;
 whoever parses closes them. Not here: what the body becomes (`building`), names that are paths into JSON (`nested`).
@@ -25,6 +26,8 @@ from typing import Any, NamedTuple
 
 _SEPARATORS = (":=@", "==@", ":=", "==", "=@", ":@", "=", ":", "@")
 _SPECIAL = frozenset("=:@;\\")
+# A value whose first character would otherwise lengthen the separator.
+_ESCAPED_VALUE = re.compile(r"\\+[=@]")
 # What may stand behind the path of a file.
 _OPTION = re.compile(r"(.+);(type=[^;\s]+/[^;\s]+|filename=[^;/\\]+)", re.S)
 
@@ -93,7 +96,8 @@ def split(word: str) -> tuple[str, str, str]:
             continue
         for separator in _SEPARATORS:
             if word.startswith(separator, at):
-                return "".join(name), separator, word[at + len(separator) :]
+                value = word[at + len(separator) :]
+                return "".join(name), separator, value[1:] if _ESCAPED_VALUE.match(value) else value
         if char == ";" and at == len(word) - 1:
             return "".join(name), ";", ""
         name.append(char)

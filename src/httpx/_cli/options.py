@@ -106,6 +106,7 @@ GROUPS: dict[str, list[Option]] = {
         ),
         Option(("-j", "--json"), "TEXT", "Request body in JSON.", JSON),
         _flag("--form", help="Send the items as a form, and not as JSON."),
+        _flag("--multipart", help="Send the fields of a form as multipart/form-data, even without a file."),
         Option(("--raw",), "TEXT", "Request body as it is, with the Content-Type of JSON if it is JSON."),
         _flag("--ignore-stdin", help="Take no body from standard input."),
     ],

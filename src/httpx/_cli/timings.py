@@ -115,6 +115,10 @@ class Timings:
         self.connections = 0
         self.total = 0.0
 
+    def begin(self) -> None:
+        """What came before was preparation, and does not count."""
+        self._zero = self._clock()
+
     def event(self, name: str, info: dict[str, Any]) -> None:
         """A step, for the extension `trace`."""
         now = self._clock() - self._zero

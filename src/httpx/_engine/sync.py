@@ -144,6 +144,15 @@ class SyncWire(Wire):
             pass  # the peer was first
         self.sock.close()
 
+    def hang_up(self) -> None:
+        """Close as `close` does, but so that a thread that waits here notices."""
+        try:
+            if self.tls is not None:
+                self.sock.send(self.tls.close())
+        except OSError:
+            pass  # the peer is gone already
+        self.abort()
+
     def is_quiet(self) -> bool:
         """
         Has the peer neither closed nor said anything since the last exchange?
@@ -223,10 +232,13 @@ class SyncConnection:
         return self._upgraded
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. A thread that reads an upgraded one, as in httpx-ws, gets its end or a ReadError."""
         if self.multiplexer is not None:
             self.multiplexer.say_goodbye()
-        self.wire.close()
+        if self._upgraded is None:
+            self.wire.close()
+        else:
+            self.wire.hang_up()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None

@@ -615,6 +615,10 @@ class HTTP2Connection:
         if fragment is None:
             self._fail("the padding or priority of a header block is larger than its frame")
             return
+        if identifier not in self.streams:
+            self._missed(identifier, "HEADERS", 0)
+            if self.error is not None:
+                return
         self._block = (identifier, flags, [])
         self._block_size = 0
         self._only = frames.CONTINUATION

@@ -63,6 +63,10 @@ class _Entry:
         self.users = 0
 
     def is_busy(self) -> bool:
+        """Would somebody notice if it were closed? Not on an event loop that has ended, whatever is open there."""
+        has_ended = getattr(self.engine, "has_ended", None)  # engines for threads have none
+        if has_ended is not None and has_ended():
+            return False
         opened, idle, dials, waiting = self.engine.pool.counts()
         return bool(self.users or opened > idle or dials or waiting)
 
