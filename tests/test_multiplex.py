@@ -25,7 +25,8 @@ from support.leaks import counts_of, engines_of, settled, trusting_context, wait
 from support.peer import Peer
 from support.proxies import ScriptedProxy
 from support.servers import ScriptedServer, answer
-from support.together import together
+from support.steps import until
+from support.together import in_threads, together
 
 BIG = random.Random("big").randbytes(5_000_003)
 
@@ -720,7 +721,6 @@ def test_a_stream_that_is_given_up_is_told_as_failed(driver: Driver, server: Str
 
 
 def test_a_request_that_waits_for_a_place_is_told_of(driver: Driver, server: StreamServer):
-    """While the first one's connection is made, the second one waits for what it will be."""
     events: list[str] = []
 
     def trace(name: str, info: dict[str, Any]) -> None:
@@ -731,18 +731,29 @@ def test_a_request_that_waits_for_a_place_is_told_of(driver: Driver, server: Str
 
     async def scenario(client: Any) -> None:
         extensions = {"trace": async_trace if driver.is_async else trace}
+        await client.get("/id")
         if driver.is_async:
-            await together([lambda: client.get("/id"), lambda: client.get("/id", extensions=extensions)])
-            return
-        first = threading.Thread(target=client.inner.get, args=("/held",))
-        first.start()
-        wait_for(lambda: bool(server.asked))
-        second = threading.Thread(target=client.inner.get, args=("/id",), kwargs={"extensions": extensions})
-        second.start()
-        wait_for(lambda: counts_of(client)[3] == 1)
-        server.let_go()
-        first.join(5)
-        second.join(5)
+
+            async def second() -> None:
+                await until(lambda: len(server.asked) == 2)
+                await client.get("/id", extensions=extensions)
+
+            async def let_go() -> None:
+                await until(lambda: counts_of(client)[3] == 1)
+                server.let_go()
+
+            await together([lambda: client.get("/held"), second, let_go])
+        else:
+
+            def second_in_thread() -> None:
+                wait_for(lambda: len(server.asked) == 2)
+                client.inner.get("/id", extensions=extensions)
+
+            def let_go_in_thread() -> None:
+                wait_for(lambda: counts_of(client)[3] == 1)
+                server.let_go()
+
+            in_threads([lambda: client.inner.get("/held"), second_in_thread, let_go_in_thread])
 
     server.max_streams = 1
     limits = httpx.Limits(max_connections=1)

@@ -290,9 +290,10 @@ class _StreamConnection:
                     return
                 events = self.h2.receive_data(received)
                 self.closing = any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
-                for event in [] if self.closing else events:
-                    # A stream may be closed, and a window of it gone, by what came right behind.
-                    with contextlib.suppress(h2.exceptions.StreamClosedError, KeyError):
+                for event in events:
+                    # A stream or the connection may be closed, and a window gone, by what came right behind.
+                    gone = h2.exceptions.ProtocolError if self.closing else h2.exceptions.StreamClosedError
+                    with contextlib.suppress(gone, KeyError):
                         self.take(event, ready)
             if self.closing:
                 continue
