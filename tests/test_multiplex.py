@@ -21,10 +21,12 @@ import httpx
 from httpx._protocol import frames
 from support.drivers import Driver
 from support.http2 import FramePeer, StreamServer, data, frames_of, h2_context, prior
-from support.leaks import counts_of, engines_of, settled, trusting_context
+from support.leaks import counts_of, engines_of, settled, trusting_context, wait_for
 from support.peer import Peer
 from support.proxies import ScriptedProxy
 from support.servers import ScriptedServer, answer
+from support.steps import until
+from support.together import in_threads, together
 
 BIG = random.Random("big").randbytes(5_000_003)
 
@@ -716,6 +718,48 @@ def test_a_stream_that_is_given_up_is_told_as_failed(driver: Driver, server: Str
     assert "http2.receive_response_body.failed" in names
     assert names[-1] == "http2.receive_response_headers.failed"
     assert isinstance(events[-1][1]["exception"], httpx.ReadTimeout)
+
+
+def test_a_request_that_waits_for_a_place_is_told_of(driver: Driver, server: StreamServer):
+    events: list[str] = []
+
+    def trace(name: str, info: dict[str, Any]) -> None:
+        events.append(name)
+
+    async def async_trace(name: str, info: dict[str, Any]) -> None:
+        events.append(name)
+
+    async def scenario(client: Any) -> None:
+        extensions = {"trace": async_trace if driver.is_async else trace}
+        await client.get("/id")
+        if driver.is_async:
+
+            async def second() -> None:
+                await until(lambda: len(server.asked) == 2)
+                await client.get("/id", extensions=extensions)
+
+            async def let_go() -> None:
+                await until(lambda: counts_of(client)[3] == 1)
+                server.let_go()
+
+            await together([lambda: client.get("/held"), second, let_go])
+        else:
+
+            def second_in_thread() -> None:
+                wait_for(lambda: len(server.asked) == 2)
+                client.inner.get("/id", extensions=extensions)
+
+            def let_go_in_thread() -> None:
+                wait_for(lambda: counts_of(client)[3] == 1)
+                server.let_go()
+
+            in_threads([lambda: client.inner.get("/held"), second_in_thread, let_go_in_thread])
+
+    server.max_streams = 1
+    limits = httpx.Limits(max_connections=1)
+    driver.run(scenario, limits=limits, **prior(server.url))
+    assert events[:2] == ["pool.acquire_connection.started", "pool.acquire_connection.complete"]
+    assert "http2.response_closed.complete" in events
 
 
 # The connection's life.

@@ -288,8 +288,12 @@ class _StreamConnection:
                 received = self.conn.recv()
                 if not received:
                     return
-                for event in self.h2.receive_data(received):
-                    with contextlib.suppress(h2.exceptions.StreamClosedError):  # by what came right behind it
+                events = self.h2.receive_data(received)
+                self.closing = any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
+                for event in events:
+                    # A stream or the connection may be closed, and a window gone, by what came right behind.
+                    gone = h2.exceptions.ProtocolError if self.closing else h2.exceptions.StreamClosedError
+                    with contextlib.suppress(gone, KeyError):
                         self.take(event, ready)
             if self.closing:
                 continue
@@ -330,16 +334,16 @@ class _StreamConnection:
             if head[":path"] == "/refuse":
                 self.refuse(event.stream_id)
         elif isinstance(event, h2.events.DataReceived):
+            # Not by `acknowledge_received_data`, which opens no window that became negative by our settings.
+            size = max(1, event.flow_controlled_length)
+            self.h2.increment_flow_control_window(size)
             if event.stream_id in self.heads:
                 self.bodies[event.stream_id] += event.data
-                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            else:
-                self.h2.increment_flow_control_window(max(1, event.flow_controlled_length))
+                if event.stream_ended is None:
+                    self.h2.increment_flow_control_window(size, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             if event.stream_id in self.heads:
                 ready.append(event.stream_id)
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            self.closing = True
         elif isinstance(event, h2.events.StreamReset):
             self.server.resets.append((event.stream_id, int(event.error_code)))
             self.forget(event.stream_id)
