@@ -95,26 +95,39 @@ def items_of(lines: list[str]) -> Iterator[str]:
             yield f"  {line.strip()}"
 
 
+def is_code(block: str) -> bool:
+    return all(line.startswith("    ") or not line for line in block.split("\n"))
+
+
+def blocks(text: str) -> Iterator[str]:
+    """The paragraphs of a text; code that has empty lines in it is one."""
+    code = ""
+    for block in re.split(r"\n(?: *\n)+", text.rstrip()):
+        if is_code(block):
+            code = f"{code}\n\n{block}" if code else block
+            continue
+        if code:
+            yield code
+            code = ""
+        yield block
+    if code:
+        yield code
+
+
 def markdown_of(docstring: str) -> list[str]:
     """A docstring as Markdown."""
     made: list[str] = []
-    for block in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
+    for block in blocks(inspect.cleandoc(docstring)):
         lines = block.split("\n")
         section = _SECTION.match(lines[0])
         if section:
             entries = list(items_of(lines[1:]))
             made += [f"**{section[1]}:**" + (f" {section[2]}" if section[2] else ""), "", *entries, ""]
-        elif all(line.startswith("    ") for line in lines):
-            made += fenced("\n".join(line[4:] for line in lines))  # no more: it may go on in the middle of a class
+        elif is_code(block):
+            made += fenced(textwrap.dedent(block))
         else:
             made += [*lines, ""]
-    return joined_code(made)
-
-
-def joined_code(lines: list[str]) -> list[str]:
-    """Code that an empty line had cut in two is one block again."""
-    text = "\n".join(lines)
-    return text.replace("```\n\n```py\n", "\n").split("\n")
+    return made
 
 
 def members_of(kind: type) -> Iterator[tuple[str, Any]]:

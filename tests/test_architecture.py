@@ -318,6 +318,7 @@ TWIN_NAMES = {
     "asend": "send",
     "athrow": "throw",
     "_adrain": "_drain",
+    "afinished": "finished",
     "U": "T",
 }
 # Methods that differ on purpose, each with its reason.

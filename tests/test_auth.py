@@ -219,6 +219,14 @@ def test_a_function_that_forgets_to_return_the_request_is_told(play: Play) -> No
         play(FunctionAuth(forgetful), Request("GET", URL), Server(200))
 
 
+def test_an_async_function_as_auth_is_refused_without_a_warning(play: Play) -> None:
+    async def sign(request: Request) -> Request:
+        return request
+
+    with pytest.raises(TypeError, match="is an async one: derive from"):
+        play(FunctionAuth(sign), Request("GET", URL), Server(200))  # type: ignore[arg-type]  # what is tested
+
+
 # -- Basic
 
 
@@ -268,6 +276,30 @@ def test_a_function_gives_a_new_token_for_each_request(play: Play) -> None:
     tokens = iter(["one", "two"])
     auth = BearerAuth(lambda: next(tokens))
     assert [authorized(play, auth), authorized(play, auth)] == ["Bearer one", "Bearer two"]
+
+
+def test_an_async_function_gives_the_token_in_an_async_client() -> None:
+    async def fetch() -> str:
+        await asyncio.sleep(0)
+        return "t0k3n"
+
+    auth = BearerAuth(fetch)
+    assert authorized(play_async, auth) == "Bearer t0k3n"
+    with pytest.raises(TypeError, match="only an async client can await"):  # and no warning: nothing is left unawaited
+        authorized(play_sync, auth)
+
+    class Later:
+        def __await__(self) -> Any:
+            return iter(())
+
+    with pytest.raises(TypeError, match="only an async client can await"):
+        authorized(play_sync, BearerAuth(lambda: Later()))  # type: ignore[arg-type, return-value]  # never awaited
+
+    async def fetch_badly() -> str:
+        return "two words"
+
+    with pytest.raises(LocalProtocolError, match="must not contain ' '"):
+        authorized(play_async, BearerAuth(fetch_badly))
 
 
 BAD_TOKENS = [

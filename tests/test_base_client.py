@@ -15,8 +15,17 @@ import pytest
 
 import httpx
 from httpx import _base_client
-from httpx._base_client import BaseClient, ClientState, UseClientDefault, ordered_mounts, transport_for
+from httpx._base_client import (
+    BaseClient,
+    ClientState,
+    UseClientDefault,
+    afinished,
+    finished,
+    ordered_mounts,
+    transport_for,
+)
 from httpx._proxies import Bypass, BypassPattern
+from support.drivers import run_without_loop
 
 URL = "http://example.org/path"
 
@@ -150,6 +159,27 @@ def test_a_client_can_be_copied_as_it_was_configured():
 def test_a_setting_of_the_wrong_type_is_a_type_error_at_once(kind: Any, setting: Any):
     with pytest.raises(TypeError):
         kind(**setting)
+
+
+class Later:
+    """Something to be awaited that is no coroutine."""
+
+    def __await__(self) -> Any:
+        return iter(())
+
+
+def test_what_a_hook_returned_is_taken_by_the_kind_of_client_that_it_is_for():
+    async def hook() -> None:
+        pass
+
+    finished(None)
+    for returned in (hook(), Later()):
+        with pytest.raises(TypeError, match="those of a Client are not async"):
+            finished(returned)
+    run_without_loop(afinished(hook()))
+    run_without_loop(afinished(Later()))
+    with pytest.raises(TypeError, match="a hook of an AsyncClient is an async function"):
+        run_without_loop(afinished(None))
 
 
 def test_hooks_are_named_by_their_event():

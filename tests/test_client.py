@@ -538,6 +538,32 @@ def test_hooks_can_be_added_and_replaced(mocked: Driver):
     assert seen == ["added", "replaced"]
 
 
+@pytest.mark.parametrize("event", ["request", "response"])
+def test_a_hook_of_the_other_kind_is_a_type_error_and_no_warning(event: str):
+    """Harm otherwise: a hook that checks statuses never runs, and all that is seen is a warning."""
+
+    async def asynchronous(subject: Any) -> None:
+        raise AssertionError("nobody awaits it")
+
+    class Later:
+        def __await__(self) -> Any:
+            raise AssertionError("nobody awaits it")
+
+    with httpx.Client(transport=mock(), event_hooks={event: [asynchronous]}) as client:
+        with pytest.raises(TypeError, match="those of a Client are not async"):
+            client.get(URL)
+        client.event_hooks[event] = [lambda subject: Later()]
+        with pytest.raises(TypeError):
+            client.get(URL)
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=mock(), event_hooks={event: [lambda subject: None]}) as client:
+            with pytest.raises(TypeError, match="a hook of an AsyncClient is an async function"):
+                await client.get(URL)
+
+    asyncio.run(main())
+
+
 def test_a_hook_that_fails_closes_the_response(mocked: Driver):
     """Harm: `response.raise_for_status` as a hook, the usual one, would leak a connection with each error."""
     streams: list[Body] = []

@@ -720,6 +720,14 @@ def test_a_response_body_is_the_first_that_was_given(arguments: Any, headers: An
     assert list(stream) == [body]  # type: ignore[arg-type]  # sync
 
 
+@pytest.mark.parametrize("text", [b"bytes", 5, ["lines"]])
+def test_text_of_a_response_is_text(text: Any) -> None:
+    with pytest.raises(TypeError, match="text of a body must be a str"):
+        encode_response(text=text)
+    with pytest.raises(TypeError, match="HTML must be a str"):
+        encode_response(html=text)
+
+
 def test_an_unattached_stream_is_closed(run: Any) -> None:
     stream = pickle.loads(pickle.dumps(UnattachedStream()))
     with pytest.raises(StreamClosed):

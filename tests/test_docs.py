@@ -23,6 +23,7 @@ import asyncio
 import importlib.util
 import inspect
 import io
+import logging
 import re
 import tokenize
 from collections.abc import Iterator
@@ -119,6 +120,18 @@ def run_page(page: str, path: str, address: str) -> int:
     return checked
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Pages show how to switch logging on; other tests count what a request costs with it off."""
+    loggers = [logging.getLogger(name) for name in (None, "httpx", "httpcore")]
+    before = [(logger, logger.level, logger.handlers.copy()) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_block_of_python_runs(path: Path, echo_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

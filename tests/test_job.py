@@ -115,8 +115,8 @@ def test_a_target_may_be_given_as_text_or_bytes(target):
 @pytest.mark.parametrize(("method", "target"), [("GÉT", b"/"), ("GET", "/é"), ("GET", b"/a b"), ("GET", "/\r\n")])
 def test_what_is_not_legal_on_the_wire_is_refused_by_the_machine(method, target):
     """And not by a UnicodeError from somewhere before it."""
-    request = Request("GET", "https://example.org/", extensions={"target": target})
-    request.method = method
+    request = Request("GET", "https://example.org/")
+    request.method, request.extensions = method, {"target": target}  # past the checks where a request is made
     with pytest.raises(LocalProtocolError):
         HTTP1Exchange(*Job(request, 0).arguments)
 

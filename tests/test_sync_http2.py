@@ -138,6 +138,7 @@ def test_threads_that_wait_for_a_place_get_it(server: StreamServer):
         check_quiet(client)
     assert server.connections == 1
     assert server.most <= 3
+    assert server.too_many == 0
 
 
 def test_uploads_of_several_threads_share_the_output(server: StreamServer):

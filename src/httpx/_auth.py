@@ -21,7 +21,7 @@ import binascii
 import os
 import re
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from ._exceptions import LocalProtocolError, ProtocolError
@@ -131,9 +131,10 @@ class FunctionAuth(Auth):
         Yield what the function returns.
 
         Raises:
-            TypeError: it returns `None`, usually for want of a `return`.
+            TypeError: it returns `None`, usually for want of a `return`, or is an async function.
         """
         outgoing = self._func(request)
+        _refuse_awaitable(outgoing, "the function given as auth is an async one: derive from httpx.Auth instead")
         if outgoing is None:
             raise TypeError("the function given as auth returned None, expected the request to send")
         yield outgoing
@@ -148,6 +149,15 @@ class FunctionAuth(Auth):
         """The same as `auth_flow`."""
         for outgoing in self.auth_flow(request):
             yield outgoing
+
+
+def _refuse_awaitable(value: object, message: str) -> None:
+    """Raise TypeError for what an async function returned, without the warning that nobody awaited it."""
+    if hasattr(value, "__await__"):
+        close = getattr(value, "close", None)  # of a coroutine; other awaitables have none
+        if close is not None:
+            close()
+        raise TypeError(message)
 
 
 def _to_bytes(name: str, text: Union[str, bytes]) -> bytes:
@@ -205,17 +215,19 @@ class BearerAuth(Auth):
 
     Args:
         token: the token, or a function that is called before each request and returns it, so that it may change. The
-            function may be called from several threads at once, and in an async client it must not block.
+            function may be called from several threads at once. In an async client it may be an async one, and must
+            not block.
 
     Raises:
-        TypeError: it is neither str nor callable.
+        TypeError: it is neither str nor callable; when the request is sent, the function is an async one and the
+            client is not.
         ValueError: it is empty, or contains a space, a newline or another character that a token cannot have. When
             the function returns such a token, the request fails with `LocalProtocolError`.
 
     RFC 6750, section 2.1.
     """
 
-    def __init__(self, token: Union[str, Callable[[], str]]) -> None:
+    def __init__(self, token: Union[str, Callable[[], Union[str, Awaitable[str]]]]) -> None:
         if not callable(token):
             problem = _token_problem(token)
             if problem:
@@ -224,14 +236,22 @@ class BearerAuth(Auth):
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request with an Authorization header."""
-        token = self._token
-        if callable(token):
-            token = token()
-            problem = _token_problem(token)
-            if problem:
-                raise LocalProtocolError(problem, request=request)
+        token = self._token() if callable(self._token) else self._token
+        _refuse_awaitable(token, "the token's function is an async one, which only an async client can await")
+        yield self._authorized(request, token)
+
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        """The same; the function of the token may be an async one."""
+        token = self._token() if callable(self._token) else self._token
+        yield self._authorized(request, await token if isinstance(token, Awaitable) else token)
+
+    @staticmethod
+    def _authorized(request: Request, token: object) -> Request:
+        problem = _token_problem(token)
+        if problem:
+            raise LocalProtocolError(problem, request=request)
         request.headers["Authorization"] = f"Bearer {token}"
-        yield request
+        return request
 
 
 def _token_problem(token: object) -> str:

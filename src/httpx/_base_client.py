@@ -375,6 +375,32 @@ def _header_names(names: Iterable[str]) -> frozenset[bytes]:
     return frozenset(name.lower().encode("utf-8", "replace") for name in names)
 
 
+def finished(result: object) -> None:
+    """
+    Take what a hook of a sync client returned.
+
+    Raises:
+        TypeError: it is a coroutine. Harm otherwise: a hook that checks statuses never runs, and nobody notices.
+    """
+    if hasattr(result, "__await__"):
+        close = getattr(result, "close", None)  # or Python warns that it was never awaited
+        if close is not None:
+            close()
+        raise TypeError("an async function is a hook of an AsyncClient only; those of a Client are not async")
+
+
+async def afinished(result: object) -> None:
+    """
+    Take what a hook of an async client returned.
+
+    Raises:
+        TypeError: nothing that could be awaited.
+    """
+    if not hasattr(result, "__await__"):
+        raise TypeError("a hook of an AsyncClient is an async function")
+    await result
+
+
 def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventHook]]:
     given = {} if hooks is None else hooks
     if not isinstance(given, Mapping):

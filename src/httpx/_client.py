@@ -27,6 +27,8 @@ from ._base_client import (
     ClientState,
     EventHook,
     UseClientDefault,
+    afinished,
+    finished,
     given,
     logger,
     named_proxies,
@@ -369,7 +371,7 @@ class Client(BaseClient):
 
     def _call_hooks(self, name: str, value: Request | Response) -> None:
         for hook in self._event_hooks.get(name, ()):
-            hook(value)
+            finished(hook(value))
 
     def _fit_body(self, request: Request) -> None:
         raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
@@ -926,7 +928,7 @@ class AsyncClient(BaseClient):
 
     async def _call_hooks(self, name: str, value: Request | Response) -> None:
         for hook in self._event_hooks.get(name, ()):
-            await hook(value)
+            await afinished(hook(value))
 
     def _fit_body(self, request: Request) -> None:
         request.stream = in_async(request.stream)

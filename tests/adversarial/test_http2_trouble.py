@@ -473,8 +473,9 @@ def test_three_hundred_requests_share_one_connection_with_a_limit(several: Any):
         assert server.connections == 1
 
 
-@pytest.mark.parametrize(("number", "connections"), [(4, 1), (5, 2), (9, 3)])
-def test_another_connection_is_made_only_when_those_there_are_full(several: Any, number: int, connections: int):
+# The ninth may be on the second connection as well, before its server has said how many it takes there.
+@pytest.mark.parametrize(("number", "connections"), [(4, {1}), (5, {2}), (9, {2, 3})])
+def test_another_connection_is_made_only_when_those_there_are_full(several: Any, number: int, connections: set[int]):
     warmed = threading.Event()
 
     async def warm_up(client: Any) -> None:
@@ -490,7 +491,7 @@ def test_another_connection_is_made_only_when_those_there_are_full(several: Any,
     with StreamServer(max_streams=4) as server:
         results = several(server).run(warm_up, *[hold] * number)
         assert [response.text for response in results[1:]] == ["-"] * number
-        assert server.connections == connections
+        assert server.connections in connections
 
 
 def held_count(server: StreamServer) -> int:
@@ -544,6 +545,7 @@ def test_more_begin_than_a_new_server_takes_and_those_that_it_refuses_are_sent_a
         responses = run.run(*[get("/id", headers={"X-Id": f"n{number}"}) for number in range(20)])
         assert [response.text for response in responses] == [f"n{number}" for number in range(20)]
         assert server.connections == 1
+        assert server.too_many <= 17
 
 
 def test_where_http1_is_agreed_requests_dial_side_by_side(several: Any):

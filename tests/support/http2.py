@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import random
 import select
+import socket
 import ssl
 import threading
 from collections.abc import Iterable
@@ -200,14 +201,16 @@ class StreamServer(ScriptedServer):
     /silent       nothing
     /stall        a head and half of a body, and then nothing
     /held         answered when the test calls `let_go`
-    /close        200, and GOAWAY
+    /close        200, and GOAWAY, and the end
 
     Args:
         max_streams: how many at once, as SETTINGS say.
+        refuses: requests that were sent before the client knew that they are too many; else they are served.
         window: of each stream and of the connection, for what clients upload.
 
     Attributes:
-        asked: (connection, stream, path, X-Id) of each request, also of those that were one too many and refused.
+        asked: (connection, stream, path, X-Id) of each request but those that were one too many and refused.
+        too_many: how many those were.
         resets: (stream, code) of each stream that a client reset.
         most: how many streams were open at once on one connection, at most.
     """
@@ -217,14 +220,17 @@ class StreamServer(ScriptedServer):
         tls: bool = False,
         max_streams: int = 100,
         window: int = 65_535,
+        refuses: bool = True,
         timeout: float = TIMEOUT,
         uds: Optional[str] = None,
         **options: Any,
     ) -> None:
         self.max_streams = max_streams
         self.window = window
+        self.refuses = refuses
         self.asked: list[tuple[int, int, str, str]] = []
         self.resets: list[tuple[int, int]] = []
+        self.too_many = 0
         self.most = 0
         self._go = threading.Event()
         self._dice = random.Random("streams")
@@ -276,7 +282,7 @@ class _StreamConnection:
             if self.held and self.server._go.is_set():
                 ready, self.held = self.held, []
             elif self.closing:
-                self.conn.read_to_end()
+                self.end()
                 return
             elif not self.held or self.may_receive():
                 received = self.conn.recv()
@@ -289,9 +295,17 @@ class _StreamConnection:
                 continue
             self.server._dice.shuffle(ready)
             for stream in ready:
-                if stream in self.heads:
+                if stream in self.heads and not self.closing:
                     self.answer(stream)
             self.send_bodies()
+
+    def end(self) -> None:
+        """Nothing more is answered; what the client still says must not make the kernel drop what was."""
+        if isinstance(self.conn.sock, ssl.SSLSocket):
+            self.conn.close_notify()
+        else:
+            self.conn.shutdown(socket.SHUT_WR)
+            self.conn.read_to_end()
 
     def may_receive(self) -> bool:
         """Is there input? Waits a moment."""
@@ -306,12 +320,14 @@ class _StreamConnection:
             for name, value in event.headers:
                 head[str(name)] = f"{head[name]}; {value}" if name in head else str(value)
             self.bodies[event.stream_id] = bytearray()
-            self.server.asked.append((self.number, event.stream_id, head[":path"], head.get("x-id", "-")))
-            self.server.most = max(self.server.most, len(self.heads))
-            if len(self.heads) > self.server.max_streams:  # it did not know the limit yet
+            if self.server.refuses and len(self.heads) > self.server.max_streams:  # it did not know the limit yet
+                self.server.too_many += 1
                 self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
                 self.forget(event.stream_id)
-            elif head[":path"] == "/refuse":
+                return
+            self.server.asked.append((self.number, event.stream_id, head[":path"], head.get("x-id", "-")))
+            self.server.most = max(self.server.most, len(self.heads))
+            if head[":path"] == "/refuse":
                 self.refuse(event.stream_id)
         elif isinstance(event, h2.events.DataReceived):
             if event.stream_id in self.heads:
@@ -335,9 +351,9 @@ class _StreamConnection:
             self.held.remove(stream)
 
     def refuse(self, stream: int) -> None:
+        self.forget(stream)
         self.h2.send_headers(stream, [(":status", "413")], end_stream=True)
         self.h2.reset_stream(stream, h2.errors.ErrorCodes.NO_ERROR)
-        self.forget(stream)
 
     def answer(self, stream: int) -> None:
         head, body = self.heads[stream], bytes(self.bodies[stream])

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 import httpx
 from support.local import Asked, LocalApi, with_json
 from support.peer import Peer, blackhole
+from support.together import in_threads
 
 try:
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -479,6 +481,13 @@ def test_a_token_is_refreshed_under_fifty_tasks(api: LocalApi):
             return await asyncio.gather(*(client.post(f"{api.url}/me", json={"n": n}) for n in range(50)))
 
     assert [response.json() for response in asyncio.run(main())] == [{"me": "alice"}] * 50
+
+
+def test_a_token_is_refreshed_under_sixteen_threads(api: LocalApi):
+    api.answer = tokens
+    with httpx.Client(auth=OAuth2Auth("old", "refresh", f"{api.url}/token")) as client:
+        answers = in_threads(partial(client.post, f"{api.url}/me", json={"n": n}) for n in range(16))
+    assert [response.json() for response in answers] == [{"me": "alice"}] * 16
 
 
 # TLS and proxies.

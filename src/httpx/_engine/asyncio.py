@@ -8,7 +8,6 @@ it fires; a warm request usually finds it running and only notes its own deadlin
     LoopIO             how a socket becomes ready, on loops that have `add_reader` (all of asyncio's but one, uvloop)
     FallbackIO         the same through `loop.sock_recv` and its kind (Windows' proactor loop)
     AsyncioConnection  a wire, its callback, its timer; also the `network_stream` of a response
-    AsyncioBody        the body of a response that has not arrived whole
     AsyncioEngine      the connections of one transport on one loop
 
 Bookkeeping is synchronous: between taking a connection or a slot from the pool and the `try` that gives it back there
@@ -23,7 +22,7 @@ import asyncio
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable
@@ -45,7 +44,7 @@ from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
-from .._types import AsyncByteStream
+from .async_body import AsyncBody
 from .dial import (
     Handshake,
     Race,
@@ -64,7 +63,7 @@ from .security import TLSHop
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
-    from .asyncio_http2 import AsyncioLane, AsyncioMultiplexer
+    from .asyncio_http2 import AsyncioMultiplexer
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 4 * LARGE_READ
@@ -565,80 +564,6 @@ class AsyncioConnection:
         return bytes(early or b"") + self.wire.leftover()
 
 
-class AsyncioBody(AsyncByteStream):
-    """The rest of a response's body, received while it is iterated."""
-
-    def __init__(
-        self,
-        engine: AsyncioEngine | AsyncioLane,
-        connection: AsyncioConnection | AsyncioLane,
-        exchange: Exchange,
-        job: Job,
-    ) -> None:
-        self._engine = engine
-        self._connection = connection
-        self._exchange = exchange
-        self._job = job
-        self._chunks: Iterator[bytes] = iter(())
-        self._over = False
-        self._begun = False
-        self.response: Response | None = None
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        exchange = self._exchange
-        if self._job.narrator is not None and not self._begun:
-            self._begun = True
-            await self._engine.tell(self._job, "body")
-        while True:
-            for chunk in self._chunks:
-                return chunk
-            if exchange.chunks:
-                self._chunks = iter(self._connection.take_chunks(exchange))
-            elif exchange.need == NOTHING:
-                await self._finish()
-                raise StopAsyncIteration
-            else:
-                await self._receive()
-
-    async def _receive(self) -> None:
-        try:
-            await self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
-        except BaseException as exc:
-            if isinstance(exc, Exception):
-                await self._close(False)
-            else:
-                self._release(False)
-            raise
-
-    async def _finish(self) -> None:
-        exchange = self._exchange
-        if exchange.error is not None:
-            await self._close(False)
-            raise exchange.error
-        if exchange.trailers is not None and self.response is not None:
-            self.response.extensions["trailers"] = exchange.trailers
-        if not exchange.upgraded:
-            await self.aclose()
-
-    async def aclose(self) -> None:
-        """Free the connection; it stays usable only if the whole answer has arrived."""
-        await self._close(self._exchange.reusable)
-
-    async def _close(self, reusable: bool) -> None:
-        if self._release(reusable) and self._job.narrator is not None:
-            await self._engine.tell(self._job, "closed")
-
-    def _release(self, reusable: bool) -> bool:
-        if self._over:
-            return False
-        self._over = True
-        self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
-        return True
-
-
 class AsyncioEngine:
     """The connections of one async transport on one asyncio loop."""
 
@@ -845,7 +770,7 @@ class AsyncioEngine:
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
             network_stream = shown(connection)
-        stream = AsyncioBody(self, connection, exchange, job)
+        stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
         stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
         return stream.response

@@ -1,45 +1,38 @@
 """
 HTTP/2 on asyncio: the connection's reader callback receives for all its streams and wakes those that got something.
 
-    AsyncioMultiplexer   the requests on one connection; `handle` carries one of them out
-    AsyncioLane          what a body that has not arrived whole sees of it
+    AsyncioMultiplexer   the requests on one connection
 
 Requests that begin in the same turn of the loop leave in one send, at the turn's end. One timer serves all streams: it
 is set for the nearest deadline and looks at all of them when it fires, so a request usually finds it running.
 
-Not here: what bytes mean (`_protocol.http2`), the socket and its callback (`asyncio`).
+Not here: what a request goes through (`async_http2`), the socket and its callback (`asyncio`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 from .._exceptions import ReadError, TransportError, WriteError
-from .._models import Response
-from .._pool import Ticket
-from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
 from .._protocol.frames import CANCEL
-from .._protocol.stream2 import CLOSED, LOCAL_DONE, HTTP2Stream
+from .._protocol.stream2 import CLOSED, HTTP2Stream
 from .._sharing import SharingPool
-from .asyncio import AsyncioBody, AsyncioConnection, AsyncioEngine
-from .job import Job, end_pieces, next_piece
-from .multiplex import Multiplexer
+from .async_http2 import AsyncMultiplexer
+from .asyncio import AsyncioConnection, AsyncioEngine
+from .job import Job
 
 
-class AsyncioMultiplexer(Multiplexer):
+class AsyncioMultiplexer(AsyncMultiplexer):
     """The requests on one connection of `engine`."""
 
     connection: AsyncioConnection
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
         super().__init__(connection, engine.settings, engine.now)
-        self._engine = engine
+        self.engine = engine
         assert isinstance(engine.pool, SharingPool)
-        self._pool = engine.pool
+        self.pool = engine.pool
         self._loop = engine.loop
-        self._now = engine.now
         self._expiry = engine.settings.limits.keepalive_expiry
         self._waiting: dict[HTTP2Stream, tuple[asyncio.Future[bool], float | None]] = {}
         self._flush_is_due = False
@@ -52,10 +45,6 @@ class AsyncioMultiplexer(Multiplexer):
             self.on_received(early)
         self.flush()
 
-    def enter_pool(self, ticket: Ticket[AsyncioConnection]) -> None:
-        """The dial that the ticket asked for is done."""
-        self._pool.dialled(ticket, self.connection, self._now(), self._capacity)
-
     # What the connection calls.
 
     def on_received(self, data: bytes) -> None:
@@ -63,11 +52,15 @@ class AsyncioMultiplexer(Multiplexer):
         self.received(data)
         if self.machine.has_output:
             self._flush_soon()
-        self._tell_pool()
+        self.tell_pool()
 
     @property
     def failure(self) -> TransportError | None:
         return self.connection.error or self.connection.write_error
+
+    @property
+    def write_failure(self) -> TransportError | None:
+        return self.connection.write_error
 
     def lose(self, error: TransportError) -> None:
         self.connection.on_broken(error)
@@ -91,7 +84,7 @@ class AsyncioMultiplexer(Multiplexer):
         connection = self.connection
         if connection.closed or connection.error is not None or connection.write_error is not None:
             self.is_broken = True
-            self._tell_pool()
+            self.tell_pool()
             self._wake_all()
         else:
             self.flush()
@@ -111,13 +104,18 @@ class AsyncioMultiplexer(Multiplexer):
             if not waiter.done():
                 waiter.set_result(True)
 
-    def _tell_pool(self) -> None:
-        capacity = self.new_capacity()
-        if capacity is not None:
-            self._pool.resize(self.connection, capacity, self._now())
-            self._engine.settle()
-
     # Sending.
+
+    def send_begun(self) -> None:
+        self._idle_until = None
+        if len(self.machine.streams) == 1:
+            self.flush()  # nobody else could begin in this turn but newcomers
+        elif not self._flush_is_due:
+            self._flush_soon()
+
+    def proceed(self, stream: HTTP2Stream) -> None:
+        super().proceed(stream)
+        self._flush_soon()
 
     def _flush_soon(self) -> None:
         if not self._flush_is_due:
@@ -150,123 +148,22 @@ class AsyncioMultiplexer(Multiplexer):
             except WriteError:
                 pass
 
-    # One request.
+    # Waiting.
 
-    async def handle(self, job: Job) -> Response | None:
-        """
-        Send a request on a connection that the pool gave for it, and return the response as soon as its head is there.
-
-        None means that it did not happen, and may be tried again on what the pool gives then.
-
-        Raises:
-            TransportError: of the class that says what failed.
-        """
-        reused = self.has_served
-        stream: HTTP2Stream | None = None
-        # No await before the `try`: a cancellation there would leak the connection.
-        try:
-            stream = self.begin(job)
-            if stream is None:
-                self.retire()
-                return None
-            self._idle_until = None
-            if job.narrator is not None:
-                job.narrator.over_http2(stream.identifier)
-                await self._engine.tell(job, "turn", stream)
-            if len(self.machine.streams) == 1:
-                self.flush()  # nobody else could begin in this turn but newcomers
-            elif not self._flush_is_due:
-                self._flush_soon()
-            await self._pump(stream, job)
-        except BaseException as exc:
-            self.leave(stream)
-            if job.narrator is not None and isinstance(exc, Exception):
-                await self._engine.tell(job, "failed", exc)
-            if stream is not None and job.may_replay(stream, exc, reused):
-                return None
-            raise
-        if not stream.finished:
-            lane = AsyncioLane(self, stream)
-            body = AsyncioBody(lane, lane, stream, job)
-            body.response = self.answer(stream, job, body)
-            return body.response
-        chunks = stream.chunks
-        response = self.answer(stream, job, chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self.leave(stream)
-        if job.narrator is not None:
-            await self._engine.tell(job, "body")
-            await self._engine.tell(job, "closed")
-        return response
-
-    async def _pump(self, stream: HTTP2Stream, job: Job) -> None:
-        """Hand over the request's body, and wait until the head of the answer is there."""
+    async def wait(self, stream: HTTP2Stream, until: float | None) -> bool:
         connection = self.connection
-        pieces: AsyncIterator[bytes] | None = None
-        try:
-            if job.narrator is not None:
-                await self._engine.tell(job, "turn", stream)  # what was sent at once
-            while stream.head is None or stream.need == BODY:
-                need = stream.need
-                if need == INPUT:
-                    if job.deadline is not None or stream.state != LOCAL_DONE or connection.error or connection.closed:
-                        await self.receive(stream, job)
-                    elif not await self._wait(stream, None if job.read is None else self._now() + job.read):
-                        raise self.timed_out(stream, job, self._now())
-                    elif stream.only_informational and stream.need == INPUT:
-                        await self.receive(stream, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.async_pieces()
-                    piece = await next_piece(pieces)
-                    if piece is None:
-                        pieces = None
-                    self.feed(stream, piece, job)
-                elif need == PAUSE:
-                    patience = self._now() + PATIENCE
-                    if not await self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
-                        stream.proceed()
-                else:
-                    break
-                if job.narrator is not None:
-                    await self._engine.tell(job, "turn", stream)
-        finally:
-            if pieces is not None:
-                await end_pieces(pieces, job)
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if stream.error is not None and stream.head is None:
-            raise connection.write_error or stream.error
-
-    async def receive(self, stream: HTTP2Stream, job: Job) -> None:
-        """
-        Wait until the stream has got something, or was rid of something.
-
-        Raises:
-            ReadTimeout, WriteTimeout, ReadError, WriteError.
-        """
-        connection = self.connection
-        until = self.limit(stream, job, self._now())
-        while True:
-            if connection.error is not None:
-                raise connection.error
-            if connection.closed:
-                raise connection.write_error or ReadError("the connection was closed while its answer was awaited")
-            happened = await self._wait(stream, until)
-            # Where something always arrives no timer comes to its turn.
-            if not happened or (job.deadline is not None and self._now() >= job.deadline):
-                raise self.timed_out(stream, job, self._now())
-            if self.is_progress(stream):
-                return
-
-    async def _wait(self, stream: HTTP2Stream, until: float | None) -> bool:
-        """Until something happened to the stream: True; or until time is up: False."""
+        if connection.error is not None:
+            raise connection.error
+        if connection.closed:
+            raise connection.write_error or ReadError("the connection was closed while its answer was awaited")
         if self.machine.has_output:
             self._flush_soon()
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiting[stream] = waiter, until
         if self.ping_interval is not None and (
-            self._timer is None or self._timer_at > self._now() + self.ping_interval
+            self._timer is None or self._timer_at > self.clock() + self.ping_interval
         ):
-            self._set_timer(self._now() + self.ping_interval)
+            self._set_timer(self.clock() + self.ping_interval)
         if until is not None and (self._timer is None or self._timer_at > until):
             self._set_timer(until)
         try:
@@ -275,7 +172,6 @@ class AsyncioMultiplexer(Multiplexer):
             del self._waiting[stream]
 
     def leave(self, stream: HTTP2Stream | None) -> None:
-        """A request is over, or given up: its place is free. Never waits."""
         if stream is not None:
             if stream.finished:
                 self.has_served = True
@@ -283,18 +179,12 @@ class AsyncioMultiplexer(Multiplexer):
                 stream.reset(CANCEL)
                 if not self._loop.is_closed():
                     self._flush_soon()  # with what others begin in this turn
-        connection, now = self.connection, self._now()
+        connection, now = self.connection, self.clock()
         if not self.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
-        self._pool.release(connection, not connection.closed and connection.error is None, now)
-        if self._pool.has_chores:
-            self._engine.settle()
-
-    def retire(self) -> None:
-        """The peer takes no more here: give the place back that the pool gave for nothing."""
-        usable = self.machine.max_streams > 0 and not self.is_broken
-        self._pool.release(self.connection, usable, self._now())
-        self._engine.settle()
+        self.pool.release(connection, not connection.closed and connection.error is None, now)
+        if self.pool.has_chores:
+            self.engine.settle()
 
     # Time.
 
@@ -310,10 +200,10 @@ class AsyncioMultiplexer(Multiplexer):
         if self.connection.closed:
             return
         # A loop may fire a timer early, by the resolution of its clock.
-        late = self._now() + 0.001
+        late = self.clock() + 0.001
         nearest = self._idle_until if not self.machine.streams else None
         if nearest is not None and nearest <= late:
-            self._engine.lost(self.connection)  # idle for too long
+            self.engine.lost(self.connection)  # idle for too long
             return
         for waiter, until in self._waiting.values():
             if until is None or waiter.done():
@@ -328,27 +218,3 @@ class AsyncioMultiplexer(Multiplexer):
             nearest = again if nearest is None else min(again, nearest)
         if nearest is not None:
             self._set_timer(nearest)
-
-
-class AsyncioLane:
-    """One stream of a multiplexer, in the place of the engine and the connection of an `AsyncioBody`."""
-
-    def __init__(self, multiplexer: AsyncioMultiplexer, stream: HTTP2Stream) -> None:
-        self._multiplexer = multiplexer
-        self._stream = stream
-
-    def take_chunks(self, exchange: Exchange) -> list[bytes]:
-        """The pieces of the body that have arrived; the peer may send as many more."""
-        return self._multiplexer.take_chunks(self._stream)
-
-    async def receive(self, connection: Any, exchange: Exchange, job: Job) -> None:
-        """Wait until more has arrived."""
-        await self._multiplexer.receive(self._stream, job)
-
-    def release(self, connection: Any, reusable: bool) -> None:
-        """The body was read, or nobody wants it."""
-        self._multiplexer.leave(self._stream)
-
-    async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
-        """As `AsyncioEngine.tell`."""
-        await self._multiplexer._engine.tell(job, what, *args, **info)

@@ -46,6 +46,8 @@ class Multiplexer:
     Attributes:
         machine: the connection's.
         is_broken: nothing more can be sent.
+        capacity: how many requests the peer takes here at once, as the pool was told last.
+        clock: the shell's, in seconds.
         has_served: an answer has arrived here, so what fails from now on fails on a connection that was good.
     """
 
@@ -55,10 +57,10 @@ class Multiplexer:
         self.has_served = False
         self.is_broken = False
         self.ping_interval = settings.limits.ping_interval
-        self._clock = clock
+        self.clock = clock
         self._silent_since = 0.0  # only where there is a `ping_interval`
         self._has_pinged = False  # since then
-        self._capacity = self.machine.max_streams  # what the pool was told last
+        self.capacity = self.machine.max_streams
 
     def begin(self, job: Job) -> HTTP2Stream | None:
         """
@@ -69,8 +71,8 @@ class Multiplexer:
             TransportError: the peer never took any here, so it would not help to try again.
         """
         machine = self.machine
-        if len(machine.streams) >= self._capacity or self.is_broken:
-            if self.has_served or not (self.is_broken or self._capacity == 0):
+        if len(machine.streams) >= self.capacity or self.is_broken:
+            if self.has_served or not (self.is_broken or self.capacity == 0):
                 return None
             raise self.failure or machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
         if self.ping_interval is not None and not machine.streams:
@@ -82,6 +84,16 @@ class Multiplexer:
         """Why the connection is broken; for the shell."""
         raise NotImplementedError
 
+    @property
+    def write_failure(self) -> TransportError | None:
+        """Why nothing more can be sent; for the shell."""
+        raise NotImplementedError
+
+    @property
+    def is_usable(self) -> bool:
+        """Does the connection take another request, as far as is known?"""
+        return not self.is_broken and self.machine.max_streams > 0
+
     def received(self, data: bytes) -> None:
         """Take what the peer sent; b"" is its end."""
         if self.ping_interval is not None:
@@ -90,7 +102,7 @@ class Multiplexer:
         self.note_progress()
 
     def _note_sign_of_life(self) -> None:
-        self._silent_since = self._clock()
+        self._silent_since = self.clock()
         self._has_pinged = False
 
     def look_after(self) -> float | None:
@@ -101,7 +113,7 @@ class Multiplexer:
         """
         if self.ping_interval is None:
             return None
-        now = self._clock()
+        now = self.clock()
         if now >= self._silent_since + self.ping_interval - EARLY:
             if self._has_pinged:
                 self.lose(
@@ -117,6 +129,10 @@ class Multiplexer:
         """The connection failed: nothing more is received or sent, and everybody is told; for the shell."""
         raise NotImplementedError
 
+    def tell_pool(self) -> None:
+        """Tell the pool of a new capacity, if there is one; for the shell."""
+        raise NotImplementedError
+
     def note_progress(self) -> None:
         """Take note of the streams for which the machine changed something; for the shell."""
         raise NotImplementedError
@@ -128,16 +144,20 @@ class Multiplexer:
         Raises:
             WriteTimeout: the whole request takes too long.
         """
-        if job.deadline is not None and self._clock() >= job.deadline:
-            raise self.timed_out(stream, job, self._clock())
+        if job.deadline is not None and self.clock() >= job.deadline:
+            raise self.timed_out(stream, job, self.clock())
         stream.feed(piece)
+
+    def proceed(self, stream: HTTP2Stream) -> None:
+        """The peer does not say whether it wants the body: send it."""
+        stream.proceed()
 
     def new_capacity(self) -> int | None:
         """How many requests may be here at once from now on, if that is something new to the pool."""
         capacity = 0 if self.is_broken else self.machine.max_streams
-        if capacity == self._capacity:
+        if capacity == self.capacity:
             return None
-        self._capacity = capacity
+        self.capacity = capacity
         return capacity
 
     @staticmethod
@@ -212,10 +232,6 @@ class TurnTaking(Multiplexer):
         """Wake those who wait for one of `streams`; for the shell."""
         raise NotImplementedError
 
-    def tell_pool(self) -> None:
-        """Tell the pool of a new capacity, if there is one; for the shell."""
-        raise NotImplementedError
-
     def catch_up(self) -> None:
         """Take what the peer has said since somebody listened last; for the shell."""
         raise NotImplementedError
@@ -227,14 +243,17 @@ class TurnTaking(Multiplexer):
         if self.is_broken:
             stream.cut_short()  # a server that closes while we send has often answered before
 
+    def proceed(self, stream: HTTP2Stream) -> None:
+        super().proceed(stream)
+        self.flush()
+
     @property
     def failure(self) -> TransportError | None:
         return self.error or self.write_error
 
     @property
-    def is_usable(self) -> bool:
-        """Does the connection take another request, as far as is known?"""
-        return not self.is_broken and self.machine.max_streams > 0
+    def write_failure(self) -> TransportError | None:
+        return self.write_error
 
     def note_progress(self) -> None:
         machine = self.machine
@@ -295,7 +314,7 @@ class TurnTaking(Multiplexer):
             raise
         if self.unsent or self.machine.has_output:
             self.flush()
-        if self.machine.max_streams != self._capacity:
+        if self.machine.max_streams != self.capacity:
             self.tell_pool()
         self.wake(self.news)
         return True

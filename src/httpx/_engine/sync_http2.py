@@ -53,7 +53,7 @@ class SyncMultiplexer(TurnTaking):
 
     def enter_pool(self, ticket: Ticket[SyncConnection]) -> None:
         """The dial that the ticket asked for is done. The engine's lock is held."""
-        self._pool.dialled(ticket, self.connection, monotonic(), self._capacity)
+        self._pool.dialled(ticket, self.connection, monotonic(), self.capacity)
 
     def tell_pool(self) -> None:
         capacity = self.new_capacity()
@@ -264,8 +264,7 @@ class SyncMultiplexer(TurnTaking):
                     patience = monotonic() + PATIENCE
                     if not self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
                         with self._lock:
-                            stream.proceed()
-                            self.flush()
+                            self.proceed(stream)
                 else:
                     break
                 if job.narrator is not None:

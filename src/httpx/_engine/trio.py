@@ -2,7 +2,6 @@
 The shell for trio: try at once, else wait for readiness under a cancel scope.
 
     TrioConnection   a wire in the pool; also the `network_stream` of a response
-    TrioBody         the body of a response that has not arrived whole
     TrioEngine       the connections of one transport in one trio run
 
 A dial runs in a system task, because it may outlive the request that asked for it: somebody else takes the connection
@@ -20,7 +19,7 @@ import contextvars
 import math
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -42,7 +41,7 @@ from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
-from .._types import AsyncByteStream
+from .async_body import AsyncBody
 from .dial import (
     Handshake,
     Race,
@@ -61,7 +60,7 @@ from .security import TLSHop
 from .wire import EARLY, Wire
 
 if TYPE_CHECKING:
-    from .trio_http2 import TrioLane, TrioMultiplexer
+    from .trio_http2 import TrioMultiplexer
 
 now = trio.current_time
 
@@ -276,76 +275,6 @@ class TrioConnection:
         return chunks
 
 
-class TrioBody(AsyncByteStream):
-    """The rest of a response's body, received while it is iterated."""
-
-    def __init__(
-        self, engine: TrioEngine | TrioLane, connection: TrioConnection | TrioLane, exchange: Exchange, job: Job
-    ) -> None:
-        self._engine = engine
-        self._connection = connection
-        self._exchange = exchange
-        self._job = job
-        self._chunks: Iterator[bytes] = iter(())
-        self._over = False
-        self._begun = False
-        self.response: Response | None = None
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        exchange = self._exchange
-        if self._job.narrator is not None and not self._begun:
-            self._begun = True
-            await self._engine.tell(self._job, "body")
-        while True:
-            for chunk in self._chunks:
-                return chunk
-            if exchange.chunks:
-                self._chunks = iter(self._connection.take_chunks(exchange))
-            elif exchange.need == NOTHING:
-                await self._finish()
-                raise StopAsyncIteration
-            else:
-                await self._receive()
-
-    async def _receive(self) -> None:
-        try:
-            await self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
-        except BaseException as exc:
-            if isinstance(exc, Exception):
-                await self._close(False)
-            else:
-                self._release(False)
-            raise
-
-    async def _finish(self) -> None:
-        exchange = self._exchange
-        if exchange.error is not None:
-            await self._close(False)
-            raise exchange.error
-        if exchange.trailers is not None and self.response is not None:
-            self.response.extensions["trailers"] = exchange.trailers
-        if not exchange.upgraded:
-            await self.aclose()
-
-    async def aclose(self) -> None:
-        """Free the connection; it stays usable only if the whole answer has arrived."""
-        await self._close(self._exchange.reusable)
-
-    async def _close(self, reusable: bool) -> None:
-        if self._release(reusable) and self._job.narrator is not None:
-            await self._engine.tell(self._job, "closed")
-
-    def _release(self, reusable: bool) -> bool:
-        if self._over:
-            return False
-        self._over = True
-        self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
-        return True
-
-
 class TrioEngine:
     """The connections of one async transport in one trio run."""
 
@@ -538,7 +467,7 @@ class TrioEngine:
         if exchange.upgraded:
             connection.upgrade(exchange.surplus)
             network_stream = shown(connection)
-        stream = TrioBody(self, connection, exchange, job)
+        stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
         stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
         return stream.response
