@@ -950,7 +950,9 @@ class AsyncioEngine:
                 if isinstance(hop, TLSHop):
                     await self._start_tls(connection, hop, job, until)
                 else:
+                    await self.tell(job, "start", hop.step)
                     await self._talk(connection, hop, job, until)
+                    await self.tell(job, "complete")
         except BaseException as exc:
             connection.close()
             if isinstance(exc, Exception):
@@ -971,7 +973,7 @@ class AsyncioEngine:
 
     async def _start_tls(self, connection: AsyncioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
         name = hop.server_name
-        await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
+        await self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
         if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {hop.peer}")
         await self.tell(job, "complete")

@@ -144,6 +144,11 @@ class Handshake(Protocol):
         """What came behind the proxy's answer."""
         ...
 
+    @property
+    def step(self) -> str:
+        """What whoever traces the request knows it by."""
+        ...
+
     def take(self) -> bytes:
         """Remove and return what should be sent now."""
         ...

@@ -35,7 +35,9 @@ EARLY = 0.002
 # How often a request may be sent again by itself: some servers refuse for ever.
 _MAX_REPLAYS = 3
 
-_LOGGERS = {name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "pool")}
+_LOGGERS = {
+    name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "pool", "proxy", "socks")
+}
 _HTTP11, _CONNECTION = _LOGGERS["http11"], _LOGGERS["connection"]
 _DEBUG = logging.DEBUG
 

@@ -711,7 +711,9 @@ class SyncEngine:
                 if isinstance(hop, TLSHop):
                     self._start_tls(wire, hop, job, until)
                 else:
+                    self.tell(job, "start", hop.step)
                     self._talk(wire, hop, job, until)
+                    self.tell(job, "complete")
         except BaseException as exc:
             wire.sock.close()
             self.tell(job, "failed", exc)
@@ -731,7 +733,7 @@ class SyncEngine:
 
     def _start_tls(self, wire: SyncWire, hop: TLSHop, job: Job, until: float | None) -> None:
         name = hop.server_name
-        self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
+        self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
         if not shake_hands(wire, hop.begin(wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {hop.peer}")
         self.tell(job, "complete")

@@ -636,7 +636,9 @@ class TrioEngine:
                 if isinstance(hop, TLSHop):
                     await self._start_tls(connection, hop, job, until)
                 else:
+                    await self.tell(job, "start", hop.step)
                     await self._talk(connection, hop, job, until)
+                    await self.tell(job, "complete")
         except BaseException as exc:
             connection.close()
             if isinstance(exc, Exception):
@@ -656,7 +658,7 @@ class TrioEngine:
 
     async def _start_tls(self, connection: TrioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
         name = hop.server_name
-        await self.tell(job, "start", "connection.start_tls", server_hostname=name, timeout=job.timeout.get("connect"))
+        await self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
         if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
             raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {hop.peer}")
         await self.tell(job, "complete")

@@ -121,6 +121,11 @@ class SocksHandshake:
             self._state, self._outgoing = METHOD, bytes((5, 1, method))
 
     @property
+    def step(self) -> str:
+        """Its name in a trace: with the letter left out that says who resolves names."""
+        return f"socks.setup_{self._version[:6]}_connection"
+
+    @property
     def done(self) -> bool:
         """Does the tunnel stand?"""
         return self._state == DONE

@@ -33,6 +33,8 @@ class ConnectHandshake:
         LocalProtocolError: authority or fields are not legal.
     """
 
+    step = "proxy.connect_tunnel"
+
     def __init__(self, authority: bytes, fields: Fields, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> None:
         given = {name.lower() for name, _ in fields}
         usual = [(b"Host", authority), (b"Accept", b"*/*")]
