@@ -226,6 +226,29 @@ def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
     assert received == b"x" * 5_000_000
 
 
+def test_the_descriptor_of_an_upgraded_connection_stays_until_its_reader_is_gone(pair: tuple[SyncWire, socket.socket]):
+    """Harm otherwise: the next socket gets its number, and the reader, in httpx-ws a thread, waits for that one."""
+    wire, _ = pair
+    reads, may_wait = threading.Event(), threading.Event()
+    poll = wire.poll
+    wire.poll = lambda milliseconds: reads.set() or (may_wait.wait(5) and poll(milliseconds))
+    connection = SyncConnection(wire)
+    connection.upgrade(b"")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(connection.read(10)))
+    reader.start()
+    assert reads.wait(5)
+    connection.close()
+    assert wire.sock.fileno() != -1
+    may_wait.set()
+    reader.join(5)
+    assert received == [b""]
+    assert wire.sock.fileno() == -1
+    with pytest.raises(httpx.ReadError, match="closed"):
+        connection.read(10)
+    connection.close()
+
+
 def test_a_body_that_is_async_cannot_be_sent_by_a_sync_transport():
     class Body(httpx.AsyncByteStream):
         pass

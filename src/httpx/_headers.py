@@ -132,7 +132,7 @@ def _check_encoding(encoding: str) -> None:
     """Raise LookupError for a name that is no encoding of text; some fail only at what they are used for."""
     try:
         "a".encode(encoding)
-        b"a".decode(encoding, "replace")  # not of b"", which Python decodes without asking
+        b"\xff".decode(encoding, "replace")  # before Python 3.13 `punycode` raises, whatever is said about errors
     except ValueError:  # UnicodeError, too: `idna` and `undefined`
         raise LookupError(f"{encoding!a} is no encoding that header fields can be read in") from None
 

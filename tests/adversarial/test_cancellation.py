@@ -230,12 +230,14 @@ def test_a_request_that_is_cancelled_while_it_connects_leaves_nothing_behind(eng
 def test_a_request_that_is_cancelled_in_a_tls_handshake_leaves_nothing_behind(
     engine: EngineDriver, late: bool, share: float
 ):
+    # After the whole flight the client has a session, and it is the answer that does not come.
+    timeout = httpx.Timeout(5, **{"read" if share == 1 else "connect": SHORT})
+
     async def connect(client: Any, peer: Peer) -> None:
         with stalling_tls(share) as server:
-            await client.get(f"https://127.0.0.1:{server.port}/", timeout=httpx.Timeout(SHORT, write=5, pool=5))
+            await client.get(f"https://127.0.0.1:{server.port}/", timeout=timeout)
 
     outcome = at_every_step(late, functools.partial(attempt, engine, request=connect))
-    # After the whole flight the client has a session, and it is the answer that does not come.
     assert type(outcome) is (httpx.ReadTimeout if share == 1 else httpx.ConnectTimeout)
 
 

@@ -145,13 +145,16 @@ class SyncWire(Wire):
         self.sock.close()
 
     def hang_up(self) -> None:
-        """Close as `close` does, but so that a thread that waits here notices."""
+        """End the connection as `close` does, so that a thread that waits here notices, but keep the descriptor."""
         try:
             if self.tls is not None:
                 self.sock.send(self.tls.close())
         except OSError:
-            pass  # the peer is gone already
-        self.abort()
+            pass  # the peer takes nothing, or is gone
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the peer was first
 
     def is_quiet(self) -> bool:
         """
@@ -193,10 +196,15 @@ class SyncConnection:
         self.write_error: WriteError | None = None
         self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
+        # Of an upgraded connection, which one thread may read while another closes it.
+        self._lock: threading.Lock | None = None
+        self._readers = 0
+        self._closed = False
 
     def upgrade(self, surplus: bytes) -> None:
         """From now on the bytes belong to whoever has the stream; `surplus` came already."""
         self._upgraded = surplus
+        self._lock = threading.Lock()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """
@@ -206,12 +214,27 @@ class SyncConnection:
             ReadTimeout, ReadError.
         """
         if not self._own():
-            data = self.wire.receive(timeout)
+            data = self._receive(timeout)
             if data is None:
                 raise ReadTimeout(f"nothing arrived within {timeout:g} s")
             self._upgraded = data
         data, self._upgraded = (self._upgraded or b"")[:max_bytes], (self._upgraded or b"")[max_bytes:]
         return data
+
+    def _receive(self, timeout: float | None) -> bytes | None:
+        assert self._lock is not None
+        with self._lock:
+            if self._closed or self.aborted:
+                raise ReadError("the connection was closed")
+            self._readers += 1
+        try:
+            return self.wire.receive(timeout)
+        finally:
+            with self._lock:
+                self._readers -= 1
+                is_last = self._closed and not self._readers
+            if is_last:
+                self.wire.sock.close()
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """
@@ -235,10 +258,17 @@ class SyncConnection:
         """Close the connection. A thread that reads an upgraded one, as in httpx-ws, gets its end or a ReadError."""
         if self.multiplexer is not None:
             self.multiplexer.say_goodbye()
-        if self._upgraded is None:
+        if self._lock is None:
             self.wire.close()
-        else:
-            self.wire.hang_up()
+            return
+        with self._lock:
+            self._closed = True
+            is_read = self._readers > 0
+        self.wire.hang_up()
+        # A thread that reads closes it when it has noticed. Before that, the descriptor must not become another
+        # socket's: the thread would wait for what that one receives.
+        if not is_read:
+            self.wire.sock.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
