@@ -194,6 +194,14 @@ def test_the_error_says_which_timeout_it_was():
     assert type(one.queue_timed_out(1001)) is PoolTimeout
 
 
+def test_the_time_to_wait_for_another_ones_dial_is_that_of_a_dial_and_that_of_the_pool():
+    one = timed(connect=5, pool=1)
+    assert one.queue_limit(1000, awaits_dial=False) == 1001
+    assert one.queue_limit(1000, awaits_dial=True) == 1006
+    assert timed(pool=1).queue_limit(1000, awaits_dial=True) is None
+    assert timed(connect=5, pool=1, total=3).queue_limit(1000, awaits_dial=True) == 1003
+
+
 def test_a_timer_that_fires_a_little_early_does_not_change_which_timeout_it_was():
     """It said "the read timeout of 0 s" for a request that has a total timeout only."""
     error = timed(total=12).timed_out(ReadTimeout, "read", 1011.999, "nothing arrived")

@@ -269,6 +269,16 @@ def test_a_key_whose_connections_cannot_be_shared_waits_for_no_dial():
     assert [shell.dialling(PLAIN), shell.dialling(PLAIN)]
 
 
+def test_it_is_known_whether_one_waits_for_a_dial_or_for_room():
+    shell = Shell(max_connections=1)
+    ticket = shell.dialling()
+    assert shell.pool.awaits_dial(A)
+    assert not shell.pool.awaits_dial(B)
+    shell.waiting()
+    shell.dial(ticket, 1)
+    assert not shell.pool.awaits_dial(A)
+
+
 def test_other_keys_do_not_wait_for_the_first_dial_of_one():
     shell = Shell()
     assert [shell.dialling(A), shell.dialling(B), shell.dialling(C)]

@@ -234,6 +234,10 @@ class Pool(Generic[C]):
         """Every open connection, busy or idle."""
         return list(self._keys)
 
+    def awaits_dial(self, key: Key) -> bool:
+        """Do requests of that key wait for the end of another one's dial, which may be for all of them?"""
+        return False
+
     def counts(self) -> tuple[int, int, int, int]:
         """How many connections are open, how many of them idle, how many dials are in flight, how many tickets wait."""
         waiting = sum(map(len, self._waiting.values())) + sum(map(len, self._dialling.values()))

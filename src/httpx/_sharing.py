@@ -151,6 +151,10 @@ class SharingPool(Pool[C]):
         """As `Pool.users`; a shared connection has several."""
         return super().users() + sum(share.uses - 1 for share in self._shares.values() if share.uses)
 
+    def awaits_dial(self, key: Key) -> bool:
+        """See `Pool.awaits_dial`."""
+        return key in self._probing
+
     # What they share.
 
     def _offer(self, connection: C, share: _Share, now: float) -> None:

@@ -20,6 +20,7 @@ from support.drivers import Driver
 from support.engines import EngineDriver, driver_named
 from support.http2 import Asked, FramePeer, StreamServer, data, frames_of, h2_context, prior
 from support.leaks import counts_of, engines_of, nothing_left, settled, wait_for
+from support.peer import blackhole
 from support.servers import ScriptedServer
 from support.steps import in_trio, until
 from support.together import in_threads, together
@@ -268,6 +269,18 @@ async def until_true(condition: Callable[[], bool]) -> None:
             wait_for(condition)
             return
     await until(condition)
+
+
+def test_who_waits_for_a_dial_that_hangs_does_not_blame_the_pool(several: Any):
+    """It was a PoolTimeout as soon as the pool timeout was over, although there was all the room in the world."""
+    with blackhole() as (host, port):
+
+        class Nowhere:
+            url = f"https://{host}:{port}"
+
+        timeout = httpx.Timeout(0.2, pool=0.05)
+        results = several(Nowhere, timeout=timeout).run(*[get()] * 3)
+    assert [type(result) for result in results] == [httpx.ConnectTimeout] * 3
 
 
 # The peer goes away.

@@ -799,7 +799,7 @@ class AsyncioEngine:
             if queues:
                 if job.narrator is not None:
                     await self.tell(job, "start", "pool.acquire_connection")
-                until = job.limit("pool", self.now())
+                until = job.queue_limit(self.now(), self.pool.awaits_dial(job.key))
                 if until is not None:
                     timer = self.loop.call_at(until, self._queue_time_is_up, ticket)
             while not ticket.served:

@@ -132,6 +132,19 @@ class Job:
             phase = "total"
         return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
 
+    def queue_limit(self, now: float, awaits_dial: bool) -> float | None:
+        """
+        Until when the request may wait for a connection that others have, or make.
+
+        Args:
+            awaits_dial: it waits for the end of another request's dial, and not because there is no room (HTTP/2). That
+                takes as long as a dial may, and should not look like a pool that is full.
+        """
+        if not awaits_dial:
+            return self.limit("pool", now)
+        connected = self.limit("connect", now)
+        return None if connected is None else self.limit("pool", connected)
+
     def queue_timed_out(self, now: float) -> PoolTimeout:
         """No connection became free in time."""
         return self.timed_out(PoolTimeout, "pool", now, "no connection of the pool became free")

@@ -609,10 +609,12 @@ class SyncEngine:
             self._check_open(closings)
             connection = self._connect(job)
             self._check_open(closings, connection)
-        except BaseException:
+        except BaseException as exc:
             with self.lock:
-                self.pool.abandon(ticket, monotonic())
-                self.pool.dial_failed(ticket)
+                if not isinstance(exc, Exception):
+                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
+                self.pool.dial_failed(ticket, exc)
+                ticket.error = None  # it is raised here, and would keep its own frames alive
             self.do_chores()
             raise
         with self.lock:
@@ -632,7 +634,7 @@ class SyncEngine:
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
         now = monotonic()
-        until = job.limit("pool", now)
+        until = job.queue_limit(now, self.pool.awaits_dial(job.key))
         with self.lock:
             served = ticket.connection is not None or ticket.dial
             ticket.signal = threading.Event()

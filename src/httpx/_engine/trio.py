@@ -516,7 +516,7 @@ class TrioEngine:
     async def _wait_in_queue(self, ticket: Ticket[TrioConnection], job: Job) -> None:
         ticket.signal = trio.Event()
         await self.tell(job, "start", "pool.acquire_connection")
-        with _scope(job.limit("pool", now())) as scope:
+        with _scope(job.queue_limit(now(), self.pool.awaits_dial(job.key))) as scope:
             await ticket.signal.wait()
         if scope.cancelled_caught and not ticket.served and not ticket.dial:
             raise job.queue_timed_out(now())
