@@ -7,14 +7,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
 import pytest
 
 import httpx
-from httpx._engine import asyncio as engine_module
-from httpx._engine.asyncio import AsyncioConnection, AsyncioEngine, Attempts, FallbackIO, LoopIO, io_of
+from httpx._engine.asyncio import AsyncioEngine, Attempts
+from httpx._engine.asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from httpx._engine.dial import Race
 from httpx._pool import Ticket
 from httpx._protocol.tls import TLSFilter
@@ -233,7 +234,7 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
     async def main() -> None:
         from support import certs
 
-        incoming, outgoing = engine_module.ssl.MemoryBIO(), engine_module.ssl.MemoryBIO()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = certs.server_context().wrap_bio(incoming, outgoing, server_side=True)
 
         async with connected(new_engine()) as (connection, peer):
@@ -241,12 +242,12 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
             async def serve() -> None:
                 while True:
                     incoming.write(b"".join(received_by(peer)))
-                    with contextlib.suppress(engine_module.ssl.SSLWantReadError):
+                    with contextlib.suppress(ssl.SSLWantReadError):
                         server.do_handshake()
                         break
                     peer.sendall(outgoing.read() or b"")
                     await asyncio.sleep(0)
-                with contextlib.suppress(engine_module.ssl.SSLError):
+                with contextlib.suppress(ssl.SSLError):
                     server.unwrap()
                 peer.sendall(outgoing.read())
 

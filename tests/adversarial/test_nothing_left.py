@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx._engine import asyncio as asyncio_engine
+from httpx._engine import asyncio_connection
 from support.engines import EngineDriver, driver_named
 from support.leaks import counts_of, no_lost_exceptions, settled, trusting_context
 from support.peer import PIECES, Peer, blackhole, stalling_tls
@@ -66,7 +66,7 @@ def test_what_a_slow_reader_does_not_take_stays_with_the_peer(name: str, tls: bo
             await turns(50)
             body = response.stream
             held = sum(map(len, body._exchange.chunks))
-            assert held <= asyncio_engine.HIGH_WATER + 2 * asyncio_engine.LARGE_READ
+            assert held <= asyncio_connection.HIGH_WATER + 2 * asyncio_connection.LARGE_READ
             size = 0
             async for piece in response.aiter_raw():
                 size += len(piece)

@@ -18,7 +18,8 @@ from .._protocol.frames import CANCEL
 from .._protocol.stream2 import CLOSED, HTTP2Stream
 from .._sharing import SharingPool
 from .async_http2 import AsyncMultiplexer
-from .asyncio import AsyncioConnection, AsyncioEngine
+from .asyncio import AsyncioEngine
+from .asyncio_connection import AsyncioConnection
 from .job import Job
 
 

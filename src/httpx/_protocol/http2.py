@@ -458,16 +458,16 @@ class HTTP2Connection:
 
     def _check_frame(self, kind: int, identifier: int, size: int) -> None:
         """May a frame of this size and kind come now?"""
-        if size > frames.DEFAULT_FRAME_SIZE:
+        if self._block is None and self._only is not None and kind != self._only:
+            # First, because an answer of HTTP/1.1 ("HTTP/") would be a frame of 4,740,180 bytes.
+            self._fail("the peer's first frame is not SETTINGS: it does not speak HTTP/2")
+        elif size > frames.DEFAULT_FRAME_SIZE:
             self._fail(
                 f"a frame of {size} bytes, more than the {frames.DEFAULT_FRAME_SIZE} that were allowed",
                 frames.FRAME_SIZE_ERROR,
             )
-        elif self._block is not None:
-            if kind != frames.CONTINUATION or identifier != self._block[0]:
-                self._fail("a header block was interrupted by another frame")
-        elif kind != self._only:
-            self._fail("the peer's first frame is not SETTINGS: it does not speak HTTP/2")
+        elif self._block is not None and (kind != frames.CONTINUATION or identifier != self._block[0]):
+            self._fail("a header block was interrupted by another frame")
 
     def _idle(self, count: int = 1) -> None:
         """A frame that brought nothing, or one that is as much work as `count` of them."""
