@@ -34,7 +34,7 @@ def run(scenario: Any, server: ScriptedServer, **options: Any) -> None:
             for connection in engines_of(client)[0].pool.connections:
                 multiplexer = connection.multiplexer
                 assert not multiplexer.machine.streams
-                assert not multiplexer._waiting
+                assert not multiplexer.waiting
                 assert not multiplexer.news
                 assert multiplexer._turn is None
 

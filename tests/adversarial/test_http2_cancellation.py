@@ -124,7 +124,7 @@ def attempt(engine: EngineDriver, steps: Steps, request: Any, traced: bool, besi
             await settled(client)
             for connection in engines_of(client)[0].pool.connections:
                 assert not connection.multiplexer.machine.streams
-                assert not connection.multiplexer._waiting
+                assert not connection.multiplexer.waiting
             if beside:
                 assert server.connections == 1
             await client.aclose()

@@ -691,7 +691,7 @@ def test_nothing_of_a_broken_upload_is_left_in_the_engine(any_engine: EngineDriv
         (connection,) = engine.pool.connections
         multiplexer = connection.multiplexer
         assert not multiplexer.machine.streams
-        assert not multiplexer._waiting
+        assert not multiplexer.waiting
         assert not getattr(multiplexer, "news", None)
         await settled(client)
 

@@ -35,7 +35,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         self.pool = engine.pool
         self._loop = engine.loop
         self._expiry = engine.settings.limits.keepalive_expiry
-        self._waiting: dict[HTTP2Stream, tuple[asyncio.Future[bool], float | None]] = {}
+        self.waiting: dict[HTTP2Stream, tuple[asyncio.Future[bool], float | None]] = {}
         self._flush_is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -51,7 +51,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     def on_received(self, data: bytes) -> None:
         """The peer sent something; b"" is its end."""
         self.received(data)
-        if self.machine.has_output:
+        if self.machine.output:
             self._flush_soon()
         self.tell_pool()
 
@@ -93,7 +93,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     def note_progress(self) -> None:
         machine = self.machine
         if machine.progressed:
-            waiting = self._waiting
+            waiting = self.waiting
             for stream in machine.progressed:
                 entry = waiting.get(stream)
                 if entry is not None and not entry[0].done():
@@ -101,7 +101,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             machine.progressed.clear()
 
     def _wake_all(self) -> None:
-        for waiter, _ in self._waiting.values():
+        for waiter, _ in self.waiting.values():
             if not waiter.done():
                 waiter.set_result(True)
 
@@ -127,7 +127,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         """Send what there is, as long as the socket takes it at once; the rest follows when it takes more."""
         self._flush_is_due = False
         connection, machine = self.connection, self.machine
-        while machine.has_output and not connection.unsent and not connection.closed:
+        while machine.output and not connection.unsent and not connection.closed:
             # One step, with nothing between its parts that could fail half-way: the peer's header tables follow ours.
             data = machine.take()
             try:
@@ -157,10 +157,10 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             raise connection.error
         if connection.closed:
             raise connection.write_error or ReadError("the connection was closed while its answer was awaited")
-        if self.machine.has_output:
+        if self.machine.output:
             self._flush_soon()
         waiter: asyncio.Future[bool] = self._loop.create_future()
-        self._waiting[stream] = waiter, until
+        self.waiting[stream] = waiter, until
         if self.ping_interval is not None and (
             self._timer is None or self._timer_at > self.clock() + self.ping_interval
         ):
@@ -170,7 +170,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         try:
             return await waiter
         finally:
-            del self._waiting[stream]
+            del self.waiting[stream]
 
     def leave(self, stream: HTTP2Stream | None) -> None:
         if stream is not None:
@@ -206,14 +206,14 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         if nearest is not None and nearest <= late:
             self.engine.lost(self.connection)  # idle for too long
             return
-        for waiter, until in self._waiting.values():
+        for waiter, until in self.waiting.values():
             if until is None or waiter.done():
                 continue
             if until <= late:
                 waiter.set_result(False)
             elif nearest is None or until < nearest:
                 nearest = until
-        again = self.look_after() if self._waiting else None
+        again = self.look_after() if self.waiting else None
         if again is not None:
             self._flush_soon()
             nearest = again if nearest is None else min(again, nearest)

@@ -204,6 +204,7 @@ class TurnTaking(Multiplexer):
 
     Attributes:
         news: streams for which something changed since their owner last looked.
+        waiting: streams whose owner waits for others -> how it is woken.
         unsent: bytes that the socket did not take at once.
         error: why nothing more can be received.
         write_error: why nothing more can be sent. What the peer said before is received all the same: a server that
@@ -214,6 +215,7 @@ class TurnTaking(Multiplexer):
         super().__init__(connection, settings, clock)
         self.wire: Wire = connection.wire
         self.news: set[HTTP2Stream] = set()
+        self.waiting: dict[HTTP2Stream, Any] = {}
         self.unsent = b""
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
@@ -224,7 +226,7 @@ class TurnTaking(Multiplexer):
 
     def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
         chunks = super().take_chunks(stream)
-        if self.machine.has_output:
+        if self.machine.output:
             self.flush()
         return chunks
 
@@ -267,7 +269,7 @@ class TurnTaking(Multiplexer):
         if self.is_broken:
             return
         try:
-            while self.unsent or machine.has_output:
+            while self.unsent or machine.output:
                 data = self.unsent
                 if not data:
                     data = machine.take()
@@ -312,11 +314,12 @@ class TurnTaking(Multiplexer):
             # An interrupt in between: bytes are lost, and what follows would be taken for something else.
             self.lose(ReadError(f"receiving was interrupted: {type(exc).__name__}"))
             raise
-        if self.unsent or self.machine.has_output:
+        if self.unsent or self.machine.output:
             self.flush()
         if self.machine.max_streams != self.capacity:
             self.tell_pool()
-        self.wake(self.news)
+        if self.waiting:
+            self.wake(self.news)
         return True
 
     def lose(self, error: TransportError) -> None:

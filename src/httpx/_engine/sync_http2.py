@@ -38,14 +38,14 @@ class SyncMultiplexer(TurnTaking):
     """The requests on one connection of `engine`."""
 
     connection: SyncConnection
+    # Locks that are held until something happens to the stream: the cheapest thing that a thread can wait for.
+    waiting: dict[HTTP2Stream, threading.Lock]
 
     def __init__(self, engine: SyncEngine, connection: SyncConnection) -> None:
         self._engine = engine
         assert isinstance(engine.pool, SharingPool)
         self._pool = engine.pool
         self._lock = threading.Lock()
-        # Locks that are held until something happens to the stream: the cheapest thing that a thread can wait for.
-        self._waiting: dict[HTTP2Stream, threading.Lock] = {}
         self._reads = False  # somebody waits for input on behalf of all
         self._writes = False  # somebody waits for room in the socket
         super().__init__(connection, engine.settings, monotonic)
@@ -63,7 +63,7 @@ class SyncMultiplexer(TurnTaking):
 
     def wake(self, streams: Iterable[HTTP2Stream]) -> None:
         for stream in streams:
-            waiter = self._waiting.get(stream)
+            waiter = self.waiting.get(stream)
             if waiter is not None and waiter.locked():
                 waiter.release()
 
@@ -114,8 +114,8 @@ class SyncMultiplexer(TurnTaking):
                         return False
                 news.discard(stream)
             finally:
-                if self._waiting and (not self._reads or (self.unsent and not self._writes)):
-                    self.wake([next(iter(self._waiting))])  # the turn is free: somebody must take it
+                if self.waiting and (not self._reads or (self.unsent and not self._writes)):
+                    self.wake([next(iter(self.waiting))])  # the turn is free: somebody must take it
         if self._pool.has_chores:
             self._engine.do_chores()
         return True
@@ -167,7 +167,7 @@ class SyncMultiplexer(TurnTaking):
 
     def _wait_for_others(self, stream: HTTP2Stream, until: float | None) -> None:
         """Wait, without the lock, until another thread has something for the stream or leaves the turn to it."""
-        waiter = self._waiting[stream] = threading.Lock()
+        waiter = self.waiting[stream] = threading.Lock()
         waiter.acquire()
         self._lock.release()
         try:
@@ -176,7 +176,7 @@ class SyncMultiplexer(TurnTaking):
             try:
                 self._lock_again()
             finally:
-                del self._waiting[stream]
+                del self.waiting[stream]
 
     def _lock_again(self) -> None:
         """Take the lock, also if Ctrl-C comes meanwhile: whoever catches that is going to release it."""
@@ -290,7 +290,7 @@ class SyncMultiplexer(TurnTaking):
 
     def _give_back(self) -> None:
         with self._engine.lock:
-            self._pool.release(self.connection, self.is_usable, monotonic())
+            self._pool.release(self.connection, not self.is_broken and self.machine.max_streams > 0, monotonic())
         if self._pool.has_chores:
             self._engine.do_chores()
 

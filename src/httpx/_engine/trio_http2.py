@@ -29,19 +29,19 @@ class TrioMultiplexer(AsyncMultiplexer, TurnTaking):
     """The requests on one connection of `engine`."""
 
     connection: TrioConnection
+    waiting: dict[HTTP2Stream, trio.Event]
 
     def __init__(self, engine: TrioEngine, connection: TrioConnection) -> None:
         self.engine = engine
         assert isinstance(engine.pool, SharingPool)
         self.pool = engine.pool
-        self._waiting: dict[HTTP2Stream, trio.Event] = {}
         self._turn: trio.CancelScope | None = None  # of the task that waits for the socket on behalf of all
         super().__init__(connection, engine.settings, now)
         self.flush()
 
     def wake(self, streams: Iterable[HTTP2Stream]) -> None:
         for stream in streams:
-            event = self._waiting.get(stream)
+            event = self.waiting.get(stream)
             if event is not None:
                 event.set()
 
@@ -78,8 +78,8 @@ class TrioMultiplexer(AsyncMultiplexer, TurnTaking):
             self.news.discard(stream)
             return True
         finally:
-            if self._turn is None and self._waiting:
-                next(iter(self._waiting.values())).set()  # the turn is free: somebody must take it
+            if self._turn is None and self.waiting:
+                next(iter(self.waiting.values())).set()  # the turn is free: somebody must take it
 
     async def _take_turn(self, until: float | None) -> None:
         """Receive for everybody, once; wait for it if nothing is there."""
@@ -107,12 +107,12 @@ class TrioMultiplexer(AsyncMultiplexer, TurnTaking):
         self.flush()
 
     async def _wait_for_others(self, stream: HTTP2Stream, until: float | None) -> None:
-        event = self._waiting[stream] = trio.Event()
+        event = self.waiting[stream] = trio.Event()
         try:
             with trio.CancelScope(deadline=math.inf if until is None else until):
                 await event.wait()
         finally:
-            del self._waiting[stream]
+            del self.waiting[stream]
 
     def leave(self, stream: HTTP2Stream | None) -> None:
         self.settle_with(stream)

@@ -132,6 +132,8 @@ class HTTP2Connection:
     Attributes:
         streams: those that are not over, by their numbers.
         progressed: streams for which something changed; the shell empties the list.
+        max_streams: how many streams the peer takes at once; 0 also when it takes no more for another reason.
+        output: frames that wait for `take`.
         going_away: the peer takes no more streams.
         code: the error code with which it said so, or None.
         pings, pongs: how many `ping` has sent, and how many of those were answered.
@@ -173,7 +175,7 @@ class HTTP2Connection:
         self._queued = 0  # bytes of bodies in the output
         self._received = 0  # bytes of DATA since the connection's window was last given back
         self._lent = 0  # bytes by which the windows of all streams have grown
-        self._max_streams = ASSUMED_STREAMS
+        self.max_streams = ASSUMED_STREAMS
         self.going_away = False
         self.code: int | None = None
         self.allows_protocols = False
@@ -184,7 +186,7 @@ class HTTP2Connection:
         self.progressed: list[HTTP2Stream] = []
         self.pings = self.pongs = 0
         self.error: Exception | None = None
-        self._out: list[bytes | memoryview] = [
+        self.output: list[bytes | memoryview] = [
             frames.PREFACE,
             frames.settings(
                 {
@@ -199,11 +201,6 @@ class HTTP2Connection:
     # What the shells call.
 
     @property
-    def max_streams(self) -> int:
-        """How many streams the peer takes at once; 0 also when it takes no more for another reason."""
-        return 0 if self.going_away or self.error is not None or self._next_id > _LAST_STREAM else self._max_streams
-
-    @property
     def capacity(self) -> int:
         """How many more streams may begin now."""
         return max(0, self.max_streams - len(self.streams))
@@ -216,7 +213,7 @@ class HTTP2Connection:
     @property
     def has_output(self) -> bool:
         """Is there anything to send?"""
-        return bool(self._out)
+        return bool(self.output)
 
     def open(
         self,
@@ -254,6 +251,8 @@ class HTTP2Connection:
         if len(self.streams) >= self.max_streams:
             raise LocalProtocolError("the connection takes no more streams now")
         self._next_id = identifier + 2
+        if self._next_id > _LAST_STREAM:
+            self.max_streams = 0
         if around is not None and path is not None and around[0] == self._encoder.version:
             block = around[1] + path + around[2]
         elif is_connect:
@@ -261,7 +260,7 @@ class HTTP2Connection:
         else:
             block = self._encode(known, scheme, method, target)
         ends = not body and not streaming
-        self._out.append(frames.header_block(identifier, block, ends, self.max_frame_size))
+        self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
         stream = self.streams[identifier] = HTTP2Stream(self, identifier, method == b"HEAD", written.length)
         if self._idle_frames > 0:
             self._idle_frames = 0
@@ -336,7 +335,7 @@ class HTTP2Connection:
 
         Bodies that waited for room in the output follow at once: `has_output` says so, and `progressed` whose they are.
         """
-        out, self._out = self._out, []
+        out, self.output = self.output, []
         was_full = self._queued >= MAX_QUEUED
         self._queued = self._answers = 0
         if was_full:
@@ -350,19 +349,19 @@ class HTTP2Connection:
         `pings` and `pongs` count: while they differ an answer is missing. How long to wait for it, the shell says.
         """
         self.pings += 1
-        self._out.append(frames.frame(frames.PING, 0, 0, bytes(8)))
+        self.output.append(frames.frame(frames.PING, 0, 0, bytes(8)))
 
     def close(self) -> bytes:
         """What to send before the connection is closed."""
         if self.error is None:
-            self._out.append(frames.goaway(0, frames.NO_ERROR))
-        return self.take() if self._out else b""
+            self.output.append(frames.goaway(0, frames.NO_ERROR))
+        return self.take() if self.output else b""
 
     # What the streams call.
 
     def write(self, frame: bytes) -> None:
         """Queue a frame."""
-        self._out.append(frame)
+        self.output.append(frame)
 
     def write_data(self, identifier: int, data: bytes | memoryview, ends: bool) -> None:
         """Queue a DATA frame."""
@@ -372,7 +371,7 @@ class HTTP2Connection:
         # What goes out comes back as WINDOW_UPDATE, for the stream and for the connection, per frame or per KiB: such
         # updates are not idle, also when nothing waits for them.
         self._idle_frames -= 2 + size // 1024
-        self._out += (frames.HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
+        self.output += (frames.HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
 
     def mark_blocked(self, stream: HTTP2Stream, blocked: bool) -> None:
         """Note whether a stream waits for the connection's window or room; who had a turn waits behind the others."""
@@ -419,7 +418,7 @@ class HTTP2Connection:
         if self._joining is not None:
             self._hand_over()
         if self._received >= CONNECTION_WINDOW // 4 and self.error is None:
-            self._out.append(frames.window_update(0, self._received))
+            self.output.append(frames.window_update(0, self._received))
             self._received = 0
 
     def _receive_frames(self, data: bytes, position: int) -> int:
@@ -481,7 +480,7 @@ class HTTP2Connection:
         if self._answers > MAX_IDLE_FRAMES:
             self._fail("the peer asks for answers and does not read them", frames.ENHANCE_YOUR_CALM)
         elif self.error is None:
-            self._out.append(frame)
+            self.output.append(frame)
 
     def _missed(self, identifier: int, what: str, count: int = 1) -> None:
         """A frame is for a stream that is not there: it is over, and the frame only counted; or it never was."""
@@ -729,7 +728,7 @@ class HTTP2Connection:
             if value:
                 self._fail("a server cannot enable push")
         elif setting == frames.MAX_CONCURRENT_STREAMS:
-            self._max_streams = value
+            self.max_streams = 0 if self.going_away or self._next_id > _LAST_STREAM else value
         elif setting == frames.INITIAL_WINDOW_SIZE:
             if value > frames.MAX_WINDOW:
                 self._fail(f"INITIAL_WINDOW_SIZE {value} is out of its range", frames.FLOW_CONTROL_ERROR)
@@ -776,6 +775,7 @@ class HTTP2Connection:
             return
         last, self.code = frames.number(payload) & frames.MAX_WINDOW, frames.number(payload[4:])
         self.going_away = True
+        self.max_streams = 0
         self._idle()
         for stream in [stream for number, stream in self.streams.items() if number > last]:
             # The peer has not processed these and will not (RFC 9113 6.8).
@@ -832,11 +832,12 @@ class HTTP2Connection:
     def _fail(self, message: str, code: int = frames.PROTOCOL_ERROR) -> None:
         """The peer broke the rules of the connection: say so, and lose it."""
         if self.error is None:
-            self._out.append(frames.goaway(0, code, message.encode("ascii", "replace")[:100]))
+            self.output.append(frames.goaway(0, code, message.encode("ascii", "replace")[:100]))
             self._lose(message)
 
     def _lose(self, message: str) -> None:
         self.error = RemoteProtocolError(message)
+        self.max_streams = 0
         for stream in list(self.streams.values()):
             stream.lose(RemoteProtocolError(message), processed=True)
             self.progressed.append(stream)
