@@ -159,6 +159,8 @@ class AsyncioEngine:
 
     def _exchange_on(self, connection: AsyncioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
+        if job.narrator is not None:
+            job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:

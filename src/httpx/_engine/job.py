@@ -239,17 +239,15 @@ class Narrator:
         self._open: str | None = None
         self._exchange: Exchange | None = None
 
-    def over_http2(self, identifier: int) -> list[Event]:
+    def over_http2(self, identifier: int) -> None:
         """The exchange is a stream of HTTP/2, with this number."""
         self._protocol = "http2"
         self._info = {"request": self._info["request"], "stream_id": identifier}
-        return []
 
-    def over_http1(self) -> list[Event]:
+    def over_http1(self) -> None:
         """The exchange has a connection of HTTP/1.1 to itself; so it is until something else is said."""
         self._protocol = "http11"
         self._info = {"request": self._info["request"]}
-        return []
 
     def start(self, name: str, **info: Any) -> list[Event]:
         """A step begins."""

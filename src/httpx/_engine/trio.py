@@ -363,6 +363,8 @@ class TrioEngine:
 
     def _exchange_on(self, connection: TrioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
+        if job.narrator is not None:
+            job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
             return self._new_exchange(job)
         except BaseException:
