@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpx._protocol import frames
+from support.frame_reader import Frame, FrameTooLarge, split
 from support.wires import cut_at
 
 STREAMS = st.integers(1, frames.MAX_WINDOW)
@@ -60,7 +61,7 @@ def test_data_is_read_by_the_oracle(stream: int, payload: bytes, ends: bool) -> 
 def test_a_header_block_is_read_by_the_oracle_whatever_the_size_of_frames(
     stream: int, block: bytes, ends: bool, max_size: int
 ) -> None:
-    whole, rest = frames.split(frames.header_block(stream, block, ends, max_size), max_size)
+    whole, rest = split(frames.header_block(stream, block, ends, max_size), max_size)
     made = [parsed(frames.frame(*one)) for one in whole]
     assert rest == b""
     assert isinstance(made[0], theirs.HeadersFrame)
@@ -100,7 +101,7 @@ def test_the_small_frames_are_read_by_the_oracle(stream: int, increment: int, er
 @given(STREAMS, st.binary(max_size=50), st.integers(0, 255), st.booleans())
 def test_data_of_the_oracle_loses_its_padding(stream: int, payload: bytes, padding: int, ends: bool) -> None:
     made = theirs.DataFrame(stream, payload, pad_length=padding, flags=["PADDED"] + ["END_STREAM"] * ends)
-    ((kind, flags, identifier, body),), rest = frames.split(made.serialize(), 16_384)
+    ((kind, flags, identifier, body),), rest = split(made.serialize(), 16_384)
     assert (kind, identifier, rest) == (frames.DATA, stream, b"")
     assert bool(flags & frames.END_STREAM) == ends
     assert frames.unpadded(flags, body) == payload
@@ -151,10 +152,10 @@ def test_frames_are_the_same_byte_by_byte_and_at_every_single_cut() -> None:
 
 
 def check(pieces: list[bytes]) -> None:
-    got: list[frames.Frame] = []
+    got: list[Frame] = []
     rest = b""
     for piece in pieces:
-        more, rest = frames.split(rest + piece, 16_384)
+        more, rest = split(rest + piece, 16_384)
         got += more
     assert rest == b""
     assert b"".join(frames.frame(*one) for one in got) == STREAM
@@ -162,28 +163,28 @@ def check(pieces: list[bytes]) -> None:
 
 
 def test_the_reserved_bit_of_a_stream_is_ignored() -> None:
-    assert frames.split(b"\x00\x00\x00\x00\x00\x80\x00\x00\x05", 16_384)[0] == [(0, 0, 5, b"")]
+    assert split(b"\x00\x00\x00\x00\x00\x80\x00\x00\x05", 16_384)[0] == [(0, 0, 5, b"")]
 
 
 def test_a_frame_of_the_largest_size_is_taken_and_a_larger_one_refused_by_its_head_alone() -> None:
     good = frames.frame(frames.DATA, 0, 1, b"x" * 100)
-    assert frames.split(good, 100) == ([(0, 0, 1, b"x" * 100)], b"")
-    with pytest.raises(frames.FrameTooLarge, match="a frame of 100 bytes, more than the 99"):
-        frames.split(good[:9], 99)
-    assert frames.split(good[:8], 99) == ([], good[:8])
+    assert split(good, 100) == ([(0, 0, 1, b"x" * 100)], b"")
+    with pytest.raises(FrameTooLarge, match="a frame of 100 bytes, more than the 99"):
+        split(good[:9], 99)
+    assert split(good[:8], 99) == ([], good[:8])
 
 
 def test_the_frames_before_one_that_is_too_large_are_not_lost() -> None:
     """An answer that is complete would come or not, depending on where the network cut what follows it."""
-    with pytest.raises(frames.FrameTooLarge) as caught:
-        frames.split(frames.frame(frames.DATA, 0, 1, b"x") + b"\xff" * 9, 16_384)
+    with pytest.raises(FrameTooLarge) as caught:
+        split(frames.frame(frames.DATA, 0, 1, b"x") + b"\xff" * 9, 16_384)
     assert caught.value.whole == [(0, 0, 1, b"x")]
 
 
 def test_sizes_of_more_than_16_bits_survive() -> None:
     data = frames.frame(frames.DATA, 0, 1, b"x" * 70_000)
     assert parsed(data).body_len == 70_000
-    assert frames.split(data, frames.LARGEST_FRAME_SIZE) == ([(0, 0, 1, b"x" * 70_000)], b"")
+    assert split(data, frames.LARGEST_FRAME_SIZE) == ([(0, 0, 1, b"x" * 70_000)], b"")
 
 
 def test_errors_have_names() -> None:

@@ -43,6 +43,7 @@ from httpx._protocol.http2 import (
 )
 from httpx._protocol.stream2 import HTTP2Stream
 from support.counting import frames as counted_frames
+from support.frame_reader import Frame, split
 from support.wires import cuts
 
 Fields = list[tuple[bytes, bytes]]
@@ -68,12 +69,12 @@ class Server:
         for piece in pieces:
             self.connection.receive(piece)
 
-    def heard(self) -> list[frames.Frame]:
+    def heard(self) -> list[Frame]:
         """The frames that we send now, all of them."""
         out = b""
-        while self.connection.has_output:
+        while self.connection.output:
             out += self.connection.take()
-        found, rest = frames.split(out, frames.LARGEST_FRAME_SIZE)
+        found, rest = split(out, frames.LARGEST_FRAME_SIZE)
         assert rest == b""
         return found
 
@@ -108,7 +109,7 @@ def post(server: Server, fields: Fields, **kwargs: Any) -> HTTP2Stream:
     return server.connection.open(b"https", b"POST", b"/", [HOST, *fields], **kwargs)
 
 
-def data_of(sent: list[frames.Frame], identifier: int) -> bytes:
+def data_of(sent: list[Frame], identifier: int) -> bytes:
     return b"".join(payload for kind, _, stream, payload in sent if (kind, stream) == (DATA, identifier))
 
 
@@ -130,7 +131,7 @@ def lost(server: Server, code: int = frames.PROTOCOL_ERROR) -> str:
     assert not connection.streams
     assert connection.capacity == 0
     connection.receive(b"whatever")
-    assert not connection.has_output
+    assert not connection.output
     return str(connection.error)
 
 
@@ -141,12 +142,12 @@ def test_a_connection_begins_with_the_preface_settings_and_a_large_window() -> N
     connection = HTTP2Connection()
     out = connection.take()
     assert out.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    (first, second), rest = frames.split(out[24:], 16_384)
+    (first, second), rest = split(out[24:], 16_384)
     assert first[:3] == (SETTINGS, 0, 0)
     assert dict(frames.parsed_settings(first[3])) == {2: 0, 4: STREAM_WINDOW, 6: 65_536}
     assert second == (WINDOW_UPDATE, 0, 0, (CONNECTION_WINDOW - 65_535).to_bytes(4, "big"))
     assert rest == b""
-    assert not connection.has_output
+    assert not connection.output
     assert connection.take() == b""
 
 
@@ -236,7 +237,7 @@ def test_requests_pass_the_gate_of_http1() -> None:
     for body, streaming in ((b"four", False), (b"longer", False), (b"longer", True)):
         with pytest.raises(httpx.LocalProtocolError, match="Content-Length says 5"):
             post(server, POST5, body=body, streaming=streaming)
-    assert not server.connection.has_output
+    assert not server.connection.output
     assert not server.connection.streams
     assert get(server).identifier == 1
 
@@ -444,7 +445,7 @@ def test_a_connect_has_no_body_of_a_length() -> None:
             connect(server, fields=fields)
     with pytest.raises(httpx.LocalProtocolError, match="no body of a length"):
         server.connection.open(b"https", b"CONNECT", b"a:1", [HOST])
-    assert not server.connection.has_output
+    assert not server.connection.output
 
 
 # -- windows, sending
@@ -640,7 +641,7 @@ def test_windows_are_kept_to_and_no_upload_is_forgotten(sizes: list[int], steps:
             windows.settings(step)
         else:
             windows.update(*step)
-        assert not windows.server.connection.has_output
+        assert not windows.server.connection.output
     # Now each gets exactly what it needs, in an order in which all of them wait for something until the last.
     for index, left in enumerate(windows.left):
         if left and windows.streams[index] < left:
@@ -660,10 +661,10 @@ def test_a_large_window_does_not_put_the_whole_body_into_the_output() -> None:
     second = post(server, CHUNKED, body=bytes(2_000_000))
     assert first.need == INPUT
     rounds = []
-    while server.connection.has_output:
+    while server.connection.output:
         out = server.connection.take()
         assert len(out) < MAX_QUEUED + 20_000
-        rounds.append({stream for kind, _, stream, _ in frames.split(out, 2**24)[0] if kind == DATA})
+        rounds.append({stream for kind, _, stream, _ in split(out, 2**24)[0] if kind == DATA})
     assert rounds[0] == {1}
     assert all(both == {1, 3} for both in rounds[1:-1])
     assert first.need == BODY
@@ -1338,7 +1339,7 @@ def test_the_end_within_a_frame_is_the_end() -> None:
 
 def test_a_connection_that_is_closed_says_so_once_it_is_not_lost() -> None:
     server = Server()
-    assert frames.split(server.connection.close(), 100)[0] == [(GOAWAY, 0, 0, bytes(8))]
+    assert split(server.connection.close(), 100)[0] == [(GOAWAY, 0, 0, bytes(8))]
     server.say(b"")
     assert server.connection.close() == b""
 

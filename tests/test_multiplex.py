@@ -20,6 +20,7 @@ import pytest
 import httpx
 from httpx._protocol import frames
 from support.drivers import Driver
+from support.frame_reader import Frame
 from support.http2 import FramePeer, StreamServer, data, frames_of, h2_context, prior
 from support.leaks import counts_of, engines_of, settled, trusting_context, wait_for
 from support.peer import Peer
@@ -779,7 +780,7 @@ def test_an_idle_connection_expires(driver: Driver, server: StreamServer):
 
 
 def test_a_closing_client_says_goodbye(driver: Driver):
-    seen: list[frames.Frame] = []
+    seen: list[Frame] = []
 
     def script(peer: FramePeer) -> None:
         asked = peer.request()

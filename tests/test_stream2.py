@@ -32,6 +32,7 @@ from httpx._protocol.stream2 import (
     HTTP2Stream,
     ReceivedHead,
 )
+from support.frame_reader import Frame, split
 
 STATES = {IDLE: "idle", OPEN: "open", LOCAL_DONE: "local done", REMOTE_DONE: "remote done", CLOSED: "closed"}
 EVENTS = {
@@ -57,14 +58,14 @@ class FakeConnection:
         self.initial_window = 65_535
         self.stream_window = 1000
         self.room = window
-        self.written: list[frames.Frame] = []
+        self.written: list[Frame] = []
         self.blocked = False
         self.forgotten = 0
         self.received: list[bytes] = []
         self.growth = 0
 
     def write(self, frame: bytes) -> None:
-        self.written += frames.split(frame, 2**24)[0]
+        self.written += split(frame, 2**24)[0]
 
     def write_data(self, identifier: int, data: bytes, ends: bool) -> None:
         self.room -= len(data)

@@ -39,6 +39,7 @@ from httpx._protocol.frames import (
 )
 from httpx._protocol.http2 import MAX_IDLE_FRAMES, MAX_LENT, STREAM_WINDOW, HTTP2Connection
 from httpx._protocol.stream2 import HTTP2Stream
+from support.frame_reader import split
 from support.wires import cuts
 
 Fields = list[tuple[bytes, bytes]]
@@ -62,14 +63,14 @@ def asked(streams: int = 1, fields: Optional[Fields] = None, **kwargs: Any) -> H
     connection.receive(frames.settings({}))
     for _ in range(streams):
         connection.open(b"https", b"GET", b"/", [HOST, *(fields or [])], **kwargs)
-    while connection.has_output:
+    while connection.output:
         connection.take()
     return connection
 
 
 def told(connection: HTTP2Connection, kind: int) -> list[int]:
     """The error codes of the frames of this kind that we send now."""
-    found, rest = frames.split(connection.take(), 2**24)
+    found, rest = split(connection.take(), 2**24)
     assert rest == b""
     return [frames.number(payload[4 if kind == GOAWAY else 0 :]) for got, _, _, payload in found if got == kind]
 
@@ -565,7 +566,7 @@ def test_settings_of_no_window_and_no_streams_only_wait() -> None:
     stream = connection.open(b"https", b"POST", b"/", [HOST, (b"Content-Length", b"1")], b"x")
     assert connection.capacity == 0
     connection.take()
-    assert not connection.has_output
+    assert not connection.output
     assert stream.error is None
 
 

@@ -274,7 +274,7 @@ class Conversation:
         for _ in range(1000):
             for action in actions:
                 action()
-            if len(self.streams) == len(self.requests) and not self.client.streams and not self.client.has_output:
+            if len(self.streams) == len(self.requests) and not self.client.streams and not self.client.output:
                 break
         self.read()
 

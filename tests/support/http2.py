@@ -35,6 +35,7 @@ from httpx._protocol import frames
 from httpx._protocol.frames import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE
 
 from . import certs
+from .frame_reader import Frame, split
 from .servers import TIMEOUT, Conn, Script, ScriptedServer, close_notify
 
 Fields = list[tuple[bytes, bytes]]
@@ -80,13 +81,13 @@ class FramePeer:
         """Send frames in one piece."""
         self.conn.sendall(b"".join(pieces))
 
-    def frame(self) -> frames.Frame:
+    def frame(self) -> Frame:
         """The next frame, whatever it is."""
         head = self.conn.read_exactly(frames.HEAD_SIZE)
         payload = self.conn.read_exactly(int.from_bytes(head[:3], "big"))
         return head[3], head[4], int.from_bytes(head[5:9], "big"), payload
 
-    def expect(self, kind: int) -> frames.Frame:
+    def expect(self, kind: int) -> Frame:
         """The next frame of that kind; SETTINGS and WINDOW_UPDATE before it are dropped, anything else fails."""
         while True:
             frame = self.frame()
@@ -145,9 +146,9 @@ class FramePeer:
         except AssertionError:  # the end
             pass
 
-    def rest(self) -> list[frames.Frame]:
+    def rest(self) -> list[Frame]:
         """All frames up to the end of the connection."""
-        return frames.split(self.conn.read_to_end(), frames.LARGEST_FRAME_SIZE)[0]
+        return split(self.conn.read_to_end(), frames.LARGEST_FRAME_SIZE)[0]
 
     def resets(self, number: int = 1) -> list[tuple[int, int]]:
         """The (stream, code) of the next RST_STREAM frames; headers and bodies before them are dropped."""

@@ -1,10 +1,10 @@
 """
 The frames of HTTP/2 as bytes (RFC 9113, sections 4 and 6).
 
-    split(buffer, max_size)     whole frames out of bytes: for tests and tools, the machine has a loop of its own
-    data, headers, ...          one frame as bytes
+    frame, header_block, settings, ...     as bytes
+    unpadded, parsed_settings, ...         what is in them
 
-Not here: what frames mean and when they are legal (`http2`, `stream2`).
+Not here: what frames mean and when they are legal (`http2`, `stream2`), and the loop that finds them (`http2`).
 """
 
 from __future__ import annotations
@@ -64,48 +64,11 @@ MAX_WINDOW = 2**31 - 1
 DEFAULT_FRAME_SIZE = 16_384
 LARGEST_FRAME_SIZE = 2**24 - 1
 
-Frame = tuple[int, int, int, bytes]  # type, flags, stream, payload
-
 HEAD = Struct(">HBBBL")  # upper 16 and lower 8 bits of the size, type, flags, stream
 _SETTING = Struct(">HL")
 _NUMBER = Struct(">L")
 _TWO_NUMBERS = Struct(">LL")
 HEAD_SIZE = 9
-
-
-class FrameTooLarge(Exception):
-    """
-    A frame is larger than was allowed; the connection is lost (RFC 9113 4.2).
-
-    Attributes:
-        whole: the frames before it, which count as if they had come alone.
-    """
-
-    def __init__(self, message: str, whole: list[Frame]) -> None:
-        super().__init__(message)
-        self.whole = whole
-
-
-def split(data: bytes, max_size: int) -> tuple[list[Frame], bytes]:
-    """
-    The whole frames at the beginning of `data`, and the rest.
-
-    Raises:
-        FrameTooLarge: the head of a frame announces more than `max_size` bytes.
-    """
-    frames: list[Frame] = []
-    position, end = 0, len(data)
-    while end - position >= HEAD_SIZE:
-        high, low, kind, flags, stream = HEAD.unpack_from(data, position)
-        size = high << 8 | low
-        if size > max_size:
-            raise FrameTooLarge(f"a frame of {size} bytes, more than the {max_size} that were allowed", frames)
-        following = position + HEAD_SIZE + size
-        if following > end:
-            break
-        frames.append((kind, flags, stream & MAX_WINDOW, data[position + HEAD_SIZE : following]))
-        position = following
-    return frames, data[position:] if position else data
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:

@@ -3,7 +3,7 @@ HTTP/2 for a client: one connection and its streams as a pure machine (RFC 9113)
 
     open(...)       -> HTTP2Stream     one request begins; its header block is in the output at once, in one step with
                                        its encoding, so that nothing can come between the two
-    take()          -> bytes           what to send now, of all streams; again until `has_output` is False
+    take()          -> bytes           what to send now, of all streams; again until `output` is empty
     receive(data)                      what arrived; `progressed` then has the streams for which something changed
     capacity        -> int             how many more streams may begin now
     error                              why the connection is lost; each of its streams has the same
@@ -210,11 +210,6 @@ class HTTP2Connection:
         """The most that a DATA frame may hold now, for the connection's part."""
         return min(self.window, self.max_frame_size) if self._queued < MAX_QUEUED else 0
 
-    @property
-    def has_output(self) -> bool:
-        """Is there anything to send?"""
-        return bool(self.output)
-
     def open(
         self,
         scheme: bytes,
@@ -333,7 +328,7 @@ class HTTP2Connection:
         """
         Remove and return what should be sent now.
 
-        Bodies that waited for room in the output follow at once: `has_output` says so, and `progressed` whose they are.
+        Bodies that waited for room in the output follow at once: `output` says so, and `progressed` whose they are.
         """
         out, self.output = self.output, []
         was_full = self._queued >= MAX_QUEUED
