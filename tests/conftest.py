@@ -106,15 +106,10 @@ def trusting(ca: Any) -> ssl.SSLContext:
 @pytest.fixture(scope="session")
 def nginx() -> Iterator[NginxServer]:
     """A running nginx. Without one installed the test is skipped, or fails if HTTPX_REQUIRE_SERVERS=1."""
-    from support.servers import NginxServer, ServerMissing
+    from support.running import started
+    from support.servers import NginxServer
 
-    try:
-        server = NginxServer()
-    except ServerMissing as exc:
-        if os.environ.get("HTTPX_REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(exc))
-    with server:
+    with started(NginxServer) as server:
         yield server
 
 

@@ -7,7 +7,6 @@ connection is closed twice, or one that it never had.
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Callable, Optional, Union
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from httpx._pool import Pool, Ticket
+from support.counting import calls_of
 
 A, B, C = ("https", "a.example", 443), ("https", "b.example", 443), ("https", "c.example", 443)
 
@@ -838,22 +838,6 @@ test_the_pool_agrees_with_a_model = PoolAgainstModel.TestCase
 
 
 # What it costs.
-
-
-def calls_of(function: Callable[[], Any]) -> int:
-    """How many calls, of Python and of C functions, `function` makes."""
-    count = 0
-
-    def profile(frame: Any, event: str, arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def idle_connections(size: int, shell: Shell) -> Callable[[], Any]:

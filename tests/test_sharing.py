@@ -7,7 +7,6 @@ What it has in common with the pool of HTTP/1.1 is in `test_pool.py`; here it is
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Callable, Optional, Union
 
 import pytest
@@ -18,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from httpx import _sharing
 from httpx._pool import Ticket
 from httpx._sharing import SharingPool
+from support.counting import calls_of
 
 A, B, C = ("https", "a.example", 443), ("https", "b.example", 443), ("https", "c.example", 443)
 PLAIN = ("http", "a.example", 80)  # of a kind that cannot be shared
@@ -700,22 +700,6 @@ test_the_sharing_pool_keeps_its_promises = SharingAgainstModel.TestCase
 
 
 # What it costs.
-
-
-def calls_of(function: Callable[[], Any]) -> int:
-    """How many calls, of Python and of C functions, `function` makes."""
-    count = 0
-
-    def profile(frame: Any, event: str, arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def many_users(size: int) -> Callable[[], Any]:

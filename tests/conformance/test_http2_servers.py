@@ -7,7 +7,6 @@ On every engine, and from many threads on one client; each answer is checked aga
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import shutil
 import subprocess
@@ -25,6 +24,7 @@ from support.drivers import Driver, run_without_loop
 from support.engines import ALL_NAMES, driver_named
 from support.http2 import prior
 from support.leaks import settled
+from support.running import started
 from support.servers import NginxServer, ServerMissing, find_program, free_ports, wait_for_port
 from support.together import in_threads, together
 
@@ -180,12 +180,7 @@ class Hypercorn:
 
 @pytest.fixture(scope="module", params=[Nginx, Nghttpd, Hypercorn])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    try:
-        site: Site = request.param()
-    except ServerMissing as exc:
-        if os.environ.get("HTTPX_REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(exc))
+    site: Site = started(request.param)
     yield site
     site.close()
 

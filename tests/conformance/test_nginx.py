@@ -11,7 +11,6 @@ import asyncio
 import functools
 import gc
 import hashlib
-import os
 import random
 import select
 import socket
@@ -27,7 +26,8 @@ from support import certs
 from support.drivers import Driver, missing
 from support.engines import ALL_NAMES, ASYNC_NAMES, driver_named
 from support.leaks import engines_of, settled, trusting_context
-from support.servers import NginxServer, ServerMissing
+from support.running import started
+from support.servers import NginxServer
 from support.together import in_threads, together
 
 BIG = random.Random("big").randbytes(3_000_007)  # does not compress, and no block of it is like another
@@ -114,13 +114,7 @@ def sites(locations: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[NginxServer]:
     files = [("big.bin", BIG), ("page.txt", PAGE), ("slow.bin", SLOW), ("empty.bin", b"")]
-    try:
-        server = NginxServer(files, sites(LOCATIONS))
-    except ServerMissing as exc:
-        if os.environ.get("HTTPX_REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(exc))
-    with server:
+    with started(lambda: NginxServer(files, sites(LOCATIONS))) as server:
         yield server
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,8 @@ import httpx
 from httpx._protocol.certificate import key_pin
 from support import certs
 from support.drivers import Driver
-from support.servers import NginxServer, ServerMissing
+from support.running import started
+from support.servers import NginxServer
 
 # What the server knows of the connection; "r" where it goes on with an older session.
 SEEN = "$ssl_protocol $ssl_session_reused $server_protocol $ssl_server_name"
@@ -42,13 +42,7 @@ def server() -> Iterator[NginxServer]:
         "none": site("ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;"),
         "asks": site(asks),
     }
-    try:
-        server = NginxServer(sites=sites)
-    except ServerMissing as exc:
-        if os.environ.get("HTTPX_REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(exc))
-    with server:
+    with started(lambda: NginxServer(sites=sites)) as server:
         yield server
 
 

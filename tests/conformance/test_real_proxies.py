@@ -40,9 +40,9 @@ from support.proxies import (
     Tinyproxy,
     relay,
 )
+from support.running import started
 from support.servers import (
     ScriptedServer,
-    ServerMissing,
     Step,
     answer,
     close,
@@ -866,23 +866,14 @@ def test_no_step_of_socks_outlasts_its_timeout(driver: Driver, step: Step, total
 @pytest.fixture(scope="module")
 def squid() -> Iterator[Squid]:
     """A running squid, or a skip; see `conftest.nginx`."""
-    yield from started(Squid)
+    with started(Squid) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def tinyproxy() -> Iterator[Tinyproxy]:
     """A running tinyproxy, or a skip."""
-    yield from started(Tinyproxy)
-
-
-def started(program: Any) -> Any:
-    try:
-        server = program()
-    except ServerMissing as exc:
-        if os.environ.get("HTTPX_REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(exc))
-    with server:
+    with started(Tinyproxy) as server:
         yield server
 
 

@@ -6,7 +6,6 @@ Not here: what goes wrong on the way, and what each side is told (`test_real_pro
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -18,36 +17,29 @@ from support import certs
 from support.drivers import Driver
 from support.leaks import settled, trusting_context
 from support.proxies import PASSWORD, USER, Dante, Microsocks, OpenSSH
-from support.servers import ScriptedServer, ServerMissing, answer, repeat
-
-
-def started(program: Any) -> Any:
-    try:
-        server = program()
-    except ServerMissing as exc:
-        if os.environ.get("HTTPX_REQUIRE_SERVERS") == "1":
-            raise
-        pytest.skip(str(exc))
-    with server:
-        yield server
+from support.running import started
+from support.servers import ScriptedServer, answer, repeat
 
 
 @pytest.fixture(scope="module")
 def openssh() -> Iterator[OpenSSH]:
     """A running `ssh -D`, or a skip; see `conftest.nginx`."""
-    yield from started(OpenSSH)
+    with started(OpenSSH) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def dante() -> Iterator[Dante]:
     """A running dante, or a skip."""
-    yield from started(Dante)
+    with started(Dante) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def microsocks() -> Iterator[Microsocks]:
     """A running microsocks, or a skip."""
-    yield from started(Microsocks)
+    with started(Microsocks) as server:
+        yield server
 
 
 def origin(tls: bool, host: str) -> ScriptedServer:

@@ -35,18 +35,15 @@ def api() -> Iterator[LocalApi]:
 def http2_url() -> Iterator[str]:
     """An https server that speaks HTTP/2 and HTTP/1.1; its authority is that of `ca`. Skips without nginx."""
     from support import certs
-    from support.servers import NginxServer, ServerMissing
+    from support.running import started
+    from support.servers import NginxServer
 
     chain, key = certs.leaf_files()
     site = (
         f"listen 127.0.0.1:PORT ssl http2; server_name localhost; ssl_certificate {chain}; ssl_certificate_key {key}; "
         'location / { default_type application/json; return 200 \'{"protocol": "$server_protocol"}\'; }'
     )
-    try:
-        server = NginxServer(sites={"h2": site})
-    except ServerMissing as exc:
-        pytest.skip(str(exc))
-    with server:
+    with started(lambda: NginxServer(sites={"h2": site})) as server:
         yield f"https://localhost:{server.ports['h2']}"
 
 
