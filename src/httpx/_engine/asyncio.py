@@ -96,6 +96,8 @@ class AsyncioEngine:
 
         Raises:
             TransportError: of the class that says what failed.
+
+        Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         now = self.now
         job = Job(request, now())

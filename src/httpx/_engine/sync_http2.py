@@ -289,7 +289,7 @@ class SyncMultiplexer(TurnTaking):
         self._give_back()
 
     def _give_back(self) -> None:
-        with self._engine.lock:
+        with self._engine.lock:  # `is_usable` without its frame
             self._pool.release(self.connection, not self.is_broken and self.machine.max_streams > 0, monotonic())
         if self._pool.has_chores:
             self._engine.do_chores()
