@@ -1451,5 +1451,5 @@ def test_the_seam_says_what_a_protocol_must_offer() -> None:
             call()
     with pytest.raises(NotImplementedError):
         exchange.receive(b"x")
-    assert exchange.need == OUTPUT
-    assert not exchange.reusable
+    assert not exchange.upgraded
+    assert exchange.trailers is None

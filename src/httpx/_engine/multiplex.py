@@ -176,10 +176,7 @@ class Multiplexer:
     def answer(self, stream: HTTP2Stream, job: Job, body: bytes | SyncByteStream | AsyncByteStream) -> Response:
         """The response of a stream whose head is there."""
         assert stream.head is not None
-        response = Response._from_wire(stream.head, stream.remarkable, body, self.connection)
-        extensions = response.extensions
-        del extensions["reason_phrase"]  # HTTP/2 has none
-        extensions["stream_id"] = stream.identifier
+        response = Response._from_wire(stream.head, stream.remarkable, body, self.connection, stream.identifier)
         if stream.informational or stream.trailers is not None:
             job.annotate(response, stream)
         return response

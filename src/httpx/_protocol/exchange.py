@@ -87,23 +87,24 @@ class Exchange:
         error: what the peer did wrong, as an exception of the public classes; None while all is well.
     """
 
-    # What starts the same for every exchange is a class attribute: making one costs half as much.
-    need: int = OUTPUT
-    head: Head | None = None
+    # What every exchange changes is set by the constructors of the two kinds, because an attribute that is the class's,
+    # too, is reached the long way: 40 ns and not 5. What few change is the class's, which saves setting it.
+    need: int
+    head: Head | None
     chunks: list[bytes]
+    finished: bool
+    reusable: bool
+    untouched: bool
+    only_informational: bool
+    error: Exception | None
     informational: Sequence[tuple[int, Fields]] = ()
     trailers: Fields | None = None
-    finished: bool = False
     remarkable: bool = False
     upgraded: bool = False
-    reusable: bool = False
-    untouched: bool = True
     refused: bool = False
     uploading: bool = False
     abandoned: bool = False
-    only_informational: bool = False
     surplus: bytes = b""
-    error: Exception | None = None
 
     def take(self) -> bytes:
         """Remove and return what should be sent now, coalesced; b"" if there is nothing (`need` is not OUTPUT)."""

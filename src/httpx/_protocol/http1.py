@@ -230,18 +230,13 @@ class HTTP1Exchange(Exchange):
     RFC 9112; RFC 9110 sections 5.1 (names), 5.5 (values), 10.1.1 (Expect), 15.2 (1xx).
     """
 
-    # Most exchanges are small, so what starts the same for all is a class attribute: half the cost of making one.
+    # Class attributes for what few exchanges change; see `Exchange`.
     _sending = SENT
-    _receiving = HEAD
-    _asked = False
     _held: Sequence[bytes] = ()
     _taken = 0
     _buffer = b""
-    _scanned = 0
-    _remaining = 0
     _streaming = False
     _to_send: int | None = None
-    _keep_alive = True
     _extensions = MAX_EXTENSIONS
 
     def __init__(
@@ -263,7 +258,13 @@ class HTTP1Exchange(Exchange):
         self._method = method
         self._limits = limits
         self._budget = limits.max_bytes
+        self.need = OUTPUT
+        self.head = self.error = None
         self.chunks = []
+        self.finished = self.reusable = self.only_informational = self._asked = False
+        self.untouched = self._keep_alive = True
+        self._receiving = HEAD
+        self._scanned = self._remaining = 0
         if method not in _COMMON_METHODS and _TOKEN.fullmatch(method) is None:
             raise LocalProtocolError(f"method {method[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
         if not target or _NOT_TARGET.search(target) is not None:

@@ -24,7 +24,7 @@ import re
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames, hpack
-from .exchange import DEFAULT_HEAD_LIMITS, INPUT, Fields, HeadLimits
+from .exchange import DEFAULT_HEAD_LIMITS, Fields, HeadLimits
 from .frames import DATA, END_HEADERS, END_STREAM, HEAD_SIZE, HEADERS, PADDED, PRIORITY_FLAG
 from .http1 import WrittenFields
 from .stream2 import IDLE, MOVES, RECEIVING, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead
@@ -261,7 +261,6 @@ class HTTP2Connection:
             self._idle_frames = 0
         if ends:
             stream.state = _ASKED
-            stream.need = INPUT
         else:
             stream.is_tunnel = is_connect
             self._begin_upload(stream, body, streaming, written.expects_continue)

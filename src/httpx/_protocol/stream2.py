@@ -174,14 +174,10 @@ class HTTP2Stream(Exchange):
         unread: of those, what the reader has taken.
     """
 
-    # As in `Exchange`: what starts the same for every stream is set when it changes, which halves the cost of one.
+    # Class attributes for what few streams change; see `Exchange`.
     code: int | None = None
-    state: int = IDLE
-    spent: int = 0
-    ahead: int = 0
     unread: int = 0
     is_tunnel: bool = False  # a CONNECT: what a 2xx answer says about lengths means nothing (RFC 9110 9.3.6)
-    _to_receive: int | None = None
     _offset: int = 0  # of the first chunk, what was sent: cutting it off each time would copy the rest each time
     _body_ends: bool = False  # nothing more comes from `feed`, or nobody wants it
     _dropped: bool = False  # nothing more of the body is sent
@@ -190,7 +186,14 @@ class HTTP2Stream(Exchange):
     def __init__(self, connection: HTTP2Connection, identifier: int, is_head: bool, length: int | None) -> None:
         self._connection = connection
         self.identifier = identifier
+        self.need = INPUT
+        self.head = self.error = None
+        self._to_receive: int | None = None
         self.chunks = []
+        self.finished = self.reusable = self.only_informational = False
+        self.untouched = True
+        self.state = IDLE
+        self.spent = self.ahead = 0
         self.window = connection.initial_window
         self.receive_window = connection.stream_window
         self._is_head = is_head
