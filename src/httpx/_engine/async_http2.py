@@ -9,7 +9,7 @@ Not here: the socket, turns and timers (`asyncio_http2`, `trio_http2`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from .._models import Response
@@ -36,15 +36,12 @@ class AsyncMultiplexer(Multiplexer):
 
     # For the shells.
 
-    def send_begun(self) -> None:
-        """A request has begun: see that it is sent, at once or with those that others begin."""
-        raise NotImplementedError
-
-    async def wait(self, stream: HTTP2Stream, until: float | None) -> bool:
+    def wait(self, stream: HTTP2Stream, until: float | None) -> Awaitable[bool]:
         """
-        Until something happened to the stream: True; or until time is up: False.
+        Until something happened to the stream: True; or until time is up: False. What is in the output is sent first,
+        at once or with what others begin in this turn.
 
-        Raises:
+        Raises, now or when it is awaited:
             ReadError, WriteError, ConnectError: the connection broke or was closed.
         """
         raise NotImplementedError
@@ -87,8 +84,15 @@ class AsyncMultiplexer(Multiplexer):
             if job.narrator is not None:
                 job.narrator.over_http2(stream.identifier)
                 await self.engine.tell(job, "turn", stream)
-            self.send_begun()
-            await self._pump(stream, job)
+            elif (
+                stream.state == LOCAL_DONE
+                and job.deadline is None
+                # The first turn of `_pump`, and for nearly all the only one, without its frame.
+                and not await self.wait(stream, None if job.read is None else self.clock() + job.read)
+            ):
+                raise self.timed_out(stream, job, self.clock())
+            if stream.head is None or stream.need == BODY:
+                await self._pump(stream, job)
         except BaseException as exc:
             self.leave(stream)
             if job.narrator is not None and isinstance(exc, Exception):
@@ -118,12 +122,7 @@ class AsyncMultiplexer(Multiplexer):
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
-                    if job.deadline is not None or stream.state != LOCAL_DONE:
-                        await self.receive(stream, job)
-                    elif not await self.wait(stream, None if job.read is None else self.clock() + job.read):
-                        raise self.timed_out(stream, job, self.clock())
-                    elif stream.only_informational and stream.need == INPUT:
-                        await self.receive(stream, job)
+                    await self.receive(stream, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.async_pieces()

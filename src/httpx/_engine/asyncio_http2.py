@@ -66,12 +66,11 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     def lose(self, error: TransportError) -> None:
         self.connection.on_broken(error)
 
-    def begin(self, job: Job) -> HTTP2Stream | None:
+    def look_up(self) -> None:
         # What an idle connection's peer said is not known yet where the loop was busy: maybe that it closed.
         connection = self.connection
-        if self.has_served and not self.machine.streams and not connection.closed and connection.wire.poll(0):
+        if self.has_served and not connection.closed and connection.wire.poll(0):
             connection.on_readable()
-        return super().begin(job)
 
     def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
         super().feed(stream, piece, job)
@@ -93,9 +92,9 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     def note_progress(self) -> None:
         machine = self.machine
         if machine.progressed:
-            waiting = self.waiting
+            take = self.waiting.pop
             for stream in machine.progressed:
-                entry = waiting.get(stream)
+                entry = take(stream, None)
                 if entry is not None and not entry[0].done():
                     entry[0].set_result(True)
             machine.progressed.clear()
@@ -104,15 +103,9 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         for waiter, _ in self.waiting.values():
             if not waiter.done():
                 waiter.set_result(True)
+        self.waiting.clear()
 
     # Sending.
-
-    def send_begun(self) -> None:
-        self._idle_until = None
-        if len(self.machine.streams) == 1:
-            self.flush()  # nobody else could begin in this turn but newcomers
-        elif not self._flush_is_due:
-            self._flush_soon()
 
     def proceed(self, stream: HTTP2Stream) -> None:
         super().proceed(stream)
@@ -151,14 +144,17 @@ class AsyncioMultiplexer(AsyncMultiplexer):
 
     # Waiting.
 
-    async def wait(self, stream: HTTP2Stream, until: float | None) -> bool:
-        connection = self.connection
+    def wait(self, stream: HTTP2Stream, until: float | None) -> asyncio.Future[bool]:
+        connection, machine = self.connection, self.machine
         if connection.error is not None:
             raise connection.error
         if connection.closed:
             raise connection.write_error or ReadError("the connection was closed while its answer was awaited")
-        if self.machine.output:
-            self._flush_soon()
+        if machine.output and not self._flush_is_due:
+            if len(machine.streams) == 1:
+                self.flush()  # nobody else could begin in this turn but newcomers
+            else:
+                self._flush_soon()
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self.waiting[stream] = waiter, until
         if self.ping_interval is not None and (
@@ -167,16 +163,14 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self._set_timer(self.clock() + self.ping_interval)
         if until is not None and (self._timer is None or self._timer_at > until):
             self._set_timer(until)
-        try:
-            return await waiter
-        finally:
-            del self.waiting[stream]
+        return waiter
 
     def leave(self, stream: HTTP2Stream | None) -> None:
         if stream is not None:
             if stream.finished:
                 self.has_served = True
             if stream.state != CLOSED:
+                self.waiting.pop(stream, None)  # whoever waited was cancelled
                 stream.reset(CANCEL)
                 if not self._loop.is_closed():
                     self._flush_soon()  # with what others begin in this turn
@@ -206,11 +200,13 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         if nearest is not None and nearest <= late:
             self.engine.lost(self.connection)  # idle for too long
             return
-        for waiter, until in self.waiting.values():
-            if until is None or waiter.done():
+        for stream, (waiter, until) in list(self.waiting.items()):
+            if until is None:
                 continue
             if until <= late:
-                waiter.set_result(False)
+                del self.waiting[stream]
+                if not waiter.done():
+                    waiter.set_result(False)
             elif nearest is None or until < nearest:
                 nearest = until
         again = self.look_after() if self.waiting else None

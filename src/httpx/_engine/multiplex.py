@@ -71,13 +71,19 @@ class Multiplexer:
             TransportError: the peer never took any here, so it would not help to try again.
         """
         machine = self.machine
+        if not machine.streams:
+            self.look_up()
+            if self.ping_interval is not None:
+                self._note_sign_of_life()  # of an idle connection nothing was expected
         if len(machine.streams) >= self.capacity or self.is_broken:
             if self.has_served or not (self.is_broken or self.capacity == 0):
                 return None
             raise self.failure or machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
-        if self.ping_interval is not None and not machine.streams:
-            self._note_sign_of_life()  # of an idle connection nothing was expected
-        return machine.open(b"http" if job.key[0] == "http" else b"https", *job.arguments)
+        method, target, fields, body, streaming = job.arguments
+        return machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
+
+    def look_up(self) -> None:
+        """A request begins on an idle connection: take what its peer said meanwhile; for the shell."""
 
     @property
     def failure(self) -> TransportError | None:

@@ -58,12 +58,11 @@ class TrioMultiplexer(AsyncMultiplexer, TurnTaking):
         self.catch_up()
         return super().begin(job)
 
-    def send_begun(self) -> None:
-        self.flush()
-
     # Waiting.
 
     async def wait(self, stream: HTTP2Stream, until: float | None) -> bool:
+        if self.machine.output:
+            self.flush()
         try:
             while stream not in self.news:
                 if self.error is not None:

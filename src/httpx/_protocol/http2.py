@@ -25,7 +25,19 @@ import re
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames, hpack
 from .exchange import DEFAULT_HEAD_LIMITS, Fields, HeadLimits
-from .frames import DATA, END_HEADERS, END_STREAM, HEAD_SIZE, HEADERS, PADDED, PRIORITY_FLAG
+from .frames import (
+    CONTINUATION,
+    DATA,
+    DEFAULT_FRAME_SIZE,
+    END_HEADERS,
+    END_STREAM,
+    HEAD,
+    HEAD_SIZE,
+    HEADERS,
+    MAX_WINDOW,
+    PADDED,
+    PRIORITY_FLAG,
+)
 from .http1 import WrittenFields
 from .stream2 import IDLE, MOVES, RECEIVING, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead
 
@@ -182,7 +194,7 @@ class HTTP2Connection:
         self.stream_window = STREAM_WINDOW
         self.initial_window = frames.DEFAULT_WINDOW
         self.window = frames.DEFAULT_WINDOW
-        self.max_frame_size = frames.DEFAULT_FRAME_SIZE
+        self.max_frame_size = DEFAULT_FRAME_SIZE
         self.progressed: list[HTTP2Stream] = []
         self.pings = self.pongs = 0
         self.error: Exception | None = None
@@ -255,7 +267,12 @@ class HTTP2Connection:
         else:
             block = self._encode(known, scheme, method, target)
         ends = not body and not streaming
-        self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
+        size = len(block)
+        if ends and size <= self.max_frame_size:
+            # What `header_block` gives for nearly every request.
+            self.output += (HEAD.pack(size >> 8, size & 0xFF, HEADERS, END_HEADERS | END_STREAM, identifier), block)
+        else:
+            self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
         stream = self.streams[identifier] = HTTP2Stream(self, identifier, method == b"HEAD", written.length)
         if self._idle_frames > 0:
             self._idle_frames = 0
@@ -365,7 +382,7 @@ class HTTP2Connection:
         # What goes out comes back as WINDOW_UPDATE, for the stream and for the connection, per frame or per KiB: such
         # updates are not idle, also when nothing waits for them.
         self._idle_frames -= 2 + size // 1024
-        self.output += (frames.HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
+        self.output += (HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
 
     def mark_blocked(self, stream: HTTP2Stream, blocked: bool) -> None:
         """Note whether a stream waits for the connection's window or room; who had a turn waits behind the others."""
@@ -418,14 +435,14 @@ class HTTP2Connection:
     def _receive_frames(self, data: bytes, position: int) -> int:
         """The frames that begin at `position`; where the one begins that is not whole."""
         end = len(data)
-        unpack = frames.HEAD.unpack_from
+        unpack = HEAD.unpack_from
         while end - position >= HEAD_SIZE and self.error is None:
             high, low, kind, flags, identifier = unpack(data, position)
             size = high << 8 | low
             start = position + HEAD_SIZE
             following = start + size
-            identifier &= frames.MAX_WINDOW
-            if size > frames.DEFAULT_FRAME_SIZE or self._only is not None:
+            identifier &= MAX_WINDOW
+            if size > DEFAULT_FRAME_SIZE or self._only is not None:
                 self._check_frame(kind, identifier, size)
                 if self.error is not None:
                     break
@@ -442,7 +459,7 @@ class HTTP2Connection:
                 self._receive_block(identifier, flags, data[start:following])  # the short way of nearly all
             elif kind == DATA:
                 self._receive_padded_data(flags, identifier, data, start, following)
-            elif kind <= frames.CONTINUATION:
+            elif kind <= CONTINUATION:
                 _RECEIVERS[kind](self, flags, identifier, data[start:following])
             else:
                 self._idle()
@@ -454,12 +471,12 @@ class HTTP2Connection:
         if self._block is None and self._only is not None and kind != self._only:
             # First, because an answer of HTTP/1.1 ("HTTP/") would be a frame of 4,740,180 bytes.
             self._fail("the peer's first frame is not SETTINGS: it does not speak HTTP/2")
-        elif size > frames.DEFAULT_FRAME_SIZE:
+        elif size > DEFAULT_FRAME_SIZE:
             self._fail(
-                f"a frame of {size} bytes, more than the {frames.DEFAULT_FRAME_SIZE} that were allowed",
+                f"a frame of {size} bytes, more than the {DEFAULT_FRAME_SIZE} that were allowed",
                 frames.FRAME_SIZE_ERROR,
             )
-        elif self._block is not None and (kind != frames.CONTINUATION or identifier != self._block[0]):
+        elif self._block is not None and (kind != CONTINUATION or identifier != self._block[0]):
             self._fail("a header block was interrupted by another frame")
 
     def _idle(self, count: int = 1) -> None:
@@ -504,7 +521,10 @@ class HTTP2Connection:
                 stream = None
             elif size and start < len(data):
                 if stream is not self._joining and size < JOINED:
-                    stream.receive_data(data[start:following])
+                    if stream.chunks:
+                        stream.receive_data(data[start:following])
+                    else:
+                        stream.chunks.append(data[start:following])
                 else:
                     if stream is not self._joining:
                         self._join(stream, data)
@@ -523,8 +543,8 @@ class HTTP2Connection:
         nearly all of a download, and each costs a third.
         """
         end, identifier, room = len(data), stream.identifier, stream.room
-        unpack, append, view = frames.HEAD.unpack_from, self._pieces.append, self._view
-        total, largest = 0, frames.DEFAULT_FRAME_SIZE
+        unpack, append, view = HEAD.unpack_from, self._pieces.append, self._view
+        total, largest = 0, DEFAULT_FRAME_SIZE
         while end - position >= HEAD_SIZE:
             high, low, kind, flags, number = unpack(data, position)
             size = high << 8 | low
@@ -614,7 +634,7 @@ class HTTP2Connection:
                 return
         self._block = (identifier, flags, [])
         self._block_size = 0
-        self._only = frames.CONTINUATION
+        self._only = CONTINUATION
         self._add_fragment(fragment, flags)
 
     def _receive_continuation(self, flags: int, identifier: int, payload: bytes) -> None:
@@ -724,11 +744,11 @@ class HTTP2Connection:
         elif setting == frames.MAX_CONCURRENT_STREAMS:
             self.max_streams = 0 if self.going_away or self._next_id > _LAST_STREAM else value
         elif setting == frames.INITIAL_WINDOW_SIZE:
-            if value > frames.MAX_WINDOW:
+            if value > MAX_WINDOW:
                 self._fail(f"INITIAL_WINDOW_SIZE {value} is out of its range", frames.FLOW_CONTROL_ERROR)
             self.initial_window = value
         elif setting == frames.MAX_FRAME_SIZE:
-            if not frames.DEFAULT_FRAME_SIZE <= value <= frames.LARGEST_FRAME_SIZE:
+            if not DEFAULT_FRAME_SIZE <= value <= frames.LARGEST_FRAME_SIZE:
                 self._fail(f"MAX_FRAME_SIZE {value} is out of its range")
             self.max_frame_size = min(value, MAX_QUEUED)
         elif setting == frames.ENABLE_CONNECT_PROTOCOL:
@@ -741,7 +761,7 @@ class HTTP2Connection:
         self._idle(len(self.streams) // 8)
         for stream in list(self.streams.values()):
             stream.window += difference
-            if stream.window > frames.MAX_WINDOW:
+            if stream.window > MAX_WINDOW:
                 self._fail("a window became too large", frames.FLOW_CONTROL_ERROR)
             if self.error is not None:
                 return
@@ -767,7 +787,7 @@ class HTTP2Connection:
                 "GOAWAY on a stream, or too short", frames.PROTOCOL_ERROR if identifier else frames.FRAME_SIZE_ERROR
             )
             return
-        last, self.code = frames.number(payload) & frames.MAX_WINDOW, frames.number(payload[4:])
+        last, self.code = frames.number(payload) & MAX_WINDOW, frames.number(payload[4:])
         self.going_away = True
         self.max_streams = 0
         self._idle()
@@ -780,11 +800,11 @@ class HTTP2Connection:
     def _receive_window_update(self, flags: int, identifier: int, payload: bytes) -> None:
         if not self._check_size(payload, 4):
             return
-        increment = frames.number(payload) & frames.MAX_WINDOW
+        increment = frames.number(payload) & MAX_WINDOW
         code = frames.FLOW_CONTROL_ERROR if increment else frames.PROTOCOL_ERROR
         if identifier == 0:
             self.window += increment
-            if not increment or self.window > frames.MAX_WINDOW:
+            if not increment or self.window > MAX_WINDOW:
                 self._fail("the connection's window was changed by nothing, or too much", code)
             elif not self._flush_blocked():
                 self._idle()
@@ -794,7 +814,7 @@ class HTTP2Connection:
             self._missed(identifier, "WINDOW_UPDATE")
             return
         stream.window += increment
-        if not increment or stream.window > frames.MAX_WINDOW:
+        if not increment or stream.window > MAX_WINDOW:
             stream.fail("the window was changed by nothing, or too much", code)
         elif stream.unsent:
             before = stream.window
@@ -848,5 +868,5 @@ _RECEIVERS = {
     frames.PING: HTTP2Connection._receive_ping,
     frames.GOAWAY: HTTP2Connection._receive_goaway,
     frames.WINDOW_UPDATE: HTTP2Connection._receive_window_update,
-    frames.CONTINUATION: HTTP2Connection._receive_continuation,
+    CONTINUATION: HTTP2Connection._receive_continuation,
 }

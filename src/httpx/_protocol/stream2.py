@@ -415,7 +415,10 @@ class HTTP2Stream(Exchange):
         if self._to_receive and not self._is_head:
             self.fail(f"the body is {self._to_receive} bytes shorter than its Content-Length")
             return
-        self.move(RECEIVE_END)
+        if self.state == LOCAL_DONE:
+            self.state = CLOSED  # what `move` does, without its frame
+        else:
+            self.move(RECEIVE_END)
         self.finished = True
         self.reusable = True
         self.need = NOTHING
