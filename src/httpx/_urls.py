@@ -7,6 +7,7 @@ A client is often asked for the same few URLs over and over, so what a request n
     url._target         -> bytes               path and query, for the request line (as `raw_path`)
     url._host_header    -> bytes               host and port, for the Host field (as `netloc`)
     url._origin         -> (str, str, int)     scheme, ASCII host without brackets, port: whom to connect to
+    url._userinfo       -> str                 user and password as they stand there, or "": what authenticates
     url._redacted()     -> str                 the text without secrets, for logs and messages
 
 The attributes are slots that stay empty until the first look: Python then calls `__getattr__`, which fills them, and
@@ -215,6 +216,7 @@ class URL:
         "_target",
         "_text",
         "_uri_reference",
+        "_userinfo",
     )
 
     _uri_reference: ParseResult
@@ -222,6 +224,7 @@ class URL:
     _target: bytes
     _host_header: bytes
     _origin: tuple[str, str, int]
+    _userinfo: str
     _host: str
     _params: QueryParams
     _safe_text: str
@@ -421,6 +424,7 @@ _LAZY: Mapping[str, Callable[[ParseResult], Any]] = {
     "_target": lambda parts: parts.target.encode("ascii"),
     "_host_header": lambda parts: parts.netloc.encode("ascii"),
     "_origin": _origin_of,
+    "_userinfo": lambda parts: parts.userinfo,
     "_host": lambda parts: decode_name(parts.host),
     "_params": lambda parts: QueryParams(parts.query),
     "_safe_text": _make_safe_text,

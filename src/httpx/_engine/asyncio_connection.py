@@ -248,7 +248,7 @@ class AsyncioConnection:
             return
         try:
             data = tls.receive(data)
-            pending = tls.pending()
+            pending = tls.pending() if tls.due else b""
             if pending:
                 self._write(pending)
         except TransportError as exc:

@@ -27,6 +27,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     """The requests on one connection of `engine`."""
 
     connection: AsyncioConnection
+    listens = True
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
         super().__init__(connection, engine.settings, engine.now)
@@ -66,7 +67,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     def lose(self, error: TransportError) -> None:
         self.connection.on_broken(error)
 
-    def look_up(self) -> None:
+    def catch_up(self) -> None:
         # What an idle connection's peer said is not known yet where the loop was busy: maybe that it closed.
         connection = self.connection
         if self.has_served and not connection.closed and connection.wire.poll(0):

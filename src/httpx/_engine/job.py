@@ -59,24 +59,25 @@ class Job:
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
         self.replays = 0
-        extensions = request.extensions
-        self.timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
-        read = self.timeout.get("read")
+        extensions, url = request.extensions, request.url
+        timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
+        self.timeout = timeout
+        read, total = timeout.get("read"), timeout.get("total")
         self.read = read if read is None or read < _FOREVER else None
-        total = self.timeout.get("total")
         self.deadline = None if total is None or total >= _FOREVER else now + total
-        self.key: tuple[Any, ...] = request.url._origin
-        if self.key[0] not in _SCHEMES or not self.key[1]:
-            raise _unsupported(self.key[0])
+        key: tuple[Any, ...] = url._origin
+        if key[0] not in _SCHEMES or not key[1]:
+            raise _unsupported(key[0])
         if extensions.get("sni_hostname"):  # None is the same as nothing
-            self.key = (*self.key, extensions["sni_hostname"])
+            key = (*key, extensions["sni_hostname"])
+        self.key = key
         # What the machine for this request is made of: method, target, fields, body, whether more of it follows.
         stream = request.stream
         whole = type(stream) is ByteStream
         self.arguments: Arguments = (
             # In UTF-8, so that the machine's gate is what refuses a method or target beyond ASCII.
             request.method.encode(),
-            _bytes_of(extensions["target"]) if "target" in extensions else request.url._target,
+            _bytes_of(extensions["target"]) if "target" in extensions else url._target,
             request.headers._raw,
             stream.body if whole else b"",  # type: ignore[union-attr]  # a ByteStream, or not asked
             not whole,

@@ -49,7 +49,10 @@ class Multiplexer:
         capacity: how many requests the peer takes here at once, as the pool was told last.
         clock: the shell's, in seconds.
         has_served: an answer has arrived here, so what fails from now on fails on a connection that was good.
+        listens: while there are streams, what the peer says is taken by itself; for the shell.
     """
+
+    listens = False
 
     def __init__(self, connection: Any, settings: Settings, clock: Callable[[], float]) -> None:
         self.connection = connection
@@ -71,10 +74,10 @@ class Multiplexer:
             TransportError: the peer never took any here, so it would not help to try again.
         """
         machine = self.machine
-        if not machine.streams:
-            self.look_up()
-            if self.ping_interval is not None:
-                self._note_sign_of_life()  # of an idle connection nothing was expected
+        if not (machine.streams and self.listens):
+            self.catch_up()
+        if self.ping_interval is not None and not machine.streams:
+            self._note_sign_of_life()  # of an idle connection nothing was expected
         if len(machine.streams) >= self.capacity or self.is_broken:
             if self.has_served or not (self.is_broken or self.capacity == 0):
                 return None
@@ -82,8 +85,9 @@ class Multiplexer:
         method, target, fields, body, streaming = job.arguments
         return machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
 
-    def look_up(self) -> None:
-        """A request begins on an idle connection: take what its peer said meanwhile; for the shell."""
+    def catch_up(self) -> None:
+        """Take what the peer has said since somebody listened last; for the shell."""
+        raise NotImplementedError
 
     @property
     def failure(self) -> TransportError | None:
@@ -237,10 +241,6 @@ class TurnTaking(Multiplexer):
         """Wake those who wait for one of `streams`; for the shell."""
         raise NotImplementedError
 
-    def catch_up(self) -> None:
-        """Take what the peer has said since somebody listened last; for the shell."""
-        raise NotImplementedError
-
     def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
         super().feed(stream, piece, job)
         self.flush()
@@ -305,7 +305,8 @@ class TurnTaking(Multiplexer):
             if tls is not None:
                 data = tls.receive(data)
                 ended = tls.ended
-                self.unsent += tls.pending()
+                if tls.due:
+                    self.unsent += tls.pending()
             if data:
                 self.received(data)
             if ended:

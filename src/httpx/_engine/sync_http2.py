@@ -181,10 +181,12 @@ class SyncMultiplexer(TurnTaking):
     def _lock_again(self) -> None:
         """Take the lock, also if Ctrl-C comes meanwhile: whoever catches that is going to release it."""
         interrupt: BaseException | None = None
-        taken = False
+        taken: list[bool] = []
         while not taken:
             try:
-                taken = self._lock.acquire()
+                # In one step with taking note of it: Ctrl-C may come as soon as `acquire` has returned, and to take the
+                # lock a second time would be to wait for oneself.
+                taken.extend(map(self._lock.acquire, (True,)))
             except BaseException as exc:
                 interrupt = exc
         if interrupt is not None:
@@ -205,7 +207,6 @@ class SyncMultiplexer(TurnTaking):
         stream: HTTP2Stream | None = None
         try:
             with self._lock:
-                self.catch_up()
                 stream = self.begin(job)
                 self.flush()
             if self._pool.has_chores:
@@ -216,7 +217,15 @@ class SyncMultiplexer(TurnTaking):
             if job.narrator is not None:
                 job.narrator.over_http2(stream.identifier)
                 self._engine.tell(job, "turn", stream)
-            self._pump(stream, job)
+            elif (
+                stream.state == LOCAL_DONE
+                and job.deadline is None
+                # The first turn of `_pump`, and for nearly all the only one, without its frame.
+                and not self._wait(stream, None if job.read is None else monotonic() + job.read)
+            ):
+                raise self.timed_out(stream, job, monotonic())
+            if stream.head is None or stream.need == BODY:
+                self._pump(stream, job)
         except BaseException as exc:
             if stream is None and not isinstance(exc, Exception):
                 with self._lock:  # there may be a stream, and nobody knows which
@@ -248,12 +257,7 @@ class SyncMultiplexer(TurnTaking):
             while stream.head is None or stream.need == BODY:
                 need = stream.need
                 if need == INPUT:
-                    if job.deadline is not None or stream.state != LOCAL_DONE:
-                        self.receive(stream, job)
-                    elif not self._wait(stream, None if job.read is None else monotonic() + job.read):
-                        raise self.timed_out(stream, job, monotonic())
-                    elif stream.only_informational and stream.need == INPUT:
-                        self.receive(stream, job)
+                    self.receive(stream, job)
                 elif need == BODY:
                     if pieces is None:
                         pieces = job.sync_pieces()

@@ -103,7 +103,7 @@ class TrioConnection:
             if tls is None or data is None:
                 return data
             data = tls.receive(data)
-            pending = tls.pending()
+            pending = tls.pending() if tls.due else b""
             if pending:
                 await self.send_all(pending, until)
             if data or tls.ended:

@@ -18,7 +18,6 @@ import trio
 from .._protocol.stream2 import HTTP2Stream
 from .._sharing import SharingPool
 from .async_http2 import AsyncMultiplexer
-from .job import Job
 from .multiplex import TurnTaking
 from .trio import TrioConnection, TrioEngine
 
@@ -53,10 +52,6 @@ class TrioMultiplexer(AsyncMultiplexer, TurnTaking):
     def catch_up(self) -> None:
         if self._turn is None and self.error is None and self.wire.poll(0):
             self.take_input()
-
-    def begin(self, job: Job) -> HTTP2Stream | None:
-        self.catch_up()
-        return super().begin(job)
 
     # Waiting.
 

@@ -7,7 +7,8 @@ and one filter may run inside another (TLS to an origin through a TLS proxy).
     handshake(data)  -> bytes for the wire, until `established`
     encrypt(data)    -> bytes for the wire
     receive(data)    -> plain bytes; `ended` once the peer said that nothing more comes
-    pending()        -> bytes for the wire that OpenSSL wants sent by itself (answers to key updates)
+    pending()        -> bytes for the wire that OpenSSL wants sent by itself (answers to key updates); `due` tells
+                        after `receive` whether there may be any
 
 A peer that closes without close_notify counts as one that ended: many servers never send it, and whether a body is
 complete is decided by its framing, not here.
@@ -67,6 +68,7 @@ class TLSFilter:
         self._over = over
         self.established = False
         self.ended = False
+        self.due = False
         self.peer = repr(server_hostname) if peer is None else peer
         self._check = check
         self._keep = keep
@@ -161,8 +163,13 @@ class TLSFilter:
             ReadError: what arrived is not TLS, or is the peer's word that it gives up.
             ConnectError: before it sent anything else, the peer said that it does not accept the handshake.
         """
-        self._put(data)
-        return self.leftover()
+        if data and self._over is None and not self._eof:
+            self._incoming.write(data)  # what `_put` does, without its frame
+        else:
+            self._put(data)
+        plain = self.leftover()
+        self.due = self._outgoing.pending > 0 or self._over is not None
+        return plain
 
     def leftover(self) -> bytes:
         """
@@ -182,8 +189,8 @@ class TLSFilter:
                     self.ended = True
                     break
                 pieces.append(piece)
-                # The way out without the cost of an exception: nothing is left in either buffer.
-                if not incoming.pending and not self.ssl_object.pending() and not self._eof:
+                # The way out without the cost of an exception: there is no more of this record, and no other one.
+                if not incoming.pending and len(piece) < RECORD and not self._eof:
                     break
         except ssl.SSLWantReadError:
             pass
