@@ -745,6 +745,34 @@ def test_the_connections_window_opens_on_receipt_so_that_a_slow_reader_stops_nob
     assert received > 2 * CONNECTION_WINDOW
 
 
+@pytest.mark.parametrize("too_many", [False, True])
+def test_more_data_in_one_piece_than_the_connections_window_allows_ends_the_connection(too_many: bool) -> None:
+    """Only in one piece can it be more: what a piece took of the window is given back when it was looked at."""
+    server = Server()
+    streams = [get(server) for _ in range(CONNECTION_WINDOW // STREAM_WINDOW + too_many)]
+    for stream in streams:
+        server.head(stream)
+    server.heard()
+    run = STREAM_WINDOW // 16_384
+    server.say(b"".join([frames.frame(DATA, 0, stream.identifier, bytes(16_384)) * run for stream in streams]))
+    ((kind, _, _, payload),) = server.heard()
+    if too_many:
+        assert "connection's window" in str(server.connection.error)
+        assert (kind, payload[4:8]) == (GOAWAY, frames.FLOW_CONTROL_ERROR.to_bytes(4, "big"))
+    else:
+        assert server.connection.error is None
+        assert (kind, payload) == (WINDOW_UPDATE, CONNECTION_WINDOW.to_bytes(4, "big"))
+
+
+def test_the_peers_settings_are_known_by_name() -> None:
+    server = Server({frames.MAX_CONCURRENT_STREAMS: 7, 0x99: 1, frames.INITIAL_WINDOW_SIZE: 5})
+    assert server.connection.settings == {"MAX_CONCURRENT_STREAMS": 7, "INITIAL_WINDOW_SIZE": 5}
+    server.say(frames.settings({frames.MAX_CONCURRENT_STREAMS: 8}))
+    server.say(frames.frame(SETTINGS, ACK, 0))
+    assert server.connection.settings == {"MAX_CONCURRENT_STREAMS": 8, "INITIAL_WINDOW_SIZE": 5}
+    assert server.connection.settings_frames == 2
+
+
 def test_data_for_a_stream_that_was_reset_is_returned_to_the_connections_window() -> None:
     """A few cancelled downloads would otherwise stop all the others for good."""
     server = Server()

@@ -6,7 +6,6 @@ What may go wrong is in `adversarial/test_http2_trouble.py`; what only one engin
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import pickle
 import random
@@ -32,15 +31,6 @@ from support.together import in_threads, together
 BIG = random.Random("big").randbytes(5_000_003)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """The look for leaks collects garbage: it should see what the test made, and not all of Python."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(params=[False, True], ids=["prior knowledge", "tls"])
@@ -674,11 +664,13 @@ def test_trace_events_are_those_of_0_28_1(driver: Driver, server: StreamServer):
     first = names.index("http2.send_request_headers.started")
     steps = ["send_request_headers", "send_request_body", "receive_response_headers", "receive_response_body"]
     told = [f"http2.{step}.{end}" for step in [*steps, "response_closed"] for end in ("started", "complete")]
-    assert names[first:] == told * 2
+    answered = told.index("http2.receive_response_headers.complete")
+    settings = [f"http2.receive_remote_settings.{end}" for end in ("started", "complete")]
+    assert names[first:] == [*told[:answered], *settings, *told[answered:], *told]
     assert names[:first][-2:] == ["http2.send_connection_init.started", "http2.send_connection_init.complete"]
     assert [event["stream_id"] for name, event in events if name == "http2.send_request_headers.started"] == [1, 3]
     for name, event in events[first:]:
-        if name.endswith(".started") and not name.startswith("http2.response_closed"):
+        if name.endswith(".started") and name.split(".")[1] not in ("response_closed", "receive_remote_settings"):
             assert event["request"].method == "POST"
     status, fields = next(e for n, e in events if n == "http2.receive_response_headers.complete")["return_value"]
     assert status == 200
@@ -697,10 +689,39 @@ def test_the_logger_is_told_the_same(driver: Driver, server: StreamServer, caplo
         "send_request_headers.started",
         "send_request_body.started",
         "receive_response_headers.started",
+        "receive_remote_settings.started",
         "receive_response_body.started",
         "response_closed.started",
     ]
     assert "secret" not in caplog.text
+
+
+def test_settings_are_told_to_whom_they_come_to(driver: Driver):
+    """Once, and not those that came for a request before."""
+    limit = frames.MAX_CONCURRENT_STREAMS
+
+    def serve(peer: FramePeer) -> None:
+        for most in (None, 8, None, 9):
+            stream = peer.request().stream
+            news = b"" if most is None else frames.settings({limit: most, frames.INITIAL_WINDOW_SIZE: 10})
+            peer.send(news, peer.whole(stream, b"ok"))
+
+    async def scenario(client: Any) -> None:
+        told: list[Any] = []
+        for traces in (True, False, True, True):
+            events: list[tuple[str, dict[str, Any]]] = []
+            extensions = {"trace": traced(events, driver)} if traces else {}
+            assert (await client.get("/", extensions=extensions)).text == "ok"
+            told.append([e["return_value"] for n, e in events if n == "http2.receive_remote_settings.complete"])
+        assert told == [
+            [{"MAX_CONCURRENT_STREAMS": 7}],
+            [],
+            [],
+            [{"MAX_CONCURRENT_STREAMS": 9, "INITIAL_WINDOW_SIZE": 10}],
+        ]
+
+    with ScriptedServer(frames_of(serve, {limit: 7})) as server:
+        driver.run(scenario, **prior(server.url))
 
 
 def test_a_stream_that_is_given_up_is_told_as_failed(driver: Driver, server: StreamServer):

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
@@ -258,6 +259,33 @@ def test_a_second_interrupt_while_the_first_one_ends_the_turn_does_not_keep_it(
         check_quiet(client)
         assert client.get("/id").text == "-"
         check_quiet(client)
+
+
+def test_an_interrupt_right_after_the_lock_was_taken_does_not_take_it_twice():
+    """Ctrl-C may come before the next instruction; the thread then waited for itself, for ever."""
+    multiplexer: Any = SimpleNamespace(_lock=threading.Lock())
+    take_lock = sync_http2.SyncMultiplexer._lock_again
+    interrupted: list[str] = []
+
+    def interrupt(frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code is not take_lock.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and multiplexer._lock.locked() and not interrupted:
+            interrupted.append(event)
+            raise KeyboardInterrupt
+        return interrupt
+
+    def take() -> None:
+        before = sys.gettrace()
+        sys.settrace(interrupt)
+        try:
+            take_lock(multiplexer)
+        finally:
+            sys.settrace(before)
+
+    assert [type(outcome) for outcome in started(take)()] == [KeyboardInterrupt]
+    assert multiplexer._lock.locked()
 
 
 def test_an_interrupt_while_a_thread_waits_for_others_leaves_nothing(

@@ -82,7 +82,7 @@ class AsyncMultiplexer(Multiplexer):
                 self.engine.settle()
                 return None
             if job.narrator is not None:
-                job.narrator.over_http2(stream.identifier)
+                self.begin_story(job, stream)
                 await self.engine.tell(job, "turn", stream)
             elif (
                 stream.state == LOCAL_DONE
@@ -137,6 +137,9 @@ class AsyncMultiplexer(Multiplexer):
                 else:
                     break
                 if job.narrator is not None:
+                    settings = self.new_settings()
+                    if settings is not None:
+                        await self.engine.tell(job, "settings", settings)
                     await self.engine.tell(job, "turn", stream)
         finally:
             if pieces is not None:

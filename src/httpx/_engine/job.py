@@ -253,17 +253,17 @@ class Narrator:
     def start(self, name: str, **info: Any) -> list[Event]:
         """A step begins."""
         self._open = name
-        return self._told((f"{name}.started", info))
+        return _told((f"{name}.started", info))
 
     def complete(self, value: Any = None) -> list[Event]:
         """The step that began last is done."""
         name, self._open = self._open, None
-        return [] if name is None else self._told((f"{name}.complete", {"return_value": value}))
+        return [] if name is None else _told((f"{name}.complete", {"return_value": value}))
 
     def failed(self, exc: BaseException) -> list[Event]:
         """The step that began last failed."""
         name, self._open = self._open, None
-        return [] if name is None else self._told((f"{name}.failed", {"exception": exc}))
+        return [] if name is None else _told((f"{name}.failed", {"exception": exc}))
 
     def turn(self, exchange: Exchange) -> list[Event]:
         """After each turn of the pump: which steps of the exchange ended and began with it."""
@@ -285,6 +285,12 @@ class Narrator:
             )
         return events
 
+    @staticmethod
+    def settings(values: dict[str, int]) -> list[Event]:
+        """The peer's settings of HTTP/2 came while its answer was awaited, in the middle of another step."""
+        name = "http2.receive_remote_settings"
+        return [*_told((f"{name}.started", {})), *_told((f"{name}.complete", {"return_value": values}))]
+
     def body(self) -> list[Event]:
         """The caller begins to read the body."""
         return self._begin("receive_response_body")
@@ -301,14 +307,16 @@ class Narrator:
     def _is_open(self, step: str) -> bool:
         return self._open == f"{self._protocol}.{step}"
 
-    def _told(self, event: Event) -> list[Event]:
-        name, info = event
-        family, _, step = name.partition(".")
-        logger = _LOGGERS[family]
-        if logger.isEnabledFor(_DEBUG):
-            known = {key: value for key, value in info.items() if key != "return_value" or value is not None}
-            logger.debug("%s", " ".join([step, *(f"{key}={_loggable(value)}" for key, value in known.items())]))
-        return [event]
+
+def _told(event: Event) -> list[Event]:
+    """The event, after the logger was told of it."""
+    name, info = event
+    family, _, step = name.partition(".")
+    logger = _LOGGERS[family]
+    if logger.isEnabledFor(_DEBUG):
+        known = {key: value for key, value in info.items() if key != "return_value" or value is not None}
+        logger.debug("%s", " ".join([step, *(f"{key}={_loggable(value)}" for key, value in known.items())]))
+    return [event]
 
 
 def _loggable(value: Any) -> str:

@@ -64,6 +64,7 @@ class Multiplexer:
         self._silent_since = 0.0  # only where there is a `ping_interval`
         self._has_pinged = False  # since then
         self.capacity = self.machine.max_streams
+        self._told_settings = 0  # frames of settings that `new_settings` has told of
 
     def begin(self, job: Job) -> HTTP2Stream | None:
         """
@@ -169,6 +170,20 @@ class Multiplexer:
             return None
         self.capacity = capacity
         return capacity
+
+    def new_settings(self) -> dict[str, int] | None:
+        """The peer's settings, if it has sent some since this was asked last; for traces."""
+        if self.machine.settings_frames == self._told_settings:
+            return None
+        self._told_settings = self.machine.settings_frames
+        return self.machine.settings.copy()
+
+    def begin_story(self, job: Job, stream: HTTP2Stream) -> None:
+        """A request that somebody traces has this stream; for shells."""
+        assert job.narrator is not None
+        job.narrator.over_http2(stream.identifier)
+        if self.has_served:
+            self.new_settings()  # what came before is no part of this request
 
     @staticmethod
     def is_progress(stream: HTTP2Stream) -> bool:

@@ -215,7 +215,7 @@ class SyncMultiplexer(TurnTaking):
                 self._give_back()
                 return None
             if job.narrator is not None:
-                job.narrator.over_http2(stream.identifier)
+                self.begin_story(job, stream)
                 self._engine.tell(job, "turn", stream)
             elif (
                 stream.state == LOCAL_DONE
@@ -272,6 +272,9 @@ class SyncMultiplexer(TurnTaking):
                 else:
                     break
                 if job.narrator is not None:
+                    settings = self.new_settings()
+                    if settings is not None:
+                        self._engine.tell(job, "settings", settings)
                     self._engine.tell(job, "turn", stream)
         finally:
             # A generator that is not used up would stay suspended, with whatever it holds open.

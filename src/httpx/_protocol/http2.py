@@ -152,6 +152,8 @@ class HTTP2Connection:
         allows_protocols: the peer takes CONNECT with a `protocol` (RFC 8441).
         window: bytes of bodies that the peer lets us send, on all streams together.
         initial_window, max_frame_size: the peer's settings.
+        settings: all that it has sent of those that have a name, as it sent them: name -> value.
+        settings_frames: how many frames they came in.
         stream_window: bytes that the peer may send on a new stream ahead of its reader.
         error: why the connection is lost, or None.
     """
@@ -191,6 +193,8 @@ class HTTP2Connection:
         self.going_away = False
         self.code: int | None = None
         self.allows_protocols = False
+        self.settings: dict[str, int] = {}
+        self.settings_frames = 0
         self.stream_window = STREAM_WINDOW
         self.initial_window = frames.DEFAULT_WINDOW
         self.window = frames.DEFAULT_WINDOW
@@ -428,7 +432,9 @@ class HTTP2Connection:
         self._buffer = data[self._receive_frames(data, position) :]
         if self._joining is not None:
             self._hand_over()
-        if self._received >= CONNECTION_WINDOW // 4 and self.error is None:
+        if self._received > CONNECTION_WINDOW:
+            self._fail("more data than the connection's window allows", frames.FLOW_CONTROL_ERROR)
+        elif self._received >= CONNECTION_WINDOW // 4 and self.error is None:
             self.output.append(frames.window_update(0, self._received))
             self._received = 0
 
@@ -724,9 +730,12 @@ class HTTP2Connection:
         else:
             self._idle(1 + len(payload) // 60)
         before = self.initial_window
+        self.settings_frames += 1
         for setting, value in frames.parsed_settings(payload):
             if self.error is None:
                 self._apply(setting, value)
+            if setting in frames.SETTING_NAMES:
+                self.settings[frames.SETTING_NAMES[setting]] = value
         # First the acknowledgement and then what the new values let out: there are peers (h2) for which they are not
         # in force before it.
         self._answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
