@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,15 @@ for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
     os.environ.pop(_name.lower(), None)
 for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "NETRC"):
     os.environ.pop(_name, None)
+# Nor how it was started: in a shell's background Ctrl-C is ignored, by the programs that tests start, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_finish() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collections() -> None:
     """
-    Keep the tests themselves out of the garbage collector's sight.
+    Keep what is there before a module's tests begin out of the garbage collector's sight, for good.
 
     Thousands of tests are millions of objects, and many a test looks for what it left behind: each look took a second.
     """

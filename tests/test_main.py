@@ -491,7 +491,10 @@ def test_the_echo_server_is_an_option_away():
         assert match is not None
         assert in_a_pipe(f"{match[0]}/get").returncode == 0
         process.send_signal(signal.SIGINT) if sys.platform != "win32" else process.terminate()
-        assert process.wait(60) is not None
+        try:
+            assert process.wait(60) is not None
+        finally:
+            process.kill()  # leaving the block waits for it
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

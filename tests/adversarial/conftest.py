@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,15 +27,6 @@ def any_engine(request: pytest.FixtureRequest) -> EngineDriver:
 def tls(request: pytest.FixtureRequest) -> bool:
     """Without and with TLS."""
     return bool(request.param)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> Iterator[None]:
-    """There are thousands of collections here: they should look at what the test made, and not at all of Python."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

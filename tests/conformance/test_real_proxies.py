@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import os
 import re
 import socket
@@ -60,14 +59,10 @@ QUOTED = "j%C3%BCr%40gen:pa%3Ass%2Fw%C3%B6rd%25"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> Iterator[None]:
-    """There are many collections here: they should look at what the test made, and not at all of Python."""
+def warm() -> None:
+    """What is made once stays open: no test has left it."""
     trusting_context()
     warm_uvloop()
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def run(driver: Driver, scenario: Any, *args: Any, **options: Any) -> Any:

@@ -9,7 +9,6 @@ close_notify that comes long before the end of the connection.
 from __future__ import annotations
 
 import functools
-import gc
 import hashlib
 import inspect
 import os
@@ -44,10 +43,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[ASGIServer]:
     if absent and os.environ.get("HTTPX_REQUIRE_SERVERS") != "1":
         pytest.skip(f"not installed: {', '.join(absent)}")
     with ASGIServer(request.param) as server:
-        gc.collect()
-        gc.freeze()  # the look for leaks collects garbage: it should see what the test made, and not all of Python
         yield server
-        gc.unfreeze()
 
 
 @pytest.fixture(params=["http", "https"])
