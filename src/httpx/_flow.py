@@ -167,7 +167,7 @@ def redirected(request: Request, response: Response, policy: Policy) -> Request:
         _remove(headers, [*_PRIVATE, *policy.sensitive])
     if not same_origin:
         _remove(headers, [b"host"])
-        headers = Headers._from_raw([(b"Host", url._host_header), *headers._raw], headers._encoding)
+        headers = Headers._from_raw([url._host_field, *headers._raw], headers._encoding)
     # The cookies may have changed with this very answer: the jar says which belong to the new URL.
     _remove(headers, [b"cookie"])
     stream = request.stream

@@ -159,13 +159,13 @@ class Request:
         request._content = b""
         request._whole = False
         index = headers._index or headers._make_index()
-        host = url._host_header
+        host = url._host_field
         if b"host" in index:
             raw = _host_first(headers._raw)
         else:
-            raw = [(b"Host", host), *headers._raw] if host else headers._raw.copy()
+            raw = [host, *headers._raw] if host[1] else headers._raw.copy()
         if method in _BODY_METHODS and b"content-length" not in index and b"transfer-encoding" not in index:
-            raw.insert(1 if host or b"host" in index else 0, (b"Content-Length", b"0"))
+            raw.insert(1 if host[1] or b"host" in index else 0, (b"Content-Length", b"0"))
         request.headers = own = _new_headers(Headers)
         own._raw = raw
         own._index = None
@@ -186,7 +186,7 @@ class Request:
         if headers._has(b"host"):
             raw = _host_first(raw)
         elif hosted:
-            raw = [(b"Host", self.url._host_header), *raw]
+            raw = [self.url._host_field, *raw]
         if (
             self.method in _BODY_METHODS
             and not headers._has(b"content-length")

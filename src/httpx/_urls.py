@@ -5,7 +5,7 @@ A client is often asked for the same few URLs over and over, so what a request n
 
     url_of(text)        -> URL                 the same object for the same text, from a bounded cache
     url._target         -> bytes               path and query, for the request line (as `raw_path`)
-    url._host_header    -> bytes               host and port, for the Host field (as `netloc`)
+    url._host_field     -> (bytes, bytes)      the Host field: its name, host and port
     url._origin         -> (str, str, int)     scheme, ASCII host without brackets, port: whom to connect to
     url._userinfo       -> str                 user and password as they stand there, or "": what authenticates
     url._redacted()     -> str                 the text without secrets, for logs and messages
@@ -209,7 +209,7 @@ class URL:
     __slots__ = (
         "__weakref__",
         "_host",
-        "_host_header",
+        "_host_field",
         "_origin",
         "_params",
         "_safe_text",
@@ -222,7 +222,7 @@ class URL:
     _uri_reference: ParseResult
     _text: str
     _target: bytes
-    _host_header: bytes
+    _host_field: tuple[bytes, bytes]
     _origin: tuple[str, str, int]
     _userinfo: str
     _host: str
@@ -296,7 +296,7 @@ class URL:
     @property
     def netloc(self) -> bytes:
         """`host[:port]` without userinfo, IPv6 in brackets."""
-        return self._host_header
+        return self._host_field[1]
 
     @property
     def path(self) -> str:
@@ -422,7 +422,7 @@ def _make_safe_text(parts: ParseResult) -> str:
 _LAZY: Mapping[str, Callable[[ParseResult], Any]] = {
     "_text": str,
     "_target": lambda parts: parts.target.encode("ascii"),
-    "_host_header": lambda parts: parts.netloc.encode("ascii"),
+    "_host_field": lambda parts: (b"Host", parts.netloc.encode("ascii")),
     "_origin": _origin_of,
     "_userinfo": lambda parts: parts.userinfo,
     "_host": lambda parts: decode_name(parts.host),

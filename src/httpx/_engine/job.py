@@ -102,7 +102,7 @@ class Job:
                 self.arguments = (method, target, kept, body, streaming)
             return
         if target.startswith(b"/"):
-            target = b"http://" + self.request.url._host_header + target
+            target = b"http://" + self.request.url._host_field[1] + target
         if fields:
             given = {name.lower() for name, _ in own}
             own = [*own, *(field for field in fields if field[0].lower() not in given)]

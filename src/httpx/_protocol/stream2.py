@@ -167,7 +167,7 @@ class HTTP2Stream(Exchange):
         code: the error code with which the peer reset the stream, or None.
         identifier: the stream's number on its connection.
         spent: bytes that its heads and trailers took so far, all together.
-        unsent: pieces of the body that wait for a window, or for room in the output.
+        unsent: pieces of the body that wait for a window, or for room in the output; None if there was never one.
         window: bytes that the peer lets us send.
         receive_window: bytes that the peer may send ahead of the reader.
         ahead: bytes that the peer sent and that were not returned to its window yet.
@@ -175,6 +175,7 @@ class HTTP2Stream(Exchange):
     """
 
     # Class attributes for what few streams change; see `Exchange`.
+    unsent: list[bytes | memoryview] | None = None
     code: int | None = None
     unread: int = 0
     is_tunnel: bool = False  # a CONNECT: what a 2xx answer says about lengths means nothing (RFC 9110 9.3.6)
@@ -198,7 +199,6 @@ class HTTP2Stream(Exchange):
         self.receive_window = connection.stream_window
         self._is_head = is_head
         self._to_send = length
-        self.unsent: list[bytes | memoryview] = []
 
     @property
     def uploading(self) -> bool:  # type: ignore[override]  # an attribute there, because nothing else has to look
@@ -236,7 +236,11 @@ class HTTP2Stream(Exchange):
                     raise LocalProtocolError("the request's body is longer than its Content-Length")
                 self._to_send -= len(chunk)
             # A view, where the chunk goes in pieces: the one copy of the body is made when the output is taken.
-            self.unsent.append(chunk if len(chunk) <= self._connection.max_frame_size else memoryview(chunk))
+            piece = chunk if len(chunk) <= self._connection.max_frame_size else memoryview(chunk)
+            if self.unsent is None:
+                self.unsent = [piece]
+            else:
+                self.unsent.append(piece)
         elif chunk is None:
             if self._to_send:
                 raise LocalProtocolError(f"the request's body is {self._to_send} bytes shorter than its Content-Length")
@@ -310,7 +314,8 @@ class HTTP2Stream(Exchange):
             self._connection.forget(self)
 
     def _end_upload(self) -> None:
-        self.unsent.clear()
+        if self.unsent:
+            self.unsent.clear()
         self._held = False
         self._body_ends = self._dropped = True
         self._connection.mark_blocked(self, False)
@@ -446,7 +451,8 @@ class HTTP2Stream(Exchange):
     def lose(self, error: Exception, processed: bool) -> None:
         """The connection is lost, or the peer goes away before it came to this stream."""
         self.move(RECEIVE_RESET)
-        self.unsent.clear()
+        if self.unsent:
+            self.unsent.clear()
         self._held = False
         self.refused = not processed and self.head is None
         self.error = error
