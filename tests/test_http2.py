@@ -532,6 +532,16 @@ def test_a_new_initial_window_changes_the_streams_that_live() -> None:
     assert server.heard()[1:] == [(DATA, END_STREAM, 1, b"x" * 24)]
 
 
+def test_a_body_may_end_while_its_window_is_negative() -> None:
+    """A frame without bytes needs no window (RFC 9113 6.9.1), and waiting for one would be waiting for ever."""
+    server = Server()
+    stream = post(server, CHUNKED, body=b"x" * 20, streaming=True)
+    server.say(frames.settings({frames.INITIAL_WINDOW_SIZE: 5}))
+    assert (stream.window, data_of(server.heard(), 1)) == (-15, b"x" * 20)
+    stream.feed(None)
+    assert server.heard() == [(DATA, END_STREAM, 1, b"")]
+
+
 def test_only_the_last_of_several_initial_windows_counts() -> None:
     """Each of 2,730 values in one frame went through all streams: 100 ms of work for 16 KiB."""
     server = Server()

@@ -20,7 +20,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
 import h2.config
@@ -266,6 +266,7 @@ class _StreamConnection:
         self.bodies: dict[int, bytearray] = {}
         self.sending: dict[int, tuple[memoryview, Optional[list[tuple[str, str]]]]] = {}
         self.held: list[int] = []
+        self.unread = b""
         self.closing = False
 
     def serve(self) -> None:
@@ -289,13 +290,14 @@ class _StreamConnection:
                 received = self.conn.recv()
                 if not received:
                     return
-                events = self.h2.receive_data(received)
-                self.closing = any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
-                for event in events:
-                    # A stream or the connection may be closed, and a window gone, by what came right behind.
-                    gone = h2.exceptions.ProtocolError if self.closing else h2.exceptions.StreamClosedError
-                    with contextlib.suppress(gone, KeyError):
-                        self.take(event, ready)
+                for piece in self.frames_in(received):
+                    events = self.h2.receive_data(piece)
+                    self.closing |= any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
+                    for event in events:
+                        # A stream or the connection may be closed, and a window gone, by what came right behind.
+                        gone = h2.exceptions.ProtocolError if self.closing else h2.exceptions.StreamClosedError
+                        with contextlib.suppress(gone, KeyError):
+                            self.take(event, ready)
             if self.closing:
                 continue
             self.server._dice.shuffle(ready)
@@ -303,6 +305,24 @@ class _StreamConnection:
                 if stream in self.heads and not self.closing:
                     self.answer(stream)
             self.send_bodies()
+
+    def frames_in(self, received: bytes) -> Iterator[bytes]:
+        """
+        What the client sent, one whole frame at a time, so that its windows are opened again after each.
+
+        For h2 the empty DATA that ends a body is too much while the stream's window is negative, as it may well be
+        after our settings (RFC 9113 6.9.1 allows it).
+        """
+        self.unread += received
+        while True:
+            if self.unread[:3] == frames.PREFACE[:3]:  # else the size of a frame, and never so large
+                size = len(frames.PREFACE)
+            else:
+                size = frames.HEAD_SIZE + int.from_bytes(self.unread[:3], "big")
+            if len(self.unread) < size:
+                return
+            piece, self.unread = self.unread[:size], self.unread[size:]
+            yield piece
 
     def end(self) -> None:
         """Nothing more is answered; what the client still says must not make the kernel drop what was."""
