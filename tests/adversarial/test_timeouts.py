@@ -27,8 +27,15 @@ def client_of(engine: EngineDriver, **options: Any) -> Any:
     return engine.client(verify=trusting_context(), trust_env=False, **options)
 
 
-def run(engine: EngineDriver, scenario: Callable[[Any, Peer], Any], tls: bool = False, **options: Any) -> Any:
-    """What the scenario raises; and afterwards nothing is in use, and the client goes on working."""
+def run(
+    engine: EngineDriver, scenario: Callable[[Any, Peer], Any], tls: bool = False, idle: int = 1, **options: Any
+) -> Any:
+    """
+    What the scenario raises; and afterwards nothing is in use, and the client goes on working.
+
+    Args:
+        idle: how many connections may be left, at most.
+    """
 
     async def main() -> Any:
         with Peer(tls=tls) as peer, no_lost_exceptions():
@@ -44,7 +51,7 @@ def run(engine: EngineDriver, scenario: Callable[[Any, Peer], Any], tls: bool = 
                 await settled(client)
                 answer = await client.get(f"{peer.url}/echo", headers={"X-Id": "after"}, timeout=LONG)
                 assert answer.text == "after"
-                assert counts_of(client) == (1, 1, 0, 0)
+                assert counts_of(client) in [(left, left, 0, 0) for left in range(1, idle + 1)]
             return error
 
     with nothing_left():
@@ -260,7 +267,8 @@ def test_redirects_share_one_total_timeout(any_engine: EngineDriver):
         with ScriptedServer(serve) as server:
             await client.get(server.url, timeout=httpx.Timeout(LONG, total=0.1), follow_redirects=True)
 
-    assert isinstance(run(any_engine, request), httpx.TimeoutException)
+    # If time was up between two hops, the connection had nothing to do with it, and stays.
+    assert isinstance(run(any_engine, request, idle=2), httpx.TimeoutException)
 
 
 def test_interim_answers_do_not_extend_the_read_timeout(any_engine: EngineDriver):
