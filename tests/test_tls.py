@@ -168,8 +168,8 @@ def test_session_tickets_are_no_plain_bytes(cut):
     assert client.receive(server.send(b"x")) == b"x"
 
 
-def test_what_tls_wants_said_by_itself_is_pending_and_gives_no_plain_bytes():
-    """A server may ask for a certificate in the middle of a connection; nobody writes at that moment."""
+def session_that_asks() -> tuple[TLSFilter, Server, Callable[[], bytes]]:
+    """Both sides of a session, and a function: the server asks for a certificate in the middle of it."""
     client_context = certs.client_context(client_cert=True)
     client_context.post_handshake_auth = True
     server_context = context_for(V13)
@@ -178,15 +178,29 @@ def test_what_tls_wants_said_by_itself_is_pending_and_gives_no_plain_bytes():
     server_context.verify_mode = ssl.CERT_REQUIRED
     client, server = TLSFilter(client_context, "localhost"), Server(server_context)
     shake_hands(client, server)
-    server.ssl_object.verify_client_post_handshake()
-    server.ssl_object.do_handshake()
-    assert client.receive(server.send(b"")) == b""
+
+    def ask() -> bytes:
+        server.ssl_object.verify_client_post_handshake()
+        server.ssl_object.do_handshake()
+        return server.send(b"")
+
+    return client, server, ask
+
+
+def test_what_tls_wants_said_by_itself_is_pending_and_gives_no_plain_bytes():
+    """A server may ask for a certificate in the middle of a connection; nobody writes at that moment."""
+    client, server, ask = session_that_asks()
+    assert client.receive(server.send(b"so far")) == b"so far"
+    assert not client.due
+    assert client.receive(ask()) == b""
+    assert client.due
     answer = client.pending()
     assert answer
     assert client.pending() == b""
     assert server.receive(answer) == b""
     assert server.ssl_object.getpeercert()
     assert client.receive(server.send(b"hello")) == b"hello"
+    assert not client.due
 
 
 @pytest.mark.parametrize("size", [0, 1, RECORD - 1, RECORD, RECORD + 1, 5_000_000])
@@ -574,6 +588,20 @@ def test_a_session_runs_within_another(version, cut):
     answer = tunnel.proxy.send(tunnel.origin.send(b"pong" * 20_000))
     assert b"".join(tunnel.client.receive(piece) for piece in wires.cut(answer, "random-1")) == b"pong" * 20_000
     assert tunnel.client.pending() == b""
+
+
+def test_what_the_outer_session_wants_said_is_pending_in_the_inner_one():
+    outer, proxy, ask = session_that_asks()
+    client, origin = TLSFilter(certs.client_context(), "localhost", over=outer), Server(context_for(V13))
+    shake_hands(client, origin, lift=proxy.receive, sink=proxy.send)
+    assert client.receive(proxy.send(origin.send(b"so far"))) == b"so far"
+    assert not client.due
+    assert client.receive(ask()) == b""
+    assert client.due
+    assert proxy.receive(client.pending()) == b""
+    assert proxy.ssl_object.getpeercert()
+    assert client.receive(proxy.send(origin.send(b"hello"))) == b"hello"
+    assert not client.due
 
 
 def test_an_end_within_or_below_is_the_end(version):

@@ -248,9 +248,8 @@ class AsyncioConnection:
             return
         try:
             data = tls.receive(data)
-            pending = tls.pending() if tls.due else b""
-            if pending:
-                self._write(pending)
+            if tls.due:
+                self._write(tls.pending())
         except TransportError as exc:
             self.on_broken(exc)
             return

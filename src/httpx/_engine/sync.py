@@ -122,9 +122,8 @@ class SyncWire(Wire):
     def _decrypt(self, tls: TLSFilter, data: bytes) -> bytes:
         """The plain bytes of what came; what TLS wants to answer is sent."""
         data = tls.receive(data)
-        pending = tls.pending() if tls.due else b""
-        if pending:
-            self.send_all(pending, monotonic() + GOODBYE)
+        if tls.due:
+            self.send_all(tls.pending(), monotonic() + GOODBYE)
         return data
 
     def await_raw(self, until: float | None) -> bytes | None:

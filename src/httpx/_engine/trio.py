@@ -103,9 +103,8 @@ class TrioConnection:
             if tls is None or data is None:
                 return data
             data = tls.receive(data)
-            pending = tls.pending() if tls.due else b""
-            if pending:
-                await self.send_all(pending, until)
+            if tls.due:
+                await self.send_all(tls.pending(), until)
             if data or tls.ended:
                 return data
 

@@ -8,7 +8,7 @@ and one filter may run inside another (TLS to an origin through a TLS proxy).
     encrypt(data)    -> bytes for the wire
     receive(data)    -> plain bytes; `ended` once the peer said that nothing more comes
     pending()        -> bytes for the wire that OpenSSL wants sent by itself (answers to key updates); `due` tells
-                        after `receive` whether there may be any
+                        after `receive` whether there are any
 
 A peer that closes without close_notify counts as one that ended: many servers never send it, and whether a body is
 complete is decided by its framing, not here.
@@ -168,7 +168,7 @@ class TLSFilter:
         else:
             self._put(data)
         plain = self.leftover()
-        self.due = self._outgoing.pending > 0 or self._over is not None
+        self.due = self._outgoing.pending > 0 or (self._over is not None and self._over.due)
         return plain
 
     def leftover(self) -> bytes:
