@@ -137,10 +137,7 @@ class AsyncMultiplexer(Multiplexer):
                 else:
                     break
                 if job.narrator is not None:
-                    settings = self.new_settings()
-                    if settings is not None:
-                        await self.engine.tell(job, "settings", settings)
-                    await self.engine.tell(job, "turn", stream)
+                    await self.engine.tell(job, "turn", stream, self.new_settings())
         finally:
             if pieces is not None:
                 await end_pieces(pieces, job)

@@ -265,10 +265,19 @@ class Narrator:
         name, self._open = self._open, None
         return [] if name is None else _told((f"{name}.failed", {"exception": exc}))
 
-    def turn(self, exchange: Exchange) -> list[Event]:
-        """After each turn of the pump: which steps of the exchange ended and began with it."""
+    def turn(self, exchange: Exchange, settings: dict[str, int] | None = None) -> list[Event]:
+        """
+        After each turn of the pump: which steps of the exchange ended and began with it.
+
+        Args:
+            exchange: the request's.
+            settings: the peer's, of HTTP/2, if some came in this turn; they are told in the middle of another step.
+        """
         self._exchange = exchange
         events: list[Event] = []
+        if settings is not None:
+            name = "http2.receive_remote_settings"
+            events += _told((f"{name}.started", {})) + _told((f"{name}.complete", {"return_value": settings}))
         if self._open is None and exchange.head is None:
             events += self._begin("send_request_headers")
             if self._protocol == "http2":  # they left when the stream was opened, and the next turn is after a wait
@@ -284,12 +293,6 @@ class Narrator:
                 (status, fields) if self._protocol == "http2" else (version, status, reason, fields)
             )
         return events
-
-    @staticmethod
-    def settings(values: dict[str, int]) -> list[Event]:
-        """The peer's settings of HTTP/2 came while its answer was awaited, in the middle of another step."""
-        name = "http2.receive_remote_settings"
-        return [*_told((f"{name}.started", {})), *_told((f"{name}.complete", {"return_value": values}))]
 
     def body(self) -> list[Event]:
         """The caller begins to read the body."""

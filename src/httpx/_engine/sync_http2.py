@@ -272,10 +272,7 @@ class SyncMultiplexer(TurnTaking):
                 else:
                     break
                 if job.narrator is not None:
-                    settings = self.new_settings()
-                    if settings is not None:
-                        self._engine.tell(job, "settings", settings)
-                    self._engine.tell(job, "turn", stream)
+                    self._engine.tell(job, "turn", stream, self.new_settings())
         finally:
             # A generator that is not used up would stay suspended, with whatever it holds open.
             if pieces is not None and hasattr(pieces, "close"):
