@@ -77,12 +77,12 @@ class Multiplexer:
         machine = self.machine
         if not (machine.streams and self.listens):
             self.catch_up()
-        if self.ping_interval is not None and not machine.streams:
-            self._note_sign_of_life()  # of an idle connection nothing was expected
         if len(machine.streams) >= self.capacity or self.is_broken:
             if self.has_served or not (self.is_broken or self.capacity == 0):
                 return None
             raise self.failure or machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
+        if self.ping_interval is not None and not machine.streams:
+            self._note_sign_of_life()  # of an idle connection nothing was expected
         method, target, fields, body, streaming = job.arguments
         return machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
 

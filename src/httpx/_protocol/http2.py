@@ -530,7 +530,7 @@ class HTTP2Connection:
                     if stream.chunks:
                         stream.receive_data(data[start:following])
                     else:
-                        stream.chunks.append(data[start:following])
+                        stream.chunks.append(data[start:following])  # the same for a first piece, without a frame
                 else:
                     if stream is not self._joining:
                         self._join(stream, data)
@@ -734,8 +734,9 @@ class HTTP2Connection:
         for setting, value in frames.parsed_settings(payload):
             if self.error is None:
                 self._apply(setting, value)
-            if setting in frames.SETTING_NAMES:
-                self.settings[frames.SETTING_NAMES[setting]] = value
+            name = frames.SETTING_NAMES.get(setting)
+            if name is not None:
+                self.settings[name] = value
         # First the acknowledgement and then what the new values let out: there are peers (h2) for which they are not
         # in force before it.
         self._answer(frames.frame(frames.SETTINGS, frames.ACK, 0))

@@ -167,7 +167,7 @@ class HTTP2Stream(Exchange):
         code: the error code with which the peer reset the stream, or None.
         identifier: the stream's number on its connection.
         spent: bytes that its heads and trailers took so far, all together.
-        unsent: pieces of the body that wait for a window, or for room in the output; None if there was never one.
+        unsent: pieces of the body that wait for a window, or for room in the output; None if there are none.
         window: bytes that the peer lets us send.
         receive_window: bytes that the peer may send ahead of the reader.
         ahead: bytes that the peer sent and that were not returned to its window yet.
@@ -314,8 +314,7 @@ class HTTP2Stream(Exchange):
             self._connection.forget(self)
 
     def _end_upload(self) -> None:
-        if self.unsent:
-            self.unsent.clear()
+        self.unsent = None
         self._held = False
         self._body_ends = self._dropped = True
         self._connection.mark_blocked(self, False)
@@ -451,8 +450,7 @@ class HTTP2Stream(Exchange):
     def lose(self, error: Exception, processed: bool) -> None:
         """The connection is lost, or the peer goes away before it came to this stream."""
         self.move(RECEIVE_RESET)
-        if self.unsent:
-            self.unsent.clear()
+        self.unsent = None
         self._held = False
         self.refused = not processed and self.head is None
         self.error = error
