@@ -16,7 +16,7 @@ import pytest
 import httpx
 from httpx._engine.asyncio import AsyncioEngine, Attempts
 from httpx._engine.asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
-from httpx._engine.dial import Race
+from httpx._engine.race import Race
 from httpx._pool import Ticket
 from httpx._protocol.tls import TLSFilter
 from support.engines import driver_named

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx._engine import dial
+from httpx._engine import race as race_module
 from support.engines import ALL_NAMES, EngineDriver
 from support.leaks import counts_of, engines_of, no_lost_exceptions, settled, trusting_context, wait_for
 from support.peer import Peer, blackhole, is_gone
@@ -80,7 +80,7 @@ def test_an_address_that_refuses_is_followed_by_the_next_at_once(any_engine: Eng
 def test_an_address_that_does_not_answer_is_overtaken_by_the_next(
     any_engine: EngineDriver, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(dial, "ATTEMPT_DELAY", 0.02)
+    monkeypatch.setattr(race_module, "ATTEMPT_DELAY", 0.02)
 
     async def scenario(client: Any) -> None:
         with blackhole() as hole:
@@ -95,7 +95,7 @@ def test_an_address_that_does_not_answer_is_overtaken_by_the_next(
 def test_an_address_that_refuses_late_does_not_stop_the_one_that_is_under_way(
     any_engine: EngineDriver, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(dial, "ATTEMPT_DELAY", 0.01)
+    monkeypatch.setattr(race_module, "ATTEMPT_DELAY", 0.01)
 
     async def scenario(client: Any) -> None:
         with blackhole() as hole:

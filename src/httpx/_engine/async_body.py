@@ -1,7 +1,7 @@
 """
 The body of a response that has not arrived whole, on asyncio and on trio.
 
-Not here: receiving, which is the engines' (`asyncio`, `trio`; for HTTP/2 `async_http2`).
+Not here: receiving, which is the engines' (`asyncio`, `trio`; for HTTP/2 `http2.async_common`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Bookkeeping is synchronous: between taking a connection or a slot from the pool 
 is no `await`, and giving it back awaits nothing, so that a cancellation at any await leaves everything as it was.
 
 Not here: sockets and their callbacks (`asyncio_connection`), what bytes mean (`_protocol`), who gets which connection
-(`_pool`), addresses and schedules (`dial`).
+(`_pool`), addresses and schedules (`race`, `route`).
 """
 
 from __future__ import annotations
@@ -40,20 +40,15 @@ from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, 
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
-from .dial import (
-    Handshake,
-    Race,
-    Route,
-    Settings,
-    backoff,
-    new_pool,
-    new_socket,
-    proxy_fields,
-    unix_address,
-)
-from .job import FORKS, Event, Job, end_pieces, next_piece, shown
+from .forks import FORKS
+from .job import Job, end_pieces, next_piece, shown
 from .names import Address, resolve_error, texts
+from .race import Race, backoff
+from .route import Handshake, Route, proxy_fields
 from .security import TLSHop
+from .settings import Settings, new_pool
+from .sockets import new_socket, unix_address
+from .story import Event
 
 CLOSED = "the transport was closed while the request waited for a connection"
 
@@ -457,7 +452,7 @@ class AsyncioEngine:
                 await self.tell(job, "failed", exc)
             raise
         if self.settings.speaks_http2(job.key, connection.wire.alpn):
-            from .asyncio_http2 import AsyncioMultiplexer  # those who never meet it do not load it
+            from .http2.asyncio import AsyncioMultiplexer  # those who never meet it do not load it
 
             try:
                 await self.tell(job, "start", "http2.send_connection_init", request=job.request)

@@ -5,7 +5,7 @@ A connection on asyncio: its socket, the persistent callback that reads it, and 
     FallbackIO         the same through `loop.sock_recv` and its kind (Windows' proactor loop)
     AsyncioConnection  a wire, its callback, its timer; also the `network_stream` of a response
 
-Not here: which request has the connection, and how it is made (`asyncio`); the streams of HTTP/2 (`asyncio_http2`).
+Not here: which request has the connection, and how it is made (`asyncio`); the streams of HTTP/2 (`http2.asyncio`).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .._exceptions import (
 )
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
-from .dial import is_in_progress
 from .names import Address
+from .sockets import is_in_progress
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
     from .asyncio import AsyncioEngine
-    from .asyncio_http2 import AsyncioMultiplexer
+    from .http2.asyncio import AsyncioMultiplexer
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 1_048_576

@@ -6,20 +6,17 @@ Not here: anything that waits.
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
 from .._content import ByteStream, in_async
 from .._exceptions import NetworkError, PoolTimeout, RemoteProtocolError, TimeoutException, UnsupportedProtocol
 from .._models import Request, Response
-from .._protocol.exchange import BODY, OUTPUT, PAUSE, Exchange, Fields
+from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
+from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
 
-Event = tuple[str, dict[str, Any]]
 Arguments = tuple[bytes, bytes, Fields, bytes, bool]
 E = TypeVar("E", bound=TimeoutException)
 
@@ -34,12 +31,6 @@ EARLY = 0.002
 
 # How often a request may be sent again by itself: some servers refuse for ever.
 _MAX_REPLAYS = 3
-
-_LOGGERS = {
-    name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "pool", "proxy", "socks")
-}
-_HTTP11, _CONNECTION = _LOGGERS["http11"], _LOGGERS["connection"]
-_DEBUG = logging.DEBUG
 
 
 class Job:
@@ -83,7 +74,7 @@ class Job:
             not whole,
         )
         # `isEnabledFor` is a cached look-up; the events are made only when somebody listens.
-        if "trace" in extensions or _HTTP11.isEnabledFor(_DEBUG):
+        if "trace" in extensions or HTTP11_LOGGER.isEnabledFor(DEBUG):
             self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
             self.narrator = None
@@ -172,7 +163,7 @@ class Job:
 
     def begin_dial(self) -> None:
         """A connection has to be made: whoever listens to that alone is heard from here on."""
-        if self.narrator is None and _CONNECTION.isEnabledFor(_DEBUG):
+        if self.narrator is None and CONNECTION_LOGGER.isEnabledFor(DEBUG):
             self.narrator = Narrator(self.request, None)
 
     def server_name(self) -> str:
@@ -223,132 +214,3 @@ def _unsupported(scheme: str) -> UnsupportedProtocol:
     if scheme in _SCHEMES:
         return UnsupportedProtocol(f"the request's URL has no host: it should begin with '{scheme}://' and a host")
     return UnsupportedProtocol(f"the scheme {scheme + '://'!r} of the request's URL is not supported")
-
-
-class Narrator:
-    """
-    What happens to a request, as events for the `trace` extension and for the loggers "httpcore.*" at DEBUG.
-
-    Each step has `<name>.started` and then `.complete` or `.failed`. The shells call a method at each turn and deliver
-    the events that it returns; nothing of this exists while nobody listens.
-    """
-
-    def __init__(self, request: Request, callback: Callable[[str, dict[str, Any]], Any] | None) -> None:
-        self._protocol = "http11"
-        self._info: dict[str, Any] = {"request": request}
-        self.callback = callback
-        self._open: str | None = None
-        self._exchange: Exchange | None = None
-
-    def over_http2(self, identifier: int) -> None:
-        """The exchange is a stream of HTTP/2, with this number."""
-        self._protocol = "http2"
-        self._info = {"request": self._info["request"], "stream_id": identifier}
-
-    def over_http1(self) -> None:
-        """The exchange has a connection of HTTP/1.1 to itself; so it is until something else is said."""
-        self._protocol = "http11"
-        self._info = {"request": self._info["request"]}
-
-    def start(self, name: str, **info: Any) -> list[Event]:
-        """A step begins."""
-        self._open = name
-        return _told((f"{name}.started", info))
-
-    def complete(self, value: Any = None) -> list[Event]:
-        """The step that began last is done."""
-        name, self._open = self._open, None
-        return [] if name is None else _told((f"{name}.complete", {"return_value": value}))
-
-    def failed(self, exc: BaseException) -> list[Event]:
-        """The step that began last failed."""
-        name, self._open = self._open, None
-        return [] if name is None else _told((f"{name}.failed", {"exception": exc}))
-
-    def turn(self, exchange: Exchange, settings: dict[str, int] | None = None) -> list[Event]:
-        """
-        After each turn of the pump: which steps of the exchange ended and began with it.
-
-        Args:
-            exchange: the request's.
-            settings: the peer's, of HTTP/2, if some came in this turn; they are told in the middle of another step.
-        """
-        self._exchange = exchange
-        events: list[Event] = []
-        if settings is not None:
-            name = "http2.receive_remote_settings"
-            events += _told((f"{name}.started", {})) + _told((f"{name}.complete", {"return_value": settings}))
-        if self._open is None and exchange.head is None:
-            events += self._begin("send_request_headers")
-            if self._protocol == "http2":  # they left when the stream was opened, and the next turn is after a wait
-                events += self.complete() + self._begin("send_request_body")
-        elif self._is_open("send_request_headers"):
-            events += self.complete() + self._begin("send_request_body")
-        if self._is_open("send_request_body") and exchange.need not in (OUTPUT, BODY, PAUSE) and not exchange.uploading:
-            events += self.complete() + self._begin("receive_response_headers")
-        if self._is_open("receive_response_headers") and exchange.head is not None:
-            status, reason, fields, version = exchange.head
-            # As 0.28.1 has it: HTTP/2 has no reason, and its version is no part of the head.
-            events += self.complete(
-                (status, fields) if self._protocol == "http2" else (version, status, reason, fields)
-            )
-        return events
-
-    def body(self) -> list[Event]:
-        """The caller begins to read the body."""
-        return self._begin("receive_response_body")
-
-    def closed(self) -> list[Event]:
-        """The exchange is over, and the connection free or closed; a body that was given up has failed."""
-        whole = self._exchange is None or self._exchange.finished
-        events = self.complete() if whole else self.failed(GeneratorExit())
-        return events + self.start(f"{self._protocol}.response_closed") + self.complete()
-
-    def _begin(self, step: str) -> list[Event]:
-        return self.start(f"{self._protocol}.{step}", **self._info)
-
-    def _is_open(self, step: str) -> bool:
-        return self._open == f"{self._protocol}.{step}"
-
-
-def _told(event: Event) -> list[Event]:
-    """The event, after the logger was told of it."""
-    name, info = event
-    family, _, step = name.partition(".")
-    logger = _LOGGERS[family]
-    if logger.isEnabledFor(_DEBUG):
-        known = {key: value for key, value in info.items() if key != "return_value" or value is not None}
-        logger.debug("%s", " ".join([step, *(f"{key}={_loggable(value)}" for key, value in known.items())]))
-    return [event]
-
-
-def _loggable(value: Any) -> str:
-    """A value as text for a log: heads without their fields' values, which may be private."""
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], list):
-        return f"({value[0]}, {[name for name, _ in value[1]]!r})"
-    if isinstance(value, tuple) and len(value) == 4 and isinstance(value[3], list):
-        version, status, reason, fields = value
-        return f"({version!r}, {status}, {reason!r}, {[name for name, _ in fields]!r})"
-    return repr(value)
-
-
-class ForkGuard:
-    """
-    Makes engines forget their connections in a forked child: two processes on one connection would mix up answers.
-    """
-
-    def __init__(self) -> None:
-        self._engines: weakref.WeakSet[Any] = weakref.WeakSet()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._in_child)
-
-    def watch(self, engine: Any) -> None:
-        """Call `engine.forget()` in every child that is forked from now on."""
-        self._engines.add(engine)
-
-    def _in_child(self) -> None:
-        for engine in list(self._engines):
-            engine.forget()
-
-
-FORKS = ForkGuard()

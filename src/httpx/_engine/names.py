@@ -16,7 +16,7 @@ in practice (5 s, by databases that fail over), because the system does not tell
 enough for what it is for: many connections at once, or one after another. Failures are not kept, nor are addresses
 where nobody answered.
 
-Not here: the order of attempts (`dial.Race`), waiting (the shells), SOCKS proxies that resolve (`_protocol.socks`).
+Not here: the order of attempts (`race.Race`), waiting (the shells), SOCKS proxies that resolve (`_protocol.socks`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .._config import _seconds
 from .._exceptions import ConnectError, InvalidURL
 from .._types import ResolverTypes, ResolveTypes
 from .._urls import URL
-from .job import FORKS
+from .forks import FORKS
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
 Address = tuple[int, int, int, str, Any]

@@ -28,7 +28,7 @@ from .._protocol.certificate import Pins
 from .._protocol.tls import TLSFilter
 from .._types import CertTypes, PinTypes, VerifyTypes
 from .._urls import URL
-from .job import FORKS
+from .forks import FORKS
 
 # What a transport remembers: of so many peers, so many sessions each (a session is for one connection), some kilobytes
 # apiece.

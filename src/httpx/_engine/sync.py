@@ -10,7 +10,7 @@ The pool is behind one lock that is held for bookkeeping only, never while anyth
 the one that waits, so here a dial is not overtaken by a released connection as it is on asyncio and trio: waking a
 thread out of `connect` would take a socket pair for every dial.
 
-Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`dial`).
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`).
 """
 
 from __future__ import annotations
@@ -40,25 +40,19 @@ from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, 
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
-from .dial import (
-    Handshake,
-    Race,
-    Route,
-    Settings,
-    backoff,
-    is_in_progress,
-    new_pool,
-    new_socket,
-    proxy_fields,
-    unix_address,
-)
-from .job import FORKS, Event, Job, shown
+from .forks import FORKS
+from .job import Job, shown
 from .names import Address, texts
+from .race import Race, backoff
+from .route import Handshake, Route, proxy_fields
 from .security import TLSHop
+from .settings import Settings, new_pool
+from .sockets import is_in_progress, new_socket, unix_address
+from .story import Event
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
-    from .sync_http2 import SyncLane, SyncMultiplexer
+    from .http2.sync import SyncLane, SyncMultiplexer
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
 GOODBYE = 5.0
@@ -723,7 +717,7 @@ class SyncEngine:
             raise
         connection = SyncConnection(wire)
         if self.settings.speaks_http2(job.key, wire.alpn):
-            from .sync_http2 import SyncMultiplexer  # those who never meet it do not load it
+            from .http2.sync import SyncMultiplexer  # those who never meet it do not load it
 
             try:
                 self.tell(job, "start", "http2.send_connection_init", request=job.request)

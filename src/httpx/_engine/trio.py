@@ -10,7 +10,7 @@ then. Its cancel scope is kept, so that a dial that nobody waits for ends.
 Bookkeeping is synchronous: between taking a connection or a slot from the pool and the `try` that gives it back there
 is no checkpoint, and giving it back has none, so that a cancellation anywhere leaves everything as it was.
 
-Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`dial`).
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`).
 """
 
 from __future__ import annotations
@@ -42,25 +42,19 @@ from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, 
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
-from .dial import (
-    Handshake,
-    Race,
-    Route,
-    Settings,
-    backoff,
-    is_in_progress,
-    new_pool,
-    new_socket,
-    proxy_fields,
-    unix_address,
-)
-from .job import FORKS, Event, Job, end_pieces, next_piece, shown
+from .forks import FORKS
+from .job import Job, end_pieces, next_piece, shown
 from .names import Address, resolve_error, texts
+from .race import Race, backoff
+from .route import Handshake, Route, proxy_fields
 from .security import TLSHop
+from .settings import Settings, new_pool
+from .sockets import is_in_progress, new_socket, unix_address
+from .story import Event
 from .wire import EARLY, Wire
 
 if TYPE_CHECKING:
-    from .trio_http2 import TrioMultiplexer
+    from .http2.trio import TrioMultiplexer
 
 now = trio.current_time
 
@@ -646,7 +640,7 @@ class TrioEngine:
                 await self.tell(job, "failed", exc)
             raise
         if self.settings.speaks_http2(job.key, connection.wire.alpn):
-            from .trio_http2 import TrioMultiplexer  # those who never meet it do not load it
+            from .http2.trio import TrioMultiplexer  # those who never meet it do not load it
 
             try:
                 await self.tell(job, "start", "http2.send_connection_init", request=job.request)

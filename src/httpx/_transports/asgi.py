@@ -40,7 +40,8 @@ from types import TracebackType
 from typing import Any, Callable, TypeVar
 
 from .._content import ByteStream, in_async
-from .._engine.job import FORKS, next_piece
+from .._engine.forks import FORKS
+from .._engine.job import next_piece
 from .._exceptions import ReadError, RemoteProtocolError
 from .._headers import Headers
 from .._models import Request, Response

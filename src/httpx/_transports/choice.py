@@ -9,7 +9,7 @@ The transport has an engine for what is its own, and one more for each proxy tha
 are kept by proxy, its credentials and fields included. At most `MAX_ENGINES` of these are kept. Where there are more,
 those that nobody uses are closed, the one that was used least lately first; one in use is never closed for that.
 
-Not here: what is said to a proxy (`_engine.dial`), which proxy the environment wants (`_proxies`).
+Not here: what is said to a proxy (`_engine.route`), which proxy the environment wants (`_proxies`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._config import Proxy
-from .._engine.dial import Settings
+from .._engine.settings import Settings
 from .._urls import URL
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from .._urls import URL
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-    from .._engine.dial import Settings
+    from .._engine.settings import Settings
     from .default import AsyncHTTPTransport, HTTPTransport
 
 Transport = Union["HTTPTransport", "AsyncHTTPTransport"]

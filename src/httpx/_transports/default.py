@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state
-from .._engine.dial import Settings
 from .._engine.names import Names
+from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
 from .._models import Request, Response
 from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes

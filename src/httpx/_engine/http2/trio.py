@@ -5,7 +5,7 @@ HTTP/2 on trio: whoever waits and finds nobody receiving does it for all streams
 
 No task runs in the background: a connection that nobody waits on is not read, and is looked at when it is used next.
 
-Not here: what a request goes through (`async_http2`), sockets (`trio`).
+Not here: what a request goes through (`async_common`), sockets (`trio`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Iterable
 
 import trio
 
-from .._protocol.stream2 import HTTP2Stream
-from .._sharing import SharingPool
-from .async_http2 import AsyncMultiplexer
-from .multiplex import TurnTaking
-from .trio import TrioConnection, TrioEngine
+from ..._protocol.stream2 import HTTP2Stream
+from ..._sharing import SharingPool
+from ..trio import TrioConnection, TrioEngine
+from .async_common import AsyncMultiplexer
+from .session import TurnTaking
 
 now = trio.current_time
 

@@ -4,7 +4,7 @@ One request of HTTP/2 on asyncio or trio: what is the same on both.
     AsyncMultiplexer   `handle` carries a request out; the shells say how it is sent and waited for
     AsyncLane          what a body that has not arrived whole sees of its multiplexer
 
-Not here: the socket, turns and timers (`asyncio_http2`, `trio_http2`).
+Not here: the socket, turns and timers (`http2.asyncio`, `http2.trio`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
-from .._models import Response
-from .._pool import Ticket
-from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
-from .._protocol.stream2 import LOCAL_DONE, HTTP2Stream
-from .._sharing import SharingPool
-from .async_body import AsyncBody
-from .job import Job, end_pieces, next_piece
-from .multiplex import Multiplexer
+from ..._models import Response
+from ..._pool import Ticket
+from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
+from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
+from ..._sharing import SharingPool
+from ..async_body import AsyncBody
+from ..job import Job, end_pieces, next_piece
+from .session import Multiplexer
 
 
 class AsyncMultiplexer(Multiplexer):

@@ -13,7 +13,7 @@ import pytest
 import httpx
 from httpx._engine import asyncio as asyncio_engine
 from httpx._engine import wire
-from httpx._engine.asyncio_http2 import AsyncioMultiplexer
+from httpx._engine.http2.asyncio import AsyncioMultiplexer
 from httpx._protocol import frames
 from support.counting import CountingLoop, CountingSelect, CountingSocket, Counts
 from support.counting import frames as entered_frames

@@ -280,9 +280,9 @@ def test_an_upload_that_asks_first_is_not_sent_after_a_final_answer(driver: Driv
 def test_an_upload_that_asks_a_server_that_does_not_know_the_question_is_sent_after_a_moment(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ):
-    from httpx._engine import async_http2, sync_http2
+    from httpx._engine.http2 import async_common, sync
 
-    for module in (async_http2, sync_http2):
+    for module in (async_common, sync):
         monkeypatch.setattr(module, "PATIENCE", 0.03)
 
     async def scenario(client: Any) -> None:

@@ -19,15 +19,15 @@ from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import Any
 
-from .._exceptions import WriteError
-from .._models import Response
-from .._pool import Ticket
-from .._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
-from .._protocol.stream2 import LOCAL_DONE, HTTP2Stream
-from .._sharing import SharingPool
-from .job import Job
-from .multiplex import TurnTaking
-from .sync import SyncBody, SyncConnection, SyncEngine, wait_for
+from ..._exceptions import WriteError
+from ..._models import Response
+from ..._pool import Ticket
+from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
+from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
+from ..._sharing import SharingPool
+from ..job import Job
+from ..sync import SyncBody, SyncConnection, SyncEngine, wait_for
+from .session import TurnTaking
 
 # Seconds after which a thread that waits for the socket looks again. Another one may have left something unsent when it
 # gave up, or may have taken just what this one waits for, and no thread can wake one that waits for a socket.

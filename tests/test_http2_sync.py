@@ -18,7 +18,7 @@ import pytest
 
 import httpx
 from httpx._engine import sync as sync_engine
-from httpx._engine import sync_http2
+from httpx._engine.http2 import sync as http2_sync
 from httpx._engine.sync import SyncConnection
 from httpx._protocol import frames
 from httpx._protocol.frames import CANCEL
@@ -41,7 +41,7 @@ def connection_of(client: httpx.Client) -> SyncConnection:
     return connection  # type: ignore[no-any-return]
 
 
-def multiplexer_of(client: httpx.Client) -> sync_http2.SyncMultiplexer:
+def multiplexer_of(client: httpx.Client) -> http2_sync.SyncMultiplexer:
     multiplexer = connection_of(client).multiplexer
     assert multiplexer is not None
     return multiplexer
@@ -264,7 +264,7 @@ def test_a_second_interrupt_while_the_first_one_ends_the_turn_does_not_keep_it(
 def test_an_interrupt_right_after_the_lock_was_taken_does_not_take_it_twice():
     """Ctrl-C may come before the next instruction; the thread then waited for itself, for ever."""
     multiplexer: Any = SimpleNamespace(_lock=threading.Lock())
-    take_lock = sync_http2.SyncMultiplexer._lock_again
+    take_lock = http2_sync.SyncMultiplexer._lock_again
     interrupted: list[str] = []
 
     def interrupt(frame: Any, event: str, arg: object) -> Any:

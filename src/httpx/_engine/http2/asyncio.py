@@ -6,21 +6,21 @@ HTTP/2 on asyncio: the connection's reader callback receives for all its streams
 Requests that begin in the same turn of the loop leave in one send, at the turn's end. One timer serves all streams: it
 is set for the nearest deadline and looks at all of them when it fires, so a request usually finds it running.
 
-Not here: what a request goes through (`async_http2`), the socket and its callback (`asyncio`).
+Not here: what a request goes through (`async_common`), the socket and its callback (`asyncio`).
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from .._exceptions import ReadError, TransportError, WriteError
-from .._protocol.frames import CANCEL
-from .._protocol.stream2 import CLOSED, HTTP2Stream
-from .._sharing import SharingPool
-from .async_http2 import AsyncMultiplexer
-from .asyncio import AsyncioEngine
-from .asyncio_connection import AsyncioConnection
-from .job import Job
+from ..._exceptions import ReadError, TransportError, WriteError
+from ..._protocol.frames import CANCEL
+from ..._protocol.stream2 import CLOSED, HTTP2Stream
+from ..._sharing import SharingPool
+from ..asyncio import AsyncioEngine
+from ..asyncio_connection import AsyncioConnection
+from ..job import Job
+from .async_common import AsyncMultiplexer
 
 
 class AsyncioMultiplexer(AsyncMultiplexer):

@@ -6,7 +6,7 @@ One connection of HTTP/2 and the requests on it, as far as it needs no waiting; 
     answer(...)  -> the response of a stream whose head is there
 
 Not here: what bytes mean (`_protocol.http2`), who gets a place on which connection (`_sharing`), sending and waiting
-(the shells' own multiplexers: `sync_http2`, `asyncio_http2`, `trio_http2`).
+(the shells' own multiplexers: `sync`, `asyncio`, `trio`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from .._exceptions import (
+from ..._exceptions import (
     ReadError,
     ReadTimeout,
     RemoteProtocolError,
@@ -23,15 +23,15 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
-from .._models import Response
-from .._protocol.exchange import INPUT
-from .._protocol.frames import CANCEL
-from .._protocol.http2 import HTTP2Connection
-from .._protocol.stream2 import CLOSED, HTTP2Stream
-from .._types import AsyncByteStream, SyncByteStream
-from .dial import Settings
-from .job import EARLY, Job
-from .wire import Wire
+from ..._models import Response
+from ..._protocol.exchange import INPUT
+from ..._protocol.frames import CANCEL
+from ..._protocol.http2 import HTTP2Connection
+from ..._protocol.stream2 import CLOSED, HTTP2Stream
+from ..._types import AsyncByteStream, SyncByteStream
+from ..job import EARLY, Job
+from ..settings import Settings
+from ..wire import Wire
 
 
 class Multiplexer:

@@ -1,0 +1,133 @@
+"""
+How a connection gets to its origin: which host to dial, and which hops follow on the connection.
+
+Not here: the order of addresses (`race`), TLS (`security`), what is said to a proxy (`_protocol.tunnel`,
+`_protocol.socks`).
+"""
+
+from __future__ import annotations
+
+import socket
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, Union
+
+from .._config import Proxy
+from .._exceptions import ConnectError, ProxyError
+from .._protocol.tunnel import ConnectHandshake
+from .names import Address
+from .security import TLSHop
+from .settings import SECURE_SCHEMES, Settings
+
+_SOCKS_PORT = 1080
+
+
+class Handshake(Protocol):
+    """A machine that speaks with a proxy until there is a tunnel: `tunnel.ConnectHandshake`, `socks.SocksHandshake`."""
+
+    @property
+    def done(self) -> bool:
+        """Is the tunnel there?"""
+        ...
+
+    @property
+    def error(self) -> Exception | None:
+        """Why there is none."""
+        ...
+
+    @property
+    def surplus(self) -> bytes:
+        """What came behind the proxy's answer."""
+        ...
+
+    @property
+    def step(self) -> str:
+        """What whoever traces the request knows it by."""
+        ...
+
+    def take(self) -> bytes:
+        """Remove and return what should be sent now."""
+        ...
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes that arrived; b"" is the end of the peer's side."""
+        ...
+
+
+# What is to be done on a connection, in order: begin TLS, or speak with a proxy.
+Hop = Union[TLSHop, Handshake]
+
+
+class Route:
+    """
+    How a connection gets to its origin: whom to dial, and what to do then.
+
+    Args:
+        key: begins with scheme, host and port of the origin.
+        server_name: for TLS with the origin.
+        settings: of the transport; its proxy decides the way.
+    """
+
+    def __init__(self, key: tuple[Any, ...], server_name: str, settings: Settings) -> None:
+        scheme, host, port = key[:3]
+        self._settings = settings
+        self._key = key
+        self._origin = (scheme, host, port, server_name)
+        # What the shell has to look up and tell `resolved` before `hops`: SOCKS 4 takes no names.
+        self.unresolved: tuple[str, int] | None = None
+        proxy = settings.proxy
+        if proxy is None:
+            self.host, self.port = host, port
+        else:
+            _, self.host, self.port = proxy.url._origin
+            self.port = self.port or _SOCKS_PORT
+            if proxy.url.scheme == "socks4":
+                self.unresolved = host, port
+
+    def resolved(self, addresses: Sequence[Address]) -> None:
+        """Take the addresses of `unresolved`. Raises ConnectError: none of them is one of IPv4."""
+        scheme, host, port, server_name = self._origin
+        for address in addresses:
+            if address[0] == socket.AF_INET:
+                self._origin = scheme, address[4][0], port, server_name
+                return
+        raise ConnectError(f"{host!r} has no IPv4 address, and a socks4 proxy reaches no other")
+
+    def hops(self) -> Iterator[Hop]:
+        """
+        What to do on the connection, one by one: each is made when the one before is done.
+
+        Raises:
+            ConnectError, ProxyError, LocalProtocolError: the way cannot be gone.
+        """
+        scheme, host, port, server_name = self._origin
+        proxy = self._settings.proxy
+        if proxy is not None:
+            if proxy.url.scheme == "https":
+                yield self._settings.security.with_proxy(proxy)
+            if scheme != "http" or not self._settings.forwards:
+                handshake = self._handshake(proxy, host, port)
+                yield handshake
+                if handshake.surplus:
+                    # Whoever sent these wants them taken for the origin's, which speaks after us.
+                    raise ProxyError("the proxy sent more than its answer")
+        if scheme in SECURE_SCHEMES:
+            offered = self._settings.offered(scheme)
+            yield self._settings.security.with_origin(self._key, server_name, offered, proxy)
+
+    def _handshake(self, proxy: Proxy, host: str, port: int) -> Handshake:
+        if self._settings.forwards:
+            authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            return ConnectHandshake(authority.encode("ascii"), proxy_fields(proxy), self._settings.head_limits)
+        from .._protocol.socks import SocksHandshake  # few have such a proxy
+
+        username, password = proxy.raw_auth or (None, None)
+        return SocksHandshake(proxy.url.scheme, host, port, username, password)
+
+
+def proxy_fields(proxy: Proxy) -> list[tuple[bytes, bytes]]:
+    """The fields that are for an HTTP proxy and nobody else."""
+    fields = list(proxy.headers._raw)
+    if proxy.raw_auth is not None and not proxy.headers._has(b"proxy-authorization"):
+        fields.append((b"Proxy-Authorization", b"Basic " + b64encode(b":".join(proxy.raw_auth))))
+    return fields

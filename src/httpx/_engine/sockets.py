@@ -1,0 +1,59 @@
+"""
+Non-blocking sockets that are ready to connect.
+
+Not here: connecting them (`sync`, `asyncio`, `trio`), what goes over them (`wire`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+
+from .._exceptions import ConnectError
+from .names import Address
+from .settings import Settings
+
+# Bytes of `sun_path`, with the NUL at its end.
+MAX_UNIX_PATH = 108 if sys.platform == "linux" else 104
+
+
+def new_socket(address: Address, settings: Settings) -> socket.socket:
+    """
+    A non-blocking socket, ready to connect to `address`.
+
+    Raises:
+        OSError: an option or the local address is refused, or the path of a Unix socket is too long.
+    """
+    is_unix = address[0] == getattr(socket, "AF_UNIX", None)
+    if is_unix and len(os.fsencode(address[4])) >= MAX_UNIX_PATH:
+        # Here, because `connect_ex` raises it instead of returning its number.
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    sock = socket.socket(address[0], address[1], address[2])
+    try:
+        sock.setblocking(False)
+        if not is_unix:
+            # A request is written in one piece, so waiting for more to send only delays it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for option in settings.socket_options:
+            sock.setsockopt(*option)
+        if settings.local_address is not None and not is_unix:
+            sock.bind((settings.local_address, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def unix_address(path: str) -> Address:
+    """The address of a Unix domain socket. Raises ConnectError where the platform has none."""
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise ConnectError("this platform has no Unix domain sockets")
+    return (family, socket.SOCK_STREAM, 0, "", path)
+
+
+def is_in_progress(code: int) -> bool:
+    """Does this result of `connect_ex` mean that the attempt is under way?"""
+    return code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1))
