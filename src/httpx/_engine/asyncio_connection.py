@@ -21,13 +21,13 @@ from .._exceptions import (
     ConnectTimeout,
     ReadError,
     ReadTimeout,
-    RemoteProtocolError,
     TransportError,
     WriteError,
     WriteTimeout,
 )
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+from .job import again
 from .names import Address
 from .sockets import is_in_progress
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
@@ -176,7 +176,11 @@ class AsyncioConnection:
     A wire in the pool, the callback that reads it, and the one waiting for it.
 
     What arrives goes to `exchange` while there is one, and into `incoming` while bytes are wanted as they are (TLS
-    handshake, upgraded connections). Anything else ends the connection: nobody asked for it.
+    handshake, upgraded connections, and before the first request). Anything else ends the connection: nobody asked for
+    it.
+
+    Attributes:
+        reused: it has served others before, or was idle.
     """
 
     def __init__(self, engine: AsyncioEngine, sock: socket.socket) -> None:
@@ -184,7 +188,7 @@ class AsyncioConnection:
         self.exchange: Exchange | None = None
         self.incoming: bytearray | None = bytearray()
         self.unsent = b""
-        self.was_idle = False
+        self.reused = False
         self.closed = False
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
@@ -280,7 +284,7 @@ class AsyncioConnection:
 
     def on_broken(self, error: TransportError) -> None:
         """The socket failed."""
-        self.error = error
+        self.error = again(error)
         if self.exchange is None and self.incoming is None and self.multiplexer is None:
             self._engine.lost(self)
         else:
@@ -295,7 +299,7 @@ class AsyncioConnection:
             self.unsent = self.wire.send(self.unsent)
         except WriteError as exc:
             self.unsent = b""
-            self.write_error = exc
+            self.write_error = again(exc)
         if not self.unsent:
             self._io.stop_writing(self)
         self.wake()
@@ -382,11 +386,30 @@ class AsyncioConnection:
             self.on_readable()
         return not self.closed
 
-    def early_end(self) -> TransportError:
-        """What to raise where the peer did not wait to be asked."""
-        if isinstance(self.error, ConnectError):
-            return self.error  # it spoke to refuse the TLS handshake
-        return RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
+    def begin(self, exchange: Exchange) -> None:
+        """
+        Give the first exchange what has arrived by now; its request is out.
+
+        A server that is full may respond before it was asked, and close: on a new connection that is the response.
+        """
+        early = self.take_early()
+        self.exchange = exchange
+        if early:
+            exchange.receive(early)
+        if self._ended or (self.wire.tls is not None and self.wire.tls.ended):
+            exchange.receive(b"")
+
+    def was_left(self) -> None:
+        """The request that the connection was made for has another one: what was said early is for nobody."""
+        self.reused = True
+        if self.multiplexer is not None:
+            return
+        try:
+            spoke = self.take_early() or self._ended
+        except TransportError:
+            spoke = True
+        if spoke:
+            self._engine.lost(self)
 
     def close(self) -> None:
         """Close, at once and without waiting."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import Any
+from typing import Any, Callable
 
 from ..._exceptions import WriteError
 from ..._models import Response
@@ -239,8 +239,9 @@ class SyncMultiplexer(TurnTaking):
         if not stream.finished:
             lane = SyncLane(self, stream)
             body = SyncBody(lane, lane, stream, job)
-            body.response = self.answer(stream, job, body)
-            return body.response
+            response = self.answer(stream, job, body)
+            body.extensions = response.extensions
+            return response
         chunks = stream.chunks
         response = self.answer(stream, job, chunks[0] if len(chunks) == 1 else b"".join(chunks))
         self.leave(stream)
@@ -322,3 +323,11 @@ class SyncLane:
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """As `SyncEngine.tell`."""
         self._multiplexer._engine.tell(job, what, *args, **info)
+
+    def now(self) -> float:
+        """Return the time on the shell's clock."""
+        return monotonic()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """As `SyncEngine.later`."""
+        self._multiplexer._engine.later(function)
