@@ -286,8 +286,8 @@ class SyncEngine:
                 exchange.receive(received)
                 goes_on = exchange.only_informational
             elif need == BODY:
-                # For a reader, what has arrived comes first. Without one it comes after the next piece: between the last
-                # one and the end of the body the response to all of it may arrive, which would pass for an early one.
+                # For a reader, what has arrived comes first. Without one it comes after the next piece: between the
+                # last one and the end of the body the response may arrive, and would pass for an early one.
                 if not (has_head and wire.poll(0) and listen(connection, exchange)):
                     exchange.feed(job.next_piece())
                     if not has_head and wire.poll(0):

@@ -206,8 +206,8 @@ class TrioEngine:
                 if not fed % BREATH:
                     await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
                     continue
-                # For a reader, what has arrived comes first. Without one it comes after the next piece: between the last
-                # one and the end of the body the response to all of it may arrive, which would pass for an early one.
+                # For a reader, what has arrived comes first. Without one it comes after the next piece: between the
+                # last one and the end of the body the response may arrive, and would pass for an early one.
                 if not (has_head and wire.poll(0) and listen(connection, exchange)):
                     exchange.feed(await job.anext_piece())
                     if not has_head and wire.poll(0):
