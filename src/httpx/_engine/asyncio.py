@@ -39,7 +39,7 @@ from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from .forks import FORKS
-from .job import BREATH, Job, again, shown
+from .job import Job, again, shown
 from .names import Address, resolve_error, texts
 from .race import Race, backoff
 from .route import Handshake, Route, proxy_fields
@@ -181,7 +181,6 @@ class AsyncioEngine:
         is_new = not has_head and not connection.reused
         until: float | None = None
         goes_on = False  # the wait that ends at `until`: what came last was no progress
-        fed = 0
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
@@ -217,11 +216,7 @@ class AsyncioEngine:
                     raise job.timed_out(ReadTimeout, "read", self.now(), "the response did not arrive")
                 goes_on = exchange.only_informational
             elif need == BODY:
-                fed += 1
-                if not fed % BREATH:
-                    await asyncio.sleep(0)  # else pieces that are there at once let nothing arrive
-                    continue
-                exchange.feed(await job.anext_piece())
+                await self._feed(connection, exchange, job)
             else:
                 await self._await_consent(connection, exchange, job)
             if job.narrator is not None and not has_head:
@@ -231,6 +226,13 @@ class AsyncioEngine:
         # A response that breaks off after its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise self._why(connection, exchange.error)
+
+    async def _feed(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await asyncio.sleep(0)  # else nothing could arrive while there are pieces and room
+        if exchange.need == BODY:
+            exchange.feed(await job.anext_piece())
 
     async def _await_room(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""

@@ -54,13 +54,14 @@ class Job(Limits):
 
     Attributes:
         pieces: the iterator of the request's body; None before it began and after it ended.
+        begun: how many pieces were asked for, in an async client; set while there are `pieces`.
 
     Raises:
         UnsupportedProtocol: the URL's scheme is not one that goes over a connection, or it has no host.
         StreamConsumed: the body was sent before and cannot be sent again; known before anything is sent.
     """
 
-    __slots__ = ("arguments", "key", "narrator", "pieces", "replays", "request")
+    __slots__ = ("arguments", "begun", "key", "narrator", "pieces", "replays", "request")
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
@@ -120,6 +121,10 @@ class Job(Limits):
 
     # The body of the request, in pieces.
 
+    def should_rest(self) -> bool:
+        """Return whether an async shell should let others run before it asks for the next piece."""
+        return self.pieces is not None and not self.begun % BREATH
+
     def sync_pieces(self) -> Iterator[bytes]:
         """Return the iterator of the body of a request in a sync client."""
         stream = self.request.stream
@@ -144,6 +149,8 @@ class Job(Limits):
         """Return the next piece of the body, or None at its end."""
         if self.pieces is None:
             self.pieces = self.async_pieces()
+            self.begun = 0
+        self.begun += 1
         piece = await next_piece(self.pieces)
         if piece is None:
             self.pieces = None

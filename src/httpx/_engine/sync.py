@@ -286,12 +286,7 @@ class SyncEngine:
                 exchange.receive(received)
                 goes_on = exchange.only_informational
             elif need == BODY:
-                # For a reader, what has arrived comes first. Without one it comes after the next piece: between the
-                # last one and the end of the body the response may arrive, and would pass for an early one.
-                if not (has_head and wire.poll(0) and listen(connection, exchange)):
-                    exchange.feed(job.next_piece())
-                    if not has_head and wire.poll(0):
-                        listen(connection, exchange)
+                self._feed(connection, exchange, job)
             else:
                 self._await_consent(connection, exchange, job)
             if job.narrator is not None and not has_head:
@@ -301,6 +296,18 @@ class SyncEngine:
         # A response that breaks off after its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise why(connection, exchange.error)
+
+    def _feed(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
+        # last one and the end of the body the response may arrive, and would pass for an early one.
+        wire = connection.wire
+        is_read = exchange.head is not None
+        if is_read and wire.poll(0) and listen(connection, exchange):
+            return
+        exchange.feed(job.next_piece())
+        if not is_read and wire.poll(0):
+            listen(connection, exchange)
 
     def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""

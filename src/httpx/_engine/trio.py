@@ -39,7 +39,7 @@ from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .forks import FORKS
-from .job import BREATH, Job, hear_early, listen, shown, stop_sending, why
+from .job import Job, hear_early, listen, shown, stop_sending, why
 from .names import Address, resolve_error, texts
 from .race import Race, backoff
 from .route import Handshake, Route, proxy_fields
@@ -165,7 +165,6 @@ class TrioEngine:
         is_new = not has_head and not connection.reused
         until: float | None = None
         goes_on = False  # the wait that ends at `until`: what came last was no progress
-        fed = 0
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
@@ -202,16 +201,7 @@ class TrioEngine:
                 exchange.receive(received)
                 goes_on = exchange.only_informational
             elif need == BODY:
-                fed += 1
-                if not fed % BREATH:
-                    await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
-                    continue
-                # For a reader, what has arrived comes first. Without one it comes after the next piece: between the
-                # last one and the end of the body the response may arrive, and would pass for an early one.
-                if not (has_head and wire.poll(0) and listen(connection, exchange)):
-                    exchange.feed(await job.anext_piece())
-                    if not has_head and wire.poll(0):
-                        listen(connection, exchange)
+                await self._feed(connection, exchange, job)
             else:
                 await self._await_consent(connection, exchange, job)
             if job.narrator is not None and not has_head:
@@ -221,6 +211,20 @@ class TrioEngine:
         # A response that breaks off after its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise why(connection, exchange.error)
+
+    async def _feed(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
+        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
+        # last one and the end of the body the response may arrive, and would pass for an early one.
+        wire = connection.wire
+        is_read = exchange.head is not None
+        if is_read and wire.poll(0) and listen(connection, exchange):
+            return
+        exchange.feed(await job.anext_piece())
+        if not is_read and wire.poll(0):
+            listen(connection, exchange)
 
     async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""
