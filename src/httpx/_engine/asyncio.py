@@ -185,9 +185,7 @@ class AsyncioEngine:
             await self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
-            if need == NOTHING:
-                break
-            if connection.unsent and not exchange.abandoned:
+            if connection.unsent and need != NOTHING and not exchange.abandoned:
                 await self._await_room(connection, exchange, job)
             elif need == OUTPUT:
                 if job.deadline is not None and job.is_late(self.now()):
@@ -202,7 +200,6 @@ class AsyncioEngine:
                 if is_new:
                     is_new = False
                     connection.begin(exchange)
-                goes_on = False
             elif need == INPUT:
                 if connection.error is not None or connection.closed:
                     raise self._why(connection)
@@ -217,8 +214,10 @@ class AsyncioEngine:
                 goes_on = exchange.only_informational
             elif need == BODY:
                 await self._feed(connection, exchange, job)
-            else:
+            elif need == PAUSE:
                 await self._await_consent(connection, exchange, job)
+            else:
+                break
             if job.narrator is not None and not has_head:
                 await self.tell(job, "turn", exchange)
         if job.pieces is not None and exchange.need >= INPUT:

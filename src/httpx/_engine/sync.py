@@ -254,9 +254,7 @@ class SyncEngine:
             self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
-            if need == NOTHING:
-                break
-            if wire.unsent and not exchange.abandoned:
+            if wire.unsent and need != NOTHING and not exchange.abandoned:
                 self._await_room(connection, exchange, job)
             elif need == OUTPUT:
                 if job.deadline is not None and job.is_late(monotonic()):
@@ -269,7 +267,6 @@ class SyncEngine:
                 if is_new:
                     is_new = False
                     hear_early(connection, exchange)
-                goes_on = False
             elif need == INPUT:
                 if goes_on:
                     pass
@@ -287,8 +284,10 @@ class SyncEngine:
                 goes_on = exchange.only_informational
             elif need == BODY:
                 self._feed(connection, exchange, job)
-            else:
+            elif need == PAUSE:
                 self._await_consent(connection, exchange, job)
+            else:
+                break
             if job.narrator is not None and not has_head:
                 self.tell(job, "turn", exchange)
         if job.pieces is not None and exchange.need >= INPUT:
