@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames, http2
+from httpx._protocol import frames, request_block
 from httpx._protocol.exchange import BODY, INPUT, NOTHING, PAUSE, HeadLimits
 from httpx._protocol.frames import (
     ACK,
@@ -293,7 +293,7 @@ def test_what_is_remembered_of_requests_is_never_that_of_another(
 
 
 def test_names_of_sent_fields_are_remembered_within_bounds() -> None:
-    names = http2._SentNames()
+    names = request_block._SentNames()
     for number in range(3000):
         assert names[b"X-%d" % number] == b"x-%d" % number
     assert len(names) <= 1024
