@@ -132,7 +132,7 @@ def ignored(*attack: bytes) -> HTTP2Connection:
 
 def test_a_frame_larger_than_we_allow_is_refused_by_its_head() -> None:
     """We would keep 16 MB of it before we saw what it is."""
-    assert "a frame of 16385 bytes" in loses(frame(DATA, 0, 1, bytes(16_385))[:9], code=frames.FRAME_SIZE_ERROR)
+    assert "a frame has 16385 bytes" in loses(frame(DATA, 0, 1, bytes(16_385))[:9], code=frames.FRAME_SIZE_ERROR)
     loses(b"\xff" * 9, code=frames.FRAME_SIZE_ERROR)
 
 
@@ -582,7 +582,8 @@ def test_settings_of_no_window_and_no_streams_only_wait() -> None:
         frame(SETTINGS, ACK, 0),
         frame(DATA, 0, 1),
         frame(DATA, PADDED, 1, b"\x03\0\0\0"),
-        frame(DATA, 0, 5, b"x"),
+        frame(DATA, 0, 7, b"x"),
+        frame(DATA, 0, 5),
         frame(PRIORITY, 0, 1, bytes(5)),
         frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"),
         frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\1"),
@@ -599,6 +600,7 @@ def test_settings_of_no_window_and_no_streams_only_wait() -> None:
         "empty-DATA",
         "padding",
         "late-DATA",
+        "late-empty-DATA",
         "PRIORITY",
         "WINDOW",
         "stream-WINDOW",
@@ -610,10 +612,10 @@ def test_settings_of_no_window_and_no_streams_only_wait() -> None:
 )
 def test_a_flood_of_frames_that_bring_nothing_ends_the_connection(one: bytes) -> None:
     """Each costs the peer little and us work or an answer (CVE-2019-9511 to 9518, CVE-2023-44487), without end."""
-    connection = asked(3)
+    connection = asked(4)
     connection.streams[5].reset(frames.CANCEL)
     connection.take()
-    connection.receive(HEAD)
+    connection.receive(frame(HEADERS, END_HEADERS | END_STREAM, 7, OK) + HEAD)
     for _ in range(FLOOD // 100 + 1):
         connection.receive(one * 100)
         connection.take()
