@@ -444,8 +444,8 @@ def test_a_size_above_the_limit_is_refused() -> None:
     assert read(Decoder(), _integer(4096, 5, 0x20)) == []
 
 
-def test_a_size_behind_a_field_is_refused() -> None:
-    assert "behind a field" in refused(b"\x82\x20")
+def test_a_size_after_a_field_is_refused() -> None:
+    assert "follows a field" in refused(b"\x82\x20")
     assert read(Decoder(), b"\x20\x3f\xe1\x1f\x82") == [(b":method", b"GET")]
 
 

@@ -131,7 +131,7 @@ def number(payload: bytes) -> int:
 
 
 def unpadded(flags: int, payload: bytes) -> bytes | None:
-    """Return the payload of a DATA or HEADERS frame without its padding, or None if the padding is larger than that."""
+    """Return the payload of DATA or HEADERS without its padding, or None if the padding is too large for it."""
     if not flags & PADDED:
         return payload
     if not payload or payload[0] >= len(payload):

@@ -228,15 +228,7 @@ class HTTP2Connection:
         else:
             block = blocks.encode(known, scheme, method, target)
         ends = not body and not streaming
-        size = len(block)
-        if ends and size <= self.max_frame_size:
-            # `header_block` for nearly all requests, inlined.
-            self.output += (
-                FRAME_HEAD.pack(size >> 8, size & 0xFF, HEADERS, END_HEADERS | END_STREAM, identifier),
-                block,
-            )
-        else:
-            self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
+        self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
         stream = self.streams[identifier] = HTTP2Stream(self, identifier, method == b"HEAD", written.length)
         if self._idle_frames > 0:
             self._idle_frames = 0
@@ -442,10 +434,7 @@ class HTTP2Connection:
                 stream = None
             elif size and start < len(data):
                 if stream is not self._joining and size < JOINED:
-                    if stream.chunks:
-                        stream.receive_data(data[start:following])
-                    else:
-                        stream.chunks.append(data[start:following])  # `receive_data` for a first piece, inlined
+                    stream.receive_data(data[start:following])
                 else:
                     if stream is not self._joining:
                         self._join(stream, data)

@@ -513,10 +513,7 @@ class HTTP2Stream(Exchange):
         if self._to_receive:
             self.fail(f"the body is {self._to_receive} bytes shorter than its Content-Length")
             return
-        if self.state == LOCAL_DONE:
-            self.state = CLOSED  # `move`, inlined
-        else:
-            self.move(RECEIVE_END)
+        self.move(RECEIVE_END)
         self.finished = True
         self.reusable = True
         self.need = NOTHING
