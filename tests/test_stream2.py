@@ -19,6 +19,7 @@ from httpx._protocol.stream2 import (
     CLOSED,
     IDLE,
     LOCAL_DONE,
+    MAX_RESET_STREAMS,
     MOVES,
     OPEN,
     RECEIVE_DATA,
@@ -481,3 +482,82 @@ def test_there_is_room_for_as_much_as_window_and_length_allow() -> None:
     assert (stream.room, stream.ahead) == (300, 400)
     stream.ahead = 900
     assert stream.room == 100
+
+
+# -- streams that were reset
+
+
+def reset_streams(window: int = 100, has_head: bool = False) -> ResetStreams:
+    """What is known after stream 1 was reset."""
+    stream, connection = make(*WAYS[LOCAL_DONE])
+    stream.receive_window = window
+    if has_head:
+        headers(stream, OK, False)
+    stream.reset(frames.CANCEL)
+    assert len(connection.reset_streams) == 1
+    return connection.reset_streams
+
+
+def test_a_reset_stream_may_use_the_rest_of_its_window() -> None:
+    late = reset_streams()
+    assert late.data(1, 60, False) == 40
+    assert late.data(1, 40, False) == 0
+    assert late.data(1, 1, False) == -1
+    assert late.data(3, 1, False) is None
+    assert late.data(3, 0, True) is None
+
+
+def test_a_reset_stream_may_finish_its_response() -> None:
+    late = reset_streams()
+    assert [late.block(1, False) for _ in range(3)] == [True, True, False]
+    late = reset_streams(has_head=True)
+    assert [late.block(1, False) for _ in range(2)] == [True, False]
+    assert not late.block(3, True)
+
+
+@pytest.mark.parametrize("last", ["data", "block", "reset"])
+def test_after_its_end_nothing_more_is_expected_of_a_reset_stream(last: str) -> None:
+    late = reset_streams()
+    if last == "data":
+        assert late.data(1, 60, True) == 40
+    else:
+        assert late.block(1, True) if last == "block" else late.reset(1)
+    assert len(late) == 0
+    assert late.data(1, 1, False) is None
+    assert not late.block(1, False)
+    assert not late.reset(1)
+
+
+@pytest.mark.parametrize("state", [IDLE, REMOTE_DONE, CLOSED])
+def test_where_the_peer_could_not_send_nothing_is_expected(state: int) -> None:
+    stream, connection = make(*WAYS[state])
+    stream.reset(frames.CANCEL)
+    assert len(connection.reset_streams) == 0
+
+
+def test_a_stream_whose_window_was_exceeded_may_send_nothing_more() -> None:
+    stream, connection = make(*WAYS[LOCAL_DONE])
+    headers(stream, OK, False)
+    body(stream, bytes(1001))
+    assert "more data than the window" in str(stream.error)
+    assert len(connection.reset_streams) == 0
+
+
+def test_of_the_streams_that_were_reset_first_the_sums_are_kept() -> None:
+    """Memory stays bounded, and still nothing that was allowed is a flood."""
+    late = ResetStreams()
+    for number in range(MAX_RESET_STREAMS + 1):
+        stream, _ = make(*WAYS[LOCAL_DONE])
+        stream.identifier = 2 * number + 1
+        stream.receive_window = 10
+        late.add(stream)
+    assert len(late) == 1
+    assert late.data(1, 10 * MAX_RESET_STREAMS - 1, False) == 1
+    assert late.data(1, 2, False) is None
+    assert late.data(3, 1, True) == 0
+    assert late.data(3, 1, True) == 0  # its end alone: one of the frames that are left
+    frames_left = 0
+    while late.block(5, True):
+        frames_left += 1
+    assert frames_left == 3 * MAX_RESET_STREAMS - 1
+    assert not late.reset(5)

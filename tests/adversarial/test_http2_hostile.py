@@ -7,9 +7,10 @@ bounded memory and output. Attacks are cut in several ways, and end in the same 
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import hpack
 import pytest
@@ -17,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames, http2
-from httpx._protocol.exchange import NOTHING
+from httpx._protocol import frames, http2, huffman
+from httpx._protocol.exchange import NOTHING, HeadLimits
 from httpx._protocol.frames import (
     ACK,
     CONTINUATION,
@@ -790,6 +791,122 @@ def test_resets_of_our_own_streams_are_no_flood_and_leave_nothing() -> None:
     assert connection.error is None
     assert not connection.streams
     assert not connection._blocked
+
+
+# -- the work for a header block is linear, in time and memory, up to the largest that is allowed
+
+LARGE = HeadLimits(5000, 262_144)
+
+
+def integer(value: int, prefix: int, flags: int) -> bytes:
+    """An integer of a block (RFC 7541 5.1)."""
+    limit = (1 << prefix) - 1
+    if value < limit:
+        return bytes([flags | value])
+    out = [flags | limit]
+    value -= limit
+    while value >= 128:
+        out.append(value % 128 | 128)
+        value //= 128
+    return bytes([*out, value])
+
+
+def coded(text: bytes) -> bytes:
+    code = huffman.encode(text)
+    return OK + b"\x00\x01a" + integer(len(code), 7, 0x80) + code
+
+
+BLOCKS_OF_SIZE: dict[str, Callable[[int], bytes]] = {
+    "one literal": lambda size: OK + b"\x00\x01a" + integer(size, 7, 0) + b"v" * size,
+    "short codes": lambda size: coded(b"e" * size),
+    "codes of all lengths": lambda size: coded(bytes(range(32, 127)) * (size // 95)),
+    "long codes": lambda size: coded(bytes(range(128, 256)) * (size // 512)),
+    "small literals": lambda size: OK + b"\x00\x01a\x00" * (size // 35),
+    "entry and reference": lambda size: OK + b"\x40\x01a\x01b\xbe" * (size // 80),
+    "entries and references to the oldest": lambda size: (
+        OK + b"\x40\x01a\x01b" * 120 + b"".join(b"\x40\x01a\x02%02d\xee" % (n % 100) for n in range(size // 80 - 120))
+    ),
+    "entries that push all others out": lambda size: (
+        OK + (b"\x40\x01a" + integer(4000, 7, 0) + b"v" * 4000) * (size // 4100)
+    ),
+    "a large entry again and again": lambda size: (
+        OK + b"\x40\x01a" + integer(4000, 7, 0) + b"v" * 4000 + b"\xbe" * (size // 4100)
+    ),
+    "sizes of the table": lambda size: b"\x20\x3f\xe1\x1f" * (size // 4) + OK,
+}
+
+
+def in_frames(block: bytes, size: int) -> bytes:
+    """A header block as HEADERS and CONTINUATION frames of this size."""
+    pieces = [block[start : start + size] for start in range(0, len(block), size)]
+    out = [frame(CONTINUATION, 0, 1, piece) for piece in pieces]
+    out[0] = frame(HEADERS, END_STREAM, 1, pieces[0])
+    return b"".join(out) + frame(CONTINUATION, END_HEADERS, 1)
+
+
+def take_block(message: bytes) -> tuple[float, HTTP2Connection]:
+    """Seconds of CPU for these bytes, and the connection afterwards."""
+    connection = HTTP2Connection(LARGE)
+    connection.receive(frames.settings({}))
+    connection.open(b"https", b"GET", b"/", [HOST])
+    begun = time.process_time()
+    connection.receive(message)
+    return time.process_time() - begun, connection
+
+
+@pytest.mark.parametrize(("name", "size"), [*((name, 16_384) for name in BLOCKS_OF_SIZE), ("short codes", 2)])
+def test_the_largest_block_is_linear_work(name: str, size: int) -> None:
+    """A block within the limits that kept us busy for seconds, or took a hundred times its size, stops everything."""
+    small, large = (in_frames(BLOCKS_OF_SIZE[name](length), size) for length in (65_000, 260_000))
+    for attempt in (1, 2, 3):  # more than once only on a busy machine
+        short, _ = take_block(small)
+        long, connection = take_block(large)
+        assert connection.error is None
+        assert not connection.streams  # it was taken, or was too much for its stream
+        if long < 4 * 2 * short + 0.02 * attempt:
+            break
+    else:
+        pytest.fail(f"{long:.3f} s for 260,000 bytes, {short:.3f} s for 65,000")
+    tracemalloc.start()
+    try:
+        take_block(large)
+        assert tracemalloc.get_traced_memory()[1] < 10 * LARGE.max_bytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_interim_responses_are_linear_work() -> None:
+    """Each made a new list of all before it."""
+    interim = frame(HEADERS, END_HEADERS, 1, b"\x08\x03103")
+    seconds = []
+    for count in (1500, 6000):
+        connection = HTTP2Connection(LARGE)
+        connection.receive(frames.settings({}))
+        stream = connection.open(b"https", b"GET", b"/", [HOST])
+        informational: set[int] = set()
+        begun = time.process_time()
+        for _ in range(count):
+            connection.receive(interim)
+            informational.add(id(stream.informational))
+        seconds.append(time.process_time() - begun)
+        assert stream.error is None
+        assert len(stream.informational) == count
+        assert len(informational) == 1
+    assert seconds[1] < 4 * 3 * seconds[0] + 0.05
+
+
+def test_frames_that_arrive_byte_by_byte_are_linear_work() -> None:
+    """What has arrived of a frame was copied for each byte; a frame is small, so that this must not add up."""
+    head = in_frames(BLOCKS_OF_SIZE["one literal"](60_000), 16_384)
+    body = frame(DATA, 0, 3, bytes(16_384))
+    connection = asked(2)
+    begun = time.process_time()
+    connection.receive(frame(HEADERS, END_HEADERS, 3, OK))
+    for message in (head, body * 4):
+        for index in range(len(message)):
+            connection.receive(message[index : index + 1])
+    assert connection.error is None
+    assert time.process_time() - begun < 2.0  # 0.1
 
 
 # -- anything at all
