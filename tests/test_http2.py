@@ -1664,6 +1664,28 @@ def test_a_refused_stream_says_whether_its_body_was_begun(refusal: str, fed: boo
     assert stream.body_begun == fed
 
 
+def test_refusals_for_the_limit_are_told_from_others() -> None:
+    """A burst before the first SETTINGS is refused in part; that must not use up the tries of a request."""
+    connection = HTTP2Connection()
+    streams = [connection.open(b"https", b"GET", b"/", [HOST]) for _ in range(10)]
+    refusals = b"".join([frames.reset(stream.identifier, frames.REFUSED_STREAM) for stream in streams[3:]])
+    connection.receive(frames.settings({frames.MAX_CONCURRENT_STREAMS: 3}) + refusals)
+    assert [stream.over_limit for stream in streams] == [False] * 3 + [True] * 7
+    assert not connection.is_over_limit
+    connection.receive(frames.reset(1, frames.REFUSED_STREAM) + frames.reset(3, frames.CANCEL))
+    assert [stream.refused for stream in streams[:3]] == [True, False, False]
+    assert not any(stream.over_limit for stream in streams[:3])
+
+
+@pytest.mark.parametrize("reason", [frames.settings({frames.MAX_CONCURRENT_STREAMS: 0}), frames.goaway(99, 0)])
+def test_a_peer_that_takes_nothing_at_all_does_not_refuse_for_a_limit(reason: bytes) -> None:
+    """Tries that do not count would go on for ever with such a peer."""
+    server = Server()
+    stream = get(server)
+    server.say(reason, frames.reset(1, frames.REFUSED_STREAM))
+    assert (stream.refused, stream.over_limit) == (True, False)
+
+
 def test_a_whole_body_is_not_begun_and_a_streamed_one_without_pieces_is() -> None:
     server = Server()
     assert not post(server, POST5, body=b"hello").body_begun

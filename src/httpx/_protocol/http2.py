@@ -164,6 +164,11 @@ class HTTP2Connection:
         return self.going_away or self._next_id > _LAST_STREAM or self.error is not None
 
     @property
+    def is_over_limit(self) -> bool:
+        """True if more streams are open than the peer takes: they began before its limit was known or lowered."""
+        return not self.retired and 0 < self.max_streams < len(self.streams)
+
+    @property
     def settings_received(self) -> bool:
         """True once the peer's SETTINGS are known; until then its limits are assumed (RFC 9113 3.4)."""
         return self.settings_frames > 0
