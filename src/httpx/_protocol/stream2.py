@@ -252,8 +252,8 @@ class HTTP2Stream(Exchange):
     Attributes:
         code: the error code with which the peer reset the stream, or None.
         identifier: the number of the stream.
-        over_limit: the peer refused the stream while more were open than it takes: they began before its limit was known
-            or lowered. Sending the request again should not count as another try.
+        over_limit: the peer refused the stream while more were open than it takes: they began before it said or lowered
+            its limit. Sending the request again should not count as another try.
         body_begun: `feed` was called, so part of a streamed body was consumed and cannot be sent again.
         spent: bytes of all header blocks of the response so far.
         unsent: pieces of the body that wait for a window, or for room in the output; None if there never were any.
