@@ -1530,9 +1530,9 @@ def test_empty_data_frames_and_data_before_the_head_are_not_progress() -> None:
     stream = get(server)
     server.head(stream)
     server.body(stream, b"")
-    assert server.connection._idle_frames == 1
+    assert server.connection._useless_frames == 1
     server.body(stream, b"x")
-    assert server.connection._idle_frames == 0
+    assert server.connection._useless_frames == 0
     early = get(server)
     server.body(early, b"x", ends=True)
     assert "before its head" in error_of(early)

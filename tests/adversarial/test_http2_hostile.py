@@ -38,7 +38,7 @@ from httpx._protocol.frames import (
     WINDOW_UPDATE,
     frame,
 )
-from httpx._protocol.http2 import MAX_IDLE_FRAMES, MAX_LENT, STREAM_WINDOW, HTTP2Connection
+from httpx._protocol.http2 import MAX_LENT, MAX_USELESS_FRAMES, STREAM_WINDOW, HTTP2Connection
 from httpx._protocol.stream2 import HTTP2Stream
 from support.frame_reader import split
 from support.wires import cuts
@@ -50,7 +50,7 @@ OK = b"\x88"  # :status 200
 HEAD = frame(HEADERS, END_HEADERS, 1, OK)
 CALM = frames.ENHANCE_YOUR_CALM
 # More frames than are put up with; some floods count half of theirs.
-FLOOD = MAX_IDLE_FRAMES + 1
+FLOOD = MAX_USELESS_FRAMES + 1
 
 
 def literal(name: bytes, value: bytes) -> bytes:
@@ -286,7 +286,7 @@ def test_large_data_after_the_end_or_a_fault_in_the_same_bytes_changes_no_answer
                 connection.receive(piece)
             assert connection.error is None
             assert stream.finished or stream.error is not None
-            assert connection._idle_frames >= 3 or pieces == [first]
+            assert connection._useless_frames >= 3 or pieces == [first]
             outcomes.append((b"".join(stream.chunks), stream.finished, str(stream.error)))
             # And nobody else's, either.
             connection.receive(frame(HEADERS, END_HEADERS, 3, OK) + frame(DATA, END_STREAM, 3, b"mine"))
@@ -631,7 +631,7 @@ def test_a_flood_of_continuations_ends_the_connection() -> None:
     assert "longer than 65536" in loses(begun, frame(CONTINUATION, 0, 1, bytes(16_384)) * 5, code=CALM, whole=True)
     assert "longer than 65536" in loses(begun, frame(CONTINUATION, 0, 1, b"\0" * 9) * 9000, code=CALM, whole=True)
     # The frame with which the flood is noticed ends nothing but the connection.
-    last = frame(CONTINUATION, 0, 1) * MAX_IDLE_FRAMES + frame(CONTINUATION, END_HEADERS, 1)
+    last = frame(CONTINUATION, 0, 1) * MAX_USELESS_FRAMES + frame(CONTINUATION, END_HEADERS, 1)
     assert "floods" in loses(begun, last, code=CALM, whole=True)
 
 
@@ -648,7 +648,7 @@ def test_pings_between_pieces_of_a_body_do_not_fill_the_output() -> None:
     for _ in range(100):
         connection.receive(burst)
     assert "does not read them" in str(connection.error)
-    assert len(connection.take()) < 20 * MAX_IDLE_FRAMES
+    assert len(connection.take()) < 20 * MAX_USELESS_FRAMES
     patient = asked(1)
     patient.receive(HEAD)
     for _ in range(100):
@@ -664,7 +664,7 @@ def test_settings_between_pieces_of_a_body_do_not_fill_the_output() -> None:
     for _ in range(20):
         connection.receive(frame(DATA, 0, 1, b"x") + frames.settings({3: 100}) * 900)
     assert "does not read them" in str(connection.error)
-    assert len(connection.take()) < 20 * MAX_IDLE_FRAMES
+    assert len(connection.take()) < 20 * MAX_USELESS_FRAMES
 
 
 def test_large_settings_count_for_more() -> None:
@@ -723,7 +723,7 @@ def test_windows_that_change_for_many_streams_count_for_more(flushes: list[HTTP2
         if connection.error is not None:
             break
     assert "floods" in str(connection.error)
-    assert len(flushes) < 10 * MAX_IDLE_FRAMES
+    assert len(flushes) < 10 * MAX_USELESS_FRAMES
 
 
 def test_settings_that_change_nothing_report_nothing() -> None:
@@ -743,7 +743,7 @@ def test_large_blocks_for_streams_that_are_over_count_for_more() -> None:
     while connection.error is None:
         connection.receive(many)
         count += 1
-    assert count < MAX_IDLE_FRAMES // 40
+    assert count < MAX_USELESS_FRAMES // 40
 
 
 def test_what_is_remembered_of_a_peers_blocks_is_bounded() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from httpx._protocol import frames
 from httpx._protocol.frames import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, WINDOW_UPDATE
-from httpx._protocol.http2 import CONNECTION_WINDOW, MAX_IDLE_FRAMES, STREAM_WINDOW, HTTP2Connection
+from httpx._protocol.http2 import CONNECTION_WINDOW, MAX_USELESS_FRAMES, STREAM_WINDOW, HTTP2Connection
 from httpx._protocol.stream2 import MAX_RESET_STREAMS, HTTP2Stream
 from support.frame_reader import split
 
@@ -177,7 +177,7 @@ def test_data_without_a_body_on_a_cancelled_stream_stays_a_flood(body: bytes) ->
     """Such a frame takes nothing, or next to nothing, of a window (CVE-2019-9518)."""
     connection, stream, _ = cancelled()
     frame = data(stream, body, PADDED if body else 0)
-    for _ in range(MAX_IDLE_FRAMES // 100 + 1):
+    for _ in range(MAX_USELESS_FRAMES // 100 + 1):
         connection.receive(frame * 100)
     assert "flood" in str(connection.error)
 
@@ -211,7 +211,7 @@ def test_the_heads_of_many_cancelled_streams_are_not_a_flood(has_head: bool) -> 
 def test_more_heads_than_a_response_has_are_counted() -> None:
     """Endless header blocks on a cancelled stream are work for nothing."""
     connection, stream, _ = cancelled(has_head=False)
-    for _ in range(MAX_IDLE_FRAMES // 100 + 1):
+    for _ in range(MAX_USELESS_FRAMES // 100 + 1):
         connection.receive(head(stream) * 100)
     assert "flood" in str(connection.error)
 
@@ -238,7 +238,7 @@ def test_after_the_peers_end_or_reset_nothing_more_is_under_way() -> None:
                 "reset": frames.reset(stream.identifier, frames.NO_ERROR),
             }[last]
         )
-        connection.receive(data(stream, b"x") * (MAX_IDLE_FRAMES + 1))
+        connection.receive(data(stream, b"x") * (MAX_USELESS_FRAMES + 1))
         assert "flood" in str(connection.error), last
 
 

@@ -481,7 +481,7 @@ class Decoder:
             self._evict()
         place = number - _STATIC_SIZE
         if number == 0 or place > len(self._entries):
-            raise HPACKError(f"there is no entry {number} in the table")
+            raise HPACKError(f"the table does not have an entry {number}")
         return self._entries[-place][0]
 
     def _evict(self) -> None:

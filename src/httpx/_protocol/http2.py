@@ -48,8 +48,8 @@ STREAM_WINDOW = 2_097_152
 MAX_STREAM_WINDOW = 8_388_608
 MAX_LENT = 33_554_432
 CONNECTION_WINDOW = 16_777_216
-# Frames in a row that bring nothing: 30 ms of work. An honest server sends fewer: a PING every ten seconds for a day.
-MAX_IDLE_FRAMES = 10_000
+# Useless frames in a row: 30 ms of work. An honest server sends fewer, such as a PING every ten seconds for a day.
+MAX_USELESS_FRAMES = 10_000
 # Bytes of bodies that wait in the output. The rest waits in the streams, where an early response can drop it and where
 # uploads take turns. Also the largest frame that is sent, even if the peer allows more.
 MAX_QUEUED = 262_144
@@ -112,8 +112,8 @@ class HTTP2Connection:
         self._only: int | None = frames.SETTINGS
         # Stream, flags and bytes of an unfinished header block.
         self._block: tuple[int, int, bytearray] | None = None
-        self._idle_frames = 0
-        self._answers = 0  # acknowledgements of PING and SETTINGS since the output was last taken
+        self._useless_frames = 0
+        self._acknowledgements = 0  # acknowledgements of PING and SETTINGS since the output was last taken
         self._queued = 0  # bytes of bodies in the output
         self._received = 0  # bytes of DATA since the connection's window was last returned
         self._lent = 0  # bytes by which the windows of all streams have grown
@@ -235,8 +235,8 @@ class HTTP2Connection:
         ends = not body and not streaming
         self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
         stream = self.streams[identifier] = HTTP2Stream(self, identifier, method == b"HEAD", written.length)
-        if self._idle_frames > 0:
-            self._idle_frames = 0
+        if self._useless_frames > 0:
+            self._useless_frames = 0
         if ends:
             stream.state = _REQUESTED
         else:
@@ -263,7 +263,7 @@ class HTTP2Connection:
         """
         out, self.output = self.output, []
         was_full = self._queued >= MAX_QUEUED
-        self._queued = self._answers = 0
+        self._queued = self._acknowledgements = 0
         if was_full:
             self._flush_blocked()
         return b"".join(out)
@@ -292,7 +292,7 @@ class HTTP2Connection:
         self._queued += size
         # What is sent comes back as WINDOW_UPDATE, for the stream and for the connection, per frame or per KiB. Such
         # updates are expected, also if nothing waits for them.
-        self._idle_frames -= 2 + size // 1024
+        self._useless_frames -= 2 + size // 1024
         self.output += (FRAME_HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
 
     def mark_blocked(self, stream: HTTP2Stream, blocked: bool) -> None:
@@ -380,7 +380,7 @@ class HTTP2Connection:
             elif kind <= CONTINUATION:
                 _RECEIVERS[kind](self, flags, identifier, data[start:following])
             else:
-                self._idle()
+                self._count_useless()
             position = following
         return position
 
@@ -397,16 +397,16 @@ class HTTP2Connection:
         elif self._block is not None and (kind != CONTINUATION or identifier != self._block[0]):
             self._fail("a header block was interrupted by another frame")
 
-    def _idle(self, count: int = 1) -> None:
-        """Count a frame that brought nothing, or one that is as much work as `count` of them."""
-        self._idle_frames += count
-        if self._idle_frames > MAX_IDLE_FRAMES:
+    def _count_useless(self, count: int = 1) -> None:
+        """Count a frame that brings nothing, or one that is as much work as `count` such frames."""
+        self._useless_frames += count
+        if self._useless_frames > MAX_USELESS_FRAMES:
             self._fail("the peer floods the connection with frames that bring nothing", frames.ENHANCE_YOUR_CALM)
 
-    def _answer(self, frame: bytes) -> None:
+    def _acknowledge(self, frame: bytes) -> None:
         """Queue an acknowledgement; a peer that does not read must not fill the output with them."""
-        self._answers += 1
-        if self._answers > MAX_IDLE_FRAMES:
+        self._acknowledgements += 1
+        if self._acknowledgements > MAX_USELESS_FRAMES:
             self._fail("the peer asks for acknowledgements and does not read them", frames.ENHANCE_YOUR_CALM)
         elif self.error is None:
             self.output.append(frame)
@@ -429,9 +429,9 @@ class HTTP2Connection:
             self._receive_late_data(flags, identifier, size, padding)
         else:
             if not size and not flags & END_STREAM:
-                self._idle()
-            elif self._idle_frames > 0:
-                self._idle_frames = 0
+                self._count_useless()
+            elif self._useless_frames > 0:
+                self._useless_frames = 0
             progressed = self.progressed
             if not progressed or progressed[-1] is not stream:
                 progressed.append(stream)
@@ -461,7 +461,7 @@ class HTTP2Connection:
                 f"more data than the window of stream {identifier} allows, which was reset", frames.FLOW_CONTROL_ERROR
             )
         elif left is None or not (size or ends):
-            self._idle()
+            self._count_useless()
 
     def _receive_run(self, data: bytes, position: int, stream: HTTP2Stream) -> int:
         """
@@ -565,7 +565,7 @@ class HTTP2Connection:
             self._fail("CONTINUATION without a header block")
             return
         if not payload:
-            self._idle()
+            self._count_useless()
         if self.error is None:
             self._add_fragment(payload, flags)
 
@@ -590,7 +590,7 @@ class HTTP2Connection:
         stream, ends = self.streams.get(identifier), flags & END_STREAM != 0
         if stream is None:
             if self._check_opened(identifier, "HEADERS") and not self.reset_streams.block(identifier, ends):
-                self._idle(1 + decoded.size // 1024)
+                self._count_useless(1 + decoded.size // 1024)
             return
         limits = self.limits
         stream.spent += decoded.size
@@ -607,9 +607,9 @@ class HTTP2Connection:
                 decoded.meaning = ReceivedHead(decoded.fields)
             stream.receive_head(decoded.meaning, ends)
         if stream.only_informational:
-            self._idle()
-        elif self._idle_frames > 0:
-            self._idle_frames = 0
+            self._count_useless()
+        elif self._useless_frames > 0:
+            self._useless_frames = 0
         progressed = self.progressed
         if not progressed or progressed[-1] is not stream:
             progressed.append(stream)
@@ -618,7 +618,7 @@ class HTTP2Connection:
         if not identifier:
             self._fail("PRIORITY on no stream")
         elif self._check_size(payload, 5):
-            self._idle()
+            self._count_useless()
 
     def _receive_reset(self, flags: int, identifier: int, payload: bytes) -> None:
         if not self._check_size(payload, 4):
@@ -627,7 +627,7 @@ class HTTP2Connection:
         if stream is not None:
             stream.receive_reset(frames.number(payload))
         elif self._check_opened(identifier, "RST_STREAM") and not self.reset_streams.reset(identifier):
-            self._idle()
+            self._count_useless()
 
     def _receive_settings(self, flags: int, identifier: int, payload: bytes) -> None:
         if identifier:
@@ -638,7 +638,7 @@ class HTTP2Connection:
             if is_first:
                 self._fail("the peer acknowledged SETTINGS before it sent its own")
             elif self._check_size(payload, 0):
-                self._idle()
+                self._count_useless()
             return
         if len(payload) % 6:
             self._fail(f"SETTINGS has {len(payload)} bytes, expected a multiple of six", frames.FRAME_SIZE_ERROR)
@@ -646,7 +646,7 @@ class HTTP2Connection:
         if is_first:
             self._only = None
         else:
-            self._idle(1 + len(payload) // 60)
+            self._count_useless(1 + len(payload) // 60)
         before = self.initial_window
         self.settings_frames += 1
         for setting, value in frames.parsed_settings(payload):
@@ -657,7 +657,7 @@ class HTTP2Connection:
                 self.settings[name] = value
         # The acknowledgement goes first, then what the new values allow: for some peers (h2) they are in force only
         # after it.
-        self._answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self._acknowledge(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if self.error is not None:
             return
         if before != self.initial_window:
@@ -686,7 +686,7 @@ class HTTP2Connection:
 
     def _change_windows(self, difference: int) -> None:
         """Change the window of every open stream with the initial one; it may become negative (RFC 9113 6.9.2)."""
-        self._idle(len(self.streams) // 8)
+        self._count_useless(len(self.streams) // 8)
         for stream in list(self.streams.values()):
             stream.window += difference
             if stream.window > MAX_WINDOW:
@@ -703,9 +703,9 @@ class HTTP2Connection:
         if identifier:
             self._fail("PING on a stream")
         elif self._check_size(payload, 8):
-            self._idle()
+            self._count_useless()
             if not flags & frames.ACK:
-                self._answer(frames.frame(frames.PING, frames.ACK, 0, payload))
+                self._acknowledge(frames.frame(frames.PING, frames.ACK, 0, payload))
             elif self.pongs < self.pings:
                 self.pongs += 1
 
@@ -719,7 +719,7 @@ class HTTP2Connection:
         last, self.code = frames.number(payload) & MAX_WINDOW, frames.number(payload[4:])
         self.going_away = True
         self.max_streams = 0
-        self._idle()
+        self._count_useless()
         for stream in [stream for number, stream in self.streams.items() if number > last]:
             # The peer did not process these and will not (RFC 9113 6.8).
             stream.lose(RemoteProtocolError(f"the peer goes away: {frames.error_name(self.code)}"), processed=False)
@@ -736,12 +736,12 @@ class HTTP2Connection:
             if not increment or self.window > MAX_WINDOW:
                 self._fail(f"the connection's window cannot grow by {increment} bytes", code)
             elif not self._flush_blocked():
-                self._idle()
+                self._count_useless()
             return
         stream = self.streams.get(identifier)
         if stream is None:
             if self._check_opened(identifier, "WINDOW_UPDATE"):
-                self._idle()
+                self._count_useless()
             return
         stream.window += increment
         if not increment or stream.window > MAX_WINDOW:
@@ -752,7 +752,7 @@ class HTTP2Connection:
             if stream.window != before:
                 self._note(stream)
                 return
-        self._idle()
+        self._count_useless()
 
     def _flush_blocked(self) -> bool:
         """Move what waits to the output, a frame of each stream in turn; return True if anything moved."""
