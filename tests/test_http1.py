@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import httpx
 from httpx._protocol import http1
 from httpx._protocol.exchange import BODY, DEFAULT_HEAD_LIMITS, INPUT, NOTHING, OUTPUT, PAUSE, Exchange, HeadLimits
-from httpx._protocol.http1 import COALESCE, PIECE, FieldWriter, HTTP1Exchange, WrittenFields
+from httpx._protocol.fields import FIELD_OF, KIND_OF, WrittenFields
+from httpx._protocol.http1 import COALESCE, PIECE, FieldWriter, HTTP1Exchange
 from support import wires
 
 Fields = list[tuple[bytes, bytes]]
@@ -296,9 +297,9 @@ def test_names_that_were_seen_are_remembered_within_bounds() -> None:
     for number in range(3000):
         make(fields=[(b"x-%d" % number, b"")])
     make(fields=[(b"y" * 65, b"")])
-    assert len(http1._KIND_OF) <= 1024
-    assert b"x-2999" in http1._KIND_OF
-    assert b"y" * 65 not in http1._KIND_OF
+    assert len(KIND_OF) <= 1024
+    assert b"x-2999" in KIND_OF
+    assert b"y" * 65 not in KIND_OF
 
 
 def test_fields_that_frame_nothing_in_their_direction_are_passed_on(deliver: Deliver) -> None:
@@ -567,15 +568,15 @@ def test_remembered_status_lines_are_bounded() -> None:
 
 
 def test_remembered_field_lines_are_bounded_short_and_say_nothing_about_anybody() -> None:
-    http1._FIELD_OF.clear()
+    FIELD_OF.clear()
     for number in range(1000):
         receive(
             asked(),
             OK + b"Content-Length: 0\r\nETag: %d\r\nSet-Cookie: %d\r\nVia: %s\r\n\r\n" % (number, number, b"v" * 200),
         )
-    assert len(http1._FIELD_OF) <= 512
-    assert b"ETag: 999" in http1._FIELD_OF
-    assert not [line for line in http1._FIELD_OF if line.startswith((b"Set-Cookie", b"Via"))]
+    assert len(FIELD_OF) <= 512
+    assert b"ETag: 999" in FIELD_OF
+    assert not [line for line in FIELD_OF if line.startswith((b"Set-Cookie", b"Via"))]
 
 
 @pytest.mark.parametrize("ends", list(itertools.product((b"\r\n", b"\n"), repeat=4)))

@@ -26,6 +26,20 @@ from collections.abc import Sequence
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from .exchange import BODY, DEFAULT_HEAD_LIMITS, INPUT, NOTHING, OUTPUT, PAUSE, Exchange, Fields, HeadLimits
+from .fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    FIELD_OF,
+    KIND_OF,
+    MAX_LENGTH,
+    REMARKABLE,
+    TOKEN,
+    TRANSFER_ENCODING,
+    WrittenFields,
+    bad_line,
+    content_length,
+    options_of,
+)
 
 # Receiving states.
 HEAD, LENGTH, SIZE, DATA, DATA_END, TRAILERS, UNTIL_CLOSE, DONE, UPGRADED = range(9)
@@ -42,87 +56,16 @@ PIECE = 262_144
 # they must not be a way to send without end.
 MAX_SIZE_LINE = 4_096
 MAX_EXTENSIONS = 65_536
-# Larger than any body, and small enough for every 64-bit counter.
-MAX_LENGTH = 2**63 - 1
-
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Final answers without a body, whatever their fields say.
 _NO_BODY = (101, 204, 304)
 _NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
-_NOT_VALUE = re.compile(rb"[\r\n\0]")
 # VT and FF end lines in some programs, so they are refused like CR and NUL.
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: ([^\0\r\n\v\f]*))?")
-# A value that starts with no blank keeps the search linear on hostile input.
-_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _BLANK_LINE = re.compile(rb"\n\r?\n")  # the end of a line is its beginning
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 _COMMON_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-
-_CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _HOST, _EXPECT, _REMARKABLE = range(1, 7)
-_KINDS = {
-    b"content-length": _CONTENT_LENGTH,
-    b"transfer-encoding": _TRANSFER_ENCODING,
-    b"connection": _CONNECTION,
-    b"host": _HOST,
-    b"expect": _EXPECT,
-    b"set-cookie": _REMARKABLE,
-    b"location": _REMARKABLE,
-    b"content-encoding": _REMARKABLE,
-}
-
-
-class _FieldKinds(dict[bytes, int]):
-    """
-    Field name as written -> its part in framing, 0 for none; a name that is no token is refused.
-
-    Both directions use few names, so that a look-up is all that a known one costs. Bounded.
-    """
-
-    def __missing__(self, name: bytes) -> int:
-        if _TOKEN.fullmatch(name) is None:
-            raise LocalProtocolError(f"header name {name[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
-        kind = _KINDS.get(name.lower(), 0)
-        if len(name) <= 64:
-            if len(self) >= 1024:
-                self.clear()  # and not "remember no more": one peer could fill it for all others
-            self[name] = kind
-        return kind
-
-
-_KIND_OF = _FieldKinds()
-
-# Fields that say the same in answer after answer, and nothing about anybody.
-_COMMON = frozenset(
-    b"accept-ranges age alt-svc cache-control connection content-encoding content-language content-length content-type "
-    b"date etag expires keep-alive last-modified pragma server strict-transport-security transfer-encoding vary via "
-    b"x-content-type-options x-frame-options x-powered-by".split()
-)
-
-
-class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
-    """
-    Field line without its line end -> (name, value), or ValueError.
-
-    Servers repeat their lines, so common ones are remembered: 1.0 us for a head of eight fields instead of 2.9 us by
-    a regular expression over the block, 7 % of a request's whole cost. Bounded; nothing that could be private stays.
-    """
-
-    def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
-        match = _FIELD_LINE.fullmatch(line)
-        if match is None:
-            raise ValueError(line)
-        name, value = match.groups(b"")
-        field = (name, value.rstrip(b" \t"))
-        if len(line) <= 128 and name.lower() in _COMMON:
-            if len(self) >= 512:
-                self.clear()
-            self[line] = field
-        return field
-
-
-_FIELD_OF = _FieldLines()
 
 
 class _StatusLines(dict[bytes, tuple[int, bytes, bytes]]):
@@ -142,60 +85,6 @@ class _StatusLines(dict[bytes, tuple[int, bytes, bytes]]):
 
 
 _START_OF = _StatusLines()
-
-
-class WrittenFields:
-    """
-    The field block of a request as it goes out, and what it says about framing: the gate that everything passes.
-
-    Raises:
-        LocalProtocolError: a name is no token, a value holds CR, LF or NUL, or the framing fields disagree.
-    """
-
-    __slots__ = ("asked_close", "asked_upgrade", "block", "chunked", "expects_continue", "fields", "length")
-
-    def __init__(self, fields: Fields) -> None:
-        self.fields = fields.copy()  # the caller's list belongs to a request, which may change
-        self.length: int | None = None
-        self.chunked = self.asked_close = self.asked_upgrade = self.expects_continue = False
-        lines = []
-        hosts = 0
-        for name, value in fields:
-            kind = _KIND_OF[name]
-            if kind == _HOST:
-                hosts += 1
-            elif kind:
-                self._note(kind, value)
-            lines.append(b"%b: %b\r\n" % (name, value))
-        lines.append(b"\r\n")
-        self.block = block = b"".join(lines)
-        # Names are tokens, so a CR, LF or NUL beyond those written here can only be part of a value.
-        count = len(lines)
-        if block.count(b"\n") != count or block.count(b"\r") != count or 0 in block:
-            raise _bad_value(fields)
-        if hosts != 1:
-            raise LocalProtocolError(f"a request needs exactly one Host header, this one has {hosts}")
-        if self.chunked and self.length is not None:
-            raise LocalProtocolError("a request cannot have both Content-Length and Transfer-Encoding")
-
-    def _note(self, kind: int, value: bytes) -> None:
-        """Remember what one field says about framing and the connection."""
-        if kind == _CONTENT_LENGTH:
-            if self.length is not None:
-                raise LocalProtocolError("a request cannot have more than one Content-Length header")
-            if not value.isdigit() or len(value) > 19 or int(value) > MAX_LENGTH:
-                raise LocalProtocolError(f"Content-Length {value[:20]!r} of the request is not a number of bytes")
-            self.length = int(value)
-        elif kind == _TRANSFER_ENCODING:
-            if self.chunked or value.lower() != b"chunked":
-                raise LocalProtocolError(f"Transfer-Encoding {value[:20]!r} of the request is not 'chunked'")
-            self.chunked = True
-        elif kind == _CONNECTION:
-            options = _options(value)
-            self.asked_close = self.asked_close or b"close" in options
-            self.asked_upgrade = self.asked_upgrade or b"upgrade" in options
-        elif kind == _EXPECT:
-            self.expects_continue = value.lower() == b"100-continue"
 
 
 class FieldWriter:
@@ -265,7 +154,7 @@ class HTTP1Exchange(Exchange):
         self.untouched = self._keep_alive = True
         self._receiving = HEAD
         self._scanned = self._remaining = 0
-        if method not in _COMMON_METHODS and _TOKEN.fullmatch(method) is None:
+        if method not in _COMMON_METHODS and TOKEN.fullmatch(method) is None:
             raise LocalProtocolError(f"method {method[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
         if not target or _NOT_TARGET.search(target) is not None:
             raise LocalProtocolError(f"request target {target[:20]!r} has a character that is not visible ASCII")
@@ -457,12 +346,12 @@ class HTTP1Exchange(Exchange):
         self._budget -= end - start
         try:
             status, reason, version = _START_OF[lines[0]]
-            fields = [_FIELD_OF[line] for line in lines[1:]]
+            fields = [FIELD_OF[line] for line in lines[1:]]
         except KeyError:
             self._fail(_bad_start(lines[0]))
             return end
         except ValueError as exc:
-            self._fail(_bad_line(exc.args[0]))
+            self._fail(bad_line(exc.args[0]))
             return end
         if len(fields) > self._limits.max_fields:
             self._fail(f"the answer has {len(fields)} header fields, more than the limit of {self._limits.max_fields}")
@@ -490,23 +379,23 @@ class HTTP1Exchange(Exchange):
         codings: list[bytes] = []
         current = persistent
         for name, value in fields:
-            kind = _KIND_OF[name]
+            kind = KIND_OF[name]
             if not kind:
                 continue
-            if kind == _CONTENT_LENGTH:
-                number = int(value) if value.isdigit() and len(value) < 19 else _content_length(value)
+            if kind == CONTENT_LENGTH:
+                number = int(value) if value.isdigit() and len(value) < 19 else content_length(value)
                 if number is None or (length is not None and number != length):
                     self._fail(f"Content-Length {value[:20]!r} of the answer is not one number of bytes")
                     return
                 length = number
-            elif kind == _CONNECTION:
-                options = _options(value) if value != b"keep-alive" else [value]
+            elif kind == CONNECTION:
+                options = options_of(value) if value != b"keep-alive" else [value]
                 if b"close" in options:
                     self._keep_alive = False
                 persistent = persistent or b"keep-alive" in options
-            elif kind == _TRANSFER_ENCODING:
+            elif kind == TRANSFER_ENCODING:
                 codings.append(value.lower())
-            elif kind == _REMARKABLE:
+            elif kind == REMARKABLE:
                 self.remarkable = True
         # Chunks from HTTP/1.0: whatever relayed them may have another idea of where they end (RFC 9112 6.1).
         self._keep_alive = self._keep_alive and persistent and (current or not codings)
@@ -667,9 +556,9 @@ class HTTP1Exchange(Exchange):
             self._fail(f"the answer has {len(lines)} trailer fields, more than the limit of {self._limits.max_fields}")
             return
         try:
-            self.trailers = [_FIELD_OF[line] for line in lines]
+            self.trailers = [FIELD_OF[line] for line in lines]
         except ValueError as exc:
-            self._fail(_bad_line(exc.args[0]))
+            self._fail(bad_line(exc.args[0]))
             return
         self._finish()
 
@@ -699,45 +588,5 @@ class HTTP1Exchange(Exchange):
         self.need = NOTHING
 
 
-def _options(value: bytes) -> list[bytes]:
-    """The members of a comma-separated list, in lower case, empty ones left out (RFC 9110 5.6.1)."""
-    if b"," not in value:
-        option = value.strip(b" \t").lower()
-        return [option] if option else []
-    return [option for option in (part.strip(b" \t").lower() for part in value.split(b",")) if option]
-
-
-def _content_length(value: bytes) -> int | None:
-    """The number in a Content-Length, or None; a list of equal numbers counts as one (RFC 9110 8.6)."""
-    if value.isdigit() and len(value) <= 19:
-        length = int(value)
-        return length if length <= MAX_LENGTH else None
-    if b"," in value:
-        numbers = {part.strip(b" \t") for part in value.split(b",")}
-        if len(numbers) == 1 and b"," not in (number := numbers.pop()):
-            return _content_length(number)
-    return None
-
-
-def _bad_value(fields: Fields) -> LocalProtocolError:
-    """Which field it is that has a CR, LF or NUL in its value, and where."""
-    for name, value in fields:
-        match = _NOT_VALUE.search(value)
-        if match is not None:
-            what = "a NUL" if match.group() == b"\0" else "a newline"
-            return LocalProtocolError(f"header {name.decode('ascii')!r} contains {what} at position {match.start()}")
-    raise AssertionError("the head is clean")  # pragma: no cover - the caller found a fault
-
-
 def _bad_start(line: bytes) -> str:
     return f"the answer begins with {line[:20]!r} and not with an HTTP/1.x status line"
-
-
-def _bad_line(line: bytes) -> str:
-    """Say what is wrong with a line that is no field."""
-    if line[:1] in (b" ", b"\t"):
-        return f"a header line of the answer is folded: {line[:20]!r}"
-    name, colon, _ = line.partition(b":")
-    if colon and _TOKEN.fullmatch(name):
-        return f"the value of the answer's header {name[:20]!r} contains a control character"
-    return f"{line[:20]!r} is not a header line of the form 'name: value'"

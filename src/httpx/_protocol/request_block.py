@@ -19,7 +19,7 @@ import re
 from .._exceptions import LocalProtocolError
 from . import hpack
 from .exchange import Fields
-from .http1 import WrittenFields
+from .fields import WrittenFields
 
 # Targets of the last requests that are remembered, and the longest of them in bytes.
 MAX_TARGETS = 256
