@@ -144,7 +144,7 @@ def test_a_connection_begins_with_the_preface_settings_and_a_large_window() -> N
     assert out.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     (first, second), rest = split(out[24:], 16_384)
     assert first[:3] == (SETTINGS, 0, 0)
-    assert dict(frames.parsed_settings(first[3])) == {2: 0, 4: STREAM_WINDOW, 6: 65_536}
+    assert dict(frames.parsed_settings(first[3])) == {2: 0, 4: STREAM_WINDOW, 6: 262_144}
     assert second == (WINDOW_UPDATE, 0, 0, (CONNECTION_WINDOW - 65_535).to_bytes(4, "big"))
     assert rest == b""
     assert not connection.output
@@ -1483,7 +1483,7 @@ def test_what_an_answer_may_hold_is_a_setting() -> None:
         (frames.frame(CONTINUATION, 0, 1, b"\x88"), frames.PROTOCOL_ERROR),
         (frames.frame(HEADERS, 0, 1) + frames.frame(PING, 0, 0, bytes(8)), frames.PROTOCOL_ERROR),
         (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1) * 10_001, frames.ENHANCE_YOUR_CALM),
-        (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1, bytes(16_384)) * 5, frames.ENHANCE_YOUR_CALM),
+        (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1, bytes(16_384)) * 17, frames.ENHANCE_YOUR_CALM),
         (frames.frame(PING, 0, 0, bytes(8)) * 10_001, frames.ENHANCE_YOUR_CALM),
         (frames.settings({}) * 10_001, frames.ENHANCE_YOUR_CALM),
         (

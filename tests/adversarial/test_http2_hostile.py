@@ -337,13 +337,14 @@ def test_a_small_block_cannot_become_a_large_list() -> None:
 def test_many_small_blocks_of_interim_answers_cannot_become_a_large_list() -> None:
     """Endless 1xx, each below the limit: one budget holds for all heads of an answer."""
     interim = frame(HEADERS, END_HEADERS, 1, b"\x08\x03103" + literal(b"link", b"x" * 100))
-    assert "more than 65536 bytes" in fails(interim * 400, code=CALM)
+    assert "more than 262144 bytes" in fails(interim * 1600, code=CALM)
 
 
 def test_fields_are_counted() -> None:
     """A head of many small fields costs more than its bytes."""
-    many = frame(HEADERS, END_HEADERS, 1, OK + literal(b"a", b"b") * 101)
-    assert "more than 100 header fields" in fails(many, code=CALM)
+    block = OK + literal(b"a", b"b") * 5001
+    many = frame(HEADERS, 0, 1, block[:16_000]) + frame(CONTINUATION, END_HEADERS, 1, block[16_000:])
+    assert "more than 5000 header fields" in fails(many, code=CALM)
 
 
 def test_a_table_may_change_its_size_as_often_as_a_block_has_room_for() -> None:
@@ -628,8 +629,8 @@ def test_a_flood_of_continuations_ends_the_connection() -> None:
     """A block without end, in frames with and without bytes (CVE-2024-27316 and its kin)."""
     begun = frame(HEADERS, 0, 1, OK)
     assert "floods" in loses(begun, frame(CONTINUATION, 0, 1) * FLOOD, code=CALM, whole=True)
-    assert "longer than 65536" in loses(begun, frame(CONTINUATION, 0, 1, bytes(16_384)) * 5, code=CALM, whole=True)
-    assert "longer than 65536" in loses(begun, frame(CONTINUATION, 0, 1, b"\0" * 9) * 9000, code=CALM, whole=True)
+    assert "longer than 262144" in loses(begun, frame(CONTINUATION, 0, 1, bytes(16_384)) * 17, code=CALM, whole=True)
+    assert "longer than 262144" in loses(begun, frame(CONTINUATION, 0, 1, b"\0" * 33) * 9000, code=CALM, whole=True)
     # The frame with which the flood is noticed ends nothing but the connection.
     last = frame(CONTINUATION, 0, 1) * MAX_USELESS_FRAMES + frame(CONTINUATION, END_HEADERS, 1)
     assert "floods" in loses(begun, last, code=CALM, whole=True)
@@ -637,7 +638,7 @@ def test_a_flood_of_continuations_ends_the_connection() -> None:
 
 def test_a_flood_of_interim_answers_ends_the_stream() -> None:
     """Each is a sign of life, so that a read timeout never comes."""
-    assert "more than 65536" in fails(frame(HEADERS, END_HEADERS, 1, b"\x08\x03103") * 1600, code=CALM)
+    assert "more than 262144" in fails(frame(HEADERS, END_HEADERS, 1, b"\x08\x03103") * 6400, code=CALM)
 
 
 def test_pings_between_pieces_of_a_body_do_not_fill_the_output() -> None:

@@ -1,9 +1,10 @@
 """
 Which names and values may stand in a message: the one gate for every protocol, both ways (RFC 9110, section 5).
 
-    WrittenFields(fields)   the field block of a request, and what it says about framing
-    FIELD_OF[line]          the (name, value) of a received field line
-    KIND_OF[name]           the part of a name in framing
+    WrittenFields(fields)   the field block of a request, and what it says about framing; refuses what is not legal
+    FIELD_OF[line]          the (name, value) of a received field line; `BadFieldLine` for one that is not legal
+    unfolded(lines)         received lines without folds (obs-fold)
+    KIND_OF[name]           the part that a field of this name has in framing, 0 for none
 
 Not here: where a message ends (`http1`), header compression (`hpack`).
 """
@@ -16,13 +17,15 @@ from .._exceptions import LocalProtocolError
 from .exchange import Fields
 
 # Larger than any body, and small enough for every 64-bit counter.
-MAX_LENGTH = 2**63 - 1
+MAX_BODY = 2**63 - 1
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_NOT_VALUE = re.compile(rb"[\r\n\0]")
-# VT and FF end lines in some programs, so they are refused like CR and NUL.
-# A value that starts with no blank keeps the search linear on hostile input.
+_NOT_IN_VALUE = re.compile(rb"[\r\n\0]")
+# VT and FF end lines in some programs, so they are refused like CR and NUL. The value must not begin with a blank:
+# that keeps the search linear on hostile input.
 _FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?")
+_FRAMING_NAMES = (b"content-length", b"transfer-encoding")
+_FRAMING_LINE = re.compile(rb"(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, _HOST, _EXPECT, REMARKABLE = range(1, 7)
 _KINDS = {
@@ -37,11 +40,18 @@ _KINDS = {
 }
 
 
+class BadFieldLine(ValueError):
+    """A line of a response is not a legal field line; the text says what is wrong with it."""
+
+
 class _FieldKinds(dict[bytes, int]):
     """
-    Field name as written -> its part in framing, 0 for none; a name that is no token is refused.
+    Field name as written -> its part in framing, 0 for none.
 
-    Both directions use few names, so that a look-up is all that a known one costs. Bounded.
+    Both directions use few names, so a known one costs one look-up. Bounded.
+
+    Raises:
+        LocalProtocolError: the name is not a token.
     """
 
     def __missing__(self, name: bytes) -> int:
@@ -50,14 +60,14 @@ class _FieldKinds(dict[bytes, int]):
         kind = _KINDS.get(name.lower(), 0)
         if len(name) <= 64:
             if len(self) >= 1024:
-                self.clear()  # and not "remember no more": one peer could fill it for all others
+                self.clear()  # instead of keeping the first ones: one peer could fill it for all others
             self[name] = kind
         return kind
 
 
 KIND_OF = _FieldKinds()
 
-# Fields that say the same in answer after answer, and nothing about anybody.
+# Fields that say the same in one response after another, and nothing about a person.
 _COMMON = frozenset(
     b"accept-ranges age alt-svc cache-control connection content-encoding content-language content-length content-type "
     b"date etag expires keep-alive last-modified pragma server strict-transport-security transfer-encoding vary via "
@@ -67,16 +77,19 @@ _COMMON = frozenset(
 
 class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
     """
-    Field line without its line end -> (name, value), or ValueError.
+    Field line without its line end -> (name, value).
 
     Servers repeat their lines, so common ones are remembered: 1.0 us for a head of eight fields instead of 2.9 us by
-    a regular expression over the block, 7 % of a request's whole cost. Bounded; nothing that could be private stays.
+    a regular expression over the block, 7 % of a request's whole cost. Bounded; nothing that could be private is kept.
+
+    Raises:
+        BadFieldLine: the line is folded, or is not a legal field line.
     """
 
     def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
         match = _FIELD_LINE.fullmatch(line)
         if match is None:
-            raise ValueError(line)
+            raise BadFieldLine(_what_is_wrong(line))
         name, value = match.groups(b"")
         field = (name, value.rstrip(b" \t"))
         if len(line) <= 128 and name.lower() in _COMMON:
@@ -91,10 +104,10 @@ FIELD_OF = _FieldLines()
 
 class WrittenFields:
     """
-    The field block of a request as it goes out, and what it says about framing: the gate that everything passes.
+    The field block of a request as it is sent, and what it says about framing: every request passes this gate.
 
     Raises:
-        LocalProtocolError: a name is no token, a value holds CR, LF or NUL, or the framing fields disagree.
+        LocalProtocolError: a name is not a token, a value holds CR, LF or NUL, or the framing fields disagree.
     """
 
     __slots__ = ("asked_close", "asked_upgrade", "block", "chunked", "expects_continue", "fields", "length")
@@ -128,11 +141,13 @@ class WrittenFields:
         if kind == CONTENT_LENGTH:
             if self.length is not None:
                 raise LocalProtocolError("a request cannot have more than one Content-Length header")
-            if not value.isdigit() or len(value) > 19 or int(value) > MAX_LENGTH:
+            if not value.isdigit() or len(value) > 19 or int(value) > MAX_BODY:
                 raise LocalProtocolError(f"Content-Length {value[:20]!r} of the request is not a number of bytes")
             self.length = int(value)
         elif kind == TRANSFER_ENCODING:
-            if self.chunked or value.lower() != b"chunked":
+            if self.chunked:
+                raise LocalProtocolError("a request cannot have more than one Transfer-Encoding header")
+            if value.lower() != b"chunked":
                 raise LocalProtocolError(f"Transfer-Encoding {value[:20]!r} of the request is not 'chunked'")
             self.chunked = True
         elif kind == CONNECTION:
@@ -143,8 +158,40 @@ class WrittenFields:
             self.expects_continue = value.lower() == b"100-continue"
 
 
+def unfolded(lines: list[bytes]) -> list[bytes]:
+    """
+    Return the field lines of a block with each fold replaced by one space (obs-fold, RFC 9112 section 5.2).
+
+    Linear in the bytes of the block, however many folds one field has. A reader that does not know folds would read a
+    continuation as a line of its own, so a fold that could move the end of the message is refused.
+
+    Raises:
+        BadFieldLine: the first line is a continuation; a continuation is blank, which some readers take for the end of
+            the head; the field is a framing field, or the continuation looks like one.
+    """
+    fields: list[list[bytes]] = []
+    for line in lines:
+        if line[:1] not in (b" ", b"\t"):
+            fields.append([line])
+            continue
+        text = line.strip(b" \t")
+        if not fields:
+            raise BadFieldLine(f"the first header line of the response is folded: {line[:20]!r}")
+        if not text:
+            raise BadFieldLine("a header line of the response is blank, but not empty")
+        parts = fields[-1]
+        if len(parts) == 1:
+            parts[0] = parts[0].rstrip(b" \t")
+            if parts[0].partition(b":")[0].lower() in _FRAMING_NAMES:
+                raise BadFieldLine(f"a framing header of the response is folded: {parts[0][:20]!r}")
+        if _FRAMING_LINE.match(text) is not None:
+            raise BadFieldLine(f"another reader could take the folded header line {text[:20]!r} for framing")
+        parts.append(text)
+    return [b" ".join(parts) for parts in fields]
+
+
 def options_of(value: bytes) -> list[bytes]:
-    """The members of a comma-separated list, in lower case, empty ones left out (RFC 9110 5.6.1)."""
+    """Return the members of a comma-separated list in lower case, empty ones left out (RFC 9110 section 5.6.1)."""
     if b"," not in value:
         option = value.strip(b" \t").lower()
         return [option] if option else []
@@ -152,10 +199,10 @@ def options_of(value: bytes) -> list[bytes]:
 
 
 def content_length(value: bytes) -> int | None:
-    """The number in a Content-Length, or None; a list of equal numbers counts as one (RFC 9110 8.6)."""
+    """Return the number in a Content-Length, or None; a list of equal numbers counts as one (RFC 9110 section 8.6)."""
     if value.isdigit() and len(value) <= 19:
         length = int(value)
-        return length if length <= MAX_LENGTH else None
+        return length if length <= MAX_BODY else None
     if b"," in value:
         numbers = {part.strip(b" \t") for part in value.split(b",")}
         if len(numbers) == 1 and b"," not in (number := numbers.pop()):
@@ -164,20 +211,19 @@ def content_length(value: bytes) -> int | None:
 
 
 def _bad_value(fields: Fields) -> LocalProtocolError:
-    """Which field it is that has a CR, LF or NUL in its value, and where."""
+    """Return the error that names the field with a CR, LF or NUL in its value, and the position."""
     for name, value in fields:
-        match = _NOT_VALUE.search(value)
+        match = _NOT_IN_VALUE.search(value)
         if match is not None:
             what = "a NUL" if match.group() == b"\0" else "a newline"
             return LocalProtocolError(f"header {name.decode('ascii')!r} contains {what} at position {match.start()}")
-    raise AssertionError("the head is clean")  # pragma: no cover - the caller found a fault
+    raise AssertionError("the block is legal")  # pragma: no cover - the caller found a fault
 
 
-def bad_line(line: bytes) -> str:
-    """Say what is wrong with a line that is no field."""
+def _what_is_wrong(line: bytes) -> str:
     if line[:1] in (b" ", b"\t"):
-        return f"a header line of the answer is folded: {line[:20]!r}"
+        return f"a header line of the response is folded: {line[:20]!r}"
     name, colon, _ = line.partition(b":")
     if colon and TOKEN.fullmatch(name):
-        return f"the value of the answer's header {name[:20]!r} contains a control character"
+        return f"the value of the response's header {name[:20]!r} contains a control character"
     return f"{line[:20]!r} is not a header line of the form 'name: value'"

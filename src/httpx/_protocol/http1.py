@@ -1,22 +1,27 @@
 """
-HTTP/1.1 for a client: one request and its answer as a pure machine (RFC 9112).
+HTTP/1.1 for a client: one request and its response as a pure machine (RFC 9112).
 
 Sending                                     Receiving
 
-    HELD ──100, proceed()──► BODY               HEAD ──1xx──► HEAD
-      │                        │                  ├─ no body ────────────────────────────► DONE
-      └──────final answer──┐   │ feed(None)       ├─ length ──► LENGTH ──────────────────► DONE
-                           ▼   ▼                  ├─ chunked ─► SIZE ─► DATA ─► DATA_END
-                          SENT ◄── no body        │              │▲──────────────┘
-                                                  │              └─ 0 ─► TRAILERS ───────► DONE
-                                                  ├─ neither ─► UNTIL_CLOSE ── end ──────► DONE
-                                                  └─ 101, 2xx to CONNECT ────────────────► UPGRADED
+    HELD ──100, proceed()──► STREAMING      IN_HEAD ──1xx──► IN_HEAD
+      │                        │              ├─ no body ───────────────────────────────────────► COMPLETE
+      └──final response────┐   │ feed(None)   ├─ length ──► IN_LENGTH ──────────────────────────► COMPLETE
+                           ▼   ▼              ├─ chunked ─► IN_SIZE ─► IN_DATA ─► AFTER_DATA
+                           SENT ◄── no body   │               │▲───────────────────────┘
+                                              │               └─ 0 ─► IN_TRAILERS ────────────► COMPLETE
+                                              ├─ neither ─► UNTIL_CLOSE ── end ─────────────────► COMPLETE
+                                              └─ 101, 2xx to CONNECT ───────────────────────────► SWITCHED
 
-An exchange carries nothing over to the next one on its connection: bytes past the end of the answer make the connection
-unusable (`reusable` is False), because they could only be an answer to a question that nobody asked yet.
+An exchange carries nothing over to the next one on its connection. Bytes after the end of the response make the
+connection unusable (`reusable` is False): they could only be the response to a request that was not sent yet.
 
-Strict where leniency would let two parties disagree about where a message ends; lenient in one place only: lines of the
-head may end in a bare LF (RFC 9112 2.2). The gate for what goes out is here too, below every API.
+Strict where two parties could disagree on where a message ends. Lenient where it is safe:
+  - lines of a head may end in a bare LF (RFC 9112 section 2.2), and field lines may be folded (5.2, see `fields`)
+  - blanks are skipped after a chunk size and before its extensions (7.1.1), but not before or inside the size
+  - Content-Length beside chunked: chunked wins, and the connection is not used again (6.3)
+  - a response that has no body ends with its fields, whatever these say about framing (6.3)
+
+Not here: which names and values are legal, in both directions (`fields`).
 """
 
 from __future__ import annotations
@@ -31,37 +36,39 @@ from .fields import (
     CONTENT_LENGTH,
     FIELD_OF,
     KIND_OF,
-    MAX_LENGTH,
+    MAX_BODY,
     REMARKABLE,
     TOKEN,
     TRANSFER_ENCODING,
+    BadFieldLine,
     WrittenFields,
-    bad_line,
     content_length,
     options_of,
+    unfolded,
 )
 
 # Receiving states.
-HEAD, LENGTH, SIZE, DATA, DATA_END, TRAILERS, UNTIL_CLOSE, DONE, UPGRADED = range(9)
+IN_HEAD, IN_LENGTH, IN_SIZE, IN_DATA, AFTER_DATA, IN_TRAILERS, UNTIL_CLOSE, COMPLETE, SWITCHED = range(9)
 # Sending states.
 SENT, STREAMING, HELD = range(3)
-# What is needed in each of them once there is nothing to send, as long as the answer is not complete.
+# What is needed in each of them once there is nothing to send, as long as the response is not complete.
 _NEED_WHEN = (INPUT, BODY, PAUSE)
 
 # A body up to this size leaves in the same piece as the head; copying more costs more than a second send call.
 COALESCE = 65_536
 # The most that is handed out at once of a larger body.
 PIECE = 262_144
-# The longest chunk-size line, and what all chunk extensions of a body may add up to: nobody uses extensions, and
-# they must not be a way to send without end.
+# The longest chunk-size line, and what all chunk extensions of a body may add up to. Extensions are not used in
+# practice, and they must not be a way to send without end.
 MAX_SIZE_LINE = 4_096
 MAX_EXTENSIONS = 65_536
-# Final answers without a body, whatever their fields say.
+
+# Final responses without a body, whatever their fields say.
 _NO_BODY = (101, 204, 304)
-_NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
+_NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]")
 # VT and FF end lines in some programs, so they are refused like CR and NUL.
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: ([^\0\r\n\v\f]*))?")
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _BLANK_LINE = re.compile(rb"\n\r?\n")  # the end of a line is its beginning
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
@@ -89,7 +96,7 @@ _START_OF = _StatusLines()
 
 class FieldWriter:
     """
-    Remembers the last field block: a client that asks for one thing after another writes it once (0.1 us, not 2.5).
+    The last field block that was written: a client that sends the same fields again checks them once (0.1 us, not 2.5).
 
     One for each transport, so that what it remembers lives no longer than the client whose headers these are.
     Threads may share it: the one reference is replaced as a whole.
@@ -103,15 +110,15 @@ class FieldWriter:
 
 class HTTP1Exchange(Exchange):
     """
-    One request and its answer on a connection that is at rest.
+    One request and its response on a connection that is idle.
 
     Args:
         method: such as b"GET"; a token.
-        target: the request target as it stands on the wire: b"/path?query", a whole URL for a proxy, or b"host:port".
+        target: the request target as it is sent: b"/path?query", a whole URL for a proxy, or b"host:port".
         fields: the request's fields in their order, exactly one Host among them.
         body: what of the body is known now; it leaves together with the head when it is small.
         streaming: more of the body comes through `feed`; otherwise `body` is all of it.
-        limits: of the answer's head, interim answers and trailers.
+        limits: of the response's head, interim responses and trailers.
 
     Raises:
         LocalProtocolError: the request is not legal HTTP; nothing of it was sent.
@@ -123,7 +130,8 @@ class HTTP1Exchange(Exchange):
     _sending = SENT
     _held: Sequence[bytes] = ()
     _taken = 0
-    _buffer = b""
+    # What has arrived of a block or line that is not complete. A block grows in place, as a bytearray.
+    _buffer: bytes | bytearray = b""
     _streaming = False
     _to_send: int | None = None
     _extensions = MAX_EXTENSIONS
@@ -152,11 +160,11 @@ class HTTP1Exchange(Exchange):
         self.chunks = []
         self.finished = self.reusable = self.only_informational = self._asked = False
         self.untouched = self._keep_alive = True
-        self._receiving = HEAD
+        self._receiving = IN_HEAD
         self._scanned = self._remaining = 0
         if method not in _COMMON_METHODS and TOKEN.fullmatch(method) is None:
             raise LocalProtocolError(f"method {method[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
-        if not target or _NOT_TARGET.search(target) is not None:
+        if not target or _NOT_IN_TARGET.search(target) is not None:
             raise LocalProtocolError(f"request target {target[:20]!r} has a character that is not visible ASCII")
         self._out = [b"%b %b HTTP/1.1\r\n%b" % (method, target, written.block)]
         if body or streaming or written.length or written.chunked:
@@ -200,7 +208,7 @@ class HTTP1Exchange(Exchange):
         self._sending = SENT
 
     def _join_output(self) -> None:
-        """Make one piece of what is small; a large chunk stays a piece of its own and is never copied."""
+        """Join small pieces; a large chunk stays a piece of its own and is never copied."""
         pieces: list[bytes] = []
         small: list[bytes] = []
         for piece in self._out:
@@ -223,7 +231,7 @@ class HTTP1Exchange(Exchange):
         self._asked = True
         data = out[0]
         if len(data) > PIECE:
-            # A slice and not all of it: when an answer ends the upload early, the rest has not left the machine yet.
+            # A slice: when a response ends the upload early, the rest has not left the machine yet.
             start = self._taken
             self._taken = end = start + PIECE
             if end < len(data):
@@ -253,7 +261,7 @@ class HTTP1Exchange(Exchange):
         self._update_need()
 
     def cut_short(self) -> None:
-        """What was taken did not go out whole: nothing more is sent, and the answer may still come."""
+        """Send nothing more: what was taken was not sent whole. The response may still come."""
         self._keep_alive = self.reusable = False
         if self._sending != SENT or self._out:
             self._drop_output()
@@ -268,6 +276,13 @@ class HTTP1Exchange(Exchange):
             self._join_output()
             self._update_need()
 
+    def _drop_output(self) -> None:
+        self._sending = SENT
+        self._out = []
+        self._held = ()
+        self.abandoned = True
+        self._keep_alive = False
+
     # Receiving.
 
     def receive(self, data: bytes) -> None:
@@ -278,24 +293,25 @@ class HTTP1Exchange(Exchange):
             self._receive_end()
             return
         receiving = self._receiving
-        if receiving == LENGTH:
+        if receiving == IN_LENGTH:
             self._receive_length(data)
         elif receiving == UNTIL_CLOSE:
             self.chunks.append(data)
-        elif receiving in (DONE, UPGRADED):
+        elif receiving in (COMPLETE, SWITCHED):
             self.surplus += data
             self.reusable = False
-        elif receiving != HEAD:
+        elif receiving != IN_HEAD:
             self._receive_chunked(data)
         elif not self._asked:
-            # It answers nothing of ours. `untouched` stays: the request may go out on another connection.
-            self._fail(f"the peer sent {data[:20]!r} before it was asked anything")
+            # It is not a response to our request. `untouched` stays: the request may use another connection.
+            self._fail(f"the peer sent {data[:20]!r} before the request was sent")
         else:
             self.untouched = False
             if self._buffer:
-                data = self._buffer + data
-                self._buffer = b""
-            # A head, after whatever interim heads come before it; then what follows it.
+                data = self._with_buffer(data)
+                if not data:
+                    return
+            # A head, after the interim heads that come before it; then what follows it.
             start = 0
             while self.head is None and self.error is None:
                 end = self._parse_head(data, start)
@@ -305,9 +321,9 @@ class HTTP1Exchange(Exchange):
                 start = end
             self.only_informational = False
             if self._remaining and self._remaining == len(data) - start and self._sending == SENT and not self._out:
-                # The whole body came with the head, as that of most answers does: `_finish`, without its frame.
+                # The whole body came with the head, as that of most responses does: `_finish`, inlined.
                 self.chunks.append(data[start:])
-                self._receiving = DONE
+                self._receiving = COMPLETE
                 self._remaining = 0
                 self.finished = True
                 self.reusable = self._keep_alive and not self._written.asked_close
@@ -315,20 +331,47 @@ class HTTP1Exchange(Exchange):
             elif start < len(data) and self.error is None:
                 self.receive(data[start:])
 
-    def _keep_part(self, part: bytes, after_interim: bool) -> None:
-        """Keep what has arrived of a head, unless it can be seen already that it will not do."""
+    def receive_incomplete_close(self) -> None:
+        """Take the end of the peer's side under TLS without close_notify. See `Exchange.receive_incomplete_close`."""
+        if self._receiving == UNTIL_CLOSE and self.error is None:
+            self._fail(
+                "the peer closed the connection without TLS close_notify in a body that ends with the connection: "
+                "the body may be incomplete"
+            )
+        else:
+            self.receive(b"")
+
+    def _with_buffer(self, data: bytes) -> bytes:
+        """
+        Append to the part of a head that has arrived. Return all of it if a blank line is there, else b"".
+
+        The part grows in place and only what is new is searched: a head that arrives byte by byte costs linear time.
+        """
+        buffer = self._buffer
+        buffer += data
+        if _BLANK_LINE.search(buffer, self._scanned) is None:
+            self._keep_part(buffer, False)
+            return b""
+        self._buffer = b""
+        return bytes(buffer)
+
+    def _keep_part(self, part: bytes | bytearray, after_interim: bool) -> None:
+        """Keep what has arrived of a head, unless it is certain already that it is not legal."""
         if not b"HTTP/1.".startswith(part[:7]):
             # Another protocol, whose blank line may never come.
             self._fail(_bad_start(part))
-        elif len(part) > self._budget:
-            self._fail(f"the heads of the answer are longer than {self._limits.max_bytes} bytes")
-        self._buffer = part
+            return
+        if len(part) > self._budget:
+            self._fail(f"the heads of the response are longer than {self._limits.max_bytes} bytes")
+            return
+        if part is not self._buffer:
+            self._buffer = bytearray(part)
         self._scanned = max(0, len(part) - 3)  # three bytes may be the beginning of the blank line
         status = part[9:12]
         self.only_informational = status.startswith(b"1") and status != b"101" if status else after_interim
 
     def _parse_head(self, data: bytes, start: int) -> int:
-        """Read the head that begins at `start`, interim or final; where it ends, or -1 if it is not all there."""
+        """Read the head that begins at `start`, interim or final. Return where it ends, or -1 if it is not complete."""
         # CRLF at the ends of all lines is the usual case, at half the cost. For the first head of a segment only: this
         # looks beyond heads that end in a bare LF, and many small ones in one segment would make that quadratic.
         end = data.find(b"\r\n\r\n", self._scanned, self._budget) if not start else -1
@@ -350,20 +393,30 @@ class HTTP1Exchange(Exchange):
         except KeyError:
             self._fail(_bad_start(lines[0]))
             return end
-        except ValueError as exc:
-            self._fail(bad_line(exc.args[0]))
-            return end
+        except BadFieldLine:
+            folded = self._read_folded(lines[1:])
+            if folded is None:
+                return end
+            fields = folded
         if len(fields) > self._limits.max_fields:
-            self._fail(f"the answer has {len(fields)} header fields, more than the limit of {self._limits.max_fields}")
+            self._fail(f"the response has {len(fields)} header fields, the limit is {self._limits.max_fields}")
         elif status < 200 and status != 101:
             self._receive_interim(status, fields)
         elif status == 101 and not self._written.asked_upgrade:
-            self._fail("the answer is 101 (Switching Protocols), but the request asked for no upgrade")
+            self._fail("the response is 101 (Switching Protocols), but the request asked for no upgrade")
         else:
             self._begin_body(status, fields, version != b"HTTP/1.0")
             if self.error is None:
                 self.head = (status, reason, fields, version)
         return end
+
+    def _read_folded(self, lines: list[bytes]) -> Fields | None:
+        """Return the fields of lines that may be folded; None, and an error, if one of them is not legal."""
+        try:
+            return [FIELD_OF[line] for line in unfolded(lines)]
+        except BadFieldLine as exc:
+            self._fail(str(exc))
+            return None
 
     def _receive_interim(self, status: int, fields: Fields) -> None:
         if isinstance(self.informational, list):
@@ -374,9 +427,10 @@ class HTTP1Exchange(Exchange):
             self.proceed()
 
     def _begin_body(self, status: int, fields: Fields, persistent: bool) -> None:
-        """Decide how the body is framed and whether the connection may live on (RFC 9112 6.3 and 9.3)."""
+        """Decide how the body is framed and whether the connection may be kept (RFC 9112 sections 6.3 and 9.3)."""
         length: int | None = None
         codings: list[bytes] = []
+        fault = ""
         current = persistent
         for name, value in fields:
             kind = KIND_OF[name]
@@ -385,8 +439,7 @@ class HTTP1Exchange(Exchange):
             if kind == CONTENT_LENGTH:
                 number = int(value) if value.isdigit() and len(value) < 19 else content_length(value)
                 if number is None or (length is not None and number != length):
-                    self._fail(f"Content-Length {value[:20]!r} of the answer is not one number of bytes")
-                    return
+                    fault = fault or _bad_length(value, number, length)
                 length = number
             elif kind == CONNECTION:
                 options = options_of(value) if value != b"keep-alive" else [value]
@@ -394,59 +447,78 @@ class HTTP1Exchange(Exchange):
                     self._keep_alive = False
                 persistent = persistent or b"keep-alive" in options
             elif kind == TRANSFER_ENCODING:
-                codings.append(value.lower())
+                codings.append(value)
             elif kind == REMARKABLE:
                 self.remarkable = True
-        # Chunks from HTTP/1.0: whatever relayed them may have another idea of where they end (RFC 9112 6.1).
+        # Chunks from HTTP/1.0: a relay of that version may see their end elsewhere (RFC 9112 section 6.1).
         self._keep_alive = self._keep_alive and persistent and (current or not codings)
-        if codings and (length is not None or codings != [b"chunked"]):
-            what = "both Content-Length and Transfer-Encoding" if length is not None else f"{codings[0][:20]!r}"
-            self._fail(f"the answer's Transfer-Encoding is not exactly 'chunked': {what}")
-            return
         if self._sending != SENT or self._out:
-            self._answer_early(status)
+            self._end_upload(status)
         method = self._method
-        if length and status not in _NO_BODY and method != b"HEAD" and (method != b"CONNECT" or status >= 300):
-            self._receiving = LENGTH
+        if (
+            length
+            and not fault
+            and not codings
+            and status not in _NO_BODY
+            and method != b"HEAD"
+            and (method != b"CONNECT" or status >= 300)
+        ):
+            self._receiving = IN_LENGTH
             self._remaining = length
             if self._sending == SENT and not self._out:
                 self.need = INPUT
         else:
-            self._choose_framing(status, length, bool(codings))
+            self._choose_framing(status, length, codings, fault)
 
-    def _answer_early(self, status: int) -> None:
-        """An answer came before the request was sent: an error, or one that never gave consent, ends the upload."""
-        if status >= 400 or self._sending == HELD:
+    def _end_upload(self, status: int) -> None:
+        """
+        Drop the rest of the upload if the response that came before its end makes it pointless.
+
+        An error or a redirect does (RFC 9112 section 9.5), and a final response where consent was awaited. A success
+        does not, with or without `Connection: close`: a server that answers while it reads, such as an echo, needs the
+        rest. If it does not read, sending fails, the shell calls `cut_short`, and the response still arrives.
+        """
+        if status >= 300 or self._sending == HELD:
             self._drop_output()
 
-    def _drop_output(self) -> None:
-        self._sending = SENT
-        self._out = []
-        self._held = ()
-        self.abandoned = True
-        self._keep_alive = False
+    def _choose_framing(self, status: int, length: int | None, codings: list[bytes], fault: str) -> None:
+        """
+        Begin a body that is not framed by its length alone, or end the response without one.
 
-    def _choose_framing(self, status: int, length: int | None, chunked: bool) -> None:
+        Args:
+            length: the Content-Length, if there is one and it is legal.
+            codings: the values of Transfer-Encoding.
+            fault: what is wrong with the Content-Length; it matters only if there is a body to frame.
+        """
         if status == 101 or (self._method == b"CONNECT" and status < 300):
             if self._sending != SENT or self._out or self.abandoned:
-                self._fail(f"the answer {status} switches protocols before the request was sent whole")
+                self._fail(f"the response {status} switches protocols before the request was sent completely")
                 return
-            self._receiving = UPGRADED
+            self._receiving = SWITCHED
             self.upgraded = self.finished = True
             self.need = NOTHING
-        elif self._method == b"HEAD" or status == 204 or status == 304 or (length == 0 and not chunked):
+        elif self._method == b"HEAD" or status == 204 or status == 304:
             self._finish()
-        elif chunked:
-            self._receiving = SIZE
+        elif fault:
+            self._fail(fault)
+        elif codings:
+            if len(codings) != 1 or codings[0].lower() != b"chunked":
+                self._fail(_bad_coding(codings))
+                return
+            if length is not None:
+                self._keep_alive = False  # a party that goes by the length sees another end (RFC 9112 section 6.3)
+            self._receiving = IN_SIZE
+        elif length is not None:
+            self._finish()
         else:
             self._receiving = UNTIL_CLOSE
             self._keep_alive = False
-        if not self.finished and self._sending == SENT and not self._out:
+        if not self.finished and self.error is None and self._sending == SENT and not self._out:
             self.need = INPUT
 
     def _finish(self) -> None:
-        """The answer is complete; an upload that is still going on has become pointless."""
-        self._receiving = DONE
+        """End the exchange: the response is complete, and an upload that is still going on has become pointless."""
+        self._receiving = COMPLETE
         self._remaining = 0
         self.finished = True
         if self._sending != SENT or self._out:
@@ -468,41 +540,40 @@ class HTTP1Exchange(Exchange):
             self.reusable = False
 
     def _receive_chunked(self, data: bytes) -> None:
-        """Go through as many chunks as `data` holds; only an incomplete line is kept for the next time."""
+        """Read as many chunks as `data` holds; only an incomplete line is kept for the next time."""
+        if self._receiving == IN_TRAILERS:
+            self._receive_trailers(data)
+            return
         if self._buffer:
-            data = self._buffer + data
+            data = bytes(self._buffer) + data
             self._buffer = b""
         position, size = 0, len(data)
         while position < size:
             receiving = self._receiving
-            if receiving == DATA:
+            if receiving == IN_DATA:
                 end = min(size, position + self._remaining)
                 self.chunks.append(data[position:end])
                 self._remaining -= end - position
                 position = end
                 if not self._remaining:
-                    self._receiving = DATA_END
+                    self._receiving = AFTER_DATA
                 continue
-            if receiving == SIZE:
+            if receiving == IN_SIZE:
                 following = self._receive_size(data, position)
-            elif receiving == DATA_END:
+            elif receiving == AFTER_DATA:
                 following = self._receive_data_end(data, position)
             else:
-                following = self._receive_trailers(data, position)
+                self._receive_trailers(data[position:])
+                return
             if self.error is not None:
                 return
             if following < 0:
                 self._buffer = data[position:]
                 return
             position = following
-            if self.finished:
-                if position < size:
-                    self.surplus = data[position:]
-                    self.reusable = False
-                return
 
     def _receive_size(self, data: bytes, position: int) -> int:
-        """Where the line with a chunk's size ends, or -1 if it has not arrived whole."""
+        """Return where the line with a chunk's size ends, or -1 if it has not arrived whole."""
         end = data.find(b"\n", position, position + MAX_SIZE_LINE)
         if end < 0:
             if len(data) - position >= MAX_SIZE_LINE:
@@ -516,77 +587,98 @@ class HTTP1Exchange(Exchange):
         digits = match.group(1)
         self._extensions -= len(line) - len(digits)
         self._remaining = int(digits, 16)
-        if self._extensions < 0 or self._remaining > MAX_LENGTH:
+        if self._extensions < 0 or self._remaining > MAX_BODY:
             self._fail("a chunk is too large" if self._extensions >= 0 else "the chunk extensions are too long")
             return -1
-        self._receiving = DATA if self._remaining else TRAILERS
+        self._receiving = IN_DATA if self._remaining else IN_TRAILERS
         return end + 1
 
     def _receive_data_end(self, data: bytes, position: int) -> int:
-        """The CRLF after a chunk's data."""
+        """Return where the CRLF after a chunk's data ends, or -1 if it has not arrived whole."""
         line_end = data[position : position + 2]
         if line_end == b"\r\n":
-            self._receiving = SIZE
+            self._receiving = IN_SIZE
             return position + 2
         if line_end != b"\r":
-            self._fail(f"a chunk is followed by {line_end!r} and not by CRLF: its size was wrong")
+            self._fail(f"a chunk is followed by {line_end!r} instead of CRLF: its size was wrong")
         return -1
 
-    def _receive_trailers(self, data: bytes, position: int) -> int:
-        """The trailer fields and the blank line that ends the body."""
-        if data.startswith(b"\r\n", position):
-            self.trailers = []
-            self._finish()
-            return position + 2
-        start = position + self._scanned
-        end = data.find(b"\r\n\r\n", start, position + self._budget)
-        used = (end + 4 if end >= 0 else len(data)) - position
-        if _BARE_LF.search(data, start, position + used) is not None:
+    def _receive_trailers(self, data: bytes) -> None:
+        """Take more of the trailer fields and the blank line that ends the body; see `_with_buffer` for the cost."""
+        buffer: bytes | bytearray = data
+        if self._buffer:
+            buffer = self._buffer
+            buffer += data
+        if buffer.startswith(b"\r\n"):
+            self._finish_trailers([], buffer, 2)
+            return
+        end = buffer.find(b"\r\n\r\n", self._scanned, self._budget)
+        used = end + 4 if end >= 0 else len(buffer)
+        if _BARE_LF.search(buffer, self._scanned, used) is not None:
             self._fail("a line of the trailers does not end in CRLF")
         elif used > self._budget:
-            self._fail(f"head and trailers of the answer are longer than {self._limits.max_bytes} bytes")
-        elif end < 0:
-            self._scanned = max(0, used - 3)
+            self._fail(f"the head and trailers of the response are longer than {self._limits.max_bytes} bytes")
+        elif end >= 0:
+            self._finish_trailers(bytes(buffer[:end]).split(b"\r\n"), buffer, used)
         else:
-            self._parse_trailers(data[position:end].split(b"\r\n"))
-        return -1 if end < 0 else end + 4
+            if buffer is data:
+                self._buffer = bytearray(data)
+            self._scanned = max(0, used - 3)
 
-    def _parse_trailers(self, lines: list[bytes]) -> None:
-        if len(lines) > self._limits.max_fields:
-            self._fail(f"the answer has {len(lines)} trailer fields, more than the limit of {self._limits.max_fields}")
+    def _finish_trailers(self, lines: list[bytes], block: bytes | bytearray, end: int) -> None:
+        """Read the lines of the trailers and end the response; `block` is surplus from `end` on."""
+        self._buffer = b""
+        fields = self._read_folded(lines)
+        if fields is None:
             return
-        try:
-            self.trailers = [FIELD_OF[line] for line in lines]
-        except ValueError as exc:
-            self._fail(bad_line(exc.args[0]))
+        if len(fields) > self._limits.max_fields:
+            self._fail(f"the response has {len(fields)} trailer fields, the limit is {self._limits.max_fields}")
             return
+        self.trailers = fields
         self._finish()
+        if end < len(block):
+            self.surplus = bytes(block[end:])
+            self.reusable = False
 
     def _receive_end(self) -> None:
-        """The peer closed its side."""
+        """Take the end of the peer's side."""
         receiving = self._receiving
         self._keep_alive = self.reusable = False
         if receiving == UNTIL_CLOSE:
             self._finish()
-        elif receiving == HEAD:
+        elif receiving == IN_HEAD:
             if self._buffer or self.informational:
-                self._fail("the peer closed the connection within the head of its answer")
+                self._fail("the peer closed the connection within the head of its response")
             else:
-                self._fail("the peer closed the connection without an answer")
-        elif receiving == LENGTH:
+                self._fail("the peer closed the connection without a response")
+        elif receiving == IN_LENGTH:
             self._fail(f"the peer closed the connection {self._remaining} bytes before the end of the body")
-        elif receiving != DONE and receiving != UPGRADED:
+        elif receiving != COMPLETE and receiving != SWITCHED:
             self._fail("the peer closed the connection before the end of the chunked body")
 
     def _fail(self, message: str) -> None:
-        """The one way into an error; there is none out of it."""
+        """Enter the error state: the only way in, and there is none out of it."""
         self.error = RemoteProtocolError(message)
         self._keep_alive = self.reusable = False
         self._sending = SENT
         self._out = []
         self._held = ()
+        self._buffer = b""
         self.need = NOTHING
 
 
-def _bad_start(line: bytes) -> str:
-    return f"the answer begins with {line[:20]!r} and not with an HTTP/1.x status line"
+def _bad_start(line: bytes | bytearray) -> str:
+    return f"the response begins with {bytes(line[:20])!r} instead of an HTTP/1.x status line"
+
+
+def _bad_length(value: bytes, number: int | None, length: int | None) -> str:
+    if number is not None:
+        return f"the response has two Content-Length headers that differ: {length} and {number}"
+    what = "does not repeat one number of bytes" if b"," in value else "is not a number of bytes"
+    return f"Content-Length {value[:20]!r} of the response {what}"
+
+
+def _bad_coding(codings: list[bytes]) -> str:
+    if len(codings) > 1:
+        return f"the response has {len(codings)} Transfer-Encoding headers, expected one"
+    return f"Transfer-Encoding {codings[0][:20]!r} of the response is not supported, expected 'chunked'"
