@@ -1070,6 +1070,57 @@ def test_an_answer_cut_off_is_an_error_and_never_a_shorter_answer(cut: Cut, mess
     assert exchange.untouched is (not message)
 
 
+# -- the end of TLS without close_notify
+
+
+UNFRAMED = [OK + b"\r\n", OK + b"Connection: close\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"]
+
+
+@pytest.mark.parametrize("head", UNFRAMED)
+@pytest.mark.parametrize("body", [b"", b'{"admin": false, "rights": [1'])
+def test_a_body_that_ends_with_the_connection_needs_a_proper_end_of_tls(cut: Cut, head: bytes, body: bytes) -> None:
+    """Anyone on the path can end a connection: half of a document passed for all of it (RFC 9112 9.8)."""
+    exchange = receive(asked(), *cut(head + body))
+    exchange.receive_incomplete_close()
+    assert "without TLS close_notify" in error_of(exchange)
+    assert "may be incomplete" in error_of(exchange)
+    assert body_of(exchange) == body
+    receive(exchange, b"")
+    exchange.receive_incomplete_close()
+    assert "without TLS close_notify" in error_of(exchange)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (b"GET", OK + b"Content-Length: 2\r\n\r\nok"),
+        (b"GET", OK + b"Content-Length: 2\r\nConnection: close\r\n\r\nok"),
+        (b"GET", OK + b"Content-Length: 0\r\n\r\n"),
+        (b"GET", CHUNKED + b"2\r\nok\r\n0\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 204 x\r\n\r\n"),
+        (b"HEAD", OK + b"\r\n"),
+        (b"CONNECT", OK + b"\r\n"),
+    ],
+)
+def test_a_response_that_says_where_it_ends_needs_none(cut: Cut, method: bytes, message: bytes) -> None:
+    """Many servers never send close_notify: theirs would all be errors."""
+    exchange = receive(asked(method, b"a:1"), *cut(message))
+    exchange.receive_incomplete_close()
+    assert exchange.error is None
+    assert exchange.finished
+    assert not exchange.reusable
+
+
+@pytest.mark.parametrize("message", [b"", b"HTT", OK, OK + b"Content-Length: 5\r\n\r\nhel", CHUNKED + b"5\r\nhel"])
+def test_a_response_that_is_cut_off_says_the_same_however_tls_ended(message: bytes) -> None:
+    """Among them the one for a connection that ended before it was used, after which a request is sent again."""
+    one, other = [receive(asked(), *([message] if message else [])) for _ in range(2)]
+    one.receive_incomplete_close()
+    receive(other, b"")
+    assert error_of(one) == error_of(other)
+    assert one.untouched is other.untouched
+
+
 def test_bytes_after_an_error_change_nothing() -> None:
     exchange = receive(asked(), b"garbage")
     error = exchange.error
@@ -1533,6 +1584,7 @@ EVENTS: dict[str, Callable[[HTTP1Exchange], object]] = {
     "receive NUL": lambda exchange: exchange.receive(b"\0"),
     "receive much": lambda exchange: exchange.receive(b"x" * 100_000),
     "receive end": lambda exchange: exchange.receive(b""),
+    "receive incomplete close": lambda exchange: exchange.receive_incomplete_close(),
 }
 
 
@@ -1604,7 +1656,8 @@ def test_the_seam_says_what_a_protocol_must_offer() -> None:
     for call in (exchange.take, lambda: exchange.feed(None), exchange.cut_short, exchange.proceed):
         with pytest.raises(NotImplementedError):
             call()
-    with pytest.raises(NotImplementedError):
-        exchange.receive(b"x")
+    for take_end in (lambda: exchange.receive(b"x"), exchange.receive_incomplete_close):
+        with pytest.raises(NotImplementedError):
+            take_end()
     assert not exchange.upgraded
     assert exchange.trailers is None

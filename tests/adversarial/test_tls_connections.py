@@ -22,7 +22,18 @@ from support import certs
 from support.engines import EngineDriver
 from support.leaks import counts_of, no_lost_exceptions, settled
 from support.proxies import ScriptedProxy
-from support.servers import Conn, ScriptedServer, answer, free_ports, repeat
+from support.servers import (
+    Conn,
+    ScriptedServer,
+    answer,
+    close,
+    close_notify,
+    expect_head,
+    free_ports,
+    repeat,
+    send,
+    wait,
+)
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -522,6 +533,88 @@ class Rebinding(ScriptedServer):
         listener.listen(backlog)
         listener.setblocking(False)
         return listener
+
+
+# How it ends.
+
+
+HALF = b'{"admin": false, "rights": ["read"'
+UNFRAMED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+FRAMED = {
+    "length": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 34\r\n\r\n" + HALF,
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n22\r\n" + HALF + b"\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one piece", "apart"])
+def test_a_body_that_ends_with_the_connection_is_whole_only_after_close_notify(
+    any_engine: EngineDriver, version: Any, apart: bool
+):
+    """Anyone on the path can end a connection: half of a JSON document passed for all of it (RFC 9112 9.8)."""
+    read = threading.Event()
+
+    async def scenario(client: Any) -> list[bytes]:
+        for _ in range(2 if not apart else 0):
+            with pytest.raises(httpx.RemoteProtocolError, match="without TLS close_notify"):
+                await client.get(server.url)
+        pieces: list[bytes] = []
+
+        async def keep_pieces(response: Any) -> None:
+            async for piece in response.aiter_raw():
+                pieces.append(piece)
+                read.set()
+
+        async with client.stream("GET", server.url) as response:
+            with pytest.raises(httpx.RemoteProtocolError, match="may be incomplete"):
+                await keep_pieces(response)
+        assert counts_of(client) == (0, 0, 0, 0)
+        return pieces
+
+    body = [send(UNFRAMED + HALF), wait(read)] if apart else [send(UNFRAMED + HALF)]
+    with ScriptedServer([expect_head(), *body, close()], tls=server_context(version=version)) as server:
+        assert b"".join(run(any_engine, scenario)) == HALF
+
+
+def test_a_body_that_ends_with_close_notify_is_whole(any_engine: EngineDriver, version: Any):
+    script = [expect_head(), send(UNFRAMED + HALF), close_notify(), close()]
+    with ScriptedServer(script, tls=server_context(version=version)) as server:
+        assert fetch(any_engine, server.url) == HALF.decode()
+
+
+@pytest.mark.parametrize("framing", FRAMED)
+def test_a_response_that_says_where_it_ends_needs_no_close_notify(any_engine: EngineDriver, framing: str, version: Any):
+    """Many servers never send it: with their lengths and chunks they are as good as any."""
+    script = [expect_head(), send(FRAMED[framing]), close()]
+    with ScriptedServer(script, tls=server_context(version=version)) as server:
+        assert fetch(any_engine, server.url) == HALF.decode()
+        assert fetch(any_engine, server.url) == HALF.decode()
+
+
+def test_a_server_that_ends_tls_before_it_answered_is_said_to_have_closed(any_engine: EngineDriver, version: Any):
+    """As without TLS: only a body can be incomplete, and a request can be sent again."""
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.RemoteProtocolError, match=r"^the peer closed the connection without a response$"):
+            await client.get(server.url)
+
+    with ScriptedServer([expect_head(), close()], tls=server_context(version=version)) as server:
+        run(any_engine, scenario)
+
+
+def test_an_upgraded_connection_that_is_cut_ends(any_engine: EngineDriver):
+    """What follows an upgrade says itself where it ends, and its libraries expect b"" at an end, as from 0.28.1."""
+    switched = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello"
+
+    async def scenario(client: Any) -> None:
+        fields = {"Connection": "upgrade", "Upgrade": "x"}
+        async with client.stream("GET", server.url, headers=fields) as response:
+            stream = response.extensions["network_stream"]
+            for expected in (b"hello", b""):
+                got = stream.read(100, timeout=5)
+                assert (await got if any_engine.is_async else got) == expected
+
+    with ScriptedServer([expect_head(), send(switched), close()], tls=certs.server_context()) as server:
+        run(any_engine, scenario)
 
 
 # What is known of a connection.

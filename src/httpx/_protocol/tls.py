@@ -6,12 +6,13 @@ and one filter may run inside another (TLS to an origin through a TLS proxy).
 
     handshake(data)  -> bytes for the wire, until `established`
     encrypt(data)    -> bytes for the wire
-    receive(data)    -> plain bytes; `ended` once the peer said that nothing more comes
+    receive(data)    -> plain bytes; `ended` once nothing more comes
     pending()        -> bytes for the wire that OpenSSL wants sent by itself (answers to key updates); `due` tells
                         after `receive` whether there are any
 
-A peer that closes without close_notify counts as one that ended: many servers never send it, and whether a body is
-complete is decided by its framing, not here.
+A peer that closes without close_notify has ended too: many servers never send it. `incomplete_close` tells it from a
+peer that sent it, because anyone on the path can close a connection. Whether a body is complete without it is decided
+by the body's framing (RFC 9112 section 9.8), not here. With OP_IGNORE_UNEXPECTED_EOF (OpenSSL 3) the context hides it.
 
 Not here: contexts and what they trust (`_config`), which session belongs to whom (`_engine.security`), what OpenSSL's
 reasons mean (`tls_errors`), sockets and time (`_engine`).
@@ -67,7 +68,8 @@ class TLSFilter:
         self._outgoing = ssl.MemoryBIO()
         self._over = over
         self.established = False
-        self.ended = False
+        self.ended = False  # nothing more comes: the peer sent close_notify, or the wire ended
+        self.incomplete_close = False  # it ended without close_notify
         self.due = False
         self.peer = repr(server_hostname) if peer is None else peer
         self._check = check
@@ -199,6 +201,7 @@ class TLSFilter:
             if not self._eof:
                 self._failure = self._refusal(exc) or ReadError(f"TLS: {reason(exc)}")
                 raise self._again(self._failure) from exc
+            self.incomplete_close = not self.ended or self.incomplete_close
             self.ended = True
         if not self._heard and pieces:
             self._heard = True  # the peer has accepted the handshake
