@@ -1348,6 +1348,206 @@ def test_an_answer_without_end_lets_the_upload_go_on_and_ends_it_with_the_connec
     assert not exchange.reusable
 
 
+class Echo:
+    """A server in memory that answers while it reads: what arrives of a body is sent back at once."""
+
+    def __init__(self, status: bytes, framing: str, upload: str, close: bool) -> None:
+        self.framing = framing
+        self._upload = upload
+        lines = [b"HTTP/1.1 " + status]
+        if close:
+            lines.append(b"Connection: close")
+        if framing == "length":
+            lines.append(b"Content-Length: %d" % LARGE)
+        elif framing == "chunked":
+            lines.append(b"Transfer-Encoding: chunked")
+        self._head = b"\r\n".join([*lines, b"", b""])
+        self._received = b""
+        self._begun = False
+        self._left = LARGE
+        self.ended = False
+
+    def take(self, data: bytes) -> bytes:
+        """Return what is sent back for what the client sent."""
+        self._received += data
+        out = b""
+        if not self._begun:
+            _, blank, rest = self._received.partition(b"\r\n\r\n")
+            if not blank:
+                return b""
+            self._begun, self._received, out = True, rest, self._head
+        return out + b"".join(map(self._framed, self._pieces()))
+
+    def _pieces(self) -> Iterator[bytes]:
+        if self._upload != "chunked":
+            piece, self._received = self._received, b""
+            if piece:
+                self._left -= len(piece)
+                yield piece
+                if not self._left:
+                    yield b""
+            return
+        while b"\r\n" in self._received:
+            line, _, rest = self._received.partition(b"\r\n")
+            size = int(line, 16)
+            if len(rest) < size + 2:
+                return
+            self._received = rest[size + 2 :]
+            yield rest[:size]
+
+    def _framed(self, piece: bytes) -> bytes:
+        self.ended = self.ended or not piece
+        return b"%x\r\n%b\r\n" % (len(piece), piece) if self.framing == "chunked" else piece
+
+
+@pytest.mark.parametrize("close", [False, True], ids=["kept", "close"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "until close"])
+@pytest.mark.parametrize("how", ["known", "chunked", "length"])
+def test_an_echo_arrives_while_the_upload_goes_on(how: str, framing: str, close: bool) -> None:
+    """
+    A server that answers while it reads needs both directions at once: what waits for the other one waits for ever.
+
+    `Connection: close` changes nothing: nginx says it with every thousandth response, echo or not.
+    """
+    body = bytes(range(256)) * (LARGE // 256)
+    length = (b"Content-Length", b"%d" % LARGE)
+    field = (b"Transfer-Encoding", b"chunked") if how == "chunked" else length
+    exchange = make(b"POST", fields=[field], body=body if how == "known" else b"", streaming=how != "known")
+    server = Echo(b"200 OK", framing, how, close)
+    pieces = iter([] if how == "known" else [body[at : at + 50_000] for at in range(0, LARGE, 50_000)])
+    received = []
+    overlapped = 0
+    while not exchange.finished:
+        assert exchange.error is None
+        if exchange.need == OUTPUT:
+            back = server.take(exchange.take())
+        elif exchange.need == BODY:
+            exchange.feed(next(pieces, None))
+            back = b""
+        else:
+            assert exchange.need == INPUT
+            assert server.ended
+            assert framing == "until close"
+            back = b""
+            exchange.receive(b"")
+        if back:
+            exchange.receive(back)
+            overlapped += exchange.need in (OUTPUT, BODY)
+        received += exchange.chunks
+        exchange.chunks = []
+    assert b"".join(received) == body
+    assert overlapped > 1
+    # A response that is complete with the last byte of the body comes before the end of the chunks.
+    assert exchange.abandoned is (how == "chunked" and framing == "length")
+    assert exchange.reusable is (not close and framing != "until close" and not exchange.abandoned)
+
+
+CLOSE = [b"", b"Connection: close\r\n"]
+
+
+@pytest.mark.parametrize("close", CLOSE, ids=["kept", "close"])
+@pytest.mark.parametrize("status", [300, 302, 307, 308, 400, 401, 403, 413, 417, 431, 500, 503, 599])
+@pytest.mark.parametrize("how", ["known", "chunked", "length"])
+def test_a_redirect_or_an_error_ends_the_upload_with_and_without_close(how: str, status: int, close: bytes) -> None:
+    """The rest of the body serves nobody (RFC 9112 9.5); it took the time and the bytes of 100 MB nevertheless."""
+    exchange = uploading(how)
+    receive(exchange, b"HTTP/1.1 %d x\r\n" % status + close + b"Content-Length: 5\r\n\r\nso")
+    assert exchange.abandoned
+    assert exchange.need == INPUT
+    assert exchange.take() == b""
+    exchange.feed(b"more")
+    assert exchange.need == INPUT
+    receive(exchange, b"rry")
+    assert body_of(exchange) == b"sorry"
+    assert exchange.need == NOTHING
+    assert exchange.error is None
+    assert not exchange.reusable
+
+
+@pytest.mark.parametrize("close", CLOSE, ids=["kept", "close"])
+@pytest.mark.parametrize("status", [200, 201, 206, 299])
+@pytest.mark.parametrize("how", ["known", "chunked", "length"])
+def test_a_success_that_begins_early_does_not_end_the_upload(how: str, status: int, close: bytes) -> None:
+    exchange = uploading(how)
+    receive(exchange, b"HTTP/1.1 %d x\r\n" % status + close + b"Content-Length: 9\r\n\r\nso")
+    assert not exchange.abandoned
+    assert exchange.need == (OUTPUT if how == "known" else BODY)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"413 x", b"503 x"])
+@pytest.mark.parametrize("close", CLOSE, ids=["kept", "close"])
+@pytest.mark.parametrize("how", ["known", "chunked", "length"])
+def test_a_whole_response_in_one_piece_ends_an_upload(cut: Cut, how: str, close: bytes, status: bytes) -> None:
+    exchange = uploading(how)
+    receive(exchange, *cut(b"HTTP/1.1 " + status + b"\r\n" + close + b"Content-Length: 2\r\n\r\nok"))
+    assert exchange.finished
+    assert exchange.abandoned
+    assert exchange.need == NOTHING
+    assert body_of(exchange) == b"ok"
+    assert not exchange.reusable
+
+
+@pytest.mark.parametrize("how", ["known", "chunked", "length"])
+def test_a_server_that_stops_reading_after_an_early_success_still_gives_its_response(how: str) -> None:
+    """Sending fails then; what it said before is the response, and not the error."""
+    exchange = uploading(how)
+    receive(exchange, OK + b"Connection: close\r\nContent-Length: 5\r\n\r\nhel")
+    exchange.cut_short()
+    assert exchange.abandoned
+    assert exchange.need == INPUT
+    receive(exchange, b"lo")
+    assert body_of(exchange) == b"hello"
+    assert exchange.need == NOTHING
+    assert not exchange.reusable
+
+
+@pytest.mark.parametrize("status", [200, 413])
+def test_a_request_is_sent_with_the_last_byte_of_its_length_and_not_only_when_its_stream_ends(status: int) -> None:
+    """A server that answered before the generator of the body came to its end cost a good connection."""
+    exchange = asked(b"POST", fields=[(b"Content-Length", b"4")], streaming=True)
+    exchange.feed(b"body")
+    drain(exchange)
+    assert exchange.need == BODY
+    receive(exchange, b"HTTP/1.1 %d x\r\nContent-Length: 2\r\n\r\no" % status)
+    assert exchange.need == BODY
+    receive(exchange, b"k")
+    assert exchange.need == NOTHING
+    assert not exchange.abandoned
+    assert exchange.reusable
+
+
+def test_an_upgrade_may_follow_the_last_byte_of_a_length() -> None:
+    exchange = asked(b"POST", fields=[(b"Content-Length", b"4"), *UPGRADE], streaming=True)
+    exchange.feed(b"body")
+    drain(exchange)
+    assert receive(exchange, SWITCH).upgraded
+
+
+@pytest.mark.parametrize("how", ["known", "chunked", "length"])
+def test_interim_responses_during_an_upload_do_not_end_it(how: str) -> None:
+    exchange = uploading(how)
+    receive(exchange, CONTINUE, b"HTTP/1.1 102 x\r\n\r\n", b"HTTP/1.1 103 x\r\n\r\n")
+    assert not exchange.abandoned
+    assert exchange.need == (OUTPUT if how == "known" else BODY)
+
+
+def test_an_early_response_leaves_nothing_in_the_machine_but_what_the_shell_has_not_taken() -> None:
+    """What the shell does not take must be the only thing that grows, so that it can stop reading."""
+    exchange = uploading("chunked")
+    receive(exchange, CHUNKED)
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            receive(exchange, b"10000\r\n" + bytes(65_536) + b"\r\n")
+            assert sum(map(len, exchange.chunks)) == 65_536
+            exchange.chunks = []
+            assert exchange.need == BODY
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000
+
+
 # -- cut short
 
 

@@ -276,6 +276,10 @@ class HTTP1Exchange(Exchange):
             self._join_output()
             self._update_need()
 
+    def _is_sent(self) -> bool:
+        """Has the request left the machine? One of known length has with its last byte, before `feed(None)`."""
+        return not self._out and (self._sending == SENT or (self._sending == STREAMING and self._to_send == 0))
+
     def _drop_output(self) -> None:
         self._sending = SENT
         self._out = []
@@ -478,7 +482,7 @@ class HTTP1Exchange(Exchange):
         does not, with or without `Connection: close`: a server that answers while it reads, such as an echo, needs the
         rest. If it does not read, sending fails, the shell calls `cut_short`, and the response still arrives.
         """
-        if status >= 300 or self._sending == HELD:
+        if (status >= 300 or self._sending == HELD) and not self._is_sent():
             self._drop_output()
 
     def _choose_framing(self, status: int, length: int | None, codings: list[bytes], fault: str) -> None:
@@ -491,10 +495,11 @@ class HTTP1Exchange(Exchange):
             fault: what is wrong with the Content-Length; it matters only if there is a body to frame.
         """
         if status == 101 or (self._method == b"CONNECT" and status < 300):
-            if self._sending != SENT or self._out or self.abandoned:
+            if self.abandoned or not self._is_sent():
                 self._fail(f"the response {status} switches protocols before the request was sent completely")
                 return
             self._receiving = SWITCHED
+            self._sending = SENT
             self.upgraded = self.finished = True
             self.need = NOTHING
         elif self._method == b"HEAD" or status == 204 or status == 304:
@@ -522,7 +527,10 @@ class HTTP1Exchange(Exchange):
         self._remaining = 0
         self.finished = True
         if self._sending != SENT or self._out:
-            self._drop_output()
+            if self._is_sent():
+                self._sending = SENT
+            else:
+                self._drop_output()
         self.reusable = self._keep_alive and not self._written.asked_close
         self.need = NOTHING
 
