@@ -325,7 +325,8 @@ class HTTP1Exchange(Exchange):
                 start = end
             self.only_informational = False
             if self._remaining and self._remaining == len(data) - start and self._sending == SENT and not self._out:
-                # The whole body came with the head, as that of most responses does: `_finish`, inlined.
+                # The whole body came with the head, as that of most responses does. `_finish`, inlined: 1.4 % of an
+                # exchange, and one of the frames that a warm GET may have.
                 self.chunks.append(data[start:])
                 self._receiving = COMPLETE
                 self._remaining = 0

@@ -165,10 +165,7 @@ class TLSFilter:
             ReadError: what arrived is not TLS, or is the peer's word that it gives up.
             ConnectError: before it sent anything else, the peer said that it does not accept the handshake.
         """
-        if data and self._over is None and not self._eof:
-            self._incoming.write(data)  # what `_put` does, without its frame
-        else:
-            self._put(data)
+        self._put(data)
         plain = self.leftover()
         self.due = self._outgoing.pending > 0 or (self._over is not None and self._over.due)
         return plain
