@@ -98,7 +98,7 @@ def deliver(request: pytest.FixtureRequest) -> Deliver:
             assert exchange.surplus == SURPLUS
             assert not exchange.reusable
             # What the tests ask next is about the answer itself.
-            exchange.surplus = b""
+            exchange._buffer = b""
             exchange.reusable = exchange._keep_alive and not exchange._written.asked_close
         return exchange
 

@@ -353,7 +353,7 @@ def failure(host: str = "localhost", kind: str = "good", context: Optional[ssl.S
     [
         ("expired", "certificate has expired", "renew it"),
         ("early", "certificate is not yet valid", "clock"),
-        ("stranger", "unable to get local issuer certificate", "no authority that is trusted"),
+        ("stranger", "unable to get local issuer certificate", "not signed by a trusted authority"),
         ("other-name", "Hostname mismatch, certificate is not valid for 'localhost'.", ""),
     ],
 )
@@ -423,7 +423,7 @@ def test_a_refusal_after_the_first_answer_is_a_read_error():
 def test_a_server_that_does_not_speak_tls_is_a_connect_error(reply, cut):
     client = TLSFilter(certs.client_context(), "localhost")
     client.handshake()
-    hint = "plain HTTP" if reply.startswith(b"HTTP") else "is no TLS"
+    hint = "plain HTTP" if reply.startswith(b"HTTP") else "is not TLS"
     with pytest.raises(ConnectError, match=rf"TLS handshake with 'localhost' failed: .*{hint}"):
         list(map(client.handshake, cut(reply)))
 
@@ -492,7 +492,7 @@ def test_a_name_that_no_certificate_can_have_is_a_connect_error(host):
 
 def test_a_name_is_needed_where_it_is_to_be_checked():
     """Without one the certificate of any host was accepted."""
-    with pytest.raises(ConnectError, match="the context checks host names, and no server name is given"):
+    with pytest.raises(ConnectError, match="the context checks host names, but no server name is given"):
         TLSFilter(certs.client_context(), None)
 
 

@@ -172,7 +172,7 @@ def test_a_refusal_is_told_whatever_is_wrong_behind_its_head(rest: bytes):
 def test_an_answer_that_is_none_is_an_error(answer: bytes, words: str, cut: Any):
     handshake = answered(*cut(answer))
     assert type(handshake.error) is ProxyError
-    assert str(handshake.error).startswith("the proxy's answer to CONNECT: ")
+    assert str(handshake.error).startswith("the proxy's response to CONNECT: ")
     assert words in str(handshake.error)
     assert not handshake.done
 

@@ -138,7 +138,7 @@ def test_every_form_of_verify_is_heeded(any_engine: EngineDriver, way: str, tmp_
 
 def test_nobody_is_trusted_but_those_of_certifi_by_default(any_engine: EngineDriver):
     with serving(server_context()) as server:
-        assert "no authority that is trusted" in refusal(any_engine, server.url, verify=True)
+        assert "not signed by a trusted authority" in refusal(any_engine, server.url, verify=True)
 
 
 def test_the_environment_says_whom_to_trust_unless_it_is_not_to_be_heard(
@@ -261,13 +261,13 @@ def test_a_server_that_wants_a_certificate_says_so(any_engine: EngineDriver, ver
     with refusing(context) as server:
         said = refusal(any_engine, server.url.replace("http:", "https:"), http2=http2)
     assert said.startswith("TLS handshake with '127.0.0.1' failed: ")
-    assert "certificate of this client" in said
+    assert "client certificate" in said
     assert "`cert`" in said
 
 
 def test_a_server_that_wants_a_certificate_is_heard_during_a_large_request_too(any_engine: EngineDriver):
     async def scenario(client: Any) -> None:
-        with pytest.raises(httpx.ConnectError, match="certificate of this client"):
+        with pytest.raises(httpx.ConnectError, match="client certificate"):
             await client.post(server.url.replace("http:", "https:"), content=any_engine.body([bytes(1_000_000)] * 20))
 
     with refusing(server_context(version=V13, client_cert=True)) as server:
@@ -280,7 +280,7 @@ def test_a_certificate_that_the_server_does_not_trust_is_named_as_the_reason(any
     with refusing(server_context(version=version, client_cert=True)) as server:
         url = server.url.replace("http:", "https:")
         said = refusal(any_engine, url, cert=(chain, leaf.private_key_pem.bytes()))
-    assert said.endswith("; the server does not accept the certificate of this client")
+    assert said.endswith("; the server does not accept the client certificate")
 
 
 # What a failed handshake says.
@@ -289,9 +289,9 @@ def test_a_certificate_that_the_server_does_not_trust_is_named_as_the_reason(any
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("expired", "certificate has expired; the server has to renew it"),
+        ("expired", "certificate has expired; the server must renew it"),
         ("early", "certificate is not yet valid; is the clock of this machine right?"),
-        ("stranger", "; no authority that is trusted has signed it"),
+        ("stranger", "; it is not signed by a trusted authority"),
         ("other-name", "not valid for '127.0.0.1'."),
     ],
 )
@@ -368,7 +368,7 @@ def test_plain_http_on_the_port_is_called_so(any_engine: EngineDriver):
 
     with ScriptedServer(serve) as server:
         said = refusal(any_engine, server.url.replace("http:", "https:"))
-    assert "the peer answered in plain HTTP: the URL should begin with http://" in said
+    assert "the peer responded in plain HTTP: the URL should begin with http://" in said
 
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
@@ -445,7 +445,7 @@ def test_a_pinned_host_with_another_certificate_gets_no_byte_of_the_request(
         said = run(any_engine, scenario, pins=pins, verify=certs.client_context() if verify else False)
         server.wait_until_idle(2)
         assert server.received == [b"", b""]
-    assert said.startswith("TLS handshake with '127.0.0.1' failed: no pin of '127.0.0.1' fits its certificate, ")
+    assert said.startswith("TLS handshake with '127.0.0.1' failed: no pin of '127.0.0.1' matches its certificate, ")
     assert key_pin(der()) in said
     assert fingerprint(der()) in said
 
@@ -663,14 +663,14 @@ def test_of_proxy_and_origin_the_one_that_failed_is_named(any_engine: EngineDriv
             hops = httpx.Proxy(proxy.url, ssl_context=context)
             return refusal(any_engine, "https://example.org/", proxy=hops, **options)
 
-    for kind, reason in (("expired", "certificate has expired"), ("stranger", "no authority that is trusted")):
+    for kind, reason in (("expired", "certificate has expired"), ("stranger", "not signed by a trusted authority")):
         said = through(kind, "good")
         assert said.startswith("TLS handshake with the proxy 'localhost' failed: certificate verify failed: ")
         assert reason in said
         said = through("good", kind)
         assert said.startswith("TLS handshake with 'example.org' failed: certificate verify failed: ")
         assert reason in said
-    assert "no pin of 'example.org' fits" in through("good", "good", pins={"example.org": "ab" * 32})
+    assert "no pin of 'example.org' matches" in through("good", "good", pins={"example.org": "ab" * 32})
 
 
 def test_a_proxy_that_wants_a_certificate_is_named(any_engine: EngineDriver, version: Any):

@@ -81,7 +81,8 @@ class Exchange:
         informational: (status, fields) of each 1xx response so far.
         trailers: the trailer fields, once `finished`.
         finished: the response is complete.
-        upgraded: the bytes that follow belong to another protocol; `surplus` holds those that came already.
+        upgraded: the bytes that follow belong to another protocol; `surplus` holds those that came already. The shell
+            takes them then, and gives the exchange no more.
         reusable: the connection may carry another exchange.
         untouched: no byte of a response has arrived.
         refused: the peer said that it has not processed the request, so any request may be sent again (HTTP/2).
@@ -110,7 +111,11 @@ class Exchange:
     refused: bool = False
     uploading: bool = False
     abandoned: bool = False
-    surplus: bytes = b""
+
+    @property
+    def surplus(self) -> bytes:
+        """What arrived after the end of the response."""
+        return b""
 
     def take(self) -> bytes:
         """Remove and return what should be sent now, coalesced; b"" if there is nothing (`need` is not OUTPUT)."""

@@ -130,7 +130,8 @@ class HTTP1Exchange(Exchange):
     _sending = SENT
     _held: Sequence[bytes] = ()
     _taken = 0
-    # What has arrived of a block or line that is not complete. A block grows in place, as a bytearray.
+    # What has arrived of a block or line that is not complete, and at the end the surplus. Blocks and surplus grow in
+    # place, as a bytearray.
     _buffer: bytes | bytearray = b""
     _streaming = False
     _to_send: int | None = None
@@ -302,8 +303,7 @@ class HTTP1Exchange(Exchange):
         elif receiving == UNTIL_CLOSE:
             self.chunks.append(data)
         elif receiving in (COMPLETE, SWITCHED):
-            self.surplus += data
-            self.reusable = False
+            self._keep_surplus(data)
         elif receiving != IN_HEAD:
             self._receive_chunked(data)
         elif not self._asked:
@@ -545,8 +545,7 @@ class HTTP1Exchange(Exchange):
         self.chunks.append(data if size == remaining else data[:remaining])
         self._finish()
         if size > remaining:
-            self.surplus = data[remaining:]
-            self.reusable = False
+            self._keep_surplus(data[remaining:])
 
     def _receive_chunked(self, data: bytes) -> None:
         """Read as many chunks as `data` holds; only an incomplete line is kept for the next time."""
@@ -646,8 +645,19 @@ class HTTP1Exchange(Exchange):
         self.trailers = fields
         self._finish()
         if end < len(block):
-            self.surplus = bytes(block[end:])
-            self.reusable = False
+            self._keep_surplus(block[end:])
+
+    @property
+    def surplus(self) -> bytes:
+        """What arrived after the end of the response."""
+        return bytes(self._buffer) if self._receiving in (COMPLETE, SWITCHED) else b""
+
+    def _keep_surplus(self, data: bytes | bytearray) -> None:
+        if self._buffer:
+            self._buffer += data
+        else:
+            self._buffer = bytearray(data)
+        self.reusable = False
 
     def _receive_end(self) -> None:
         """Take the end of the peer's side."""
