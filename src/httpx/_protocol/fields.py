@@ -210,6 +210,21 @@ def content_length(value: bytes) -> int | None:
     return None
 
 
+def bad_length(value: bytes, number: int | None, length: int | None) -> str:
+    """Return what is wrong with a Content-Length that is `number`, or not one; `length` is that of an earlier line."""
+    if number is not None:
+        return f"the response has two Content-Length headers that differ: {length} and {number}"
+    what = "does not repeat one number of bytes" if b"," in value else "is not a number of bytes"
+    return f"Content-Length {value[:20]!r} of the response {what}"
+
+
+def bad_coding(codings: list[bytes]) -> str:
+    """Return what is wrong with the Transfer-Encoding headers of a response that are not one 'chunked'."""
+    if len(codings) > 1:
+        return f"the response has {len(codings)} Transfer-Encoding headers, expected one"
+    return f"Transfer-Encoding {codings[0][:20]!r} of the response is not supported, expected 'chunked'"
+
+
 def _bad_value(fields: Fields) -> LocalProtocolError:
     """Return the error that names the field with a CR, LF or NUL in its value, and the position."""
     for name, value in fields:

@@ -42,6 +42,8 @@ from .fields import (
     TRANSFER_ENCODING,
     BadFieldLine,
     WrittenFields,
+    bad_coding,
+    bad_length,
     content_length,
     options_of,
     unfolded,
@@ -444,7 +446,7 @@ class HTTP1Exchange(Exchange):
             if kind == CONTENT_LENGTH:
                 number = int(value) if value.isdigit() and len(value) < 19 else content_length(value)
                 if number is None or (length is not None and number != length):
-                    fault = fault or _bad_length(value, number, length)
+                    fault = fault or bad_length(value, number, length)
                 length = number
             elif kind == CONNECTION:
                 options = options_of(value) if value != b"keep-alive" else [value]
@@ -509,7 +511,7 @@ class HTTP1Exchange(Exchange):
             self._fail(fault)
         elif codings:
             if len(codings) != 1 or codings[0].lower() != b"chunked":
-                self._fail(_bad_coding(codings))
+                self._fail(bad_coding(codings))
                 return
             if length is not None:
                 self._keep_alive = False  # a party that goes by the length sees another end (RFC 9112 section 6.3)
@@ -688,16 +690,3 @@ class HTTP1Exchange(Exchange):
 
 def _bad_start(line: bytes | bytearray) -> str:
     return f"the response begins with {bytes(line[:20])!r} instead of an HTTP/1.x status line"
-
-
-def _bad_length(value: bytes, number: int | None, length: int | None) -> str:
-    if number is not None:
-        return f"the response has two Content-Length headers that differ: {length} and {number}"
-    what = "does not repeat one number of bytes" if b"," in value else "is not a number of bytes"
-    return f"Content-Length {value[:20]!r} of the response {what}"
-
-
-def _bad_coding(codings: list[bytes]) -> str:
-    if len(codings) > 1:
-        return f"the response has {len(codings)} Transfer-Encoding headers, expected one"
-    return f"Transfer-Encoding {codings[0][:20]!r} of the response is not supported, expected 'chunked'"
