@@ -280,7 +280,7 @@ class SyncEngine:
                     raise why(connection, exc) from None
                 if received is None or (job.deadline is not None and job.is_late(monotonic())):
                     raise job.timed_out(ReadTimeout, "read", monotonic(), "the response did not arrive")
-                exchange.receive(received)
+                exchange.receive(received) if received else wire.deliver_end(exchange)
                 goes_on = exchange.only_informational
             elif need == BODY:
                 self._feed(connection, exchange, job)
@@ -298,15 +298,9 @@ class SyncEngine:
 
     def _feed(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Hand over the next piece of the request's body."""
-        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
-        # last one and the end of the body the response may arrive, and would pass for an early one.
-        wire = connection.wire
-        is_read = exchange.head is not None
-        if is_read and wire.poll(0) and listen(connection, exchange):
-            return
-        exchange.feed(job.next_piece())
-        if not is_read and wire.poll(0):
-            listen(connection, exchange)
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(job.next_piece())
 
     def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""
@@ -338,7 +332,7 @@ class SyncEngine:
             except TransportError as exc:
                 raise why(connection, exc) from None
             if data is not None:
-                exchange.receive(data)
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
             if data is None or monotonic() >= until:
                 exchange.proceed()
 

@@ -195,7 +195,7 @@ class TrioEngine:
                     raise why(connection, exc) from None
                 if received is None or (job.deadline is not None and job.is_late(now())):
                     raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
-                exchange.receive(received)
+                exchange.receive(received) if received else wire.deliver_end(exchange)
                 goes_on = exchange.only_informational
             elif need == BODY:
                 await self._feed(connection, exchange, job)
@@ -215,15 +215,9 @@ class TrioEngine:
         """Hand over the next piece of the request's body."""
         if job.should_rest():
             await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
-        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
-        # last one and the end of the body the response may arrive, and would pass for an early one.
-        wire = connection.wire
-        is_read = exchange.head is not None
-        if is_read and wire.poll(0) and listen(connection, exchange):
-            return
-        exchange.feed(await job.anext_piece())
-        if not is_read and wire.poll(0):
-            listen(connection, exchange)
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(await job.anext_piece())
 
     async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""
@@ -255,7 +249,7 @@ class TrioEngine:
             except TransportError as exc:
                 raise why(connection, exc) from None
             if data is not None:
-                exchange.receive(data)
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
             if data is None or now() >= until:
                 exchange.proceed()
 
