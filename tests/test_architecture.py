@@ -31,6 +31,7 @@ LEVELS = {
     "_types": 0,
     "_status_codes": 0,
     "_utils": 0,
+    "_forks": 0,
     "__version__": 0,
     "_urlparse": 1,
     "_urls": 1,

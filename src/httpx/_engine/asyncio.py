@@ -32,13 +32,13 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
-from .forks import FORKS
 from .job import BREATH, Job, again, shown
 from .names import Address, resolve_error, texts
 from .race import Race, backoff

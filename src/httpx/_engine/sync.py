@@ -31,12 +31,12 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._types import SyncByteStream
-from .forks import FORKS
 from .job import Job, again, hear_early, listen, shown, stop_sending, why
 from .names import Address, texts
 from .race import Race, backoff
@@ -161,7 +161,7 @@ class SyncEngine:
         """Begin anew without any connection: at first, and in a forked child, where they are the parent's."""
         for connection in self.pool.connections if hasattr(self, "pool") else ():
             connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._later: deque[Callable[[], None]] = deque()
         self.pool: Pool[SyncConnection] = new_pool(self.settings, late_binding=False)
 

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, Callable
 
 from ..._exceptions import WriteError
+from ..._forks import FORKS
 from ..._models import Response
 from ..._pool import Ticket
 from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
@@ -47,6 +48,7 @@ class SyncMultiplexer(TurnTaking):
         assert isinstance(engine.pool, SharingPool)
         self._pool = engine.pool
         self._lock = threading.Lock()
+        FORKS.renew(self, "_lock", threading.Lock)
         self._reads = False  # somebody waits for input on behalf of all
         self._writes = False  # somebody waits for room in the socket
         super().__init__(connection, engine.settings, monotonic)
