@@ -29,6 +29,7 @@ from .._exceptions import (
     ProxyError,
     ReadError,
     ReadTimeout,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
@@ -98,65 +99,70 @@ class AsyncioEngine:
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
-        while not self._closed:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            connection = pool.acquire(job.key, moment)
-            if isinstance(connection, Ticket):
-                connection = await self._redeem(connection, job)
-            if pool.has_chores:
-                self.settle()
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = await connection.multiplexer.handle(job)
-                    if answer is None:
-                        moment = now()
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            # No await between the pool and the `try`: a cancellation there would leak the connection.
-            # What a new connection says before it is asked is for later: see `receive`.
-            if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
-                self.release(connection, False)
-                moment = now()
-                continue
-            if connection.reused:
-                connection.exchange = exchange
-            connection.deadline = None
-            try:
-                await self.receive(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                if job.pieces is not None:
-                    await job.aend_pieces()
-                if job.narrator is not None and isinstance(exc, Exception):
-                    await self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
-                    moment = now()
-                    continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, inlined.
-                moment = now()
-                connection.exchange = None
-                connection.reused = True
-                connection.deadline = None if self._expiry is None else moment + self._expiry
-                pool.release(connection, exchange.reusable and not (connection.closed or connection.unsent), moment)
+        try:
+            while not self._closed:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                connection = pool.acquire(job.key, moment, job)
+                if isinstance(connection, Ticket):
+                    connection = await self._redeem(connection, job)
                 if pool.has_chores:
                     self.settle()
-                if job.narrator is not None:
-                    await self.tell(job, "body")
-                    await self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
-        raise ConnectError(CLOSED)
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = await connection.multiplexer.handle(job)
+                        if answer is None:
+                            moment = now()
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                # No await between the pool and the `try`: a cancellation there would leak the connection.
+                # What a new connection says before it is asked is for later: see `receive`.
+                if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
+                    self.release(connection, False, job)
+                    moment = now()
+                    continue
+                if connection.reused:
+                    connection.exchange = exchange
+                connection.deadline = None
+                try:
+                    await self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        await job.aend_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        await self.tell(job, "failed", exc)
+                    if job.may_replay(exchange, exc, reused):
+                        moment = now()
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    # What `release` does, inlined.
+                    moment = now()
+                    connection.exchange = None
+                    connection.reused = True
+                    connection.deadline = None if self._expiry is None else moment + self._expiry
+                    reusable = exchange.reusable and not (connection.closed or connection.unsent)
+                    pool.release(connection, reusable, moment, job)
+                    if pool.has_chores:
+                        self.settle()
+                    if job.narrator is not None:
+                        await self.tell(job, "body")
+                        await self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+            raise ConnectError(CLOSED)
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: AsyncioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
@@ -165,7 +171,7 @@ class AsyncioEngine:
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
 
     async def receive(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
@@ -356,16 +362,36 @@ class AsyncioEngine:
             dial.cancel()
         self.settle()
 
-    def release(self, connection: AsyncioConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused. Never waits."""
+    def release(self, connection: AsyncioConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused. Never waits."""
         now = self.now()
         connection.exchange = connection.incoming = None
         connection.buffered = 0
         connection.reused = True
         # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
         connection.deadline = None if self._expiry is None else now + self._expiry
-        self.pool.release(connection, reusable and not (connection.closed or connection.unsent), now)
-        if self.pool.has_chores:
+        try:
+            self.pool.release(connection, reusable and not (connection.closed or connection.unsent), now, job)
+            if self.pool.has_chores:
+                self.settle()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool = self.pool
+        claim = pool.claim_of(job)
+        if pool.changing or claim is not None or not isinstance(exc, (TransportError, asyncio.CancelledError)):
+            pool.give_up(job, self._dials)
+            dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
+            if dial is not None:
+                dial.cancel()
+        if pool.has_chores:
             self.settle()
 
     def later(self, function: Callable[[], None]) -> None:
@@ -377,19 +403,24 @@ class AsyncioEngine:
 
     def lost(self, connection: AsyncioConnection) -> None:
         """An idle connection ended, spoke out of turn, or is too old."""
+        connection.close()  # first: the pool may go on with one that is closed, and notices
         self.pool.remove(connection)
-        connection.close()
         self.settle()
 
     def settle(self) -> None:
         """Do what the pool asks for."""
-        while self.pool.has_chores:
-            connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None and not ticket.signal.done():
-                    ticket.signal.set_result(True)
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None and not ticket.signal.done():
+                        ticket.signal.set_result(True)
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
 
     async def aclose(self) -> None:
         """Close every connection, also those in use, and wait for dials to end."""
@@ -402,9 +433,15 @@ class AsyncioEngine:
         self._close_connections()
 
     def _close_connections(self) -> None:
-        for connection in self.pool.shut():
-            connection.close()
-        self.settle()
+        known = self.pool.connections
+        try:
+            for connection in self.pool.shut():
+                connection.close()
+            self.settle()
+        except BaseException:
+            for connection in known:
+                connection.close()
+            raise
 
     def close_from_outside(self) -> None:
         """Close everything from where this loop does not run: another loop, another thread, or after its end."""
@@ -428,11 +465,15 @@ class AsyncioEngine:
         except Exception as exc:
             self._end_dial(ticket, error=exc)
         else:
-            del self._dials[ticket]
-            if connection.multiplexer is None:
-                self.pool.dialled(ticket, connection, self.now())
-            else:
-                connection.multiplexer.enter_pool(ticket)
+            try:
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, self.now())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
+                self._dials.pop(ticket, None)
+            except BaseException:
+                connection.close()  # `_end_dial` comes after that
+                raise
             if ticket.connection is not connection:
                 connection.was_left()  # somebody else's now, or nobody's for a while
             self.settle()
