@@ -31,12 +31,12 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._types import SyncByteStream
-from .forks import FORKS
 from .job import Job, again, hear_early, listen, shown, stop_sending, why
 from .names import Address, texts
 from .race import Race, backoff
@@ -54,6 +54,20 @@ if TYPE_CHECKING:
 LOOK_UP = 0.25
 
 CLOSED = "the transport was closed while the request waited for a connection"
+
+
+def unlock(lock: threading.RLock) -> None:
+    """
+    Release a lock as often as this thread has it, after an exception at an unknown point.
+
+    It may come between the end of a `with` block and the release, and with some versions of Python between taking the
+    lock and the beginning of the block. Then no later `with` would release it.
+    """
+    try:
+        while True:
+            lock.release()
+    except RuntimeError:
+        pass  # it is not this thread's
 
 
 class SyncBody(SyncByteStream):
@@ -123,8 +137,8 @@ class SyncBody(SyncByteStream):
 
     def _close(self, reusable: bool) -> None:
         if not self._over:
+            self._engine.release(self._connection, reusable, self._job)  # type: ignore[arg-type]  # they fit
             self._over = True
-            self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
             if self._job.pieces is not None:
                 self._job.end_pieces()
             if self._job.narrator is not None:
@@ -133,8 +147,8 @@ class SyncBody(SyncByteStream):
     def _drop(self) -> None:
         """Free the connection of a body whose reader is gone, unless it was closed."""
         if not self._over:
+            self._engine.release(self._connection, self._exchange.reusable, self._job)  # type: ignore[arg-type]  # they fit
             self._over = True
-            self._engine.release(self._connection, self._exchange.reusable)  # type: ignore[arg-type]  # they fit
 
     def __del__(self) -> None:
         # An upgraded connection belongs to its `network_stream`.
@@ -152,7 +166,7 @@ class SyncEngine:
         self._closings = 0
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
-        self._may_share = settings.http2
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
@@ -161,7 +175,7 @@ class SyncEngine:
         """Begin anew without any connection: at first, and in a forked child, where they are the parent's."""
         for connection in self.pool.connections if hasattr(self, "pool") else ():
             connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._later: deque[Callable[[], None]] = deque()
         self.pool: Pool[SyncConnection] = new_pool(self.settings, late_binding=False)
 
@@ -171,61 +185,61 @@ class SyncEngine:
 
         Raises:
             TransportError: of the class that says what failed.
+
+        Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         job = Job(request, monotonic())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
-        while True:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            with self.lock:
-                connection = pool.acquire(job.key, monotonic())
-            # Who has a multiplexer is watched by it: another thread may be waiting in the poll.
-            if (
-                isinstance(connection, Ticket)
-                or pool.has_chores
-                or (connection.multiplexer is None and connection.wire.poll(0))
-            ):
-                connection = self._acquire(connection, job)
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            try:
-                self.receive(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                if job.pieces is not None:
-                    job.end_pieces()
-                self.tell(job, "failed", exc)
-                if not connection.aborted and job.may_replay(exchange, exc, reused):
-                    continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, inlined.
-                connection.reused = True
-                wire = connection.wire
-                reusable = exchange.reusable and not wire.unsent and (wire.tls is None or not wire.tls.ended)
+        try:
+            while True:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
                 with self.lock:
-                    pool.release(connection, reusable, monotonic())
-                if pool.has_chores:
-                    self.do_chores()
-                if job.narrator is not None:
-                    self.tell(job, "body")
-                    self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
+                    connection = pool.acquire(job.key, monotonic(), job)
+                # A connection with a multiplexer is watched by it: another thread may be waiting in the poll.
+                if (
+                    isinstance(connection, Ticket)
+                    or pool.has_chores
+                    or (connection.multiplexer is None and connection.wire.poll(0))
+                ):
+                    connection = self._acquire(connection, job)
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                try:
+                    self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        job.end_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        self.tell(job, "failed", exc)
+                    if not connection.aborted and job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    self.release(connection, exchange.reusable, job)
+                    if job.narrator is not None:
+                        self.tell(job, "body")
+                        self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: SyncConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
@@ -234,7 +248,7 @@ class SyncEngine:
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
 
     def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
@@ -367,22 +381,43 @@ class SyncEngine:
             connection = self._redeem(got, job) if isinstance(got, Ticket) else got
             if not connection.reused or connection.multiplexer is not None or connection.wire.is_quiet():
                 return connection
-            self.release(connection, False)
+            self.release(connection, False, job)
             with self.lock:
-                got = self.pool.acquire(job.key, monotonic())
+                got = self.pool.acquire(job.key, monotonic(), job)
 
     def do_chores(self) -> None:
         """Do what the pool asks for, and what was left for later, outside the lock."""
-        while self.pool.has_chores:
-            with self.lock:
-                connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None:
-                    ticket.signal.set()
-            while (function := next_of(self._later)) is not None:
-                function()
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                with self.lock:
+                    connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None:
+                        ticket.signal.set()
+                while (function := next_of(self._later)) is not None:
+                    function()
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool, lock = self.pool, self.lock
+        try:
+            with lock:
+                if pool.changing or pool.claim_of(job) is not None or not isinstance(exc, TransportError):
+                    pool.give_up(job)
+        finally:
+            unlock(lock)
+        if pool.has_chores:
+            self.do_chores()
 
     def later(self, function: Callable[[], None]) -> None:
         """
@@ -400,31 +435,32 @@ class SyncEngine:
             self._wait_in_queue(ticket, job)
         if ticket.connection is not None:
             return ticket.connection
+        connection: SyncConnection | None = None
         try:
             self._check_open(closings)
             connection = self._connect(job)
-            self._check_open(closings, connection)
-        except BaseException as exc:
+            self._check_open(closings)
             with self.lock:
-                if not isinstance(exc, Exception):
-                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
-                self.pool.dial_failed(ticket, exc)
-                ticket.error = None  # it is raised here, and would keep its own frames alive
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, monotonic())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
             self.do_chores()
-            raise
-        with self.lock:
-            if connection.multiplexer is None:
-                self.pool.dialled(ticket, connection, monotonic())
-            else:
-                connection.multiplexer.enter_pool(ticket)
-        self.do_chores()
-        return connection
-
-    def _check_open(self, closings: int, connection: SyncConnection | None = None) -> None:
-        """What was waiting when the transport was closed must not go on; `connection` is its own, and new."""
-        if self._closings != closings:
+            return connection
+        except BaseException as exc:
             if connection is not None:
                 connection.close()
+            with self.lock:
+                if not isinstance(exc, TransportError):
+                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
+                self.pool.dial_failed(ticket)
+                self.pool.abandon(ticket, monotonic())
+            self.do_chores()
+            raise
+
+    def _check_open(self, closings: int) -> None:
+        """Raise ConnectError if the transport was closed meanwhile: what waited then must not go on."""
+        if self._closings != closings:
             raise ConnectError(CLOSED)
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
@@ -454,34 +490,47 @@ class SyncEngine:
             self.do_chores()
             raise
 
-    def release(self, connection: SyncConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused."""
+    def release(self, connection: SyncConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused."""
         connection.reused = True
         wire = connection.wire
         if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
         pool = self.pool
-        with self.lock:
-            pool.release(connection, reusable, monotonic())
-        if pool.has_chores:
-            self.do_chores()
+        try:
+            with self.lock:
+                pool.release(connection, reusable, monotonic(), job)
+            if pool.has_chores:
+                self.do_chores()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def close(self) -> None:
-        """Close every connection, also those in use, and let nobody who waits for one go on."""
+        """Close every connection, also those in use, and let no request that waits for one go on."""
         self._closings += 1
-        with self.lock:
-            idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
-            connections = self.pool.shut()
-        for connection in connections:
-            if connection in idle:
-                connection.close()
-                continue
-            connection.aborted = True
-            # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
-            if connection.multiplexer is not None:
-                connection.multiplexer.say_goodbye()
-            connection.wire.abort()
-        self.do_chores()
+        known: list[SyncConnection] = []
+        try:
+            with self.lock:
+                known = self.pool.connections
+                idle = {connection for connection in known if self.pool.remove(connection)}
+                connections = self.pool.shut()
+            for connection in connections:
+                if connection in idle:
+                    connection.close()
+                    continue
+                connection.aborted = True
+                # A thread that waits for one in use is woken; TLS is left to that thread: it serves one at a time.
+                if connection.multiplexer is not None:
+                    connection.multiplexer.say_goodbye()
+                connection.wire.abort()
+            self.do_chores()
+        except BaseException:
+            unlock(self.lock)
+            for connection in known:
+                connection.aborted = True
+                connection.wire.abort()
+            raise
 
     # Dialling.
 

@@ -26,6 +26,7 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
@@ -169,6 +170,7 @@ class SyncConnection:
         """From now on the bytes belong to whoever has the stream; `surplus` came already."""
         self._upgraded = surplus
         self._lock = threading.Lock()
+        FORKS.renew(self, "_lock", threading.Lock)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """
