@@ -338,3 +338,30 @@ def test_a_response_that_comes_with_the_end_of_the_tls_handshake_is_read(any_eng
 
     with ScriptedServer(serve) as peer:
         run(any_engine, scenario)
+
+
+@pytest.mark.parametrize("form", ["bytes", "own"])
+def test_a_response_before_a_reset_is_delivered_as_far_as_it_came(any_engine: EngineDriver, form: str):
+    """The server that refuses an upload and closes sends a reset, because it has not read everything."""
+
+    def serve(conn: Conn) -> None:
+        conn.read_head()
+        conn.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 50\r\n\r\nsome")
+        assert seen.wait(5)
+        conn.reset()
+
+    async def scenario(client: Any) -> None:
+        upload = Upload(any_engine, form)
+        async with client.stream("POST", peer.url, content=upload.content) as response:
+            assert response.status_code == 413
+            pieces = []
+            with pytest.raises(httpx.TransportError):
+                async for piece in response.aiter_raw():
+                    pieces.append(piece)
+                    seen.set()
+            assert b"".join(pieces) == b"some"
+        assert upload.ended == upload.begun
+
+    seen = threading.Event()
+    with server(serve, False) as peer:
+        run(any_engine, scenario)

@@ -238,23 +238,25 @@ class AsyncioEngine:
             exchange.feed(await job.anext_piece())
 
     async def _await_room(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
-        """Wait until the socket takes some of what is unsent, or there is something for the reader."""
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
         now = self.now
         until = job.limit("write", now())
         head, size = exchange.head, len(connection.unsent)
-        while len(connection.unsent) == size and exchange.head is head and not exchange.chunks:
+        while connection.unsent and exchange.head is head and not exchange.chunks:
             if exchange.abandoned or connection.error is not None or connection.closed:
                 break
             ready = await connection.wait(until)
             if exchange.need == NOTHING:
                 exchange.cut_short()  # the response is whole, and the request is not
                 return
+            if len(connection.unsent) < size:
+                size, until = len(connection.unsent), job.limit("write", now())  # another wait begins
             # The clock, too: where something always arrives, no wait is long enough to be ended.
-            if not ready or (len(connection.unsent) == size and until is not None and now() >= until):
+            elif not ready or (until is not None and now() >= until):
                 raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
         if connection.write_error is not None:
             exchange.cut_short()
-        elif connection.error is not None or connection.closed:
+        elif (connection.error is not None or connection.closed) and exchange.head is head and not exchange.chunks:
             raise why(connection)
 
     async def _await_consent(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:

@@ -151,9 +151,11 @@ class Job(Limits):
             self.pieces = self.async_pieces()
             self.begun = 0
         self.begun += 1
-        piece = await next_piece(self.pieces)
-        if piece is None:
+        try:
+            piece: bytes = await self.pieces.__anext__()
+        except StopAsyncIteration:
             self.pieces = None
+            return None
         return piece
 
     def end_pieces(self) -> None:

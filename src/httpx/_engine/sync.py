@@ -329,11 +329,11 @@ class SyncEngine:
             exchange.feed(job.next_piece())
 
     def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        """Wait until the socket takes some of what is unsent, or there is something for the reader."""
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
         wire = connection.wire
         until = job.limit("write", monotonic())
         head, size = exchange.head, len(wire.unsent)
-        while len(wire.unsent) == size and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+        while wire.unsent and exchange.head is head and not exchange.chunks and not exchange.abandoned:
             ready = connection.wait_for_either(until)
             if ready and wire.poll(0):
                 listen(connection, exchange)
@@ -345,8 +345,10 @@ class SyncEngine:
             except WriteError as exc:
                 stop_sending(connection, exchange, exc)
                 return
+            if len(wire.unsent) < size:
+                size, until = len(wire.unsent), job.limit("write", monotonic())  # another wait begins
             # The clock, too: where something always arrives, no wait is long enough to be ended.
-            if not ready or (len(wire.unsent) == size and until is not None and monotonic() >= until):
+            elif not ready or (until is not None and monotonic() >= until):
                 raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
 
     def _await_consent(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:

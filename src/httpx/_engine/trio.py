@@ -226,11 +226,11 @@ class TrioEngine:
             exchange.feed(await job.anext_piece())
 
     async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        """Wait until the socket takes some of what is unsent, or there is something for the reader."""
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
         wire = connection.wire
         until = job.limit("write", now())
         head, size = exchange.head, len(wire.unsent)
-        while len(wire.unsent) == size and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+        while wire.unsent and exchange.head is head and not exchange.chunks and not exchange.abandoned:
             ready = await connection.wait_for_either(until)
             if ready and wire.poll(0):
                 listen(connection, exchange)
@@ -242,8 +242,10 @@ class TrioEngine:
             except WriteError as exc:
                 stop_sending(connection, exchange, exc)
                 return
+            if len(wire.unsent) < size:
+                size, until = len(wire.unsent), job.limit("write", now())  # another wait begins
             # The clock, too: where something always arrives, no wait is long enough to be ended.
-            if not ready or (len(wire.unsent) == size and until is not None and now() >= until):
+            elif not ready or (until is not None and now() >= until):
                 raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
 
     async def _await_consent(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
