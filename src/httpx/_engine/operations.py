@@ -1,9 +1,9 @@
 """
 What a cold path asks its shell to do: the operations that a generator yields.
 
-A cold path (`connecting`, `raw`) is a generator. It yields one of these operations; the shell carries it out, waiting as
-only it can, and sends the result back into the generator. If the operation fails, the shell throws the exception into
-the generator. A shell that stops early closes the generator.
+A cold path (`connecting`, `raw`) is a generator. It yields one of these operations; the shell carries it out, waiting
+as only it can, and sends the result back into the generator. If the operation fails, the shell throws the exception
+into the generator. A shell that stops early closes the generator.
 
     Resolve(host, port, until)   -> list of addresses, or None if time is up
     Connect(race, until)         -> connected socket, or None if the race is lost or time is up
