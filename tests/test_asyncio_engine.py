@@ -14,9 +14,8 @@ from typing import Any, Callable
 import pytest
 
 import httpx
-from httpx._engine.asyncio import AsyncioEngine, Attempts
+from httpx._engine.asyncio import AsyncioEngine
 from httpx._engine.asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
-from httpx._engine.race import Race
 from httpx._pool import Ticket
 from httpx._protocol.tls import TLSFilter
 from support.engines import driver_named
@@ -109,9 +108,9 @@ def test_the_fallback_keeps_nothing_of_connections_that_are_over():
         async with httpx.AsyncClient(trust_env=False, timeout=3) as client:
             for _ in range(3):
                 await client.get(f"{peer.url}/close")
-            io = engines_of(client)[0].io
+            engine = engines_of(client)[0]
             await turns(3)
-            assert (io._reading, io._writing, io._connecting) == ({}, {}, {})
+            assert (engine.io._reading, engine.io._writing, engine._sockets._connecting) == ({}, {}, {})
 
     with nothing_left(), Peer() as peer:
         driver_named("asyncio-fallback").run_bare(main)
@@ -364,24 +363,5 @@ def test_time_in_the_queue_that_is_up_too_late_is_not(run: Callable[..., Any]):
         assert not ticket.signal.done()
         ticket.signal.set_result(True)
         engine._queue_time_is_up(ticket)
-
-    run(main)
-
-
-def test_what_an_attempt_says_after_the_race_is_not_heard(run: Callable[..., Any]):
-    async def main() -> None:
-        engine = new_engine()
-        attempts = Attempts(engine, Race("host", 1, []))
-        with socket.socket() as sock:
-            attempts._report(sock, None)
-            assert attempts.winner() is None
-            attempts._sockets[sock] = (0, 0, 0, "", None)
-            waiting = asyncio.ensure_future(attempts.wait(None))
-            await turns()
-            attempts._report(sock, None)
-            attempts._wake()
-            await waiting
-            await attempts.wait(None)  # there is something to be looked at already
-            assert attempts.winner() is sock
 
     run(main)

@@ -6,10 +6,11 @@ Which addresses a host has: what a transport was told, what it remembers, and wh
     names.learn(host, port, ...) -> addresses from the answer of a resolver that is awaited
     names.distrust(host, port)      nobody answered there: the next one asks anew
 
-The system's resolver cannot be interrupted. So whoever waits for it with a time limit waits for a thread that asks,
-and leaves it alone when time is up: the thread is a daemon, which neither the end of a loop nor that of the process
-waits for, as they would for the threads of asyncio's executor. All who want to know the same at the same time share
-one look-up. A thread costs 60 us, and only a new connection to a name asks at all.
+The system's resolver cannot be interrupted. So a request with a time limit waits for a thread that asks, and leaves it
+alone when time is up: the thread is a daemon, which neither the end of a loop nor that of the process waits for, as
+they would for the threads of asyncio's executor. Where no such thread may be started (an isolated subinterpreter, the
+end of the process) the caller's own thread asks. All who want to know the same at the same time share one look-up. A
+thread costs 60 us, and only a new connection to a name asks at all.
 
 What was learned is kept for `DNS_CACHE_TTL` seconds by default: shorter than the shortest life that records are given
 in practice (5 s, by databases that fail over), because the system does not tell how long an answer holds. That is
@@ -25,7 +26,7 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from .._config import _seconds
 from .._exceptions import ConnectError, InvalidURL
@@ -40,8 +41,11 @@ Address = tuple[int, int, int, str, Any]
 DNS_CACHE_TTL = 2.0
 # Names; when there are more, the ones that were learned first go.
 _MAX_REMEMBERED = 256
-# Seconds after which nobody joins a look-up any more: a resolver that never comes back must not block its name.
+# Seconds after which a look-up is not joined any more, but begun anew: a resolver that never comes back must not block
+# its name.
 _JOINABLE = 15.0
+# Look-ups of one name at a time, each with a thread; when there are so many that hang, the latest is joined.
+_MAX_RUNNING = 4
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -101,8 +105,9 @@ class Names:
     def forget(self) -> None:
         """Know nothing of earlier questions: at first, and in a forked child, where their threads are not."""
         self._lock = threading.Lock()
-        self._learned: dict[tuple[str, int], tuple[float, list[Address]]] = {}
-        self._running: dict[tuple[str, int], LookUp] = {}
+        # (from when, until when, what); the clock may go back, where a test sets it.
+        self._learned: dict[tuple[str, int], tuple[float, float, list[Address]]] = {}
+        self._running: dict[tuple[str, int], list[LookUp]] = {}  # the latest one last
 
     def known(self, host: str, port: int) -> list[Address] | None:
         """
@@ -123,11 +128,17 @@ class Names:
         if addresses is not None:
             return self._wanted(host, addresses)
         remembered = self._learned.get((host, port))
-        return remembered[1] if remembered is not None and remembered[0] > self._clock() else None
+        if remembered is None:
+            return None
+        since, until, addresses = remembered
+        return addresses if since <= self._clock() < until else None
 
     def look_up(self, host: str, port: int, wait: bool = False) -> LookUp:
         """
-        A question to a resolver that blocks: the one that is being asked already, or a new one.
+        Return a question to a resolver that blocks: the one that is being asked already, or a new one.
+
+        What a signal handler raises meanwhile, such as KeyboardInterrupt, comes out of here as it is; those who have
+        joined the look-up ask anew then.
 
         Args:
             host, port: that `known` knows nothing about.
@@ -135,20 +146,30 @@ class Names:
         """
         key = host, port
         now = self._clock()
-        with self._lock:
-            running = self._running.get(key)
-            if running is not None and now - running.began < _JOINABLE:
-                return running
-            look_up = self._running[key] = LookUp(self, host, port, now)
-        if not wait:
-            thread = threading.Thread(target=look_up.run, name=f"httpx resolves {host[:50]}", daemon=True)
-            try:
-                thread.start()
-                return look_up
-            except RuntimeError:
-                pass  # no thread can be had, or not any more at the end of the process: better late than not at all
-        look_up.run()
+        look_up = LookUp(self, host, port, now)
+        try:
+            with self._lock:
+                running = self._running.setdefault(key, [])
+                if running and (0 <= now - running[-1].began < _JOINABLE or len(running) >= _MAX_RUNNING):
+                    return running[-1]
+                running.append(look_up)
+            if wait or not self._begins_in_thread(look_up):
+                look_up.run()
+        except BaseException:
+            look_up.abandon()
+            raise
         return look_up
+
+    @staticmethod
+    def _begins_in_thread(look_up: LookUp) -> bool:
+        """Try to begin a look-up in a thread of its own; return False where none can be had."""
+        name = f"httpx resolves {look_up.host[:50]}"
+        try:
+            threading.Thread(target=look_up.run_apart, name=name, daemon=True).start()
+        except RuntimeError:
+            # Too many threads, the end of the process, or a subinterpreter without daemons: late is better than never.
+            return False
+        return True
 
     def ask(self, host: str, port: int) -> Any:
         """The answer of the resolver, which may block."""
@@ -179,12 +200,13 @@ class Names:
         addresses = [*answer] if self.resolver is None else [one for each in answer for one in _read(each, port)]
         addresses = self._wanted(host, addresses)
         if self._ttl is None or self._ttl > 0:
-            until = float("inf") if self._ttl is None else self._clock() + self._ttl
+            now = self._clock()
+            until = float("inf") if self._ttl is None else now + self._ttl
             with self._lock:
                 self._learned.pop((host, port), None)
                 while len(self._learned) >= _MAX_REMEMBERED:
                     del self._learned[next(iter(self._learned))]
-                self._learned[host, port] = until, addresses
+                self._learned[host, port] = now, until, addresses
         return addresses
 
     def distrust(self, host: str, port: int) -> None:
@@ -203,13 +225,16 @@ class Names:
 
     def _ended(self, look_up: LookUp) -> None:
         key = look_up.host, look_up.port
-        if self._running.get(key) is look_up:
-            del self._running[key]
+        running = self._running.get(key, [])
+        if look_up in running:
+            running.remove(look_up)
+        if not running:
+            self._running.pop(key, None)
 
 
 class LookUp:
     """
-    One question to a resolver that blocks; any number may wait for its end.
+    A question to a resolver that blocks; any number may wait for its end.
 
     Attributes:
         began: when, on the clock of the names.
@@ -223,22 +248,34 @@ class LookUp:
         self._lock = names._lock
         self._over = threading.Event()
         self._waiting: list[Callable[[], None]] = []
-        self._addresses: list[Address] = []
+        self._addresses: list[Address] | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Ask. Never raises; once."""
+        """Ask, in the thread of a caller; once. Raises what is not an `Exception`: it is the caller's."""
         names = self._names
         try:
             self._addresses = names.learn(self.host, self.port, names.ask(self.host, self.port))
-        except BaseException as exc:  # whatever it is, it belongs to those who wait, and not to this thread
-            self._error = exc
+        except Exception as exc:
+            self._error = _without_own_frame(exc)
+        self.abandon()
+
+    def run_apart(self) -> None:
+        """Ask, in a thread of its own; once. Never raises: whatever it is belongs to those who wait."""
+        try:
+            self.run()
+        except BaseException as exc:
+            self._error = _without_own_frame(_without_own_frame(exc))
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End it, with the answer if there is one, and wake those who wait."""
         with self._lock:
-            names._ended(self)
+            self._names._ended(self)
             self._over.set()
-        for wake in self._waiting:
+            waiting, self._waiting = self._waiting, []
+        for wake in waiting:
             wake()
-        self._waiting.clear()
 
     def when_over(self, wake: Callable[[], None]) -> None:
         """Call `wake` when there is an answer: from another thread, or now. It must not raise."""
@@ -252,9 +289,9 @@ class LookUp:
         """In a thread: is there an answer within so many seconds?"""
         return self._over.wait(seconds)
 
-    def addresses(self) -> list[Address]:
+    def addresses(self) -> list[Address] | None:
         """
-        The answer, once it is over.
+        Return the answer, once it is over; None if it was abandoned, and has to be asked anew.
 
         Raises:
             ConnectError: there is none; a new one each time, because each belongs to a request.
@@ -264,6 +301,15 @@ class LookUp:
         if type(self._error) is ConnectError:
             raise ConnectError(str(self._error))
         raise resolve_error(self.host, self._error) from self._error
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def _without_own_frame(error: E) -> E:
+    """The same error without the frame that caught it, which holds the look-up that holds the error."""
+    traceback = error.__traceback__
+    return error.with_traceback(None if traceback is None else traceback.tb_next)
 
 
 def _is_async(resolver: Any) -> bool:

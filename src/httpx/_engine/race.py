@@ -1,12 +1,14 @@
 """
 Which addresses of a host are tried, in which order and when: RFC 8305 (Happy Eyeballs) as bookkeeping.
 
-The shells make the attempts that `Race` asks for. Not here: sockets in motion (`sync`, `asyncio`, `trio`).
+The shells make the attempts that `Race` asks for (`dialling`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +42,9 @@ class Race:
     Args:
         host, port: for error messages.
         addresses: in the resolver's order.
+
+    Attributes:
+        found_full_backlog: the last attempt found a Unix socket whose backlog is full, and may be made again.
     """
 
     def __init__(self, host: str, port: int, addresses: Sequence[Address]) -> None:
@@ -52,6 +57,7 @@ class Race:
         # When the next attempt should begin, on the shell's clock; None once there is none.
         self.due: float | None = float("-inf") if self._waiting else None
         self.changed: Any = None  # for the shell: how whoever waits for `due` is woken when it changes
+        self.found_full_backlog = False
 
     def next(self, now: float) -> Address | None:
         """The address that an attempt should begin with now, or None."""
@@ -67,7 +73,10 @@ class Race:
         self._running -= 1
         text = error.strerror or (os.strerror(error.errno) if error.errno else str(error) or type(error).__name__)
         self._errors.append(f"{_readable(address)}: {text}")
-        self._last_error = error
+        # Without the frames that it was raised in: they hold the race, and only the collector would end that.
+        self._last_error = error.with_traceback(None)
+        is_unix = address[0] == getattr(socket, "AF_UNIX", None)
+        self.found_full_backlog = is_unix and error.errno in (errno.EAGAIN, errno.EWOULDBLOCK)
         if self._waiting:
             self.due = now
 

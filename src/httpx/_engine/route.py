@@ -66,6 +66,11 @@ class Route:
         key: begins with scheme, host and port of the origin.
         server_name: for TLS with the origin.
         settings: of the transport; its proxy decides the way.
+
+    Attributes:
+        unresolved: the host and port that have to be looked up and told to `resolved` before `hops`, because SOCKS 4
+            takes no names; or None.
+        early: what the origin sent together with the end of the proxy's response.
     """
 
     def __init__(self, key: tuple[Any, ...], server_name: str, settings: Settings) -> None:
@@ -73,7 +78,7 @@ class Route:
         self._settings = settings
         self._key = key
         self._origin = (scheme, host, port, server_name)
-        # What the shell has to look up and tell `resolved` before `hops`: SOCKS 4 takes no names.
+        self.early = b""
         self.unresolved: tuple[str, int] | None = None
         proxy = settings.proxy
         if proxy is None:
@@ -109,8 +114,11 @@ class Route:
                 handshake = self._handshake(proxy, host, port)
                 yield handshake
                 if handshake.surplus:
-                    # Whoever sent these wants them taken for the origin's, which speaks after us.
-                    raise ProxyError("the proxy sent more than its answer")
+                    # Before TLS, or from a server of HTTP/1.1, which speaks after us, they cannot be the origin's
+                    # (CVE-2011-0411). A server of HTTP/2 begins with its SETTINGS.
+                    if scheme in SECURE_SCHEMES or not self._settings.speaks_http2(self._key, None):
+                        raise ProxyError("the proxy sent more than its answer")
+                    self.early = handshake.surplus
         if scheme in SECURE_SCHEMES:
             offered = self._settings.offered(scheme)
             yield self._settings.security.with_origin(self._key, server_name, offered, proxy)

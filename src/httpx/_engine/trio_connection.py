@@ -64,8 +64,11 @@ class TrioConnection:
         Raises:
             ReadError: the connection broke.
         """
-        if self.wire.tls is not None and self.wire.tls.ended:
-            return b""  # the end came in one piece with what was received last
+        if self.wire.tls is not None:
+            if self.wire.early:
+                return self.wire.take_early()
+            if self.wire.tls.ended:
+                return b""  # the end came in one piece with what was received last
         while True:
             data = await self.receive_raw(until)
             tls = self.wire.tls
