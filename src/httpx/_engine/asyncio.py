@@ -308,7 +308,11 @@ class AsyncioEngine:
                     queues = False
                     await self.tell(job, "complete")
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             assert ticket.connection is not None
             return ticket.connection
         except BaseException:

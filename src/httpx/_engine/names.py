@@ -22,11 +22,12 @@ Not here: the order of attempts (`race.Race`), waiting (the shells), SOCKS proxi
 
 from __future__ import annotations
 
+import copy
 import socket
 import threading
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable
 
 from .._config import _seconds
 from .._exceptions import ConnectError, InvalidURL
@@ -250,6 +251,7 @@ class LookUp:
         self._waiting: list[Callable[[], None]] = []
         self._addresses: list[Address] | None = None
         self._error: BaseException | None = None
+        self._reason: str | None = None  # why there is no answer
 
     def run(self) -> None:
         """Ask, in the thread of a caller; once. Raises what is not an `Exception`: it is the caller's."""
@@ -257,7 +259,7 @@ class LookUp:
         try:
             self._addresses = names.learn(self.host, self.port, names.ask(self.host, self.port))
         except Exception as exc:
-            self._error = _without_own_frame(exc)
+            self._fail(exc)
         self.abandon()
 
     def run_apart(self) -> None:
@@ -265,8 +267,12 @@ class LookUp:
         try:
             self.run()
         except BaseException as exc:
-            self._error = _without_own_frame(_without_own_frame(exc))
+            self._fail(exc)
             self.abandon()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self._reason = str(error) if type(error) is ConnectError else str(resolve_error(self.host, error))
 
     def abandon(self) -> None:
         """End it, with the answer if there is one, and wake those who wait."""
@@ -296,20 +302,21 @@ class LookUp:
         Raises:
             ConnectError: there is none; a new one each time, because each belongs to a request.
         """
-        if self._error is None:
+        if self._reason is None:
             return self._addresses
-        if type(self._error) is ConnectError:
-            raise ConnectError(str(self._error))
-        raise resolve_error(self.host, self._error) from self._error
+        # The first one to ask takes the cause along, whose frames hold this look-up: kept here it would be a cycle. The
+        # next one gets a copy.
+        error = self._error
+        self._error = _copy_of(error)
+        raise ConnectError(self._reason) from (None if type(error) is ConnectError else error)
 
 
-E = TypeVar("E", bound=BaseException)
-
-
-def _without_own_frame(error: E) -> E:
-    """The same error without the frame that caught it, which holds the look-up that holds the error."""
-    traceback = error.__traceback__
-    return error.with_traceback(None if traceback is None else traceback.tb_next)
+def _copy_of(error: BaseException | None) -> BaseException | None:
+    """A copy of the error without its frames; None if it cannot be copied."""
+    try:
+        return copy.copy(error)
+    except Exception:
+        return None
 
 
 def _is_async(resolver: Any) -> bool:

@@ -275,7 +275,11 @@ class TrioEngine:
                 self._begin_dial(ticket, job)
                 await ticket.signal.wait()
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             connection: TrioConnection | None = ticket.connection
             assert connection is not None
             return connection
@@ -379,6 +383,7 @@ class TrioEngine:
                 connection.reused = ticket.connection is not connection
             else:
                 self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
+                error = None  # its traceback holds this frame
             self.settle()
             if not self._dials:
                 self._no_dials.set()
