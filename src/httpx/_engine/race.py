@@ -10,7 +10,6 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 from .._exceptions import ConnectError, ConnectTimeout
 from .names import Address
@@ -56,7 +55,6 @@ class Race:
         self._last_error: OSError | None = None
         # When the next attempt should begin, on the shell's clock; None once there is none.
         self.due: float | None = float("-inf") if self._waiting else None
-        self.changed: Any = None  # for the shell: how whoever waits for `due` is woken when it changes
         self.found_full_backlog = False
 
     def next(self, now: float) -> Address | None:
