@@ -30,7 +30,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     listens = True
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
-        super().__init__(connection, engine.settings, engine.now)
+        super().__init__(connection, engine.settings, engine.loop.time)
         self.engine = engine
         assert isinstance(engine.pool, SharingPool)
         self.pool = engine.pool
