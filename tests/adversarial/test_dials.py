@@ -239,6 +239,45 @@ def test_a_request_does_not_overtake_a_handshake_that_is_still_being_sent(
         run(any_engine, scenario, transport=any_engine.transport(verify=large_client_context(), **options))
 
 
+def respond_over_http2(tls: ssl.SSLObject, read: Callable[[], bytes]) -> None:
+    tls.write(frame(4, 0, 0))
+    received = b""
+    while received.count(b"\0\0\0\x04\x01") < 1 or frame(4, 1, 0) not in received:
+        received += read()
+    tls.write(frame(4, 1, 0) + frame(1, 5, 1, b"\x88"))
+
+
+def test_a_request_over_http2_follows_a_large_handshake(any_engine: EngineDriver):
+    context = certs.server_context(client_cert=True, alpn=("h2",))
+
+    async def scenario(client: Any) -> None:
+        response = await client.get(f"https://localhost:{server.port}/")
+        assert (response.status_code, response.http_version) == (200, "HTTP/2")
+
+    options = {"socket_options": [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)], "http2": True}
+    with ScriptedServer(slow_reader(context, respond_over_http2)) as server:
+        server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        run(any_engine, scenario, transport=any_engine.transport(verify=large_client_context(), **options))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_through_a_tunnel_follows_a_large_handshake(any_engine: EngineDriver, scheme: str):
+    async def scenario(client: Any) -> None:
+        assert (await client.get("https://localhost/")).text == "ok"
+
+    context = certs.server_context(client_cert=True)
+    secured = scheme == "https"
+    with ScriptedServer(slow_reader(context, respond_once)) as server:
+        server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with ScriptedProxy({"localhost:443": server.port}, tls=certs.server_context() if secured else None) as proxy:
+            proxy._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            options = {
+                "socket_options": [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)],
+                "proxy": httpx.Proxy(proxy.url, ssl_context=trusting_context() if secured else None),
+            }
+            run(any_engine, scenario, transport=any_engine.transport(verify=large_client_context(), **options))
+
+
 # What the peer sends early.
 
 
