@@ -227,7 +227,7 @@ class AsyncioConnection:
         if self.multiplexer is not None:
             self.multiplexer.on_received(data)
         elif exchange is not None:
-            exchange.receive(data)
+            exchange.receive(data) if data else self.wire.deliver_end(exchange)
             if exchange.head is not None:
                 self.buffered += len(data)
                 if self.buffered > HIGH_WATER and not exchange.finished:
