@@ -211,6 +211,8 @@ class AsyncioConnection:
         except TransportError as exc:
             self.on_broken(exc)
             return
+        if self.wire.early:
+            data = self.wire.take_early() + data
         if data:
             self._deliver(data)
         if tls.ended:

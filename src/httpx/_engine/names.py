@@ -1,10 +1,10 @@
 """
-Which addresses a host has: what a transport was told, what it remembers, and whom it asks.
+Which addresses a host has: what a transport was told, what it remembers, and what its resolver says.
 
-    names.known(host, port)      -> addresses without asking anybody: overrides, literals, what was learned lately
-    names.look_up(host, port)    -> LookUp, for a resolver that blocks, which then has a thread of its own
-    names.learn(host, port, ...) -> addresses from the answer of a resolver that is awaited
-    names.distrust(host, port)      nobody answered there: the next one asks anew
+    names.known(host, port)      -> addresses without a look-up: overrides, literals, recent results
+    names.look_up(host, port)    -> LookUp, for a resolver that blocks, which has a thread of its own
+    names.learn(host, port, ...) -> addresses from the result of a resolver that is awaited
+    names.distrust(host, port)      forget the addresses: connecting to them failed
 
 The system's resolver cannot be interrupted. So a request with a time limit waits for a thread that asks, and leaves it
 alone when time is up: the thread is a daemon, which neither the end of a loop nor that of the process waits for, as
@@ -12,12 +12,11 @@ they would for the threads of asyncio's executor. Where no such thread may be st
 end of the process) the caller's own thread asks. All who want to know the same at the same time share one look-up. A
 thread costs 60 us, and only a new connection to a name asks at all.
 
-What was learned is kept for `DNS_CACHE_TTL` seconds by default: shorter than the shortest life that records are given
-in practice (5 s, by databases that fail over), because the system does not tell how long an answer holds. That is
-enough for what it is for: many connections at once, or one after another. Failures are not kept, nor are addresses
-where nobody answered.
+Results are kept for `DNS_CACHE_TTL` seconds by default: shorter than the shortest time to live in practice (5 s, by
+databases that fail over), because the system does not tell how long a result holds. That is enough for many connections
+at once, or one after another. Failures are not kept, nor are addresses to which connecting failed.
 
-Not here: the order of attempts (`race.Race`), waiting (the shells), SOCKS proxies that resolve (`_protocol.socks`).
+Not here: the order of attempts (`race.Race`), waiting (`dialling`), SOCKS proxies that resolve (`_protocol.socks`).
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def literal_addresses(host: str, port: int) -> list[Address] | None:
-    """The address of a host that is an IP literal, without asking anybody; None for a name."""
+    """Return the address of a host that is an IP literal, without a look-up; None for a name."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]  # its tuples are looser typed
     except (OSError, UnicodeError):
@@ -60,13 +59,13 @@ def literal_addresses(host: str, port: int) -> list[Address] | None:
 
 
 def resolve_error(host: str, exc: BaseException) -> ConnectError:
-    """The error for a name that has no address."""
+    """Return the error for a name that could not be resolved."""
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
     return ConnectError(f"the name {host!r} could not be resolved: {reason or type(exc).__name__}")
 
 
 def texts(addresses: Sequence[Address]) -> list[str]:
-    """The addresses as people write them, without ports."""
+    """Return the addresses as text, without ports."""
     return [str(address[4][0]) for address in addresses]
 
 
@@ -104,7 +103,7 @@ class Names:
         FORKS.watch(self)
 
     def forget(self) -> None:
-        """Know nothing of earlier questions: at first, and in a forked child, where their threads are not."""
+        """Forget all results and look-ups: at first, and in a forked child, which has none of the threads."""
         self._lock = threading.Lock()
         # (from when, until when, what); the clock may go back, where a test sets it.
         self._learned: dict[tuple[str, int], tuple[float, float, list[Address]]] = {}
@@ -112,10 +111,10 @@ class Names:
 
     def known(self, host: str, port: int) -> list[Address] | None:
         """
-        What needs no question: None if there is one.
+        Return the addresses if they are known without a look-up, else None.
 
         Raises:
-            ConnectError: it is known, and of a family that is not wanted.
+            ConnectError: they are known, and of a family that is not wanted.
         """
         addresses: list[Address] | None = None
         if self._overrides:
@@ -136,14 +135,14 @@ class Names:
 
     def look_up(self, host: str, port: int, wait: bool = False) -> LookUp:
         """
-        Return a question to a resolver that blocks: the one that is being asked already, or a new one.
+        Return a look-up by a resolver that blocks: one that is running already, or a new one.
 
-        What a signal handler raises meanwhile, such as KeyboardInterrupt, comes out of here as it is; those who have
-        joined the look-up ask anew then.
+        What a signal handler raises meanwhile, such as KeyboardInterrupt, passes through unchanged. Requests that have
+        joined the look-up begin a new one then.
 
         Args:
-            host, port: that `known` knows nothing about.
-            wait: ask in this thread: the caller has no time limit.
+            host, port: without a result in `known`.
+            wait: resolve in this thread: the caller has no time limit.
         """
         key = host, port
         now = self._clock()
@@ -173,7 +172,7 @@ class Names:
         return True
 
     def ask(self, host: str, port: int) -> Any:
-        """The answer of the resolver, which may block."""
+        """Return the resolver's result; it may block."""
         if self.resolver is not None:
             import inspect  # few have one
 
@@ -189,15 +188,15 @@ class Names:
 
     def learn(self, host: str, port: int, answer: Any) -> list[Address]:
         """
-        The addresses in the answer of a resolver, which are remembered.
+        Return the addresses in a resolver's result, and remember them.
 
         Raises:
             ConnectError: there is none, or none of the wanted family.
-            TypeError, ValueError: it is no answer.
+            TypeError, ValueError: the result is not a list of addresses.
         """
         if isinstance(answer, (str, bytes)):
             raise TypeError(f"the resolver gave {type(answer).__name__}, expected a list of addresses")
-        # The system's own answer needs no second look.
+        # The system's own result needs no check.
         addresses = [*answer] if self.resolver is None else [one for each in answer for one in _read(each, port)]
         addresses = self._wanted(host, addresses)
         if self._ttl is None or self._ttl > 0:
@@ -211,7 +210,7 @@ class Names:
         return addresses
 
     def distrust(self, host: str, port: int) -> None:
-        """Forget the addresses of a name: nobody answered there."""
+        """Forget the addresses of a name: connecting to them failed."""
         with self._lock:
             self._learned.pop((host, port), None)
 
@@ -235,7 +234,7 @@ class Names:
 
 class LookUp:
     """
-    A question to a resolver that blocks; any number may wait for its end.
+    One call of a resolver that blocks; any number of requests may wait for its end.
 
     Attributes:
         began: when, on the clock of the names.
@@ -254,7 +253,7 @@ class LookUp:
         self._reason: str | None = None  # why there is no answer
 
     def run(self) -> None:
-        """Ask, in the thread of a caller; once. Raises what is not an `Exception`: it is the caller's."""
+        """Resolve in the thread of a caller; once. Raises what is not an `Exception`: it is the caller's."""
         names = self._names
         try:
             self._addresses = names.learn(self.host, self.port, names.ask(self.host, self.port))
@@ -263,7 +262,7 @@ class LookUp:
         self.abandon()
 
     def run_apart(self) -> None:
-        """Ask, in a thread of its own; once. Never raises: whatever it is belongs to those who wait."""
+        """Resolve in a thread of its own; once. Never raises: every exception belongs to the requests that wait."""
         try:
             self.run()
         except BaseException as exc:
@@ -275,7 +274,7 @@ class LookUp:
         self._reason = str(error) if type(error) is ConnectError else str(resolve_error(self.host, error))
 
     def abandon(self) -> None:
-        """End it, with the answer if there is one, and wake those who wait."""
+        """End the look-up, with its result if there is one, and wake all that wait for it."""
         with self._lock:
             self._names._ended(self)
             self._over.set()
@@ -284,7 +283,7 @@ class LookUp:
             wake()
 
     def when_over(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when there is an answer: from another thread, or now. It must not raise."""
+        """Call `wake` when the look-up is over: from another thread, or now. It must not raise."""
         with self._lock:
             if not self._over.is_set():
                 self._waiting.append(wake)
@@ -292,15 +291,15 @@ class LookUp:
         wake()
 
     def wait(self, seconds: float | None) -> bool:
-        """In a thread: is there an answer within so many seconds?"""
+        """Block until the look-up is over, at most for `seconds`; return whether it is."""
         return self._over.wait(seconds)
 
     def addresses(self) -> list[Address] | None:
         """
-        Return the answer, once it is over; None if it was abandoned, and has to be asked anew.
+        Return the result of a look-up that is over; None if it was abandoned, and a new one is needed.
 
         Raises:
-            ConnectError: there is none; a new one each time, because each belongs to a request.
+            ConnectError: it failed; a new exception for each request.
         """
         if self._reason is None:
             return self._addresses
