@@ -115,8 +115,8 @@ class FallbackSockets:
             try:
                 await self._loop.sock_connect(sock, address[4])
             except OSError as exc:
-                # asyncio's words repeat the address.
-                error = OSError(exc.errno, "") if exc.errno else exc.with_traceback(None)
+                exc = exc.with_traceback(None)  # asyncio's frames hold the error
+                error = OSError(exc.errno, "") if exc.errno else exc  # asyncio's words repeat the address
             self._connecting.pop(sock, None)
             done(error)
 
