@@ -445,10 +445,10 @@ SHARED = ("handle", "receive", "_feed", "_await_consent", "_stream", "_exchange_
 
 ASYNCIO_AND_TRIO = [
     *(
-        Difference(method, "monotonic = self.monotonic", "", "the clock is the loop's")
+        Difference(method, "monotonic = self.loop.time", "", "the clock is the loop's")
         for method in ("handle", "_await_consent")
     ),
-    Difference("receive", "wire, monotonic = (connection.wire, self.monotonic)", "wire = connection.wire", "the same"),
+    Difference("receive", "wire, monotonic = (connection.wire, self.loop.time)", "wire = connection.wire", "the same"),
     Difference(
         "handle",
         "if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):",

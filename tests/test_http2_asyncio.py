@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx._engine import asyncio as asyncio_engine
 from httpx._engine import wire
+from httpx._engine.dialling import asyncio as asyncio_dialling
 from httpx._engine.http2.asyncio import AsyncioMultiplexer
 from httpx._protocol import frames
 from support.counting import CountingLoop, CountingSelect, CountingSocket, Counts
@@ -194,8 +194,8 @@ def test_a_connection_that_broke_between_the_queue_and_its_request_is_not_used()
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts[str]:
     """Counts what goes through the sockets that are made from now on."""
     counts: Counts[str] = Counter()
-    new_socket = asyncio_engine.new_socket  # type: ignore[attr-defined]
-    monkeypatch.setattr(asyncio_engine, "new_socket", lambda *args: CountingSocket(new_socket(*args), counts))
+    new_socket = asyncio_dialling.new_socket  # type: ignore[attr-defined]
+    monkeypatch.setattr(asyncio_dialling, "new_socket", lambda *args: CountingSocket(new_socket(*args), counts))
     monkeypatch.setattr(wire, "select", CountingSelect(counts))
     monkeypatch.delitem(sys.modules, "trio", raising=False)
     return counts

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpx._exceptions import ConnectError, ReadError, TransportError, WriteError
-from httpx._protocol.tls import RECORD, TLSFilter
+from httpx._protocol.tls import MAX_HELD, RECORD, TLSFilter
 from support import certs, wires
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -675,3 +675,39 @@ def test_a_handshake_over_a_closed_carrier_is_a_connect_error(version):
     outer.close()
     with pytest.raises(ConnectError, match="TLS handshake with 'localhost' failed below: TLS: protocol is shutdown"):
         TLSFilter(certs.client_context(), "localhost", over=outer).handshake()
+
+
+# Handshake messages after the handshake.
+
+
+def in_the_middle_of_a_ticket() -> tuple[TLSFilter, Server, bytes]:
+    """A client that has received a part of a session ticket, its server, and the rest of what that has sent."""
+    names = [f"name-{number:04}.of.a.host.with.a.long.name.example" for number in range(800)]
+    client_side, server_side = certs.client_context(), context_for(V13, client_cert=True)
+    certs.authority().issue_cert(*names).configure_cert(client_side)
+    client, server = TLSFilter(client_side, "localhost"), Server(server_side)
+    flight = client.handshake(server.talk(client.handshake()))
+    tickets = server.talk(flight)  # a ticket has the certificate of the client in it: it fills several records
+    assert client.established
+    assert server.established
+    assert len(tickets) > 2 * RECORD
+    assert client.receive(tickets[:20_000]) == b""
+    return client, server, tickets[20_000:]
+
+
+def test_what_is_sent_in_the_middle_of_a_session_ticket_leaves_after_it():
+    """The harm: with a large client certificate the first request was a WriteError, and was never sent."""
+    client, server, rest = in_the_middle_of_a_ticket()
+    assert client.encrypt(b"GET / ") == b""
+    assert client.encrypt(b"HTTP/1.1") == b""
+    assert client.receive(rest) == b""
+    assert client.due
+    assert server.receive(client.pending()) == b"GET / HTTP/1.1"
+    assert server.receive(client.encrypt(b"more")) == b"more"
+
+
+def test_no_more_than_a_request_waits_for_the_rest_of_a_ticket():
+    client, _, _ = in_the_middle_of_a_ticket()
+    assert client.encrypt(bytes(MAX_HELD)) == b""
+    with pytest.raises(WriteError, match="has not completed a handshake message"):
+        client.encrypt(b"x")

@@ -354,12 +354,11 @@ def test_a_response_before_a_reset_is_delivered_as_far_as_it_came(any_engine: En
         upload = Upload(any_engine, form)
         async with client.stream("POST", peer.url, content=upload.content) as response:
             assert response.status_code == 413
-            pieces = []
+            pieces = response.aiter_raw()
+            assert await pieces.__anext__() == b"some"
+            seen.set()
             with pytest.raises(httpx.TransportError):
-                async for piece in response.aiter_raw():
-                    pieces.append(piece)
-                    seen.set()
-            assert b"".join(pieces) == b"some"
+                await pieces.__anext__()
         assert upload.ended == upload.begun
 
     seen = threading.Event()

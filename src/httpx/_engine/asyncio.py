@@ -19,14 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from functools import partial
 from typing import Any, Callable
 
 from .._exceptions import (
     ConnectError,
-    ConnectTimeout,
-    ProxyError,
     ReadError,
     ReadTimeout,
     TransportError,
@@ -38,15 +35,14 @@ from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
+from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
+from .connecting import Dial
+from .dialling.asyncio import AsyncioDialling, FallbackSockets, LoopSockets
 from .job import Job, again, shown
-from .names import Address, resolve_error, texts
-from .race import Race, backoff
-from .route import Handshake, Route, proxy_fields
-from .security import TLSHop
+from .route import proxy_fields
 from .settings import Settings, new_pool
-from .sockets import new_socket, unix_address
 from .story import Event
 
 CLOSED = "the transport was closed while the request waited for a connection"
@@ -61,9 +57,8 @@ class AsyncioEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.loop = loop = asyncio.get_running_loop()
-        # The loop's own clock, whatever that is: the timers go by it, and a second clock may stand still in tests.
-        self.now: Callable[[], float] = loop.time
         self.io = self.io_factory(self.loop)
+        self._sockets = FallbackSockets(loop) if isinstance(self.io, FallbackIO) else LoopSockets(loop)
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
         self._http2 = settings.http2
@@ -80,6 +75,10 @@ class AsyncioEngine:
             connection.closed = True
             connection.wire.sock.close()
 
+    def now(self) -> float:
+        """Return the time on the loop's clock, which a test may replace while the loop runs."""
+        return self.loop.time()
+
     def has_ended(self) -> bool:
         """Is the loop closed?"""
         return self.loop.is_closed()
@@ -93,7 +92,7 @@ class AsyncioEngine:
 
         Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
-        now = self.now
+        now = self.loop.time
         job = Job(request, now())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
@@ -178,7 +177,7 @@ class AsyncioEngine:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
             Whatever the request's body raises.
         """
-        wire, now = connection.wire, self.now
+        wire, now = connection.wire, self.loop.time
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
         until: float | None = None
@@ -239,7 +238,7 @@ class AsyncioEngine:
 
     async def _await_room(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket has taken what is unsent, or there is something for the reader."""
-        now = self.now
+        now = self.loop.time
         until = job.limit("write", now())
         head, size = exchange.head, len(connection.unsent)
         while connection.unsent and exchange.head is head and not exchange.chunks:
@@ -261,7 +260,7 @@ class AsyncioEngine:
 
     async def _await_consent(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
-        now = self.now
+        now = self.loop.time
         until = job.patience(now())
         while exchange.need == PAUSE:
             if connection.error is not None or connection.closed:
@@ -324,7 +323,11 @@ class AsyncioEngine:
                     queues = False
                     await self.tell(job, "complete")
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             assert ticket.connection is not None
             return ticket.connection
         except BaseException:
@@ -473,241 +476,27 @@ class AsyncioEngine:
             self.settle()
 
     async def _connect(self, job: Job) -> AsyncioConnection:
-        """A new connection, tried again as often as the transport was told to."""
-        job.begin_dial()
-        attempt = 0
-        while True:
-            try:
-                return await self._connect_once(job)
-            except (ConnectError, ConnectTimeout):
-                if attempt >= self.settings.retries or (job.deadline is not None and self.now() >= job.deadline):
-                    raise
-            pause = backoff(attempt)
-            attempt += 1
-            await self.tell(job, "start", "connection.retry")
-            await asyncio.sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - self.now())))
-            await self.tell(job, "complete")
+        """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
+        dial = Dial(job, self.settings, self.loop.time, self._new_connection)
+        return await AsyncioDialling(self._sockets, self.loop, self.settings, job).run(dial.connect())
 
-    async def _connect_once(self, job: Job) -> AsyncioConnection:
-        until = job.limit("connect", self.now())
-        route = Route(job.key, job.server_name(), self.settings)
-        if route.unresolved is not None:
-            route.resolved(await self._resolve(*route.unresolved, job, until))
-        connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
-        try:
-            for hop in route.hops():
-                if isinstance(hop, TLSHop):
-                    await self._start_tls(connection, hop, job, until)
-                else:
-                    await self.tell(job, "start", hop.step)
-                    await self._talk(connection, hop, job, until)
-                    await self.tell(job, "complete")
-        except BaseException as exc:
-            connection.close()
-            if isinstance(exc, Exception):
-                await self.tell(job, "failed", exc)
-            raise
-        if self.settings.speaks_http2(job.key, connection.wire.alpn):
+    def _new_connection(
+        self, sock: socket.socket, tls: TLSFilter | None, early: bytes, is_http2: bool
+    ) -> AsyncioConnection:
+        """Return the connection that a dial has made; `early` are plain bytes that the peer has sent already."""
+        connection = AsyncioConnection(self, sock)
+        connection.wire.tls = tls
+        connection.incoming = bytearray(early)  # and what else it says before the first request is out
+        if is_http2:
+            connection.wire.early, connection.incoming = early, None
             from .http2.asyncio import AsyncioMultiplexer  # those who never meet it do not load it
 
             try:
-                await self.tell(job, "start", "http2.send_connection_init", request=job.request)
                 AsyncioMultiplexer(self, connection)
-                await self.tell(job, "complete")
             except BaseException:
-                connection.close()
+                connection.close()  # the loop does not watch the socket any more
                 raise
         return connection
-
-    async def _start_tls(self, connection: AsyncioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
-        name = hop.server_name
-        await self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {hop.peer}")
-        await self.tell(job, "complete")
-
-    async def _talk(self, connection: AsyncioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
-        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
-        try:
-            while not handshake.done:
-                left = None if until is None else max(0.0, until - self.now())
-                data = handshake.take()
-                if data:
-                    await connection.write(data, left)
-                handshake.receive(await connection.read(sys.maxsize, left))  # all: nothing may stay behind unseen
-                if handshake.error is not None:
-                    raise handshake.error
-        except (ReadTimeout, WriteTimeout) as exc:
-            raise job.timed_out(ConnectTimeout, "connect", self.now(), "no tunnel through the proxy") from exc
-        except (ReadError, WriteError) as exc:
-            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
-
-    async def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
-        host, port = route.host, route.port
-        uds = self.settings.uds
-        seconds = job.timeout.get("connect")
-        addresses = await self._resolve(host, port, job, until) if uds is None else []
-        try:
-            if uds is not None:
-                await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
-                addresses = [unix_address(uds)]
-            else:
-                await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-            sock = await self._race(Race(uds or host, port, addresses), job, until)
-        except Exception as exc:
-            self.settings.names.distrust(host, port)
-            await self.tell(job, "failed", exc)
-            raise
-        try:
-            await self.tell(job, "complete")
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
-        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
-        addresses = self.settings.names.known(host, port)
-        if addresses is not None:
-            return addresses
-        await self.tell(job, "start", "connection.resolve_host", host=host, port=port)
-        try:
-            addresses = await self._look_up(host, port, until)
-            if addresses is None:
-                raise job.timed_out(ConnectTimeout, "connect", self.now(), f"the name {host!r} was not resolved")
-        except Exception as exc:
-            await self.tell(job, "failed", exc)
-            raise
-        await self.tell(job, "complete", texts(addresses))
-        return addresses
-
-    async def _look_up(self, host: str, port: int, until: float | None) -> list[Address] | None:
-        """The answer to a question; None if there was none in time."""
-        names = self.settings.names
-        answered: Any
-        look_up: Any = None
-        if names.is_awaited:
-            answered = asyncio.ensure_future(names.resolver(host, port))  # type: ignore[misc]  # there is one
-        else:
-            # Not `loop.getaddrinfo`: its threads are few, everybody's, and waited for when the loop ends.
-            answered = self.loop.create_future()
-            look_up = names.look_up(host, port)
-            look_up.when_over(partial(_from_a_thread, self.loop, answered))
-        try:
-            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the result.
-            await asyncio.wait([answered], timeout=None if until is None else max(0.0, until - self.now()))
-        finally:
-            if not answered.done():
-                answered.cancel()
-            elif not answered.cancelled():
-                answered.exception()  # seen, also if this task is cancelled just now
-        if not answered.done() or answered.cancelled():
-            return None
-        if look_up is not None:
-            return look_up.addresses()  # type: ignore[no-any-return]  # a LookUp's
-        try:
-            return names.learn(host, port, answered.result())
-        except ConnectError:
-            raise
-        except Exception as exc:
-            raise resolve_error(host, exc) from exc
-
-    async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
-        """Happy Eyeballs: overlapping attempts, until one succeeds, all have failed, or time is up."""
-        attempts = Attempts(self, race)
-        winner: socket.socket | None = None
-        try:
-            while True:
-                attempts.begin_due()
-                winner = attempts.winner()
-                if winner is not None:
-                    return winner
-                if race.lost:
-                    raise race.error()
-                now = self.now()
-                if until is not None and now >= until:
-                    total = job.deadline is not None and now >= job.deadline
-                    raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
-                await attempts.wait(until)
-        finally:
-            attempts.drop_all_but(winner)
-
-
-def _from_a_thread(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool]) -> None:
-    """Wake whoever waits for the future, if the loop has not ended meanwhile."""
-    try:
-        loop.call_soon_threadsafe(_settle_once, future)
-    except RuntimeError:
-        pass  # nobody is there any more
-
-
-def _settle_once(future: asyncio.Future[bool]) -> None:
-    if not future.done():
-        future.set_result(True)
-
-
-class Attempts:
-    """The attempts of one race: they report here, and wake the one who waits for them."""
-
-    def __init__(self, engine: AsyncioEngine, race: Race) -> None:
-        self._race = race
-        self._io = engine.io
-        self._loop = engine.loop
-        self._now = engine.now
-        self._settings = engine.settings
-        self._sockets: dict[socket.socket, Address] = {}
-        self._ended: list[tuple[socket.socket, OSError | None]] = []
-        self._waiter: asyncio.Future[None] | None = None
-
-    def begin_due(self) -> None:
-        """Begin every attempt that is due."""
-        while (address := self._race.next(self._now())) is not None:
-            try:
-                sock = new_socket(address, self._settings)
-            except OSError as exc:
-                self._race.failed(address, exc, self._now())
-                continue
-            self._sockets[sock] = address
-            self._io.connect(sock, address, partial(self._report, sock))
-
-    def _report(self, sock: socket.socket, error: OSError | None) -> None:
-        if sock in self._sockets:
-            self._ended.append((sock, error))
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def winner(self) -> socket.socket | None:
-        """The first socket that is connected; those that failed are told to the race."""
-        for sock, error in self._ended:
-            if error is None:
-                return sock
-            self._race.failed(self._sockets.pop(sock), error, self._now())
-            self._io.give_up(sock)
-        self._ended.clear()
-        return None
-
-    async def wait(self, until: float | None) -> None:
-        """Until an attempt ends, the next one is due, or time is up."""
-        if self._ended:
-            return
-        times = [when for when in (self._race.due, until) if when is not None]
-        self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(min(times), self._wake) if times else None
-        try:
-            await self._waiter
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def drop_all_but(self, winner: socket.socket | None) -> None:
-        """Close the sockets of all other attempts, whatever their state is."""
-        for sock in self._sockets:
-            if sock is not winner:
-                self._io.give_up(sock)
-        self._sockets.clear()
 
 
 def stop_sending(connection: AsyncioConnection, exchange: Exchange, error: WriteError) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from .._exceptions import (
     CloseError,
@@ -28,8 +28,6 @@ from .._exceptions import (
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
 from .job import again
-from .names import Address
-from .sockets import is_in_progress
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
@@ -66,24 +64,6 @@ class LoopIO:
         """Close the socket, which nobody watches any more."""
         connection.wire.close()
 
-    def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
-        """Begin to connect; `done` is told the outcome in a later turn of the loop."""
-        code = sock.connect_ex(address[4])
-        if is_in_progress(code):
-            self._loop.add_writer(sock, lambda: self._connected(sock, done))
-        else:
-            self._loop.call_soon(done, OSError(code, "") if code else None)
-
-    def _connected(self, sock: socket.socket, done: Callable[[OSError | None], None]) -> None:
-        self._loop.remove_writer(sock)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        done(OSError(code, "") if code else None)
-
-    def give_up(self, sock: socket.socket) -> None:
-        """End an attempt to connect and close its socket."""
-        self._loop.remove_writer(sock)
-        sock.close()
-
 
 class FallbackIO:
     """The same on loops without `add_reader`: an operation is always under way, and its end is the readiness."""
@@ -92,7 +72,6 @@ class FallbackIO:
         self._loop = loop
         self._reading: dict[AsyncioConnection, asyncio.Task[None]] = {}
         self._writing: dict[AsyncioConnection, asyncio.Task[None]] = {}
-        self._connecting: dict[socket.socket, asyncio.Task[None]] = {}
 
     def start_reading(self, connection: AsyncioConnection) -> None:
         self._reading[connection] = self._loop.create_task(self._read(connection))
@@ -132,27 +111,6 @@ class FallbackIO:
 
     def stop_writing(self, connection: AsyncioConnection) -> None:
         self._cancel(self._writing.pop(connection, None))
-
-    def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
-        async def attempt() -> None:
-            error: OSError | None = None
-            try:
-                await self._loop.sock_connect(sock, address[4])
-            except OSError as exc:
-                error = OSError(exc.errno, "") if exc.errno else exc  # asyncio's words repeat the address
-            self._connecting.pop(sock, None)
-            done(error)
-
-        self._connecting[sock] = self._loop.create_task(attempt())
-
-    def give_up(self, sock: socket.socket) -> None:
-        task = self._connecting.pop(sock, None)
-        if task is None or task.done():
-            sock.close()
-        else:
-            # The loop still watches the socket until the task has seen its cancellation.
-            task.add_done_callback(lambda _: sock.close())
-            task.cancel()
 
     def close(self, connection: AsyncioConnection) -> None:
         # In the next turn: what was cancelled has let go of the descriptor then, and not of somebody else's.
@@ -392,10 +350,9 @@ class AsyncioConnection:
 
         A server that is full may respond before it was asked, and close: on a new connection that is the response.
         """
-        early = self.take_early()
-        self.exchange = exchange
+        early, self.incoming, self.exchange = self.incoming, None, exchange
         if early:
-            exchange.receive(early)
+            exchange.receive(bytes(early))
         if self._ended or (self.wire.tls is not None and self.wire.tls.ended):
             self.wire.deliver_end(exchange)
 
@@ -404,11 +361,8 @@ class AsyncioConnection:
         self.reused = True
         if self.multiplexer is not None:
             return
-        try:
-            spoke = self.take_early() or self._ended
-        except TransportError:
-            spoke = True
-        if spoke:
+        early, self.incoming = self.incoming, None
+        if early or self._ended:
             self._engine.lost(self)
 
     def close(self) -> None:
@@ -548,8 +502,3 @@ class AsyncioConnection:
     def get_extra_info(self, info: str) -> Any:
         """What is known of the connection: see `Wire.extra_info`."""
         return self.wire.extra_info(info)
-
-    def take_early(self) -> bytes:
-        """What the peer said before it was asked anything: a server of HTTP/2 begins with its settings."""
-        early, self.incoming = self.incoming, None
-        return bytes(early or b"") + self.wire.leftover()

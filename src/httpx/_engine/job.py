@@ -259,8 +259,8 @@ def listen(connection: Carrier, exchange: Exchange) -> bool:
 
 
 def hear_early(connection: Carrier, exchange: Exchange) -> None:
-    """Take what came together with the end of the TLS handshake: the response to the first request, if anything."""
-    early = connection.wire.leftover()
+    """Take what came together with the end of the dial: the response to the first request, if anything."""
+    early = connection.wire.take_early()
     if early:
         exchange.receive(early)
 

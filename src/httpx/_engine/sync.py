@@ -18,14 +18,11 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Callable, Protocol
 
 from .._exceptions import (
     ConnectError,
-    ConnectTimeout,
-    ProxyError,
-    ReadError,
     ReadTimeout,
     TransportError,
     WriteError,
@@ -36,16 +33,15 @@ from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
+from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
+from .connecting import Dial
+from .dialling.sync import SyncDialling
 from .job import Job, again, hear_early, listen, shown, stop_sending, why
-from .names import Address, texts
-from .race import Race, backoff
-from .route import Handshake, Route, proxy_fields
-from .security import TLSHop
+from .route import proxy_fields
 from .settings import Settings, new_pool
-from .sockets import is_in_progress, new_socket, unix_address
 from .story import Event
-from .sync_connection import SyncConnection, SyncWire, shake_hands, wait_for
+from .sync_connection import SyncConnection, SyncWire
 
 # Seconds after which a thread that waits for a connection looks whether a response was dropped.
 LOOK_UP = 0.25
@@ -549,169 +545,22 @@ class SyncEngine:
     # Dialling.
 
     def _connect(self, job: Job) -> SyncConnection:
-        """A new connection, tried again as often as the transport was told to."""
-        job.begin_dial()
-        attempt = 0
-        while True:
-            try:
-                return self._connect_once(job)
-            except (ConnectError, ConnectTimeout):
-                if attempt >= self.settings.retries or (job.deadline is not None and monotonic() >= job.deadline):
-                    raise
-            pause = backoff(attempt)
-            attempt += 1
-            self.tell(job, "start", "connection.retry")
-            sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - monotonic())))
-            self.tell(job, "complete")
+        """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
+        dial = Dial(job, self.settings, monotonic, self._new_connection)
+        return SyncDialling(self.settings, job).run(dial.connect())
 
-    def _connect_once(self, job: Job) -> SyncConnection:
-        until = job.limit("connect", monotonic())
-        route = Route(job.key, job.server_name(), self.settings)
-        if route.unresolved is not None:
-            route.resolved(self._resolve(*route.unresolved, job, until))
-        wire = SyncWire(self._connect_tcp(route, job, until))
-        try:
-            for hop in route.hops():
-                if isinstance(hop, TLSHop):
-                    self._start_tls(wire, hop, job, until)
-                else:
-                    self.tell(job, "start", hop.step)
-                    self._talk(wire, hop, job, until)
-                    self.tell(job, "complete")
-        except BaseException as exc:
-            wire.sock.close()
-            self.tell(job, "failed", exc)
-            raise
+    def _new_connection(
+        self, sock: socket.socket, tls: TLSFilter | None, early: bytes, is_http2: bool
+    ) -> SyncConnection:
+        """Return the connection that a dial has made; `early` are plain bytes that the peer has sent already."""
+        wire = SyncWire(sock)
+        wire.tls, wire.early = tls, early
         connection = SyncConnection(wire)
-        if self.settings.speaks_http2(job.key, wire.alpn):
+        if is_http2:
             from .http2.sync import SyncMultiplexer  # those who never meet it do not load it
 
-            try:
-                self.tell(job, "start", "http2.send_connection_init", request=job.request)
-                SyncMultiplexer(self, connection)
-                self.tell(job, "complete")
-            except BaseException:
-                wire.sock.close()
-                raise
+            SyncMultiplexer(self, connection)
         return connection
-
-    def _start_tls(self, wire: SyncWire, hop: TLSHop, job: Job, until: float | None) -> None:
-        name = hop.server_name
-        self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
-        if not shake_hands(wire, hop.begin(wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {hop.peer}")
-        self.tell(job, "complete")
-
-    def _talk(self, wire: SyncWire, handshake: Handshake, job: Job, until: float | None) -> None:
-        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
-        try:
-            while not handshake.done:
-                data = handshake.take()
-                sent = wire.send_all(data if wire.tls is None else wire.tls.encrypt(data), until)
-                received = wire.receive(until) if sent else None
-                if received is None:
-                    raise job.timed_out(ConnectTimeout, "connect", monotonic(), "no tunnel through the proxy")
-                handshake.receive(received)
-                if handshake.error is not None:
-                    raise handshake.error
-        except (ReadError, WriteError) as exc:
-            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
-
-    def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
-        host, port = route.host, route.port
-        uds = self.settings.uds
-        seconds = job.timeout.get("connect")
-        addresses = self._resolve(host, port, job, until) if uds is None else []
-        try:
-            if uds is not None:
-                self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
-                addresses = [unix_address(uds)]
-            else:
-                self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-            sock = self._race(Race(uds or host, port, addresses), job, until)
-        except BaseException as exc:
-            self.settings.names.distrust(host, port)
-            self.tell(job, "failed", exc)
-            raise
-        try:
-            self.tell(job, "complete")
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
-        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
-        names = self.settings.names
-        addresses = names.known(host, port)
-        if addresses is not None:
-            return addresses
-        self.tell(job, "start", "connection.resolve_host", host=host, port=port)
-        try:
-            look_up = names.look_up(host, port, wait=until is None)
-            if not look_up.wait(None if until is None else max(0.0, until - monotonic())):
-                raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"the name {host!r} was not resolved")
-            addresses = look_up.addresses()
-        except BaseException as exc:
-            self.tell(job, "failed", exc)
-            raise
-        self.tell(job, "complete", texts(addresses))
-        return addresses
-
-    def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
-        """Happy Eyeballs in one thread: attempts on non-blocking sockets, and one wait for all of them."""
-        attempts: dict[socket.socket, Address] = {}
-        winner: socket.socket | None = None
-        try:
-            while winner is None:
-                winner = self._begin_attempts(race, attempts)
-                if winner is not None:
-                    break
-                if race.lost:
-                    raise race.error()
-                now = monotonic()
-                if until is not None and now >= until:
-                    total = job.deadline is not None and now >= job.deadline
-                    raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
-                due = until if race.due is None else race.due if until is None else min(race.due, until)
-                for sock in wait_for([], list(attempts), due):
-                    winner = self._finish_attempt(race, attempts, sock) or winner
-            return winner
-        finally:
-            for sock in attempts:
-                if sock is not winner:
-                    sock.close()
-
-    def _begin_attempts(self, race: Race, attempts: dict[socket.socket, Address]) -> socket.socket | None:
-        """Begin what is due; the socket, if one connects at once."""
-        while (address := race.next(monotonic())) is not None:
-            try:
-                sock = new_socket(address, self.settings)
-            except OSError as exc:
-                race.failed(address, exc, monotonic())
-                continue
-            attempts[sock] = address
-            code = sock.connect_ex(address[4])
-            if code == 0:
-                return sock
-            if not is_in_progress(code):
-                self._drop_attempt(race, attempts, sock, OSError(code, ""))
-        return None
-
-    def _finish_attempt(
-        self, race: Race, attempts: dict[socket.socket, Address], sock: socket.socket
-    ) -> socket.socket | None:
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code == 0:
-            return sock
-        self._drop_attempt(race, attempts, sock, OSError(code, ""))
-        return None
-
-    def _drop_attempt(
-        self, race: Race, attempts: dict[socket.socket, Address], sock: socket.socket, error: OSError
-    ) -> None:
-        race.failed(attempts.pop(sock), error, monotonic())
-        sock.close()
 
 
 def next_of(functions: deque[Callable[[], None]]) -> Callable[[], None] | None:

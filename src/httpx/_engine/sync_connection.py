@@ -9,7 +9,6 @@ Not here: which request has the connection, and how it is made (`sync`); the str
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 import threading
@@ -29,25 +28,11 @@ from .._exceptions import (
 from .._forks import FORKS
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+from .sockets import wait_for
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
     from .http2.sync import SyncMultiplexer
-
-
-def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
-    """Those sockets that are ready, or none when time is up. For the rare waits: dialling, and uploads that stall."""
-    timeout = None if until is None else max(0.0, until - monotonic())
-    if hasattr(select, "poll"):
-        poll = select.poll()  # unlike `select`, it takes descriptors above 1,023
-        sockets = {sock.fileno(): sock for sock in [*reading, *writing]}
-        if -1 in sockets:
-            return {sockets[-1]}  # another thread has closed it: its user will see
-        for fd, sock in sockets.items():
-            poll.register(fd, (select.POLLIN if sock in reading else 0) | (select.POLLOUT if sock in writing else 0))
-        return {sockets[fd] for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
-    ready = select.select(reading, writing, writing, timeout)  # pragma: no cover - Windows
-    return {sock for group in ready for sock in group}  # pragma: no cover - Windows
 
 
 class SyncWire(Wire):

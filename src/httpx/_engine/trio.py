@@ -16,18 +16,13 @@ sockets and how a task waits for them (`trio_connection`).
 from __future__ import annotations
 
 import contextvars
-import math
 import socket
-from functools import partial
 from typing import Any, Callable
 
 import trio
 
 from .._exceptions import (
     ConnectError,
-    ConnectTimeout,
-    ProxyError,
-    ReadError,
     ReadTimeout,
     TransportError,
     WriteError,
@@ -38,14 +33,13 @@ from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
+from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
+from .connecting import Dial
+from .dialling.trio import TrioDialling
 from .job import Job, hear_early, listen, shown, stop_sending, why
-from .names import Address, resolve_error, texts
-from .race import Race, backoff
-from .route import Handshake, Route, proxy_fields
-from .security import TLSHop
+from .route import proxy_fields
 from .settings import Settings, new_pool
-from .sockets import is_in_progress, new_socket, unix_address
 from .story import Event
 from .trio_connection import TrioConnection, now, scope_until
 
@@ -303,7 +297,11 @@ class TrioEngine:
                     ticket.signal = trio.Event()
                     await ticket.signal.wait()
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             connection: TrioConnection | None = ticket.connection
             assert connection is not None
             return connection
@@ -445,222 +443,27 @@ class TrioEngine:
                 connection.reused = ticket.connection is not connection
             else:
                 self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
+                error = None  # its traceback holds this frame
             self.settle()
             if not self._dials:
                 self._no_dials.set()
 
     async def _connect(self, job: Job) -> TrioConnection:
-        """A new connection, tried again as often as the transport was told to."""
-        job.begin_dial()
-        attempt = 0
-        while True:
-            try:
-                return await self._connect_once(job)
-            except (ConnectError, ConnectTimeout):
-                if attempt >= self.settings.retries or (job.deadline is not None and now() >= job.deadline):
-                    raise
-            pause = backoff(attempt)
-            attempt += 1
-            await self.tell(job, "start", "connection.retry")
-            await trio.sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - now())))
-            await self.tell(job, "complete")
+        """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
+        dial = Dial(job, self.settings, now, self._new_connection)
+        return await TrioDialling(self.settings, job).run(dial.connect())
 
-    async def _connect_once(self, job: Job) -> TrioConnection:
-        until = job.limit("connect", now())
-        route = Route(job.key, job.server_name(), self.settings)
-        if route.unresolved is not None:
-            route.resolved(await self._resolve(*route.unresolved, job, until))
-        connection = TrioConnection(await self._connect_tcp(route, job, until))
-        try:
-            for hop in route.hops():
-                if isinstance(hop, TLSHop):
-                    await self._start_tls(connection, hop, job, until)
-                else:
-                    await self.tell(job, "start", hop.step)
-                    await self._talk(connection, hop, job, until)
-                    await self.tell(job, "complete")
-        except BaseException as exc:
-            connection.close()
-            if isinstance(exc, Exception):
-                await self.tell(job, "failed", exc)
-            raise
-        if self.settings.speaks_http2(job.key, connection.wire.alpn):
+    def _new_connection(
+        self, sock: socket.socket, tls: TLSFilter | None, early: bytes, is_http2: bool
+    ) -> TrioConnection:
+        """Return the connection that a dial has made; `early` are plain bytes that the peer has sent already."""
+        connection = TrioConnection(sock)
+        connection.wire.tls, connection.wire.early = tls, early
+        if is_http2:
             from .http2.trio import TrioMultiplexer  # those who never meet it do not load it
 
-            try:
-                await self.tell(job, "start", "http2.send_connection_init", request=job.request)
-                TrioMultiplexer(self, connection)
-                await self.tell(job, "complete")
-            except BaseException:
-                connection.close()
-                raise
+            TrioMultiplexer(self, connection)
         return connection
-
-    async def _start_tls(self, connection: TrioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
-        name = hop.server_name
-        await self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {hop.peer}")
-        await self.tell(job, "complete")
-
-    async def _talk(self, connection: TrioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
-        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
-        tls = connection.wire.tls
-        try:
-            while not handshake.done:
-                data = handshake.take()
-                sent = await connection.send_all(data if tls is None else tls.encrypt(data), until)
-                received = await connection.receive(until) if sent else None
-                if received is None:
-                    raise job.timed_out(ConnectTimeout, "connect", now(), "no tunnel through the proxy")
-                handshake.receive(received)
-                if handshake.error is not None:
-                    raise handshake.error
-        except (ReadError, WriteError) as exc:
-            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
-
-    async def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
-        host, port = route.host, route.port
-        uds = self.settings.uds
-        seconds = job.timeout.get("connect")
-        addresses = await self._resolve(host, port, job, until) if uds is None else []
-        try:
-            if uds is not None:
-                await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
-                addresses = [unix_address(uds)]
-            else:
-                await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-            sock = await self._race(Race(uds or host, port, addresses), job, until)
-        except Exception as exc:
-            self.settings.names.distrust(host, port)
-            await self.tell(job, "failed", exc)
-            raise
-        try:
-            await self.tell(job, "complete")
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
-        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
-        addresses = self.settings.names.known(host, port)
-        if addresses is not None:
-            return addresses
-        await self.tell(job, "start", "connection.resolve_host", host=host, port=port)
-        try:
-            addresses = await self._look_up(host, port, until)
-            if addresses is None:
-                raise job.timed_out(ConnectTimeout, "connect", now(), f"the name {host!r} was not resolved")
-        except Exception as exc:
-            await self.tell(job, "failed", exc)
-            raise
-        await self.tell(job, "complete", texts(addresses))
-        return addresses
-
-    async def _look_up(self, host: str, port: int, until: float | None) -> list[Address] | None:
-        """The answer to a question; None if there was none in time."""
-        names = self.settings.names
-        with scope_until(until):
-            try:
-                if names.is_awaited:
-                    return names.learn(host, port, await names.resolver(host, port))  # type: ignore[misc]  # there is one
-                if names.resolver is None and _has_custom_resolver():
-                    # It decides about names everywhere in this trio run: that is what tests set it for.
-                    answer = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                    return names.learn(host, port, answer)
-            except ConnectError:
-                raise
-            except Exception as exc:
-                raise resolve_error(host, exc) from exc
-            # Not `trio.to_thread`: its threads are few, and a look-up that hangs would keep one from everybody.
-            look_up, over = names.look_up(host, port), trio.Event()
-            look_up.when_over(partial(_from_a_thread, self._token, over))
-            await over.wait()
-            return look_up.addresses()
-        return None
-
-    async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
-        """Happy Eyeballs: overlapping attempts, each a task, until one succeeds, all have failed, or time is up."""
-        winners: list[socket.socket] = []
-        broken: list[Exception] = []
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.cancel_scope.deadline = math.inf if until is None else until
-                nursery.start_soon(self._begin_attempts, race, nursery, winners, broken)
-        except BaseException:
-            for sock in winners:
-                sock.close()  # cancelled after it had won
-            raise
-        if winners:
-            return winners[0]
-        if broken:
-            raise broken[0]
-        if race.lost:
-            raise race.error()
-        total = job.deadline is not None and now() >= job.deadline
-        raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
-
-    async def _begin_attempts(
-        self, race: Race, nursery: trio.Nursery, winners: list[socket.socket], broken: list[Exception]
-    ) -> None:
-        """Begin every attempt that is due, and sleep until the next one is, or until one has failed."""
-        while True:
-            while (address := race.next(now())) is not None:
-                nursery.start_soon(self._attempt, race, address, nursery, winners, broken)
-            if race.due is None:
-                return
-            race.changed = trio.Event()
-            with scope_until(race.due):
-                await race.changed.wait()
-
-    async def _attempt(
-        self,
-        race: Race,
-        address: Address,
-        nursery: trio.Nursery,
-        winners: list[socket.socket],
-        broken: list[Exception],
-    ) -> None:
-        sock: socket.socket | None = None
-        try:
-            sock = new_socket(address, self.settings)
-            code = sock.connect_ex(address[4])
-            if is_in_progress(code):
-                await trio.lowlevel.wait_writable(sock)
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, "")
-            if not winners:
-                winners.append(sock)
-                sock = None
-                nursery.cancel_scope.cancel()
-        except OSError as exc:
-            race.failed(address, exc, now())
-            if race.changed is not None:
-                race.changed.set()
-        except Exception as exc:  # a socket option that is none; out of here it would come as a group of exceptions
-            broken.append(exc)
-            nursery.cancel_scope.cancel()
-        finally:
-            if sock is not None:
-                trio.lowlevel.notify_closing(sock)
-                sock.close()
-
-
-def _from_a_thread(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
-    """Wake whoever waits for the event, if the run has not ended meanwhile."""
-    try:
-        token.run_sync_soon(event.set)
-    except trio.RunFinishedError:
-        pass  # nobody is there any more
-
-
-def _has_custom_resolver() -> bool:
-    """Was `trio.socket.set_custom_hostname_resolver` called? Only calling it again tells."""
-    custom = trio.socket.set_custom_hostname_resolver(None)
-    trio.socket.set_custom_hostname_resolver(custom)
-    return custom is not None
 
 
 def _nothing() -> None:

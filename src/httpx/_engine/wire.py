@@ -43,13 +43,16 @@ class Wire:
     Sending never waits: what the socket does not take at once is returned.
     """
 
-    __slots__ = ("poll", "size", "sock", "tls", "unsent")
+    __slots__ = ("early", "poll", "size", "sock", "tls", "unsent")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.tls: TLSFilter | None = None
         # What the socket did not take, as it goes through it; what is sent next must come after it.
         self.unsent = b""
+        # Plain bytes that the peer sent before the connection was made, such as those that came in one piece with the
+        # end of the TLS handshake. They are received first.
+        self.early = b""
         self.size = SMALL_READ
         # Milliseconds (None: for ever) -> is there input, or its end? One poll object for the life of the socket:
         # making one, or a timeout on the socket, costs more than a whole send.
@@ -127,14 +130,10 @@ class Wire:
         """The protocol that TLS agreed on; None without TLS, or without agreement."""
         return None if self.tls is None else self.tls.alpn
 
-    def leftover(self) -> bytes:
-        """
-        Plain bytes that came in one piece with the end of the TLS handshake: maybe none.
-
-        Raises:
-            ReadError: they are no TLS.
-        """
-        return b"" if self.tls is None else self.tls.leftover()
+    def take_early(self) -> bytes:
+        """Remove and return what the peer sent before the connection was made: maybe nothing."""
+        early, self.early = self.early, b""
+        return early
 
     def close(self) -> None:
         """Say goodbye if that needs no waiting, and close the socket."""

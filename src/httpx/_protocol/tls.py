@@ -30,6 +30,8 @@ from .tls_errors import explain, reason, refusal
 RECORD = 16_384
 # Bytes of what the peer sends first: enough to tell what it speaks.
 _MAX_FIRST = 8
+# Plain bytes that may wait for the peer to complete a handshake message: a request, and not a whole upload.
+MAX_HELD = 1_048_576
 
 
 class TLSFilter:
@@ -76,6 +78,7 @@ class TLSFilter:
         self._keep = keep
         self._heard = False  # plain bytes of the peer have arrived
         self._first = b""  # what it sent first
+        self._held = b""  # plain bytes that wait for the peer to complete a handshake message
         self._eof = False  # the incoming buffer was told that nothing more comes
         self._failure: TransportError | None = None  # why nothing more can be received; it stays so
         if server_hostname is None and getattr(context, "check_hostname", False):
@@ -147,7 +150,15 @@ class TLSFilter:
         """
         try:
             if data:  # writing nothing is an error before Python 3.10
+                if self._held:
+                    data, self._held = self._held + data, b""
                 self.ssl_object.write(data)  # all of it: the outgoing buffer grows
+        except ssl.SSLWantReadError:
+            # In the middle of a handshake message that follows the handshake, such as a session ticket with a large
+            # client certificate in it, OpenSSL writes nothing. The rest of the message is on its way.
+            if len(data) > MAX_HELD:
+                raise WriteError("TLS: the peer has not completed a handshake message") from None
+            self._held = bytes(data)
         except ssl.SSLError as exc:
             raise WriteError(f"TLS: {reason(exc)}" if self._failure is None else str(self._failure)) from exc
         return self.pending()
@@ -170,8 +181,18 @@ class TLSFilter:
         """
         self._put(data)
         plain = self.leftover()
+        if self._held:
+            self._write_held()
         self.due = self._outgoing.pending > 0 or (self._over is not None and self._over.due)
         return plain
+
+    def _write_held(self) -> None:
+        """Write what could not be written before, if that is possible now; an error shows at the next `encrypt`."""
+        try:
+            self.ssl_object.write(self._held)
+            self._held = b""
+        except ssl.SSLError:
+            pass
 
     def leftover(self) -> bytes:
         """

@@ -30,7 +30,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     listens = True
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
-        super().__init__(connection, engine.settings, engine.now)
+        super().__init__(connection, engine.settings, engine.loop.time)
         self.engine = engine
         assert isinstance(engine.pool, SharingPool)
         self.pool = engine.pool
@@ -41,10 +41,12 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._idle_until: float | None = None
-        early = connection.take_early()
+        early = connection.wire.take_early()
         connection.multiplexer = self
         if early:
             self.on_received(early)
+        if connection.wire.tls is not None and connection.wire.tls.ended:
+            self.on_received(b"")  # the end came with it
         self.flush()
 
     # What the connection calls.

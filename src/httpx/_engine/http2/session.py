@@ -243,9 +243,11 @@ class TurnTaking(Multiplexer):
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
         connection.multiplexer = self
-        early = self.wire.leftover()
+        early = self.wire.take_early()
         if early:
             self.received(early)
+        if self.wire.tls is not None and self.wire.tls.ended:
+            self.received(b"")  # the end came with it
 
     def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
         chunks = super().take_chunks(stream)

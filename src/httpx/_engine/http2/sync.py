@@ -27,8 +27,9 @@ from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
 from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from ..._sharing import SharingPool
 from ..job import Job
+from ..sockets import wait_for
 from ..sync import SyncBody, SyncEngine
-from ..sync_connection import SyncConnection, wait_for
+from ..sync_connection import SyncConnection
 from .session import TurnTaking
 
 # Seconds after which a thread that waits for the socket looks again. Another one may have left something unsent when it

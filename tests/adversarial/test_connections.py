@@ -213,7 +213,7 @@ def test_a_try_that_succeeds_ends_the_trying(any_engine: EngineDriver, no_pause:
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The pauses between retries, by number, each of no time."""
-    from httpx._engine import asyncio, sync, trio
+    from httpx._engine import connecting
 
     seen: list[int] = []
 
@@ -221,8 +221,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(attempt)
         return 0.0
 
-    for module in (asyncio, sync, trio):
-        monkeypatch.setattr(module, "backoff", backoff)
+    monkeypatch.setattr(connecting, "backoff", backoff)
     return seen
 
 
