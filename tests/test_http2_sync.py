@@ -18,8 +18,9 @@ import pytest
 
 import httpx
 from httpx._engine import sync as sync_engine
+from httpx._engine import sync_connection
 from httpx._engine.http2 import sync as http2_sync
-from httpx._engine.sync import SyncConnection
+from httpx._engine.sync_connection import SyncConnection
 from httpx._protocol import frames
 from httpx._protocol.frames import CANCEL
 from support.counting import CountingSelect, CountingSocket, Counts
@@ -497,7 +498,7 @@ def test_a_socket_that_another_thread_has_closed_is_ready():
     left, right = socket.socketpair()
     right.close()
     left.close()
-    assert sync_engine.wait_for([left], [left], None) == {left}
+    assert sync_connection.wait_for([left], [left], None) == {left}
 
 
 # What it costs.
@@ -511,7 +512,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts[str]:
     new_socket = sync_engine.new_socket  # type: ignore[attr-defined]
     monkeypatch.setattr(sync_engine, "new_socket", lambda *args: CountingSocket(new_socket(*args), counts))
     monkeypatch.setattr(wire, "select", CountingSelect(counts))
-    monkeypatch.setattr(sync_engine, "select", CountingSelect(counts))
+    monkeypatch.setattr(sync_connection, "select", CountingSelect(counts))
     return counts
 
 

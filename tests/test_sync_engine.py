@@ -14,7 +14,8 @@ import pytest
 
 import httpx
 from httpx._engine import sync
-from httpx._engine.sync import SyncConnection, SyncEngine, SyncWire
+from httpx._engine.sync import SyncEngine
+from httpx._engine.sync_connection import SyncConnection, SyncWire, shake_hands
 from httpx._protocol.tls import TLSFilter
 from support.leaks import counts_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
@@ -190,7 +191,7 @@ def test_a_handshake_that_cannot_even_be_sent_runs_out_of_time(pair: tuple[SyncW
     wire, _ = pair
     while not wire.send(bytes(100_000)):
         pass
-    assert not sync.shake_hands(wire, TLSFilter(trusting_context(), "localhost"), sync.monotonic() + 0.01)
+    assert not shake_hands(wire, TLSFilter(trusting_context(), "localhost"), sync.monotonic() + 0.01)
 
 
 def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit(pair: tuple[SyncWire, socket.socket]):

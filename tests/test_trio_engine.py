@@ -19,7 +19,8 @@ from support.steps import turns, until
 trio = pytest.importorskip("trio")
 
 from httpx._engine import trio as engine_module  # noqa: E402  # after the skip
-from httpx._engine.trio import TrioConnection, TrioEngine  # noqa: E402
+from httpx._engine.trio import TrioEngine  # noqa: E402
+from httpx._engine.trio_connection import TrioConnection  # noqa: E402
 from httpx._protocol.tls import TLSFilter  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

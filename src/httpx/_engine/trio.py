@@ -1,7 +1,6 @@
 """
 The shell for trio: try at once, else wait for readiness under a cancel scope.
 
-    TrioConnection   a wire in the pool; also the `network_stream` of a response
     TrioEngine       the connections of one transport in one trio run
 
 A dial runs in a system task, because it may outlive the request that asked for it: somebody else takes the connection
@@ -10,7 +9,8 @@ then. Its cancel scope is kept, so that a dial that nobody waits for ends.
 Bookkeeping is synchronous: between taking a connection or a slot from the pool and the `try` that gives it back there
 is no checkpoint, and giving it back has none, so that a cancellation anywhere leaves everything as it was.
 
-Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`).
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`),
+sockets and how a task waits for them (`trio_connection`).
 """
 
 from __future__ import annotations
@@ -18,21 +18,18 @@ from __future__ import annotations
 import contextvars
 import math
 import socket
-import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any
 
 import trio
 
 from .._exceptions import (
-    CloseError,
     ConnectError,
     ConnectTimeout,
     ProxyError,
     ReadError,
     ReadTimeout,
-    TransportError,
     WriteError,
     WriteTimeout,
 )
@@ -40,7 +37,6 @@ from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
-from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
 from .forks import FORKS
 from .job import Job, end_pieces, next_piece, shown
@@ -51,221 +47,9 @@ from .security import TLSHop
 from .settings import Settings, new_pool
 from .sockets import is_in_progress, new_socket, unix_address
 from .story import Event
-from .wire import EARLY, Wire
-
-if TYPE_CHECKING:
-    from .http2.trio import TrioMultiplexer
-
-now = trio.current_time
+from .trio_connection import TrioConnection, now, scope_until
 
 CLOSED = "the transport was closed while the request waited for a connection"
-
-
-def _scope(until: float | None) -> trio.CancelScope:
-    return trio.CancelScope(deadline=math.inf if until is None else until)
-
-
-class TrioConnection:
-    """
-    A wire in the pool, and what `response.extensions["network_stream"]` is.
-
-    As a network stream it offers the raw bytes of an upgraded connection (101, or 2xx to CONNECT).
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.wire = Wire(sock)
-        self.reused = False
-        self.closed = False
-        self.write_error: WriteError | None = None
-        self.multiplexer: TrioMultiplexer | None = None  # for the streams of HTTP/2
-        self._upgraded: bytes | None = None
-
-    # Waiting. A socket that is closed meanwhile, by `aclose` of the client, wakes its waiters with ClosedResourceError.
-
-    async def receive(self, until: float | None) -> bytes | None:
-        """
-        What the peer sent next: b"" at its end, None if nothing came until then.
-
-        Raises:
-            ReadError: the connection broke.
-        """
-        if self.wire.tls is not None and self.wire.tls.ended:
-            return b""  # the end came in one piece with what was received last
-        while True:
-            data = await self.receive_raw(until)
-            tls = self.wire.tls
-            if tls is None or data is None:
-                return data
-            data = tls.receive(data)
-            if tls.due:
-                await self.send_all(tls.pending(), until)
-            if data or tls.ended:
-                return data
-
-    async def receive_raw(self, until: float | None) -> bytes | None:
-        """Like `receive`, below TLS."""
-        while True:
-            if self.closed:
-                raise ReadError("the connection is closed")
-            # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
-            await trio.lowlevel.checkpoint_if_cancelled()
-            data = self.wire.receive_raw()
-            if data is not None:
-                await trio.lowlevel.cancel_shielded_checkpoint()  # fair to other tasks during a fast download
-                return data
-            if not await self._ready(trio.lowlevel.wait_readable, until):
-                return None
-
-    async def send_all(self, data: bytes, until: float | None) -> bool:
-        """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.wire.send(data)
-        while rest:
-            if not await self._ready(trio.lowlevel.wait_writable, until):
-                return False
-            rest = self.wire.send(rest)
-        return True
-
-    async def _ready(self, wait: Callable[[socket.socket], Awaitable[None]], until: float | None) -> bool:
-        with _scope(until) as scope:
-            try:
-                await wait(self.wire.sock)
-            except trio.ClosedResourceError:
-                raise ReadError("the connection was closed while its answer was awaited") from None
-        return not scope.cancelled_caught
-
-    async def wait_for_either(self, until: float | None) -> bool:
-        """Until the socket takes or has bytes; False if time is up."""
-        async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = math.inf if until is None else until
-            done = []
-
-            async def one(wait: Callable[[socket.socket], Awaitable[None]]) -> None:
-                try:
-                    if not self.closed:
-                        await wait(self.wire.sock)
-                except trio.ClosedResourceError:
-                    pass  # whoever uses the socket next is told; raised here it would come out in a group
-                done.append(wait)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(one, trio.lowlevel.wait_readable)
-            nursery.start_soon(one, trio.lowlevel.wait_writable)
-        return bool(done)
-
-    def is_quiet(self) -> bool:
-        """
-        Has the peer neither closed nor said anything since the last exchange?
-
-        Under TLS it may have sent session tickets, which are taken here.
-        """
-        wire = self.wire
-        if self.closed or not wire.poll(0):
-            return not self.closed
-        if wire.tls is None:
-            return False
-        try:
-            return not wire.tls.receive(wire.receive_raw() or b"") and not wire.tls.ended
-        except TransportError:
-            return False
-
-    def close(self) -> None:
-        """Close, at once and without waiting."""
-        if not self.closed:
-            if self.multiplexer is not None:
-                self.multiplexer.say_goodbye()
-            self.closed = True
-            trio.lowlevel.notify_closing(self.wire.sock)
-            self.wire.close()
-
-    # `network_stream`.
-
-    def upgrade(self, surplus: bytes) -> None:
-        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
-        self._upgraded = surplus
-
-    def _own(self) -> bytes:
-        if self._upgraded is None:
-            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
-        return self._upgraded
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """
-        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
-
-        Raises:
-            ReadTimeout, ReadError.
-        """
-        data = self._own()
-        if not data:
-            received = await self.receive(None if timeout is None else now() + timeout)
-            if received is None:
-                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
-            data = received
-        self._upgraded = data[max_bytes:]
-        return data[:max_bytes]
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """
-        Send `buffer`. `timeout` in seconds.
-
-        Raises:
-            WriteTimeout, WriteError.
-        """
-        self._own()
-        if self.closed:
-            raise WriteError("the connection is closed")
-        tls = self.wire.tls
-        data = buffer if tls is None else tls.encrypt(buffer)
-        if not await self.send_all(data, None if timeout is None else now() + timeout):
-            raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        self.close()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> TrioConnection:
-        """
-        Begin TLS on an upgraded connection; returns the stream to use from now on.
-
-        Raises:
-            ConnectError, ConnectTimeout.
-        """
-        if self._own():
-            raise ConnectError(EARLY)
-        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
-        if not await self.shake_hands(tls, None if timeout is None else now() + timeout):
-            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
-        self._upgraded = tls.leftover()
-        return self
-
-    async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
-        """Do the TLS handshake; False if time is up. Raises ConnectError."""
-        try:
-            data = tls.handshake()
-            while True:
-                if data and not await self.send_all(data, until):
-                    return False
-                if tls.established:
-                    self.wire.tls = tls
-                    return True
-                received = await self.receive_raw(until)
-                if received is None:
-                    return False
-                data = tls.handshake(received)
-        except (ReadError, WriteError) as exc:
-            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
-
-    def get_extra_info(self, info: str) -> Any:
-        """What is known of the connection: see `Wire.extra_info`."""
-        return self.wire.extra_info(info)
-
-    @staticmethod
-    def take_chunks(exchange: Exchange) -> list[bytes]:
-        """The pieces of the body that have arrived."""
-        chunks, exchange.chunks = exchange.chunks, []
-        return chunks
 
 
 class TrioEngine:
@@ -511,7 +295,7 @@ class TrioEngine:
     async def _wait_in_queue(self, ticket: Ticket[TrioConnection], job: Job) -> None:
         ticket.signal = trio.Event()
         await self.tell(job, "start", "pool.acquire_connection")
-        with _scope(job.queue_limit(now(), self.pool.awaits_dial(job.key))) as scope:
+        with scope_until(job.queue_limit(now(), self.pool.awaits_dial(job.key))) as scope:
             await ticket.signal.wait()
         if scope.cancelled_caught and not ticket.served and not ticket.dial:
             raise job.queue_timed_out(now())
@@ -716,7 +500,7 @@ class TrioEngine:
     async def _look_up(self, host: str, port: int, until: float | None) -> list[Address] | None:
         """The answer to a question; None if there was none in time."""
         names = self.settings.names
-        with _scope(until):
+        with scope_until(until):
             try:
                 if names.is_awaited:
                     return names.learn(host, port, await names.resolver(host, port))  # type: ignore[misc]  # there is one
@@ -766,7 +550,7 @@ class TrioEngine:
             if race.due is None:
                 return
             race.changed = trio.Event()
-            with _scope(race.due):
+            with scope_until(race.due):
                 await race.changed.wait()
 
     async def _attempt(

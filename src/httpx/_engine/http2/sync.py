@@ -26,7 +26,8 @@ from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
 from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from ..._sharing import SharingPool
 from ..job import Job
-from ..sync import SyncBody, SyncConnection, SyncEngine, wait_for
+from ..sync import SyncBody, SyncEngine
+from ..sync_connection import SyncConnection, wait_for
 from .session import TurnTaking
 
 # Seconds after which a thread that waits for the socket looks again. Another one may have left something unsent when it

@@ -17,7 +17,8 @@ import trio
 
 from ..._protocol.stream2 import HTTP2Stream
 from ..._sharing import SharingPool
-from ..trio import TrioConnection, TrioEngine
+from ..trio import TrioEngine
+from ..trio_connection import TrioConnection
 from .async_common import AsyncMultiplexer
 from .session import TurnTaking
 
