@@ -127,7 +127,7 @@ def test_what_is_written_behind_unsent_bytes_follows_them(run: Callable[..., Any
         async with connected(new_engine()) as (connection, peer):
             connection.send(b"a" * 5_000_000)
             assert connection.unsent
-            connection._write(b"b" * 10)
+            connection.send_below(b"b" * 10)
             got = bytearray()
 
             def all_there() -> bool:
@@ -149,9 +149,8 @@ def test_a_write_that_breaks_half_way_is_noted(run: Callable[..., Any]):
             peer.close()
             await until(lambda: connection.write_error is not None)
             assert not connection.unsent
-            connection.upgrade(b"")
             with pytest.raises(httpx.WriteError):
-                await connection.write(b"more")
+                await connection.upgrade(b"").write(b"more")
 
     run(main)
 
@@ -162,7 +161,7 @@ def test_a_write_that_breaks_while_it_waits_raises(run: Callable[..., Any]):
 
             async def write() -> None:
                 with pytest.raises(httpx.WriteError):
-                    await connection.write(bytes(5_000_000))
+                    await connection.upgrade(b"").write(bytes(5_000_000))
 
             task = asyncio.ensure_future(write())
             await until(lambda: bool(connection.unsent))
@@ -175,7 +174,7 @@ def test_a_write_that_breaks_while_it_waits_raises(run: Callable[..., Any]):
 def test_a_timer_that_was_set_for_an_earlier_wait_does_not_end_a_later_one(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
-            now = connection._now
+            now = connection.now
             for later in (None, now() + 30):
                 waiting = asyncio.ensure_future(connection.wait(now() + 0.02))
                 await turns()
@@ -195,11 +194,11 @@ def test_a_timer_that_was_set_for_an_earlier_wait_does_not_end_a_later_one(run: 
 def test_a_timer_for_a_nearer_deadline_takes_the_place_of_a_later_one(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
-            waiting = asyncio.ensure_future(connection.wait(connection._now() + 30))
+            waiting = asyncio.ensure_future(connection.wait(connection.now() + 30))
             await turns()
             peer.send(b"x")
             assert await waiting
-            assert not await connection.wait(connection._now() + 0.01)
+            assert not await connection.wait(connection.now() + 0.01)
 
     run(main)
 
@@ -207,7 +206,7 @@ def test_a_timer_for_a_nearer_deadline_takes_the_place_of_a_later_one(run: Calla
 def test_time_that_is_up_at_the_moment_of_an_arrival_is_not(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, _):
-            waiting = asyncio.ensure_future(connection.wait(connection._now() - 1))
+            waiting = asyncio.ensure_future(connection.wait(connection.now() - 1))
             await turns()
             connection.wake()
             connection.on_time()
@@ -221,7 +220,7 @@ def test_reading_is_not_stopped_twice(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
             peer.close()
-            await until(lambda: connection._ended)
+            await until(lambda: connection.has_ended)
             connection._pause()
             assert not connection._paused
             connection.on_broken(httpx.ReadError("again"))
@@ -254,8 +253,9 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
             serving = asyncio.ensure_future(serve())
             assert await connection.shake_hands(TLSFilter(trusting_context(), "localhost"), None)
             await serving
-            assert await connection.read(10, timeout=3) == b""
-            assert await connection.read(10, timeout=3) == b""
+            stream = connection.upgrade(b"")
+            assert await stream.read(10, timeout=3) == b""
+            assert await stream.read(10, timeout=3) == b""
 
     run(main)
 
@@ -263,12 +263,13 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
 def test_a_closed_connection_gives_and_takes_nothing(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, _):
+            stream = connection.upgrade(b"")
             connection.close()
             connection.close()
             with pytest.raises(httpx.ReadError):
-                await connection.read(1)
+                await stream.read(1)
             with pytest.raises(httpx.WriteError):
-                await connection.write(b"x")
+                await stream.write(b"x")
 
     run(main)
 
@@ -349,7 +350,7 @@ def test_what_is_not_watched_need_not_be_left_alone():
         async with connected(new_engine()) as (connection, _):
             for _ in range(2):
                 connection._io.stop_reading(connection)
-            connection._ended = True
+            connection.has_ended = True
 
     driver_named("asyncio-fallback").run_bare(main)
 

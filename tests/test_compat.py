@@ -918,13 +918,13 @@ def test_tls_can_begin_on_an_upgraded_stream(driver: Driver, core: Any, ca: Any)
         assert driver.run(scenario, base_url=server.url) == b"ping"
 
 
-def test_without_httpcore_the_stream_is_the_connection_itself(driver: Driver, without: None):
+def test_without_httpcore_the_stream_is_our_own(driver: Driver, without: None):
     async def scenario(client: Any) -> str:
         async with client.stream("GET", "/", headers=UPGRADE) as response:
             return type(response.extensions["network_stream"]).__name__
 
     with ScriptedServer([expect_head(), send(UPGRADED), shut()]) as server:
-        assert driver.run(scenario, base_url=server.url).endswith("Connection")
+        assert driver.run(scenario, base_url=server.url).endswith("Stream")
     assert compat.network_stream(connection := object()) is connection
 
 

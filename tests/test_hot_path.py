@@ -22,8 +22,8 @@ import pytest
 
 import httpx
 from httpx._engine import asyncio as asyncio_engine
+from httpx._engine import sockets, wire
 from httpx._engine import sync as sync_engine
-from httpx._engine import sync_connection, wire
 from httpx._protocol import frames as frames_of_http2
 from httpx._protocol import hpack
 from httpx._protocol.http1 import HTTP1Exchange
@@ -70,7 +70,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts[str]:
 
         monkeypatch.setattr(engine, "new_socket", counting_socket)
     monkeypatch.setattr(wire, "select", CountingSelect(counts))
-    monkeypatch.setattr(sync_connection, "select", CountingSelect(counts))
+    monkeypatch.setattr(sockets, "select", CountingSelect(counts))
     return counts
 
 

@@ -17,8 +17,8 @@ from typing import Any, Callable
 import pytest
 
 import httpx
+from httpx._engine import sockets
 from httpx._engine import sync as sync_engine
-from httpx._engine import sync_connection
 from httpx._engine.http2 import sync as http2_sync
 from httpx._engine.sync_connection import SyncConnection
 from httpx._protocol import frames
@@ -498,7 +498,7 @@ def test_a_socket_that_another_thread_has_closed_is_ready():
     left, right = socket.socketpair()
     right.close()
     left.close()
-    assert sync_connection.wait_for([left], [left], None) == {left}
+    assert sockets.wait_for([left], [left], None) == {left}
 
 
 # What it costs.
@@ -512,7 +512,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts[str]:
     new_socket = sync_engine.new_socket  # type: ignore[attr-defined]
     monkeypatch.setattr(sync_engine, "new_socket", lambda *args: CountingSocket(new_socket(*args), counts))
     monkeypatch.setattr(wire, "select", CountingSelect(counts))
-    monkeypatch.setattr(sync_connection, "select", CountingSelect(counts))
+    monkeypatch.setattr(sockets, "select", CountingSelect(counts))
     return counts
 
 

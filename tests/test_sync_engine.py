@@ -180,10 +180,13 @@ def test_input_that_another_took_first_is_waited_for_again(
     assert wire.await_raw(None) == b"abc"
 
 
-def test_a_wire_that_is_aborted_twice_stays_closed(pair: tuple[SyncWire, socket.socket]):
-    wire, _ = pair
-    wire.abort()
-    wire.abort()
+def test_a_wire_that_is_interrupted_keeps_its_descriptor_until_it_is_closed(pair: tuple[SyncWire, socket.socket]):
+    wire, peer = pair
+    wire.interrupt()
+    wire.interrupt()
+    assert peer.recv(1) == b""
+    assert wire.sock.fileno() >= 0
+    wire.close()
     assert wire.sock.fileno() < 0
 
 
@@ -204,10 +207,9 @@ def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit(pair: tuple[SyncWir
 
 def test_a_network_stream_gives_at_most_what_is_asked_for(pair: tuple[SyncWire, socket.socket]):
     wire, peer = pair
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
+    stream = SyncConnection(wire).upgrade(b"")
     peer.send(b"abcdef")
-    assert [connection.read(4), connection.read(4)] == [b"abcd", b"ef"]
+    assert [stream.read(4), stream.read(4)] == [b"abcd", b"ef"]
 
 
 def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
@@ -220,9 +222,8 @@ def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
 
     reader = threading.Thread(target=read)
     reader.start()
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
-    connection.write(b"x" * 5_000_000)
+    stream = SyncConnection(wire).upgrade(b"")
+    stream.write(b"x" * 5_000_000)
     reader.join(5)
     assert received == b"x" * 5_000_000
 
@@ -233,21 +234,27 @@ def test_the_descriptor_of_an_upgraded_connection_stays_until_its_reader_is_gone
     reads, may_wait = threading.Event(), threading.Event()
     poll = wire.poll
     wire.poll = lambda milliseconds: reads.set() or (may_wait.wait(5) and poll(milliseconds))
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
-    received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(connection.read(10)))
+    stream = SyncConnection(wire).upgrade(b"")
+    received: list[str] = []
+
+    def read() -> None:
+        try:
+            stream.read(10)
+        except httpx.ReadError as exc:
+            received.append(type(exc).__name__)
+
+    reader = threading.Thread(target=read)
     reader.start()
     assert reads.wait(5)
-    connection.close()
+    stream.close()
     assert wire.sock.fileno() != -1
     may_wait.set()
     reader.join(5)
-    assert received == [b""]
+    assert received == ["ReadError"]
     assert wire.sock.fileno() == -1
     with pytest.raises(httpx.ReadError, match="closed"):
-        connection.read(10)
-    connection.close()
+        stream.read(10)
+    stream.close()
 
 
 def test_a_body_that_is_async_cannot_be_sent_by_a_sync_transport():

@@ -140,10 +140,10 @@ def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit():
 def test_a_network_stream_gives_at_most_what_is_asked_for():
     async def main() -> None:
         async with connected() as (connection, peer):
-            connection.upgrade(b"")
+            stream = connection.upgrade(b"")
             peer.send(b"abcdef")
-            assert await connection.read(4) == b"abcd"
-            assert await connection.read(4) == b"ef"
+            assert await stream.read(4) == b"abcd"
+            assert await stream.read(4) == b"ef"
 
     trio.run(main)
 

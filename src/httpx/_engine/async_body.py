@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from .._models import Response
 from .._protocol.exchange import NOTHING, Exchange
 from .._types import AsyncByteStream
 from .job import Job
@@ -35,7 +34,7 @@ class AsyncBody(AsyncByteStream):
         self._chunks: Iterator[bytes] = iter(())
         self._over = False
         self._begun = False
-        self.response: Response | None = None
+        self.extensions: Any = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -71,8 +70,8 @@ class AsyncBody(AsyncByteStream):
         if exchange.error is not None:
             await self._close(False)
             raise exchange.error
-        if exchange.trailers is not None and self.response is not None:
-            self.response.extensions["trailers"] = exchange.trailers
+        if exchange.trailers is not None and self.extensions is not None:
+            self.extensions["trailers"] = exchange.trailers
         if not exchange.upgraded:
             await self.aclose()
 

@@ -261,12 +261,12 @@ class AsyncioEngine:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""

@@ -3,9 +3,10 @@ A connection on asyncio: its socket, the persistent callback that reads it, and 
 
     LoopIO             how a socket becomes ready, on loops that have `add_reader` (all of asyncio's but one, uvloop)
     FallbackIO         the same through `loop.sock_recv` and its kind (Windows' proactor loop)
-    AsyncioConnection  a wire, its callback, its timer; also the `network_stream` of a response
+    AsyncioConnection  a wire, its callback, its timer
 
-Not here: which request has the connection, and how it is made (`asyncio`); the streams of HTTP/2 (`http2.asyncio`).
+Not here: which request has the connection, and how it is made (`asyncio`); the streams of HTTP/2 (`http2.asyncio`);
+the stream of an upgraded connection (`asyncio_stream`).
 """
 
 from __future__ import annotations
@@ -13,30 +14,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Protocol, Union
 
-from .._exceptions import (
-    CloseError,
-    ConnectError,
-    ConnectTimeout,
-    ReadError,
-    ReadTimeout,
-    RemoteProtocolError,
-    TransportError,
-    WriteError,
-    WriteTimeout,
-)
+from .._exceptions import ConnectError, ReadError, RemoteProtocolError, TransportError, WriteError
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+from .asyncio_stream import AsyncioStream, settle
 from .names import Address
+from .raw import MAX_CHATTER, Buffer, not_upgraded
 from .sockets import is_in_progress
-from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
+from .wire import LARGE_READ, SMALL_READ, Data, Wire
 
 if TYPE_CHECKING:
-    from .asyncio import AsyncioEngine
     from .http2.asyncio import AsyncioMultiplexer
 
-# Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
+# Bytes that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 1_048_576
 
 
@@ -125,7 +117,7 @@ class FallbackIO:
             except OSError as exc:
                 connection.write_error = WriteError(f"sending failed: {exc.strerror or exc}")
                 break
-            connection.unsent = connection.unsent[len(rest) :]
+            connection.unsent = connection.unsent[len(rest) :]  # nothing, but for what came meanwhile
         self._writing.pop(connection, None)
         connection.unsent = b""
         connection.wake()
@@ -171,27 +163,40 @@ def io_of(loop: asyncio.AbstractEventLoop) -> LoopIO | FallbackIO:
     return LoopIO(loop)
 
 
+class Owner(Protocol):
+    """What a connection needs of its engine."""
+
+    loop: asyncio.AbstractEventLoop
+    now: Callable[[], float]
+    io: Union[LoopIO, FallbackIO]
+
+    def lost(self, connection: AsyncioConnection) -> None:
+        """An idle connection ended, spoke out of turn, or is too old."""
+        ...
+
+
 class AsyncioConnection:
     """
-    A wire in the pool, the callback that reads it, and the one waiting for it.
+    A wire in the pool, the callback that reads it, and the one waiting for it. It is the `network_stream` of a response
+    whose connection was not upgraded.
 
     What arrives goes to `exchange` while there is one, and into `incoming` while bytes are wanted as they are (TLS
     handshake, upgraded connections). Anything else ends the connection: nobody asked for it.
     """
 
-    def __init__(self, engine: AsyncioEngine, sock: socket.socket) -> None:
+    def __init__(self, engine: Owner, sock: socket.socket) -> None:
         self.wire = Wire(sock)
         self.exchange: Exchange | None = None
         self.incoming: bytearray | None = bytearray()
-        self.unsent = b""
+        self.unsent: Data = b""
         self.was_idle = False
         self.closed = False
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
-        self._ended = False
+        self.has_ended = False
         self._engine = engine
-        self._loop = engine.loop
-        self._now = engine.now
+        self.loop = engine.loop
+        self.now = engine.now
         self._reread = not isinstance(engine.loop, asyncio.BaseEventLoop)
         self._io = engine.io
         self._waiter: asyncio.Future[bool] | None = None
@@ -199,6 +204,7 @@ class AsyncioConnection:
         self.deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._chatter = 0  # bytes that TLS has added to what is unsent
         self.buffered = 0
         self._paused = False
         self.multiplexer: AsyncioMultiplexer | None = None  # for the streams of HTTP/2: bytes and events are its own
@@ -224,23 +230,23 @@ class AsyncioConnection:
             if waiter is not None and not waiter.done():
                 waiter.set_result(True)
             if self._reread and not exchange.finished:
-                self._loop.call_soon(self._on_maybe_readable)
+                self.loop.call_soon(self._on_maybe_readable)
             return
         if len(data) == SMALL_READ:
             wire.size = LARGE_READ
         self.on_received(data)
         if self._reread and data:
-            self._loop.call_soon(self._on_maybe_readable)
+            self.loop.call_soon(self._on_maybe_readable)
 
     def _on_maybe_readable(self) -> None:
         """Look again: uvloop does not call back for a reset that came together with data."""
-        if not self.closed and not self._ended and not self._paused:
+        if not self.closed and not self.has_ended and not self._paused:
             self.on_readable()
 
     def on_received(self, data: bytes) -> None:
         """Bytes of the socket, b"" at its end: through TLS, and on to whom they belong."""
         if not data:
-            self._ended = True
+            self.has_ended = True
             self._io.stop_reading(self)  # the end of a stream is readable for ever
         tls = self.wire.tls
         if tls is None:
@@ -249,7 +255,7 @@ class AsyncioConnection:
         try:
             data = tls.receive(data)
             if tls.due:
-                self._write(tls.pending())
+                self._respond(tls.pending())
         except TransportError as exc:
             self.on_broken(exc)
             return
@@ -257,6 +263,13 @@ class AsyncioConnection:
             self._deliver(data)
         if tls.ended:
             self._deliver(b"")
+
+    def _respond(self, data: bytes) -> None:
+        """Send what TLS wants to say in response to the peer, as far as that is finite."""
+        self._chatter = self._chatter + len(data) if self.unsent else 0
+        if self._chatter > MAX_CHATTER:
+            raise ReadError("TLS: the peer asks for more responses to its key updates than it receives")
+        self.send_below(data)
 
     def _deliver(self, data: bytes) -> None:
         exchange = self.exchange
@@ -266,17 +279,23 @@ class AsyncioConnection:
             exchange.receive(data)
             if exchange.head is not None:
                 self.buffered += len(data)
-                if self.buffered > HIGH_WATER and not exchange.finished:
+                if self.buffered > HIGH_WATER and (exchange.upgraded or not exchange.finished):
                     self._pause()
             self.wake()
         elif self.incoming is not None:
             self.incoming += data
-            if not data and not self._ended:
-                self._ended = True
-                self._io.stop_reading(self)
+            if len(self.incoming) > HIGH_WATER:
+                self._pause()
+            if not data and not self.has_ended:
+                self._stop_at_end()
             self.wake()
         else:
             self._engine.lost(self)
+
+    def _stop_at_end(self) -> None:
+        self.has_ended = True
+        if not self._paused:
+            self._io.stop_reading(self)
 
     def on_broken(self, error: TransportError) -> None:
         """The socket failed."""
@@ -284,8 +303,8 @@ class AsyncioConnection:
         if self.exchange is None and self.incoming is None and self.multiplexer is None:
             self._engine.lost(self)
         else:
-            if not self._ended:
-                self._ended = True
+            if not self.has_ended:
+                self.has_ended = True
                 self._io.stop_reading(self)
             self.wake()
 
@@ -307,7 +326,7 @@ class AsyncioConnection:
         if deadline is None:
             return
         # A loop may fire a timer early, by the resolution of its clock.
-        if self._now() < deadline - 0.001:
+        if self.now() < deadline - 0.001:
             self._set_timer(deadline)
         elif self._waiter is None:
             self._engine.lost(self)  # idle for too long
@@ -318,7 +337,7 @@ class AsyncioConnection:
 
     async def wait(self, until: float | None) -> bool:
         """Until something happened: True; or until time is up: False."""
-        waiter: asyncio.Future[bool] = self._loop.create_future()
+        waiter: asyncio.Future[bool] = self.loop.create_future()
         self._waiter = waiter
         self.deadline = until
         # A timer that fires earlier is left running: it will look again. So a warm request sets none.
@@ -338,26 +357,47 @@ class AsyncioConnection:
             if waiter is not None and not waiter.done():
                 waiter.set_result(True)
 
+    async def wait_for_room(self, until: float | None) -> bool:
+        """Wait until something happened: True; or until time is up: False. Beside `wait`, which a reader may be in."""
+        writer: asyncio.Future[bool] = self.loop.create_future()
+        self._writer = writer
+        timer = None if until is None else self.call_at(until, lambda: settle(writer, False))
+        try:
+            return await writer
+        finally:
+            self._writer = None
+            if timer is not None:
+                timer.cancel()
+
+    def call_at(self, when: float, function: Callable[[], None]) -> asyncio.TimerHandle:
+        """
+        Call a function at a moment of `now`.
+
+        Not `loop.call_at`: where a test has stopped the clock of `now` and not the loop's, or the other way, it would
+        call at once, and what looks at `now` would call it again and again.
+        """
+        return self.loop.call_later(max(0.0, when - self.now()), function)
+
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = self._loop.call_at(when, self.on_time)
+        self._timer = self.call_at(when, self.on_time)
 
     def send(self, data: bytes) -> None:
         """Send what the socket takes at once; the rest stays in `unsent` and follows by itself. Raises WriteError."""
-        self._write(data if self.wire.tls is None else self.wire.tls.encrypt(data))
+        self.send_below(data if self.wire.tls is None else self.wire.tls.encrypt(data))
 
-    def _write(self, data: bytes) -> None:
+    def send_below(self, data: bytes) -> None:
         """Like `send`, below TLS."""
         rest = data if self.unsent else self.wire.send(data)
         if rest:
             self.queue(rest)
 
-    def queue(self, rest: bytes) -> None:
-        """What the socket did not take: it is sent when it takes more."""
+    def queue(self, rest: Data) -> None:
+        """Send when the socket takes more what it did not take now."""
         if self.unsent:
-            self.unsent += rest
+            self.unsent = b"".join((self.unsent, rest))
         else:
             self.unsent = rest
             self._io.start_writing(self)
@@ -366,15 +406,29 @@ class AsyncioConnection:
         """The pieces of the body that have arrived; reading goes on if it had stopped for them."""
         chunks, exchange.chunks = exchange.chunks, []
         self.buffered = 0
-        if self._paused and not self.closed and not self._ended:
-            self._paused = False
-            self._io.start_reading(self)
+        if self._paused:
+            self._resume()
         return chunks
 
+    def take_incoming(self) -> bytes:
+        """Remove and return the bytes that have arrived; reading goes on if it had stopped for them."""
+        incoming = self.incoming
+        data = bytes(incoming or b"")
+        if incoming:
+            incoming.clear()
+        if self._paused:
+            self._resume()
+        return data
+
     def _pause(self) -> None:
-        if not self._paused and not self._ended:
+        if not self._paused and not self.has_ended:
             self._paused = True
             self._io.stop_reading(self)
+
+    def _resume(self) -> None:
+        if not self.closed and not self.has_ended:
+            self._paused = False
+            self._io.start_reading(self)
 
     def is_quiet(self) -> bool:
         """Has the peer neither closed nor said anything since the last exchange? Takes what it said."""
@@ -398,10 +452,10 @@ class AsyncioConnection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._loop.is_closed():
+        if self.loop.is_closed():
             self.wire.close()
             return
-        if not self._ended and not self._paused:
+        if not self.has_ended and not self._paused:
             self._io.stop_reading(self)
         if self.unsent:
             self._io.stop_writing(self)
@@ -410,112 +464,54 @@ class AsyncioConnection:
 
     # `network_stream`.
 
-    def upgrade(self, surplus: bytes) -> None:
-        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
+    def upgrade(self, surplus: bytes) -> AsyncioStream:
+        """Return the stream of the connection, whose bytes are its user's from now on; `surplus` came already."""
         self.exchange = None
         self.incoming = bytearray(surplus)
-
-    def _own(self) -> bytearray:
-        if self.incoming is None:
-            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
-        return self.incoming
+        tls = self.wire.tls
+        if tls is not None and tls.ended and not self.has_ended:
+            self._stop_at_end()  # the end came in one piece with the head
+        return AsyncioStream(self)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """
-        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
+        """Raise CloseError: only an upgraded connection gives its bytes."""
+        raise not_upgraded()
 
-        Raises:
-            ReadTimeout, ReadError.
-        """
-        incoming = self._own()
-        until = None if timeout is None else self._now() + timeout
-        while not incoming:
-            if self.error is not None:
-                raise self.error
-            if self._ended:
-                return b""
-            if self.closed:
-                raise ReadError("the connection is closed")
-            if not await self.wait(until):
-                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
-        data = bytes(incoming[:max_bytes])
-        del incoming[:max_bytes]
-        return data
+    async def write(self, buffer: Buffer, timeout: float | None = None) -> None:
+        """Raise CloseError, as `read` does."""
+        raise not_upgraded()
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """
-        Send `buffer`. `timeout` in seconds.
-
-        Raises:
-            WriteTimeout, WriteError.
-        """
-        self._own()
-        if self.closed:
-            raise WriteError("the connection is closed")
-        until = None if timeout is None else self._now() + timeout
-        tls = self.wire.tls
-        self._write(buffer if tls is None else tls.encrypt(buffer))
-        while self.unsent:
-            if not await self._wait_for_room(until):
-                raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
-            if self.closed:
-                raise WriteError("the connection was closed while it was written to")
-        if self.write_error is not None:
-            raise self.write_error
-
-    async def _wait_for_room(self, until: float | None) -> bool:
-        """Until something happened: True; or False. Beside `wait`, which a task that reads meanwhile is in."""
-        self._writer = writer = self._loop.create_future()
-        timeout = None if until is None else max(0.0, until - self._now())
-        try:
-            return bool((await asyncio.wait([writer], timeout=timeout))[0])
-        finally:
-            self._writer = None
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> AsyncioStream:
+        """Raise CloseError, as `read` does."""
+        raise not_upgraded()
 
     async def aclose(self) -> None:
         """Close the connection."""
         self.close()
 
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> AsyncioConnection:
-        """
-        Begin TLS on an upgraded connection; returns the stream to use from now on.
-
-        Raises:
-            ConnectError, ConnectTimeout.
-        """
-        incoming = self._own()
-        if incoming:
-            raise ConnectError(EARLY)
-        until = None if timeout is None else self._now() + timeout
-        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
-        if not await self.shake_hands(tls, until):
-            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
-        incoming += tls.leftover()
-        return self
-
     async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
         """Do the TLS handshake; False if time is up. Raises ConnectError."""
-        incoming = self._own()
+        incoming = self.incoming
+        assert incoming is not None
         # Until the new filter is in place, bytes are wanted as they come from the socket.
         carrier, self.wire.tls = self.wire.tls, None
         try:
             data = tls.handshake()
             while True:
                 if data:
-                    self._write(data)
+                    self.send_below(data)
                 if tls.established:
                     break
-                while not incoming and not self._ended:
+                while not incoming and not self.has_ended:
                     if not await self.wait(until):
                         return False
                     if self.error is not None:
                         raise self.error
                     if self.closed:
                         raise ReadError("the connection was closed")
-                received, incoming[:] = bytes(incoming), b""
-                data = tls.handshake(received)
+                data = tls.handshake(self.take_incoming())
         except (ReadError, WriteError) as exc:
             self.wire.tls = carrier
             raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
@@ -523,7 +519,7 @@ class AsyncioConnection:
         return True
 
     def get_extra_info(self, info: str) -> Any:
-        """What is known of the connection: see `Wire.extra_info`."""
+        """Return what is known of the connection: see `Wire.extra_info`."""
         return self.wire.extra_info(info)
 
     def take_early(self) -> bytes:

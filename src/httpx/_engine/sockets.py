@@ -1,5 +1,5 @@
 """
-Non-blocking sockets that are ready to connect.
+Non-blocking sockets: making them, and how a thread waits for several.
 
 Not here: connecting them (`sync`, `asyncio`, `trio`), what goes over them (`wire`).
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import sys
+from time import monotonic
 
 from .._exceptions import ConnectError
 from .names import Address
@@ -57,3 +59,18 @@ def unix_address(path: str) -> Address:
 def is_in_progress(code: int) -> bool:
     """Does this result of `connect_ex` mean that the attempt is under way?"""
     return code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1))
+
+
+def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
+    """Those sockets that are ready, or none when time is up. For the rare waits: dialling, and uploads that stall."""
+    timeout = None if until is None else max(0.0, until - monotonic())
+    if hasattr(select, "poll"):
+        poll = select.poll()  # unlike `select`, it takes descriptors above 1,023
+        sockets = {sock.fileno(): sock for sock in [*reading, *writing]}
+        if -1 in sockets:
+            return {sockets[-1]}  # another thread has closed it: its user will see
+        for fd, sock in sockets.items():
+            poll.register(fd, (select.POLLIN if sock in reading else 0) | (select.POLLOUT if sock in writing else 0))
+        return {sockets[fd] for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
+    ready = select.select(reading, writing, writing, timeout)  # pragma: no cover - Windows
+    return {sock for group in ready for sock in group}  # pragma: no cover - Windows

@@ -41,9 +41,10 @@ from .race import Race, backoff
 from .route import Handshake, Route, proxy_fields
 from .security import TLSHop
 from .settings import Settings, new_pool
-from .sockets import is_in_progress, new_socket, unix_address
+from .sockets import is_in_progress, new_socket, unix_address, wait_for
 from .story import Event
-from .sync_connection import SyncConnection, SyncWire, shake_hands, wait_for
+from .sync_connection import SyncConnection, SyncWire, shake_hands
+from .wire import Data
 
 if TYPE_CHECKING:
     from .http2.sync import SyncLane
@@ -62,7 +63,7 @@ class SyncBody(SyncByteStream):
         self._exchange = exchange
         self._job = job
         self._over = False
-        self.response: Response | None = None
+        self.extensions: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
@@ -78,8 +79,8 @@ class SyncBody(SyncByteStream):
         if exchange.error is not None:
             self._release(False)
             raise exchange.error
-        if exchange.trailers is not None and self.response is not None:
-            self.response.extensions["trailers"] = exchange.trailers
+        if exchange.trailers is not None and self.extensions is not None:
+            self.extensions["trailers"] = exchange.trailers
         if not exchange.upgraded:
             self._release(exchange.reusable)
 
@@ -158,7 +159,7 @@ class SyncEngine:
                 reused = connection.reused
                 self.release(connection, False)
                 self.tell(job, "failed", exc)
-                if not connection.aborted and job.may_replay(exchange, exc, reused):
+                if not connection.closed and job.may_replay(exchange, exc, reused):
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
@@ -172,6 +173,8 @@ class SyncEngine:
                     pool.release(connection, exchange.reusable and (tls is None or not tls.ended), monotonic())
                 if pool.has_chores:
                     self.do_chores()
+                if connection.closed:
+                    connection.close()
                 if job.narrator is not None:
                     self.tell(job, "body")
                     self.tell(job, "closed")
@@ -233,7 +236,7 @@ class SyncEngine:
         if exchange.error is not None and exchange.head is None:
             raise connection.write_error or exchange.error
 
-    def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+    def _send_rest(self, rest: Data, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         wire = connection.wire
         while rest:
             ready = wait_for([wire.sock], [wire.sock], job.limit("write", monotonic()))
@@ -292,12 +295,12 @@ class SyncEngine:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = SyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""
@@ -402,22 +405,25 @@ class SyncEngine:
             pool.release(connection, reusable, monotonic())
         if pool.has_chores:
             self.do_chores()
+        if connection.closed:
+            connection.close()  # `close` left that to the request that was using it
 
     def close(self) -> None:
-        """Close every connection, also those in use, and let nobody who waits for one go on."""
+        """
+        Close every connection, and end the requests that use one or wait for one.
+
+        A connection in use is only shut down, which wakes the thread that waits for it. That thread closes it: before
+        that, its descriptor must not become another socket's.
+        """
         self._closings += 1
         with self.lock:
             idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
             connections = self.pool.shut()
         for connection in connections:
-            if connection in idle:
-                connection.close()
-                continue
-            connection.aborted = True
-            # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
-            if connection.multiplexer is not None:
-                connection.multiplexer.say_goodbye()
-            connection.wire.abort()
+            if connection in idle or connection.multiplexer is not None:
+                connection.close()  # the requests of HTTP/2 announce themselves to the wire
+            else:
+                connection.interrupt()
         self.do_chores()
 
     # Dialling.

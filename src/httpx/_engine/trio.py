@@ -48,6 +48,7 @@ from .settings import Settings, new_pool
 from .sockets import is_in_progress, new_socket, unix_address
 from .story import Event
 from .trio_connection import TrioConnection, now, scope_until
+from .wire import Data
 
 CLOSED = "the transport was closed while the request waited for a connection"
 
@@ -192,7 +193,7 @@ class TrioEngine:
         if exchange.error is not None and exchange.head is None:
             raise connection.write_error or exchange.error
 
-    async def _send_rest(self, rest: bytes, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+    async def _send_rest(self, rest: Data, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         wire = connection.wire
         while rest:
             ready = await connection.wait_for_either(job.limit("write", now()))
@@ -244,12 +245,12 @@ class TrioEngine:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""

@@ -133,7 +133,7 @@ class TLSFilter:
         """The protocol that both sides agreed on, or None."""
         return self.ssl_object.selected_alpn_protocol()
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | memoryview) -> bytes:
         """
         Bytes for the wire that carry `data`, and whatever else is due.
 

@@ -103,8 +103,9 @@ class AsyncMultiplexer(Multiplexer):
         if not stream.finished:
             lane = AsyncLane(self, stream)
             body = AsyncBody(lane, lane, stream, job)
-            body.response = self.answer(stream, job, body)
-            return body.response
+            response = self.answer(stream, job, body)
+            body.extensions = response.extensions
+            return response
         chunks = stream.chunks
         response = self.answer(stream, job, chunks[0] if len(chunks) == 1 else b"".join(chunks))
         self.leave(stream)

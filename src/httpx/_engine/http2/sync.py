@@ -26,8 +26,9 @@ from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
 from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from ..._sharing import SharingPool
 from ..job import Job
+from ..sockets import wait_for
 from ..sync import SyncBody, SyncEngine
-from ..sync_connection import SyncConnection, wait_for
+from ..sync_connection import SyncConnection
 from .session import TurnTaking
 
 # Seconds after which a thread that waits for the socket looks again. Another one may have left something unsent when it
@@ -206,6 +207,7 @@ class SyncMultiplexer(TurnTaking):
         """
         reused = self.has_served
         stream: HTTP2Stream | None = None
+        self.wire.users.append(None)  # until `_give_back`
         try:
             with self._lock:
                 stream = self.begin(job)
@@ -233,14 +235,15 @@ class SyncMultiplexer(TurnTaking):
                     self.lose(WriteError(f"sending was interrupted: {type(exc).__name__}"))
             self.leave(stream)
             self._engine.tell(job, "failed", exc)
-            if stream is not None and not self.connection.aborted and job.may_replay(stream, exc, reused):
+            if stream is not None and not self.connection.closed and job.may_replay(stream, exc, reused):
                 return None
             raise
         if not stream.finished:
             lane = SyncLane(self, stream)
             body = SyncBody(lane, lane, stream, job)
-            body.response = self.answer(stream, job, body)
-            return body.response
+            response = self.answer(stream, job, body)
+            body.extensions = response.extensions
+            return response
         chunks = stream.chunks
         response = self.answer(stream, job, chunks[0] if len(chunks) == 1 else b"".join(chunks))
         self.leave(stream)
@@ -298,6 +301,10 @@ class SyncMultiplexer(TurnTaking):
             self._pool.release(self.connection, not self.is_broken and self.machine.max_streams > 0, monotonic())
         if self._pool.has_chores:
             self._engine.do_chores()
+        wire = self.wire
+        wire.users.pop()  # `leave` without its frame
+        if wire.released and not wire.users:
+            wire.sock.close()
 
 
 class SyncLane:
