@@ -20,9 +20,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator
 from functools import partial
-from time import monotonic
 from typing import Any, Callable
 
 from .._exceptions import (
@@ -36,12 +34,12 @@ from .._exceptions import (
 )
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from .forks import FORKS
-from .job import Job, end_pieces, next_piece, shown
+from .job import Job, again, shown
 from .names import Address, resolve_error, texts
 from .race import Race, backoff
 from .route import Handshake, Route, proxy_fields
@@ -62,8 +60,8 @@ class AsyncioEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.loop = loop = asyncio.get_running_loop()
-        # The loop's clock; asyncio's own is the monotonic one with a frame around it.
-        self.now: Callable[[], float] = monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
+        # The loop's own clock, whatever that is: the timers go by it, and a second clock may stand still in tests.
+        self.now: Callable[[], float] = loop.time
         self.io = self.io_factory(self.loop)
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
@@ -95,14 +93,15 @@ class AsyncioEngine:
         Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         now = self.now
-        job = Job(request, now())
+        moment = now()
+        job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
         while not self._closed:
             # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
             exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            connection = pool.acquire(job.key, now())
+            connection = pool.acquire(job.key, moment)
             if isinstance(connection, Ticket):
                 connection = await self._redeem(connection, job)
             if pool.has_chores:
@@ -111,37 +110,42 @@ class AsyncioEngine:
                 if connection.multiplexer is not None:
                     answer = await connection.multiplexer.handle(job)
                     if answer is None:
+                        moment = now()
                         continue
                     return answer
                 exchange = self._exchange_on(connection, job)
             # No await between the pool and the `try`: a cancellation there would leak the connection.
-            if (connection.closed or connection.wire.poll(0)) and not connection.is_quiet():
-                was_idle = connection.was_idle
+            # What a new connection says before it is asked is for later: see `receive`.
+            if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
                 self.release(connection, False)
-                if was_idle or self._closed:
-                    continue
-                raise connection.early_end()
-            connection.exchange = exchange
+                moment = now()
+                continue
+            if connection.reused:
+                connection.exchange = exchange
             connection.deadline = None
             try:
-                await self._pump(connection, exchange, job)
+                await self.receive(connection, exchange, job)
             except BaseException as exc:
-                was_idle = connection.was_idle
+                reused = connection.reused
                 self.release(connection, False)
+                if job.pieces is not None:
+                    await job.aend_pieces()
                 if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, was_idle):
+                if job.may_replay(exchange, exc, reused):
+                    moment = now()
                     continue
                 raise
             if exchange.finished and not exchange.upgraded:
                 chunks = exchange.chunks
                 body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, without its frame.
-                connection.exchange = connection.incoming = None
-                connection.was_idle = True
-                connection.deadline = None if self._expiry is None else now() + self._expiry
-                pool.release(connection, exchange.reusable and not connection.closed, now())
+                # What `release` does, inlined.
+                moment = now()
+                connection.exchange = None
+                connection.reused = True
+                connection.deadline = None if self._expiry is None else moment + self._expiry
+                pool.release(connection, exchange.reusable and not (connection.closed or connection.unsent), moment)
                 if pool.has_chores:
                     self.settle()
                 if job.narrator is not None:
@@ -164,98 +168,114 @@ class AsyncioEngine:
             self.release(connection, True)
             raise
 
-    async def _pump(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and wait until the head of the answer is there."""
-        wire = connection.wire
-        pieces: AsyncIterator[bytes] | None = None
-        if job.narrator is not None:
-            await self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and self._is_late(job):
-                        raise job.timed_out(WriteTimeout, "write", self.now(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            connection.queue(rest)
-                            await self._drain(connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                    if connection.write_error is not None:
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    if job.deadline is not None or connection.error is not None or connection.closed:
-                        await self.receive(connection, exchange, job)
-                    elif not await connection.wait(None if job.read is None else self.now() + job.read):
-                        raise job.timed_out(ReadTimeout, "read", self.now(), "the answer did not arrive")
-                    elif exchange.only_informational and exchange.need == INPUT:
-                        await self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.async_pieces()
-                    piece = await next_piece(pieces)
-                    if piece is None:
-                        pieces = None
-                    exchange.feed(piece)
-                elif need == PAUSE:
-                    patience = self.now() + PATIENCE
-                    until = patience if job.deadline is None else min(patience, job.deadline)
-                    if not await connection.wait(until):
-                        exchange.proceed()
-                    if connection.error is not None:
-                        raise connection.error
-                else:
-                    break
-                if job.narrator is not None:
-                    await self.tell(job, "turn", exchange)
-            if job.narrator is not None and exchange.head is not None:
-                await self.tell(job, "turn", exchange)  # the answer may have come while the last events were told
-        finally:
-            if pieces is not None:
-                await end_pieces(pieces, job)
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    async def _drain(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
-        """Wait until the peer has taken what was sent; the callback listens meanwhile."""
-        while connection.unsent and connection.error is None:
-            if connection.closed:
-                raise WriteError("the connection was closed while the request was sent")
-            if not await connection.wait(job.limit("write", self.now())) or self._is_late(job):
-                raise job.timed_out(WriteTimeout, "write", self.now(), "the peer did not take the request")
-            if exchange.need == NOTHING or exchange.abandoned:
-                exchange.cut_short()
-                return
-
     async def receive(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """
-        Wait until the exchange has got something.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        until = job.limit("read", self.now())
-        while True:
-            if isinstance(connection.error, ConnectError):
-                raise connection.error  # the handshake was refused, and so nothing could be written either
-            if connection.error is not None:
-                raise connection.write_error or connection.error
-            if connection.closed:
-                raise ReadError("the connection was closed while its answer was awaited")
-            # Where something always arrives no timer comes to its turn.
-            if not await connection.wait(until) or (job.deadline is not None and self._is_late(job)):
-                raise job.timed_out(ReadTimeout, "read", self.now(), "the answer did not arrive")
-            # Interim answers are no progress: the time to wait goes on.
-            if not exchange.only_informational or exchange.need != INPUT:
-                return
+        wire = connection.wire
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            await self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if need == NOTHING:
+                break
+            if connection.unsent and not exchange.abandoned:
+                await self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(self.now()):
+                    raise job.timed_out(WriteTimeout, "write", self.now(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                    if rest:
+                        connection.queue(rest)
+                except WriteError as exc:
+                    self._stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    connection.begin(exchange)
+                goes_on = False
+            elif need == INPUT:
+                if connection.error is not None or connection.closed:
+                    raise self._why(connection)
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", self.now())
+                else:
+                    until = None if job.read is None else self.now() + job.read
+                if not await connection.wait(until) or (job.deadline is not None and job.is_late(self.now())):
+                    raise job.timed_out(ReadTimeout, "read", self.now(), "the response did not arrive")
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                await self._feed(connection, exchange, job)
+            else:
+                await self._await_consent(connection, exchange, job)
+            if job.narrator is not None and not has_head:
+                await self.tell(job, "turn", exchange)
+        if job.pieces is not None and exchange.need >= INPUT:
+            await job.aend_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise self._why(connection, exchange.error)
 
-    def _is_late(self, job: Job) -> bool:
-        """Is the total timeout over?"""
-        return job.deadline is not None and self.now() >= job.deadline
+    async def _feed(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await asyncio.sleep(0)  # else nothing could arrive while there are pieces and room
+        if exchange.need == BODY:
+            exchange.feed(await job.anext_piece())
+
+    async def _await_room(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket takes some of what is unsent, or there is something for the reader."""
+        until = job.limit("write", self.now())
+        head, size = exchange.head, len(connection.unsent)
+        while len(connection.unsent) == size and exchange.head is head and not exchange.chunks:
+            if exchange.abandoned or connection.error is not None or connection.closed:
+                break
+            ready = await connection.wait(until)
+            if exchange.need == NOTHING:
+                exchange.cut_short()  # the response is whole, and the request is not
+                return
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            if not ready or (len(connection.unsent) == size and until is not None and self.now() >= until):
+                raise job.timed_out(WriteTimeout, "write", self.now(), "the peer did not take the request")
+        if connection.write_error is not None:
+            exchange.cut_short()
+        elif connection.error is not None or connection.closed:
+            raise self._why(connection)
+
+    async def _await_consent(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        until = job.patience(self.now())
+        while exchange.need == PAUSE:
+            if connection.error is not None or connection.closed:
+                raise self._why(connection)
+            if not await connection.wait(until) or self.now() >= until:
+                exchange.proceed()
+
+    @staticmethod
+    def _stop_sending(connection: AsyncioConnection, exchange: Exchange, error: WriteError) -> None:
+        """Note that sending failed. A server that closes while we send has often responded before."""
+        connection.write_error = again(error)
+        exchange.cut_short()
+
+    @staticmethod
+    def _why(connection: AsyncioConnection, error: Exception | None = None) -> Exception:
+        """Return what to raise where nothing more can be received."""
+        error = connection.error or error
+        # If the TLS handshake was refused, nothing could be sent either.
+        if not isinstance(error, ConnectError):
+            error = connection.write_error or error
+        return again(error or ReadError("the connection was closed while a response was awaited"))
 
     def _stream(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
@@ -342,12 +362,19 @@ class AsyncioEngine:
         now = self.now()
         connection.exchange = connection.incoming = None
         connection.buffered = 0
-        connection.was_idle = True
+        connection.reused = True
         # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
         connection.deadline = None if self._expiry is None else now + self._expiry
-        self.pool.release(connection, reusable and not connection.closed, now)
+        self.pool.release(connection, reusable and not (connection.closed or connection.unsent), now)
         if self.pool.has_chores:
             self.settle()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """Call `function` soon, on the loop. May be called from anywhere, also by the garbage collector."""
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            pass  # the loop is closed, and the next engine closes what this one has
 
     def lost(self, connection: AsyncioConnection) -> None:
         """An idle connection ended, spoke out of turn, or is too old."""
@@ -407,7 +434,8 @@ class AsyncioEngine:
                 self.pool.dialled(ticket, connection, self.now())
             else:
                 connection.multiplexer.enter_pool(ticket)
-            connection.was_idle = ticket.connection is not connection  # somebody else's now, or nobody's for a while
+            if ticket.connection is not connection:
+                connection.was_left()  # somebody else's now, or nobody's for a while
             self.settle()
 
     def _end_dial(self, ticket: Ticket[AsyncioConnection], _: object = None, error: Exception | None = None) -> None:
@@ -461,7 +489,6 @@ class AsyncioEngine:
             except BaseException:
                 connection.close()
                 raise
-        connection.incoming = None
         return connection
 
     async def _start_tls(self, connection: AsyncioConnection, hop: TLSHop, job: Job, until: float | None) -> None:

@@ -16,10 +16,11 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Union
 
-from .._exceptions import ConnectError, ReadError, RemoteProtocolError, TransportError, WriteError
+from .._exceptions import ConnectError, ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
 from .asyncio_stream import AsyncioStream, settle
+from .job import again
 from .names import Address
 from .raw import MAX_CHATTER, Buffer, not_upgraded
 from .sockets import is_in_progress
@@ -181,7 +182,11 @@ class AsyncioConnection:
     whose connection was not upgraded.
 
     What arrives goes to `exchange` while there is one, and into `incoming` while bytes are wanted as they are (TLS
-    handshake, upgraded connections). Anything else ends the connection: nobody asked for it.
+    handshake, upgraded connections, and before the first request). Anything else ends the connection: nobody asked for
+    it.
+
+    Attributes:
+        reused: it has served others before, or was idle.
     """
 
     def __init__(self, engine: Owner, sock: socket.socket) -> None:
@@ -189,7 +194,7 @@ class AsyncioConnection:
         self.exchange: Exchange | None = None
         self.incoming: bytearray | None = bytearray()
         self.unsent: Data = b""
-        self.was_idle = False
+        self.reused = False
         self.closed = False
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
@@ -299,7 +304,7 @@ class AsyncioConnection:
 
     def on_broken(self, error: TransportError) -> None:
         """The socket failed."""
-        self.error = error
+        self.error = again(error)
         if self.exchange is None and self.incoming is None and self.multiplexer is None:
             self._engine.lost(self)
         else:
@@ -314,7 +319,7 @@ class AsyncioConnection:
             self.unsent = self.wire.send(self.unsent)
         except WriteError as exc:
             self.unsent = b""
-            self.write_error = exc
+            self.write_error = again(exc)
         if not self.unsent:
             self._io.stop_writing(self)
         self.wake()
@@ -436,11 +441,30 @@ class AsyncioConnection:
             self.on_readable()
         return not self.closed
 
-    def early_end(self) -> TransportError:
-        """What to raise where the peer did not wait to be asked."""
-        if isinstance(self.error, ConnectError):
-            return self.error  # it spoke to refuse the TLS handshake
-        return RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
+    def begin(self, exchange: Exchange) -> None:
+        """
+        Give the first exchange what has arrived by now; its request is out.
+
+        A server that is full may respond before it was asked, and close: on a new connection that is the response.
+        """
+        early = self.take_early()
+        self.exchange = exchange
+        if early:
+            exchange.receive(early)
+        if self.has_ended or (self.wire.tls is not None and self.wire.tls.ended):
+            exchange.receive(b"")
+
+    def was_left(self) -> None:
+        """The request that the connection was made for has another one: what was said early is for nobody."""
+        self.reused = True
+        if self.multiplexer is not None:
+            return
+        try:
+            spoke = self.take_early() or self.has_ended
+        except TransportError:
+            spoke = True
+        if spoke:
+            self._engine.lost(self)
 
     def close(self) -> None:
         """Close, at once and without waiting."""

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._exceptions import (
     ConnectError,
@@ -26,16 +27,17 @@ from .._exceptions import (
     ProxyError,
     ReadError,
     ReadTimeout,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._types import SyncByteStream
 from .forks import FORKS
-from .job import Job, shown
+from .job import Job, again, hear_early, listen, shown, stop_sending, why
 from .names import Address, texts
 from .race import Race, backoff
 from .route import Handshake, Route, proxy_fields
@@ -44,16 +46,30 @@ from .settings import Settings, new_pool
 from .sockets import is_in_progress, new_socket, unix_address, wait_for
 from .story import Event
 from .sync_connection import SyncConnection, SyncWire, shake_hands
-from .wire import Data
 
 if TYPE_CHECKING:
     from .http2.sync import SyncLane
+
+# Seconds after which a thread that waits for a connection looks whether a response was dropped.
+LOOK_UP = 0.25
 
 CLOSED = "the transport was closed while the request waited for a connection"
 
 
 class SyncBody(SyncByteStream):
-    """The rest of a response's body, read from its connection while it is iterated."""
+    """
+    The rest of a response's body, received while it is iterated. The upload goes on meanwhile, if it is not over.
+
+    Args:
+        engine: has `receive(connection, exchange, job)` and `tell(job, what)`, which wait, `release(connection,
+            reusable)`, which does not, and `later(function)`, which may be called from anywhere.
+        connection: has `take_chunks(exchange)`.
+        exchange: whose head is there.
+        job: of the request.
+
+    Attributes:
+        extensions: of the response, for the trailers. Not the response itself, which refers to this.
+    """
 
     def __init__(
         self, engine: SyncEngine | SyncLane, connection: SyncConnection | SyncLane, exchange: Exchange, job: Job
@@ -63,48 +79,92 @@ class SyncBody(SyncByteStream):
         self._exchange = exchange
         self._job = job
         self._over = False
-        self.extensions: Any = None
+        self._claims = [None]  # taking it is atomic: whoever does gives the connection back
+        self.extensions: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
         if self._job.narrator is not None:
             self._engine.tell(self._job, "body")
-        while True:
-            if exchange.chunks:
-                yield from self._connection.take_chunks(exchange)
-            elif exchange.need == NOTHING:
-                break
-            else:
-                self._receive()
+        try:
+            while True:
+                if exchange.chunks:
+                    yield from self._connection.take_chunks(exchange)
+                elif exchange.need == NOTHING:
+                    break
+                else:
+                    self._receive()
+        except GeneratorExit:
+            self._engine.later(self._drop)  # it may be the garbage collector that ends the iteration
+            raise
         if exchange.error is not None:
-            self._release(False)
-            raise exchange.error
-        if exchange.trailers is not None and self.extensions is not None:
+            self._close(False)
+            raise again(exchange.error)
+        if exchange.trailers is not None:
             self.extensions["trailers"] = exchange.trailers
         if not exchange.upgraded:
-            self._release(exchange.reusable)
+            self.close()
 
     def _receive(self) -> None:
+        connection, wire = self._connection, self._connection.wire
+        wire.users.append(None)  # another thread may close the body meanwhile
         try:
-            self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
-        except BaseException:
-            self._release(False)
+            if self._over:
+                raise ReadError("the response was closed")
+            self._engine.receive(connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
+            if self._over or connection.closed:
+                raise ReadError("the response was closed while its body was read")  # its end is not the peer's
+        except BaseException as exc:
+            if not isinstance(exc, Exception):
+                self._job.narrator = None  # whose functions would have to wait
+            was_closed = self._over or connection.closed
+            self._close(False)
+            if was_closed and isinstance(exc, TransportError) and not isinstance(exc, ReadError):
+                raise ReadError("the response was closed while its body was read") from exc
             raise
+        finally:
+            wire.leave()
+
+    def hurry(self, ends_by_itself: bool) -> None:
+        """Let the rest of the body end soon, or fail: nobody asked for it. See `Limits.hurry`."""
+        self._job.hurry(self._engine.now(), ends_by_itself)
 
     def close(self) -> None:
-        """Free the connection; it stays usable only if the whole answer has arrived."""
-        self._release(self._exchange.reusable)
+        """Free the connection; it stays usable only if the whole response has arrived."""
+        self._close(self._exchange.reusable)
 
-    def _release(self, reusable: bool) -> None:
-        if not self._over:
-            self._over = True
+    def _claim(self) -> bool:
+        """Return whether the caller is the first to end the body, and so has to give the connection back."""
+        try:
+            self._claims.pop()
+        except IndexError:
+            return False
+        self._over = True
+        return True
+
+    def _close(self, reusable: bool) -> None:
+        if self._claim():
             self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
+            if self._job.pieces is not None:
+                self._job.end_pieces()
             if self._job.narrator is not None:
                 self._engine.tell(self._job, "closed")
+
+    def _drop(self) -> None:
+        """Free the connection of a body whose reader is gone, unless it was closed."""
+        if self._claim():
+            self._engine.release(self._connection, self._exchange.reusable)  # type: ignore[arg-type]  # they fit
+
+    def __del__(self) -> None:
+        # An upgraded connection belongs to its `network_stream`.
+        if not self._over and not self._exchange.upgraded:
+            self._engine.later(self._drop)
 
 
 class SyncEngine:
     """The connections of one sync transport. Threads may share it."""
+
+    now = staticmethod(monotonic)
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -121,6 +181,7 @@ class SyncEngine:
         for connection in self.pool.connections if hasattr(self, "pool") else ():
             connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
         self.lock = threading.Lock()
+        self._later: deque[Callable[[], None]] = deque()
         self.pool: Pool[SyncConnection] = new_pool(self.settings, late_binding=False)
 
     def handle(self, request: Request) -> Response:
@@ -154,10 +215,12 @@ class SyncEngine:
                     return answer
                 exchange = self._exchange_on(connection, job)
             try:
-                self._pump(connection, exchange, job)
+                self.receive(connection, exchange, job)
             except BaseException as exc:
                 reused = connection.reused
                 self.release(connection, False)
+                if job.pieces is not None:
+                    job.end_pieces()
                 self.tell(job, "failed", exc)
                 if not connection.closed and job.may_replay(exchange, exc, reused):
                     continue
@@ -166,11 +229,12 @@ class SyncEngine:
                 chunks = exchange.chunks
                 body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, without its frame.
+                # What `release` does, inlined.
                 connection.reused = True
-                tls = connection.wire.tls
+                wire = connection.wire
+                reusable = exchange.reusable and not wire.unsent and (wire.tls is None or not wire.tls.ended)
                 with self.lock:
-                    pool.release(connection, exchange.reusable and (tls is None or not tls.ended), monotonic())
+                    pool.release(connection, reusable, monotonic())
                 if pool.has_chores:
                     self.do_chores()
                 if connection.closed:
@@ -194,102 +258,111 @@ class SyncEngine:
             self.release(connection, True)
             raise
 
-    def _pump(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and receive until the head of the answer is there."""
-        wire = connection.wire
-        pieces: Iterator[bytes] | None = None
-        if job.narrator is not None:
-            self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and monotonic() >= job.deadline:
-                        raise job.timed_out(WriteTimeout, "write", monotonic(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            self._send_rest(rest, connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.sync_pieces()
-                    exchange.feed(next(pieces, None))
-                    if wire.poll(0):
-                        self._listen(connection, exchange)
-                elif need == PAUSE:
-                    self._await_consent(connection, exchange, job)
-                else:
-                    break
-                if job.narrator is not None:
-                    self.tell(job, "turn", exchange)
-        finally:
-            # A generator that is not used up would stay suspended, with whatever it holds open.
-            if pieces is not None and hasattr(pieces, "close"):
-                pieces.close()
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    def _send_rest(self, rest: Data, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        wire = connection.wire
-        while rest:
-            ready = wait_for([wire.sock], [wire.sock], job.limit("write", monotonic()))
-            if not ready or (job.deadline is not None and monotonic() >= job.deadline):
-                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
-            if wire.poll(0):
-                self._listen(connection, exchange)
-                if exchange.need == NOTHING or exchange.abandoned:
-                    exchange.cut_short()
-                    return
-            rest = wire.send(rest)
-
     def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """
-        Receive once and feed the exchange.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        try:
-            data = connection.wire.receive(job.read, job.deadline)
-            if data is not None:
-                exchange.receive(data)
-                if exchange.only_informational:
-                    data = self._receive_on(connection, exchange, job)
-        except ReadError as exc:
-            raise connection.write_error or exc from None
-        # Where something always arrives no wait is long enough to be ended.
-        if data is None or (job.deadline is not None and monotonic() >= job.deadline):
-            raise job.timed_out(ReadTimeout, "read", monotonic(), "the answer did not arrive")
+        wire = connection.wire
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if need == NOTHING:
+                break
+            if wire.unsent and not exchange.abandoned:
+                self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(monotonic()):
+                    raise job.timed_out(WriteTimeout, "write", monotonic(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                except WriteError as exc:
+                    stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    hear_early(connection, exchange)
+                goes_on = False
+            elif need == INPUT:
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", monotonic())
+                else:
+                    until = None if job.read is None else monotonic() + job.read
+                try:
+                    received = wire.receive(until)
+                except TransportError as exc:
+                    raise why(connection, exc) from None
+                if received is None or (job.deadline is not None and job.is_late(monotonic())):
+                    raise job.timed_out(ReadTimeout, "read", monotonic(), "the response did not arrive")
+                exchange.receive(received)
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                self._feed(connection, exchange, job)
+            else:
+                self._await_consent(connection, exchange, job)
+            if job.narrator is not None and not has_head:
+                self.tell(job, "turn", exchange)
+        if job.pieces is not None and exchange.need >= INPUT:
+            job.end_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise why(connection, exchange.error)
 
-    def _receive_on(self, connection: SyncConnection, exchange: Exchange, job: Job) -> bytes | None:
-        """After an interim answer: those are no progress, so the time to wait goes on through all that follow."""
-        until = job.limit("read", monotonic())
-        data: bytes | None = b""
-        while data is not None and exchange.only_informational and exchange.need == INPUT:
-            data = connection.wire.receive(None, until)
-            if data is not None:
-                exchange.receive(data)
-        return data
+    def _feed(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
+        # last one and the end of the body the response may arrive, and would pass for an early one.
+        wire = connection.wire
+        is_read = exchange.head is not None
+        if is_read and wire.poll(0) and listen(connection, exchange):
+            return
+        exchange.feed(job.next_piece())
+        if not is_read and wire.poll(0):
+            listen(connection, exchange)
 
-    def _listen(self, connection: SyncConnection, exchange: Exchange) -> None:
-        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
-        data = connection.wire.receive(0)
-        if data is not None:
-            exchange.receive(data)
+    def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket takes some of what is unsent, or there is something for the reader."""
+        wire = connection.wire
+        until = job.limit("write", monotonic())
+        head, size = exchange.head, len(wire.unsent)
+        while len(wire.unsent) == size and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+            ready = connection.wait_for_either(until)
+            if ready and wire.poll(0):
+                listen(connection, exchange)
+                if exchange.need == NOTHING:
+                    exchange.cut_short()  # the response is whole, and the request is not
+                    return
+            try:
+                wire.flush()
+            except WriteError as exc:
+                stop_sending(connection, exchange, exc)
+                return
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            if not ready or (len(wire.unsent) == size and until is not None and monotonic() >= until):
+                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
 
     def _await_consent(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        data = connection.wire.receive(PATIENCE, job.deadline)
-        if data is None:
-            exchange.proceed()
-        else:
-            exchange.receive(data)
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        until = job.patience(monotonic())
+        while exchange.need == PAUSE:
+            try:
+                data = connection.wire.receive(until)
+            except TransportError as exc:
+                raise why(connection, exc) from None
+            if data is not None:
+                exchange.receive(data)
+            if data is None or monotonic() >= until:
+                exchange.proceed()
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
@@ -326,16 +399,26 @@ class SyncEngine:
                 got = self.pool.acquire(job.key, monotonic())
 
     def do_chores(self) -> None:
-        """Do what the pool asks for, outside its lock."""
-        if not self.pool.has_chores:
-            return
-        with self.lock:
-            connections, tickets = self.pool.take_chores()
-        for connection in connections:
-            connection.close()
-        for ticket in tickets:
-            if ticket.signal is not None:
-                ticket.signal.set()
+        """Do what the pool asks for, and what was left for later, outside the lock."""
+        while self.pool.has_chores:
+            with self.lock:
+                connections, tickets = self.pool.take_chores()
+            for connection in connections:
+                connection.close()
+            for ticket in tickets:
+                if ticket.signal is not None:
+                    ticket.signal.set()
+            while (function := next_of(self._later)) is not None:
+                function()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """
+        Let the next thread that looks at the pool call `function`. Takes no lock.
+
+        For the garbage collector, which may come within any of our own locked sections.
+        """
+        self._later.append(function)
+        self.pool.has_chores = True
 
     def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
         """Wait for a ticket to be served, and dial if that is how."""
@@ -380,7 +463,11 @@ class SyncEngine:
         try:
             self.tell(job, "start", "pool.acquire_connection")
             if not served:
-                ticket.signal.wait(None if until is None else max(0.0, until - now))
+                while not ticket.signal.wait(LOOK_UP if until is None else max(0.0, min(LOOK_UP, until - now))):
+                    self.do_chores()  # a response may have been dropped, which wakes nobody
+                    now = monotonic()
+                    if until is not None and now >= until:
+                        break
             with self.lock:
                 served = ticket.connection is not None or ticket.dial
                 if not served:
@@ -397,8 +484,8 @@ class SyncEngine:
     def release(self, connection: SyncConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused."""
         connection.reused = True
-        tls = connection.wire.tls
-        if tls is not None and tls.ended:
+        wire = connection.wire
+        if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
         pool = self.pool
         with self.lock:
@@ -488,7 +575,7 @@ class SyncEngine:
             while not handshake.done:
                 data = handshake.take()
                 sent = wire.send_all(data if wire.tls is None else wire.tls.encrypt(data), until)
-                received = wire.receive(None, until) if sent else None
+                received = wire.receive(until) if sent else None
                 if received is None:
                     raise job.timed_out(ConnectTimeout, "connect", monotonic(), "no tunnel through the proxy")
                 handshake.receive(received)
@@ -592,3 +679,11 @@ class SyncEngine:
     ) -> None:
         race.failed(attempts.pop(sock), error, monotonic())
         sock.close()
+
+
+def next_of(functions: deque[Callable[[], None]]) -> Callable[[], None] | None:
+    """Remove and return the oldest, or None; other threads may do the same."""
+    try:
+        return functions.popleft()
+    except IndexError:
+        return None

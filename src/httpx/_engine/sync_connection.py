@@ -25,54 +25,43 @@ from .wire import LARGE_READ, SMALL_READ, Wire
 if TYPE_CHECKING:
     from .http2.sync import SyncMultiplexer
 
-# Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
-GOODBYE = 5.0
-
 
 class SyncWire(Wire):
     """A wire that a thread waits on."""
 
     __slots__ = ()
 
-    def receive(self, seconds: float | None, deadline: float | None = None) -> bytes | None:
+    def receive(self, until: float | None) -> bytes | None:
         """
-        What the peer sent next: b"" at its end, None if nothing came in time.
+        Return what the peer sends next: b"" at its end, None if nothing came in time.
 
         Args:
-            seconds: how long to wait for input; None for ever.
-            deadline: when to stop in any case, on the monotonic clock.
+            until: how long to wait, on the monotonic clock; None for ever. Parts of a TLS record do not move it.
 
         Raises:
-            ReadError: the connection broke.
+            ReadError, ConnectError: the connection broke.
         """
-        if self.tls is not None and self.tls.ended:
-            return b""  # the end came in one piece with what was received last
         while True:
-            if deadline is not None:
-                left = max(0.0, deadline - monotonic())
-                seconds = left if seconds is None else min(seconds, left)
-            if not self.poll(None if seconds is None else seconds * 1000.0):
+            if self.tls is not None and self.tls.ended:
+                return b""  # the end came in one piece with what was received last
+            if not self.poll(None if until is None else max(0.0, until - monotonic()) * 1000.0):
                 return None
+            if self.tls is not None:
+                data = self.receive_now()
+                if data is not None:
+                    return data
+                if until is not None and monotonic() >= until:
+                    return None  # where something always arrives, the poll never ends the wait
+                continue
             try:
                 data = self.sock.recv(self.size)
-            except (BlockingIOError, InterruptedError):  # pragma: no cover - a readiness that was none
+            except (BlockingIOError, InterruptedError):  # pragma: no cover - the poll was wrong
                 continue
             except OSError as exc:
                 raise ReadError(f"receiving failed: {exc.strerror or exc}") from exc
-            if self.tls is None:
-                if len(data) == SMALL_READ:
-                    self.size = LARGE_READ
-                return data
-            data = self._decrypt(self.tls, data)
-            if data or self.tls.ended:
-                return data
-
-    def _decrypt(self, tls: TLSFilter, data: bytes) -> bytes:
-        """The plain bytes of what came; what TLS wants to answer is sent."""
-        data = tls.receive(data)
-        if tls.due:
-            self.send_all(tls.pending(), monotonic() + GOODBYE)
-        return data
+            if len(data) == SMALL_READ:
+                self.size = LARGE_READ
+            return data
 
     def await_raw(self, until: float | None) -> bytes | None:
         """What the socket receives next, below TLS; None if nothing came until then."""
@@ -101,11 +90,11 @@ class SyncWire(Wire):
 
     def send_all(self, data: bytes, until: float | None) -> bool:
         """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.send(data)
-        while rest:
+        self.queue(data)
+        while self.unsent:
             if not wait_for([], [self.sock], until):
                 return False
-            rest = self.send(rest)
+            self.flush()
         return True
 
 
@@ -124,6 +113,11 @@ class SyncConnection:
         self.closed = False
         self.write_error: WriteError | None = None
         self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
+
+    def wait_for_either(self, until: float | None) -> bool:
+        """Wait until the socket takes or has bytes; False if time is up."""
+        sock = self.wire.sock
+        return bool(wait_for([sock], [sock], until))
 
     def upgrade(self, surplus: bytes) -> SyncStream:
         """Return the stream of the connection, whose bytes are its user's from now on; `surplus` came already."""

@@ -18,9 +18,8 @@ from __future__ import annotations
 import contextvars
 import math
 import socket
-from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
+from typing import Any, Callable
 
 import trio
 
@@ -30,16 +29,17 @@ from .._exceptions import (
     ProxyError,
     ReadError,
     ReadTimeout,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .forks import FORKS
-from .job import Job, end_pieces, next_piece, shown
+from .job import Job, hear_early, listen, shown, stop_sending, why
 from .names import Address, resolve_error, texts
 from .race import Race, backoff
 from .route import Handshake, Route, proxy_fields
@@ -48,13 +48,14 @@ from .settings import Settings, new_pool
 from .sockets import is_in_progress, new_socket, unix_address
 from .story import Event
 from .trio_connection import TrioConnection, now, scope_until
-from .wire import Data
 
 CLOSED = "the transport was closed while the request waited for a connection"
 
 
 class TrioEngine:
     """The connections of one async transport in one trio run."""
+
+    now = staticmethod(now)
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -112,10 +113,12 @@ class TrioEngine:
                 self.release(connection, False)
                 continue
             try:
-                await self._pump(connection, exchange, job)
+                await self.receive(connection, exchange, job)
             except BaseException as exc:
                 reused = connection.reused
                 self.release(connection, False)
+                if job.pieces is not None:
+                    await job.aend_pieces()
                 if job.narrator is not None and isinstance(exc, Exception):
                     await self.tell(job, "failed", exc)
                 if job.may_replay(exchange, exc, reused):
@@ -149,97 +152,113 @@ class TrioEngine:
             self.release(connection, True)
             raise
 
-    async def _pump(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and receive until the head of the answer is there."""
-        wire = connection.wire
-        pieces: AsyncIterator[bytes] | None = None
-        if job.narrator is not None:
-            await self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and now() >= job.deadline:
-                        raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            await self._send_rest(rest, connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    await self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.async_pieces()
-                    piece = await next_piece(pieces)
-                    if piece is None:
-                        pieces = None
-                    exchange.feed(piece)
-                    if wire.poll(0):
-                        await self._listen(connection, exchange)
-                elif need == PAUSE:
-                    await self._await_consent(connection, exchange, job)
-                else:
-                    break
-                if job.narrator is not None:
-                    await self.tell(job, "turn", exchange)
-        finally:
-            if pieces is not None:
-                await end_pieces(pieces, job)
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    async def _send_rest(self, rest: Data, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        wire = connection.wire
-        while rest:
-            ready = await connection.wait_for_either(job.limit("write", now()))
-            if not ready or (job.deadline is not None and now() >= job.deadline):
-                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
-            if wire.poll(0):
-                await self._listen(connection, exchange)
-                if exchange.need == NOTHING or exchange.abandoned:
-                    exchange.cut_short()
-                    return
-            rest = wire.send(rest)
-
     async def receive(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """
-        Receive once and feed the exchange.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        until = job.limit("read", now())
-        while True:
-            try:
-                data = await connection.receive(until)
-            except ReadError as exc:
-                raise connection.write_error or exc from None
-            # Where something always arrives no wait is long enough to be ended.
-            if data is None or (job.deadline is not None and now() >= job.deadline):
-                raise job.timed_out(ReadTimeout, "read", now(), "the answer did not arrive")
-            exchange.receive(data)
-            # Interim answers are no progress: the time to wait goes on.
-            if not exchange.only_informational or exchange.need != INPUT:
-                return
+        wire = connection.wire
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            await self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if need == NOTHING:
+                break
+            if wire.unsent and not exchange.abandoned:
+                await self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(now()):
+                    raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                except WriteError as exc:
+                    stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    hear_early(connection, exchange)
+                goes_on = False
+            elif need == INPUT:
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", now())
+                else:
+                    until = None if job.read is None else now() + job.read
+                try:
+                    received = await connection.receive(until)
+                except TransportError as exc:
+                    raise why(connection, exc) from None
+                if received is None or (job.deadline is not None and job.is_late(now())):
+                    raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
+                exchange.receive(received)
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                await self._feed(connection, exchange, job)
+            else:
+                await self._await_consent(connection, exchange, job)
+            if job.narrator is not None and not has_head:
+                await self.tell(job, "turn", exchange)
+        if job.pieces is not None and exchange.need >= INPUT:
+            await job.aend_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise why(connection, exchange.error)
 
-    async def _listen(self, connection: TrioConnection, exchange: Exchange) -> None:
-        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
-        data = await connection.receive(now())
-        if data is not None:
-            exchange.receive(data)
+    async def _feed(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
+        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
+        # last one and the end of the body the response may arrive, and would pass for an early one.
+        wire = connection.wire
+        is_read = exchange.head is not None
+        if is_read and wire.poll(0) and listen(connection, exchange):
+            return
+        exchange.feed(await job.anext_piece())
+        if not is_read and wire.poll(0):
+            listen(connection, exchange)
+
+    async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket takes some of what is unsent, or there is something for the reader."""
+        wire = connection.wire
+        until = job.limit("write", now())
+        head, size = exchange.head, len(wire.unsent)
+        while len(wire.unsent) == size and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+            ready = await connection.wait_for_either(until)
+            if ready and wire.poll(0):
+                listen(connection, exchange)
+                if exchange.need == NOTHING:
+                    exchange.cut_short()  # the response is whole, and the request is not
+                    return
+            try:
+                wire.flush()
+            except WriteError as exc:
+                stop_sending(connection, exchange, exc)
+                return
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            if not ready or (len(wire.unsent) == size and until is not None and now() >= until):
+                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
 
     async def _await_consent(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        until = now() + PATIENCE
-        data = await connection.receive(until if job.deadline is None else min(until, job.deadline))
-        if data is None:
-            exchange.proceed()
-        else:
-            exchange.receive(data)
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        until = job.patience(now())
+        while exchange.need == PAUSE:
+            try:
+                data = await connection.receive(until)
+            except TransportError as exc:
+                raise why(connection, exc) from None
+            if data is not None:
+                exchange.receive(data)
+            if data is None or now() >= until:
+                exchange.proceed()
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
@@ -313,8 +332,8 @@ class TrioEngine:
     def release(self, connection: TrioConnection, reusable: bool) -> None:
         """Give a connection back; it is closed unless it may be reused. Has no checkpoint."""
         connection.reused = True
-        tls = connection.wire.tls
-        if tls is not None and tls.ended:
+        wire = connection.wire
+        if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
         self.pool.release(connection, reusable and not connection.closed, now())
         if self.pool.has_chores:
@@ -329,6 +348,13 @@ class TrioEngine:
             for ticket in tickets:
                 if ticket.signal is not None:
                     ticket.signal.set()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """Call `function` soon, in the trio run. May be called from anywhere, also by the garbage collector."""
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            pass  # the next engine closes what this one has
 
     async def aclose(self) -> None:
         """Close every connection, also those in use, and wait for dials to end."""

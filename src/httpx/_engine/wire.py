@@ -124,6 +124,24 @@ class Wire:
         """Send of what is unsent as much as the socket takes at once. Raises WriteError."""
         self.unsent = self.send(self.unsent)
 
+    def receive_now(self) -> bytes | None:
+        """
+        Return what has arrived, without waiting: b"" at the peer's end, None if there is nothing, or nothing for us.
+
+        Raises:
+            ReadError, ConnectError: the connection broke.
+        """
+        tls = self.tls
+        if tls is not None and tls.ended:
+            return b""  # the end came in one piece with what was received last
+        data = self.receive_raw()
+        if tls is None or data is None:
+            return data
+        data = tls.receive(data)
+        if tls.due:
+            self.queue(tls.pending())
+        return data if data or tls.ended else None
+
     def receive_raw(self) -> bytes | None:
         """
         Return what the socket has, below TLS: b"" at its end, None if there is nothing now.

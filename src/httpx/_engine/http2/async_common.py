@@ -10,7 +10,7 @@ Not here: the socket, turns and timers (`http2.asyncio`, `http2.trio`).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from typing import Any, Callable
 
 from ..._models import Response
 from ..._pool import Ticket
@@ -185,3 +185,11 @@ class AsyncLane:
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """As the engine's `tell`."""
         await self._multiplexer.engine.tell(job, what, *args, **info)
+
+    def now(self) -> float:
+        """Return the time on the shell's clock."""
+        return self._multiplexer.clock()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """As the engine's `later`."""
+        self._multiplexer.engine.later(function)

@@ -29,7 +29,8 @@ from ..._protocol.frames import CANCEL
 from ..._protocol.http2 import HTTP2Connection
 from ..._protocol.stream2 import CLOSED, HTTP2Stream
 from ..._types import AsyncByteStream, SyncByteStream
-from ..job import EARLY, Job
+from ..job import Job
+from ..limits import EARLY
 from ..settings import Settings
 from ..wire import Data, Wire
 

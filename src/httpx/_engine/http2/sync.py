@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import Any
+from typing import Any, Callable
 
 from ..._exceptions import WriteError
 from ..._models import Response
@@ -313,6 +313,12 @@ class SyncLane:
     def __init__(self, multiplexer: SyncMultiplexer, stream: HTTP2Stream) -> None:
         self._multiplexer = multiplexer
         self._stream = stream
+        self.wire = multiplexer.wire
+
+    @property
+    def closed(self) -> bool:
+        """Was the connection closed?"""
+        return self._multiplexer.connection.closed
 
     def take_chunks(self, exchange: Exchange) -> list[bytes]:
         """The pieces of the body that have arrived; the peer may send as many more."""
@@ -329,3 +335,11 @@ class SyncLane:
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """As `SyncEngine.tell`."""
         self._multiplexer._engine.tell(job, what, *args, **info)
+
+    def now(self) -> float:
+        """Return the time on the shell's clock."""
+        return monotonic()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """As `SyncEngine.later`."""
+        self._multiplexer._engine.later(function)
