@@ -353,7 +353,7 @@ class AsyncioEngine:
         """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
         self.pool.abandon(ticket, self.now())
         dial = self._dials.get(ticket)
-        if dial is not None:
+        if dial is not None and not self.loop.is_closed():
             dial.cancel()
         self.settle()
 
@@ -383,11 +383,13 @@ class AsyncioEngine:
         self.settle()
 
     def settle(self) -> None:
-        """Do what the pool asks for."""
+        """Do what the pool asks for. After the loop's end there is nothing left that could be woken."""
         while self.pool.has_chores:
             connections, tickets = self.pool.take_chores()
             for connection in connections:
                 connection.close()
+            if tickets and self.loop.is_closed():
+                continue
             for ticket in tickets:
                 if ticket.signal is not None and not ticket.signal.done():
                     ticket.signal.set_result(True)

@@ -366,7 +366,7 @@ class AsyncioConnection:
         """Wait until something happened: True; or until time is up: False. Beside `wait`, which a reader may be in."""
         writer: asyncio.Future[bool] = self.loop.create_future()
         self._writer = writer
-        timer = None if until is None else self.call_at(until, lambda: settle(writer, False))
+        timer = None if until is None else self.loop.call_at(until, settle, writer, False)
         try:
             return await writer
         finally:
@@ -374,20 +374,11 @@ class AsyncioConnection:
             if timer is not None:
                 timer.cancel()
 
-    def call_at(self, when: float, function: Callable[[], None]) -> asyncio.TimerHandle:
-        """
-        Call a function at a moment of `now`.
-
-        Not `loop.call_at`: where a test has stopped the clock of `now` and not the loop's, or the other way, it would
-        call at once, and what looks at `now` would call it again and again.
-        """
-        return self.loop.call_later(max(0.0, when - self.now()), function)
-
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = self.call_at(when, self.on_time)
+        self._timer = self.loop.call_at(when, self.on_time)
 
     def send(self, data: bytes) -> None:
         """Send what the socket takes at once; the rest stays in `unsent` and follows by itself. Raises WriteError."""
@@ -470,15 +461,16 @@ class AsyncioConnection:
         """Close, at once and without waiting."""
         if self.closed:
             return
+        if self.loop.is_closed():  # its timers and tasks have ended with it
+            self.closed = True
+            self.wire.close()
+            return
         if self.multiplexer is not None:
             self.multiplexer.say_goodbye()
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.loop.is_closed():
-            self.wire.close()
-            return
         if not self.has_ended and not self._paused:
             self._io.stop_reading(self)
         if self.unsent:

@@ -15,6 +15,7 @@ from .._exceptions import ConnectTimeout, TransportError, WriteError
 from .._protocol.tls import TLSFilter
 from . import raw
 from .connecting import shake_hands
+from .job import again
 from .operations import Receive, Send
 from .raw import Buffer, RawStream, as_data, moment
 from .wire import Data, Wire
@@ -39,10 +40,6 @@ class Carrier(Protocol):
 
     async def wait_for_room(self, until: float | None) -> bool:
         """Wait until something happened, beside `wait`; False if time is up."""
-        ...
-
-    def call_at(self, when: float, function: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call a function at a moment of `now`."""
         ...
 
     def take_incoming(self) -> bytes:
@@ -149,7 +146,7 @@ class AsyncioStream(RawStream):
         """Wait for the turn to write; False if time is up."""
         turn: asyncio.Future[bool] = self._connection.loop.create_future()
         self._writers.append(turn)
-        timer = None if until is None else self._connection.call_at(until, lambda: settle(turn, False))
+        timer = None if until is None else self._connection.loop.call_at(until, settle, turn, False)
         try:
             return await turn
         except asyncio.CancelledError:
@@ -161,6 +158,8 @@ class AsyncioStream(RawStream):
                 timer.cancel()
 
     def _pass_turn(self) -> None:
+        if self._connection.loop.is_closed():
+            return  # the tasks that waited have ended with it
         while self._writers:
             turn = self._writers.popleft()
             if not turn.done():
@@ -271,11 +270,6 @@ class AsyncioStream(RawStream):
         if connection.write_error is not None:
             raise again(connection.write_error)
         return True
-
-
-def again(error: TransportError) -> TransportError:
-    """Return the same error for another caller: one that was raised holds the frames of the first."""
-    return type(error)(str(error))
 
 
 def settle(future: asyncio.Future[bool], result: bool) -> None:
