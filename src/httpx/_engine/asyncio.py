@@ -38,6 +38,7 @@ from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
+from .asyncio_stream import AsyncioStream
 from .forks import FORKS
 from .job import Job, again, shown
 from .names import Address, resolve_error, texts
@@ -502,13 +503,14 @@ class AsyncioEngine:
 
     async def _talk(self, connection: AsyncioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
         """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
+        stream = AsyncioStream(connection)
         try:
             while not handshake.done:
                 left = None if until is None else max(0.0, until - self.now())
                 data = handshake.take()
                 if data:
-                    await connection.write(data, left)
-                handshake.receive(await connection.read(sys.maxsize, left))  # all: nothing may stay behind unseen
+                    await stream.write(data, left)
+                handshake.receive(await stream.read(sys.maxsize, left))  # all: nothing may stay behind unseen
                 if handshake.error is not None:
                     raise handshake.error
         except (ReadTimeout, WriteTimeout) as exc:
