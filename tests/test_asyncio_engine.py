@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
+import subprocess
+import sys
+import threading
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
@@ -405,3 +410,135 @@ def test_what_an_attempt_says_after_the_race_is_not_heard(run: Callable[..., Any
             assert attempts.winner() is sock
 
     run(main)
+
+
+FROZEN = """
+import asyncio, sys, time
+
+real = time.monotonic
+
+def frozen():
+    return 1_000_000.0
+
+if sys.argv[1] == "before":
+    time.monotonic = frozen
+
+class Loop(asyncio.SelectorEventLoop):
+    time = staticmethod(real)
+
+import httpx, httpx._engine.asyncio, httpx._engine.asyncio_connection
+
+if sys.argv[1] == "after":  # as freezegun does: in every module that has imported it
+    time.monotonic = frozen
+    for module in list(sys.modules.values()):
+        if getattr(module, "monotonic", None) is real:
+            module.monotonic = frozen
+
+async def main():
+    async with httpx.AsyncClient(trust_env=False, timeout=0.4) as client:
+        before = time.process_time(), real()
+        for read in (lambda: client.get(sys.argv[2]), lambda: upgraded(client)):
+            try:
+                await read()
+            except httpx.ReadTimeout:
+                print(round(real() - before[1], 1))
+        print(time.process_time() - before[0] < 0.3)
+
+async def upgraded(client):
+    headers = {"Connection": "Upgrade", "Upgrade": "x"}
+    async with client.stream("GET", sys.argv[3], headers=headers) as response:
+        await response.extensions["network_stream"].read(10, timeout=0.4)
+
+loop = Loop()
+loop.run_until_complete(main())
+loop.close()
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_time_limits_go_by_the_clock_of_the_loop_when_another_one_stands_still(when: str):
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(upgrade)
+        conn.read_to_end()
+
+    with Peer() as peer, ScriptedServer(serve) as server:
+        command = [sys.executable, "-c", FROZEN, when, f"{peer.url}/silent", server.url]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    first, second, idle = result.stdout.split() or (result.stderr, "", "")
+    assert 0.4 <= float(first) < 1.5
+    assert 0.8 <= float(second) < 3
+    assert idle == "True"
+
+
+STANDING = """
+import asyncio, sys, time
+
+import httpx
+
+async def main():
+    limits = httpx.Limits(keepalive_expiry=None)
+    async with httpx.AsyncClient(trust_env=False, timeout=5, limits=limits) as client:
+        await client.get(sys.argv[1])
+        time.monotonic = lambda: 1_700_000_000.0  # which the loop asks, too
+        before = time.process_time()
+        print((await client.get(sys.argv[1])).text)
+        print(time.process_time() - before < 0.3)
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_spins_when_the_clock_of_the_loop_stands_still():
+    """Harm: timers that were set by one clock were due at once by the other, again and again."""
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        for pause in (0, 0.8):
+            conn.read_head()
+            over.wait(pause)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        conn.read_to_end()
+
+    over = threading.Event()
+    with ScriptedServer(serve) as server:
+        command = [sys.executable, "-c", STANDING, server.url]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert result.stdout.split() == ["ok", "True"], result.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_waits_for_an_upgraded_stream_when_its_loop_is_closed_ends_quietly(name: str):
+    """Harm: an error from within the garbage collector, "Event loop is closed"."""
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(upgrade)
+        assert over.wait(5)
+
+    async def begin() -> Any:
+        client = httpx.AsyncClient(trust_env=False)
+        request = client.build_request("GET", server.url, headers={"Connection": "Upgrade", "Upgrade": "x"})
+        response = await client.send(request, stream=True)
+        stream = response.extensions["network_stream"]
+        calls = [stream.read(10), *(stream.write(bytes(20_000_000), timeout=60) for _ in range(3))]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await until(lambda: len(stream._writers) == 2)
+        return client, tasks
+
+    over = threading.Event()
+    with ScriptedServer(serve) as server:
+        loop = driver_named(name)._loop()
+        client, tasks = loop.run_until_complete(begin())
+        loop.close()
+        for task in tasks:
+            task._log_destroy_pending = False
+            task.get_coro().close()  # as the garbage collector does
+        asyncio.run(client.aclose())
+        over.set()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the task with which a loop without readers receives
+            del task, tasks
+            gc.collect()
