@@ -482,10 +482,10 @@ async def main():
     limits = httpx.Limits(keepalive_expiry=None)
     async with httpx.AsyncClient(trust_env=False, timeout=5, limits=limits) as client:
         await client.get(sys.argv[1])
-        time.monotonic = lambda: 1_700_000_000.0  # which the loop asks, too
-        before = time.process_time()
+        questions = []
+        time.monotonic = lambda: questions.append(None) or 1_700_000_000.0  # which the loop asks, too
         print((await client.get(sys.argv[1])).text)
-        print(time.process_time() - before < 0.3)
+        print(len(questions) < 200)
 
 asyncio.run(main())
 """
