@@ -84,8 +84,8 @@ class AsyncBody(AsyncByteStream):
 
     async def _close(self, reusable: bool) -> None:
         if not self._over:
+            self._engine.release(self._connection, reusable, self._job)
             self._over = True
-            self._engine.release(self._connection, reusable)
             if self._job.pieces is not None:
                 await self._job.aend_pieces()
             if self._job.narrator is not None:
@@ -99,8 +99,8 @@ class AsyncBody(AsyncByteStream):
     def _drop(self) -> None:
         """Free the connection of a body whose reader is gone, unless it was closed."""
         if not self._over:
+            self._engine.release(self._connection, self._exchange.reusable, self._job)
             self._over = True
-            self._engine.release(self._connection, self._exchange.reusable)
 
     def __del__(self) -> None:
         # An upgraded connection belongs to its `network_stream`.

@@ -29,9 +29,11 @@ from .._exceptions import (
     ProxyError,
     ReadError,
     ReadTimeout,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
@@ -39,7 +41,6 @@ from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from .asyncio_stream import AsyncioStream
-from .forks import FORKS
 from .job import Job, again, shown
 from .names import Address, resolve_error, texts
 from .race import Race, backoff
@@ -66,7 +67,7 @@ class AsyncioEngine:
         self.io = self.io_factory(self.loop)
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
-        self._may_share = settings.http2
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[AsyncioConnection], asyncio.Task[None]] = {}
         self._expiry = settings.limits.keepalive_expiry
@@ -94,70 +95,71 @@ class AsyncioEngine:
         Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         now = self.now
-        moment = now()
-        job = Job(request, moment)
+        job = Job(request, now())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
-        while not self._closed:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            connection = pool.acquire(job.key, moment)
-            if isinstance(connection, Ticket):
-                connection = await self._redeem(connection, job)
-            if pool.has_chores:
-                self.settle()
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = await connection.multiplexer.handle(job)
-                    if answer is None:
-                        moment = now()
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            # No await between the pool and the `try`: a cancellation there would leak the connection.
-            # What a new connection says before it is asked is for later: see `receive`.
-            if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
-                self.release(connection, False)
-                moment = now()
-                continue
-            if connection.reused:
-                connection.exchange = exchange
-            connection.deadline = None
-            try:
-                await self.receive(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                if job.pieces is not None:
-                    await job.aend_pieces()
-                if job.narrator is not None and isinstance(exc, Exception):
-                    await self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
-                    moment = now()
-                    continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, inlined.
-                moment = now()
-                connection.exchange = None
-                connection.reused = True
-                connection.deadline = None if self._expiry is None else moment + self._expiry
-                pool.release(connection, exchange.reusable and not (connection.closed or connection.unsent), moment)
+        try:
+            while not self._closed:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                connection = pool.acquire(job.key, now(), job)
+                if isinstance(connection, Ticket):
+                    connection = await self._redeem(connection, job)
                 if pool.has_chores:
                     self.settle()
-                if job.narrator is not None:
-                    await self.tell(job, "body")
-                    await self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
-        raise ConnectError(CLOSED)
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = await connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                # No await between the pool and the `try`: a cancellation there would leak the connection.
+                # What a new connection says before it is asked is for later: see `receive`.
+                if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
+                    self.release(connection, False, job)
+                    continue
+                if connection.reused:
+                    connection.exchange = exchange
+                connection.deadline = None
+                try:
+                    await self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        await job.aend_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        await self.tell(job, "failed", exc)
+                    if job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    # What `release` does, inlined.
+                    moment = now()
+                    connection.exchange = None
+                    connection.reused = True
+                    connection.deadline = None if self._expiry is None else moment + self._expiry
+                    reusable = exchange.reusable and not (connection.closed or connection.unsent)
+                    pool.release(connection, reusable, moment, job)
+                    if pool.has_chores:
+                        self.settle()
+                    if job.narrator is not None:
+                        await self.tell(job, "body")
+                        await self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+            raise ConnectError(CLOSED)
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: AsyncioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
@@ -166,7 +168,7 @@ class AsyncioEngine:
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
 
     async def receive(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
@@ -177,7 +179,7 @@ class AsyncioEngine:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
             Whatever the request's body raises.
         """
-        wire = connection.wire
+        wire, now = connection.wire, self.now
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
         until: float | None = None
@@ -186,47 +188,46 @@ class AsyncioEngine:
             await self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
-            if need == NOTHING:
-                break
-            if connection.unsent and not exchange.abandoned:
+            if connection.unsent and need != NOTHING and not exchange.abandoned:
                 await self._await_room(connection, exchange, job)
             elif need == OUTPUT:
-                if job.deadline is not None and job.is_late(self.now()):
-                    raise job.timed_out(WriteTimeout, "write", self.now(), "the request was not sent")
+                if job.deadline is not None and job.is_late(now()):
+                    raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
                 data = exchange.take()
                 try:
                     rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
                     if rest:
                         connection.queue(rest)
                 except WriteError as exc:
-                    self._stop_sending(connection, exchange, exc)
+                    stop_sending(connection, exchange, exc)
                 if is_new:
                     is_new = False
                     connection.begin(exchange)
-                goes_on = False
             elif need == INPUT:
                 if connection.error is not None or connection.closed:
-                    raise self._why(connection)
+                    raise why(connection)
                 if goes_on:
                     pass
                 elif job.deadline is not None:
-                    until = job.limit("read", self.now())
+                    until = job.limit("read", now())
                 else:
-                    until = None if job.read is None else self.now() + job.read
-                if not await connection.wait(until) or (job.deadline is not None and job.is_late(self.now())):
-                    raise job.timed_out(ReadTimeout, "read", self.now(), "the response did not arrive")
+                    until = None if job.read is None else now() + job.read
+                if not await connection.wait(until) or (job.deadline is not None and job.is_late(now())):
+                    raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
                 goes_on = exchange.only_informational
             elif need == BODY:
                 await self._feed(connection, exchange, job)
-            else:
+            elif need == PAUSE:
                 await self._await_consent(connection, exchange, job)
+            else:
+                break
             if job.narrator is not None and not has_head:
                 await self.tell(job, "turn", exchange)
         if job.pieces is not None and exchange.need >= INPUT:
             await job.aend_pieces()  # the upload is over
         # A response that breaks off after its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
-            raise self._why(connection, exchange.error)
+            raise why(connection, exchange.error)
 
     async def _feed(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Hand over the next piece of the request's body."""
@@ -237,7 +238,8 @@ class AsyncioEngine:
 
     async def _await_room(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""
-        until = job.limit("write", self.now())
+        now = self.now
+        until = job.limit("write", now())
         head, size = exchange.head, len(connection.unsent)
         while len(connection.unsent) == size and exchange.head is head and not exchange.chunks:
             if exchange.abandoned or connection.error is not None or connection.closed:
@@ -247,36 +249,22 @@ class AsyncioEngine:
                 exchange.cut_short()  # the response is whole, and the request is not
                 return
             # The clock, too: where something always arrives, no wait is long enough to be ended.
-            if not ready or (len(connection.unsent) == size and until is not None and self.now() >= until):
-                raise job.timed_out(WriteTimeout, "write", self.now(), "the peer did not take the request")
+            if not ready or (len(connection.unsent) == size and until is not None and now() >= until):
+                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
         if connection.write_error is not None:
             exchange.cut_short()
         elif connection.error is not None or connection.closed:
-            raise self._why(connection)
+            raise why(connection)
 
     async def _await_consent(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
-        until = job.patience(self.now())
+        now = self.now
+        until = job.patience(now())
         while exchange.need == PAUSE:
             if connection.error is not None or connection.closed:
-                raise self._why(connection)
-            if not await connection.wait(until) or self.now() >= until:
+                raise why(connection)
+            if not await connection.wait(until) or now() >= until:
                 exchange.proceed()
-
-    @staticmethod
-    def _stop_sending(connection: AsyncioConnection, exchange: Exchange, error: WriteError) -> None:
-        """Note that sending failed. A server that closes while we send has often responded before."""
-        connection.write_error = again(error)
-        exchange.cut_short()
-
-    @staticmethod
-    def _why(connection: AsyncioConnection, error: Exception | None = None) -> Exception:
-        """Return what to raise where nothing more can be received."""
-        error = connection.error or error
-        # If the TLS handshake was refused, nothing could be sent either.
-        if not isinstance(error, ConnectError):
-            error = connection.write_error or error
-        return again(error or ReadError("the connection was closed while a response was awaited"))
 
     def _stream(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
@@ -358,16 +346,36 @@ class AsyncioEngine:
             dial.cancel()
         self.settle()
 
-    def release(self, connection: AsyncioConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused. Never waits."""
+    def release(self, connection: AsyncioConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused. Never waits."""
         now = self.now()
         connection.exchange = connection.incoming = None
         connection.buffered = 0
         connection.reused = True
         # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
         connection.deadline = None if self._expiry is None else now + self._expiry
-        self.pool.release(connection, reusable and not (connection.closed or connection.unsent), now)
-        if self.pool.has_chores:
+        try:
+            self.pool.release(connection, reusable and not (connection.closed or connection.unsent), now, job)
+            if self.pool.has_chores:
+                self.settle()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool = self.pool
+        claim = pool.claim_of(job)
+        if pool.changing or claim is not None or not isinstance(exc, (TransportError, asyncio.CancelledError)):
+            pool.give_up(job, self._dials)
+            dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
+            if dial is not None:
+                dial.cancel()
+        if pool.has_chores:
             self.settle()
 
     def later(self, function: Callable[[], None]) -> None:
@@ -379,21 +387,26 @@ class AsyncioEngine:
 
     def lost(self, connection: AsyncioConnection) -> None:
         """An idle connection ended, spoke out of turn, or is too old."""
+        connection.close()  # first: the pool may go on with one that is closed, and notices
         self.pool.remove(connection)
-        connection.close()
         self.settle()
 
     def settle(self) -> None:
-        """Do what the pool asks for. After the loop's end there is nothing left that could be woken."""
-        while self.pool.has_chores:
-            connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            if tickets and self.loop.is_closed():
-                continue
-            for ticket in tickets:
-                if ticket.signal is not None and not ticket.signal.done():
-                    ticket.signal.set_result(True)
+        """Do what the pool asks for. After the loop's end there is no task left that could be woken."""
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                if tickets and self.loop.is_closed():
+                    continue
+                for ticket in tickets:
+                    if ticket.signal is not None and not ticket.signal.done():
+                        ticket.signal.set_result(True)
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
 
     async def aclose(self) -> None:
         """Close every connection, also those in use, and wait for dials to end."""
@@ -406,9 +419,15 @@ class AsyncioEngine:
         self._close_connections()
 
     def _close_connections(self) -> None:
-        for connection in self.pool.shut():
-            connection.close()
-        self.settle()
+        known = self.pool.connections
+        try:
+            for connection in self.pool.shut():
+                connection.close()
+            self.settle()
+        except BaseException:
+            for connection in known:
+                connection.close()
+            raise
 
     def close_from_outside(self) -> None:
         """Close everything from where this loop does not run: another loop, another thread, or after its end."""
@@ -432,11 +451,15 @@ class AsyncioEngine:
         except Exception as exc:
             self._end_dial(ticket, error=exc)
         else:
-            del self._dials[ticket]
-            if connection.multiplexer is None:
-                self.pool.dialled(ticket, connection, self.now())
-            else:
-                connection.multiplexer.enter_pool(ticket)
+            try:
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, self.now())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
+                self._dials.pop(ticket, None)
+            except BaseException:
+                connection.close()  # `_end_dial` comes after that
+                raise
             if ticket.connection is not connection:
                 connection.was_left()  # somebody else's now, or nobody's for a while
             self.settle()
@@ -684,3 +707,18 @@ class Attempts:
             if sock is not winner:
                 self._io.give_up(sock)
         self._sockets.clear()
+
+
+def stop_sending(connection: AsyncioConnection, exchange: Exchange, error: WriteError) -> None:
+    """Note that sending failed. A server that closes while we send has often responded before."""
+    connection.write_error = again(error)
+    exchange.cut_short()
+
+
+def why(connection: AsyncioConnection, error: Exception | None = None) -> Exception:
+    """Return what to raise where nothing more can be received."""
+    error = connection.error or error
+    # If the TLS handshake was refused, nothing could be sent either.
+    if not isinstance(error, ConnectError):
+        error = connection.write_error or error
+    return again(error or ReadError("the connection was closed while a response was awaited"))

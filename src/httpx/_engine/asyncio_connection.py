@@ -281,7 +281,7 @@ class AsyncioConnection:
         if self.multiplexer is not None:
             self.multiplexer.on_received(data)
         elif exchange is not None:
-            exchange.receive(data)
+            exchange.receive(data) if data else self.wire.deliver_end(exchange)
             if exchange.head is not None:
                 self.buffered += len(data)
                 if self.buffered > HIGH_WATER and (exchange.upgraded or not exchange.finished):
@@ -443,7 +443,7 @@ class AsyncioConnection:
         if early:
             exchange.receive(early)
         if self.has_ended or (self.wire.tls is not None and self.wire.tls.ended):
-            exchange.receive(b"")
+            self.wire.deliver_end(exchange)
 
     def was_left(self) -> None:
         """The request that the connection was made for has another one: what was said early is for nobody."""

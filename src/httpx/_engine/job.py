@@ -26,7 +26,7 @@ from .._exceptions import (
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
-from .limits import EARLY, FOREVER, NO_TIMEOUT, Limits
+from .limits import FOREVER, NO_TIMEOUT, TIMER_SLACK, Limits
 from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
 
 Arguments = tuple[bytes, bytes, Fields, bytes, bool]
@@ -171,7 +171,7 @@ class Job(Limits):
 
     def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
         """Return the exception for a phase that took too long; it says which of the two timeouts it was."""
-        if self.deadline is not None and now >= self.deadline - EARLY:
+        if self.deadline is not None and now >= self.deadline - TIMER_SLACK:
             phase = "total"
         return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
 
@@ -252,7 +252,7 @@ def listen(connection: Carrier, exchange: Exchange) -> bool:
         raise why(connection, exc) from None
     if data is None:
         return False
-    exchange.receive(data)
+    exchange.receive(data) if data else connection.wire.deliver_end(exchange)
     return True
 
 

@@ -26,7 +26,7 @@ from .._protocol.exchange import PATIENCE
 # Seconds from which on a timeout is none: poll() counts milliseconds in 32 bits, which is 24 days.
 FOREVER = 2_000_000.0
 # Seconds by which a loop's timer may fire early.
-EARLY = 0.002
+TIMER_SLACK = 0.002
 # Seconds in which a body that nobody asked for, and that only the end of the connection would end, must be whole.
 SHORT_DRAIN = 0.5
 # Seconds in which such a body with a known end must be whole where there is no read timeout.

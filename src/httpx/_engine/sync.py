@@ -31,12 +31,12 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._types import SyncByteStream
-from .forks import FORKS
 from .job import Job, again, hear_early, listen, shown, stop_sending, why
 from .names import Address, texts
 from .race import Race, backoff
@@ -54,6 +54,20 @@ if TYPE_CHECKING:
 LOOK_UP = 0.25
 
 CLOSED = "the transport was closed while the request waited for a connection"
+
+
+def unlock(lock: threading.RLock) -> None:
+    """
+    Release a lock as often as this thread has it, after an exception at an unknown point.
+
+    It may come between the end of a `with` block and the release, and with some versions of Python between taking the
+    lock and the beginning of the block. Then no later `with` would release it.
+    """
+    try:
+        while True:
+            lock.release()
+    except RuntimeError:
+        pass  # it is not this thread's
 
 
 class SyncBody(SyncByteStream):
@@ -79,7 +93,6 @@ class SyncBody(SyncByteStream):
         self._exchange = exchange
         self._job = job
         self._over = False
-        self._claims = [None]  # taking it is atomic: whoever does gives the connection back
         self.extensions: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[bytes]:
@@ -93,7 +106,7 @@ class SyncBody(SyncByteStream):
                 elif exchange.need == NOTHING:
                     break
                 else:
-                    self._receive()
+                    self._receive_as_user()
         except GeneratorExit:
             self._engine.later(self._drop)  # it may be the garbage collector that ends the iteration
             raise
@@ -105,25 +118,36 @@ class SyncBody(SyncByteStream):
         if not exchange.upgraded:
             self.close()
 
-    def _receive(self) -> None:
+    def _receive_as_user(self) -> None:
+        """
+        Receive as one of the users of the wire: another thread may close the body, or the client, meanwhile.
+
+        Raises:
+            ReadError: that happened. The end that it makes is not the peer's.
+        """
         connection, wire = self._connection, self._connection.wire
-        wire.users.append(None)  # another thread may close the body meanwhile
+        wire.users.append(None)
         try:
-            if self._over:
-                raise ReadError("the response was closed")
-            self._engine.receive(connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
-            if self._over or connection.closed:
-                raise ReadError("the response was closed while its body was read")  # its end is not the peer's
-        except BaseException as exc:
-            if not isinstance(exc, Exception):
-                self._job.narrator = None  # whose functions would have to wait
-            was_closed = self._over or connection.closed
-            self._close(False)
-            if was_closed and isinstance(exc, TransportError) and not isinstance(exc, ReadError):
+            if not connection.closed:
+                self._receive()
+            if connection.closed:
+                self._close(False)
+                raise ReadError("the response was closed while its body was read")
+        except TransportError as exc:
+            if connection.closed and not isinstance(exc, ReadError):
                 raise ReadError("the response was closed while its body was read") from exc
             raise
         finally:
             wire.leave()
+
+    def _receive(self) -> None:
+        try:
+            self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
+        except BaseException as exc:
+            if not isinstance(exc, Exception):
+                self._job.narrator = None  # whose functions would have to wait
+            self._close(False)
+            raise
 
     def hurry(self, ends_by_itself: bool) -> None:
         """Let the rest of the body end soon, or fail: nobody asked for it. See `Limits.hurry`."""
@@ -133,18 +157,10 @@ class SyncBody(SyncByteStream):
         """Free the connection; it stays usable only if the whole response has arrived."""
         self._close(self._exchange.reusable)
 
-    def _claim(self) -> bool:
-        """Return whether the caller is the first to end the body, and so has to give the connection back."""
-        try:
-            self._claims.pop()
-        except IndexError:
-            return False
-        self._over = True
-        return True
-
     def _close(self, reusable: bool) -> None:
-        if self._claim():
-            self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
+        if not self._over:
+            self._engine.release(self._connection, reusable, self._job)  # type: ignore[arg-type]  # they fit
+            self._over = True
             if self._job.pieces is not None:
                 self._job.end_pieces()
             if self._job.narrator is not None:
@@ -152,8 +168,9 @@ class SyncBody(SyncByteStream):
 
     def _drop(self) -> None:
         """Free the connection of a body whose reader is gone, unless it was closed."""
-        if self._claim():
-            self._engine.release(self._connection, self._exchange.reusable)  # type: ignore[arg-type]  # they fit
+        if not self._over:
+            self._engine.release(self._connection, self._exchange.reusable, self._job)  # type: ignore[arg-type]  # they fit
+            self._over = True
 
     def __del__(self) -> None:
         # An upgraded connection belongs to its `network_stream`.
@@ -171,7 +188,7 @@ class SyncEngine:
         self._closings = 0
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
-        self._may_share = settings.http2
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
@@ -180,7 +197,7 @@ class SyncEngine:
         """Begin anew without any connection: at first, and in a forked child, where they are the parent's."""
         for connection in self.pool.connections if hasattr(self, "pool") else ():
             connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._later: deque[Callable[[], None]] = deque()
         self.pool: Pool[SyncConnection] = new_pool(self.settings, late_binding=False)
 
@@ -190,63 +207,61 @@ class SyncEngine:
 
         Raises:
             TransportError: of the class that says what failed.
+
+        Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         job = Job(request, monotonic())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
-        while True:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            with self.lock:
-                connection = pool.acquire(job.key, monotonic())
-            # Who has a multiplexer is watched by it: another thread may be waiting in the poll.
-            if (
-                isinstance(connection, Ticket)
-                or pool.has_chores
-                or (connection.multiplexer is None and connection.wire.poll(0))
-            ):
-                connection = self._acquire(connection, job)
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            try:
-                self.receive(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                if job.pieces is not None:
-                    job.end_pieces()
-                self.tell(job, "failed", exc)
-                if not connection.closed and job.may_replay(exchange, exc, reused):
-                    continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, inlined.
-                connection.reused = True
-                wire = connection.wire
-                reusable = exchange.reusable and not wire.unsent and (wire.tls is None or not wire.tls.ended)
+        try:
+            while True:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
                 with self.lock:
-                    pool.release(connection, reusable, monotonic())
-                if pool.has_chores:
-                    self.do_chores()
-                if connection.closed:
-                    connection.close()
-                if job.narrator is not None:
-                    self.tell(job, "body")
-                    self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
+                    connection = pool.acquire(job.key, monotonic(), job)
+                # A connection with a multiplexer is watched by it: another thread may be waiting in the poll.
+                if (
+                    isinstance(connection, Ticket)
+                    or pool.has_chores
+                    or (connection.multiplexer is None and connection.wire.poll(0))
+                ):
+                    connection = self._acquire(connection, job)
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                try:
+                    self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        job.end_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        self.tell(job, "failed", exc)
+                    if not connection.interrupted and job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    self.release(connection, exchange.reusable, job)
+                    if job.narrator is not None:
+                        self.tell(job, "body")
+                        self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: SyncConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
@@ -255,7 +270,7 @@ class SyncEngine:
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
 
     def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
@@ -275,9 +290,7 @@ class SyncEngine:
             self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
-            if need == NOTHING:
-                break
-            if wire.unsent and not exchange.abandoned:
+            if wire.unsent and need != NOTHING and not exchange.abandoned:
                 self._await_room(connection, exchange, job)
             elif need == OUTPUT:
                 if job.deadline is not None and job.is_late(monotonic()):
@@ -290,7 +303,6 @@ class SyncEngine:
                 if is_new:
                     is_new = False
                     hear_early(connection, exchange)
-                goes_on = False
             elif need == INPUT:
                 if goes_on:
                     pass
@@ -304,12 +316,14 @@ class SyncEngine:
                     raise why(connection, exc) from None
                 if received is None or (job.deadline is not None and job.is_late(monotonic())):
                     raise job.timed_out(ReadTimeout, "read", monotonic(), "the response did not arrive")
-                exchange.receive(received)
+                exchange.receive(received) if received else wire.deliver_end(exchange)
                 goes_on = exchange.only_informational
             elif need == BODY:
                 self._feed(connection, exchange, job)
-            else:
+            elif need == PAUSE:
                 self._await_consent(connection, exchange, job)
+            else:
+                break
             if job.narrator is not None and not has_head:
                 self.tell(job, "turn", exchange)
         if job.pieces is not None and exchange.need >= INPUT:
@@ -320,15 +334,9 @@ class SyncEngine:
 
     def _feed(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Hand over the next piece of the request's body."""
-        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
-        # last one and the end of the body the response may arrive, and would pass for an early one.
-        wire = connection.wire
-        is_read = exchange.head is not None
-        if is_read and wire.poll(0) and listen(connection, exchange):
-            return
-        exchange.feed(job.next_piece())
-        if not is_read and wire.poll(0):
-            listen(connection, exchange)
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(job.next_piece())
 
     def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""
@@ -360,7 +368,7 @@ class SyncEngine:
             except TransportError as exc:
                 raise why(connection, exc) from None
             if data is not None:
-                exchange.receive(data)
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
             if data is None or monotonic() >= until:
                 exchange.proceed()
 
@@ -394,22 +402,43 @@ class SyncEngine:
             connection = self._redeem(got, job) if isinstance(got, Ticket) else got
             if not connection.reused or connection.multiplexer is not None or connection.wire.is_quiet():
                 return connection
-            self.release(connection, False)
+            self.release(connection, False, job)
             with self.lock:
-                got = self.pool.acquire(job.key, monotonic())
+                got = self.pool.acquire(job.key, monotonic(), job)
 
     def do_chores(self) -> None:
         """Do what the pool asks for, and what was left for later, outside the lock."""
-        while self.pool.has_chores:
-            with self.lock:
-                connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None:
-                    ticket.signal.set()
-            while (function := next_of(self._later)) is not None:
-                function()
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                with self.lock:
+                    connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None:
+                        ticket.signal.set()
+                while (function := next_of(self._later)) is not None:
+                    function()
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool, lock = self.pool, self.lock
+        try:
+            with lock:
+                if pool.changing or pool.claim_of(job) is not None or not isinstance(exc, TransportError):
+                    pool.give_up(job)
+        finally:
+            unlock(lock)
+        if pool.has_chores:
+            self.do_chores()
 
     def later(self, function: Callable[[], None]) -> None:
         """
@@ -427,31 +456,32 @@ class SyncEngine:
             self._wait_in_queue(ticket, job)
         if ticket.connection is not None:
             return ticket.connection
+        connection: SyncConnection | None = None
         try:
             self._check_open(closings)
             connection = self._connect(job)
-            self._check_open(closings, connection)
-        except BaseException as exc:
+            self._check_open(closings)
             with self.lock:
-                if not isinstance(exc, Exception):
-                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
-                self.pool.dial_failed(ticket, exc)
-                ticket.error = None  # it is raised here, and would keep its own frames alive
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, monotonic())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
             self.do_chores()
-            raise
-        with self.lock:
-            if connection.multiplexer is None:
-                self.pool.dialled(ticket, connection, monotonic())
-            else:
-                connection.multiplexer.enter_pool(ticket)
-        self.do_chores()
-        return connection
-
-    def _check_open(self, closings: int, connection: SyncConnection | None = None) -> None:
-        """What was waiting when the transport was closed must not go on; `connection` is its own, and new."""
-        if self._closings != closings:
+            return connection
+        except BaseException as exc:
             if connection is not None:
                 connection.close()
+            with self.lock:
+                if not isinstance(exc, TransportError):
+                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
+                self.pool.dial_failed(ticket)
+                self.pool.abandon(ticket, monotonic())
+            self.do_chores()
+            raise
+
+    def _check_open(self, closings: int) -> None:
+        """Raise ConnectError if the transport was closed meanwhile: what waited then must not go on."""
+        if self._closings != closings:
             raise ConnectError(CLOSED)
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
@@ -481,19 +511,23 @@ class SyncEngine:
             self.do_chores()
             raise
 
-    def release(self, connection: SyncConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused."""
+    def release(self, connection: SyncConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused."""
         connection.reused = True
         wire = connection.wire
         if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
         pool = self.pool
-        with self.lock:
-            pool.release(connection, reusable, monotonic())
-        if pool.has_chores:
-            self.do_chores()
-        if connection.closed:
-            connection.close()  # `close` left that to the request that was using it
+        try:
+            with self.lock:
+                pool.release(connection, reusable, monotonic(), job)
+            if pool.has_chores:
+                self.do_chores()
+            if connection.closed:
+                connection.close()  # `close` left that to the request that was using it
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def close(self) -> None:
         """
@@ -503,15 +537,26 @@ class SyncEngine:
         that, its descriptor must not become another socket's.
         """
         self._closings += 1
-        with self.lock:
-            idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
-            connections = self.pool.shut()
-        for connection in connections:
-            if connection in idle or connection.multiplexer is not None:
-                connection.close()  # the requests of HTTP/2 announce themselves to the wire
-            else:
+        known: list[SyncConnection] = []
+        idle: set[SyncConnection] = set()
+        try:
+            with self.lock:
+                known = self.pool.connections
+                idle.update(filter(self.pool.remove, known))
+                connections = self.pool.shut()
+            for connection in connections:
+                if connection in idle:
+                    connection.close()
+                else:
+                    connection.interrupt()
+            self.do_chores()
+        except BaseException:
+            unlock(self.lock)
+            for connection in known:
                 connection.interrupt()
-        self.do_chores()
+                if connection in idle:
+                    connection.wire.close()
+            raise
 
     # Dialling.
 

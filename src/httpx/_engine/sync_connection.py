@@ -105,12 +105,14 @@ class SyncConnection:
     Attributes:
         reused: it has served a request before.
         closed: it was closed, or is to be closed by the request that is using it.
+        interrupted: the client was closed while a request was using it.
     """
 
     def __init__(self, wire: SyncWire) -> None:
         self.wire = wire
         self.reused = False
         self.closed = False
+        self.interrupted = False
         self.write_error: WriteError | None = None
         self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
 
@@ -124,7 +126,11 @@ class SyncConnection:
         return SyncStream(self.wire, surplus)
 
     def interrupt(self) -> None:
-        """Wake the thread that waits for the connection. The request that is using it will close it."""
+        """Wake the threads that wait for the connection. The last request that is using it will close it."""
+        self.interrupted = True
+        if self.multiplexer is not None:
+            self.close()  # the requests of HTTP/2 announce themselves to the wire
+            return
         self.closed = True
         self.wire.interrupt()
 

@@ -11,6 +11,7 @@ import threading
 from time import monotonic, sleep
 
 from .._exceptions import ConnectTimeout, TransportError, WriteError
+from .._forks import FORKS
 from .._protocol.tls import TLSFilter
 from . import raw
 from .connecting import shake_hands
@@ -26,10 +27,10 @@ class SyncStream(RawStream):
     def __init__(self, wire: Wire, surplus: bytes) -> None:
         super().__init__(wire, surplus)
         wire.share()
-        assert wire.lock is not None
-        self._lock = wire.lock
         self._read_turn = threading.Lock()
         self._write_turn = threading.Lock()
+        for attribute in ("_read_turn", "_write_turn"):
+            FORKS.renew(self, attribute, threading.Lock)
         self._wants_lock = False  # a thread has something to decrypt
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -91,13 +92,14 @@ class SyncStream(RawStream):
             wire.leave()
 
     def _decrypt(self, tls: TLSFilter, data: bytes) -> bytes:
+        wire = self.wire
         self._wants_lock = True
-        with self._lock:
+        with wire.lock:  # type: ignore[union-attr]  # it is shared
             self._wants_lock = False
             data = tls.receive(data)
             if tls.due:
                 try:
-                    self.wire.queue(tls.pending())  # the rest goes before what is written next
+                    wire.queue(tls.pending())  # the rest goes before what is written next
                 except WriteError:
                     pass  # the next write will notice; there may be input still
                 self._check_chatter()
@@ -149,7 +151,7 @@ class SyncStream(RawStream):
                     if not data:
                         return
                 else:
-                    with self._lock:
+                    with wire.lock:  # type: ignore[union-attr]  # it is shared
                         if wire.unsent:
                             wire.flush()
                         if data and not wire.unsent:

@@ -33,12 +33,12 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .async_body import AsyncBody
-from .forks import FORKS
 from .job import Job, hear_early, listen, shown, stop_sending, why
 from .names import Address, resolve_error, texts
 from .race import Race, backoff
@@ -63,6 +63,8 @@ class TrioEngine:
         self._ended = False
         self._closed = False
         self._writer = FieldWriter()
+        self._head_limits = settings.head_limits
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[TrioConnection], trio.CancelScope] = {}
         self._no_dials = trio.Event()
@@ -93,63 +95,65 @@ class TrioEngine:
         job = Job(request, now())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
-        while not self._closed:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self.settings.http2 else self._new_exchange(job)
-            connection = self.pool.acquire(job.key, now())
-            if isinstance(connection, Ticket):
-                connection = await self._redeem(connection, job)
-            if self.pool.has_chores:
-                self.settle()
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = await connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
-            if connection.reused and not connection.is_quiet():
-                self.release(connection, False)
-                continue
-            try:
-                await self.receive(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                if job.pieces is not None:
-                    await job.aend_pieces()
-                if job.narrator is not None and isinstance(exc, Exception):
-                    await self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
+        pool = self.pool
+        try:
+            while not self._closed:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                connection = pool.acquire(job.key, now(), job)
+                if isinstance(connection, Ticket):
+                    connection = await self._redeem(connection, job)
+                if pool.has_chores:
+                    self.settle()
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = await connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
+                if connection.closed or (connection.reused and not connection.is_quiet()):
+                    self.release(connection, False, job)
                     continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                self.release(connection, exchange.reusable)
-                if job.narrator is not None:
-                    await self.tell(job, "body")
-                    await self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
-        raise ConnectError(CLOSED)
-
-    def _new_exchange(self, job: Job) -> HTTP1Exchange:
-        return HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+                try:
+                    await self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        await job.aend_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        await self.tell(job, "failed", exc)
+                    if job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    self.release(connection, exchange.reusable, job)
+                    if job.narrator is not None:
+                        await self.tell(job, "body")
+                        await self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+            raise ConnectError(CLOSED)
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: TrioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
         if job.narrator is not None:
             job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
-            return self._new_exchange(job)
+            return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
 
     async def receive(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
@@ -169,9 +173,7 @@ class TrioEngine:
             await self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
-            if need == NOTHING:
-                break
-            if wire.unsent and not exchange.abandoned:
+            if wire.unsent and need != NOTHING and not exchange.abandoned:
                 await self._await_room(connection, exchange, job)
             elif need == OUTPUT:
                 if job.deadline is not None and job.is_late(now()):
@@ -184,7 +186,6 @@ class TrioEngine:
                 if is_new:
                     is_new = False
                     hear_early(connection, exchange)
-                goes_on = False
             elif need == INPUT:
                 if goes_on:
                     pass
@@ -198,12 +199,14 @@ class TrioEngine:
                     raise why(connection, exc) from None
                 if received is None or (job.deadline is not None and job.is_late(now())):
                     raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
-                exchange.receive(received)
+                exchange.receive(received) if received else wire.deliver_end(exchange)
                 goes_on = exchange.only_informational
             elif need == BODY:
                 await self._feed(connection, exchange, job)
-            else:
+            elif need == PAUSE:
                 await self._await_consent(connection, exchange, job)
+            else:
+                break
             if job.narrator is not None and not has_head:
                 await self.tell(job, "turn", exchange)
         if job.pieces is not None and exchange.need >= INPUT:
@@ -216,15 +219,9 @@ class TrioEngine:
         """Hand over the next piece of the request's body."""
         if job.should_rest():
             await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
-        # For a reader, what has arrived comes first. Before there is one it comes after the next piece: between the
-        # last one and the end of the body the response may arrive, and would pass for an early one.
-        wire = connection.wire
-        is_read = exchange.head is not None
-        if is_read and wire.poll(0) and listen(connection, exchange):
-            return
-        exchange.feed(await job.anext_piece())
-        if not is_read and wire.poll(0):
-            listen(connection, exchange)
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(await job.anext_piece())
 
     async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket takes some of what is unsent, or there is something for the reader."""
@@ -256,7 +253,7 @@ class TrioEngine:
             except TransportError as exc:
                 raise why(connection, exc) from None
             if data is not None:
-                exchange.receive(data)
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
             if data is None or now() >= until:
                 exchange.proceed()
 
@@ -295,10 +292,11 @@ class TrioEngine:
             if ticket.connection is None:
                 if self._closed:
                     raise ConnectError(CLOSED)
-                ticket.signal = trio.Event()
                 begun = True
                 self._begin_dial(ticket, job)
-                await ticket.signal.wait()
+                while not ticket.served:
+                    ticket.signal = trio.Event()
+                    await ticket.signal.wait()
             if ticket.error is not None:
                 raise ticket.error
             connection: TrioConnection | None = ticket.connection
@@ -329,25 +327,50 @@ class TrioEngine:
             dial.cancel()
         self.settle()
 
-    def release(self, connection: TrioConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused. Has no checkpoint."""
+    def release(self, connection: TrioConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused. Has no checkpoint."""
         connection.reused = True
         wire = connection.wire
         if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
-        self.pool.release(connection, reusable and not connection.closed, now())
-        if self.pool.has_chores:
+        try:
+            self.pool.release(connection, reusable and not connection.closed, now(), job)
+            if self.pool.has_chores:
+                self.settle()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool = self.pool
+        claim = pool.claim_of(job)
+        if pool.changing or claim is not None or not isinstance(exc, (TransportError, trio.Cancelled)):
+            pool.give_up(job, self._dials)
+            dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
+            if dial is not None:
+                dial.cancel()
+        if pool.has_chores:
             self.settle()
 
     def settle(self) -> None:
         """Do what the pool asks for."""
-        while self.pool.has_chores:
-            connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None:
-                    ticket.signal.set()
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None:
+                        ticket.signal.set()
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
 
     def later(self, function: Callable[[], None]) -> None:
         """Call `function` soon, in the trio run. May be called from anywhere, also by the garbage collector."""
@@ -368,9 +391,15 @@ class TrioEngine:
         self._closed = True
         for scope in self._dials.values():
             scope.cancel()
-        for connection in self.pool.shut():
-            connection.close()
-        self.settle()
+        known = self.pool.connections
+        try:
+            for connection in self.pool.shut():
+                connection.close()
+            self.settle()
+        except BaseException:
+            for connection in known:
+                connection.close()
+            raise
 
     def close_from_outside(self) -> None:
         """Close everything from where this trio run is not: another thread, or after its end."""

@@ -14,6 +14,8 @@ import threading
 from typing import Any, Callable, Union
 
 from .._exceptions import ReadError, WriteError
+from .._forks import FORKS
+from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
 
 # Bytes asked for at once: enough for nearly every response, then more for bodies that turn out to be large. Not 128
@@ -62,14 +64,14 @@ class Wire:
     Attributes:
         closed: nobody may begin to use the wire.
         released: it may be closed by its last user.
-        users: one entry for each thread that is using the wire now.
+        users: one entry for each thread that is using the wire now: None, or the job of a request of HTTP/2.
         lock: once the wire is used by several threads at once (`share`): held while TLS encrypts or decrypts and while
             its bytes are handed to the socket, so that they leave in the order in which they were encrypted. Never
             held while something waits.
         unsent: what the socket did not take, as it goes through it; what is sent next must come after it.
     """
 
-    __slots__ = ("closed", "lock", "poll", "released", "size", "sock", "tls", "unsent", "users")
+    __slots__ = ("__weakref__", "closed", "lock", "poll", "released", "size", "sock", "tls", "unsent", "users")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -77,7 +79,7 @@ class Wire:
         self.unsent: Data = b""
         self.size = SMALL_READ
         self.closed = self.released = False
-        self.users: list[None] = []
+        self.users: list[object] = []
         self.lock: threading.Lock | None = None
         # Milliseconds (None: for ever) -> is there input, or its end? One poll object for the life of the socket:
         # making one, or a timeout on the socket, costs more than a whole send.
@@ -87,10 +89,19 @@ class Wire:
         """Prepare for several threads that use the wire at once."""
         if self.lock is None:
             self.lock = threading.Lock()
+            FORKS.renew(self, "lock", threading.Lock)
+            FORKS.renew(self, "users", list)
+
+    def deliver_end(self, exchange: Exchange) -> None:
+        """Tell the exchange that the peer's side has ended, and whether TLS was ended properly."""
+        if self.tls is not None and self.tls.incomplete_close:
+            exchange.receive_incomplete_close()
+        else:
+            exchange.receive(b"")
 
     def leave(self) -> None:
         """End the use of the wire that `users.append(None)` began; the last user of a closed wire closes it."""
-        self.users.pop()
+        self.users.remove(None)
         if self.released and not self.users:
             self.sock.close()
 

@@ -46,7 +46,7 @@ class AsyncMultiplexer(Multiplexer):
         """
         raise NotImplementedError
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         """A request is over, or given up: its place is free. Never waits."""
         raise NotImplementedError
 
@@ -78,7 +78,7 @@ class AsyncMultiplexer(Multiplexer):
         try:
             stream = self.begin(job)
             if stream is None:  # give back what the pool gave for nothing
-                self.pool.release(self.connection, self.is_usable, self.clock())
+                self.pool.release(self.connection, self.is_usable, self.clock(), job)
                 self.engine.settle()
                 return None
             if job.narrator is not None:
@@ -94,7 +94,7 @@ class AsyncMultiplexer(Multiplexer):
             if stream.head is None or stream.need == BODY:
                 await self._pump(stream, job)
         except BaseException as exc:
-            self.leave(stream)
+            self.leave(stream, job)
             if job.narrator is not None and isinstance(exc, Exception):
                 await self.engine.tell(job, "failed", exc)
             if stream is not None and job.may_replay(stream, exc, reused):
@@ -108,7 +108,7 @@ class AsyncMultiplexer(Multiplexer):
             return response
         chunks = stream.chunks
         response = self.answer(stream, job, chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self.leave(stream)
+        self.leave(stream, job)
         if job.narrator is not None:
             await self.engine.tell(job, "body")
             await self.engine.tell(job, "closed")
@@ -178,9 +178,9 @@ class AsyncLane:
         """Wait until more has arrived."""
         await self._multiplexer.receive(self._stream, job)
 
-    def release(self, connection: Any, reusable: bool) -> None:
+    def release(self, connection: Any, reusable: bool, job: Job) -> None:
         """The body was read, or nobody wants it."""
-        self._multiplexer.leave(self._stream)
+        self._multiplexer.leave(self._stream, job)
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """As the engine's `tell`."""

@@ -166,7 +166,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self._set_timer(until)
         return waiter
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         if stream is not None:
             if stream.finished:
                 self.has_served = True
@@ -178,7 +178,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         connection, now = self.connection, self.clock()
         if not self.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
-        self.pool.release(connection, not connection.closed and connection.error is None, now)
+        self.pool.release(connection, not connection.closed and connection.error is None, now, job)
         if self.pool.has_chores:
             self.engine.settle()
 

@@ -30,7 +30,7 @@ from ..._protocol.http2 import HTTP2Connection
 from ..._protocol.stream2 import CLOSED, HTTP2Stream
 from ..._types import AsyncByteStream, SyncByteStream
 from ..job import Job
-from ..limits import EARLY
+from ..limits import TIMER_SLACK
 from ..settings import Settings
 from ..wire import Data, Wire
 
@@ -126,7 +126,7 @@ class Multiplexer:
         if self.ping_interval is None:
             return None
         now = self.clock()
-        if now >= self._silent_since + self.ping_interval - EARLY:
+        if now >= self._silent_since + self.ping_interval - TIMER_SLACK:
             if self._has_pinged:
                 self.lose(
                     ReadError(f"the peer was silent for {self.ping_interval:g} s, and as long again after a PING")

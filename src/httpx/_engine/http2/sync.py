@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, Callable
 
 from ..._exceptions import WriteError
+from ..._forks import FORKS
 from ..._models import Response
 from ..._pool import Ticket
 from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
@@ -48,6 +49,7 @@ class SyncMultiplexer(TurnTaking):
         assert isinstance(engine.pool, SharingPool)
         self._pool = engine.pool
         self._lock = threading.Lock()
+        FORKS.renew(self, "_lock", threading.Lock)
         self._reads = False  # somebody waits for input on behalf of all
         self._writes = False  # somebody waits for room in the socket
         super().__init__(connection, engine.settings, monotonic)
@@ -207,7 +209,7 @@ class SyncMultiplexer(TurnTaking):
         """
         reused = self.has_served
         stream: HTTP2Stream | None = None
-        self.wire.users.append(None)  # until `_give_back`
+        self.wire.users.append(job)  # until `_give_back`
         try:
             with self._lock:
                 stream = self.begin(job)
@@ -215,7 +217,7 @@ class SyncMultiplexer(TurnTaking):
             if self._pool.has_chores:
                 self._engine.do_chores()
             if stream is None:
-                self._give_back()
+                self._give_back(job)
                 return None
             if job.narrator is not None:
                 self.begin_story(job, stream)
@@ -233,9 +235,9 @@ class SyncMultiplexer(TurnTaking):
             if stream is None and not isinstance(exc, Exception):
                 with self._lock:  # there may be a stream, and nobody knows which
                     self.lose(WriteError(f"sending was interrupted: {type(exc).__name__}"))
-            self.leave(stream)
+            self.leave(stream, job)
             self._engine.tell(job, "failed", exc)
-            if stream is not None and not self.connection.closed and job.may_replay(stream, exc, reused):
+            if stream is not None and not self.connection.interrupted and job.may_replay(stream, exc, reused):
                 return None
             raise
         if not stream.finished:
@@ -246,7 +248,7 @@ class SyncMultiplexer(TurnTaking):
             return response
         chunks = stream.chunks
         response = self.answer(stream, job, chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self.leave(stream)
+        self.leave(stream, job)
         if job.narrator is not None:
             self._engine.tell(job, "body")
             self._engine.tell(job, "closed")
@@ -290,19 +292,24 @@ class SyncMultiplexer(TurnTaking):
         with self._lock:
             return self.take_chunks(stream)
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         """A request is over, or given up: its place is free."""
-        with self._lock:
-            self.settle_with(stream)
-        self._give_back()
+        try:
+            with self._lock:
+                self.settle_with(stream)
+            self._give_back(job)
+        except BaseException as exc:
+            self._engine.recover(job, exc)
+            raise
 
-    def _give_back(self) -> None:
+    def _give_back(self, job: Job) -> None:
         with self._engine.lock:  # `is_usable` without its frame
-            self._pool.release(self.connection, not self.is_broken and self.machine.max_streams > 0, monotonic())
+            self._pool.release(self.connection, not self.is_broken and self.machine.max_streams > 0, monotonic(), job)
         if self._pool.has_chores:
             self._engine.do_chores()
         wire = self.wire
-        wire.users.pop()  # `leave` without its frame
+        if job in wire.users:  # it may have been given back before, as the pool knows, too
+            wire.users.remove(job)
         if wire.released and not wire.users:
             wire.sock.close()
 
@@ -328,9 +335,9 @@ class SyncLane:
         """Wait until more has arrived."""
         self._multiplexer.receive(self._stream, job)
 
-    def release(self, connection: Any, reusable: bool) -> None:
+    def release(self, connection: Any, reusable: bool, job: Job) -> None:
         """The body was read, or nobody wants it."""
-        self._multiplexer.leave(self._stream)
+        self._multiplexer.leave(self._stream, job)
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """As `SyncEngine.tell`."""

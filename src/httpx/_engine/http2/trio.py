@@ -17,6 +17,7 @@ import trio
 
 from ..._protocol.stream2 import HTTP2Stream
 from ..._sharing import SharingPool
+from ..job import Job
 from ..trio import TrioEngine
 from ..trio_connection import TrioConnection
 from .async_common import AsyncMultiplexer
@@ -109,8 +110,8 @@ class TrioMultiplexer(AsyncMultiplexer, TurnTaking):
         finally:
             del self.waiting[stream]
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         self.settle_with(stream)
-        self.pool.release(self.connection, self.is_usable, now())
+        self.pool.release(self.connection, self.is_usable, now(), job)
         if self.pool.has_chores:
             self.engine.settle()
