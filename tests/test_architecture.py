@@ -585,13 +585,6 @@ BODIES = [
         "an iterator that is a class keeps its place",
     ),
     Difference("__init__", "", "self._begun = False", "the same"),
-    Difference(
-        "__init__",
-        "def __init__(self, engine: SyncEngine | SyncLane, connection: SyncConnection | SyncLane, exchange: Exchange, "
-        "job: Job) -> None:",
-        "def __init__(self, engine: Any, connection: Any, exchange: Exchange, job: Job) -> None:",
-        "there are two kinds of async engines",
-    ),
 ]
 
 

@@ -542,3 +542,32 @@ def test_what_waits_for_an_upgraded_stream_when_its_loop_is_closed_ends_quietly(
             warnings.simplefilter("ignore")  # the task with which a loop without readers receives
             del task, tasks
             gc.collect()
+
+
+def test_timers_do_not_spin_where_a_test_has_stopped_the_clock(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The harm: under freezegun, which stops `monotonic` in our modules and may leave the loop's clock alone, a timer that
+    was due found that it was early and was set again at once: a wait of 2 s took 1.5 s of the processor.
+    """
+    fired = []
+    on_time = AsyncioConnection.on_time
+
+    def counting(self: AsyncioConnection) -> None:
+        fired.append(1)
+        on_time(self)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("httpx._engine") and hasattr(module, "monotonic"):
+            monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(AsyncioConnection, "on_time", counting)
+
+    async def main() -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=0.1) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get(f"{peer.url}/silent")
+
+    with Peer() as peer:
+        run(main)
+    assert 1 <= len(fired) <= 5

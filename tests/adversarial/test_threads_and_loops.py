@@ -465,7 +465,8 @@ def test_a_thread_that_reads_a_body_notices_that_another_one_closes_it(how: str,
         begun = time.monotonic()
         in_threads([lambda: (reading.set(), read()), close])
         assert time.monotonic() - begun < 2
-        assert [type(exc) for exc in errors] == [httpx.ReadError]
+        assert len(errors) == 1
+        assert isinstance(errors[0], httpx.NetworkError)  # under TLS it may have had something to send
         assert sock.fileno() == -1
         assert counts_of(client) == (0, 0, 0, 0)
         response.close()

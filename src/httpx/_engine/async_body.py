@@ -7,11 +7,28 @@ Not here: receiving, which is the engines' (`asyncio`, `trio`; for HTTP/2 `http2
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Callable, Protocol
 
 from .._protocol.exchange import NOTHING, Exchange
 from .._types import AsyncByteStream
 from .job import Job, again
+
+
+class Source(Protocol):
+    """What a body asks of an engine, or of one stream of HTTP/2; `connection` is what the body was given as such."""
+
+    async def receive(self, connection: Any, exchange: Any, job: Job) -> None: ...
+    def release(self, connection: Any, reusable: bool, job: Job) -> None: ...
+    async def tell(self, job: Job, what: str) -> None: ...
+    def later(self, function: Callable[[], None]) -> None: ...
+    @property
+    def now(self) -> Callable[[], float]: ...
+
+
+class Chunks(Protocol):
+    """What a body asks of a connection, or of one stream of HTTP/2."""
+
+    def take_chunks(self, exchange: Any) -> list[bytes]: ...
 
 
 class AsyncBody(AsyncByteStream):
@@ -19,17 +36,16 @@ class AsyncBody(AsyncByteStream):
     The rest of a response's body, received while it is iterated. The upload goes on meanwhile, if it is not over.
 
     Args:
-        engine: has `receive(connection, exchange, job)` and `tell(job, what)`, which wait, `release(connection,
-            reusable)`, which does not, and `later(function)`, which may be called from anywhere.
-        connection: has `take_chunks(exchange)`.
-        exchange: whose head is there.
+        engine: receives, and takes the connection back.
+        connection: has the chunks that were received.
+        exchange: its head is there.
         job: of the request.
 
     Attributes:
         extensions: of the response, for the trailers. Not the response itself, which refers to this.
     """
 
-    def __init__(self, engine: Any, connection: Any, exchange: Exchange, job: Job) -> None:
+    def __init__(self, engine: Source, connection: Chunks, exchange: Exchange, job: Job) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange

@@ -223,6 +223,8 @@ class AsyncioEngine:
                 break
             if job.narrator is not None and not has_head:
                 await self.tell(job, "turn", exchange)
+        if job.narrator is not None and not has_head:
+            await self.tell(job, "turn", exchange)  # the head may have come while the last events were told
         if job.pieces is not None and exchange.need >= INPUT:
             await job.aend_pieces()  # the upload is over
         # A response that breaks off after its head is a response still, and raises when it is read.

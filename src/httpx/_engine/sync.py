@@ -19,7 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable, Protocol
 
 from .._exceptions import (
     ConnectError,
@@ -46,9 +46,7 @@ from .settings import Settings, new_pool
 from .sockets import is_in_progress, new_socket, unix_address, wait_for
 from .story import Event
 from .sync_connection import SyncConnection, SyncWire, shake_hands
-
-if TYPE_CHECKING:
-    from .http2.sync import SyncLane
+from .wire import Wire
 
 # Seconds after which a thread that waits for a connection looks whether a response was dropped.
 LOOK_UP = 0.25
@@ -70,24 +68,41 @@ def unlock(lock: threading.RLock) -> None:
         pass  # it is not this thread's
 
 
+class Source(Protocol):
+    """What a body asks of an engine, or of one stream of HTTP/2; `connection` is what the body was given as such."""
+
+    def receive(self, connection: Any, exchange: Any, job: Job) -> None: ...
+    def release(self, connection: Any, reusable: bool, job: Job) -> None: ...
+    def tell(self, job: Job, what: str) -> None: ...
+    def later(self, function: Callable[[], None]) -> None: ...
+    def now(self) -> float: ...
+
+
+class Chunks(Protocol):
+    """What a body asks of a connection, or of one stream of HTTP/2."""
+
+    @property
+    def wire(self) -> Wire: ...
+    @property
+    def closed(self) -> bool: ...
+    def take_chunks(self, exchange: Any) -> list[bytes]: ...
+
+
 class SyncBody(SyncByteStream):
     """
     The rest of a response's body, received while it is iterated. The upload goes on meanwhile, if it is not over.
 
     Args:
-        engine: has `receive(connection, exchange, job)` and `tell(job, what)`, which wait, `release(connection,
-            reusable)`, which does not, and `later(function)`, which may be called from anywhere.
-        connection: has `take_chunks(exchange)`.
-        exchange: whose head is there.
+        engine: receives, and takes the connection back.
+        connection: has the chunks that were received.
+        exchange: its head is there.
         job: of the request.
 
     Attributes:
         extensions: of the response, for the trailers. Not the response itself, which refers to this.
     """
 
-    def __init__(
-        self, engine: SyncEngine | SyncLane, connection: SyncConnection | SyncLane, exchange: Exchange, job: Job
-    ) -> None:
+    def __init__(self, engine: Source, connection: Chunks, exchange: Exchange, job: Job) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange
@@ -133,16 +148,12 @@ class SyncBody(SyncByteStream):
             if connection.closed:
                 self._close(False)
                 raise ReadError("the response was closed while its body was read")
-        except TransportError as exc:
-            if connection.closed and not isinstance(exc, ReadError):
-                raise ReadError("the response was closed while its body was read") from exc
-            raise
         finally:
             wire.leave()
 
     def _receive(self) -> None:
         try:
-            self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
+            self._engine.receive(self._connection, self._exchange, self._job)
         except BaseException as exc:
             if not isinstance(exc, Exception):
                 self._job.narrator = None  # whose functions would have to wait
@@ -159,7 +170,7 @@ class SyncBody(SyncByteStream):
 
     def _close(self, reusable: bool) -> None:
         if not self._over:
-            self._engine.release(self._connection, reusable, self._job)  # type: ignore[arg-type]  # they fit
+            self._engine.release(self._connection, reusable, self._job)
             self._over = True
             if self._job.pieces is not None:
                 self._job.end_pieces()
@@ -169,7 +180,7 @@ class SyncBody(SyncByteStream):
     def _drop(self) -> None:
         """Free the connection of a body whose reader is gone, unless it was closed."""
         if not self._over:
-            self._engine.release(self._connection, self._exchange.reusable, self._job)  # type: ignore[arg-type]  # they fit
+            self._engine.release(self._connection, self._exchange.reusable, self._job)
             self._over = True
 
     def __del__(self) -> None:
@@ -326,6 +337,8 @@ class SyncEngine:
                 break
             if job.narrator is not None and not has_head:
                 self.tell(job, "turn", exchange)
+        if job.narrator is not None and not has_head:
+            self.tell(job, "turn", exchange)  # the head may have come while the last events were told
         if job.pieces is not None and exchange.need >= INPUT:
             job.end_pieces()  # the upload is over
         # A response that breaks off after its head is a response still, and raises when it is read.
