@@ -389,7 +389,7 @@ SYNC_AND_TRIO = [
     ),
     Difference(
         "handle",
-        "if not connection.aborted and job.may_replay(exchange, exc, reused):",
+        "if not connection.interrupted and job.may_replay(exchange, exc, reused):",
         "if job.may_replay(exchange, exc, reused):",
         "another thread may have closed the client",
     ),

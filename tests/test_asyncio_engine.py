@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
+import subprocess
+import sys
+import threading
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
@@ -17,7 +22,6 @@ import httpx
 from httpx._engine.asyncio import AsyncioEngine
 from httpx._engine.asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from httpx._pool import Ticket
-from httpx._protocol.tls import TLSFilter
 from support.engines import driver_named
 from support.leaks import counts_of, engines_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
@@ -126,7 +130,7 @@ def test_what_is_written_behind_unsent_bytes_follows_them(run: Callable[..., Any
         async with connected(new_engine()) as (connection, peer):
             connection.send(b"a" * 5_000_000)
             assert connection.unsent
-            connection._write(b"b" * 10)
+            connection.send_below(b"b" * 10)
             got = bytearray()
 
             def all_there() -> bool:
@@ -148,9 +152,8 @@ def test_a_write_that_breaks_half_way_is_noted(run: Callable[..., Any]):
             peer.close()
             await until(lambda: connection.write_error is not None)
             assert not connection.unsent
-            connection.upgrade(b"")
             with pytest.raises(httpx.WriteError):
-                await connection.write(b"more")
+                await connection.upgrade(b"").write(b"more")
 
     run(main)
 
@@ -161,7 +164,7 @@ def test_a_write_that_breaks_while_it_waits_raises(run: Callable[..., Any]):
 
             async def write() -> None:
                 with pytest.raises(httpx.WriteError):
-                    await connection.write(bytes(5_000_000))
+                    await connection.upgrade(b"").write(bytes(5_000_000))
 
             task = asyncio.ensure_future(write())
             await until(lambda: bool(connection.unsent))
@@ -174,7 +177,7 @@ def test_a_write_that_breaks_while_it_waits_raises(run: Callable[..., Any]):
 def test_a_timer_that_was_set_for_an_earlier_wait_does_not_end_a_later_one(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
-            now = connection._now
+            now = connection.now
             for later in (None, now() + 30):
                 waiting = asyncio.ensure_future(connection.wait(now() + 0.02))
                 await turns()
@@ -194,11 +197,11 @@ def test_a_timer_that_was_set_for_an_earlier_wait_does_not_end_a_later_one(run: 
 def test_a_timer_for_a_nearer_deadline_takes_the_place_of_a_later_one(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
-            waiting = asyncio.ensure_future(connection.wait(connection._now() + 30))
+            waiting = asyncio.ensure_future(connection.wait(connection.now() + 30))
             await turns()
             peer.send(b"x")
             assert await waiting
-            assert not await connection.wait(connection._now() + 0.01)
+            assert not await connection.wait(connection.now() + 0.01)
 
     run(main)
 
@@ -206,7 +209,7 @@ def test_a_timer_for_a_nearer_deadline_takes_the_place_of_a_later_one(run: Calla
 def test_time_that_is_up_at_the_moment_of_an_arrival_is_not(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, _):
-            waiting = asyncio.ensure_future(connection.wait(connection._now() - 1))
+            waiting = asyncio.ensure_future(connection.wait(connection.now() - 1))
             await turns()
             connection.wake()
             connection.on_time()
@@ -220,7 +223,7 @@ def test_reading_is_not_stopped_twice(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
             peer.close()
-            await until(lambda: connection._ended)
+            await until(lambda: connection.has_ended)
             connection._pause()
             assert not connection._paused
             connection.on_broken(httpx.ReadError("again"))
@@ -251,10 +254,12 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
                 peer.sendall(outgoing.read())
 
             serving = asyncio.ensure_future(serve())
-            assert await connection.shake_hands(TLSFilter(trusting_context(), "localhost"), None)
+            stream = connection.upgrade(b"")
+            await stream.start_tls(trusting_context(), "localhost")
             await serving
-            assert await connection.read(10, timeout=3) == b""
-            assert await connection.read(10, timeout=3) == b""
+            stream = connection.upgrade(b"")
+            assert await stream.read(10, timeout=3) == b""
+            assert await stream.read(10, timeout=3) == b""
 
     run(main)
 
@@ -262,12 +267,13 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
 def test_a_closed_connection_gives_and_takes_nothing(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, _):
+            stream = connection.upgrade(b"")
             connection.close()
             connection.close()
             with pytest.raises(httpx.ReadError):
-                await connection.read(1)
+                await stream.read(1)
             with pytest.raises(httpx.WriteError):
-                await connection.write(b"x")
+                await stream.write(b"x")
 
     run(main)
 
@@ -367,7 +373,7 @@ def test_what_is_not_watched_need_not_be_left_alone():
         async with connected(new_engine()) as (connection, _):
             for _ in range(2):
                 connection._io.stop_reading(connection)
-            connection._ended = True
+            connection.has_ended = True
 
     driver_named("asyncio-fallback").run_bare(main)
 
@@ -384,6 +390,138 @@ def test_time_in_the_queue_that_is_up_too_late_is_not(run: Callable[..., Any]):
         engine._queue_time_is_up(ticket)
 
     run(main)
+
+
+FROZEN = """
+import asyncio, sys, time
+
+real = time.monotonic
+
+def frozen():
+    return 1_000_000.0
+
+if sys.argv[1] == "before":
+    time.monotonic = frozen
+
+class Loop(asyncio.SelectorEventLoop):
+    time = staticmethod(real)
+
+import httpx, httpx._engine.asyncio, httpx._engine.asyncio_connection
+
+if sys.argv[1] == "after":  # as freezegun does: in every module that has imported it
+    time.monotonic = frozen
+    for module in list(sys.modules.values()):
+        if getattr(module, "monotonic", None) is real:
+            module.monotonic = frozen
+
+async def main():
+    async with httpx.AsyncClient(trust_env=False, timeout=0.4) as client:
+        before = time.process_time(), real()
+        for read in (lambda: client.get(sys.argv[2]), lambda: upgraded(client)):
+            try:
+                await read()
+            except httpx.ReadTimeout:
+                print(round(real() - before[1], 1))
+        print(time.process_time() - before[0] < 0.3)
+
+async def upgraded(client):
+    headers = {"Connection": "Upgrade", "Upgrade": "x"}
+    async with client.stream("GET", sys.argv[3], headers=headers) as response:
+        await response.extensions["network_stream"].read(10, timeout=0.4)
+
+loop = Loop()
+loop.run_until_complete(main())
+loop.close()
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_time_limits_go_by_the_clock_of_the_loop_when_another_one_stands_still(when: str):
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(upgrade)
+        conn.read_to_end()
+
+    with Peer() as peer, ScriptedServer(serve) as server:
+        command = [sys.executable, "-c", FROZEN, when, f"{peer.url}/silent", server.url]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    first, second, idle = result.stdout.split() or (result.stderr, "", "")
+    assert 0.4 <= float(first) < 1.5
+    assert 0.8 <= float(second) < 3
+    assert idle == "True"
+
+
+STANDING = """
+import asyncio, sys, time
+
+import httpx
+
+async def main():
+    limits = httpx.Limits(keepalive_expiry=None)
+    async with httpx.AsyncClient(trust_env=False, timeout=5, limits=limits) as client:
+        await client.get(sys.argv[1])
+        questions = []
+        time.monotonic = lambda: questions.append(None) or 1_700_000_000.0  # which the loop asks, too
+        print((await client.get(sys.argv[1])).text)
+        print(len(questions) < 200)
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_spins_when_the_clock_of_the_loop_stands_still():
+    """Harm: timers that were set by one clock were due at once by the other, again and again."""
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        for pause in (0, 0.8):
+            conn.read_head()
+            over.wait(pause)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        conn.read_to_end()
+
+    over = threading.Event()
+    with ScriptedServer(serve) as server:
+        command = [sys.executable, "-c", STANDING, server.url]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert result.stdout.split() == ["ok", "True"], result.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_waits_for_an_upgraded_stream_when_its_loop_is_closed_ends_quietly(name: str):
+    """Harm: an error from within the garbage collector, "Event loop is closed"."""
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(upgrade)
+        assert over.wait(5)
+
+    async def begin() -> Any:
+        client = httpx.AsyncClient(trust_env=False)
+        request = client.build_request("GET", server.url, headers={"Connection": "Upgrade", "Upgrade": "x"})
+        response = await client.send(request, stream=True)
+        stream = response.extensions["network_stream"]
+        calls = [stream.read(10), *(stream.write(bytes(20_000_000), timeout=60) for _ in range(3))]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await until(lambda: len(stream._writers) == 2)
+        return client, tasks
+
+    over = threading.Event()
+    with ScriptedServer(serve) as server:
+        loop = driver_named(name)._loop()
+        client, tasks = loop.run_until_complete(begin())
+        loop.close()
+        for task in tasks:
+            task._log_destroy_pending = False
+            task.get_coro().close()  # as the garbage collector does
+        asyncio.run(client.aclose())
+        over.set()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the task with which a loop without readers receives
+            del task, tasks
+            gc.collect()
 
 
 @pytest.mark.parametrize("offset", [1000.0, -1000.0])

@@ -153,7 +153,9 @@ LOCKS = {
     ("_engine/security.py", "self._lock = threading.Lock()"): "TLS sessions",
     ("_engine/security.py", "_offering = threading.Lock()"): "offering",
     ("_engine/sync.py", "self.lock = threading.RLock()"): "engine",
-    ("_engine/sync_connection.py", "self._lock = threading.Lock()"): "upgraded",
+    ("_engine/wire.py", "self.lock = threading.Lock()"): "upgraded",
+    ("_engine/sync_stream.py", "self._read_turn = threading.Lock()"): "turn to read",
+    ("_engine/sync_stream.py", "self._write_turn = threading.Lock()"): "turn to write",
     ("_engine/sync.py", "ticket.signal = threading.Event()"): "(of a thread that waits, and is not in a child)",
     ("_engine/http2/sync.py", "self._lock = threading.Lock()"): "HTTP/2",
     ("_engine/http2/sync.py", "waiter = self.waiting[stream] = threading.Lock()"): "(of a thread that waits)",
@@ -256,8 +258,7 @@ PROGRAM = r"""
     portal = next(value for value in vars(app._transport).values() if type(value).__name__ == "_Portal")
     known = names.Names()
     wire = sync_connection.SyncWire(socket.create_connection(listener.getsockname()))
-    upgraded = sync_connection.SyncConnection(wire)
-    upgraded.upgrade(b"")
+    upgraded = sync_connection.SyncConnection(wire).upgrade(b"")
 
     def shared():
         from httpx._engine.http2.sync import SyncMultiplexer
@@ -285,7 +286,9 @@ PROGRAM = r"""
         "TLS sessions": (lambda: sessions._lock, lambda: sessions.begin("peer")),
         "offering": (lambda: security._offering, lambda: security._offering.acquire()),
         "engine": (lambda: engine.lock, lambda: get(client)),
-        "upgraded": (lambda: upgraded._lock, lambda: upgraded.close()),
+        "turn to write": (lambda: upgraded._write_turn, lambda: upgraded.write(b"x")),
+        "turn to read": (lambda: upgraded._read_turn, lambda: upgraded._read_turn.acquire()),
+        "upgraded": (lambda: wire.lock, lambda: wire.lock.acquire()),
         "HTTP/2": (lambda: kept[2]._lock, lambda: kept[2].say_goodbye()),
         "choice": (lambda: chooser._lock, lambda: choosing.get("http://example.org/")),
         "async transport": (lambda: transport._lock, lambda: get_async(transport)),

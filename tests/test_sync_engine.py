@@ -15,7 +15,7 @@ import pytest
 import httpx
 from httpx._engine import sync
 from httpx._engine.sync import SyncEngine
-from httpx._engine.sync_connection import SyncConnection, SyncWire, shake_hands
+from httpx._engine.sync_connection import SyncConnection, SyncWire
 from httpx._protocol.tls import TLSFilter
 from support.leaks import counts_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
@@ -163,26 +163,17 @@ def test_a_wire_waits_no_longer_than_it_may(pair: tuple[SyncWire, socket.socket]
     wire, peer = pair
     assert wire.receive(sync.monotonic() + 0.001) is None
     assert wire.receive(sync.monotonic() - 1) is None
-    assert wire.await_raw(sync.monotonic() + 0.001) is None
     peer.send(b"abc")
     assert wire.receive(None) == b"abc"
-    assert not wire.send_all(bytes(10_000_000), sync.monotonic() + 0.01)
 
 
-def test_input_that_another_took_first_is_waited_for_again(
-    pair: tuple[SyncWire, socket.socket], monkeypatch: pytest.MonkeyPatch
-):
+def test_a_wire_that_is_interrupted_keeps_its_descriptor_until_it_is_closed(pair: tuple[SyncWire, socket.socket]):
     wire, peer = pair
-    peer.send(b"abc")
-    answers = iter([None, b"abc"])
-    monkeypatch.setattr(SyncWire, "receive_raw", lambda self: next(answers))
-    assert wire.await_raw(None) == b"abc"
-
-
-def test_a_wire_that_is_aborted_twice_stays_closed(pair: tuple[SyncWire, socket.socket]):
-    wire, _ = pair
-    wire.abort()
-    wire.abort()
+    wire.interrupt()
+    wire.interrupt()
+    assert peer.recv(1) == b""
+    assert wire.sock.fileno() >= 0
+    wire.close()
     assert wire.sock.fileno() < 0
 
 
@@ -190,7 +181,8 @@ def test_a_handshake_that_cannot_even_be_sent_runs_out_of_time(pair: tuple[SyncW
     wire, _ = pair
     while not wire.send(bytes(100_000)):
         pass
-    assert not shake_hands(wire, TLSFilter(trusting_context(), "localhost"), sync.monotonic() + 0.01)
+    with pytest.raises(httpx.ConnectTimeout):
+        SyncConnection(wire).upgrade(b"").start_tls(trusting_context(), "localhost", timeout=0.01)
 
 
 def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit(pair: tuple[SyncWire, socket.socket]):
@@ -203,10 +195,9 @@ def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit(pair: tuple[SyncWir
 
 def test_a_network_stream_gives_at_most_what_is_asked_for(pair: tuple[SyncWire, socket.socket]):
     wire, peer = pair
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
+    stream = SyncConnection(wire).upgrade(b"")
     peer.send(b"abcdef")
-    assert [connection.read(4), connection.read(4)] == [b"abcd", b"ef"]
+    assert [stream.read(4), stream.read(4)] == [b"abcd", b"ef"]
 
 
 def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
@@ -219,9 +210,8 @@ def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
 
     reader = threading.Thread(target=read)
     reader.start()
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
-    connection.write(b"x" * 5_000_000)
+    stream = SyncConnection(wire).upgrade(b"")
+    stream.write(b"x" * 5_000_000)
     reader.join(5)
     assert received == b"x" * 5_000_000
 
@@ -232,21 +222,27 @@ def test_the_descriptor_of_an_upgraded_connection_stays_until_its_reader_is_gone
     reads, may_wait = threading.Event(), threading.Event()
     poll = wire.poll
     wire.poll = lambda milliseconds: reads.set() or (may_wait.wait(5) and poll(milliseconds))
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
-    received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(connection.read(10)))
+    stream = SyncConnection(wire).upgrade(b"")
+    received: list[str] = []
+
+    def read() -> None:
+        try:
+            stream.read(10)
+        except httpx.ReadError as exc:
+            received.append(type(exc).__name__)
+
+    reader = threading.Thread(target=read)
     reader.start()
     assert reads.wait(5)
-    connection.close()
+    stream.close()
     assert wire.sock.fileno() != -1
     may_wait.set()
     reader.join(5)
-    assert received == [b""]
+    assert received == ["ReadError"]
     assert wire.sock.fileno() == -1
     with pytest.raises(httpx.ReadError, match="closed"):
-        connection.read(10)
-    connection.close()
+        stream.read(10)
+    stream.close()
 
 
 def test_a_body_that_is_async_cannot_be_sent_by_a_sync_transport():

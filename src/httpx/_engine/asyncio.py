@@ -272,8 +272,7 @@ class AsyncioEngine:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
         response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
@@ -349,7 +348,7 @@ class AsyncioEngine:
         """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
         self.pool.abandon(ticket, self.now())
         dial = self._dials.get(ticket)
-        if dial is not None:
+        if dial is not None and not self.loop.is_closed():
             dial.cancel()
         self.settle()
 
@@ -399,13 +398,15 @@ class AsyncioEngine:
         self.settle()
 
     def settle(self) -> None:
-        """Do what the pool asks for."""
+        """Do what the pool asks for. After the loop's end there is no task left that could be woken."""
         pool = self.pool
         while pool.has_chores:
             try:
                 connections, tickets = pool.take_chores()
                 for connection in connections:
                     connection.close()
+                if tickets and self.loop.is_closed():
+                    continue
                 for ticket in tickets:
                     if ticket.signal is not None and not ticket.signal.done():
                         ticket.signal.set_result(True)

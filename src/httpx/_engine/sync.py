@@ -23,6 +23,7 @@ from typing import Any, Callable, Protocol
 
 from .._exceptions import (
     ConnectError,
+    ReadError,
     ReadTimeout,
     TransportError,
     WriteError,
@@ -42,6 +43,7 @@ from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
 from .sync_connection import SyncConnection, SyncWire
+from .wire import Wire
 
 # Seconds after which a thread that waits for a connection looks whether a response was dropped.
 LOOK_UP = 0.25
@@ -76,6 +78,10 @@ class Source(Protocol):
 class Chunks(Protocol):
     """What a body asks of a connection, or of one stream of HTTP/2."""
 
+    @property
+    def wire(self) -> Wire: ...
+    @property
+    def closed(self) -> bool: ...
     def take_chunks(self, exchange: Any) -> list[bytes]: ...
 
 
@@ -112,7 +118,7 @@ class SyncBody(SyncByteStream):
                 elif exchange.need == NOTHING:
                     break
                 else:
-                    self._receive()
+                    self._receive_as_user()
         except GeneratorExit:
             self._engine.later(self._drop)  # it may be the garbage collector that ends the iteration
             raise
@@ -123,6 +129,24 @@ class SyncBody(SyncByteStream):
             self.extensions["trailers"] = exchange.trailers
         if not exchange.upgraded:
             self.close()
+
+    def _receive_as_user(self) -> None:
+        """
+        Receive as one of the users of the wire: another thread may close the body, or the client, meanwhile.
+
+        Raises:
+            ReadError: that happened. The end that it makes is not the peer's.
+        """
+        connection, wire = self._connection, self._connection.wire
+        wire.users.append(None)
+        try:
+            if not connection.closed:
+                self._receive()
+            if connection.closed:
+                self._close(False)
+                raise ReadError("the response was closed while its body was read")
+        finally:
+            wire.leave()
 
     def _receive(self) -> None:
         try:
@@ -227,7 +251,7 @@ class SyncEngine:
                         job.end_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         self.tell(job, "failed", exc)
-                    if not connection.aborted and job.may_replay(exchange, exc, reused):
+                    if not connection.interrupted and job.may_replay(exchange, exc, reused):
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:
@@ -364,8 +388,7 @@ class SyncEngine:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = SyncBody(self, connection, exchange, job)
         assert exchange.head is not None
         response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
@@ -512,34 +535,39 @@ class SyncEngine:
                 pool.release(connection, reusable, monotonic(), job)
             if pool.has_chores:
                 self.do_chores()
+            if connection.closed:
+                connection.close()  # `close` left that to the request that was using it
         except BaseException as exc:
             self.recover(job, exc)
             raise
 
     def close(self) -> None:
-        """Close every connection, also those in use, and let no request that waits for one go on."""
+        """
+        Close every connection, and end the requests that use one or wait for one.
+
+        A connection in use is only shut down, which wakes the thread that waits for it. That thread closes it: before
+        that, its descriptor must not become another socket's.
+        """
         self._closings += 1
         known: list[SyncConnection] = []
+        idle: set[SyncConnection] = set()
         try:
             with self.lock:
                 known = self.pool.connections
-                idle = {connection for connection in known if self.pool.remove(connection)}
+                idle.update(filter(self.pool.remove, known))
                 connections = self.pool.shut()
             for connection in connections:
                 if connection in idle:
                     connection.close()
-                    continue
-                connection.aborted = True
-                # A thread that waits for one in use is woken; TLS is left to that thread: it serves one at a time.
-                if connection.multiplexer is not None:
-                    connection.multiplexer.say_goodbye()
-                connection.wire.abort()
+                else:
+                    connection.interrupt()
             self.do_chores()
         except BaseException:
             unlock(self.lock)
             for connection in known:
-                connection.aborted = True
-                connection.wire.abort()
+                connection.interrupt()
+                if connection in idle:
+                    connection.wire.close()
             raise
 
     # Dialling.

@@ -259,8 +259,7 @@ class TrioEngine:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
         response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)

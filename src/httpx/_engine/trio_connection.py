@@ -1,9 +1,10 @@
 """
 A connection on trio: try at once, else wait for readiness under a cancel scope.
 
-    TrioConnection   a wire in the pool; also the `network_stream` of a response
+    TrioConnection   a wire in the pool
 
-Not here: which request has the connection, and how it is made (`trio`); the streams of HTTP/2 (`http2.trio`).
+Not here: which request has the connection, and how it is made (`trio`); the streams of HTTP/2 (`http2.trio`); the
+stream of an upgraded connection (`trio_stream`).
 """
 
 from __future__ import annotations
@@ -16,19 +17,11 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import trio
 
-from .._exceptions import (
-    CloseError,
-    ConnectError,
-    ConnectTimeout,
-    ReadError,
-    ReadTimeout,
-    TransportError,
-    WriteError,
-    WriteTimeout,
-)
+from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
-from .._protocol.tls import TLSFilter
-from .wire import EARLY, Wire
+from .raw import Buffer, closed_for_writing, not_upgraded
+from .trio_stream import TrioStream
+from .wire import Wire
 
 if TYPE_CHECKING:
     from .http2.trio import TrioMultiplexer
@@ -42,9 +35,11 @@ def scope_until(until: float | None) -> trio.CancelScope:
 
 class TrioConnection:
     """
-    A wire in the pool, and what `response.extensions["network_stream"]` is.
+    A wire in the pool. It is the `network_stream` of a response whose connection was not upgraded.
 
-    As a network stream it offers the raw bytes of an upgraded connection (101, or 2xx to CONNECT).
+    Attributes:
+        reused: it has served a request before.
+        closed: it was closed.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -53,7 +48,6 @@ class TrioConnection:
         self.closed = False
         self.write_error: WriteError | None = None
         self.multiplexer: TrioMultiplexer | None = None  # for the streams of HTTP/2
-        self._upgraded: bytes | None = None
 
     # Waiting. A socket that is closed meanwhile, by `aclose` of the client, wakes its waiters with ClosedResourceError.
 
@@ -91,16 +85,6 @@ class TrioConnection:
             if not await self._ready(trio.lowlevel.wait_readable, until):
                 return None
 
-    async def send_all(self, data: bytes, until: float | None) -> bool:
-        """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        wire = self.wire
-        wire.queue(data)
-        while wire.unsent:
-            if not await self._ready(trio.lowlevel.wait_writable, until):
-                return False
-            wire.flush()
-        return True
-
     async def _ready(self, wait: Callable[[socket.socket], Awaitable[None]], until: float | None) -> bool:
         with scope_until(until) as scope:
             try:
@@ -108,6 +92,18 @@ class TrioConnection:
             except trio.ClosedResourceError:
                 raise ReadError("the connection was closed while its answer was awaited") from None
         return not scope.cancelled_caught
+
+    async def wait_for_room(self, until: float | None) -> bool:
+        """
+        Wait until the socket takes bytes; False if time is up.
+
+        Raises:
+            WriteError: the connection was closed.
+        """
+        try:
+            return await self._ready(trio.lowlevel.wait_writable, until)
+        except ReadError:
+            raise closed_for_writing() from None
 
     async def wait_for_either(self, until: float | None) -> bool:
         """Until the socket takes or has bytes; False if time is up."""
@@ -155,90 +151,34 @@ class TrioConnection:
 
     # `network_stream`.
 
-    def upgrade(self, surplus: bytes) -> None:
-        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
-        self._upgraded = surplus
-
-    def _own(self) -> bytes:
-        if self._upgraded is None:
-            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
-        return self._upgraded
+    def upgrade(self, surplus: bytes) -> TrioStream:
+        """Return the stream of the connection, whose bytes are its user's from now on; `surplus` came already."""
+        return TrioStream(self, surplus)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """
-        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
+        """Raise CloseError: only an upgraded connection gives its bytes."""
+        raise not_upgraded()
 
-        Raises:
-            ReadTimeout, ReadError.
-        """
-        data = self._own()
-        if not data:
-            received = await self.receive(None if timeout is None else now() + timeout)
-            if received is None:
-                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
-            data = received
-        self._upgraded = data[max_bytes:]
-        return data[:max_bytes]
+    async def write(self, buffer: Buffer, timeout: float | None = None) -> None:
+        """Raise CloseError, as `read` does."""
+        raise not_upgraded()
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """
-        Send `buffer`. `timeout` in seconds.
-
-        Raises:
-            WriteTimeout, WriteError.
-        """
-        self._own()
-        if self.closed:
-            raise WriteError("the connection is closed")
-        tls = self.wire.tls
-        data = buffer if tls is None else tls.encrypt(buffer)
-        if not await self.send_all(data, None if timeout is None else now() + timeout):
-            raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> TrioStream:
+        """Raise CloseError, as `read` does."""
+        raise not_upgraded()
 
     async def aclose(self) -> None:
         """Close the connection."""
         self.close()
 
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> TrioConnection:
-        """
-        Begin TLS on an upgraded connection; returns the stream to use from now on.
-
-        Raises:
-            ConnectError, ConnectTimeout.
-        """
-        if self._own():
-            raise ConnectError(EARLY)
-        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
-        if not await self.shake_hands(tls, None if timeout is None else now() + timeout):
-            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
-        self._upgraded = tls.leftover()
-        return self
-
-    async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
-        """Do the TLS handshake; False if time is up. Raises ConnectError."""
-        try:
-            data = tls.handshake()
-            while True:
-                if data and not await self.send_all(data, until):
-                    return False
-                if tls.established:
-                    self.wire.tls = tls
-                    return True
-                received = await self.receive_raw(until)
-                if received is None:
-                    return False
-                data = tls.handshake(received)
-        except (ReadError, WriteError) as exc:
-            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
-
     def get_extra_info(self, info: str) -> Any:
-        """What is known of the connection: see `Wire.extra_info`."""
+        """Return what is known of the connection: see `Wire.extra_info`."""
         return self.wire.extra_info(info)
 
     @staticmethod
     def take_chunks(exchange: Exchange) -> list[bytes]:
-        """The pieces of the body that have arrived."""
+        """Remove and return the pieces of the body that have arrived."""
         chunks, exchange.chunks = exchange.chunks, []
         return chunks

@@ -141,7 +141,7 @@ class TLSFilter:
         """The protocol that both sides agreed on, or None."""
         return self.ssl_object.selected_alpn_protocol()
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | memoryview) -> bytes:
         """
         Return bytes for the wire that carry `data`, and all else that is due.
 

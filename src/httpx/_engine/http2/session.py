@@ -32,7 +32,7 @@ from ..._types import AsyncByteStream, SyncByteStream
 from ..job import Job
 from ..limits import TIMER_SLACK
 from ..settings import Settings
-from ..wire import Wire
+from ..wire import Data, Wire
 
 
 class Multiplexer:
@@ -239,7 +239,7 @@ class TurnTaking(Multiplexer):
         self.wire: Wire = connection.wire
         self.news: set[HTTP2Stream] = set()
         self.waiting: dict[HTTP2Stream, Any] = {}
-        self.unsent = b""
+        self.unsent: Data = b""
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
         connection.multiplexer = self
@@ -293,9 +293,8 @@ class TurnTaking(Multiplexer):
             while self.unsent or machine.output:
                 data = self.unsent
                 if not data:
-                    data = machine.take()
-                    if wire.tls is not None:
-                        data = wire.tls.encrypt(data)
+                    taken = machine.take()
+                    data = taken if wire.tls is None else wire.tls.encrypt(taken)
                     if machine.progressed:  # there is room for the bodies of others, who do not know
                         self.note_progress()
                         self.wake(self.news)
@@ -324,7 +323,7 @@ class TurnTaking(Multiplexer):
                 data = tls.receive(data)
                 ended = tls.ended
                 if tls.due:
-                    self.unsent += tls.pending()
+                    self.unsent = b"".join((self.unsent, tls.pending()))
             if data:
                 self.received(data)
             if ended:

@@ -209,6 +209,7 @@ class SyncMultiplexer(TurnTaking):
         """
         reused = self.has_served
         stream: HTTP2Stream | None = None
+        self.wire.users.append(job)  # until `_give_back`
         try:
             with self._lock:
                 stream = self.begin(job)
@@ -236,7 +237,7 @@ class SyncMultiplexer(TurnTaking):
                     self.lose(WriteError(f"sending was interrupted: {type(exc).__name__}"))
             self.leave(stream, job)
             self._engine.tell(job, "failed", exc)
-            if stream is not None and not self.connection.aborted and job.may_replay(stream, exc, reused):
+            if stream is not None and not self.connection.interrupted and job.may_replay(stream, exc, reused):
                 return None
             raise
         if not stream.finished:
@@ -306,6 +307,11 @@ class SyncMultiplexer(TurnTaking):
             self._pool.release(self.connection, not self.is_broken and self.machine.max_streams > 0, monotonic(), job)
         if self._pool.has_chores:
             self._engine.do_chores()
+        wire = self.wire
+        if job in wire.users:  # it may have been given back before, as the pool knows, too
+            wire.users.remove(job)
+        if wire.released and not wire.users:
+            wire.sock.close()
 
 
 class SyncLane:
@@ -314,6 +320,12 @@ class SyncLane:
     def __init__(self, multiplexer: SyncMultiplexer, stream: HTTP2Stream) -> None:
         self._multiplexer = multiplexer
         self._stream = stream
+        self.wire = multiplexer.wire
+
+    @property
+    def closed(self) -> bool:
+        """Was the connection closed?"""
+        return self._multiplexer.connection.closed
 
     def take_chunks(self, exchange: Exchange) -> list[bytes]:
         """The pieces of the body that have arrived; the peer may send as many more."""
