@@ -36,6 +36,7 @@ LEVELS = {
     "_urls": 1,
     "_headers": 1,
     "_cookies": 1,
+    "_cookies.*": 1,
     "_content": 1,
     "_multipart": 1,
     "_decoders": 1,

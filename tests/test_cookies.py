@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from httpx import _cookies
-from httpx._cookies import Cookies, _parse, _parse_date
+from httpx._cookies import Cookies, mapping, suffixes, urllib_views
+from httpx._cookies.dates import parse_date
+from httpx._cookies.rules import parse
 from httpx._exceptions import CookieConflict, LocalProtocolError
 from httpx._headers import Headers
 
@@ -72,7 +73,7 @@ def built_in_suffixes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same list on every machine, whatever is installed."""
     for package in ("publicsuffixlist", "publicsuffix2"):
         monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setattr(_cookies, "_suffix_of", None)
+    monkeypatch.setattr(suffixes, "_suffix_of", None)
 
 
 # -- the mapping
@@ -154,7 +155,7 @@ def test_two_threads_that_need_the_jar_at_once_get_the_same(monkeypatch: pytest.
             pass
 
     jar = http.cookiejar.CookieJar()
-    monkeypatch.setattr(_cookies, "_CREATING", OtherThreadWasFaster())
+    monkeypatch.setattr(mapping, "_CREATING", OtherThreadWasFaster())
     assert cookies.jar is jar
 
 
@@ -325,7 +326,7 @@ def test_a_jar_of_another_class_pickles_itself() -> None:
 def test_name_and_value_are_what_stands_around_the_first_equals_sign(
     line: bytes, name: str, value: Optional[str]
 ) -> None:
-    parsed = _parse(line)
+    parsed = parse(line)
     assert parsed is not None
     assert (parsed.name, parsed.value) == (name, value)
     cookies = receive(Cookies(), HTTPS, line)
@@ -336,7 +337,7 @@ def test_name_and_value_are_what_stands_around_the_first_equals_sign(
     "line", [b"", b";", b"=1", b" =1", b"; Path=/", b"a=\x00", b"a=1\x7f", b"a=1; Path=/\n", b"\r"]
 )
 def test_a_cookie_without_name_or_with_control_bytes_is_ignored(line: bytes) -> None:
-    assert _parse(line) is None
+    assert parse(line) is None
     assert not receive(Cookies(), HTTPS, line)
 
 
@@ -700,7 +701,7 @@ def test_cookies_that_have_expired_since_are_removed_and_not_sent(monkeypatch: p
     ],
 )
 def test_dates_are_read_in_every_form_that_servers_send(text: str) -> None:
-    assert _parse_date(text) == 784111777
+    assert parse_date(text) == 784111777
 
 
 @pytest.mark.parametrize(
@@ -723,14 +724,14 @@ def test_dates_are_read_in_every_form_that_servers_send(text: str) -> None:
     ],
 )
 def test_what_is_no_date_is_none(text: str) -> None:
-    assert _parse_date(text) is None
+    assert parse_date(text) is None
 
 
 def test_two_digit_years_and_years_before_the_epoch() -> None:
-    assert _parse_date("01 Jan 70 00:00:01") == 1
-    assert _parse_date("01 Jan 69 00:00:00") == datetime(2069, 1, 1, tzinfo=timezone.utc).timestamp()
-    assert _parse_date("01 Jan 1601 00:00:00") == 0
-    assert _parse_date("31 Dec 9999 23:59:59") == 253402300799
+    assert parse_date("01 Jan 70 00:00:01") == 1
+    assert parse_date("01 Jan 69 00:00:00") == datetime(2069, 1, 1, tzinfo=timezone.utc).timestamp()
+    assert parse_date("01 Jan 1601 00:00:00") == 0
+    assert parse_date("31 Dec 9999 23:59:59") == 253402300799
 
 
 # -- limits
@@ -828,7 +829,7 @@ def test_a_policy_of_the_users_is_asked_what_to_send() -> None:
 def test_a_default_policy_that_was_used_before_is_still_the_default() -> None:
     jar = http.cookiejar.CookieJar()
     jar.add_cookie_header(urllib.request.Request(HTTPS))
-    assert _cookies._users_policy(jar) is None
+    assert urllib_views.users_policy(jar) is None
 
 
 class NullJar(http.cookiejar.CookieJar):
@@ -915,8 +916,8 @@ def test_an_installed_list_of_public_suffixes_is_used(package: str, monkeypatch:
     assert not receive(Cookies(), "https://a.suffix.example/", "a=1; Domain=suffix.example")
     assert receive(Cookies(), "https://b.a.suffix.example/", "a=1; Domain=a.suffix.example")
     assert not receive(Cookies(), "https://a.xn--mnchen-3ya.example/", "a=1; Domain=xn--mnchen-3ya.example")
-    assert _cookies._public_suffix("com")
-    assert not _cookies._public_suffix("co.uk")  # the list decides, not ours
+    assert suffixes.is_public_suffix("com")
+    assert not suffixes.is_public_suffix("co.uk")  # the list decides, not ours
 
 
 def test_the_whole_list_of_public_suffixes_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -933,10 +934,10 @@ def test_the_whole_list_of_public_suffixes_is_used_where_it_is_installed(monkeyp
     "suffix", ["com", "co.uk", "com.au", "co.jp", "com.br", "github.io", "herokuapp.com", "localhost"]
 )
 def test_common_public_suffixes_are_known_without_a_list(suffix: str) -> None:
-    assert _cookies._public_suffix(suffix)
-    assert _cookies._public_suffix(suffix + ".")
+    assert suffixes.is_public_suffix(suffix)
+    assert suffixes.is_public_suffix(suffix + ".")
     if suffix != "localhost":
-        assert not _cookies._public_suffix("example." + suffix)
+        assert not suffixes.is_public_suffix("example." + suffix)
 
 
 # -- threads
@@ -988,7 +989,7 @@ def test_any_bytes_in_a_field_are_stored_or_ignored_and_can_be_sent_back(line: b
 @settings(max_examples=100)
 @given(st.text(max_size=50) | st.text("0123456789: janfebGMT,-", max_size=40))
 def test_any_text_is_a_date_or_none(text: str) -> None:
-    moment = _parse_date(text)
+    moment = parse_date(text)
     assert moment is None or 0 <= moment <= 253402300799
 
 
@@ -997,7 +998,7 @@ def test_any_text_is_a_date_or_none(text: str) -> None:
 def test_a_date_in_the_usual_form_is_read_exactly(moment: datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=timezone.utc)
     text = f"{moment:%a, %d %b} {moment.year:04} {moment:%H:%M:%S} GMT"
-    assert _parse_date(text) == moment.timestamp()
+    assert parse_date(text) == moment.timestamp()
 
 
 @settings(max_examples=50)
