@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
@@ -84,7 +84,7 @@ class BaseClient:
         auth: AuthTypes | None = None,
         params: QueryParamTypes | None = None,
         headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
+        cookies: CookieTypes | Literal[False] | None = None,
         timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
         follow_redirects: bool = False,
         max_redirects: int = DEFAULT_MAX_REDIRECTS,
@@ -100,7 +100,7 @@ class BaseClient:
         self._auth = self._build_auth(auth)
         self._params = QueryParams(params)
         self.headers = Headers(headers)
-        self._cookies = Cookies(cookies)
+        self._cookies = Cookies._of_client(cookies)
         self._timeout = Timeout(timeout)
         self.follow_redirects = follow_redirects
         self.max_redirects = max_redirects
@@ -185,8 +185,8 @@ class BaseClient:
         return self._cookies
 
     @cookies.setter
-    def cookies(self, cookies: CookieTypes) -> None:
-        self._cookies = Cookies(cookies)
+    def cookies(self, cookies: CookieTypes | Literal[False] | None) -> None:
+        self._cookies = Cookies._of_client(cookies)
 
     @property
     def params(self) -> QueryParams:
@@ -233,7 +233,10 @@ class BaseClient:
             and method in _METHODS and not self._params._dict and self._cookies._jar is None
         ):  # fmt: skip
             return Request._without_body(method, merged_url, merged_headers, all_extensions)
-        return Request(
+        own = None if not cookies else Cookies(cookies)
+        if (own is not None or self._cookies._jar is not None) and not merged_headers._has(b"cookie"):
+            merged_headers = self._with_cookies(merged_headers, merged_url, own)
+        request = Request(
             method,
             merged_url,
             content=content,
@@ -242,9 +245,23 @@ class BaseClient:
             json=json,
             params=self._merge_queryparams(params),
             headers=merged_headers,
-            cookies=self._merge_cookies(cookies),
             extensions=all_extensions,
         )
+        if own is not None:
+            request._own_cookies = own
+        return request
+
+    def _with_cookies(self, headers: Headers, url: URL, own: Cookies | None) -> Headers:
+        """A copy of the headers with a Cookie field, if any cookie of the client or of the request belongs there."""
+        if type(self)._merge_cookies is BaseClient._merge_cookies:
+            line = self._cookies._line_for(url, own)
+        else:  # a subclass decides
+            line = Cookies(self._merge_cookies(own))._line_for(url)
+        if line is None:
+            return headers
+        headers = headers.copy()
+        headers["Cookie"] = line
+        return headers
 
     def _remembered_url(self, url: URL | str) -> URL:
         """`_merge_url`, done once for each string while there are not too many."""

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from logging import INFO
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Literal, TypeVar
 
 from ._base_client import (
     DEFAULT_SENSITIVE_HEADERS,
@@ -81,7 +81,7 @@ class Client(BaseClient):
 
     Args:
         auth: (username, password), a function of the request, or an `httpx.Auth`.
-        params, headers, cookies: sent with every request.
+        params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
         proxy: send everything through this proxy, or through the one that this function returns for a request. The
             extension "proxy" of a request comes before it.
@@ -106,7 +106,7 @@ class Client(BaseClient):
         auth: AuthTypes | None = None,
         params: QueryParamTypes | None = None,
         headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
+        cookies: CookieTypes | Literal[False] | None = None,
         verify: VerifyTypes = True,
         cert: CertTypes | None = None,
         trust_env: bool = True,
@@ -637,7 +637,7 @@ class AsyncClient(BaseClient):
 
     Args:
         auth: (username, password), a function of the request, or an `httpx.Auth`.
-        params, headers, cookies: sent with every request.
+        params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
         proxy: send everything through this proxy, or through the one that this function returns for a request. The
             extension "proxy" of a request comes before it.
@@ -662,7 +662,7 @@ class AsyncClient(BaseClient):
         auth: AuthTypes | None = None,
         params: QueryParamTypes | None = None,
         headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
+        cookies: CookieTypes | Literal[False] | None = None,
         verify: VerifyTypes = True,
         cert: CertTypes | None = None,
         trust_env: bool = True,

@@ -112,9 +112,9 @@ def journey(
             following: Request | None = None
             if 300 <= response.status_code <= 399 and response.has_redirect_location:
                 if not follow_redirects:
-                    response.next_request = _next_request(request, response, policy)
+                    response.next_request = _next_request(request, response, policy, caller.url)
                 else:
-                    following = redirected(request, response, policy)
+                    following = redirected(request, response, policy, caller.url)
                     if asked is caller and not _may_keep_secrets(request.url, following.url):
                         # A chain that the auth flow began itself (for a token) is its own business: without the answer
                         # it would never send the caller's request.
@@ -140,17 +140,21 @@ def _interim(response: Response, request: Request) -> list[Response]:
     return [Response(status, headers=fields, request=request) for status, fields in answers]
 
 
-def _next_request(request: Request, response: Response, policy: Policy) -> Request | None:
+def _next_request(request: Request, response: Response, policy: Policy, origin: URL) -> Request | None:
     """The request that a redirect asks for; None if it leads nowhere, which harms nobody who does not follow it."""
     try:
-        return redirected(request, response, policy)
+        return redirected(request, response, policy, origin)
     except RemoteProtocolError:
         return None
 
 
-def redirected(request: Request, response: Response, policy: Policy) -> Request:
+def redirected(request: Request, response: Response, policy: Policy, origin: URL) -> Request:
     """
     The request that a redirect asks for.
+
+    Args:
+        request: the one that `response` belongs to.
+        origin: the URL of the caller's request; cookies that the caller gave without a domain stay with its origin.
 
     Its body is the same stream; where that cannot be sent again, sending it raises `StreamConsumed`.
 
@@ -182,8 +186,14 @@ def redirected(request: Request, response: Response, policy: Policy) -> Request:
     following = Request(method, url, headers=headers, stream=stream, extensions=extensions)
     if type(stream) is ByteStream:
         following._content = stream.body
-    if not policy.cookies._is_empty():
-        policy.cookies.set_cookie_header(following)
+    is_home = _may_keep_secrets(origin, url)
+    own = request._own_cookies if is_home and same_origin else None
+    if own is not None:
+        following._own_cookies = own
+    if own is not None or policy.cookies._jar is not None:
+        line = policy.cookies._line_for(url, own, everywhere=is_home)
+        if line is not None:
+            following.headers["Cookie"] = line
     return following
 
 

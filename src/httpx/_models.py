@@ -102,6 +102,9 @@ class Request:
     extensions: dict[str, Any]
     stream: SyncByteStream | AsyncByteStream
 
+    # Cookies that the caller gave for this request alone; a redirect on the same origin carries them on.
+    _own_cookies: Cookies | None = None
+
     # Will all of the answer be read, however long it is, before the caller gets it? For transports without a network.
     _whole: bool
 
@@ -529,7 +532,7 @@ class Response:
         """The cookies that this response sets."""
         if not hasattr(self, "_cookies"):
             self._cookies = Cookies()
-            self._cookies.extract_cookies(self)
+            self._cookies._extract(self, shown=True)
         return self._cookies
 
     @property

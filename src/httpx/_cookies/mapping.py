@@ -20,11 +20,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 
 from .._exceptions import CookieConflict
 from .._headers import Headers
-from .rules import Place, chosen_for, fault_in, judge, pair, parse, store
+from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
 from .storage import drop, is_at, library, lock_of, new_cookie, overrides
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from .._models import Request, Response
     from .._types import CookieTypes
+    from .._urls import URL
 
 _CREATING = threading.Lock()  # two threads must not make two jars for one `Cookies`
 
@@ -45,8 +46,8 @@ class Cookies(MutableMapping[str, str]):
         cookies.set("id", "1", domain="example.org")
         cookies["theme"] == "dark"
 
-    A cookie put in without a domain is sent to every host. The same name may occur for several domains and paths;
-    where that leaves open which one is meant, reading it raises `CookieConflict`.
+    A cookie put in without a domain is sent to the host of every request, but a redirect does not carry it to another
+    origin. The same name may occur for several domains and paths; reading it raises `CookieConflict` then.
 
     May be used from several threads at once. Truth is whether there is any cookie. Pickles with its cookies.
 
@@ -59,12 +60,14 @@ class Cookies(MutableMapping[str, str]):
         ValueError: a name or value contains ";" or a control character.
     """
 
-    __slots__ = ("__weakref__", "_jar")
+    __slots__ = ("__weakref__", "_jar", "_learns")
 
     _jar: Optional[CookieJar]  # None until a cookie is stored or the user asks for the jar
+    _learns: bool  # Are cookies of responses stored? Not if the client was told `cookies=False`.
 
     def __init__(self, cookies: Optional[CookieTypes] = None) -> None:
         self._jar = None
+        self._learns = True
         # By its method, not by its class, which would mean to import http.cookiejar. The jar of `requests` is a
         # mapping too, so this comes first.
         if hasattr(cookies, "set_cookie"):
@@ -72,6 +75,15 @@ class Cookies(MutableMapping[str, str]):
             self._jar = jar
         elif cookies is not None:
             self.update(cookies)
+
+    @classmethod
+    def _of_client(cls, cookies: Union[CookieTypes, Literal[False], None]) -> Cookies:
+        """The cookies of a client; `False` makes empty ones that responses do not add to."""
+        if cookies is not False:
+            return cls(cookies)
+        switched_off = cls()
+        switched_off._learns = False
+        return switched_off
 
     @property
     def jar(self) -> CookieJar:
@@ -108,6 +120,16 @@ class Cookies(MutableMapping[str, str]):
 
         RFC 6265, sections 5.2 and 5.3, as revised by 6265bis, sections 5.6 and 5.7.
         """
+        if self._learns:
+            self._extract(response)
+
+    def _extract(self, response: Response, shown: bool = False) -> None:
+        """
+        What `extract_cookies` does.
+
+        Args:
+            shown: the cookies are only shown, and never sent: a Secure cookie counts although it came over http.
+        """
         headers = response.headers if isinstance(response.headers, Headers) else Headers(response.headers)
         lines = headers._get_all(b"set-cookie")
         if not lines:
@@ -115,6 +137,8 @@ class Cookies(MutableMapping[str, str]):
         jar = self.jar
         url = response.request.url
         place = Place.of(url)
+        if shown:
+            place = place._replace(is_secure=True)
         if overrides(jar, "extract_cookies"):
             answer: Any = UrllibResponse(lines)
             jar.extract_cookies(answer, urllib_request(url, place))
@@ -138,25 +162,35 @@ class Cookies(MutableMapping[str, str]):
 
         RFC 6265, section 5.4.
         """
-        jar = self._jar
-        if jar is None or "cookie" in request.headers:
-            return
-        place = Place.of(request.url)
-        if overrides(jar, "add_cookie_header"):
-            view = urllib_request(request.url, place)
-            jar.add_cookie_header(view)
-            line = view.get_header("Cookie")
-            if line:
+        if "cookie" not in request.headers:
+            line = self._line_for(request.url)
+            if line is not None:
                 request.headers["Cookie"] = line
-            return
-        with lock_of(jar):
-            chosen = chosen_for(jar, place, int(time.time()))
-        policy = UsersPolicy.of(jar, request.url, place) if chosen else None
-        if policy is not None:
-            chosen = [cookie for cookie in chosen if policy.returns(cookie)]
-        if chosen:
-            # Bytes, because the setter takes them as they are: a server gets its octets back.
-            request.headers["Cookie"] = b"; ".join([pair(cookie) for cookie in chosen])
+
+    def _line_for(self, url: URL, added: Optional[Cookies] = None, everywhere: bool = True) -> Union[bytes, str, None]:
+        """
+        The value of the Cookie field of a request to `url`, or None if no cookie belongs there.
+
+        Args:
+            added: the cookies of the request alone; one replaces a cookie of the same name, domain and path.
+            everywhere: send cookies without a domain, too. False for a redirect to another origin.
+
+        Raises: as `set_cookie_header`.
+        """
+        place = Place.of(url)
+        jar = self._jar
+        own = None if added is None else added._jar
+        if jar is not None and overrides(jar, "add_cookie_header"):
+            view = urllib_request(url, place)
+            jar.add_cookie_header(view)
+            line: Optional[str] = view.get_header("Cookie")
+            rest = b"; ".join(pair(cookie) for cookie in _chosen_from(own, url, place, everywhere))
+            return b"; ".join([line.encode(), rest]) if line and rest else rest or line
+        chosen = _chosen_from(jar, url, place, everywhere)
+        if own is not None:
+            chosen = in_order([*chosen, *_chosen_from(own, url, place, everywhere)])
+        # Bytes, because the setter takes them as they are: a server gets its octets back.
+        return b"; ".join([pair(cookie) for cookie in chosen]) if chosen else None
 
     # -- single cookies
 
@@ -268,7 +302,8 @@ class Cookies(MutableMapping[str, str]):
             return any(True for _ in jar)
 
     def __repr__(self) -> str:
-        shown = [f"<Cookie {cookie.name}={cookie.value} for {cookie.domain} />" for cookie in self._all()]
+        # Without the values, which are sessions and tokens more often than not.
+        shown = [f"<Cookie {cookie.name} for {cookie.domain} />" for cookie in self._all()]
         return f"<Cookies[{', '.join(shown)}]>"
 
     # CookieJar has a lock and cannot be pickled, so its cookies and policy are; a jar of another class must know how.
@@ -276,11 +311,11 @@ class Cookies(MutableMapping[str, str]):
     def __getstate__(self) -> tuple[Any, ...]:
         jar = self._jar
         if jar is None or type(jar) is not library().CookieJar:
-            return None, None, jar
-        return self._all(), users_policy(jar), None
+            return None, None, jar, self._learns
+        return self._all(), users_policy(jar), None, self._learns
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        cookies, policy, self._jar = state
+        cookies, policy, self._jar, self._learns = state
         for cookie in cookies or ():
             self.jar.set_cookie(cookie)
         if policy is not None:
@@ -289,3 +324,13 @@ class Cookies(MutableMapping[str, str]):
 
 class _Missing:
     """A default that no cookie can have as its value."""
+
+
+def _chosen_from(jar: Optional[CookieJar], url: URL, place: Place, everywhere: bool) -> list[Cookie]:
+    """The cookies of a jar for a request, those that the user's policy keeps back left out."""
+    if jar is None:
+        return []
+    with lock_of(jar):
+        chosen = chosen_for(jar, place, int(time.time()), everywhere)
+    policy = UsersPolicy.of(jar, url, place) if chosen else None
+    return chosen if policy is None else [cookie for cookie in chosen if policy.returns(cookie)]

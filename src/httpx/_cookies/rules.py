@@ -23,6 +23,8 @@ _MAX_PER_DOMAIN = 180  # cookies; the figure of browsers (6265bis, section 5.7)
 _MAX_SIZE = 4096  # bytes of name and value together (6265bis, section 5.6)
 _MAX_ATTRIBUTE = 1024  # bytes of an attribute's value (6265bis, section 5.6)
 _MAX_ATTRIBUTES = 32  # of one cookie; what comes behind is not looked at, so that a long line cannot fill the jar
+_MAX_LIFE = 400 * 86_400  # seconds that a server may have a cookie kept (6265bis, section 5.5)
+_MAX_HOST = 260  # characters: 253 of a name, and what a jar adds
 _MAX_TIME = 253402300799  # the end of the year 9999, in seconds: what every file format and datetime can hold
 
 
@@ -52,7 +54,8 @@ class Place(NamedTuple):
         found = [""]
         for host in self.hosts:
             found += (host, "." + host)
-            while not self.is_ip and "." in host:
+            # A longer host is in no name service, and its parents together are quadratic in its length.
+            while not self.is_ip and "." in host and len(host) <= _MAX_HOST:
                 host = host.partition(".")[2]
                 found += (host, "." + host)
         return list(dict.fromkeys(found))
@@ -92,6 +95,9 @@ _find_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _find_illegal = re.compile(r"[\x00-\x08\x0a-\x1f\x7f;]").search
 
 
+_is_seconds = re.compile(r"-?[0-9]+").fullmatch
+
+
 def parse(line: bytes) -> Optional[_Parsed]:
     """
     Name, value and attributes of one Set-Cookie field, or `None` if it is to be ignored.
@@ -125,19 +131,20 @@ def judge(parsed: Optional[_Parsed], place: Place, now: int) -> Optional[Cookie]
     """
     The cookie that `place` may set with this field, or `None` if it may not.
 
-    6265bis, section 5.7. One rule is softer, as in 0.28.1: a Secure cookie from a plain http origin is kept, since
-    it is never sent back over http; it may not replace one that came over https (see `store`), nor have a prefix.
+    6265bis, section 5.7.
     """
     if parsed is None:
         return None
-    known = {key.lower(): value or "" for key, value in parsed.attributes}  # the last of several counts
+    known = _known(parsed.attributes)
     domain = _judge_domain(known.get("domain", ""), place)
     if domain is None:
         return None
     path = known.get("path", "")
     secure = "secure" in known
+    if secure and not place.is_secure:
+        return None  # else a plain response could plant what later goes out over https
     prefixed = parsed.name.lower()
-    if prefixed.startswith(("__secure-", "__host-")) and not (secure and place.is_secure):
+    if prefixed.startswith(("__secure-", "__host-")) and not secure:
         return None
     if prefixed.startswith("__host-") and (domain or path != "/"):
         return None
@@ -180,16 +187,35 @@ def _rest(attributes: list[tuple[str, Optional[str]]]) -> dict[str, Optional[str
     return {spelling.get(key.lower(), key): value for key, value in attributes if key.lower() not in own}
 
 
+def _known(attributes: list[tuple[str, Optional[str]]]) -> dict[str, str]:
+    """
+    The attributes by lower-case name, the last of several, without the times that are invalid.
+
+    6265bis, sections 5.6.1 and 5.6.2: an invalid Expires or Max-Age is ignored, and does not void a valid one before.
+    """
+    known: dict[str, str] = {}
+    for key, value in attributes:
+        name, text = key.lower(), value or ""
+        if name == "max-age" and not _is_seconds(text):
+            continue
+        if name == "expires" and parse_date(text) is None:
+            continue
+        known[name] = text
+    return known
+
+
 def _expiry(known: dict[str, str], now: int) -> Optional[int]:
     """When the cookie ends, in seconds since 1970; `None` is with the client. Max-Age wins over Expires."""
-    age = known.get("max-age", "")
-    if re.fullmatch(r"-?[0-9]+", age):
+    latest = min(now + _MAX_LIFE, _MAX_TIME)
+    age = known.get("max-age")
+    if age is not None:
         digits = age.lstrip("0")
         if not digits or age.startswith("-"):
             return 0
         # int() refuses thousands of digits, and so many seconds are more than any calendar has.
-        return min(now + int(digits), _MAX_TIME) if len(digits) < 12 else _MAX_TIME
-    return parse_date(known["expires"]) if "expires" in known else None
+        return min(now + int(digits), latest) if len(digits) < 12 else latest
+    date = parse_date(known["expires"]) if "expires" in known else None
+    return None if date is None else min(date, latest)
 
 
 def store(jar: CookieJar, cookie: Cookie, place: Place, now: int) -> None:
@@ -236,17 +262,28 @@ def _is_overlaid(old: Cookie, new: Cookie) -> bool:
 # -- Cookie: choose
 
 
-def chosen_for(jar: CookieJar, place: Place, now: int) -> list[Cookie]:
-    """The cookies for a request to `place`, in the order of RFC 6265, section 5.4. The caller holds the lock."""
+def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) -> list[Cookie]:
+    """
+    The cookies for a request to `place`, in the order of RFC 6265, section 5.4. The caller holds the lock.
+
+    Args:
+        everywhere: also those without a domain, which a user put in.
+    """
     chosen = []
-    for cookie in stored(jar, place.domains()):
+    for cookie in stored(jar, place.domains() if everywhere else place.domains()[1:]):
         if cookie.is_expired(now):
             drop(jar, cookie)
         elif _belongs(cookie, place):
             chosen.append(cookie)
-    if len(chosen) > 1:
-        chosen.sort(key=lambda cookie: (-len(cookie.path), origin_of(cookie).serial))
-    return chosen
+    return in_order(chosen)
+
+
+def in_order(cookies: list[Cookie]) -> list[Cookie]:
+    """Cookies as they stand in the field: longer paths first, then older ones; the last of several with one key."""
+    if len(cookies) < 2:
+        return cookies
+    unique = {key_of(cookie): cookie for cookie in cookies}
+    return sorted(unique.values(), key=lambda cookie: (-len(cookie.path), origin_of(cookie).serial))
 
 
 def _belongs(cookie: Cookie, place: Place) -> bool:
