@@ -650,3 +650,12 @@ def test_joining_agrees_with_urllib(base: str, reference: str) -> None:
     if ":" in reference.partition("/")[0]:
         return
     assert url.join(reference) == URL(urljoin(str(url), reference))
+
+
+@pytest.mark.parametrize("text", ["100%41x", "%", "a%zz:b", "%25", "jo@example.com"])
+def test_credentials_given_as_components_are_plain_text(text: str) -> None:
+    """`URL(password="100%41x").password` was "100Ax"."""
+    url = URL("http://h/", username=text, password=text)
+    assert (url.username, url.password) == (text, text)
+    assert URL(str(url)) == url
+    assert url.copy_with(username=url.username, password=url.password) == url
