@@ -46,6 +46,7 @@ LEVELS = {
     "_pool": 2,
     "_sharing": 2,
     "_auth": 3,
+    "_auth.*": 3,
     "_flow": 3,
     "_patterns": 3,
     "_proxies": 3,

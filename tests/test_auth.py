@@ -29,9 +29,10 @@ from httpx import (
     Response,
     StreamConsumed,
     SyncByteStream,
-    _auth,
 )
-from httpx._auth import Challenge, digest_authorization, parse_challenges
+from httpx._auth import digest
+from httpx._auth.challenges import Challenge, parse_challenges
+from httpx._auth.digest import digest_authorization
 
 URL = "http://example.org/p?q=1"
 
@@ -510,7 +511,7 @@ def test_no_field_raises_anything_but_value_error(field: str) -> None:
 def answer_to(field: str, *, username: str, password: str, cnonce: bytes, uri: bytes, **others: Any) -> dict[str, str]:
     (challenge,) = parse_challenges(field)
     value = digest_authorization(
-        _auth._understand(challenge.params),
+        digest._understand(challenge.params),
         **{
             "username": username.encode(),
             "password": password.encode(),
@@ -569,7 +570,7 @@ RFC7616_SHA_512_256 = (
 )
 
 
-@pytest.mark.skipif(not _auth._has_hash("sha512_256"), reason="this Python has no SHA-512/256")
+@pytest.mark.skipif(not digest._has_hash("sha512_256"), reason="this Python has no SHA-512/256")
 def test_the_example_of_rfc_7616_section_3_9_2() -> None:
     """With the values of erratum 4897: those printed in the RFC are not SHA-512/256 as it was standardised."""
     sent = answer_to(
@@ -778,7 +779,7 @@ def test_the_nonces_of_few_origins_are_remembered() -> None:
     auth = DigestAuth("user", "secret")
     for port in range(1, 200):
         play_sync(auth, Request("GET", f"http://example.org:{port}/"), Server(DIGEST.format("n"), 200))
-    assert len(auth._sessions) == _auth._MAX_ORIGINS
+    assert len(auth._sessions) == digest._MAX_ORIGINS
     assert authorized(play_sync, auth, "http://example.org:1/") is None
     assert authorized(play_sync, auth, "http://example.org:199/") is not None
 
@@ -817,7 +818,7 @@ def test_a_server_that_finds_its_own_nonce_stale_is_not_asked_again(play: Play) 
 def test_a_server_that_finds_every_nonce_stale_ends_the_conversation(play: Play) -> None:
     server = Server(*[DIGEST.format(number) + ", stale=true" for number in range(20)])
     assert play(DigestAuth("user", "secret"), Request("GET", URL), server).status_code == 401
-    assert len(server.sent) == 1 + _auth._MAX_ANSWERS
+    assert len(server.sent) == 1 + digest._MAX_ANSWERS
 
 
 def test_the_nonce_that_the_server_wants_next_is_used(play: Play) -> None:

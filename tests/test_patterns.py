@@ -76,7 +76,7 @@ def test_a_port_may_be_the_schemes_own(url, other):
 
 @pytest.mark.parametrize("pattern", ["example.org", "all", "*", "*.example.org", "localhost", "*://h", "://"])
 def test_a_pattern_without_a_scheme_is_refused(pattern):
-    with pytest.raises(ValueError, match="invalid URL pattern .*, expected the form"):
+    with pytest.raises(ValueError, match=r"invalid URL pattern .*, expected the form"):
         URLPattern(pattern)
 
 
