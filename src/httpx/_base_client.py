@@ -320,10 +320,10 @@ class BaseClient:
         )
 
     def _build_request_auth(self, request: Request, auth: AuthTypes | UseClientDefault | None) -> Auth | None:
-        """What was given for this request, else for the client, else in the URL."""
+        """Return the auth of this request, else the client's, else the URL's if no Authorization header is given."""
         chosen = self._auth if isinstance(auth, UseClientDefault) else self._build_auth(auth)
         url = request.url
-        if chosen is None and (url.username or url.password):
+        if chosen is None and (url.username or url.password) and not request.headers._has(b"authorization"):
             return BasicAuth(url.username, url.password)
         return chosen
 
@@ -416,6 +416,11 @@ async def afinished(result: object) -> None:
     if not hasattr(result, "__await__"):
         raise TypeError("a hook of an AsyncClient is an async function")
     await result
+
+
+def no_request_of(auth: Auth) -> str:
+    """The message for an auth flow that ended before its first request."""
+    return f"the auth flow of {type(auth).__name__} did not yield a request: it must yield at least the one it is given"
 
 
 def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventHook]]:

@@ -20,6 +20,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Callable, Literal, TypeVar
 
+from ._auth import Auth
 from ._base_client import (
     DEFAULT_SENSITIVE_HEADERS,
     USE_CLIENT_DEFAULT,
@@ -32,6 +33,7 @@ from ._base_client import (
     given,
     logger,
     named_proxies,
+    no_request_of,
     ordered_mounts,
     transport_for,
 )
@@ -339,8 +341,10 @@ class Client(BaseClient):
                             self._leave(value, deadline)
                         reply: Any = self._send_once(value)
                     elif step == AUTH_BEGIN:
+                        if flow is not None:
+                            flow.close()
                         flow = value[0].sync_auth_flow(value[1])
-                        reply = flow.__next__()
+                        reply = self._begun(flow, value[0])
                     elif step == AUTH_NEXT:
                         reply = self._authenticated(flow, value)
                     elif step == DRAIN:
@@ -361,6 +365,13 @@ class Client(BaseClient):
                 request.extensions["timeout"] = timeout  # all of it again, should the caller send the request again
             if flow is not None:
                 flow.close()
+
+    def _begun(self, flow: Generator[Request, Response, None], auth: Auth) -> Request:
+        """Return the first request of an auth flow. Raises RuntimeError if there is none."""
+        try:
+            return flow.__next__()
+        except StopIteration:
+            raise RuntimeError(no_request_of(auth)) from None
 
     def _authenticated(self, flow: Any, response: Response) -> Request | None:
         """What the auth flow wants sent after this response, or None if it is content."""
@@ -895,8 +906,10 @@ class AsyncClient(BaseClient):
                             self._leave(value, deadline)
                         reply: Any = await self._send_once(value)
                     elif step == AUTH_BEGIN:
+                        if flow is not None:
+                            await flow.aclose()
                         flow = value[0].async_auth_flow(value[1])
-                        reply = await flow.__anext__()
+                        reply = await self._begun(flow, value[0])
                     elif step == AUTH_NEXT:
                         reply = await self._authenticated(flow, value)
                     elif step == DRAIN:
@@ -917,6 +930,13 @@ class AsyncClient(BaseClient):
                 request.extensions["timeout"] = timeout  # all of it again, should the caller send the request again
             if flow is not None:
                 await flow.aclose()
+
+    async def _begun(self, flow: AsyncGenerator[Request, Response], auth: Auth) -> Request:
+        """Return the first request of an auth flow. Raises RuntimeError if there is none."""
+        try:
+            return await flow.__anext__()
+        except StopAsyncIteration:
+            raise RuntimeError(no_request_of(auth)) from None
 
     async def _authenticated(self, flow: Any, response: Response) -> Request | None:
         """What the auth flow wants sent after this response, or None if it is content."""

@@ -88,6 +88,7 @@ def journey(
     """
     history: list[Response] = []
     response: Response | None = None
+    home = request.url
     caller = request
     if auth is not None:
         request = yield AUTH_BEGIN, (auth, request)
@@ -112,9 +113,9 @@ def journey(
             following: Request | None = None
             if 300 <= response.status_code <= 399 and response.has_redirect_location:
                 if not follow_redirects:
-                    response.next_request = _next_request(request, response, policy, caller.url)
+                    response.next_request = _next_request(request, response, policy, home)
                 else:
-                    following = redirected(request, response, policy, caller.url)
+                    following = redirected(request, response, policy, home)
                     if asked is caller and not _may_keep_secrets(request.url, following.url):
                         # A chain that the auth flow began itself (for a token) is its own business: without the answer
                         # it would never send the caller's request.
@@ -125,7 +126,12 @@ def journey(
                 return response
             yield DRAIN, response
             history.append(response)
+            is_signed_anew = auth is not None and auth._signs_target and asked is caller and following is not asked
             request, response = following, None
+            if is_signed_anew:
+                # A redirect on the same origin: what was signed for the first target is not valid for this one.
+                caller = following
+                request = asked = yield AUTH_BEGIN, (auth, following)
     except GeneratorExit:
         raise  # the driver is gone, and nobody would carry out a step
     except BaseException:

@@ -39,12 +39,18 @@ class Auth:
     """
     Set it to have each response read before the flow gets it, so that `response.content` is there.
 
-    The response to a request that the flow itself made is always read.
+    The response to a request of the flow's own, such as one for a token, is always read. A copy of the caller's
+    request, with the same method and URL, does not count as one.
     """
+
+    _signs_target = False
+    """Does what the flow adds hold for one request target only? Then the flow begins anew after a redirect."""
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """
         Yield requests to send; each `yield` gives the response. By default the request goes out as it is.
+
+        A response that was not read holds its connection: read it before the flow waits for something else.
 
         Args:
             request: the caller's. It may be changed, and yielded several times.
@@ -59,7 +65,7 @@ class Auth:
         outgoing = _advance(flow, None)
         while outgoing is not None:
             response = yield outgoing
-            if self.requires_response_body or outgoing is not request:
+            if self.requires_response_body or _is_of_the_flow(outgoing, request):
                 response.read()
             if self._needs_body(request, response):
                 request.read()
@@ -73,7 +79,7 @@ class Auth:
         outgoing = _advance(flow, None)
         while outgoing is not None:
             response = yield outgoing
-            if self.requires_response_body or outgoing is not request:
+            if self.requires_response_body or _is_of_the_flow(outgoing, request):
                 await response.aread()
             if self._needs_body(request, response):
                 await request.aread()
@@ -82,6 +88,15 @@ class Auth:
     def _needs_body(self, request: Request, response: Optional[Response]) -> bool:
         """Whether the flow will look at `request.content` in its next step, to which it is sent `response`."""
         return self.requires_request_body
+
+
+def _is_of_the_flow(outgoing: Request, request: Request) -> bool:
+    """
+    Did the flow make this request for itself, and not as a copy of the caller's?
+
+    The response to a copy is the caller's, who may want to stream it.
+    """
+    return outgoing is not request and (outgoing.method, outgoing.url) != (request.method, request.url)
 
 
 def _advance(flow: Generator[Request, Response, None], response: Optional[Response]) -> Optional[Request]:

@@ -141,11 +141,12 @@ class _DigestSession:
     Several threads may use one; each gets a number of its own, in which they need not arrive.
     """
 
-    def __init__(self, challenge: _DigestChallenge) -> None:
+    def __init__(self, challenge: _DigestChallenge, new_cnonce: Callable[[int, bytes], bytes]) -> None:
         self.challenge = challenge
+        self._new_cnonce = new_cnonce
         # In a -sess form the first client nonce is part of the key (RFC 7616, section 3.4.2). Servers disagree on
         # whether later requests may have another one, so there are no others.
-        self._cnonce = _new_cnonce() if challenge.session else None
+        self._cnonce = new_cnonce(1, challenge.nonce.encode("latin-1")) if challenge.session else None
         self._count = 0
         self._counting = threading.Lock()
 
@@ -161,16 +162,18 @@ class _DigestSession:
             username=username,
             password=password,
             method=request.method.encode(),
-            uri=request.url.raw_path,
+            uri=_target_of(request),
             body=request.content if challenge.qop == "auth-int" else b"",
-            cnonce=self._cnonce or _new_cnonce(),
+            cnonce=self._cnonce or self._new_cnonce(count, challenge.nonce.encode("latin-1")),
             count=count,
         )
         return challenge.nonce
 
 
-def _new_cnonce() -> bytes:
-    return os.urandom(16).hex().encode()
+def _target_of(request: Request) -> bytes:
+    """The request target as it is sent: the extension "target" replaces that of the URL."""
+    target = request.extensions.get("target", request.url.raw_path)
+    return target.encode() if isinstance(target, str) else bytes(target)
 
 
 def digest_authorization(
@@ -281,6 +284,8 @@ class DigestAuth(Auth):
     RFC 7616.
     """
 
+    _signs_target = True
+
     def __init__(self, username: Union[str, bytes], password: Union[str, bytes]) -> None:
         self._username = to_bytes("username", username)
         self._password = to_bytes("password", password)
@@ -341,8 +346,12 @@ class DigestAuth(Auth):
         except ValueError as exc:
             raise ProtocolError(f"no usable digest challenge in WWW-Authenticate: {exc}", request=request) from None
 
+    def _get_client_nonce(self, nonce_count: int, nonce: bytes) -> bytes:
+        """A new client nonce. Tests of other packages replace this, as in 0.28.1."""
+        return os.urandom(16).hex().encode()
+
     def _remember(self, origin: _Origin, challenge: _DigestChallenge) -> _DigestSession:
-        session = _DigestSession(challenge)
+        session = _DigestSession(challenge, self._get_client_nonce)
         with self._storing:
             self._sessions.pop(origin, None)
             while len(self._sessions) >= _MAX_ORIGINS:
