@@ -48,6 +48,7 @@ LEVELS = {
     "_auth": 3,
     "_auth.*": 3,
     "_flow": 3,
+    "_redirects": 3,
     "_patterns": 3,
     "_proxies": 3,
     "_engine.*": 4,

@@ -4,7 +4,7 @@ The two clients: drivers that carry out the steps of a request's journey (`_flow
 `Client` and `AsyncClient` are twins, written by hand: a test strips `async` and `await` from one, maps the few names
 that differ, and compares the rest. What needs no I/O is in `_base_client`.
 
-    verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_once ─► transport.handle_request
+    verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_single_request ─► transport
 
 Other packages reach into this: `send` is replaced on the class (sentry-sdk), so is `_transport_for_url` (respx);
 `_transport` and `_mounts` are wrapped on instances (opentelemetry), `_merge_url` and `request` are overridden
@@ -304,7 +304,7 @@ class Client(BaseClient):
             and "total" not in request.extensions["timeout"]
         ):
             # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
-            response = self._send_once(request)
+            response = self._send_single_request(request)
             if response._remarkable:
                 response = self._travel(request, auth, follow_redirects, response)
         else:
@@ -339,7 +339,7 @@ class Client(BaseClient):
                         value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
-                        reply: Any = self._send_once(value)
+                        reply: Any = self._send_single_request(value)
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             flow.close()
@@ -387,7 +387,7 @@ class Client(BaseClient):
     def _fit_body(self, request: Request) -> None:
         raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
 
-    def _send_once(self, request: Request) -> Response:
+    def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, SyncByteStream):
@@ -869,7 +869,7 @@ class AsyncClient(BaseClient):
             and "total" not in request.extensions["timeout"]
         ):
             # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
-            response = await self._send_once(request)
+            response = await self._send_single_request(request)
             if response._remarkable:
                 response = await self._travel(request, auth, follow_redirects, response)
         else:
@@ -904,7 +904,7 @@ class AsyncClient(BaseClient):
                         value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
-                        reply: Any = await self._send_once(value)
+                        reply: Any = await self._send_single_request(value)
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             await flow.aclose()
@@ -952,7 +952,7 @@ class AsyncClient(BaseClient):
     def _fit_body(self, request: Request) -> None:
         request.stream = in_async(request.stream)
 
-    async def _send_once(self, request: Request) -> Response:
+    async def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, AsyncByteStream):
