@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
 import httpx
 from httpx._cli.echo_server import EchoServer
-from support.servers import ScriptedServer, silence
+from support.servers import ScriptedServer, answer, expect_head, expect_request, send, silence
 
 # Names and signatures of httpx 0.28.1: code written for it must run.
 PUBLIC = (
@@ -249,3 +251,73 @@ def test_importing_costs_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         httpx.Client().close()
+
+
+# The same as a client that was given the same.
+
+GIVEN: dict[str, Any] = {
+    "params": {"q": "1"},
+    "content": b"abc",
+    "data": {"a": "1"},
+    "files": {"f": ("f.txt", b"x")},
+    "json": {"a": 1},
+    "headers": {"X-Thing": "2", "Cookie2": "no"},
+    "cookies": {"session": "3"},
+    "auth": ("jo", "pw"),
+    "timeout": 5,
+    "trust_env": False,
+    "verify": False,
+    "http2": True,
+    "proxy": "the server itself",
+}
+BOUNDARY = re.compile(rb"[0-9a-f]{32}")
+
+
+def bytes_on_the_wire(carry_out: Callable[[str, dict[str, Any]], None], argument: str, body: bool) -> list[bytes]:
+    """What a server receives that redirects once, within its origin, when `carry_out` is called with one argument."""
+    value = GIVEN[argument]
+    redirect = send(
+        b"HTTP/1.1 307 Temporary Redirect\r\nSet-Cookie: set=4\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n"
+    )
+    script = [expect_request() if body else expect_head(), redirect, answer(b"")]
+    with ScriptedServer(script) as server:
+        if argument == "proxy":
+            value = server.url
+        carry_out(f"{server.url}/first", {argument: value, "follow_redirects": True})
+    port = str(server.port).encode()
+    return [BOUNDARY.sub(b"BOUNDARY", received).replace(port, b"PORT") for received in server.received]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        (name, each)
+        for name in SIGNATURES
+        for each in GIVEN
+        if each in inspect.signature(getattr(httpx, name)).parameters
+    ],
+)
+def test_every_argument_of_every_function_means_what_it_means_to_a_client(name: str, argument: str):
+    """`httpx.get(url, cookies=..., follow_redirects=True)` lost the cookies on the second hop."""
+    function = getattr(httpx, name)
+    before = ("POST",) if name in ("request", "stream") else ()
+    of_the_client = {"proxy", "verify", "timeout", "trust_env", "http2", "follow_redirects", "cookies"}
+
+    def through_the_function(url: str, options: dict[str, Any]) -> None:
+        got = function(*before, url, **options)
+        with got if name == "stream" else contextlib.nullcontext(got) as response:
+            assert response.status_code == 200
+
+    def through_a_client(url: str, options: dict[str, Any]) -> None:
+        own = {key: value for key, value in options.items() if key in of_the_client}
+        rest = {key: value for key, value in options.items() if key not in of_the_client}
+        with httpx.Client(**own) as client:
+            got = getattr(client, name)(*before, url, **rest)
+            with got if name == "stream" else contextlib.nullcontext(got) as response:
+                assert response.status_code == 200
+
+    has_body = argument in BODY
+    sent = bytes_on_the_wire(through_the_function, argument, has_body)
+    assert sent == bytes_on_the_wire(through_a_client, argument, has_body)
+    if argument == "cookies":
+        assert sent[0].count(b"session=3") == 2

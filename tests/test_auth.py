@@ -7,6 +7,7 @@ import pickle
 import re
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from netrc import NetrcParseError
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import httpx
 from httpx import (
     AsyncByteStream,
     Auth,
@@ -29,9 +31,11 @@ from httpx import (
     Response,
     StreamConsumed,
     SyncByteStream,
-    _auth,
 )
-from httpx._auth import Challenge, digest_authorization, parse_challenges
+from httpx._auth import digest
+from httpx._auth.challenges import Challenge, parse_challenges
+from httpx._auth.digest import digest_authorization
+from support.servers import Conn, ScriptedServer, repeat
 
 URL = "http://example.org/p?q=1"
 
@@ -510,7 +514,7 @@ def test_no_field_raises_anything_but_value_error(field: str) -> None:
 def answer_to(field: str, *, username: str, password: str, cnonce: bytes, uri: bytes, **others: Any) -> dict[str, str]:
     (challenge,) = parse_challenges(field)
     value = digest_authorization(
-        _auth._understand(challenge.params),
+        digest._understand(challenge.params),
         **{
             "username": username.encode(),
             "password": password.encode(),
@@ -569,7 +573,7 @@ RFC7616_SHA_512_256 = (
 )
 
 
-@pytest.mark.skipif(not _auth._has_hash("sha512_256"), reason="this Python has no SHA-512/256")
+@pytest.mark.skipif(not digest._has_hash("sha512_256"), reason="this Python has no SHA-512/256")
 def test_the_example_of_rfc_7616_section_3_9_2() -> None:
     """With the values of erratum 4897: those printed in the RFC are not SHA-512/256 as it was standardised."""
     sent = answer_to(
@@ -778,7 +782,7 @@ def test_the_nonces_of_few_origins_are_remembered() -> None:
     auth = DigestAuth("user", "secret")
     for port in range(1, 200):
         play_sync(auth, Request("GET", f"http://example.org:{port}/"), Server(DIGEST.format("n"), 200))
-    assert len(auth._sessions) == _auth._MAX_ORIGINS
+    assert len(auth._sessions) == digest._MAX_ORIGINS
     assert authorized(play_sync, auth, "http://example.org:1/") is None
     assert authorized(play_sync, auth, "http://example.org:199/") is not None
 
@@ -817,7 +821,7 @@ def test_a_server_that_finds_its_own_nonce_stale_is_not_asked_again(play: Play) 
 def test_a_server_that_finds_every_nonce_stale_ends_the_conversation(play: Play) -> None:
     server = Server(*[DIGEST.format(number) + ", stale=true" for number in range(20)])
     assert play(DigestAuth("user", "secret"), Request("GET", URL), server).status_code == 401
-    assert len(server.sent) == 1 + _auth._MAX_ANSWERS
+    assert len(server.sent) == 1 + digest._MAX_ANSWERS
 
 
 def test_the_nonce_that_the_server_wants_next_is_used(play: Play) -> None:
@@ -869,11 +873,11 @@ def test_auth_int_reads_the_body_and_from_then_on_before_it_is_sent(play: Play) 
     first, second = (Request("POST", URL, stream=Stream(b"a", b"bc")) for _ in range(2))
     play(auth, first, server)
     play(auth, second, server)
-    for count, digest in enumerate(server.digests[1:], start=1):
-        assert digest is not None
+    for count, found in enumerate(server.digests[1:], start=1):
+        assert found is not None
         what = md5("POST", "/p?q=1", md5("abc"))
-        expected = md5(md5("user", "r", "secret"), "n", f"{count:08x}", digest["cnonce"], "auth-int", what)
-        assert digest["response"] == expected
+        expected = md5(md5("user", "r", "secret"), "n", f"{count:08x}", found["cnonce"], "auth-int", what)
+        assert found["response"] == expected
     assert (first.content, second.content) == (b"abc", b"abc")
 
 
@@ -970,3 +974,207 @@ def test_a_copy_begins_without_a_nonce(duplicate: Any) -> None:
 def test_no_secret_is_shown(auth: Auth) -> None:
     assert "hunter2" not in repr(auth)
     assert "aHVudGVyMg" not in repr(auth)
+
+
+# Through a client.
+
+
+class DigestServer:
+    """A strict server: it answers 400 if the `uri` of the credentials is not the request's target."""
+
+    def __init__(self, *redirects: str, status: int = 307) -> None:
+        self._redirects = list(redirects)
+        self._status = status
+        self.uris: list[Optional[str]] = []
+
+    def __call__(self, request: Request) -> Response:
+        field = request.headers.get("authorization")
+        uri = None if field is None else parse_challenges(field)[0].params["uri"]
+        self.uris.append(uri)
+        if uri is None:
+            return Response(401, headers={"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
+        if uri != request.url.raw_path.decode():
+            return Response(400)
+        if self._redirects:
+            return Response(self._status, headers={"Location": self._redirects.pop(0)})
+        return Response(200, content=request.read())
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_digest_signs_for_the_new_target_after_a_redirect_on_the_same_origin(status: int) -> None:
+    """It repeated the header with the old uri, which strict servers answer with 400."""
+    server = DigestServer("/second?x=1", "/third", status=status)
+    with httpx.Client(
+        transport=httpx.MockTransport(server), auth=DigestAuth("jo", "pw"), follow_redirects=True
+    ) as client:
+        response = client.post("http://example.org/first", content=b"abc")
+    assert response.status_code == 200
+    assert server.uris == [None, "/first", "/second?x=1", "/third"]
+    assert len(response.history) == 3  # the challenge, and two redirects
+    assert response.content == (b"abc" if status in (307, 308) else b"")
+
+
+def test_digest_is_not_sent_to_another_origin_after_a_redirect() -> None:
+    server = DigestServer("https://other.example/", "/")
+    with httpx.Client(
+        transport=httpx.MockTransport(server), auth=DigestAuth("jo", "pw"), follow_redirects=True
+    ) as client:
+        assert client.get("http://example.org/first").status_code == 401
+    assert server.uris == [None, "/first", None]
+
+
+def test_an_asynchronous_client_signs_anew_too() -> None:
+    server = DigestServer("/second")
+
+    async def run() -> Response:
+        async with httpx.AsyncClient(
+            transport=httpx.MockTransport(server), auth=DigestAuth("jo", "pw"), follow_redirects=True
+        ) as client:
+            return await client.get("http://example.org/first")
+
+    assert asyncio.run(run()).status_code == 200
+    assert server.uris == [None, "/first", "/second"]
+
+
+@pytest.mark.parametrize("target", [b"/other?x", "/other?x", b"http://example.org/whole"])
+def test_digest_signs_the_target_that_is_sent(target: Union[str, bytes]) -> None:
+    server = Server('Digest realm="r", nonce="n", qop="auth"', 200)
+    with httpx.Client(transport=httpx.MockTransport(server), auth=DigestAuth("jo", "pw")) as client:
+        client.get(URL, extensions={"target": target})
+    params = server.digests[-1]
+    assert params is not None
+    assert params["uri"] == (target if isinstance(target, str) else target.decode())
+
+
+def test_the_client_nonce_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of other packages do so, to compare with the examples of the RFC."""
+    seen = []
+
+    def fixed(self: DigestAuth, nonce_count: int, nonce: bytes) -> bytes:
+        seen.append((nonce_count, nonce))
+        return b"c0ffee"
+
+    monkeypatch.setattr(DigestAuth, "_get_client_nonce", fixed)
+    server = Server('Digest realm="r", nonce="n1", qop="auth"', 200)
+    play_sync(DigestAuth("jo", "pw"), Request("GET", URL), server)
+    assert 'cnonce="c0ffee"' in (server.authorizations[-1] or "")
+    assert seen == [(1, b"n1")]
+
+
+class Copying(Auth):
+    """Signs a copy of the request, as some packages do."""
+
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        response = yield Request(request.method, request.url, headers={**request.headers, "Authorization": "x"})
+        assert not response.is_stream_consumed
+
+
+def test_the_response_to_a_copy_of_the_request_can_be_streamed() -> None:
+    """`client.stream()` read the whole body before it gave out the response."""
+    read: list[int] = []
+
+    def body() -> Iterator[bytes]:
+        for number in range(3):
+            read.append(number)
+            yield b"x"
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(lambda request: Response(200, content=body()))) as client,
+        client.stream("GET", URL, auth=Copying()) as response,
+    ):
+        assert read == []
+        assert next(response.iter_raw()) == b"x"
+        assert read == [0]
+
+
+def test_the_response_to_a_request_of_the_flows_own_is_read() -> None:
+    class Fetching(Auth):
+        def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+            response = yield Request("POST", "http://example.org/token")
+            request.headers["Authorization"] = response.json()["token"]
+            yield request
+
+    def handle(request: Request) -> Response:
+        if request.url.path == "/token":
+            return Response(200, content=iter([b'{"token": ', b'"t"}']))
+        return Response(200, text=request.headers["authorization"])
+
+    with httpx.Client(transport=httpx.MockTransport(handle), auth=Fetching()) as client:
+        assert client.get(URL).text == "t"
+
+
+def test_an_explicit_authorization_header_beats_the_credentials_of_the_url() -> None:
+    server = Server(200)
+    with httpx.Client(transport=httpx.MockTransport(server)) as client:
+        client.get("http://jo:pw@example.org/", headers={"Authorization": "Bearer t"})
+        client.get("http://jo:pw@example.org/")
+        client.get("http://jo:pw@example.org/", headers={"Authorization": "Bearer t"}, auth=("a", "b"))
+    assert server.authorizations == ["Bearer t", "Basic am86cHc=", "Basic YTpi"]
+
+
+class Silent(Auth):
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        yield from ()
+
+
+def test_an_auth_flow_that_yields_nothing_says_so() -> None:
+    """It was "generator raised StopIteration"."""
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(Server(200)), auth=Silent()) as client:
+            await client.get(URL)
+
+    message = "the auth flow of Silent did not yield a request"
+    client = httpx.Client(transport=httpx.MockTransport(Server(200)), auth=Silent())
+    with client, pytest.raises(RuntimeError, match=message):
+        client.get(URL)
+    with pytest.raises(RuntimeError, match=message):
+        asyncio.run(run())
+
+
+def recipe(name: str) -> Any:
+    """A class of docs/authentication.md, as a reader would paste it."""
+    page = (Path(__file__).parent.parent / "docs" / "authentication.md").read_text("utf-8")
+    (block,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if f"class {name}(" in each]
+    names: dict[str, Any] = {"httpx": httpx}
+    exec(block.partition("\nauth = ")[0], names)
+    return names[name]
+
+
+def token_step(conn: Conn) -> None:
+    """Accepts the token "t1" only, which it gives out at /token."""
+    head, _ = conn.read_request()
+    if b" /token " in head:
+        status, body = b"200 OK", b'{"access_token": "t1"}'
+    elif b"Bearer t1" in head:
+        status, body = b"200 OK", b"orders"
+    else:
+        status, body = b"401 Unauthorized", b"x" * 100_000
+    conn.sendall(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_the_documented_refresh_works_with_fewer_connections_than_threads(connections: int) -> None:
+    """Each waiting flow held an unread 401 and with it a connection: 15 of 20 requests were a PoolTimeout."""
+    with ScriptedServer([repeat(token_step)]) as server:
+        auth = recipe("OneRefresh")(f"{server.url}/token")
+        limits = httpx.Limits(max_connections=connections)
+        with httpx.Client(auth=auth, limits=limits, timeout=10) as client, ThreadPoolExecutor(20) as pool:
+            responses = list(pool.map(lambda number: client.get(f"{server.url}/orders/{number}"), range(20)))
+    assert [response.text for response in responses] == ["orders"] * 20
+    assert b"".join(server.received).count(b" /token ") == 1
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_the_documented_refresh_works_with_fewer_connections_than_tasks(connections: int) -> None:
+    with ScriptedServer([repeat(token_step)]) as server:
+
+        async def run() -> list[str]:
+            auth = recipe("OneRefresh")(f"{server.url}/token")
+            limits = httpx.Limits(max_connections=connections)
+            async with httpx.AsyncClient(auth=auth, limits=limits, timeout=10) as client:
+                gets = [client.get(f"{server.url}/orders/{number}") for number in range(20)]
+                return [response.text for response in await asyncio.gather(*gets)]
+
+        assert asyncio.run(run()) == ["orders"] * 20
+    assert b"".join(server.received).count(b" /token ") == 1

@@ -145,9 +145,9 @@ def test_one_guard_serves_all_owners():
 # File and the line that makes the lock -> where the program below holds it, or why a child never meets it.
 LOCKS = {
     ("_config.py", "_making_default = threading.Lock()"): "default context",
-    ("_cookies.py", "_CREATING = threading.Lock()"): "a new jar",
-    ("_cookies.py", "_FOR_FOREIGN_JARS = threading.RLock()"): "foreign jars",
-    ("_auth.py", "self._storing = threading.Lock()"): "digest",
+    ("_cookies/mapping.py", "_CREATING = threading.Lock()"): "a new jar",
+    ("_cookies/storage.py", "_FOR_FOREIGN_JARS = threading.RLock()"): "foreign jars",
+    ("_auth/digest.py", "self._storing = threading.Lock()"): "digest",
     ("_engine/names.py", "self._lock = threading.Lock()"): "names",
     ("_engine/names.py", "self._over = threading.Event()"): "(of one look-up, and a child begins its own)",
     ("_engine/security.py", "self._lock = threading.Lock()"): "TLS sessions",
@@ -190,7 +190,8 @@ PROGRAM = r"""
 
     sys.path.insert(0, sys.argv[1])
     import httpx
-    from httpx import _config, _cookies
+    from httpx import _config
+    from httpx._cookies import mapping, storage
     from httpx._engine import names, security, sync_connection
     from httpx._engine.http2.sync import SyncMultiplexer
 
@@ -276,8 +277,8 @@ PROGRAM = r"""
     CASES = {
         "default context": (lambda: _config._making_default, lambda: (_config._default_contexts.clear(),
             _config.default_ssl_context())),
-        "a new jar": (lambda: _cookies._CREATING, lambda: httpx.Cookies().set("a", "b")),
-        "foreign jars": (lambda: _cookies._FOR_FOREIGN_JARS, lambda: list(foreign)),
+        "a new jar": (lambda: mapping._CREATING, lambda: httpx.Cookies().set("a", "b")),
+        "foreign jars": (lambda: storage._FOR_FOREIGN_JARS, lambda: list(foreign)),
         "jar": (lambda: jar._cookies_lock, lambda: cookies.set("a", "b")),
         "jar that was set": (lambda: given.jar._cookies_lock, lambda: given.set("a", "b")),
         "jar of the client": (lambda: client.cookies.jar._cookies_lock, lambda: get(client)),

@@ -74,12 +74,18 @@ def test_a_port_may_be_the_schemes_own(url, other):
     assert URLPattern("all://example.org:80").matches(other)
 
 
-@pytest.mark.parametrize(
-    "pattern", ["example.org", "all", "*", "*.example.org", "localhost", "://example.org", "*://h", "://"]
-)
+@pytest.mark.parametrize("pattern", ["example.org", "all", "*", "*.example.org", "localhost", "*://h", "://"])
 def test_a_pattern_without_a_scheme_is_refused(pattern):
-    with pytest.raises(ValueError, match="is not a URL pattern: it should have the form"):
+    with pytest.raises(ValueError, match=r"invalid URL pattern .*, expected the form"):
         URLPattern(pattern)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/", "https://example.org/", "ws://example.org/"])
+def test_an_empty_scheme_fits_every_scheme(url):
+    """As in 0.28.1; it was refused."""
+    assert URLPattern("://example.org").matches(url)
+    assert not URLPattern("://example.org").matches("http://example.com/")
+    assert URLPattern("://*.example.org:8080").matches("https://a.example.org:8080/")
 
 
 def test_a_pattern_that_is_no_url_is_refused():

@@ -61,14 +61,19 @@ def request(
         RequestError: of the class that says what failed.
     """
     with Client(
-        proxy=proxy, verify=verify, timeout=timeout, trust_env=trust_env, http2=http2, follow_redirects=follow_redirects
+        cookies=cookies,
+        follow_redirects=follow_redirects,
+        http2=http2,
+        proxy=proxy,
+        timeout=timeout,
+        trust_env=trust_env,
+        verify=verify,
     ) as client:
         return client.request(
             method,
             url,
             auth=auth,
             content=content,
-            cookies=cookies,
             data=data,
             files=files,
             headers=headers,
@@ -106,6 +111,7 @@ def stream(
     """
     with (
         Client(
+            cookies=cookies,
             follow_redirects=follow_redirects,
             http2=http2,
             proxy=proxy,
@@ -118,7 +124,6 @@ def stream(
             url,
             auth=auth,
             content=content,
-            cookies=cookies,
             data=data,
             files=files,
             headers=headers,

@@ -12,10 +12,11 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
+from ._auth.basic import basic
 from ._config import DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout
 from ._cookies import Cookies
 from ._decoders import accept_encoding
@@ -25,10 +26,12 @@ from ._headers import Headers
 from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies
+from ._redirects import may_keep_secrets, redirect_headers, redirect_method, redirect_stream, redirect_url, redirected
 from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:
     from ._types import (
+        AsyncByteStream,
         AuthTypes,
         CookieTypes,
         HeaderTypes,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
         RequestData,
         RequestExtensions,
         RequestFiles,
+        SyncByteStream,
         TimeoutTypes,
         URLTypes,
     )
@@ -75,8 +79,21 @@ class ClientState(enum.Enum):
     CLOSED = 3
 
 
+# Methods of 0.28.1's clients that nothing calls here: a subclass that defines one would wait for a call in vain.
+_GONE = ("_send_handling_auth", "_send_handling_redirects")
+
+
 class BaseClient:
     """The configuration of a client; see `Client` for the arguments."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _GONE:
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__name__} defines {name}, which httpx does not call any more: "
+                    "override `send` or `_send_single_request`, or write an httpx.Auth or a transport"
+                )
 
     def __init__(
         self,
@@ -84,7 +101,7 @@ class BaseClient:
         auth: AuthTypes | None = None,
         params: QueryParamTypes | None = None,
         headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
+        cookies: CookieTypes | Literal[False] | None = None,
         timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
         follow_redirects: bool = False,
         max_redirects: int = DEFAULT_MAX_REDIRECTS,
@@ -96,11 +113,11 @@ class BaseClient:
         max_response_size: int | None = None,
     ) -> None:
         self._merged_urls: dict[str, URL] = {}
-        self._base_url = _with_slash(URL(base_url))
+        self._base_url = self._enforce_trailing_slash(URL(base_url))
         self._auth = self._build_auth(auth)
         self._params = QueryParams(params)
         self.headers = Headers(headers)
-        self._cookies = Cookies(cookies)
+        self._cookies = Cookies._of_client(cookies)
         self._timeout = Timeout(timeout)
         self.follow_redirects = follow_redirects
         self.max_redirects = max_redirects
@@ -158,7 +175,7 @@ class BaseClient:
 
     @base_url.setter
     def base_url(self, url: URL | str) -> None:
-        self._base_url = _with_slash(URL(url))
+        self._base_url = self._enforce_trailing_slash(URL(url))
         self._merged_urls = {}
 
     @property
@@ -185,8 +202,8 @@ class BaseClient:
         return self._cookies
 
     @cookies.setter
-    def cookies(self, cookies: CookieTypes) -> None:
-        self._cookies = Cookies(cookies)
+    def cookies(self, cookies: CookieTypes | Literal[False] | None) -> None:
+        self._cookies = Cookies._of_client(cookies)
 
     @property
     def params(self) -> QueryParams:
@@ -219,7 +236,9 @@ class BaseClient:
 
         The arguments are those of `httpx.Request`; `timeout` becomes its extension "timeout".
         """
-        merged_url = self._merged_urls.get(url) if type(url) is str else None
+        merged_url = None
+        if type(url) is str and type(self)._merge_url is BaseClient._merge_url:
+            merged_url = self._merged_urls.get(url)
         if merged_url is None:
             merged_url = self._remembered_url(url)
         merged_headers = self._headers if headers is None else self._merge_headers(headers)
@@ -233,7 +252,10 @@ class BaseClient:
             and method in _METHODS and not self._params._dict and self._cookies._jar is None
         ):  # fmt: skip
             return Request._without_body(method, merged_url, merged_headers, all_extensions)
-        return Request(
+        own = None if not cookies else Cookies(cookies)
+        if (own is not None or self._cookies._jar is not None) and not merged_headers._has(b"cookie"):
+            merged_headers = self._with_cookies(merged_headers, merged_url, own)
+        request = Request(
             method,
             merged_url,
             content=content,
@@ -242,9 +264,23 @@ class BaseClient:
             json=json,
             params=self._merge_queryparams(params),
             headers=merged_headers,
-            cookies=self._merge_cookies(cookies),
             extensions=all_extensions,
         )
+        if own is not None:
+            request._own_cookies = own
+        return request
+
+    def _with_cookies(self, headers: Headers, url: URL, own: Cookies | None) -> Headers:
+        """A copy of the headers with a Cookie field, if any cookie of the client or of the request belongs there."""
+        if type(self)._merge_cookies is BaseClient._merge_cookies:
+            line = self._cookies._line_for(url, own)
+        else:  # a subclass decides
+            line = Cookies(self._merge_cookies(own))._line_for(url)
+        if line is None:
+            return headers
+        headers = headers.copy()
+        headers["Cookie"] = line
+        return headers
 
     def _remembered_url(self, url: URL | str) -> URL:
         """`_merge_url`, done once for each string while there are not too many."""
@@ -256,11 +292,15 @@ class BaseClient:
             known[url] = merged
         return merged
 
+    def _enforce_trailing_slash(self, url: URL) -> URL:
+        return url if url.raw_path.endswith(b"/") else url.copy_with(raw_path=url.raw_path + b"/")
+
     def _merge_url(self, url: URL | str) -> URL:
         """The URL, appended to `base_url` if it is relative: "/x" does not replace the base's path."""
         merged = url_of(url)
         base = self._base_url
-        if merged.is_relative_url:
+        # Without a base, a URL that has a scheme and no host stays as it is: the transport says what is wrong with it.
+        if merged.is_relative_url and not (merged.scheme and base.is_relative_url):
             return base.copy_with(raw_path=base.raw_path + merged.raw_path.lstrip(b"/"))
         return merged
 
@@ -303,15 +343,40 @@ class BaseClient:
         )
 
     def _build_request_auth(self, request: Request, auth: AuthTypes | UseClientDefault | None) -> Auth | None:
-        """What was given for this request, else for the client, else in the URL."""
+        """Return the auth of this request, else the client's, else the URL's if no Authorization header is given."""
         chosen = self._auth if isinstance(auth, UseClientDefault) else self._build_auth(auth)
         url = request.url
-        if chosen is None and (url.username or url.password):
+        if chosen is None and (url.username or url.password) and not request.headers._has(b"authorization"):
             return BasicAuth(url.username, url.password)
         return chosen
 
     def _policy(self) -> Policy:
-        return Policy(self._cookies, self.max_redirects, self._sensitive, any(self._event_hooks.values()))
+        return Policy(self._cookies, self.max_redirects, self._build_redirect_request, any(self._event_hooks.values()))
+
+    # Redirects, in methods that subclasses may override one by one; names and arguments are those of 0.28.1.
+
+    def _build_redirect_request(self, request: Request, response: Response) -> Request:
+        method = self._redirect_method(request, response)
+        url = self._redirect_url(request, response)
+        headers = self._redirect_headers(request, url, method)
+        stream = self._redirect_stream(request, method)
+        return redirected(request, url, method, headers, stream, self._cookies)
+
+    def _redirect_method(self, request: Request, response: Response) -> str:
+        return redirect_method(request, response)
+
+    def _redirect_url(self, request: Request, response: Response) -> URL:
+        return redirect_url(request, response)
+
+    def _redirect_headers(self, request: Request, url: URL, method: str) -> Headers:
+        headers = redirect_headers(request, url, method, self._sensitive)
+        if url._userinfo and may_keep_secrets(request.url, url):
+            # The server gave credentials for itself. For another origin they would log the client in as somebody else.
+            headers["Authorization"] = basic(url.username, url.password)
+        return headers
+
+    def _redirect_stream(self, request: Request, method: str) -> SyncByteStream | AsyncByteStream | None:
+        return redirect_stream(request, method)
 
     def _mark_opened(self) -> None:
         """The client is used."""
@@ -351,10 +416,6 @@ class BaseClient:
         # Not for a millisecond: the transport's error names the number, which should be the caller's where it can.
         if left < (timeout.get("total") or math.inf) - 0.001:
             request.extensions["timeout"] = {**timeout, "total": left}
-
-
-def _with_slash(url: URL) -> URL:
-    return url if url.raw_path.endswith(b"/") else url.copy_with(raw_path=url.raw_path + b"/")
 
 
 class _Hooks(dict[str, list[EventHook]]):
@@ -399,6 +460,11 @@ async def afinished(result: object) -> None:
     if not hasattr(result, "__await__"):
         raise TypeError("a hook of an AsyncClient is an async function")
     await result
+
+
+def no_request_of(auth: Auth) -> str:
+    """The message for an auth flow that ended before its first request."""
+    return f"the auth flow of {type(auth).__name__} did not yield a request: it must yield at least the one it is given"
 
 
 def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventHook]]:

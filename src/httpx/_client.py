@@ -4,7 +4,7 @@ The two clients: drivers that carry out the steps of a request's journey (`_flow
 `Client` and `AsyncClient` are twins, written by hand: a test strips `async` and `await` from one, maps the few names
 that differ, and compares the rest. What needs no I/O is in `_base_client`.
 
-    verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_once ─► transport.handle_request
+    verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_single_request ─► transport
 
 Other packages reach into this: `send` is replaced on the class (sentry-sdk), so is `_transport_for_url` (respx);
 `_transport` and `_mounts` are wrapped on instances (opentelemetry), `_merge_url` and `request` are overridden
@@ -18,8 +18,9 @@ from contextlib import asynccontextmanager, contextmanager
 from logging import INFO
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Literal, TypeVar
 
+from ._auth import Auth
 from ._base_client import (
     DEFAULT_SENSITIVE_HEADERS,
     USE_CLIENT_DEFAULT,
@@ -32,6 +33,7 @@ from ._base_client import (
     given,
     logger,
     named_proxies,
+    no_request_of,
     ordered_mounts,
     transport_for,
 )
@@ -81,7 +83,7 @@ class Client(BaseClient):
 
     Args:
         auth: (username, password), a function of the request, or an `httpx.Auth`.
-        params, headers, cookies: sent with every request.
+        params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
         proxy: send everything through this proxy, or through the one that this function returns for a request. The
             extension "proxy" of a request comes before it.
@@ -106,7 +108,7 @@ class Client(BaseClient):
         auth: AuthTypes | None = None,
         params: QueryParamTypes | None = None,
         headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
+        cookies: CookieTypes | Literal[False] | None = None,
         verify: VerifyTypes = True,
         cert: CertTypes | None = None,
         trust_env: bool = True,
@@ -302,7 +304,7 @@ class Client(BaseClient):
             and "total" not in request.extensions["timeout"]
         ):
             # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
-            response = self._send_once(request)
+            response = self._send_single_request(request)
             if response._remarkable:
                 response = self._travel(request, auth, follow_redirects, response)
         else:
@@ -337,10 +339,12 @@ class Client(BaseClient):
                         value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
-                        reply: Any = self._send_once(value)
+                        reply: Any = self._send_single_request(value)
                     elif step == AUTH_BEGIN:
+                        if flow is not None:
+                            flow.close()
                         flow = value[0].sync_auth_flow(value[1])
-                        reply = flow.__next__()
+                        reply = self._begun(flow, value[0])
                     elif step == AUTH_NEXT:
                         reply = self._authenticated(flow, value)
                     elif step == DRAIN:
@@ -362,6 +366,13 @@ class Client(BaseClient):
             if flow is not None:
                 flow.close()
 
+    def _begun(self, flow: Generator[Request, Response, None], auth: Auth) -> Request:
+        """Return the first request of an auth flow. Raises RuntimeError if there is none."""
+        try:
+            return flow.__next__()
+        except StopIteration:
+            raise RuntimeError(no_request_of(auth)) from None
+
     def _authenticated(self, flow: Any, response: Response) -> Request | None:
         """What the auth flow wants sent after this response, or None if it is content."""
         try:
@@ -376,7 +387,7 @@ class Client(BaseClient):
     def _fit_body(self, request: Request) -> None:
         raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
 
-    def _send_once(self, request: Request) -> Response:
+    def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, SyncByteStream):
@@ -637,7 +648,7 @@ class AsyncClient(BaseClient):
 
     Args:
         auth: (username, password), a function of the request, or an `httpx.Auth`.
-        params, headers, cookies: sent with every request.
+        params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
         proxy: send everything through this proxy, or through the one that this function returns for a request. The
             extension "proxy" of a request comes before it.
@@ -662,7 +673,7 @@ class AsyncClient(BaseClient):
         auth: AuthTypes | None = None,
         params: QueryParamTypes | None = None,
         headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
+        cookies: CookieTypes | Literal[False] | None = None,
         verify: VerifyTypes = True,
         cert: CertTypes | None = None,
         trust_env: bool = True,
@@ -858,7 +869,7 @@ class AsyncClient(BaseClient):
             and "total" not in request.extensions["timeout"]
         ):
             # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
-            response = await self._send_once(request)
+            response = await self._send_single_request(request)
             if response._remarkable:
                 response = await self._travel(request, auth, follow_redirects, response)
         else:
@@ -893,10 +904,12 @@ class AsyncClient(BaseClient):
                         value._whole = request._whole
                         if deadline is not None:
                             self._leave(value, deadline)
-                        reply: Any = await self._send_once(value)
+                        reply: Any = await self._send_single_request(value)
                     elif step == AUTH_BEGIN:
+                        if flow is not None:
+                            await flow.aclose()
                         flow = value[0].async_auth_flow(value[1])
-                        reply = await flow.__anext__()
+                        reply = await self._begun(flow, value[0])
                     elif step == AUTH_NEXT:
                         reply = await self._authenticated(flow, value)
                     elif step == DRAIN:
@@ -918,6 +931,13 @@ class AsyncClient(BaseClient):
             if flow is not None:
                 await flow.aclose()
 
+    async def _begun(self, flow: AsyncGenerator[Request, Response], auth: Auth) -> Request:
+        """Return the first request of an auth flow. Raises RuntimeError if there is none."""
+        try:
+            return await flow.__anext__()
+        except StopAsyncIteration:
+            raise RuntimeError(no_request_of(auth)) from None
+
     async def _authenticated(self, flow: Any, response: Response) -> Request | None:
         """What the auth flow wants sent after this response, or None if it is content."""
         try:
@@ -932,7 +952,7 @@ class AsyncClient(BaseClient):
     def _fit_body(self, request: Request) -> None:
         request.stream = in_async(request.stream)
 
-    async def _send_once(self, request: Request) -> Response:
+    async def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, AsyncByteStream):

@@ -38,6 +38,7 @@ from ._exceptions import (
     InvalidURL,
     LocalProtocolError,
     ReadError,
+    RemoteProtocolError,
     RequestError,
     RequestNotRead,
     ResponseNotRead,
@@ -102,6 +103,11 @@ class Request:
 
     extensions: dict[str, Any]
     stream: SyncByteStream | AsyncByteStream
+
+    # Cookies that the caller gave for this request alone; a redirect on the same origin carries them on.
+    _own_cookies: Cookies | None = None
+    # The URL of the caller's request, if this one was made on the way: by a redirect or by an auth flow.
+    _home: URL | None = None
 
     # Will all of the answer be read, however long it is, before the caller gets it? For transports without a network.
     _whole: bool
@@ -530,7 +536,7 @@ class Response:
         """The cookies that this response sets."""
         if not hasattr(self, "_cookies"):
             self._cookies = Cookies()
-            self._cookies.extract_cookies(self)
+            self._cookies._extract(self, shown=True)
         return self._cookies
 
     @property
@@ -677,7 +683,7 @@ class Response:
         connection with it. One that breaks off is an error: what comes before it may be in doubt, too.
         """
         if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
-            self._hurry()
+            has_length = self._hurry()
             pieces, size = [], 0
             try:
                 for piece in self.iter_raw():
@@ -687,13 +693,17 @@ class Response:
                     pieces.append(piece)
             except TimeoutException:
                 size = MAX_DRAIN + 1
+            except RemoteProtocolError:
+                if has_length:
+                    raise
+                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
             self.close()
             self._keep(pieces if size <= MAX_DRAIN else None)
 
     async def _adrain(self) -> None:
         """Like `_drain`, for a response of an async client."""
         if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
-            self._hurry()
+            has_length = self._hurry()
             pieces, size = [], 0
             try:
                 async for piece in self.aiter_raw():
@@ -703,15 +713,25 @@ class Response:
                     pieces.append(piece)
             except TimeoutException:
                 size = MAX_DRAIN + 1
+            except RemoteProtocolError:
+                if has_length:
+                    raise
+                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
             await self.aclose()
             self._keep(pieces if size <= MAX_DRAIN else None)
 
-    def _hurry(self) -> None:
-        """Wait for the body only as long as it may be under way: what it stands for is known without it."""
+    def _hurry(self) -> bool:
+        """
+        Wait for the body only as long as it may be under way: what it stands for is known without it.
+
+        Returns whether the body says itself where it ends.
+        """
+        names = (b"content-length", b"transfer-encoding")
+        has_length = self.http_version == "HTTP/2" or any(map(self.headers._has, names))
         hurry = getattr(self.stream, "hurry", None)
         if hurry is not None:
-            names = (b"content-length", b"transfer-encoding")
-            hurry(self.http_version == "HTTP/2" or any(map(self.headers._has, names)))
+            hurry(has_length)
+        return has_length
 
     def _keep(self, pieces: list[bytes] | None) -> None:
         """Remember a drained body."""

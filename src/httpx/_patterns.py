@@ -8,6 +8,7 @@ Which URLs a mounted transport is for.
     all://*example.org        both
     all://*                   every host
     http://localhost:1234     one port; `all://*:1234` works, too
+    ://example.org            the same as all://example.org
 
 The more is said, the earlier a pattern is asked: port before host before scheme, longer hosts before shorter ones.
 """
@@ -38,10 +39,8 @@ class URLPattern:
         self.pattern = pattern
         # A URL's host is no place for a wildcard, which is at the beginning only: elsewhere it matches nothing.
         url = URL(pattern.replace("://*.", "://any-subdomain.", 1).replace("://*", "://", 1))
-        if pattern and not url.scheme:  # or "://example.org" would be for everything
-            raise ValueError(
-                f"{pattern!r} is not a URL pattern: it should have the form 'scheme://host', or 'all://host'"
-            )
+        if pattern and not url.scheme and not (pattern.startswith("://") and url.host):
+            raise ValueError(f"invalid URL pattern {pattern!r}, expected the form 'scheme://host' or 'all://host'")
         self._scheme = "" if url.scheme == "all" else url.scheme
         self._port = url.port
         self._host = _host_of(pattern, url)

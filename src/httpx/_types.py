@@ -12,12 +12,17 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
 
 if TYPE_CHECKING:
+    from http.cookiejar import CookieJar as CookieJarType
+
     from ._auth import Auth
     from ._config import Proxy, Timeout
     from ._cookies import Cookies
     from ._headers import Headers
     from ._models import Request
     from ._urls import URL, QueryParams
+
+else:
+    CookieJarType = Any  # http.cookiejar is imported only when cookies are used
 
 PrimitiveData = Optional[Union[str, int, float, bool]]
 
@@ -41,7 +46,6 @@ HeaderTypes = Union[
 ]
 
 CookieTypes = Union["Cookies", "CookieJarType", dict[str, str], list[tuple[str, str]]]
-CookieJarType = Any  # http.cookiejar.CookieJar, which is imported only when cookies are used
 
 TimeoutTypes = Union[
     Optional[float],

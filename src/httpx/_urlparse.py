@@ -7,18 +7,18 @@ A string becomes the validated parts of a URL, and parts become a string again.
     str(parts)               -> text           parsing it again gives equal parts
 
 The grammar is RFC 3986, read as its appendix B does, so that nearly every string has parts. What a part may hold comes
-from the WHATWG URL standard's percent-encode sets: characters outside are encoded as UTF-8, escapes that are there
-already stay, and a `%` that starts no escape becomes `%25`. Hosts are IPv4, IPv6 in brackets, or names; names that
-are not ASCII go through IDNA 2008 and, where that refuses what browsers accept, through UTS 46.
+from the WHATWG URL standard's percent-encode sets: characters outside are encoded as UTF-8; escapes stay, and so does
+a `%` that does not start one. Hosts are IPv4, IPv6 in brackets, or names; names that are not ASCII go through IDNA 2008
+and, where that refuses what browsers accept, through UTS 46.
 
-Two roads lead through `urlparse`. Nearly all URLs that programs write are lower-case, encoded and complete, and one
-regular expression both splits them and proves them clean (`_PLAIN`). Whatever it does not match takes the long road,
-which is the definition; the tests hold the two against each other.
+`urlparse` has a fast path. Nearly all URLs that programs write are lower-case, encoded and complete, and one regular
+expression both splits them and proves them clean (`_PLAIN`). All others take the slow path, which is the definition;
+the tests compare the two.
 
 Refused with `InvalidURL`, which names reason and position (counted from 0, in the string or in the component): control
-characters, lone surrogates, a backslash in the authority (browsers read it as a slash, so the host would be in the eye
-of the beholder), an escaped delimiter in a host, ports beyond 65535, addresses that are none, names that no registry
-could hold, and 65,537 characters.
+characters, lone surrogates, a backslash in the authority (browsers read it as a slash, so two programs would see two
+hosts), an escaped delimiter in a host, ports above 65535, invalid addresses, names longer than 253 characters or with a
+label longer than 63, and strings longer than 65,536 characters.
 The messages never quote the authority, where a mistyped password would be found.
 
 Not here: the classes that users see, types of components, secrets (`_urls`); which schemes can be spoken (transports).
@@ -42,23 +42,20 @@ _QUERY_SET = ' "#<>'
 _FRAGMENT_SET = ' "<>`'
 _PATH_SET = _QUERY_SET + "?`{}"
 _USERINFO_SET = _PATH_SET + "/;=@[\\]^|"
-_CREDENTIAL_SET = _USERINFO_SET + ":"  # one half of the userinfo: the colon would end it
+_CREDENTIAL_SET = _USERINFO_SET + ":%"  # one half of the userinfo as plain text: a colon would end it
 _HOST_SET = " <>^"  # the other delimiters are refused there
-
-_ESCAPE = "%[0-9A-Fa-f]{2}"
 
 
 def _needs_encoding(encode_set: str) -> re.Pattern[str]:
-    """What has to be encoded: characters of the set, controls, non-ASCII, and a `%` that starts no escape."""
-    # Said by what stays, which is a few characters: a class that names all of Unicode takes 3 ms to compile.
-    plain = "".join(re.escape(chr(code)) for code in range(0x20, 0x7F) if chr(code) not in encode_set + "%")
-    return re.compile(rf"[^{plain}%]+|%(?![0-9A-Fa-f]{{2}})")
+    """What has to be encoded: characters of the set, controls and non-ASCII."""
+    # Written as what stays, which is a few characters: a class that names all of Unicode takes 3 ms to compile.
+    plain = "".join(re.escape(chr(code)) for code in range(0x20, 0x7F) if chr(code) not in encode_set)
+    return re.compile(rf"[^{plain}]+")
 
 
 def _encoded(encode_set: str) -> str:
-    """A pattern for text that needs no encoding. It never has two ways to match, so it runs in linear time."""
-    plain = "".join(re.escape(chr(code)) for code in range(0x21, 0x7F) if chr(code) not in encode_set + "%")
-    return f"[{plain}]*(?:{_ESCAPE}[{plain}]*)*"
+    """A pattern for text that needs no encoding."""
+    return "[" + "".join(re.escape(chr(code)) for code in range(0x21, 0x7F) if chr(code) not in encode_set) + "]*"
 
 
 _IN_QUERY = _needs_encoding(_QUERY_SET)
@@ -66,17 +63,19 @@ _IN_FRAGMENT = _needs_encoding(_FRAGMENT_SET)
 _IN_PATH = _needs_encoding(_PATH_SET)
 _IN_USERINFO = _needs_encoding(_USERINFO_SET)
 _IN_CREDENTIAL = _needs_encoding(_CREDENTIAL_SET)
-_IN_HOST = _needs_encoding(_HOST_SET)
+# In a host a `%` that does not start an escape is encoded: a host is decoded and compared, and must mean one thing.
+_IN_HOST = re.compile(_needs_encoding(_HOST_SET).pattern + "|%(?![0-9A-Fa-f]{2})")
 _IN_FORM = re.compile(r"[^A-Za-z0-9_.~-]+")
 
-# The short road: a scheme with a known port, a lower-case name or IPv4 address, everything encoded already.
+# The fast path: a scheme with a known port, a lower-case name or IPv4 address, everything encoded already.
 _PLAIN = re.compile(
     r"(https?|wss?|ftp)://([a-z0-9_][a-z0-9._-]*)(?::([1-9][0-9]{0,4}))?"
     rf"((?:/{_encoded(_PATH_SET)})?)(?:\?({_encoded(_QUERY_SET)}))?(?:#({_encoded(_FRAGMENT_SET)}))?"
 )
-# The long road: RFC 3986, appendix B, with the scheme held to its grammar. It matches every string.
+# The slow path: RFC 3986, appendix B, with the scheme held to its grammar. It matches every string. An empty scheme
+# before "://" is read as no scheme, as in 0.28.1.
 _SPLIT = re.compile(
-    r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?",
+    r"(?:([A-Za-z][A-Za-z0-9+.-]*):|:(?=//))?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?",
     re.DOTALL,
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -117,9 +116,16 @@ class ParseResult(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """`host[:port]`, an IPv6 address in brackets: the value of a Host field."""
+        """`host[:port]`, an IPv6 address in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def host_field(self) -> str:
+        """The value of a Host field: `netloc` without the zone of an IPv6 address (RFC 6874, section 1)."""
+        if ":" not in self.host or "%" not in self.host:
+            return self.netloc
+        return self._replace(host=self.host.partition("%")[0]).netloc
 
     @property
     def authority(self) -> str:
@@ -172,11 +178,13 @@ def urlparse(url: str) -> ParseResult:
         path = remove_dot_segments(path)
     if host[-1] <= "9":  # a digit (or a dot): it could be an address
         _check_ipv4(host, match.start(2))
+    if len(host) > _MAX_LABEL:
+        _check_lengths(host)
     return ParseResult(scheme, "", host, number, path, query, fragment)
 
 
 def _parse(url: str) -> ParseResult:
-    """The long road of `urlparse`, which takes every string."""
+    """The slow path of `urlparse`, which takes every string."""
     _check_text(url, "url")
     match = _SPLIT.fullmatch(url)
     assert match is not None  # every part of the pattern may be empty, and together they allow every character
@@ -283,6 +291,8 @@ def _assemble(
     rooted = path.startswith("/")
     if "%" in host and ":" not in host and scheme in DEFAULT_PORTS and _HIDDEN_IN_HOST.search(host):
         raise InvalidURL("the host of the url holds an escaped control character or delimiter")
+    if len(host) > _MAX_LABEL and ":" not in host and scheme in DEFAULT_PORTS:
+        _check_lengths(host)
     if has_authority and path and not rooted:
         raise InvalidURL("the path of a url with a host must be empty or begin with '/' (RFC 3986, section 3.3)")
     if not scheme and not has_authority:
@@ -316,7 +326,7 @@ def _encode(text: str, unsafe: re.Pattern[str]) -> str:
 
 def encode_credential(text: str, where: str) -> str:
     """
-    A user name or a password as it stands in a URL: every delimiter and control character encoded.
+    Return a user name or a password as it stands in a URL: each delimiter, control character and `%` encoded.
 
     Raises:
         InvalidURL: too long, or a lone surrogate; the message does not quote the text.
@@ -362,7 +372,7 @@ def _parse_netloc(text: str, at: int) -> tuple[str, int | None]:
         end = text.find("]")
         host, rest = text[: end + 1], text[end + 1 :]
         if end < 0 or (rest and not rest.startswith(":")):
-            raise InvalidURL(f"url has an IPv6 address that is not closed, or followed by no port, at position {at}")
+            raise InvalidURL(f"url has an IPv6 address that is not closed, or not followed by a port, at position {at}")
         port = _port(rest[1:], at + end + 2)  # before the host, as below
         return _check_ipv6(host[1:-1], at), port
     host, _, rest = text.partition(":")
@@ -399,7 +409,19 @@ def _check_ipv4(host: str, at: int) -> None:
     """Refuse four numbers that are no address. Other spellings of addresses (`0x7f.1`) are names here, as in 0.28.1."""
     if _IPV4_SHAPE.fullmatch(host) and not _IPV4.fullmatch(host):
         raise InvalidURL(
-            f"invalid IPv4 address at position {at}, expected four numbers from 0 to 255 without zeros before"
+            f"invalid IPv4 address at position {at}, expected four numbers from 0 to 255 without leading zeros"
+        )
+
+
+def _check_lengths(host: str) -> None:
+    """Refuse a name that no name service can hold. Hosts of other schemes may be longer, such as paths of sockets."""
+    name = host[:-1] if host.endswith(".") else host
+    if len(name) > _MAX_NAME:
+        raise InvalidURL(f"the host of the url is {len(name)} characters long, at most {_MAX_NAME} are allowed")
+    longest = max(map(len, name.split(".")))
+    if longest > _MAX_LABEL:
+        raise InvalidURL(
+            f"a label of the url's host is {longest} characters long, at most {_MAX_LABEL} are allowed between two dots"
         )
 
 
@@ -436,7 +458,7 @@ def _encode_name(host: str, at: int) -> str:
         return _encode_name_uts46(host)
     except ValueError:
         raise InvalidURL(
-            f"host {host[:20]!r} at position {at} is no international domain name (IDNA 2008 and UTS 46 refuse it)"
+            f"invalid international domain name {host[:20]!r} at position {at} (refused by IDNA 2008 and UTS 46)"
         ) from None
 
 
@@ -541,8 +563,9 @@ def _port_component(value: int | None) -> int | None:
         return None
     if value is True or value is False or not 0 <= value <= 65535:
         # The repr of a number with thousands of digits is a ValueError.
-        shown = repr(value) if abs(value) < 10**9 else "beyond a milliard"
-        raise InvalidURL(f"invalid port {shown}, expected a number from 0 to 65535")
+        if abs(value) >= 10**9:
+            raise InvalidURL("port is too large, expected a number from 0 to 65535")
+        raise InvalidURL(f"invalid port {value!r}, expected a number from 0 to 65535")
     return int(value)
 
 

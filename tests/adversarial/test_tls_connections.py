@@ -575,6 +575,20 @@ def test_a_body_that_ends_with_the_connection_is_whole_only_after_close_notify(
         assert b"".join(run(any_engine, scenario)) == HALF
 
 
+def test_a_redirect_is_followed_although_its_body_ends_without_close_notify(any_engine: EngineDriver, version: Any):
+    """Its head arrived whole, and nobody asked for the body: servers that never send close_notify redirect, too."""
+
+    async def scenario(client: Any) -> str:
+        response = await client.get(server.url, follow_redirects=True)
+        assert [each.status_code for each in response.history] == [302]
+        return response.text
+
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nConnection: close\r\n\r\n<p>there</p>"
+    tls = server_context(version=version)
+    with ScriptedServer([expect_head(), send(redirect), close()], [answer(b"there")], tls=tls) as server:
+        assert run(any_engine, scenario) == "there"
+
+
 def test_a_body_that_ends_with_close_notify_is_whole(any_engine: EngineDriver, version: Any):
     script = [expect_head(), send(UNFRAMED + HALF), close_notify(), close()]
     with ScriptedServer(script, tls=server_context(version=version)) as server:

@@ -1,0 +1,86 @@
+"""
+Bearer tokens (RFC 6750).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from typing import TYPE_CHECKING, Callable, Union
+
+from .._exceptions import LocalProtocolError
+from .base import Auth, refuse_awaitable
+
+if TYPE_CHECKING:
+    from .._models import Request, Response
+
+
+# What a token may consist of. The RFC allows fewer characters; what matters is that it stays within one field.
+_is_token = re.compile(r"[\x21-\x7e]+").fullmatch
+_not_in_token = re.compile(r"[^\x21-\x7e]").search
+
+
+class BearerAuth(Auth):
+    """
+    A token, sent with each request.
+
+        BearerAuth("t0k3n")
+        BearerAuth(lambda: vault.read("token"))
+
+    Args:
+        token: the token, or a function that is called before each request and returns it, so that it may change. The
+            function may be called from several threads at once. In an async client it may be an async one, and must
+            not block.
+
+    Raises:
+        TypeError: it is neither str nor callable; when the request is sent, the function is an async one and the
+            client is not.
+        ValueError: it is empty, or contains a space, a newline or another character that a token cannot have. When
+            the function returns such a token, the request fails with `LocalProtocolError`.
+
+    RFC 6750, section 2.1.
+    """
+
+    def __init__(self, token: Union[str, Callable[[], Union[str, Awaitable[str]]]]) -> None:
+        if not callable(token):
+            problem = _token_problem(token)
+            if problem:
+                raise ValueError(problem)
+        self._token = token
+
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        """Yield the request with an Authorization header."""
+        token = self._token() if callable(self._token) else self._token
+        refuse_awaitable(token, "the token's function is an async one, which only an async client can await")
+        yield self._authorized(request, token)
+
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        """The same; the function of the token may be an async one."""
+        token = self._token() if callable(self._token) else self._token
+        yield self._authorized(request, await token if isinstance(token, Awaitable) else token)
+
+    @staticmethod
+    def _authorized(request: Request, token: object) -> Request:
+        problem = _token_problem(token)
+        if problem:
+            raise LocalProtocolError(problem, request=request)
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+
+def _token_problem(token: object) -> str:
+    """
+    What is wrong with the characters of a token, without showing it; empty if nothing is.
+
+    Raises:
+        TypeError: it is no str.
+    """
+    if not isinstance(token, str):
+        raise TypeError(f"a bearer token must be str, not {type(token).__name__}")
+    if _is_token(token):
+        return ""
+    found = _not_in_token(token)
+    if found is None:
+        return "a bearer token must not be empty"
+    # A newline at the end is what a token read from a file has; the one forbidden character is no secret.
+    return f"a bearer token must not contain {found.group()!r} (position {found.start()} of {len(token)})"

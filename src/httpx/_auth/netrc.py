@@ -1,0 +1,51 @@
+"""
+User names and passwords from a netrc file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Optional
+
+from .base import Auth
+from .basic import basic
+
+if TYPE_CHECKING:
+    import netrc
+
+    from .._models import Request, Response
+
+
+class NetRCAuth(Auth):
+    """
+    User names and passwords from a netrc file, looked up by the host of each request and sent as Basic does.
+
+    Args:
+        file: its path. Default: `.netrc` in the home directory; the variable NETRC is not looked at.
+
+    Hosts that the file does not name get the `default` entry, or else no Authorization header. The file is read once.
+
+    Raises:
+        OSError: the file cannot be read (`FileNotFoundError` if it is missing).
+        netrc.NetrcParseError: it is no netrc file, or, the default one, readable by others.
+    """
+
+    def __init__(self, file: Optional[str] = None) -> None:
+        import netrc
+
+        try:
+            self._netrc_info: netrc.netrc = netrc.netrc(file)
+        except netrc.NetrcParseError as exc:
+            # Most messages show the word that the parser stumbled over, which is a password as likely as not. Those
+            # about who may read the file begin with its name.
+            reason = exc.msg if exc.msg.startswith("~/.netrc") else "no netrc file"
+            raise netrc.NetrcParseError(reason, exc.filename, exc.lineno) from None
+        except UnicodeDecodeError:  # which would hold the whole file
+            raise netrc.NetrcParseError("no netrc file, it is not text", file) from None
+
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        """Yield the request, with an Authorization header if the file has one for its host."""
+        found = self._netrc_info.authenticators(request.url.host)
+        if found is not None and found[2]:
+            request.headers["Authorization"] = basic(found[0], found[2])
+        yield request

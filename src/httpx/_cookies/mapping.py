@@ -1,0 +1,340 @@
+"""
+Cookies: a mapping of names to values in front of a standard `http.cookiejar.CookieJar`.
+
+The jar only stores. What a `Set-Cookie` may store and what a request carries is decided here, after RFC 6265 and its
+revision, draft-ietf-httpbis-rfc6265bis ("6265bis" below), because the standard library decides by older rules:
+
+    Set-Cookie --> parse --> judge --> store      extract_cookies(response)
+    Cookie     <-- chosen_for                           set_cookie_header(request)
+
+The jar may be the user's. Its cookies have the standard library's form, so that it can be shared with `urllib` and
+`requests`: a host without a dot gets ".local" ("localhost.local"), a domain cookie starts with a dot, a cookie for one
+host alone has `domain_specified` false. A policy that the user gave to the jar is asked in addition, and a method
+that the user overrode is called instead. `http.cookiejar` is imported with the first cookie, not before.
+
+Not here: dropping the caller's own Cookie header on redirects (`_flow`); whether bytes may be sent (`_protocol`).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Literal, Optional, Union
+
+from .._exceptions import CookieConflict
+from .._forks import FORKS
+from .._headers import Headers
+from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
+from .storage import drop, is_at, library, lock_of, new_cookie, overrides, survives_forks
+from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
+
+if TYPE_CHECKING:
+    from http.cookiejar import Cookie, CookieJar
+
+    from .._models import Request, Response
+    from .._types import CookieTypes
+    from .._urls import URL
+
+_CREATING = threading.Lock()  # two threads must not make two jars for one `Cookies`
+FORKS.renew(sys.modules[__name__], "_CREATING", threading.Lock)
+
+
+class Cookies(MutableMapping[str, str]):
+    """
+    A mapping of cookie names to values, and the jar behind it, which also knows domains and paths.
+
+        cookies = Cookies({"theme": "dark"})
+        cookies.set("id", "1", domain="example.org")
+        cookies["theme"] == "dark"
+
+    A cookie put in without a domain is sent to the host of every request, but a redirect does not carry it to another
+    origin. The same name may occur for several domains and paths; reading it raises `CookieConflict` then.
+
+    May be used from several threads at once. Truth is whether there is any cookie. Pickles with its cookies.
+
+    Args:
+        cookies: `None`, another `Cookies`, a mapping or pairs of names and values, or an `http.cookiejar.CookieJar`,
+            which is then used itself, not copied.
+
+    Raises:
+        TypeError: a value is not a str.
+        ValueError: a name or value contains ";" or a control character.
+    """
+
+    __slots__ = ("__weakref__", "_jar", "_learns")
+
+    _jar: Optional[CookieJar]  # None until a cookie is stored or the user asks for the jar
+    _learns: bool  # Are cookies of responses stored? Not if the client was told `cookies=False`.
+
+    def __init__(self, cookies: Optional[CookieTypes] = None) -> None:
+        self._jar = None
+        self._learns = True
+        # By its method, not by its class, which would mean to import http.cookiejar. The jar of `requests` is a
+        # mapping too, so this comes first.
+        if hasattr(cookies, "set_cookie"):
+            jar: Any = cookies
+            self._jar = survives_forks(jar)
+        elif cookies is not None:
+            self.update(cookies)
+
+    @classmethod
+    def _of_client(cls, cookies: Union[CookieTypes, Literal[False], None]) -> Cookies:
+        """The cookies of a client; `False` makes empty ones that responses do not add to."""
+        if cookies is not False:
+            return cls(cookies)
+        switched_off = cls()
+        switched_off._learns = False
+        return switched_off
+
+    @property
+    def jar(self) -> CookieJar:
+        """The jar, an `http.cookiejar.CookieJar` unless another was given; made when it is first asked for."""
+        if self._jar is None:
+            with _CREATING:
+                if self._jar is None:
+                    self._jar = survives_forks(library().CookieJar())
+        return self._jar
+
+    @jar.setter
+    def jar(self, jar: CookieJar) -> None:
+        self._jar = survives_forks(jar)
+
+    def _all(self) -> list[Cookie]:
+        jar = self._jar
+        if jar is None:
+            return []
+        with lock_of(jar):
+            return list(jar)
+
+    def _is_empty(self) -> bool:
+        """Whether there is nothing to send: the client asks before each request."""
+        return self._jar is None or not self
+
+    # -- messages
+
+    def extract_cookies(self, response: Response) -> None:
+        """
+        Store what the `Set-Cookie` fields of `response` say, as far as its `request` allows it.
+
+        A field that is malformed, too large, or for a domain that is not the sender's is ignored. Needs
+        `response.request` only if there is such a field.
+
+        RFC 6265, sections 5.2 and 5.3, as revised by 6265bis, sections 5.6 and 5.7.
+        """
+        if self._learns:
+            self._extract(response)
+
+    def _extract(self, response: Response, shown: bool = False) -> None:
+        """
+        What `extract_cookies` does.
+
+        Args:
+            shown: the cookies are only shown, and never sent: a Secure cookie counts although it came over http.
+        """
+        headers = response.headers if isinstance(response.headers, Headers) else Headers(response.headers)
+        lines = headers._get_all(b"set-cookie")
+        if not lines:
+            return
+        jar = self.jar
+        url = response.request.url
+        place = Place.of(url)
+        if shown:
+            place = place._replace(is_secure=True)
+        if overrides(jar, "extract_cookies"):
+            answer: Any = UrllibResponse(lines)
+            jar.extract_cookies(answer, urllib_request(url, place))
+            return
+        policy = UsersPolicy.of(jar, url, place)
+        now = int(time.time())
+        with lock_of(jar):
+            for line in lines:
+                cookie = judge(parse(line), place, now)
+                if cookie is not None and (policy is None or policy.accepts(cookie)):
+                    store(jar, cookie, place, now)
+
+    def set_cookie_header(self, request: Request) -> None:
+        """
+        Add a `Cookie` field to `request` with the cookies that belong there; without any, nothing is added.
+
+        A `Cookie` field that is there already stays as it is, and wins. Expired cookies are removed on the way.
+
+        Raises:
+            LocalProtocolError: a cookie that somebody put into the jar contains ";" or a control character.
+
+        RFC 6265, section 5.4.
+        """
+        if "cookie" not in request.headers:
+            line = self._line_for(request.url)
+            if line is not None:
+                request.headers["Cookie"] = line
+
+    def _line_for(self, url: URL, added: Optional[Cookies] = None, everywhere: bool = True) -> Union[bytes, str, None]:
+        """
+        The value of the Cookie field of a request to `url`, or None if no cookie belongs there.
+
+        Args:
+            added: the cookies of the request alone; one replaces a cookie of the same name, domain and path.
+            everywhere: send cookies without a domain, too. False for a redirect to another origin.
+
+        Raises: as `set_cookie_header`.
+        """
+        place = Place.of(url)
+        jar = self._jar
+        own = None if added is None else added._jar
+        if jar is not None and overrides(jar, "add_cookie_header"):
+            view = urllib_request(url, place)
+            jar.add_cookie_header(view)
+            line: Optional[str] = view.get_header("Cookie")
+            rest = b"; ".join(pair(cookie) for cookie in _chosen_from(own, url, place, everywhere))
+            return b"; ".join([line.encode(), rest]) if line and rest else rest or line
+        chosen = _chosen_from(jar, url, place, everywhere)
+        if own is not None:
+            chosen = in_order([*chosen, *_chosen_from(own, url, place, everywhere)])
+        # Bytes, because the setter takes them as they are: a server gets its octets back.
+        return b"; ".join([pair(cookie) for cookie in chosen]) if chosen else None
+
+    # -- single cookies
+
+    def set(self, name: str, value: str, domain: str = "", path: str = "/") -> None:
+        """
+        Put in a cookie, replacing one with the same name, domain and path.
+
+        Args:
+            value: sent as it is, in UTF-8 if it is not ASCII; `None` sends the name alone.
+            domain: sent to this domain and everything below it, with or without a dot in front; "" is every host.
+            path: sent to this path and everything below it.
+
+        Raises:
+            TypeError: one of them is not a str.
+            ValueError: `name` or `value` contains ";" or a control character: a server would see another cookie.
+        """
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"the value of cookie {name!r} must be a str, not {type(value).__name__}")
+        for what, text in (("name", name), ("domain", domain), ("path", path)):
+            if not isinstance(text, str):
+                raise TypeError(f"the {what} of a cookie must be a str, not {type(text).__name__}")
+        fault = fault_in(name, value)
+        if fault:
+            raise ValueError(fault)
+        cookie = new_cookie(name, value, domain, path, domain_specified=bool(domain), rest={"HttpOnly": None})
+        jar = self.jar
+        with lock_of(jar):
+            jar.set_cookie(cookie)
+
+    def get(  # type: ignore[override]  # the interface of 0.28.1 has two parameters more than a mapping
+        self, name: str, default: Optional[str] = None, domain: Optional[str] = None, path: Optional[str] = None
+    ) -> Optional[str]:
+        """
+        The value of the cookie called `name`, or `default`.
+
+        Args:
+            domain: only of this domain, as the jar has it (".example.org" where a server gave a domain); `None` is any.
+            path: only of this path; `None` is any.
+
+        Raises:
+            CookieConflict: there are several.
+        """
+        found = [cookie for cookie in self._all() if cookie.name == name and is_at(cookie, domain, path)]
+        if len(found) > 1:
+            places = ", ".join(sorted(f"{cookie.domain or '(every host)'}{cookie.path}" for cookie in found)[:4])
+            raise CookieConflict(f"{len(found)} cookies are called {name!r}: give a domain or path of {places}")
+        return found[0].value if found else default
+
+    def delete(self, name: str, domain: Optional[str] = None, path: Optional[str] = None) -> None:
+        """Remove all cookies called `name`, or only those of a domain, a path; without any, nothing happens."""
+        self._remove([cookie for cookie in self._all() if cookie.name == name and is_at(cookie, domain, path)])
+
+    def clear(self, domain: Optional[str] = None, path: Optional[str] = None) -> None:
+        """Remove all cookies, or only those of a domain, a path; without any, nothing happens."""
+        self._remove([cookie for cookie in self._all() if is_at(cookie, domain, path)])
+
+    def _remove(self, cookies: list[Cookie]) -> None:
+        if cookies:
+            jar = self.jar
+            with lock_of(jar):
+                for cookie in cookies:
+                    drop(jar, cookie)
+
+    def update(self, cookies: Optional[CookieTypes] = None) -> None:  # type: ignore[override]  # no keywords: 0.28.1
+        """Put in all of `cookies`, anything that `Cookies(...)` takes. Raises what the constructor raises."""
+        if cookies is None:
+            return
+        if isinstance(cookies, (str, bytes)):
+            raise TypeError(f"cookies must be a mapping, pairs, Cookies or a CookieJar, not {type(cookies).__name__}")
+        if isinstance(cookies, Cookies) or hasattr(cookies, "set_cookie"):
+            source = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
+            for cookie in source._all():
+                self.jar.set_cookie(cookie)
+            return
+        pairs: Iterable[tuple[str, str]] = cookies.items() if isinstance(cookies, Mapping) else cookies
+        for name, value in pairs:
+            self.set(name, value)
+
+    # -- the mapping
+
+    def __getitem__(self, name: str) -> str:
+        missing: Any = _Missing
+        value = self.get(name, missing)
+        if value is missing:
+            raise KeyError(name)
+        return value  # type: ignore[return-value]  # only a cookie that was sent without "=" has None
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        """Remove all cookies called `name`; as in 0.28.1, it is no error if there is none."""
+        self.delete(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(cookie.name == name for cookie in self._all())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([cookie.name for cookie in self._all()])
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __bool__(self) -> bool:
+        jar = self._jar
+        if jar is None:
+            return False
+        with lock_of(jar):
+            return any(True for _ in jar)
+
+    def __repr__(self) -> str:
+        # Without the values, which are sessions and tokens more often than not.
+        shown = [f"<Cookie {cookie.name} for {cookie.domain} />" for cookie in self._all()]
+        return f"<Cookies[{', '.join(shown)}]>"
+
+    # CookieJar has a lock and cannot be pickled, so its cookies and policy are; a jar of another class must know how.
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        jar = self._jar
+        if jar is None or type(jar) is not library().CookieJar:
+            return None, None, jar, self._learns
+        return self._all(), users_policy(jar), None, self._learns
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        cookies, policy, jar, self._learns = state
+        self._jar = None if jar is None else survives_forks(jar)
+        for cookie in cookies or ():
+            self.jar.set_cookie(cookie)
+        if policy is not None:
+            self.jar.set_policy(policy)
+
+
+class _Missing:
+    """A default that no cookie can have as its value."""
+
+
+def _chosen_from(jar: Optional[CookieJar], url: URL, place: Place, everywhere: bool) -> list[Cookie]:
+    """The cookies of a jar for a request, those that the user's policy keeps back left out."""
+    if jar is None:
+        return []
+    with lock_of(jar):
+        chosen = chosen_for(jar, place, int(time.time()), everywhere)
+    policy = UsersPolicy.of(jar, url, place) if chosen else None
+    return chosen if policy is None else [cookie for cookie in chosen if policy.returns(cookie)]

@@ -1,0 +1,154 @@
+"""
+Cookie objects, and the jar that holds them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from .._forks import FORKS
+
+if TYPE_CHECKING:
+    from http.cookiejar import Cookie, CookieJar
+
+_FOR_FOREIGN_JARS = threading.RLock()  # for a jar that is not derived from CookieJar and so has no lock
+FORKS.renew(sys.modules[__name__], "_FOR_FOREIGN_JARS", threading.RLock)
+
+
+class Origin(NamedTuple):
+    """What the standard cookie object has no field for; we hang it on as an attribute, so it stays with the cookie."""
+
+    serial: int = 0  # rises with every new cookie; one from elsewhere counts as older than all of ours
+    charset: str = "utf-8"
+    is_secure: bool = True  # it came over https, or from somebody on this side
+    host: Optional[str] = None  # the only host that it is for, where the jar's spelling leaves that open
+
+
+_UNKNOWN = Origin()
+# Starting at the time, so that it also rises from one process to the next: cookies may be pickled.
+serials = itertools.count(time.time_ns())
+
+
+def origin_of(cookie: Cookie) -> Origin:
+    origin: Origin = getattr(cookie, "_httpx_origin", _UNKNOWN)
+    return origin
+
+
+def set_origin(cookie: Cookie, origin: Origin) -> None:
+    cookie._httpx_origin = origin  # type: ignore[attr-defined]  # ours; the class takes attributes
+
+
+def new_cookie(
+    name: str,
+    value: Optional[str],
+    domain: str,
+    path: str,
+    *,
+    domain_specified: bool,
+    path_specified: bool = True,
+    domain_initial_dot: Optional[bool] = None,
+    secure: bool = False,
+    expires: Optional[int] = None,
+    rest: dict[str, Any],
+    origin: Optional[Origin] = None,
+) -> Cookie:
+    """A standard cookie object; what is left out is as for one that a user puts in."""
+    cookie: Cookie = library().Cookie(
+        version=0,
+        name=name,
+        value=value,
+        port=None,
+        port_specified=False,
+        domain=domain,
+        domain_specified=domain_specified,
+        domain_initial_dot=domain.startswith(".") if domain_initial_dot is None else domain_initial_dot,
+        path=path,
+        path_specified=path_specified,
+        secure=secure,
+        expires=expires,
+        discard=expires is None,
+        comment=None,
+        comment_url=None,
+        rest=rest,
+    )
+    set_origin(cookie, origin or Origin(next(serials)))
+    return cookie
+
+
+def key_of(cookie: Cookie) -> tuple[str, str, str]:
+    return cookie.domain, cookie.path, cookie.name
+
+
+def is_at(cookie: Cookie, domain: Optional[str], path: Optional[str]) -> bool:
+    """Whether a cookie is of the domain and path that a user names; "localhost" is also its form in the jar."""
+    if domain is not None:
+        if not isinstance(domain, str):
+            raise TypeError(f"the domain of a cookie must be a str, not {type(domain).__name__}")
+        if cookie.domain not in (domain.lower(), jar_host(domain.lower()) if domain else ""):
+            return False
+    return path is None or cookie.path == path
+
+
+def drop(jar: CookieJar, cookie: Cookie) -> None:
+    try:
+        jar.clear(*key_of(cookie))
+    except KeyError:
+        pass  # somebody else was faster
+
+
+def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
+    """
+    The jar's cookies of these domains.
+
+    CookieJar keeps them by domain, under a private name that has not changed since Python 2.4; looking there costs
+    3 µs however many cookies there are, where going over 1,000 of them costs 200. Other jars are gone over.
+    """
+    tree = getattr(jar, "_cookies", None)
+    if not isinstance(tree, dict) or overrides(jar, "__iter__"):
+        return [cookie for cookie in jar if cookie.domain in domains]
+    return [
+        cookie
+        for domain in domains
+        if domain in tree
+        for cookies in tree[domain].values()
+        for cookie in cookies.values()
+    ]
+
+
+def survives_forks(jar: CookieJar) -> CookieJar:
+    """Return a jar whose lock is made anew in a forked child, where another thread may have held it."""
+    if hasattr(jar, "_cookies_lock"):
+        FORKS.renew(jar, "_cookies_lock", threading.RLock)
+    return jar
+
+
+def lock_of(jar: CookieJar) -> Any:
+    """
+    Return the lock under which the jar is read and changed: its own, so that all users of the jar share it.
+
+    CookieJar's methods take it too (it can be taken again by its holder), but going over the jar does not.
+    """
+    return getattr(jar, "_cookies_lock", _FOR_FOREIGN_JARS)
+
+
+@functools.cache
+def library() -> Any:
+    """The module `http.cookiejar`: 20 ms that only users of cookies pay."""
+    return importlib.import_module("http.cookiejar")
+
+
+def overrides(jar: CookieJar, method: str) -> bool:
+    """Whether the user's jar has a method of its own in place of CookieJar's."""
+    return getattr(type(jar), method, None) not in (getattr(library().CookieJar, method), None)
+
+
+def jar_host(host: str) -> str:
+    """The host in the form in which `http.cookiejar` keeps it: a name without a dot ends in ".local"."""
+    bracketed = f"[{host}]" if ":" in host else host
+    return bracketed if "." in host else bracketed + ".local"
