@@ -346,6 +346,13 @@ class AsyncioEngine:
         if self.pool.has_chores:
             self.settle()
 
+    def later(self, function: Callable[[], None]) -> None:
+        """Call `function` soon, on the loop. May be called from anywhere, also by the garbage collector."""
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            pass  # the loop is closed, and the next engine closes what this one has
+
     def lost(self, connection: AsyncioConnection) -> None:
         """An idle connection ended, spoke out of turn, or is too old."""
         self.pool.remove(connection)

@@ -28,11 +28,11 @@ from .._exceptions import (
 )
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+from .multiplexing import AsyncioMultiplexing
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
 if TYPE_CHECKING:
     from .asyncio import AsyncioEngine
-    from .http2.asyncio import AsyncioMultiplexer
 
 # Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 1_048_576
@@ -159,7 +159,7 @@ class AsyncioConnection:
         self._timer_at = 0.0
         self.buffered = 0
         self._paused = False
-        self.multiplexer: AsyncioMultiplexer | None = None  # for the streams of HTTP/2: bytes and events are its own
+        self.multiplexer: AsyncioMultiplexing | None = None  # for the streams of HTTP/2: bytes and events are its own
         self._io.start_reading(self)
 
     # What the loop calls.

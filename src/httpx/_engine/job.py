@@ -11,7 +11,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeVar
 
 from .._content import ByteStream, in_async
-from .._exceptions import NetworkError, PoolTimeout, RemoteProtocolError, TimeoutException, UnsupportedProtocol
+from .._exceptions import (
+    NetworkError,
+    PoolTimeout,
+    RemoteProtocolError,
+    RequestError,
+    TimeoutException,
+    UnsupportedProtocol,
+)
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
@@ -19,6 +26,7 @@ from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
 
 Arguments = tuple[bytes, bytes, Fields, bytes, bool]
 E = TypeVar("E", bound=TimeoutException)
+T = TypeVar("T", bound=Exception)
 
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
@@ -31,6 +39,9 @@ EARLY = 0.002
 
 # How often a request may be sent again by itself: some servers refuse for ever.
 _MAX_REPLAYS = 3
+# How often if others made progress on each of the connections: a server that closes after every 20 requests refuses
+# most of 400 that come at once, again and again. It ends anyway, because there are fewer others each time.
+_MAX_REFUSALS = 1000
 
 
 class Job:
@@ -45,11 +56,25 @@ class Job:
         UnsupportedProtocol: the URL's scheme is none that goes over a connection, or it has no host.
     """
 
-    __slots__ = ("arguments", "deadline", "key", "narrator", "read", "replays", "request", "timeout")
+    __slots__ = (
+        "arguments",
+        "deadline",
+        "has_begun_body",
+        "key",
+        "narrator",
+        "pieces",
+        "read",
+        "refusals",
+        "replays",
+        "request",
+        "timeout",
+    )
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
-        self.replays = 0
+        self.pieces: Any = None  # the iterator of the body, while it is sent
+        self.has_begun_body = False  # some of the body may be consumed, so it cannot be sent again
+        self.replays = self.refusals = 0
         extensions, url = request.extensions, request.url
         timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
         self.timeout = timeout
@@ -104,11 +129,42 @@ class Job:
         stream = self.request.stream
         if not isinstance(stream, SyncByteStream):
             raise RuntimeError("the body of this request is an async stream, which a sync client cannot send")
+        self.has_begun_body = True
         return iter(stream)
 
     def async_pieces(self) -> AsyncIterator[bytes]:
         """The pieces of the body of a request in an async client; a sync body will do, too."""
+        self.has_begun_body = True
         return in_async(self.request.stream).__aiter__()
+
+    def next_piece(self) -> bytes | None:
+        """Return the next piece of the body, or None at its end."""
+        if self.pieces is None:
+            self.pieces = self.sync_pieces()
+        piece: bytes | None = next(self.pieces, None)
+        if piece is None:
+            self.pieces = None
+        return piece
+
+    async def anext_piece(self) -> bytes | None:
+        """Return the next piece of the body, or None at its end."""
+        if self.pieces is None:
+            self.pieces = self.async_pieces()
+        piece = await next_piece(self.pieces)
+        if piece is None:
+            self.pieces = None
+        return piece
+
+    def end_pieces(self) -> None:
+        """End the iteration of the body early: a generator would stay suspended, with all that it holds open."""
+        pieces, self.pieces = self.pieces, None
+        if hasattr(pieces, "close"):
+            pieces.close()
+
+    async def aend_pieces(self) -> None:
+        """End the iteration of the body early: a generator would stay suspended, with all that it holds open."""
+        pieces, self.pieces = self.pieces, None
+        await end_pieces(pieces, self)
 
     def limit(self, phase: str, now: float) -> float | None:
         """Until when the phase that begins now may last: its own timeout or the total one, whichever ends first."""
@@ -141,7 +197,9 @@ class Job:
         """No connection became free in time."""
         return self.timed_out(PoolTimeout, "pool", now, "no connection of the pool became free")
 
-    def may_replay(self, exchange: Exchange, error: BaseException, reused: bool = True) -> bool:
+    def may_replay(
+        self, exchange: Exchange, error: BaseException, reused: bool = True, others_progress: bool = False
+    ) -> bool:
         """
         May a request that failed be sent again on another connection?
 
@@ -153,9 +211,13 @@ class Job:
             exchange: where it failed.
             error: how.
             reused: had the connection served others before?
+            others_progress: it was refused because of the other requests on the connection, which made progress.
         """
-        if not isinstance(error, (NetworkError, RemoteProtocolError)) or type(self.request.stream) is not ByteStream:
+        if not isinstance(error, (NetworkError, RemoteProtocolError)) or self.has_begun_body:
             return False
+        if others_progress and self.refusals < _MAX_REFUSALS:
+            self.refusals += 1
+            return True
         if not exchange.refused and not (reused and exchange.untouched and self.request.method in IDEMPOTENT):
             return False
         self.replays += 1
@@ -178,6 +240,20 @@ class Job:
             response.extensions["informational"] = exchange.informational
         if exchange.trailers is not None:
             response.extensions["trailers"] = exchange.trailers
+
+
+def again(error: T) -> T:
+    """
+    Return a new exception that says the same.
+
+    An exception that was raised refers to the frames that it came through, and they to what they worked with. Where a
+    connection or an exchange remembers why it failed, raising that very object would make a circle of them.
+    """
+    new = type(error)(*error.args)
+    new.__cause__ = error.__cause__
+    if isinstance(new, RequestError) and isinstance(error, RequestError):
+        new._request = error._request
+    return new
 
 
 async def end_pieces(pieces: AsyncIterator[bytes], job: Job) -> None:

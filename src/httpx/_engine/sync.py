@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Callable
 
 from .._exceptions import (
     ConnectError,
@@ -43,18 +44,13 @@ from .sockets import wait_for
 from .story import Event
 from .sync_connection import SyncConnection, SyncWire
 
-if TYPE_CHECKING:
-    from .http2.sync import SyncLane
-
 CLOSED = "the transport was closed while the request waited for a connection"
 
 
 class SyncBody(SyncByteStream):
     """The rest of a response's body, read from its connection while it is iterated."""
 
-    def __init__(
-        self, engine: SyncEngine | SyncLane, connection: SyncConnection | SyncLane, exchange: Exchange, job: Job
-    ) -> None:
+    def __init__(self, engine: SyncEngine, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange
@@ -83,7 +79,7 @@ class SyncBody(SyncByteStream):
 
     def _receive(self) -> None:
         try:
-            self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
+            self._engine.receive(self._connection, self._exchange, self._job)
         except BaseException:
             self._release(False)
             raise
@@ -95,7 +91,7 @@ class SyncBody(SyncByteStream):
     def _release(self, reusable: bool) -> None:
         if not self._over:
             self._over = True
-            self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
+            self._engine.release(self._connection, reusable)
             if self._job.narrator is not None:
                 self._engine.tell(self._job, "closed")
 
@@ -109,6 +105,7 @@ class SyncEngine:
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
         self._may_share = settings.http2
+        self._later: deque[Callable[[], None]] = deque()
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
@@ -321,16 +318,26 @@ class SyncEngine:
                 got = self.pool.acquire(job.key, monotonic())
 
     def do_chores(self) -> None:
-        """Do what the pool asks for, outside its lock."""
-        if not self.pool.has_chores:
-            return
-        with self.lock:
-            connections, tickets = self.pool.take_chores()
-        for connection in connections:
-            connection.close()
-        for ticket in tickets:
-            if ticket.signal is not None:
-                ticket.signal.set()
+        """Do what the pool asks for, and what was left for later, outside the lock."""
+        while self.pool.has_chores:
+            with self.lock:
+                connections, tickets = self.pool.take_chores()
+            for connection in connections:
+                connection.close()
+            for ticket in tickets:
+                if ticket.signal is not None:
+                    ticket.signal.set()
+            while (function := next_of(self._later)) is not None:
+                function()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """
+        Let the next thread that looks at the pool call `function`. Takes no lock.
+
+        For the garbage collector, which may come within any of our own locked sections.
+        """
+        self._later.append(function)
+        self.pool.has_chores = True
 
     def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
         """Wait for a ticket to be served, and dial if that is how."""
@@ -437,3 +444,11 @@ class SyncEngine:
 
             SyncMultiplexer(self, connection)
         return connection
+
+
+def next_of(functions: deque[Callable[[], None]]) -> Callable[[], None] | None:
+    """Remove and return the oldest, or None; other threads may do the same."""
+    try:
+        return functions.popleft()
+    except IndexError:
+        return None

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._exceptions import (
     CloseError,
@@ -27,11 +27,9 @@ from .._exceptions import (
 )
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+from .multiplexing import SyncMultiplexing
 from .sockets import wait_for
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
-
-if TYPE_CHECKING:
-    from .http2.sync import SyncMultiplexer
 
 # Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
 GOODBYE = 5.0
@@ -152,7 +150,7 @@ class SyncConnection:
         self.reused = False
         self.aborted = False  # the client was closed while it was in use
         self.write_error: WriteError | None = None
-        self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
+        self.multiplexer: SyncMultiplexing | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
         # Of an upgraded connection, which one thread may read while another closes it.
         self._lock: threading.Lock | None = None

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextvars
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Callable
 
 import trio
 
@@ -323,6 +323,13 @@ class TrioEngine:
             for ticket in tickets:
                 if ticket.signal is not None:
                     ticket.signal.set()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """Call `function` soon, in the trio run. May be called from anywhere, also by the garbage collector."""
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            pass  # the next engine closes what this one has
 
     async def aclose(self) -> None:
         """Close every connection, also those in use, and wait for dials to end."""

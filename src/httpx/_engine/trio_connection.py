@@ -12,7 +12,7 @@ import math
 import socket
 import ssl
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 import trio
 
@@ -28,10 +28,8 @@ from .._exceptions import (
 )
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+from .multiplexing import AsyncMultiplexing
 from .wire import EARLY, Wire
-
-if TYPE_CHECKING:
-    from .http2.trio import TrioMultiplexer
 
 now = trio.current_time
 
@@ -52,7 +50,7 @@ class TrioConnection:
         self.reused = False
         self.closed = False
         self.write_error: WriteError | None = None
-        self.multiplexer: TrioMultiplexer | None = None  # for the streams of HTTP/2
+        self.multiplexer: AsyncMultiplexing | None = None  # for the streams of HTTP/2
         self._upgraded: bytes | None = None
 
     # Waiting. A socket that is closed meanwhile, by `aclose` of the client, wakes its waiters with ClosedResourceError.
