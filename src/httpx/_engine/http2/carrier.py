@@ -149,3 +149,8 @@ class Carrier:
                 pass
         self.session.close()
         self._on_change()
+        self._on_change = _nothing  # else what is left of the two would be a cycle
+
+
+def _nothing() -> None:
+    """For a connection that is closed."""
