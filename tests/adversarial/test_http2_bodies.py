@@ -17,7 +17,7 @@ import pytest
 import httpx
 from httpx._protocol import frames
 from httpx._protocol.stream2 import HTTP2Stream
-from support.at_once import options
+from support.at_once import options, until_true
 from support.drivers import SyncAdapter
 from support.engines import EngineDriver, driver_named
 from support.http2 import FramePeer, StreamServer, data, frames_of, prior
