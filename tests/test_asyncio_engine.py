@@ -365,3 +365,29 @@ def test_time_in_the_queue_that_is_up_too_late_is_not(run: Callable[..., Any]):
         engine._queue_time_is_up(ticket)
 
     run(main)
+
+
+@pytest.mark.parametrize("offset", [1000.0, -1000.0])
+def test_a_clock_that_is_set_while_the_loop_runs_makes_no_timer_spin(offset: float):
+    """The harm: where a test sets the time, timers were set anew without end: 1.5 s of work in a wait of 2 s."""
+    timers = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        real, call_at = loop.time, loop.call_at
+
+        def counting_call_at(when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return call_at(when, *args, **options)
+
+        async with httpx.AsyncClient(trust_env=False, timeout=0.05) as client:
+            await client.get(f"{peer.url}/echo")
+            loop.time = lambda: real() + offset  # type: ignore[method-assign]
+            loop.call_at = counting_call_at  # type: ignore[method-assign]
+            for path in ("silent", "silent"):
+                with pytest.raises(httpx.ReadTimeout):
+                    await asyncio.wait_for(client.get(f"{peer.url}/{path}"), 2)
+
+    with Peer() as peer:
+        driver_named("asyncio").run_bare(main)
+    assert len(timers) < 15

@@ -668,7 +668,7 @@ def test_importing_loads_no_certificates() -> None:
 
 
 def test_the_limits_of_heads_are_a_setting_that_is_shown_when_it_was_set() -> None:
-    assert (Limits().max_header_fields, Limits().max_header_bytes) == (100, 65_536)
+    assert (Limits().max_header_fields, Limits().max_header_bytes) == (5_000, 262_144)
     limits = Limits(max_header_fields=10, max_header_bytes=1000)
     assert repr(limits).endswith("max_header_fields=10, max_header_bytes=1000)")
     assert limits != Limits()

@@ -421,6 +421,81 @@ def test_a_question_that_hangs_for_long_is_not_joined_any_more(hanging: Hanging,
     assert not names._running
 
 
+def test_no_more_than_four_threads_ask_for_a_name_that_hangs(hanging: Hanging, clock: Clock):
+    """The harm: a name whose resolver never comes back had one more thread every 15 s, without end."""
+    names = Names(resolver=hanging, clock=clock)
+    look_ups = []
+    for _ in range(8):
+        look_ups.append(names.look_up("a.example", 80))
+        clock.now += 16
+    assert len(set(look_ups)) == 4
+    assert look_ups[4:] == [look_ups[3]] * 4
+    hanging.go.set()
+    assert all(look_up.wait(5) for look_up in look_ups)
+    assert hanging.asked == 4
+    assert not names._running
+
+
+def test_a_clock_that_goes_back_ends_what_was_known_before(hanging: Hanging, clock: Clock):
+    """The harm: what was learned under a test's frozen time, in a year far away, was taken for known for years."""
+    names = Names(resolver=lambda host, port: ["192.0.2.1"], clock=clock)
+    clock.now += 1e9
+    assert names.look_up("a.example", 80, wait=True).addresses()
+    clock.now -= 1e9
+    assert names.known("a.example", 80) is None
+    names = Names(resolver=hanging, clock=clock)
+    clock.now += 1e9
+    first = names.look_up("a.example", 80)
+    clock.now -= 1e9
+    assert names.look_up("a.example", 80) is not first
+    hanging.go.set()
+
+
+class Interrupt(BaseException):
+    """What a signal handler may raise."""
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_an_interrupt_passes_through_a_look_up_and_leaves_none_behind(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch, wait: bool
+):
+    def interrupted(*args: Any) -> None:
+        raise Interrupt
+
+    names = Names(resolver=hanging)
+    with monkeypatch.context() as patch:
+        patch.setattr(names_module.LookUp, "run", interrupted)
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(Interrupt):
+            names.look_up("a.example", 80, wait=wait)
+    assert not names._running
+
+
+def test_those_who_wait_for_a_look_up_that_is_abandoned_are_woken_and_told_to_ask_anew(hanging: Hanging):
+    look_up = Names(resolver=hanging).look_up("a.example", 80)
+    woken = threading.Event()
+    look_up.when_over(woken.set)
+    look_up.abandon()
+    assert woken.is_set()
+    assert look_up.wait(0)
+    assert look_up.addresses() is None
+    hanging.go.set()
+
+
+def test_each_request_gets_an_error_and_a_cause_of_its_own():
+    def resolver(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "nobody knows")
+
+    look_up = Names(resolver=resolver).look_up("a.example", 80, wait=True)
+    causes = []
+    for _ in range(3):
+        with pytest.raises(httpx.ConnectError) as caught:
+            look_up.addresses()
+        causes.append(caught.value.__cause__)
+    assert [getattr(cause, "errno", None) for cause in causes] == [socket.EAI_NONAME] * 3
+    assert len({id(cause) for cause in causes}) == 3
+
+
 def test_who_waits_is_woken_once_also_if_it_is_over(hanging: Hanging):
     look_up = Names(resolver=hanging).look_up("a.example", 80)
     woken = threading.Semaphore(0)

@@ -168,7 +168,7 @@ class Timeout:
 
 class Limits:
     """
-    How many connections a client opens and keeps, and how large the head of an answer may be.
+    How many connections a client opens and keeps, and how large the head of a response may be.
 
     Args:
         max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. `None`: any
@@ -176,8 +176,8 @@ class Limits:
         max_keepalive_connections: idle ones that are kept for later requests. `None`: all, 0: none.
         keepalive_expiry: seconds after which an idle connection is closed. `None`: never.
         max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
-        max_header_fields: header fields of one answer, or trailers; more are a `RemoteProtocolError`.
-        max_header_bytes: what the heads of an answer, interim ones included, and its trailers may take together.
+        max_header_fields: header fields of one response, or trailers; more are a `RemoteProtocolError`.
+        max_header_bytes: what the heads of a response, interim ones included, and its trailers may take together.
         ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the server is asked for a sign
             of life (PING). If as many more pass without any, the requests end in a `ReadError`. `None`: never.
 
@@ -194,8 +194,8 @@ class Limits:
         max_keepalive_connections: Optional[int] = None,
         keepalive_expiry: Optional[float] = 5.0,
         max_connections_per_host: Optional[int] = None,
-        max_header_fields: int = 100,
-        max_header_bytes: int = 65_536,
+        max_header_fields: int = 5_000,
+        max_header_bytes: int = 262_144,
         ping_interval: Optional[float] = None,
     ) -> None:
         if ping_interval is not None and ping_interval <= 0:
@@ -215,8 +215,8 @@ class Limits:
         # What 0.28.1 did not have is shown only where it was set.
         added = {
             "max_connections_per_host": None,
-            "max_header_fields": 100,
-            "max_header_bytes": 65_536,
+            "max_header_fields": 5_000,
+            "max_header_bytes": 262_144,
             "ping_interval": None,
         }
         shown = [f"{name}={value}" for name, value in vars(self).items() if name not in added or value != added[name]]

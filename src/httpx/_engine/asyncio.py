@@ -21,7 +21,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
-from time import monotonic
 from typing import Any, Callable
 
 from .._exceptions import (
@@ -58,8 +57,6 @@ class AsyncioEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.loop = loop = asyncio.get_running_loop()
-        # The loop's clock; asyncio's own is the monotonic one with a frame around it.
-        self.now: Callable[[], float] = monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
         self.io = self.io_factory(self.loop)
         self._sockets = FallbackSockets(loop) if isinstance(self.io, FallbackIO) else LoopSockets(loop)
         self._writer = FieldWriter()
@@ -78,6 +75,10 @@ class AsyncioEngine:
             connection.closed = True
             connection.wire.sock.close()
 
+    def now(self) -> float:
+        """Return the time on the loop's clock, which a test may replace while the loop runs."""
+        return self.loop.time()
+
     def has_ended(self) -> bool:
         """Is the loop closed?"""
         return self.loop.is_closed()
@@ -91,15 +92,15 @@ class AsyncioEngine:
 
         Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
-        now = self.now
-        job = Job(request, now())
+        loop = self.loop  # asked for the time without a frame of ours
+        job = Job(request, loop.time())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
         while not self._closed:
             # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
             exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            connection = pool.acquire(job.key, now())
+            connection = pool.acquire(job.key, loop.time())
             if isinstance(connection, Ticket):
                 connection = await self._redeem(connection, job)
             if pool.has_chores:
@@ -137,8 +138,8 @@ class AsyncioEngine:
                 # What `release` does, without its frame.
                 connection.exchange = connection.incoming = None
                 connection.was_idle = True
-                connection.deadline = None if self._expiry is None else now() + self._expiry
-                pool.release(connection, exchange.reusable and not connection.closed, now())
+                connection.deadline = None if self._expiry is None else loop.time() + self._expiry
+                pool.release(connection, exchange.reusable and not connection.closed, loop.time())
                 if pool.has_chores:
                     self.settle()
                 if job.narrator is not None:
@@ -186,7 +187,7 @@ class AsyncioEngine:
                 elif need == INPUT:
                     if job.deadline is not None or connection.error is not None or connection.closed:
                         await self.receive(connection, exchange, job)
-                    elif not await connection.wait(None if job.read is None else self.now() + job.read):
+                    elif not await connection.wait(None if job.read is None else self.loop.time() + job.read):
                         raise job.timed_out(ReadTimeout, "read", self.now(), "the answer did not arrive")
                     elif exchange.only_informational and exchange.need == INPUT:
                         await self.receive(connection, exchange, job)
@@ -308,7 +309,11 @@ class AsyncioEngine:
                     queues = False
                     await self.tell(job, "complete")
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             assert ticket.connection is not None
             return ticket.connection
         except BaseException:

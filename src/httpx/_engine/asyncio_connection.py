@@ -211,6 +211,8 @@ class AsyncioConnection:
         except TransportError as exc:
             self.on_broken(exc)
             return
+        if self.wire.early:
+            data = self.wire.take_early() + data
         if data:
             self._deliver(data)
         if tls.ended:
@@ -227,7 +229,7 @@ class AsyncioConnection:
         if self.multiplexer is not None:
             self.multiplexer.on_received(data)
         elif exchange is not None:
-            exchange.receive(data)
+            exchange.receive(data) if data else self.wire.deliver_end(exchange)
             if exchange.head is not None:
                 self.buffered += len(data)
                 if self.buffered > HIGH_WATER and not exchange.finished:

@@ -166,24 +166,27 @@ class Dial(Generic[C]):
 
     def _race(self, name: str, port: int, addresses: Sequence[Address], until: float | None) -> Steps[socket.socket]:
         """Return the socket that is connected first. Raises ConnectError, ConnectTimeout."""
-        job = self._job
+        full: Race | None = None
         moment = self._now()
         while True:
             race = Race(name, port, addresses)
             sock: socket.socket | None = yield Connect(race, until)
             if sock is not None:
                 return sock
-            is_late = not race.lost
-            if race.lost:
-                if not race.found_full_backlog:
-                    raise race.error()
-                # The moments count, not the clock alone: a test may have frozen it.
-                moment = max(moment, self._now()) + FULL_BACKLOG_PAUSE
-                is_late = until is not None and moment >= until
-                yield Sleep(moment if until is None else min(moment, until))
-            if is_late:
-                total = until == job.deadline
-                raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
+            if not race.lost:
+                raise self._race_timed_out(full or race, until)
+            if not race.found_full_backlog:
+                raise race.error()
+            full = race
+            # The moments count, and not the clock alone: a test may have frozen it.
+            moment = max(moment, self._now()) + FULL_BACKLOG_PAUSE
+            yield Sleep(moment if until is None else min(moment, until))
+            if until is not None and moment >= until:
+                raise self._race_timed_out(full, until)
+
+    def _race_timed_out(self, race: Race, until: float | None) -> ConnectTimeout:
+        total = until == self._job.deadline
+        return race.timeout(self._job.timeout["total" if total else "connect"] or 0.0, total)
 
     # The hops.
 
@@ -226,7 +229,7 @@ class Dial(Generic[C]):
                 handshake.receive(received)
                 received = None
                 if handshake.error is not None:
-                    raise handshake.error
+                    raise ProxyError(str(handshake.error))  # a new one: this frame holds the one of the handshake
         except (ReadError, WriteError) as exc:
             raise ProxyError(f"the proxy broke the connection: {exc}") from exc
 

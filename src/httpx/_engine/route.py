@@ -1,8 +1,8 @@
 """
 How a connection gets to its origin: which host to dial, and which hops follow on the connection.
 
-Not here: the order of addresses (`race`), TLS (`security`), what is said to a proxy (`_protocol.tunnel`,
-`_protocol.socks`).
+Not here: the order of addresses (`race`), TLS (`security`), the handshakes with proxies (`_protocol.tunnel`,
+`_protocol.socks`), taking the hops (`connecting`).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Handshake(Protocol):
 
     @property
     def error(self) -> Exception | None:
-        """Why there is none."""
+        """Why there is no tunnel, or None."""
         ...
 
     @property
     def surplus(self) -> bytes:
-        """What came behind the proxy's answer."""
+        """The bytes that arrived after the proxy's response."""
         ...
 
     @property
     def step(self) -> str:
-        """What whoever traces the request knows it by."""
+        """The name of the step in trace events and log lines."""
         ...
 
     def take(self) -> bytes:
@@ -54,18 +54,18 @@ class Handshake(Protocol):
         ...
 
 
-# What is to be done on a connection, in order: begin TLS, or speak with a proxy.
+# One step on a connection: begin TLS, or ask a proxy for a tunnel.
 Hop = Union[TLSHop, Handshake]
 
 
 class Route:
     """
-    How a connection gets to its origin: whom to dial, and what to do then.
+    How a connection gets to its origin: which host to dial, and which hops follow.
 
     Args:
         key: begins with scheme, host and port of the origin.
         server_name: for TLS with the origin.
-        settings: of the transport; its proxy decides the way.
+        settings: of the transport; the route depends on its proxy.
 
     Attributes:
         unresolved: the host and port that have to be looked up and told to `resolved` before `hops`, because SOCKS 4
@@ -90,7 +90,7 @@ class Route:
                 self.unresolved = host, port
 
     def resolved(self, addresses: Sequence[Address]) -> None:
-        """Take the addresses of `unresolved`. Raises ConnectError: none of them is one of IPv4."""
+        """Take the addresses of `unresolved`. Raises ConnectError if none of them is an IPv4 address."""
         scheme, host, port, server_name = self._origin
         for address in addresses:
             if address[0] == socket.AF_INET:
@@ -100,10 +100,10 @@ class Route:
 
     def hops(self) -> Iterator[Hop]:
         """
-        What to do on the connection, one by one: each is made when the one before is done.
+        Yield the hops in order; each is made when the one before is done.
 
         Raises:
-            ConnectError, ProxyError, LocalProtocolError: the way cannot be gone.
+            ConnectError, ProxyError, LocalProtocolError: the route is impossible.
         """
         scheme, host, port, server_name = self._origin
         proxy = self._settings.proxy
@@ -134,7 +134,7 @@ class Route:
 
 
 def proxy_fields(proxy: Proxy) -> list[tuple[bytes, bytes]]:
-    """The fields that are for an HTTP proxy and nobody else."""
+    """Return the fields that are meant for an HTTP proxy alone."""
     fields = list(proxy.headers._raw)
     if proxy.raw_auth is not None and not proxy.headers._has(b"proxy-authorization"):
         fields.append((b"Proxy-Authorization", b"Basic " + b64encode(b":".join(proxy.raw_auth))))

@@ -23,7 +23,7 @@ MAX_UNIX_PATH = 108 if sys.platform == "linux" else 104
 
 def new_socket(address: Address, settings: Settings) -> socket.socket:
     """
-    A non-blocking socket, ready to connect to `address`.
+    Return a non-blocking socket that is ready to connect to `address`.
 
     Raises:
         OSError: an option or the local address is refused, or the path of a Unix socket is too long.
@@ -49,7 +49,7 @@ def new_socket(address: Address, settings: Settings) -> socket.socket:
 
 
 def unix_address(path: str) -> Address:
-    """The address of a Unix domain socket. Raises ConnectError where the platform has none."""
+    """Return the address of a Unix domain socket. Raises ConnectError on platforms without them."""
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise ConnectError("this platform has no Unix domain sockets")
@@ -64,7 +64,7 @@ _IN_PROGRESS = frozenset(
 
 
 def is_in_progress(code: int) -> bool:
-    """Does this result of `connect_ex` mean that the attempt is under way?"""
+    """Return whether this result of `connect_ex` means that the attempt is under way."""
     return code in _IN_PROGRESS
 
 

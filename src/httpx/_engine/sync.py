@@ -251,7 +251,7 @@ class SyncEngine:
         try:
             data = connection.wire.receive(job.read, job.deadline)
             if data is not None:
-                exchange.receive(data)
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
                 if exchange.only_informational:
                     data = self._receive_on(connection, exchange, job)
         except ReadError as exc:
@@ -267,21 +267,21 @@ class SyncEngine:
         while data is not None and exchange.only_informational and exchange.need == INPUT:
             data = connection.wire.receive(None, until)
             if data is not None:
-                exchange.receive(data)
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
         return data
 
     def _listen(self, connection: SyncConnection, exchange: Exchange) -> None:
         """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
         data = connection.wire.receive(0)
         if data is not None:
-            exchange.receive(data)
+            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
 
     def _await_consent(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         data = connection.wire.receive(PATIENCE, job.deadline)
         if data is None:
             exchange.proceed()
         else:
-            exchange.receive(data)
+            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""

@@ -216,7 +216,7 @@ class TrioEngine:
             # Where something always arrives no wait is long enough to be ended.
             if data is None or (job.deadline is not None and now() >= job.deadline):
                 raise job.timed_out(ReadTimeout, "read", now(), "the answer did not arrive")
-            exchange.receive(data)
+            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
             # Interim answers are no progress: the time to wait goes on.
             if not exchange.only_informational or exchange.need != INPUT:
                 return
@@ -225,7 +225,7 @@ class TrioEngine:
         """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
         data = await connection.receive(now())
         if data is not None:
-            exchange.receive(data)
+            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
 
     async def _await_consent(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         until = now() + PATIENCE
@@ -233,7 +233,7 @@ class TrioEngine:
         if data is None:
             exchange.proceed()
         else:
-            exchange.receive(data)
+            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
@@ -275,7 +275,11 @@ class TrioEngine:
                 self._begin_dial(ticket, job)
                 await ticket.signal.wait()
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             connection: TrioConnection | None = ticket.connection
             assert connection is not None
             return connection
@@ -386,6 +390,7 @@ class TrioEngine:
                 connection.reused = ticket.connection is not connection
             else:
                 self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
+                error = None  # its traceback holds this frame
             self.settle()
             if not self._dials:
                 self._no_dials.set()

@@ -12,6 +12,7 @@ import ssl
 from typing import Any, Callable
 
 from .._exceptions import ReadError, WriteError
+from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
 
 # Bytes asked for at once: enough for nearly every answer, then more for bodies that turn out to be large. Not 128 KiB:
@@ -54,6 +55,13 @@ class Wire:
         # Milliseconds (None: for ever) -> is there input, or its end? One poll object for the life of the socket:
         # making one, or a timeout on the socket, costs more than a whole send.
         self.poll = _poller(sock)
+
+    def deliver_end(self, exchange: Exchange) -> None:
+        """Tell the exchange that the peer's side has ended, and whether TLS was ended properly."""
+        if self.tls is not None and self.tls.incomplete_close:
+            exchange.receive_incomplete_close()
+        else:
+            exchange.receive(b"")
 
     def send(self, data: bytes) -> bytes:
         """

@@ -30,6 +30,7 @@ them, too); websockets.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, MutableMapping
@@ -734,7 +735,8 @@ class _Worker:
     """
     A thread with an asyncio loop.
 
-    A daemon, so that a program may end without closing it.
+    A daemon, so that a program may end without closing it. An isolated subinterpreter allows none: there it is an
+    ordinary thread, which is ended before the interpreter waits for it.
     """
 
     def __init__(self) -> None:
@@ -742,7 +744,12 @@ class _Worker:
         self._lock = Lock()
         self._pending: set[Future[Any]] = set()
         ready: Future[tuple[Any, Any]] = Future()
-        self._thread = Thread(target=self._live, args=(ready,), name="httpx.ASGITransport", daemon=True)
+        options: dict[str, Any] = {"target": self._live, "args": (ready,), "name": "httpx.ASGITransport"}
+        try:
+            self._thread = Thread(**options, daemon=True)
+        except RuntimeError:
+            self._thread = Thread(**options, daemon=False)
+            _end_with_interpreter(self)
         self._thread.start()
         self.loop, self._stop = ready.result()
 
@@ -807,6 +814,18 @@ class _Worker:
                 self.loop.call_soon_threadsafe(self._stop.set)
         if self._thread is not current_thread():  # the garbage collector may call this anywhere
             self._thread.join()
+
+
+def _end_with_interpreter(worker: _Worker) -> None:
+    """End the worker when its interpreter ends, before that waits for threads: `atexit` comes after."""
+    reference = weakref.ref(worker)
+
+    def end() -> None:
+        found = reference()
+        if found is not None:
+            found.end()
+
+    threading._register_atexit(end)  # type: ignore[attr-defined]  # what `concurrent.futures` does
 
 
 class _Portal:

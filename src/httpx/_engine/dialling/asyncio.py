@@ -159,8 +159,13 @@ class FallbackSockets:
                 raise cancelled
         if task.cancelled():
             return None
-        task.result()
-        return task
+        error = task.exception()
+        if error is None:
+            return task
+        try:
+            raise error.with_traceback(None)  # asyncio's frames hold the error
+        finally:
+            del error, task  # and so would this one
 
     @staticmethod
     async def _end(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:

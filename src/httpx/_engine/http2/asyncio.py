@@ -40,7 +40,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     connection: AsyncioConnection | None
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
-        super().__init__(engine, engine.pool, connection, Session(engine.settings, engine.now))
+        super().__init__(engine, engine.pool, connection, Session(engine.settings, engine.loop.time))
         self._loop = engine.loop
         self._expiry = engine.settings.limits.keepalive_expiry
         self.waiting: dict[HTTP2Stream, tuple[asyncio.Future[bool], float | None]] = {}
