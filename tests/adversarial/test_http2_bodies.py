@@ -169,7 +169,7 @@ def test_a_response_that_is_dropped_frees_its_place(any_engine: EngineDriver, ho
     """Its place was taken for ever: a limit of two connections or streams was a PoolTimeout at the third."""
 
     async def drop(client: Any) -> None:
-        response = await client.send(client.build_request("GET", "/bytes/5000000"), stream=True)
+        response = await client.send(client.build_request("GET", "/bytes/20000000"), stream=True)
         if how != "not begun":
             async for _ in response.aiter_raw():
                 break
@@ -206,7 +206,7 @@ def test_the_collector_may_find_a_response_within_our_own_locks():
             return opened(*args)
 
         for _ in range(3):
-            response = client.send(client.build_request("GET", "/bytes/5000000"), stream=True)
+            response = client.send(client.build_request("GET", "/bytes/20000000"), stream=True)
             next(response.iter_raw())
             response.extensions["itself"] = response
             del response
@@ -221,7 +221,7 @@ def test_the_collector_may_find_a_response_within_our_own_locks():
 
 def test_a_thread_may_drop_what_another_one_made():
     with StreamServer() as server, httpx.Client(**prior(server.url, timeout=5)) as client:
-        kept = [client.send(client.build_request("GET", "/bytes/5000000"), stream=True) for _ in range(3)]
+        kept = [client.send(client.build_request("GET", "/bytes/20000000"), stream=True) for _ in range(3)]
         thread = threading.Thread(target=kept.clear)
         thread.start()
         thread.join(5)
@@ -235,7 +235,7 @@ def test_a_response_that_outlives_its_loop_is_dropped_in_silence():
 
     async def main() -> None:
         async with httpx.AsyncClient(**prior(server.url)) as client:
-            response = await client.send(client.build_request("GET", "/bytes/5000000"), stream=True)
+            response = await client.send(client.build_request("GET", "/bytes/20000000"), stream=True)
             kept.append(response)
 
     with StreamServer() as server:
