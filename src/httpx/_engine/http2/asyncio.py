@@ -205,7 +205,8 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         now = session.clock()
         if not session.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
-        self.pool.release(connection, session.is_usable, now)
+        # `is_usable`, inlined
+        self.pool.release(connection, not session.is_broken and session.machine.max_streams > 0, now)
         if self.pool.has_chores:
             self.engine.settle()
 
