@@ -240,6 +240,8 @@ class AsyncMultiplexer(ABC):
         self.catch_up()  # maybe a response that makes the rest pointless
         if self.session.is_broken:
             stream.cut_short()  # a server that closes while we send has often responded before
+        elif stream in self.session.news:
+            await self.wait(stream, None)  # which does not wait, but is a checkpoint on trio
 
     async def read(self, stream: HTTP2Stream, job: Job) -> bytes | None:
         """

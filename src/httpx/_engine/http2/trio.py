@@ -77,6 +77,8 @@ class TrioMultiplexer(AsyncMultiplexer):
         session = self.session
         if session.machine.output:
             self.flush()
+        if stream in session.news:
+            await trio.lowlevel.checkpoint()  # a request that never has to wait must let others run, too
         try:
             while stream not in session.news:
                 if session.error is not None:
