@@ -36,7 +36,8 @@ class TLSServer:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return self._outgoing.read()
-        self._tls.write(self.early)
+        if self.early:
+            self._tls.write(self.early)
         return self._outgoing.read()
 
 

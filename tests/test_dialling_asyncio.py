@@ -51,7 +51,7 @@ def test_what_an_attempt_says_after_the_race_is_not_heard(run: Callable[..., Any
         attempts = Attempts(sockets_of(name), asyncio.get_running_loop(), SETTINGS, Race("host", 1, []))
         with socket.socket() as sock:
             attempts._report(sock, None)
-            assert attempts.winner() is None
+            assert attempts.winner(0.0) is None
             attempts._sockets[sock] = (0, 0, 0, "", None)
             waiting = asyncio.ensure_future(attempts.wait(None))
             await turns()
@@ -59,7 +59,7 @@ def test_what_an_attempt_says_after_the_race_is_not_heard(run: Callable[..., Any
             attempts._wake()
             await waiting
             await attempts.wait(None)  # there is something to be looked at already
-            assert attempts.winner() is sock
+            assert attempts.winner(0.0) is sock
 
     run(main)
 

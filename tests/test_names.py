@@ -97,6 +97,12 @@ def wait_for_threads() -> None:
             assert not thread.is_alive()
 
 
+# What the system reads as an IPv4 address although `ipaddress` does not: some begin where a guard would never look.
+NUMERIC_NAMES = (
+    *("127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0x7F.0.0.1", "0177.1", "017700000001"),
+    *("0", "0x0", "00", "127.0.0.1.", "3232235521", "0xa9fea9fe"),
+)
+
 # Without asking.
 
 
@@ -117,7 +123,9 @@ def test_a_scope_is_part_of_an_address():
     assert literal_addresses("fe80::1%no-such-interface", 80) is None
 
 
-@pytest.mark.parametrize("host", ["localhost", "example.org", "", "a" * 70, "a..b", "ü.example", "1.2.3.4.5", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "example.org", "", "a" * 70, "a..b", "ü.example", "1.2.3.4.5", "[::1]", *NUMERIC_NAMES]
+)
 def test_a_name_is_not_a_literal(host: str):
     assert literal_addresses(host, 80) is None
     assert Names().known(host, 80) is None
@@ -660,6 +668,31 @@ def test_a_resolver_is_asked_for_each_name_and_not_for_addresses(driver: Driver,
 
     run(driver, scenario, resolver=resolver)
     assert questions == [(f"{name}.example", server.port) for name in ("a", "b", "xn--bcher-kva")]
+
+
+@pytest.mark.parametrize("host", NUMERIC_NAMES)
+def test_a_resolver_is_asked_about_every_host_that_only_the_system_reads_as_an_address(driver: Driver, host: str):
+    """They went straight to loopback: every guard that is built on a resolver could be walked around."""
+    asked: list[str] = []
+
+    def refuse(name: str, port: int) -> list[str]:
+        asked.append(name)
+        raise PermissionError("refused by the guard")
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.ConnectError, match="refused by the guard"):
+            await client.get(f"http://{host}:1/")
+
+    driver.run(scenario, resolver=refuse)
+    assert asked == [httpx.URL(f"http://{host}/").host]
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1"])
+def test_without_a_resolver_the_system_is_asked_as_before(driver: Driver, server: ScriptedServer, host: str):
+    async def scenario(client: Any) -> int:
+        return (await client.get(f"http://{host}:{server.port}/")).status_code
+
+    assert driver.run(scenario) == 200
 
 
 @pytest.mark.parametrize("name", ASYNC_NAMES)

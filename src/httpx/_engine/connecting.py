@@ -12,6 +12,7 @@ Not here: carrying out the operations (`dialling`), the order of addresses (`rac
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Sequence
 from typing import Any, Callable, Generic, Protocol, TypeVar
@@ -167,7 +168,7 @@ class Dial(Generic[C]):
     def _race(self, name: str, port: int, addresses: Sequence[Address], until: float | None) -> Steps[socket.socket]:
         """Return the socket that is connected first. Raises ConnectError, ConnectTimeout."""
         full: Race | None = None
-        moment = self._now()
+        moment = -math.inf
         while True:
             race = Race(name, port, addresses)
             sock: socket.socket | None = yield Connect(race, until)

@@ -51,7 +51,20 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def literal_addresses(host: str, port: int) -> list[Address] | None:
-    """Return the address of a host that is an IP literal, without a look-up; None for a name."""
+    """
+    Return the address of a host that is an IP literal, without a look-up; None for a name.
+
+    Only what `ipaddress` accepts is a literal. The system also reads `127.1`, `0x7f000001` and `2130706433` as
+    addresses; to us these are names, so a resolver of the user's is asked about them and can refuse them.
+    """
+    if ":" not in host and not host[-1:].isdigit():
+        return None
+    import ipaddress  # for hosts that look like an address
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return None
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]  # its tuples are looser typed
     except (OSError, UnicodeError):

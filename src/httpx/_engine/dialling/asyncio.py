@@ -115,8 +115,8 @@ class FallbackSockets:
             try:
                 await self._loop.sock_connect(sock, address[4])
             except OSError as exc:
-                # asyncio's words repeat the address.
-                error = OSError(exc.errno, "") if exc.errno else exc.with_traceback(None)
+                exc = exc.with_traceback(None)  # asyncio's frames hold the error
+                error = OSError(exc.errno, "") if exc.errno else exc  # asyncio's words repeat the address
             self._connecting.pop(sock, None)
             done(error)
 
@@ -303,9 +303,10 @@ class AsyncioDialling:
         winner: socket.socket | None = None
         try:
             while True:
-                attempts.begin_due()
-                winner = attempts.winner()
-                if winner is not None or race.lost or (until is not None and self._loop.time() >= until):
+                now = self._loop.time()
+                attempts.begin_due(now)
+                winner = attempts.winner(now)
+                if winner is not None or race.lost or (until is not None and now >= until):
                     return winner
                 await attempts.wait(until)
         finally:
@@ -337,13 +338,13 @@ class Attempts:
         self._ended: list[tuple[socket.socket, OSError | None]] = []
         self._waiter: asyncio.Future[None] | None = None
 
-    def begin_due(self) -> None:
+    def begin_due(self, now: float) -> None:
         """Begin every attempt that is due."""
-        while (address := self._race.next(self._loop.time())) is not None:
+        while (address := self._race.next(now)) is not None:
             try:
                 sock = new_socket(address, self._settings)
             except OSError as exc:
-                self._race.failed(address, exc, self._loop.time())
+                self._race.failed(address, exc, now)
                 continue
             self._sockets[sock] = address
             self._io.connect(sock, address, partial(self._report, sock))
@@ -357,12 +358,12 @@ class Attempts:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def winner(self) -> socket.socket | None:
+    def winner(self, now: float) -> socket.socket | None:
         """Return the first socket that is connected; those that failed are told to the race."""
         for sock, error in self._ended:
             if error is None:
                 return sock
-            self._race.failed(self._sockets.pop(sock), error, self._loop.time())
+            self._race.failed(self._sockets.pop(sock), error, now)
             self._io.give_up(sock)
         self._ended.clear()
         return None
