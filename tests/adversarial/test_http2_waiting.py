@@ -6,6 +6,7 @@ Not here: what else goes wrong (`test_http2_trouble.py`).
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import Any, Callable
@@ -464,3 +465,27 @@ def test_a_slow_peer_that_takes_some_bytes_again_and_again_is_not_timed_out(any_
 
     with peer_of(script) as server:
         any_engine.run(scenario, **options(server))
+
+
+def test_the_write_timeout_holds_for_what_the_socket_does_not_take(any_engine: EngineDriver, go: threading.Event):
+    """A body that was handed over whole, but not sent, waited for its response: without a read timeout, for ever."""
+
+    def script(peer: FramePeer) -> None:
+        peer.send(frames.window_update(0, 100_000_000), frames.settings({frames.INITIAL_WINDOW_SIZE: 100_000_000}))
+        peer.answer(peer.request().stream, b"warm")
+        go.wait(10)
+
+    async def scenario(client: Any) -> None:
+        await client.get("/")
+        timeout = httpx.Timeout(None, write=0.3)
+        with pytest.raises(httpx.WriteTimeout):
+            await client.post("/", content=bytes(200_000), timeout=timeout)
+        go.set()
+        await settled(client)
+
+    small = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608)]
+    with peer_of(script) as server:
+        server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_608)
+        kind = httpx.AsyncHTTPTransport if any_engine.is_async else httpx.HTTPTransport
+        transport = kind(http1=False, http2=True, socket_options=small)
+        any_engine.run(scenario, base_url=server.url, transport=transport, timeout=5)

@@ -17,6 +17,7 @@ from ..._exceptions import WriteError
 from ..._protocol.stream2 import HTTP2Stream
 from ..asyncio import AsyncioEngine
 from ..asyncio_connection import AsyncioConnection
+from ..job import again
 from .async_common import AsyncMultiplexer
 from .session import Session
 
@@ -157,7 +158,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             try:
                 connection.send(data)
             except WriteError as exc:
-                connection.write_error = exc
+                connection.write_error = again(exc)
                 self.on_event()
                 return
             if connection.unsent:

@@ -42,6 +42,9 @@ from ..settings import Settings
 # `Session.told` when the pool should be told of the limit in any case; no limit is equal to it.
 _STALE = -2
 
+# Bytes of a body that a socket takes at once unless it is stalled already, so that it need not be looked after.
+SMALL_BODY = 16_384
+
 # The mark of a wait for the peer, with nothing to be sent.
 NOT_SENDING = (-1, -1)
 
@@ -119,7 +122,7 @@ class Session:
         method, target, fields, body, streaming = job.arguments
         stream = machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
         self.has_begun = True
-        if self.stalls or stream.state != LOCAL_DONE:
+        if self.stalls or stream.state != LOCAL_DONE or len(body) > SMALL_BODY:
             self.sending[stream] = 0
         return stream
 
@@ -177,10 +180,14 @@ class Session:
 
     def fail(self, error: TransportError, *, sending: bool = False) -> None:
         """The connection broke: nothing more is received, or with `sending` nothing more is sent."""
+        # A copy: what was raised has the frames that work with this session.
+        kept = again(error)
+        if kept.__cause__ is not None:
+            kept.__cause__.__traceback__ = None
         if sending:
-            self.write_error = self.write_error or error
+            self.write_error = self.write_error or kept
         else:
-            self.error = self.error or error
+            self.error = self.error or kept
             self.news.update(self.machine.streams.values())
         self.is_broken = True
         self.told = _STALE
