@@ -206,8 +206,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         now = session.clock()
         if not session.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
-        # `is_usable`, inlined
-        self.pool.release(connection, not session.is_broken and session.machine.max_streams > 0, now)
+        self.pool.release(connection, session.is_usable, now)
         if self.pool.has_chores:
             self.engine.settle()
 

@@ -391,8 +391,7 @@ class SyncMultiplexer:
         session, connection = self.session, self.connection
         if connection is None:
             return
-        if session.is_broken or session.machine.max_streams <= 0:
-            reusable = False
+        reusable = reusable and session.is_usable
         with self.engine.lock:
             self._pool.release(connection, reusable, monotonic())
         if self._pool.has_chores:
