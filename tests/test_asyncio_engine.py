@@ -312,35 +312,54 @@ def test_a_dial_that_is_cancelled_before_its_first_step_ends_its_request(run: Ca
         run(main)
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
-def test_a_new_connection_that_ends_or_speaks_before_it_is_used_is_an_error_and_no_loop(
-    run: Callable[..., Any], said: bytes
-):
+def slow_to_begin(client: Any) -> None:
+    """Let every dial last until the peer has said or done something on the connection."""
+    engine = client._transport._engine_here()
+    connect = engine._connect
+
+    async def slow(job: Any) -> AsyncioConnection:
+        connection: AsyncioConnection = await connect(job)
+        wait_for(lambda: bool(connection.wire.poll(0)))
+        return connection
+
+    engine._connect = slow
+
+
+def test_a_new_connection_that_ends_before_it_is_used_is_an_error_and_no_loop(run: Callable[..., Any]):
     """A server that closes at once is not asked again and again."""
 
     async def main() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=3) as client:
-            engine: Any = client._transport._engine_here()  # type: ignore[attr-defined]
-            connect = engine._connect
-
-            async def slow(job: Any) -> AsyncioConnection:
-                connection: AsyncioConnection = await connect(job)
-                wait_for(lambda: bool(connection.wire.poll(0)))
-                return connection
-
-            engine._connect = slow
-            with pytest.raises(httpx.RemoteProtocolError, match="before it was asked"):
+            slow_to_begin(client)
+            with pytest.raises((httpx.RemoteProtocolError, httpx.WriteError, httpx.ReadError)):
                 await client.get(server.url)
             assert counts_of(client) == (0, 0, 0, 0)
 
+    with nothing_left(), ScriptedServer(lambda conn, recorded: None) as server:
+        run(main)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("ending", ["stays", "closes"])
+def test_what_a_new_connection_says_before_it_is_asked_is_the_response(run: Callable[..., Any], ending: str):
+    """
+    The harm: the 503 of a load balancer that is full, which is sent as soon as a connection is accepted, was an error
+    of the protocol. In sync code it was a response.
+    """
+
+    async def main() -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=3) as client:
+            slow_to_begin(client)
+            response = await client.get(server.url)
+            assert (response.status_code, response.text) == (503, "full")
+
     def serve(conn: Conn, recorded: list[bytes]) -> None:
-        conn.sendall(said)
-        if said:
+        conn.sendall(b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\n\r\nfull")
+        if ending == "stays":
             conn.read_to_end()
 
     with nothing_left(), ScriptedServer(serve) as server:
         run(main)
-        assert server.connections == 1
 
 
 def test_what_is_not_watched_need_not_be_left_alone():

@@ -264,11 +264,6 @@ def test_a_forked_child_has_neither_its_parents_sessions_nor_its_locks():
     sessions.forget()
     assert not sessions._of
     assert sessions._lock is not lock
-    lock = security._offering
-    with lock:
-        security._forget_lock()
-        assert security._offering is not lock
-        make(certs.client_context()).with_origin(KEY, "localhost", HTTP1).begin(None)
 
 
 # Contexts.

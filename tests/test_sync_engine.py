@@ -161,9 +161,8 @@ def test_forgetting_closes_the_descriptors_without_a_word_to_the_peer():
 
 def test_a_wire_waits_no_longer_than_it_may(pair: tuple[SyncWire, socket.socket]):
     wire, peer = pair
-    assert wire.receive(0.001) is None
-    assert wire.receive(None, sync.monotonic() + 0.001) is None
-    assert wire.receive(5, sync.monotonic() - 1) is None
+    assert wire.receive(sync.monotonic() + 0.001) is None
+    assert wire.receive(sync.monotonic() - 1) is None
     assert wire.await_raw(sync.monotonic() + 0.001) is None
     peer.send(b"abc")
     assert wire.receive(None) == b"abc"

@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from ._forks import FORKS
 from ._headers import Headers
 from ._urls import URL
 
@@ -570,11 +571,4 @@ def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
     return context
 
 
-def _forget_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
-    global _making_default
-    _making_default = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
-    os.register_at_fork(after_in_child=_forget_lock)
+FORKS.renew(sys.modules[__name__], "_making_default", threading.Lock)

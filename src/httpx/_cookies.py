@@ -21,12 +21,14 @@ import functools
 import importlib
 import itertools
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from ._exceptions import CookieConflict, LocalProtocolError
+from ._forks import FORKS
 from ._headers import Headers
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ _MAX_TIME = 253402300799  # the end of the year 9999, in seconds: what every fil
 
 _CREATING = threading.Lock()  # two threads must not make two jars for one `Cookies`
 _FOR_FOREIGN_JARS = threading.RLock()  # for a jar that is not derived from CookieJar and so has no lock
+FORKS.renew(sys.modules[__name__], "_CREATING", threading.Lock)
+FORKS.renew(sys.modules[__name__], "_FOR_FOREIGN_JARS", threading.RLock)
 
 
 class Cookies(MutableMapping[str, str]):
@@ -79,7 +83,7 @@ class Cookies(MutableMapping[str, str]):
         # mapping too, so this comes first.
         if hasattr(cookies, "set_cookie"):
             jar: Any = cookies
-            self._jar = jar
+            self._jar = _survives_forks(jar)
         elif cookies is not None:
             self.update(cookies)
 
@@ -89,12 +93,12 @@ class Cookies(MutableMapping[str, str]):
         if self._jar is None:
             with _CREATING:
                 if self._jar is None:
-                    self._jar = _library().CookieJar()
+                    self._jar = _survives_forks(_library().CookieJar())
         return self._jar
 
     @jar.setter
     def jar(self, jar: CookieJar) -> None:
-        self._jar = jar
+        self._jar = _survives_forks(jar)
 
     def _all(self) -> list[Cookie]:
         jar = self._jar
@@ -290,7 +294,8 @@ class Cookies(MutableMapping[str, str]):
         return self._all(), _users_policy(jar), None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        cookies, policy, self._jar = state
+        cookies, policy, jar = state
+        self._jar = None if jar is None else _survives_forks(jar)
         for cookie in cookies or ():
             self.jar.set_cookie(cookie)
         if policy is not None:
@@ -662,9 +667,16 @@ def _stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
     ]
 
 
+def _survives_forks(jar: CookieJar) -> CookieJar:
+    """Return a jar whose lock is made anew in a forked child, where another thread may have held it."""
+    if hasattr(jar, "_cookies_lock"):
+        FORKS.renew(jar, "_cookies_lock", threading.RLock)
+    return jar
+
+
 def _lock(jar: CookieJar) -> Any:
     """
-    The lock under which the jar is read and changed: its own, so that everybody who uses the jar shares it.
+    Return the lock under which the jar is read and changed: its own, so that all users of the jar share it.
 
     CookieJar's methods take it too (it can be taken again by its holder), but going over the jar does not.
     """

@@ -43,6 +43,7 @@ from ._exceptions import (
     ResponseNotRead,
     StreamClosed,
     StreamConsumed,
+    TimeoutException,
     request_context,
 )
 from ._headers import Headers
@@ -672,29 +673,45 @@ class Response:
         """
         Take a body that nobody asked for off the wire, undecoded, so that the connection can be used again.
 
-        `content` decodes it if it is asked for after all. A large one is given up, and its connection with it.
+        `content` decodes it if it is asked for after all. One that is large or does not end soon is given up, and its
+        connection with it. One that breaks off is an error: what comes before it may be in doubt, too.
         """
         if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
+            self._hurry()
             pieces, size = [], 0
-            for piece in self.iter_raw():
-                size += len(piece)
-                if size > MAX_DRAIN:
-                    break
-                pieces.append(piece)
+            try:
+                for piece in self.iter_raw():
+                    size += len(piece)
+                    if size > MAX_DRAIN:
+                        break
+                    pieces.append(piece)
+            except TimeoutException:
+                size = MAX_DRAIN + 1
             self.close()
             self._keep(pieces if size <= MAX_DRAIN else None)
 
     async def _adrain(self) -> None:
         """Like `_drain`, for a response of an async client."""
         if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
+            self._hurry()
             pieces, size = [], 0
-            async for piece in self.aiter_raw():
-                size += len(piece)
-                if size > MAX_DRAIN:
-                    break
-                pieces.append(piece)
+            try:
+                async for piece in self.aiter_raw():
+                    size += len(piece)
+                    if size > MAX_DRAIN:
+                        break
+                    pieces.append(piece)
+            except TimeoutException:
+                size = MAX_DRAIN + 1
             await self.aclose()
             self._keep(pieces if size <= MAX_DRAIN else None)
+
+    def _hurry(self) -> None:
+        """Wait for the body only as long as it may be under way: what it stands for is known without it."""
+        hurry = getattr(self.stream, "hurry", None)
+        if hurry is not None:
+            names = (b"content-length", b"transfer-encoding")
+            hurry(self.http_version == "HTTP/2" or any(map(self.headers._has, names)))
 
     def _keep(self, pieces: list[bytes] | None) -> None:
         """Remember a drained body."""
@@ -965,8 +982,15 @@ class _AsyncPieces:
             self._pieces = self._pipeline.feed(piece)
 
     async def aclose(self) -> None:
-        """Stop iterating; the response itself is closed by its own `aclose`."""
+        """Stop iterating: the rest of the body is given up, and its connection freed."""
+        self.__del__()
         self._pieces, self._source = iter(()), None
+
+    def __del__(self) -> None:
+        # Dropped in the middle, maybe by the garbage collector and in any thread: the rest can be read by nobody.
+        left = getattr(self._source, "left", None)
+        if left is not None:
+            left()
 
 
 async def _end(pieces: AsyncIterator[bytes] | None) -> None:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ._pool import C, Key, Pool, Ticket, discard, pop_first
+from ._pool import C, Holder, Key, Pool, Ticket, discard, pop_first
 
 # The capacity of a connection whose peer has not said yet how many requests it takes at once.
 UNKNOWN = -1
@@ -77,40 +77,52 @@ class SharingPool(Pool[C]):
 
     # What the shells call.
 
-    def acquire(self, key: Key, now: float) -> C | Ticket[C]:
-        """A connection with room for one more, an idle one, or a ticket."""
+    def acquire(self, key: Key, now: float, holder: Holder | None = None) -> C | Ticket[C]:
+        """Return a connection with room for one more, an idle one, or a ticket; see `Pool.acquire`."""
+        if self.changing:
+            self.rebuild()
         roomy = self._roomy.get(key)
         if roomy:
+            self.changing = True
             connection = next(iter(roomy))
+            if holder is not None:
+                self._claims[holder] = connection
             share = self._shares[connection]
             share.uses += 1
             if share.uses >= share.capacity:
                 self._note_room(connection, share)
+            self.changing = False
             return connection
-        got = super().acquire(key, now)
+        got = super().acquire(key, now, holder)
         if not isinstance(got, Ticket) and got in self._shares:
+            self.changing = True
             share = self._shares[got]
             share.uses += 1
             self._note_room(got, share)
+            self.changing = False
         return got
 
-    def release(self, connection: C, reusable: bool, now: float) -> None:
+    def release(self, connection: C, reusable: bool, now: float, holder: Holder | None = None) -> None:
         """
-        One of a connection's users gives it back; see `Pool.release`.
+        Take a connection back from one of its users; see `Pool.release`.
 
         Args:
             reusable: False also ends a shared connection, as soon as its other users have given it back.
         """
+        if self.changing:
+            self.rebuild()
         share = self._shares.get(connection)
         if share is None:
-            super().release(connection, reusable, now)
+            super().release(connection, reusable, now, holder)
             return
-        share.uses -= 1
-        if not reusable:
-            share.capacity = 0
-        elif share.uses and share.has_room:
-            return
-        self._offer(connection, share, now)
+        self.changing = True
+        if holder is None or self._claims.pop(holder, None) is not None:
+            share.uses -= 1
+            if not reusable:
+                share.capacity = 0
+            if not reusable or not share.uses or not share.has_room:
+                self._offer(connection, share, now)
+        self.changing = False
 
     def dialled(self, ticket: Ticket[C], connection: C, now: float, capacity: int | None = None) -> None:
         """
@@ -120,15 +132,21 @@ class SharingPool(Pool[C]):
             capacity: how many requests may use it at once; `UNKNOWN` if `resize` is going to say it; None for a
                 connection that is not shared.
         """
+        if self.changing:
+            self.rebuild()
+        self.changing = True
         key = ticket.key
         self._probing.discard(key)
+        self._keys[connection] = key
+        self._end_dial(ticket)
         if capacity is None:
             self._note_exclusive(key)
-            super().dialled(ticket, connection, now)
+            if discard(self._dialling, ticket):
+                self._answer(ticket, connection)
+            else:
+                self._put(connection, key, now)
         else:
             self._exclusive.pop(key, None)
-            self._dials -= 1
-            self._keys[connection] = key
             if capacity == UNKNOWN:
                 share = _Share(self._allowed.get(key, 1), False)
                 self._probing.add(key)
@@ -141,17 +159,22 @@ class SharingPool(Pool[C]):
             self._offer(connection, share, now)
         self._line_up(key)
         self._grant_waiting()
+        self.changing = False
 
     def dial_failed(self, ticket: Ticket[C], error: BaseException | None = None) -> None:
         """See `Pool.dial_failed`. Those that waited for the dial's end make their own."""
+        if self.changing:
+            self.rebuild()
+        self.changing = True
         key = ticket.key
         self._probing.discard(key)
         # Not if the ticket was given up: that says nothing about the server, and the next one takes its place.
         if key in self._dialling and ticket in self._dialling[key]:
             self._note_exclusive(key)
-        super().dial_failed(ticket, error)
+        self._fail_dial(ticket, error)
         self._line_up(key)
         self._grant_waiting()
+        self.changing = False
 
     def resize(self, connection: C, capacity: int, now: float) -> None:
         """
@@ -162,6 +185,8 @@ class SharingPool(Pool[C]):
             capacity: 0: it takes no new ones, and those that run may end. `UNKNOWN` changes nothing.
             now: seconds.
         """
+        if self.changing:
+            self.rebuild()
         share = self._shares.get(connection)
         if share is None or capacity == UNKNOWN:
             return
@@ -170,13 +195,17 @@ class SharingPool(Pool[C]):
         share.capacity = capacity
         self._remember(key, capacity)
         if share.uses:
+            self.changing = True
             self._offer(connection, share, now)
+            self.changing = False
         elif capacity <= 0:
             self.remove(connection)
         if is_first:
+            self.changing = True
             self._probing.discard(key)
             self._line_up(key)
             self._grant_waiting()
+            self.changing = False
 
     def users(self) -> int:
         """As `Pool.users`; a shared connection has several."""
@@ -196,7 +225,7 @@ class SharingPool(Pool[C]):
                 self._drop(connection)
             return
         if not share.uses:
-            super().release(connection, True, now)
+            self._put(connection, self._keys[connection], now)
         while 0 < share.uses < share.capacity:
             ticket = self._next(self._keys[connection])
             if ticket is None:
@@ -246,15 +275,36 @@ class SharingPool(Pool[C]):
                 self._exclusive.clear()
             self._exclusive[key] = None
 
-    def _grant_waiting(self) -> None:
-        """Those that waited for the end of a dial dial themselves, as far as there is room."""
-        while self._line:
-            if len(self._keys) + self._dials < self._max:
-                self._grant_first()
-            elif self._idle:
-                self._evict()  # and its slot goes to the first in the line
-            else:
-                return
+    def _give_back(self, connection: C, now: float) -> None:
+        share = self._shares.get(connection)
+        if share is None:
+            super()._give_back(connection, now)
+        else:
+            share.uses -= 1
+            if not share.uses or not share.has_room:
+                self._offer(connection, share, now)
+
+    def _spoil(self, connection: C) -> None:
+        share = self._shares.get(connection)
+        if share is not None:
+            share.capacity = 0
+
+    def _restore(self, users: dict[C, int]) -> None:
+        self._probing = {
+            ticket.key for ticket in self._dials if ticket.key not in self._exclusive and self._may_share(ticket.key)
+        }
+        self._roomy = {}
+        self._shares = {connection: self._shares[connection] for connection in self._shares if connection in self._keys}
+        for connection, share in self._shares.items():
+            if not share.is_known:
+                self._probing.add(self._keys[connection])
+            share.uses, share.has_room = users.get(connection, 0), False
+            while 0 < share.uses < share.capacity:
+                ticket = self._next(self._keys[connection])
+                if ticket is None:
+                    break
+                self._answer(ticket, connection)
+            self._note_room(connection, share)
 
     def _may_dial(self, key: Key) -> bool:
         return key not in self._probing and super()._may_dial(key)

@@ -40,10 +40,9 @@ def tls(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> float:
     """Wait for 100 (Continue) for a moment only, in all engines."""
-    from httpx._engine import asyncio, sync, trio
+    from httpx._engine import limits
 
-    for module in (asyncio, sync, trio):
-        monkeypatch.setattr(module, "PATIENCE", 0.03)
+    monkeypatch.setattr(limits, "PATIENCE", 0.03)
     return 0.03
 
 

@@ -489,7 +489,7 @@ def test_an_idle_connection_is_not_used_after_its_time(any_engine: EngineDriver)
         pool = own.pool
         # Its time is over, without waiting for that.
         acquire = pool.acquire
-        pool.acquire = lambda key, now: acquire(key, now + 10)
+        pool.acquire = lambda key, now, holder: acquire(key, now + 10, holder)
         await client.get(f"{peer.url}/echo")
         pool.acquire = acquire
 

@@ -21,13 +21,13 @@ from .._exceptions import (
     ConnectTimeout,
     ReadError,
     ReadTimeout,
-    RemoteProtocolError,
     TransportError,
     WriteError,
     WriteTimeout,
 )
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+from .job import again
 from .multiplexing import AsyncioMultiplexing
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
 
@@ -134,7 +134,11 @@ class AsyncioConnection:
     A wire in the pool, the callback that reads it, and the one waiting for it.
 
     What arrives goes to `exchange` while there is one, and into `incoming` while bytes are wanted as they are (TLS
-    handshake, upgraded connections). Anything else ends the connection: nobody asked for it.
+    handshake, upgraded connections, and before the first request). Anything else ends the connection: nobody asked for
+    it.
+
+    Attributes:
+        reused: it has served others before, or was idle.
     """
 
     def __init__(self, engine: AsyncioEngine, sock: socket.socket) -> None:
@@ -142,7 +146,7 @@ class AsyncioConnection:
         self.exchange: Exchange | None = None
         self.incoming: bytearray | None = bytearray()
         self.unsent = b""
-        self.was_idle = False
+        self.reused = False
         self.closed = False
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
@@ -211,17 +215,9 @@ class AsyncioConnection:
         except TransportError as exc:
             self.on_broken(exc)
             return
-        if self.wire.early:
-            data = self.wire.take_early() + data
         if data:
             self._deliver(data)
         if tls.ended:
-            self._deliver(b"")
-
-    def _take_early(self) -> None:
-        """Deliver what the peer sent before the connection was made; it may have ended its side at the same time."""
-        self._deliver(self.wire.take_early())
-        if self.wire.tls is not None and self.wire.tls.ended:
             self._deliver(b"")
 
     def _deliver(self, data: bytes) -> None:
@@ -246,7 +242,7 @@ class AsyncioConnection:
 
     def on_broken(self, error: TransportError) -> None:
         """The socket failed."""
-        self.error = error
+        self.error = again(error)
         if self.exchange is None and self.incoming is None and self.multiplexer is None:
             self._engine.lost(self)
         else:
@@ -261,7 +257,7 @@ class AsyncioConnection:
             self.unsent = self.wire.send(self.unsent)
         except WriteError as exc:
             self.unsent = b""
-            self.write_error = exc
+            self.write_error = again(exc)
         if not self.unsent:
             self._io.stop_writing(self)
         self.wake()
@@ -284,9 +280,6 @@ class AsyncioConnection:
 
     async def wait(self, until: float | None) -> bool:
         """Until something happened: True; or until time is up: False."""
-        if self.wire.early:
-            self._take_early()
-            return True
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiter = waiter
         self.deadline = until
@@ -351,11 +344,26 @@ class AsyncioConnection:
             self.on_readable()
         return not self.closed
 
-    def early_end(self) -> TransportError:
-        """What to raise where the peer did not wait to be asked."""
-        if isinstance(self.error, ConnectError):
-            return self.error  # it spoke to refuse the TLS handshake
-        return RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
+    def begin(self, exchange: Exchange) -> None:
+        """
+        Give the first exchange what has arrived by now; its request is out.
+
+        A server that is full may respond before it was asked, and close: on a new connection that is the response.
+        """
+        early, self.incoming, self.exchange = self.incoming, None, exchange
+        if early:
+            exchange.receive(bytes(early))
+        if self._ended or (self.wire.tls is not None and self.wire.tls.ended):
+            self.wire.deliver_end(exchange)
+
+    def was_left(self) -> None:
+        """The request that the connection was made for has another one: what was said early is for nobody."""
+        self.reused = True
+        if self.multiplexer is not None:
+            return
+        early, self.incoming = self.incoming, None
+        if early or self._ended:
+            self._engine.lost(self)
 
     def close(self) -> None:
         """Close, at once and without waiting."""

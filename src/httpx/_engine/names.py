@@ -30,9 +30,9 @@ from typing import Any, Callable
 
 from .._config import _seconds
 from .._exceptions import ConnectError, InvalidURL
+from .._forks import FORKS
 from .._types import ResolverTypes, ResolveTypes
 from .._urls import URL
-from .forks import FORKS
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
 Address = tuple[int, int, int, str, Any]

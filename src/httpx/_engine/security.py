@@ -13,8 +13,8 @@ Not here: the handshake (`_protocol.tls`), what is in a certificate (`_protocol.
 
 from __future__ import annotations
 
-import os
 import ssl
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
@@ -24,11 +24,11 @@ from typing import Any, Callable
 
 from .._config import Proxy, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, InvalidURL
+from .._forks import FORKS
 from .._protocol.certificate import Pins
 from .._protocol.tls import TLSFilter
 from .._types import CertTypes, PinTypes, VerifyTypes
 from .._urls import URL
-from .forks import FORKS
 
 # What a transport remembers: of so many peers, so many sessions each (a session is for one connection), some kilobytes
 # apiece.
@@ -181,16 +181,7 @@ def _checks_by_itself(context: Any) -> bool:
 
 
 _offering = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
-    global _offering
-    _offering = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
-    os.register_at_fork(after_in_child=_forget_lock)
+FORKS.renew(sys.modules[__name__], "_offering", threading.Lock)
 
 
 class Security:

@@ -19,93 +19,160 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
 from .._exceptions import (
     ConnectError,
-    ReadError,
     ReadTimeout,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .connecting import Dial
 from .dialling.sync import SyncDialling
-from .forks import FORKS
-from .job import Job, shown
+from .job import Job, again, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
-from .sockets import wait_for
 from .story import Event
 from .sync_connection import SyncConnection, SyncWire
+
+# Seconds after which a thread that waits for a connection looks whether a response was dropped.
+LOOK_UP = 0.25
 
 CLOSED = "the transport was closed while the request waited for a connection"
 
 
-class SyncBody(SyncByteStream):
-    """The rest of a response's body, read from its connection while it is iterated."""
+def unlock(lock: threading.RLock) -> None:
+    """
+    Release a lock as often as this thread has it, after an exception at an unknown point.
 
-    def __init__(self, engine: SyncEngine, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+    It may come between the end of a `with` block and the release, and with some versions of Python between taking the
+    lock and the beginning of the block. Then no later `with` would release it.
+    """
+    try:
+        while True:
+            lock.release()
+    except RuntimeError:
+        pass  # it is not this thread's
+
+
+class Source(Protocol):
+    """What a body asks of an engine, or of one stream of HTTP/2; `connection` is what the body was given as such."""
+
+    def receive(self, connection: Any, exchange: Any, job: Job) -> None: ...
+    def release(self, connection: Any, reusable: bool, job: Job) -> None: ...
+    def tell(self, job: Job, what: str) -> None: ...
+    def later(self, function: Callable[[], None]) -> None: ...
+    def now(self) -> float: ...
+
+
+class Chunks(Protocol):
+    """What a body asks of a connection, or of one stream of HTTP/2."""
+
+    def take_chunks(self, exchange: Any) -> list[bytes]: ...
+
+
+class SyncBody(SyncByteStream):
+    """
+    The rest of a response's body, received while it is iterated. The upload goes on meanwhile, if it is not over.
+
+    Args:
+        engine: receives, and takes the connection back.
+        connection: has the chunks that were received.
+        exchange: its head is there.
+        job: of the request.
+
+    Attributes:
+        extensions: of the response, for the trailers. Not the response itself, which refers to this.
+    """
+
+    def __init__(self, engine: Source, connection: Chunks, exchange: Exchange, job: Job) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange
         self._job = job
         self._over = False
-        self.response: Response | None = None
+        self.extensions: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
         if self._job.narrator is not None:
             self._engine.tell(self._job, "body")
-        while True:
-            if exchange.chunks:
-                yield from self._connection.take_chunks(exchange)
-            elif exchange.need == NOTHING:
-                break
-            else:
-                self._receive()
+        try:
+            while True:
+                if exchange.chunks:
+                    yield from self._connection.take_chunks(exchange)
+                elif exchange.need == NOTHING:
+                    break
+                else:
+                    self._receive()
+        except GeneratorExit:
+            self._engine.later(self._drop)  # it may be the garbage collector that ends the iteration
+            raise
         if exchange.error is not None:
-            self._release(False)
-            raise exchange.error
-        if exchange.trailers is not None and self.response is not None:
-            self.response.extensions["trailers"] = exchange.trailers
+            self._close(False)
+            raise again(exchange.error)
+        if exchange.trailers is not None:
+            self.extensions["trailers"] = exchange.trailers
         if not exchange.upgraded:
-            self._release(exchange.reusable)
+            self.close()
 
     def _receive(self) -> None:
         try:
             self._engine.receive(self._connection, self._exchange, self._job)
-        except BaseException:
-            self._release(False)
+        except BaseException as exc:
+            if not isinstance(exc, Exception):
+                self._job.narrator = None  # whose functions would have to wait
+            self._close(False)
             raise
 
-    def close(self) -> None:
-        """Free the connection; it stays usable only if the whole answer has arrived."""
-        self._release(self._exchange.reusable)
+    def hurry(self, ends_by_itself: bool) -> None:
+        """Let the rest of the body end soon, or fail: nobody asked for it. See `Limits.hurry`."""
+        self._job.hurry(self._engine.now(), ends_by_itself)
 
-    def _release(self, reusable: bool) -> None:
+    def close(self) -> None:
+        """Free the connection; it stays usable only if the whole response has arrived."""
+        self._close(self._exchange.reusable)
+
+    def _close(self, reusable: bool) -> None:
         if not self._over:
+            self._engine.release(self._connection, reusable, self._job)
             self._over = True
-            self._engine.release(self._connection, reusable)
+            if self._job.pieces is not None:
+                self._job.end_pieces()
             if self._job.narrator is not None:
                 self._engine.tell(self._job, "closed")
+
+    def _drop(self) -> None:
+        """Free the connection of a body whose reader is gone, unless it was closed."""
+        if not self._over:
+            self._engine.release(self._connection, self._exchange.reusable, self._job)
+            self._over = True
+
+    def __del__(self) -> None:
+        # An upgraded connection belongs to its `network_stream`.
+        if not self._over and not self._exchange.upgraded:
+            self._engine.later(self._drop)
 
 
 class SyncEngine:
     """The connections of one sync transport. Threads may share it."""
+
+    now = staticmethod(monotonic)
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._closings = 0
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
-        self._may_share = settings.http2
-        self._later: deque[Callable[[], None]] = deque()
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
@@ -114,7 +181,8 @@ class SyncEngine:
         """Begin anew without any connection: at first, and in a forked child, where they are the parent's."""
         for connection in self.pool.connections if hasattr(self, "pool") else ():
             connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self._later: deque[Callable[[], None]] = deque()
         self.pool: Pool[SyncConnection] = new_pool(self.settings, late_binding=False)
 
     def handle(self, request: Request) -> Response:
@@ -123,58 +191,61 @@ class SyncEngine:
 
         Raises:
             TransportError: of the class that says what failed.
+
+        Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         job = Job(request, monotonic())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
-        while True:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            with self.lock:
-                connection = pool.acquire(job.key, monotonic())
-            # Who has a multiplexer is watched by it: another thread may be waiting in the poll.
-            if (
-                isinstance(connection, Ticket)
-                or pool.has_chores
-                or (connection.multiplexer is None and connection.wire.poll(0))
-            ):
-                connection = self._acquire(connection, job)
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            try:
-                self._pump(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                self.tell(job, "failed", exc)
-                if not connection.aborted and job.may_replay(exchange, exc, reused):
-                    continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, without its frame.
-                connection.reused = True
-                tls = connection.wire.tls
+        try:
+            while True:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
                 with self.lock:
-                    pool.release(connection, exchange.reusable and (tls is None or not tls.ended), monotonic())
-                if pool.has_chores:
-                    self.do_chores()
-                if job.narrator is not None:
-                    self.tell(job, "body")
-                    self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
+                    connection = pool.acquire(job.key, monotonic(), job)
+                # A connection with a multiplexer is watched by it: another thread may be waiting in the poll.
+                if (
+                    isinstance(connection, Ticket)
+                    or pool.has_chores
+                    or (connection.multiplexer is None and connection.wire.poll(0))
+                ):
+                    connection = self._acquire(connection, job)
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                try:
+                    self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        job.end_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        self.tell(job, "failed", exc)
+                    if not connection.aborted and job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    self.release(connection, exchange.reusable, job)
+                    if job.narrator is not None:
+                        self.tell(job, "body")
+                        self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: SyncConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
@@ -183,105 +254,111 @@ class SyncEngine:
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
-
-    def _pump(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and receive until the head of the answer is there."""
-        wire = connection.wire
-        pieces: Iterator[bytes] | None = None
-        if job.narrator is not None:
-            self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and monotonic() >= job.deadline:
-                        raise job.timed_out(WriteTimeout, "write", monotonic(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            self._send_rest(rest, connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.sync_pieces()
-                    exchange.feed(next(pieces, None))
-                    if wire.poll(0):
-                        self._listen(connection, exchange)
-                elif need == PAUSE:
-                    self._await_consent(connection, exchange, job)
-                else:
-                    break
-                if job.narrator is not None:
-                    self.tell(job, "turn", exchange)
-        finally:
-            # A generator that is not used up would stay suspended, with whatever it holds open.
-            if pieces is not None and hasattr(pieces, "close"):
-                pieces.close()
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        wire = connection.wire
-        while rest:
-            ready = wait_for([wire.sock], [wire.sock], job.limit("write", monotonic()))
-            if not ready or (job.deadline is not None and monotonic() >= job.deadline):
-                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
-            if wire.poll(0):
-                self._listen(connection, exchange)
-                if exchange.need == NOTHING or exchange.abandoned:
-                    exchange.cut_short()
-                    return
-            rest = wire.send(rest)
 
     def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """
-        Receive once and feed the exchange.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        try:
-            data = connection.wire.receive(job.read, job.deadline)
-            if data is not None:
-                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
-                if exchange.only_informational:
-                    data = self._receive_on(connection, exchange, job)
-        except ReadError as exc:
-            raise connection.write_error or exc from None
-        # Where something always arrives no wait is long enough to be ended.
-        if data is None or (job.deadline is not None and monotonic() >= job.deadline):
-            raise job.timed_out(ReadTimeout, "read", monotonic(), "the answer did not arrive")
+        wire = connection.wire
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if wire.unsent and need != NOTHING and not exchange.abandoned:
+                self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(monotonic()):
+                    raise job.timed_out(WriteTimeout, "write", monotonic(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                except WriteError as exc:
+                    stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    hear_early(connection, exchange)
+            elif need == INPUT:
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", monotonic())
+                else:
+                    until = None if job.read is None else monotonic() + job.read
+                try:
+                    received = wire.receive(until)
+                except TransportError as exc:
+                    raise why(connection, exc) from None
+                if received is None or (job.deadline is not None and job.is_late(monotonic())):
+                    raise job.timed_out(ReadTimeout, "read", monotonic(), "the response did not arrive")
+                exchange.receive(received) if received else wire.deliver_end(exchange)
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                self._feed(connection, exchange, job)
+            elif need == PAUSE:
+                self._await_consent(connection, exchange, job)
+            else:
+                break
+            if job.narrator is not None and not has_head:
+                self.tell(job, "turn", exchange)
+        if job.narrator is not None and not has_head:
+            self.tell(job, "turn", exchange)  # the head may have come while the last events were told
+        if job.pieces is not None and exchange.need >= INPUT:
+            job.end_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise why(connection, exchange.error)
 
-    def _receive_on(self, connection: SyncConnection, exchange: Exchange, job: Job) -> bytes | None:
-        """After an interim answer: those are no progress, so the time to wait goes on through all that follow."""
-        until = job.limit("read", monotonic())
-        data: bytes | None = b""
-        while data is not None and exchange.only_informational and exchange.need == INPUT:
-            data = connection.wire.receive(None, until)
-            if data is not None:
-                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
-        return data
+    def _feed(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(job.next_piece())
 
-    def _listen(self, connection: SyncConnection, exchange: Exchange) -> None:
-        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
-        data = connection.wire.receive(0)
-        if data is not None:
-            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+    def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
+        wire = connection.wire
+        until = job.limit("write", monotonic())
+        head, size = exchange.head, len(wire.unsent)
+        while wire.unsent and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+            ready = connection.wait_for_either(until)
+            if ready and wire.poll(0):
+                listen(connection, exchange)
+                if exchange.need == NOTHING:
+                    exchange.cut_short()  # the response is whole, and the request is not
+                    return
+            try:
+                wire.flush()
+            except WriteError as exc:
+                stop_sending(connection, exchange, exc)
+                return
+            if len(wire.unsent) < size:
+                size, until = len(wire.unsent), job.limit("write", monotonic())  # another wait begins
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            elif not ready or (until is not None and monotonic() >= until):
+                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
 
     def _await_consent(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        data = connection.wire.receive(PATIENCE, job.deadline)
-        if data is None:
-            exchange.proceed()
-        else:
-            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        until = job.patience(monotonic())
+        while exchange.need == PAUSE:
+            try:
+                data = connection.wire.receive(until)
+            except TransportError as exc:
+                raise why(connection, exc) from None
+            if data is not None:
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+            if data is None or monotonic() >= until:
+                exchange.proceed()
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
@@ -291,8 +368,9 @@ class SyncEngine:
             network_stream = shown(connection)
         stream = SyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""
@@ -313,22 +391,43 @@ class SyncEngine:
             connection = self._redeem(got, job) if isinstance(got, Ticket) else got
             if not connection.reused or connection.multiplexer is not None or connection.wire.is_quiet():
                 return connection
-            self.release(connection, False)
+            self.release(connection, False, job)
             with self.lock:
-                got = self.pool.acquire(job.key, monotonic())
+                got = self.pool.acquire(job.key, monotonic(), job)
 
     def do_chores(self) -> None:
         """Do what the pool asks for, and what was left for later, outside the lock."""
-        while self.pool.has_chores:
-            with self.lock:
-                connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None:
-                    ticket.signal.set()
-            while (function := next_of(self._later)) is not None:
-                function()
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                with self.lock:
+                    connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None:
+                        ticket.signal.set()
+                while (function := next_of(self._later)) is not None:
+                    function()
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool, lock = self.pool, self.lock
+        try:
+            with lock:
+                if pool.changing or pool.claim_of(job) is not None or not isinstance(exc, TransportError):
+                    pool.give_up(job)
+        finally:
+            unlock(lock)
+        if pool.has_chores:
+            self.do_chores()
 
     def later(self, function: Callable[[], None]) -> None:
         """
@@ -346,31 +445,32 @@ class SyncEngine:
             self._wait_in_queue(ticket, job)
         if ticket.connection is not None:
             return ticket.connection
+        connection: SyncConnection | None = None
         try:
             self._check_open(closings)
             connection = self._connect(job)
-            self._check_open(closings, connection)
-        except BaseException as exc:
+            self._check_open(closings)
             with self.lock:
-                if not isinstance(exc, Exception):
-                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
-                self.pool.dial_failed(ticket, exc)
-                ticket.error = None  # it is raised here, and would keep its own frames alive
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, monotonic())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
             self.do_chores()
-            raise
-        with self.lock:
-            if connection.multiplexer is None:
-                self.pool.dialled(ticket, connection, monotonic())
-            else:
-                connection.multiplexer.enter_pool(ticket)
-        self.do_chores()
-        return connection
-
-    def _check_open(self, closings: int, connection: SyncConnection | None = None) -> None:
-        """What was waiting when the transport was closed must not go on; `connection` is its own, and new."""
-        if self._closings != closings:
+            return connection
+        except BaseException as exc:
             if connection is not None:
                 connection.close()
+            with self.lock:
+                if not isinstance(exc, TransportError):
+                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
+                self.pool.dial_failed(ticket)
+                self.pool.abandon(ticket, monotonic())
+            self.do_chores()
+            raise
+
+    def _check_open(self, closings: int) -> None:
+        """Raise ConnectError if the transport was closed meanwhile: what waited then must not go on."""
+        if self._closings != closings:
             raise ConnectError(CLOSED)
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
@@ -382,7 +482,11 @@ class SyncEngine:
         try:
             self.tell(job, "start", "pool.acquire_connection")
             if not served:
-                ticket.signal.wait(None if until is None else max(0.0, until - now))
+                while not ticket.signal.wait(LOOK_UP if until is None else max(0.0, min(LOOK_UP, until - now))):
+                    self.do_chores()  # a response may have been dropped, which wakes nobody
+                    now = monotonic()
+                    if until is not None and now >= until:
+                        break
             with self.lock:
                 served = ticket.connection is not None or ticket.dial
                 if not served:
@@ -396,34 +500,47 @@ class SyncEngine:
             self.do_chores()
             raise
 
-    def release(self, connection: SyncConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused."""
+    def release(self, connection: SyncConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused."""
         connection.reused = True
-        tls = connection.wire.tls
-        if tls is not None and tls.ended:
+        wire = connection.wire
+        if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
         pool = self.pool
-        with self.lock:
-            pool.release(connection, reusable, monotonic())
-        if pool.has_chores:
-            self.do_chores()
+        try:
+            with self.lock:
+                pool.release(connection, reusable, monotonic(), job)
+            if pool.has_chores:
+                self.do_chores()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def close(self) -> None:
-        """Close every connection, also those in use, and let nobody who waits for one go on."""
+        """Close every connection, also those in use, and let no request that waits for one go on."""
         self._closings += 1
-        with self.lock:
-            idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
-            connections = self.pool.shut()
-        for connection in connections:
-            if connection in idle:
-                connection.close()
-                continue
-            connection.aborted = True
-            # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
-            if connection.multiplexer is not None:
-                connection.multiplexer.say_goodbye()
-            connection.wire.abort()
-        self.do_chores()
+        known: list[SyncConnection] = []
+        try:
+            with self.lock:
+                known = self.pool.connections
+                idle = {connection for connection in known if self.pool.remove(connection)}
+                connections = self.pool.shut()
+            for connection in connections:
+                if connection in idle:
+                    connection.close()
+                    continue
+                connection.aborted = True
+                # A thread that waits for one in use is woken; TLS is left to that thread: it serves one at a time.
+                if connection.multiplexer is not None:
+                    connection.multiplexer.say_goodbye()
+                connection.wire.abort()
+            self.do_chores()
+        except BaseException:
+            unlock(self.lock)
+            for connection in known:
+                connection.aborted = True
+                connection.wire.abort()
+            raise
 
     # Dialling.
 

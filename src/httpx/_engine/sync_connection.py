@@ -25,14 +25,12 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
 from .multiplexing import SyncMultiplexing
 from .sockets import wait_for
 from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
-
-# Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
-GOODBYE = 5.0
 
 
 class SyncWire(Wire):
@@ -40,48 +38,37 @@ class SyncWire(Wire):
 
     __slots__ = ()
 
-    def receive(self, seconds: float | None, deadline: float | None = None) -> bytes | None:
+    def receive(self, until: float | None) -> bytes | None:
         """
-        What the peer sent next: b"" at its end, None if nothing came in time.
+        Return what the peer sends next: b"" at its end, None if nothing came in time.
 
         Args:
-            seconds: how long to wait for input; None for ever.
-            deadline: when to stop in any case, on the monotonic clock.
+            until: how long to wait, on the monotonic clock; None for ever. Parts of a TLS record do not move it.
 
         Raises:
-            ReadError: the connection broke.
+            ReadError, ConnectError: the connection broke.
         """
-        if self.tls is not None:
-            if self.early:
-                return self.take_early()
-            if self.tls.ended:
-                return b""  # the end came in one piece with what was received last
         while True:
-            if deadline is not None:
-                left = max(0.0, deadline - monotonic())
-                seconds = left if seconds is None else min(seconds, left)
-            if not self.poll(None if seconds is None else seconds * 1000.0):
+            if self.tls is not None and self.tls.ended:
+                return b""  # the end came in one piece with what was received last
+            if not self.poll(None if until is None else max(0.0, until - monotonic()) * 1000.0):
                 return None
+            if self.tls is not None:
+                data = self.receive_now()
+                if data is not None:
+                    return data
+                if until is not None and monotonic() >= until:
+                    return None  # where something always arrives, the poll never ends the wait
+                continue
             try:
                 data = self.sock.recv(self.size)
-            except (BlockingIOError, InterruptedError):  # pragma: no cover - a readiness that was none
+            except (BlockingIOError, InterruptedError):  # pragma: no cover - the poll was wrong
                 continue
             except OSError as exc:
                 raise ReadError(f"receiving failed: {exc.strerror or exc}") from exc
-            if self.tls is None:
-                if len(data) == SMALL_READ:
-                    self.size = LARGE_READ
-                return data
-            data = self._decrypt(self.tls, data)
-            if data or self.tls.ended:
-                return data
-
-    def _decrypt(self, tls: TLSFilter, data: bytes) -> bytes:
-        """The plain bytes of what came; what TLS wants to answer is sent."""
-        data = tls.receive(data)
-        if tls.due:
-            self.send_all(tls.pending(), monotonic() + GOODBYE)
-        return data
+            if len(data) == SMALL_READ:
+                self.size = LARGE_READ
+            return data
 
     def await_raw(self, until: float | None) -> bytes | None:
         """What the socket receives next, below TLS; None if nothing came until then."""
@@ -130,11 +117,11 @@ class SyncWire(Wire):
 
     def send_all(self, data: bytes, until: float | None) -> bool:
         """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.send(data)
-        while rest:
+        self.queue(data)
+        while self.unsent:
             if not wait_for([], [self.sock], until):
                 return False
-            rest = self.send(rest)
+            self.flush()
         return True
 
 
@@ -157,10 +144,16 @@ class SyncConnection:
         self._readers = 0
         self._closed = False
 
+    def wait_for_either(self, until: float | None) -> bool:
+        """Wait until the socket takes or has bytes; False if time is up."""
+        sock = self.wire.sock
+        return bool(wait_for([sock], [sock], until))
+
     def upgrade(self, surplus: bytes) -> None:
         """From now on the bytes belong to whoever has the stream; `surplus` came already."""
         self._upgraded = surplus
         self._lock = threading.Lock()
+        FORKS.renew(self, "_lock", threading.Lock)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """
@@ -184,7 +177,7 @@ class SyncConnection:
                 raise ReadError("the connection was closed")
             self._readers += 1
         try:
-            return self.wire.receive(timeout)
+            return self.wire.receive(None if timeout is None else monotonic() + timeout)
         finally:
             with self._lock:
                 self._readers -= 1

@@ -17,28 +17,27 @@ from __future__ import annotations
 
 import contextvars
 import socket
-from collections.abc import AsyncIterator
 from typing import Any, Callable
 
 import trio
 
 from .._exceptions import (
     ConnectError,
-    ReadError,
     ReadTimeout,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
 from .connecting import Dial
 from .dialling.trio import TrioDialling
-from .forks import FORKS
-from .job import Job, end_pieces, next_piece, shown
+from .job import Job, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -50,12 +49,16 @@ CLOSED = "the transport was closed while the request waited for a connection"
 class TrioEngine:
     """The connections of one async transport in one trio run."""
 
+    now = staticmethod(now)
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._token = trio.lowlevel.current_trio_token()
         self._ended = False
         self._closed = False
         self._writer = FieldWriter()
+        self._head_limits = settings.head_limits
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[TrioConnection], trio.CancelScope] = {}
         self._no_dials = trio.Event()
@@ -86,154 +89,171 @@ class TrioEngine:
         job = Job(request, now())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
-        while not self._closed:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self.settings.http2 else self._new_exchange(job)
-            connection = self.pool.acquire(job.key, now())
-            if isinstance(connection, Ticket):
-                connection = await self._redeem(connection, job)
-            if self.pool.has_chores:
-                self.settle()
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = await connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
-            if connection.reused and not connection.is_quiet():
-                self.release(connection, False)
-                continue
-            try:
-                await self._pump(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                if job.narrator is not None and isinstance(exc, Exception):
-                    await self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
+        pool = self.pool
+        try:
+            while not self._closed:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                connection = pool.acquire(job.key, now(), job)
+                if isinstance(connection, Ticket):
+                    connection = await self._redeem(connection, job)
+                if pool.has_chores:
+                    self.settle()
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = await connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
+                if connection.closed or (connection.reused and not connection.is_quiet()):
+                    self.release(connection, False, job)
                     continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                self.release(connection, exchange.reusable)
-                if job.narrator is not None:
-                    await self.tell(job, "body")
-                    await self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
-        raise ConnectError(CLOSED)
-
-    def _new_exchange(self, job: Job) -> HTTP1Exchange:
-        return HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+                try:
+                    await self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        await job.aend_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        await self.tell(job, "failed", exc)
+                    if job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    self.release(connection, exchange.reusable, job)
+                    if job.narrator is not None:
+                        await self.tell(job, "body")
+                        await self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+            raise ConnectError(CLOSED)
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: TrioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
         if job.narrator is not None:
             job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
-            return self._new_exchange(job)
+            return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
-
-    async def _pump(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and receive until the head of the answer is there."""
-        wire = connection.wire
-        pieces: AsyncIterator[bytes] | None = None
-        if job.narrator is not None:
-            await self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and now() >= job.deadline:
-                        raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            await self._send_rest(rest, connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    await self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.async_pieces()
-                    piece = await next_piece(pieces)
-                    if piece is None:
-                        pieces = None
-                    exchange.feed(piece)
-                    if wire.poll(0):
-                        await self._listen(connection, exchange)
-                elif need == PAUSE:
-                    await self._await_consent(connection, exchange, job)
-                else:
-                    break
-                if job.narrator is not None:
-                    await self.tell(job, "turn", exchange)
-        finally:
-            if pieces is not None:
-                await end_pieces(pieces, job)
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    async def _send_rest(self, rest: bytes, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        wire = connection.wire
-        while rest:
-            ready = await connection.wait_for_either(job.limit("write", now()))
-            if not ready or (job.deadline is not None and now() >= job.deadline):
-                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
-            if wire.poll(0):
-                await self._listen(connection, exchange)
-                if exchange.need == NOTHING or exchange.abandoned:
-                    exchange.cut_short()
-                    return
-            rest = wire.send(rest)
 
     async def receive(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """
-        Receive once and feed the exchange.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        until = job.limit("read", now())
-        while True:
-            try:
-                data = await connection.receive(until)
-            except ReadError as exc:
-                raise connection.write_error or exc from None
-            # Where something always arrives no wait is long enough to be ended.
-            if data is None or (job.deadline is not None and now() >= job.deadline):
-                raise job.timed_out(ReadTimeout, "read", now(), "the answer did not arrive")
-            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
-            # Interim answers are no progress: the time to wait goes on.
-            if not exchange.only_informational or exchange.need != INPUT:
-                return
+        wire = connection.wire
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            await self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if wire.unsent and need != NOTHING and not exchange.abandoned:
+                await self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(now()):
+                    raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                except WriteError as exc:
+                    stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    hear_early(connection, exchange)
+            elif need == INPUT:
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", now())
+                else:
+                    until = None if job.read is None else now() + job.read
+                try:
+                    received = await connection.receive(until)
+                except TransportError as exc:
+                    raise why(connection, exc) from None
+                if received is None or (job.deadline is not None and job.is_late(now())):
+                    raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
+                exchange.receive(received) if received else wire.deliver_end(exchange)
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                await self._feed(connection, exchange, job)
+            elif need == PAUSE:
+                await self._await_consent(connection, exchange, job)
+            else:
+                break
+            if job.narrator is not None and not has_head:
+                await self.tell(job, "turn", exchange)
+        if job.narrator is not None and not has_head:
+            await self.tell(job, "turn", exchange)  # the head may have come while the last events were told
+        if job.pieces is not None and exchange.need >= INPUT:
+            await job.aend_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise why(connection, exchange.error)
 
-    async def _listen(self, connection: TrioConnection, exchange: Exchange) -> None:
-        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
-        data = await connection.receive(now())
-        if data is not None:
-            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+    async def _feed(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(await job.anext_piece())
+
+    async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
+        wire = connection.wire
+        until = job.limit("write", now())
+        head, size = exchange.head, len(wire.unsent)
+        while wire.unsent and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+            ready = await connection.wait_for_either(until)
+            if ready and wire.poll(0):
+                listen(connection, exchange)
+                if exchange.need == NOTHING:
+                    exchange.cut_short()  # the response is whole, and the request is not
+                    return
+            try:
+                wire.flush()
+            except WriteError as exc:
+                stop_sending(connection, exchange, exc)
+                return
+            if len(wire.unsent) < size:
+                size, until = len(wire.unsent), job.limit("write", now())  # another wait begins
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            elif not ready or (until is not None and now() >= until):
+                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
 
     async def _await_consent(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        until = now() + PATIENCE
-        data = await connection.receive(until if job.deadline is None else min(until, job.deadline))
-        if data is None:
-            exchange.proceed()
-        else:
-            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        until = job.patience(now())
+        while exchange.need == PAUSE:
+            try:
+                data = await connection.receive(until)
+            except TransportError as exc:
+                raise why(connection, exc) from None
+            if data is not None:
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+            if data is None or now() >= until:
+                exchange.proceed()
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
@@ -243,8 +263,9 @@ class TrioEngine:
             network_stream = shown(connection)
         stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""
@@ -270,10 +291,11 @@ class TrioEngine:
             if ticket.connection is None:
                 if self._closed:
                     raise ConnectError(CLOSED)
-                ticket.signal = trio.Event()
                 begun = True
                 self._begin_dial(ticket, job)
-                await ticket.signal.wait()
+                while not ticket.served:
+                    ticket.signal = trio.Event()
+                    await ticket.signal.wait()
             if ticket.error is not None:
                 error, ticket.error = ticket.error, None
                 try:
@@ -308,25 +330,50 @@ class TrioEngine:
             dial.cancel()
         self.settle()
 
-    def release(self, connection: TrioConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused. Has no checkpoint."""
+    def release(self, connection: TrioConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused. Has no checkpoint."""
         connection.reused = True
-        tls = connection.wire.tls
-        if tls is not None and tls.ended:
+        wire = connection.wire
+        if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
-        self.pool.release(connection, reusable and not connection.closed, now())
-        if self.pool.has_chores:
+        try:
+            self.pool.release(connection, reusable and not connection.closed, now(), job)
+            if self.pool.has_chores:
+                self.settle()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool = self.pool
+        claim = pool.claim_of(job)
+        if pool.changing or claim is not None or not isinstance(exc, (TransportError, trio.Cancelled)):
+            pool.give_up(job, self._dials)
+            dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
+            if dial is not None:
+                dial.cancel()
+        if pool.has_chores:
             self.settle()
 
     def settle(self) -> None:
         """Do what the pool asks for."""
-        while self.pool.has_chores:
-            connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None:
-                    ticket.signal.set()
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None:
+                        ticket.signal.set()
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
 
     def later(self, function: Callable[[], None]) -> None:
         """Call `function` soon, in the trio run. May be called from anywhere, also by the garbage collector."""
@@ -347,9 +394,15 @@ class TrioEngine:
         self._closed = True
         for scope in self._dials.values():
             scope.cancel()
-        for connection in self.pool.shut():
-            connection.close()
-        self.settle()
+        known = self.pool.connections
+        try:
+            for connection in self.pool.shut():
+                connection.close()
+            self.settle()
+        except BaseException:
+            for connection in known:
+                connection.close()
+            raise
 
     def close_from_outside(self) -> None:
         """Close everything from where this trio run is not: another thread, or after its end."""

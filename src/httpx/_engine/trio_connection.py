@@ -62,21 +62,18 @@ class TrioConnection:
         Raises:
             ReadError: the connection broke.
         """
-        if self.wire.tls is not None:
-            if self.wire.early:
-                return self.wire.take_early()
-            if self.wire.tls.ended:
-                return b""  # the end came in one piece with what was received last
         while True:
-            data = await self.receive_raw(until)
-            tls = self.wire.tls
-            if tls is None or data is None:
+            if self.closed:
+                raise ReadError("the connection was closed while a response was awaited")
+            # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            data = self.wire.receive_now()
+            if data is not None:
+                await trio.lowlevel.cancel_shielded_checkpoint()  # fair to other tasks during a fast download
                 return data
-            data = tls.receive(data)
-            if tls.due:
-                await self.send_all(tls.pending(), until)
-            if data or tls.ended:
-                return data
+            # The clock, too: where parts of a record always arrive, no wait is long enough to be ended.
+            if (until is not None and now() >= until) or not await self._ready(trio.lowlevel.wait_readable, until):
+                return None
 
     async def receive_raw(self, until: float | None) -> bytes | None:
         """Like `receive`, below TLS."""
@@ -94,11 +91,12 @@ class TrioConnection:
 
     async def send_all(self, data: bytes, until: float | None) -> bool:
         """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.wire.send(data)
-        while rest:
+        wire = self.wire
+        wire.queue(data)
+        while wire.unsent:
             if not await self._ready(trio.lowlevel.wait_writable, until):
                 return False
-            rest = self.wire.send(rest)
+            wire.flush()
         return True
 
     async def _ready(self, wait: Callable[[socket.socket], Awaitable[None]], until: float | None) -> bool:

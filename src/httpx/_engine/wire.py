@@ -43,11 +43,13 @@ class Wire:
     Sending never waits: what the socket does not take at once is returned.
     """
 
-    __slots__ = ("early", "poll", "size", "sock", "tls")
+    __slots__ = ("early", "poll", "size", "sock", "tls", "unsent")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.tls: TLSFilter | None = None
+        # What the socket did not take, as it goes through it; what is sent next must come after it.
+        self.unsent = b""
         # Plain bytes that the peer sent before the connection was made, such as those that came in one piece with the
         # end of the TLS handshake. They are received first.
         self.early = b""
@@ -79,6 +81,32 @@ class Wire:
         except OSError as exc:
             raise WriteError(f"sending failed: {exc.strerror or exc}") from exc
         return b"" if sent == len(data) else data[sent:]
+
+    def queue(self, data: bytes) -> None:
+        """Send `data`, which is as for `send`, after what is unsent; what the socket does not take is unsent, too."""
+        self.unsent = b"".join((self.unsent, data)) if self.unsent else self.send(data)
+
+    def flush(self) -> None:
+        """Send of what is unsent as much as the socket takes at once. Raises WriteError."""
+        self.unsent = self.send(self.unsent)
+
+    def receive_now(self) -> bytes | None:
+        """
+        Return what has arrived, without waiting: b"" at the peer's end, None if there is nothing, or nothing for us.
+
+        Raises:
+            ReadError, ConnectError: the connection broke.
+        """
+        tls = self.tls
+        if tls is not None and tls.ended:
+            return b""  # the end came in one piece with what was received last
+        data = self.receive_raw()
+        if tls is None or data is None:
+            return data
+        data = tls.receive(data)
+        if tls.due:
+            self.queue(tls.pending())
+        return data if data or tls.ended else None
 
     def receive_raw(self) -> bytes | None:
         """

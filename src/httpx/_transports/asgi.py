@@ -41,9 +41,9 @@ from types import TracebackType
 from typing import Any, Callable, TypeVar
 
 from .._content import ByteStream, in_async
-from .._engine.forks import FORKS
 from .._engine.job import next_piece
 from .._exceptions import ReadError, RemoteProtocolError
+from .._forks import FORKS
 from .._headers import Headers
 from .._models import Request, Response
 from .._types import AsyncByteStream, SyncByteStream

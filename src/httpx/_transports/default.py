@@ -20,6 +20,7 @@ from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state
 from .._engine.names import Names
 from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
+from .._forks import FORKS
 from .._models import Request, Response
 from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
 from .base import AsyncBaseTransport, BaseTransport
@@ -213,6 +214,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         self._settings = _settings(**self._given)
         self._engines: dict[Any, AsyncEngine] = {}
         self._lock = Lock()
+        FORKS.renew(self, "_lock", Lock)
         self._choice = Choice(
             self._settings, proxy if callable(proxy) else None, _engine_of_this_loop, _close_from_outside
         )

@@ -85,7 +85,7 @@ class AsyncMultiplexer(ABC):
         """Take what the peer has sent, if nothing else does so by itself."""
 
     @abstractmethod
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         """A request is over, or given up: its place is free."""
 
     # What they share.
@@ -122,7 +122,7 @@ class AsyncMultiplexer(ABC):
             self.catch_up()
             stream = session.begin(job)
             if stream is None:
-                self._give_back()
+                self._give_back(job)
                 return None
             if job.narrator is not None:
                 session.begin_story(job, stream)
@@ -137,7 +137,7 @@ class AsyncMultiplexer(ABC):
                 await self._pump(stream, job, until)
         except BaseException as exc:
             not_for_itself = stream is not None and session.was_processing(stream)
-            self.leave(stream)
+            self.leave(stream, job)
             if job.pieces is not None:
                 await job.aend_pieces()
             if job.narrator is not None and isinstance(exc, Exception):
@@ -158,7 +158,7 @@ class AsyncMultiplexer(ABC):
         response = Response._from_wire(stream.head, stream.remarkable, content, connection, stream.identifier)
         if stream.informational or stream.trailers is not None:
             job.annotate(response, stream)
-        self.leave(stream)
+        self.leave(stream, job)
         if job.pieces is not None:
             await job.aend_pieces()
         if job.narrator is not None:
@@ -266,11 +266,11 @@ class AsyncMultiplexer(ABC):
             else:
                 await self._receive(stream, job, False)
 
-    def _give_back(self) -> None:
+    def _give_back(self, job: Job) -> None:
         """Give back what the pool gave."""
         session = self.session
         if self.connection is not None:
-            self.pool.release(self.connection, session.is_usable and not session.is_suspect, session.clock())
+            self.pool.release(self.connection, session.is_usable and not session.is_suspect, session.clock(), job)
             self.engine.settle()
 
 
@@ -316,6 +316,10 @@ class AsyncStreamBody(AsyncByteStream):
         await self.aclose()
         raise StopAsyncIteration
 
+    def hurry(self, ends_by_itself: bool) -> None:
+        """Let the rest of the body end soon, or fail: it was not asked for. See `Limits.hurry`."""
+        self._job.hurry(self._multiplexer.session.clock(), ends_by_itself)
+
     async def aclose(self) -> None:
         """Free the place on the connection; a response that has not arrived whole is given up."""
         if not self._release():
@@ -330,9 +334,9 @@ class AsyncStreamBody(AsyncByteStream):
         if self._over:
             return False
         self._over = True
-        self._multiplexer.leave(self._stream)
+        self._multiplexer.leave(self._stream, self._job)
         return True
 
     def __del__(self) -> None:
         if not self._over:
-            self._multiplexer.engine.later(partial(self._multiplexer.leave, self._stream))
+            self._multiplexer.engine.later(partial(self._multiplexer.leave, self._stream, self._job))

@@ -17,7 +17,7 @@ from ..._exceptions import WriteError
 from ..._protocol.stream2 import HTTP2Stream
 from ..asyncio import AsyncioEngine
 from ..asyncio_connection import AsyncioConnection
-from ..job import again
+from ..job import Job, again
 from .async_common import AsyncMultiplexer
 from .session import Session
 
@@ -193,7 +193,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self._set_timer(until)
         return waiter
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         session, connection = self.session, self.connection
         if stream is not None:
             session.end(stream)
@@ -206,7 +206,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         now = session.clock()
         if not session.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
-        self.pool.release(connection, session.is_usable, now)
+        self.pool.release(connection, session.is_usable, now, job)
         if self.pool.has_chores:
             self.engine.settle()
 

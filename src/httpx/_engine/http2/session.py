@@ -36,7 +36,8 @@ from ..._protocol.frames import CANCEL
 from ..._protocol.http2 import HTTP2Connection
 from ..._protocol.stream2 import CLOSED, LOCAL_DONE, HTTP2Stream
 from ..._sharing import UNKNOWN
-from ..job import EARLY, Job, again
+from ..job import Job, again
+from ..limits import TIMER_SLACK
 from ..settings import Settings
 
 # `Session.told` when the pool should be told of the limit in any case; no limit is equal to it.
@@ -298,7 +299,7 @@ class Session:
         if self.ping_interval is None:
             return None
         now = self.clock()
-        if now >= self._silent_since + self.ping_interval - EARLY:
+        if now >= self._silent_since + self.ping_interval - TIMER_SLACK:
             if self._has_pinged:
                 self.fail(
                     ReadError(f"the peer was silent for {self.ping_interval:g} s, and as long again after a PING")

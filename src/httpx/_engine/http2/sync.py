@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any
 
 from ..._exceptions import WriteError
+from ..._forks import FORKS
 from ..._models import Response
 from ..._pool import Ticket
 from ..._protocol.exchange import BODY, INPUT, NOTHING, PATIENCE, PAUSE
@@ -58,6 +59,7 @@ class SyncMultiplexer:
         assert isinstance(engine.pool, SharingPool)
         self._pool = engine.pool
         self._lock = threading.Lock()
+        FORKS.renew(self, "_lock", threading.Lock)
         self._reads = False  # a thread waits for input on behalf of all
         self._writes = False  # a thread waits for room in the socket
         self.connection: SyncConnection | None = connection
@@ -265,7 +267,7 @@ class SyncMultiplexer:
                 self.engine.do_chores()
             if stream is None:
                 # The next request should not see a suspect connection; one that only is full, it may.
-                self._give_back(not session.is_suspect)
+                self._give_back(job, not session.is_suspect)
                 return None
             if job.narrator is not None:
                 session.begin_story(job, stream)
@@ -378,22 +380,26 @@ class SyncMultiplexer:
 
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         """A request is over, or given up: its place is free."""
-        if stream is not None:
-            with self._lock:
-                self.session.end(stream)
-                if self.session.machine.output:
-                    self.carrier.flush()
-        self._give_back()
+        try:
+            if stream is not None:
+                with self._lock:
+                    self.session.end(stream)
+                    if self.session.machine.output:
+                        self.carrier.flush()
+            self._give_back(job)
+        except BaseException as exc:
+            self.engine.recover(job, exc)
+            raise
         if job.pieces is not None:
             job.end_pieces()
 
-    def _give_back(self, reusable: bool = True) -> None:
+    def _give_back(self, job: Job, reusable: bool = True) -> None:
         session, connection = self.session, self.connection
         if connection is None:
             return
         reusable = reusable and session.is_usable
         with self.engine.lock:
-            self._pool.release(connection, reusable, monotonic())
+            self._pool.release(connection, reusable, monotonic(), job)
         if self._pool.has_chores:
             self.engine.do_chores()
 
@@ -435,6 +441,10 @@ class SyncStreamBody(SyncByteStream):
         if stream.trailers is not None:
             self.extensions["trailers"] = stream.trailers
         self.close()
+
+    def hurry(self, ends_by_itself: bool) -> None:
+        """Let the rest of the body end soon, or fail: it was not asked for. See `Limits.hurry`."""
+        self._job.hurry(monotonic(), ends_by_itself)
 
     def close(self) -> None:
         """Free the place on the connection; a response that has not arrived whole is given up."""

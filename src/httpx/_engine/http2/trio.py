@@ -16,6 +16,7 @@ import math
 import trio
 
 from ..._protocol.stream2 import HTTP2Stream
+from ..job import Job
 from ..trio import TrioEngine
 from ..trio_connection import TrioConnection
 from .async_common import AsyncMultiplexer
@@ -130,12 +131,12 @@ class TrioMultiplexer(AsyncMultiplexer):
         finally:
             del self.waiting[stream]
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         if stream is not None:
             self.session.end(stream)
             if self.session.machine.output:
                 self.flush()
         if self.connection is not None:
-            self.pool.release(self.connection, self.session.is_usable, now())
+            self.pool.release(self.connection, self.session.is_usable, now(), job)
             if self.pool.has_chores:
                 self.engine.settle()
