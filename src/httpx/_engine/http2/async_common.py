@@ -269,9 +269,16 @@ class AsyncMultiplexer(ABC):
     def _give_back(self, job: Job) -> None:
         """Give back what the pool gave."""
         session = self.session
-        if self.connection is not None:
+        if self.connection is None:
+            self.forget(job)
+        else:
             self.pool.release(self.connection, session.is_usable and not session.is_suspect, session.clock(), job)
-            self.engine.settle()
+        self.engine.settle()
+
+    def forget(self, job: Job) -> None:
+        """The pool has forgotten the connection, and not who had it: let it do so."""
+        if self.pool.claim_of(job) is not None:
+            self.pool.give_up(job)
 
 
 class AsyncStreamBody(AsyncByteStream):

@@ -202,6 +202,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             if session.machine.output and not self._flush_is_due:
                 self.flush_soon()  # with what others begin in this turn
         if connection is None:
+            self.forget(job)
             return
         now = session.clock()
         if not session.machine.streams and self._expiry is not None:

@@ -394,12 +394,13 @@ class SyncMultiplexer:
             job.end_pieces()
 
     def _give_back(self, job: Job, reusable: bool = True) -> None:
-        session, connection = self.session, self.connection
-        if connection is None:
-            return
-        reusable = reusable and session.is_usable
+        connection = self.connection
+        reusable = reusable and self.session.is_usable
         with self.engine.lock:
-            self._pool.release(connection, reusable, monotonic(), job)
+            if connection is not None:
+                self._pool.release(connection, reusable, monotonic(), job)
+            elif self._pool.claim_of(job) is not None:
+                self._pool.give_up(job)  # the pool has forgotten the connection, and not who had it
         if self._pool.has_chores:
             self.engine.do_chores()
 

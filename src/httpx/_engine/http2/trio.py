@@ -136,7 +136,9 @@ class TrioMultiplexer(AsyncMultiplexer):
             self.session.end(stream)
             if self.session.machine.output:
                 self.flush()
-        if self.connection is not None:
+        if self.connection is None:
+            self.forget(job)
+        else:
             self.pool.release(self.connection, self.session.is_usable, now(), job)
-            if self.pool.has_chores:
-                self.engine.settle()
+        if self.pool.has_chores:
+            self.engine.settle()
