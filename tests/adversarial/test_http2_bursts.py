@@ -1,7 +1,7 @@
 """
 Any number of requests of HTTP/2 at once, against any limit of the server, cold and warm: all succeed.
 
-Not here: the bookkeeping (`test_sharing.py`), servers that others wrote (`conformance/test_http2_servers.py`).
+Not here: the bookkeeping (`test_sharing.py`), servers that others wrote (`conformance/test_nginx_bursts.py`).
 """
 
 from __future__ import annotations

@@ -203,7 +203,10 @@ class Job(Limits):
             reused: had the connection served others before?
             others_progress: it was refused because of the other requests on the connection, which made progress.
         """
-        if not isinstance(error, (NetworkError, RemoteProtocolError)) or self.has_begun_body:
+        if not isinstance(error, (NetworkError, RemoteProtocolError)):
+            return False
+        # A body of which no piece was asked for can be sent later, if the peer said that it did nothing.
+        if type(self.request.stream) is not ByteStream and (self.has_begun_body or not exchange.refused):
             return False
         if others_progress and self.refusals < _MAX_REFUSALS:
             self.refusals += 1
