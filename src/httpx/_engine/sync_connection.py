@@ -48,12 +48,14 @@ class SyncWire(Wire):
         Raises:
             ReadError, ConnectError: the connection broke.
         """
+        tls = self.tls
         while True:
-            if self.tls is not None and self.tls.ended:
+            if tls is not None and tls.ended:
                 return b""  # the end came in one piece with what was received last
-            if not self.poll(None if until is None else max(0.0, until - monotonic()) * 1000.0):
+            left = None if until is None else (until - monotonic()) * 1000.0
+            if not self.poll(left if left is None or left > 0.0 else 0.0):  # less than nothing would be for ever
                 return None
-            if self.tls is not None:
+            if tls is not None:
                 data = self.receive_now()
                 if data is not None:
                     return data
