@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
+from support.at_once import Together, options
 from support.engines import ALL_NAMES, ASYNC_NAMES, EngineDriver, driver_named, warm_uvloop
 from support.leaks import nothing_left, trusting_context
 
@@ -21,6 +22,13 @@ def engine(request: pytest.FixtureRequest) -> EngineDriver:
 def any_engine(request: pytest.FixtureRequest) -> EngineDriver:
     """Each engine in turn, the sync one too."""
     return driver_named(request.param)
+
+
+@pytest.fixture(params=["sync", "asyncio", "uvloop", "trio"])
+def several(request: pytest.FixtureRequest) -> Callable[..., Together]:
+    """Several requests at once on each engine in turn: a function from a server and options of the client."""
+    driver = driver_named(request.param)
+    return lambda server, **more: Together(driver, **options(server, **more))
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])

@@ -14,17 +14,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import Any, Protocol, Union
 
 from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
 from .asyncio_stream import AsyncioStream, settle
 from .job import again
+from .multiplexing import AsyncioMultiplexing
 from .raw import MAX_CHATTER, Buffer, not_upgraded
 from .wire import LARGE_READ, SMALL_READ, Data, Wire
-
-if TYPE_CHECKING:
-    from .http2.asyncio import AsyncioMultiplexer
 
 # Bytes that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 1_048_576
@@ -172,7 +170,7 @@ class AsyncioConnection:
         self._chatter = 0  # bytes that TLS has added to what is unsent
         self.buffered = 0
         self._paused = False
-        self.multiplexer: AsyncioMultiplexer | None = None  # for the streams of HTTP/2: bytes and events are its own
+        self.multiplexer: AsyncioMultiplexing | None = None  # for the streams of HTTP/2: bytes and events are its own
         self._io.start_reading(self)
 
     # What the loop calls.

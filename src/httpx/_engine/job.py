@@ -42,6 +42,9 @@ BREATH = 8
 
 # How often a request may be sent again by itself: some servers refuse for ever.
 _MAX_REPLAYS = 3
+# How often if others made progress on each of the connections: a server that closes after every 20 requests refuses
+# most of 400 that come at once, again and again. It ends anyway, because there are fewer others each time.
+_MAX_REFUSALS = 1000
 
 
 class Job(Limits):
@@ -61,11 +64,12 @@ class Job(Limits):
         StreamConsumed: the body was sent before and cannot be sent again; known before anything is sent.
     """
 
-    __slots__ = ("arguments", "begun", "key", "narrator", "pieces", "replays", "request")
+    __slots__ = ("arguments", "begun", "has_begun_body", "key", "narrator", "pieces", "refusals", "replays", "request")
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
-        self.replays = 0
+        self.has_begun_body = False  # some of the body may be consumed, so it cannot be sent again
+        self.replays = self.refusals = 0
         self.pieces: Any = None
         extensions, url = request.extensions, request.url
         # What `Limits.__init__` does, inlined: a frame of every request.
@@ -130,10 +134,12 @@ class Job(Limits):
         stream = self.request.stream
         if not isinstance(stream, SyncByteStream):
             raise RuntimeError("the body of this request is an async stream, which a sync client cannot send")
+        self.has_begun_body = True
         return iter(stream)
 
     def async_pieces(self) -> AsyncIterator[bytes]:
         """Return the iterator of the body of a request in an async client, whose body may be a sync one."""
+        self.has_begun_body = True
         return in_async(self.request.stream).__aiter__()
 
     def next_piece(self) -> bytes | None:
@@ -181,7 +187,9 @@ class Job(Limits):
         """Return the exception for a request that waited too long for a connection."""
         return self.timed_out(PoolTimeout, "pool", now, "no connection of the pool became free")
 
-    def may_replay(self, exchange: Exchange, error: BaseException, reused: bool = True) -> bool:
+    def may_replay(
+        self, exchange: Exchange, error: BaseException, reused: bool = True, others_progress: bool = False
+    ) -> bool:
         """
         May a request that failed be sent again on another connection?
 
@@ -193,9 +201,16 @@ class Job(Limits):
             exchange: where it failed.
             error: how.
             reused: had the connection served others before?
+            others_progress: it was refused because of the other requests on the connection, which made progress.
         """
-        if not isinstance(error, (NetworkError, RemoteProtocolError)) or type(self.request.stream) is not ByteStream:
+        if not isinstance(error, (NetworkError, RemoteProtocolError)):
             return False
+        # A body of which no piece was asked for can be sent later, if the peer said that it did nothing.
+        if type(self.request.stream) is not ByteStream and (self.has_begun_body or not exchange.refused):
+            return False
+        if others_progress and self.refusals < _MAX_REFUSALS:
+            self.refusals += 1
+            return True
         if not exchange.refused and not (reused and exchange.untouched and self.request.method in IDEMPOTENT):
             return False
         self.replays += 1

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import ssl
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
+from .multiplexing import SyncMultiplexing
 from .raw import Buffer, not_upgraded
 from .sockets import wait_for
 from .sync_stream import SyncStream
 from .wire import LARGE_READ, SMALL_READ, Wire
-
-if TYPE_CHECKING:
-    from .http2.sync import SyncMultiplexer
 
 
 class SyncWire(Wire):
@@ -97,7 +95,7 @@ class SyncConnection:
         self.closed = False
         self.interrupted = False
         self.write_error: WriteError | None = None
-        self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
+        self.multiplexer: SyncMultiplexing | None = None  # for the streams of HTTP/2
 
     def wait_for_either(self, until: float | None) -> bool:
         """Wait until the socket takes or has bytes; False if time is up."""

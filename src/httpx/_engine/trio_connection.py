@@ -13,18 +13,16 @@ import math
 import socket
 import ssl
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 import trio
 
 from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
+from .multiplexing import AsyncMultiplexing
 from .raw import Buffer, closed_for_writing, not_upgraded
 from .trio_stream import TrioStream
 from .wire import Wire
-
-if TYPE_CHECKING:
-    from .http2.trio import TrioMultiplexer
 
 now = trio.current_time
 
@@ -47,7 +45,7 @@ class TrioConnection:
         self.reused = False
         self.closed = False
         self.write_error: WriteError | None = None
-        self.multiplexer: TrioMultiplexer | None = None  # for the streams of HTTP/2
+        self.multiplexer: AsyncMultiplexing | None = None  # for the streams of HTTP/2
 
     # Waiting. A socket that is closed meanwhile, by `aclose` of the client, wakes its waiters with ClosedResourceError.
 
