@@ -16,8 +16,11 @@ import asyncio
 import contextlib
 import functools
 import gc
+import json
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
@@ -29,11 +32,11 @@ from httpx._protocol import frames
 from support import certs
 from support.engines import EngineDriver, driver_named
 from support.garbage import Garbage
-from support.http2 import Asked, FramePeer, data, h2_context
+from support.http2 import Asked, FramePeer, StreamServer, data, h2_context
 from support.leaks import trusting_context
 from support.peer import blackhole, stalling_tls
 from support.proxies import ScriptedProxy
-from support.servers import TIMEOUT, Conn, ScriptedServer
+from support.servers import TIMEOUT, Conn, ScriptedServer, expect_head, repeat, send
 from support.steps import in_trio, turns, until
 
 pytestmark = pytest.mark.skipif(not hasattr(gc, "DEBUG_SAVEALL"), reason="another kind of garbage collector")
@@ -792,3 +795,68 @@ def test_a_cycle_is_found_and_told():
     assert "Response .extensions -> dict" in garbage.story()
     assert "dict .['itself'] -> Response" in garbage.story()
     assert gc.isenabled()
+
+
+# The same, as memory.
+
+DOWNLOADS = """
+import asyncio, gc, json, ssl, sys, tracemalloc
+import httpx, trio
+
+url, authority, http2 = json.loads(sys.argv[1])
+options = {"verify": ssl.create_default_context(cafile=authority), "http2": http2, "trust_env": False, "timeout": 30}
+
+def in_threads():
+    with httpx.Client(**options) as client:
+        for _ in range(6):
+            client.get(url)
+
+async def in_loop():
+    async with httpx.AsyncClient(**options) as client:
+        for _ in range(6):
+            await client.get(url)
+
+def peak(run, *args):
+    gc.collect()
+    gc.disable()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    run(*args)
+    return tracemalloc.get_traced_memory()[1] - before
+
+tracemalloc.start()
+print(json.dumps({
+    "sync": peak(in_threads),
+    "asyncio": peak(lambda: asyncio.run(in_loop())),
+    "trio": peak(trio.run, in_loop),
+}))
+"""
+
+
+@pytest.mark.parametrize("protocol", ALL)
+def test_six_large_bodies_one_after_the_other_take_the_memory_of_one(protocol: str):
+    """
+    The harm: six downloads of 100 MB, of which nothing was kept, grew to 725 MB: each waited for the collector.
+
+    A body is there twice for a moment: in the pieces that arrived, and put together.
+    """
+    pytest.importorskip("trio")
+    size = 8_000_000
+    with StreamServer(tls=True) if protocol == "http2" else BodyServer(size, protocol == "tls") as server:
+        arguments = json.dumps([f"{server.url}/bytes/{size}", str(certs.authority_file()), protocol == "http2"])
+        done = subprocess.run(
+            [sys.executable, "-c", DOWNLOADS, arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    peaks = json.loads(done.stdout)
+    assert all(size <= peak <= 2.5 * size for peak in peaks.values()), {
+        name: f"{peak / size:.1f} bodies" for name, peak in peaks.items()
+    }
+
+
+class BodyServer(ScriptedServer):
+    """A server over HTTP/1.1 whose every response is a body of that size."""
+
+    def __init__(self, size: int, tls: bool) -> None:
+        response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+        super().__init__([repeat(expect_head(), send(response))], tls=certs.server_context() if tls else None)
