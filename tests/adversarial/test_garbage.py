@@ -154,9 +154,10 @@ class Origin(ScriptedServer):
         if name == "login" and b"authorization" in dict(asked.fields):
             status, fields, body = RESPONSES["whole"]
         if name not in ENDLESS:
-            # In two pieces, so that a large body does not come with its head.
-            peer.send(peer.head(stream, status, *fields))
-            peer.send(data(stream, body, True))
+            head, rest = peer.head(stream, status, *fields), data(stream, body, True)
+            # A large body does not come with its head.
+            for piece in [head, rest] if len(body) == len(LARGE) else [head + rest]:
+                peer.send(piece)
             return True
         peer.send(peer.head(stream, status, *fields), data(stream, body[:1000]))
         if name == "stall":
