@@ -862,13 +862,18 @@ class Response:
             yield from pipeline.flush()
             return
         stream = self._begin_streaming(SyncByteStream)
-        with request_context(self._request):
+        # Not `request_context`: before Python 3.11, contextlib puts a GeneratorExit into a cycle.
+        try:
             for piece in stream:
                 self._num_bytes_downloaded += len(piece)
                 yield from pipeline.feed(piece)
                 if self.is_closed and self._whole is None:
-                    raise StreamClosed()  # by whoever iterates: what it has is not all of the body
+                    raise StreamClosed()  # closed by the caller, in the middle: this is not the whole body
             yield from pipeline.flush()
+        except RequestError as exc:
+            if self._request is not None:
+                exc.request = self._request
+            raise
         self.close()
 
     def __repr__(self) -> str:
