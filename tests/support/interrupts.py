@@ -10,15 +10,19 @@ A real signal is noticed at fewer points (calls, and backward jumps), but which 
 
 from __future__ import annotations
 
+import dis
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Callable, Optional, TypeVar
 
 import httpx
 
 T = TypeVar("T")
+
+NOP = dis.opmap["NOP"]
 
 PACKAGE = Path(httpx.__file__).parent
 # What a request passes through from the engine down.
@@ -28,6 +32,11 @@ POOL = ENGINE[1:]
 
 class Interrupted(BaseException):
     """As KeyboardInterrupt, which pytest would take for itself."""
+
+
+@functools.cache
+def _bytecode(code: CodeType) -> bytes:
+    return code.co_code
 
 
 def interrupt(
@@ -50,7 +59,8 @@ def interrupt(
         if not frame.f_code.co_filename.startswith(tuple(files)):
             return None
         frame.f_trace_opcodes = True
-        if event == "opcode":
+        # The NOP of an inner `try:` is in no outer one, and no signal is noticed there.
+        if event == "opcode" and _bytecode(frame.f_code)[frame.f_lasti] != NOP:
             count += 1
             if count == number:
                 where.append(f"{frame.f_code.co_name} in line {frame.f_lineno}")
