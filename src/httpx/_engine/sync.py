@@ -441,13 +441,9 @@ class SyncEngine:
             with lock:
                 if pool.changing or pool.claim_of(job) is not None or not isinstance(exc, TransportError):
                     pool.give_up(job)
-                multiplexers = [connection.multiplexer for connection in pool.connections]
         finally:
             unlock(lock)
         self.settings.unlock()
-        for multiplexer in multiplexers:
-            if multiplexer is not None:
-                multiplexer.unlock()
         if pool.has_chores:
             self.do_chores()
 

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any, Callable
 
 from ..._exceptions import WriteError
-from ..._forks import FORKS, unlock
+from ..._forks import FORKS
 from ..._models import Response
 from ..._pool import Ticket
 from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
@@ -48,8 +48,8 @@ class SyncMultiplexer(TurnTaking):
         self._engine = engine
         assert isinstance(engine.pool, SharingPool)
         self._pool = engine.pool
-        self._lock = threading.RLock()
-        FORKS.renew(self, "_lock", threading.RLock)
+        self._lock = threading.Lock()
+        FORKS.renew(self, "_lock", threading.Lock)
         self._reads = False  # somebody waits for input on behalf of all
         self._writes = False  # somebody waits for room in the socket
         super().__init__(connection, engine.settings, monotonic)
@@ -78,12 +78,6 @@ class SyncMultiplexer(TurnTaking):
     def say_goodbye(self) -> None:
         with self._lock:
             super().say_goodbye()
-
-    def unlock(self) -> None:
-        """Release the lock if this thread has it, after an exception at an unknown point; then the state is unknown."""
-        if unlock(self._lock):
-            with self._lock:
-                self.lose(WriteError("the connection was interrupted while it was used"))
 
     # Waiting.
 
