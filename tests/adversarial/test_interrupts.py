@@ -22,7 +22,7 @@ import pytest
 
 import httpx
 from support.depth import QUICK
-from support.interrupts import ENGINE, Interrupted, interrupt, opcodes_of
+from support.interrupts import ENGINE, ON_LOOPS, Interrupted, interrupt, opcodes_of
 from support.leaks import engines_of, trusting_context
 from support.peer import Peer
 from support.pools import check_pool
@@ -253,16 +253,12 @@ async def acheck(client: httpx.AsyncClient, url: str, where: str) -> None:
         assert (len(await one.aread()), len(await two.aread())) == (len(LARGE) + 1, len(LARGE) + 1)
 
 
-@pytest.mark.parametrize("is_warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("scenario", [aget, astream, aleave])
-def test_an_interrupted_request_on_asyncio_loses_no_slot(peer: Peer, scenario: Callable[..., Any], is_warm: bool):
+def test_an_interrupted_request_on_asyncio_loses_no_slot(peer: Peer, scenario: Callable[..., Any]):
     """The loop may go on after KeyboardInterrupt, as in a notebook."""
     options: dict[str, Any] = {"limits": httpx.Limits(max_connections=2), "verify": trusting_context()}
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)
-
-    def new_client() -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=httpx.Timeout(0.5, pool=1), **options)
 
     def run(client: httpx.AsyncClient) -> None:
         task = loop.create_task(scenario(client, peer.url))
@@ -279,16 +275,13 @@ def test_an_interrupted_request_on_asyncio_loses_no_slot(peer: Peer, scenario: C
             raise
 
     try:
-        client = new_client()
+        client = httpx.AsyncClient(timeout=httpx.Timeout(0.5, pool=1), **options)
         loop.run_until_complete(aget(client, peer.url))
-        count = opcodes_of(lambda: run(client if is_warm else new_client()), ENGINE)
+        count = opcodes_of(lambda: run(client), ON_LOOPS)
         for number in points(count, TRIED // 2):
-            if not is_warm:
-                loop.run_until_complete(client.aclose())
-                client = new_client()
             where = "nowhere"
             try:
-                interrupt(lambda client=client: run(client), ENGINE, number, KeyboardInterrupt)  # type: ignore[misc]
+                interrupt(lambda: run(client), ON_LOOPS, number, KeyboardInterrupt)
             except KeyboardInterrupt as exc:
                 where = str(exc)
             except httpx.TransportError:
@@ -341,7 +334,7 @@ def interrupted_in_task(coroutine: Any, number: int) -> Any:
                 step = functools.partial(coroutine.throw, error)
             else:
                 step = functools.partial(coroutine.send, value)
-            traps = interrupt(step, ENGINE, left, KeyboardInterrupt, passed)
+            traps = interrupt(step, ON_LOOPS, left, KeyboardInterrupt, passed)
         except StopIteration as exc:
             return exc.value
         left = left - passed[0] if left > passed[0] else -1

@@ -22,12 +22,20 @@ import httpx
 
 T = TypeVar("T")
 
-NOP = dis.opmap["NOP"]
+# Where the interpreter notices no signal: the NOP of an inner `try:`, which is in no outer one, and what takes a
+# coroutine from one `await` to the next, where an exception would pass by the coroutine that it awaits.
+QUIET = frozenset(
+    dis.opmap[name]
+    for name in ("NOP", "SEND", "YIELD_FROM", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT", "END_SEND", "RESUME")
+    if name in dis.opmap
+)
 
 PACKAGE = Path(httpx.__file__).parent
 # What a request passes through from the engine down.
 ENGINE = (str(PACKAGE / "_engine"), str(PACKAGE / "_pool.py"), str(PACKAGE / "_sharing.py"))
 POOL = ENGINE[1:]
+# What is done with the pool on an event loop's thread.
+ON_LOOPS = (*POOL, *(str(PACKAGE / "_engine" / f"{name}.py") for name in ("asyncio", "trio", "async_body", "job")))
 
 
 class Interrupted(BaseException):
@@ -59,8 +67,7 @@ def interrupt(
         if not frame.f_code.co_filename.startswith(tuple(files)):
             return None
         frame.f_trace_opcodes = True
-        # The NOP of an inner `try:` is in no outer one, and no signal is noticed there.
-        if event == "opcode" and _bytecode(frame.f_code)[frame.f_lasti] != NOP:
+        if event == "opcode" and _bytecode(frame.f_code)[frame.f_lasti] not in QUIET:
             count += 1
             if count == number:
                 where.append(f"{frame.f_code.co_name} in line {frame.f_lineno}")
