@@ -39,6 +39,13 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """What was interrupted may be in cycles: it goes here, and warns nobody else."""
+    yield
+    gc.collect()
+
+
 class Soft(Exception):
     """As the soft time limits of task queues: an exception that `except Exception` catches."""
 

@@ -34,7 +34,7 @@ def made_anew(pool: Pool[Any]) -> dict[str, Any]:
     found["_place_of"] = oldest
     found["_line"] = sorted((number, key) for key, number in oldest.items())
     if isinstance(pool, SharingPool):
-        users = pool._users()
+        users = pool.used()
         found["uses"] = {one: users.get(one, 0) for one in pool._shares}
         found["_roomy"] = {one for one, share in pool._shares.items() if 0 < users.get(one, 0) < share.capacity}
     return found

@@ -563,10 +563,14 @@ class SyncEngine:
             self.do_chores()
         except BaseException:
             unlock(self.lock)
-            for connection in known:
-                connection.interrupt()
-                if connection in idle:
-                    connection.wire.close()
+            with self.lock:
+                used = self.pool.used()
+                rest = self.pool.shut()
+            for connection in {*known, *rest}:
+                if connection in used:
+                    connection.interrupt()
+                else:
+                    connection.wire.sock.close()  # below `close`, which may have been interrupted half-way
             raise
 
     # Dialling.
