@@ -144,19 +144,19 @@ def test_one_guard_serves_all_owners():
 
 # File and the line that makes the lock -> where the program below holds it, or why a child never meets it.
 LOCKS = {
-    ("_config.py", "_making_default = threading.Lock()"): "default context",
+    ("_config.py", "_making_default = threading.RLock()"): "default context",
     ("_cookies/mapping.py", "_CREATING = threading.Lock()"): "a new jar",
     ("_cookies/storage.py", "_FOR_FOREIGN_JARS = threading.RLock()"): "foreign jars",
     ("_auth/digest.py", "self._storing = threading.Lock()"): "digest",
-    ("_engine/names.py", "self._lock = threading.Lock()"): "names",
+    ("_engine/names.py", "self._lock = threading.RLock()"): "names",
     ("_engine/names.py", "self._over = threading.Event()"): "(of one look-up, and a child begins its own)",
-    ("_engine/security.py", "self._lock = threading.Lock()"): "TLS sessions",
-    ("_engine/security.py", "_offering = threading.Lock()"): "offering",
+    ("_engine/security.py", "self._lock = threading.RLock()"): "TLS sessions",
+    ("_engine/security.py", "_offering = threading.RLock()"): "offering",
     ("_engine/sync.py", "self.lock = threading.RLock()"): "engine",
     ("_engine/wire.py", "self.lock = threading.Lock()"): "upgraded",
     ("_engine/sync_stream.py", "self._read_turn = threading.Lock()"): "turn to read",
     ("_engine/sync_stream.py", "self._write_turn = threading.Lock()"): "turn to write",
-    ("_engine/sync.py", "ticket.signal = threading.Event()"): "(of a thread that waits, and is not in a child)",
+    ("_engine/sync.py", "ticket.signal = threading.Lock()"): "(of a thread that waits, and is not in a child)",
     ("_engine/http2/sync.py", "self._lock = threading.Lock()"): "HTTP/2",
     ("_engine/http2/sync.py", "waiter = self.waiting[stream] = threading.Lock()"): "(of a thread that waits)",
     ("_transports/choice.py", "self._lock = Lock()"): "choice",
@@ -333,3 +333,70 @@ def test_a_child_can_use_what_another_thread_had_locked_at_the_fork():
     outcomes = json.loads(run(PROGRAM, str(Path(__file__).parent)))
     assert set(outcomes) >= {where for where in LOCKS.values() if not where.startswith("(")}
     assert set(outcomes.values()) == {42}, outcomes
+
+
+@can_fork
+def test_clients_that_were_used_before_a_fork_work_in_the_child_and_in_the_parent():
+    """Also if the fork comes from a thread while the main thread is inside a request, and from multiprocessing."""
+    program = r"""
+        import asyncio, multiprocessing, os, signal, socket, threading
+        import httpx
+
+        signal.alarm(40)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=50)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        asked, let_go = threading.Event(), threading.Event()
+
+        def serve(connection):
+            while data := connection.recv(65536):
+                if b"/held" in data:
+                    asked.set()
+                    let_go.wait()
+                name = data.split(b"X-Id: ")[1].split(b"\r\n")[0]
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name))
+
+        def accept():
+            while True:
+                threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        client, aclient = httpx.Client(timeout=10), httpx.AsyncClient(timeout=10)
+
+        def use(name):
+            assert client.get(url, headers={"X-Id": name}).text == name
+
+            async def main():
+                assert (await aclient.get(url, headers={"X-Id": name})).text == name
+
+            asyncio.run(main())
+
+        use("parent")
+        child = multiprocessing.get_context("fork").Process(target=use, args=["child"])
+        child.start()
+        child.join()
+        use("parent")
+        codes = [child.exitcode]
+
+        def fork():
+            asked.wait()
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    signal.alarm(10)
+                    use("second")
+                    code = 0
+                finally:
+                    os._exit(code)
+            codes.append(os.waitpid(child, 0)[1])
+            let_go.set()
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        assert client.get(url + "held", headers={"X-Id": "held"}).text == "held"
+        thread.join()
+        use("parent")
+        print(codes)
+        os._exit(0) if os.sys.stdout.flush() is None else None
+    """
+    assert run(program).strip() == "[0, 0]"

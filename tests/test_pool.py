@@ -7,7 +7,6 @@ connection is closed twice, or one that it never had.
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import Any, Callable, Optional, Union
 
@@ -20,6 +19,7 @@ from httpx._pool import Pool, Ticket
 from httpx._sharing import SharingPool
 from support.counting import calls_of
 from support.interrupts import POOL, Interrupted, interrupt
+from support.pools import check_pool
 
 A, B, C = ("https", "a.example", 443), ("https", "b.example", 443), ("https", "c.example", 443)
 
@@ -943,48 +943,6 @@ def test_an_operation_costs_the_same_with_ten_and_with_ten_thousand(situation):
 # Interrupted after any bytecode.
 
 
-def made_anew(pool: Pool[Connection]) -> dict[str, Any]:
-    """What follows from the record of a pool, by the definitions."""
-    tickets = sorted((one for one in pool._claims.values() if isinstance(one, Ticket)), key=lambda one: one.number)
-    waiting = [ticket for ticket in tickets if not ticket.served and not ticket.dial]
-    slots = Counter([*pool._keys.values(), *(ticket.key for ticket in pool._dials)])
-    found: dict[str, Any] = {
-        "_per_key": dict(slots),
-        "_idle_of": {key: [one for one in pool._idle if pool._keys[one] == key] for key in slots},
-        "_dialling": {ticket for ticket in tickets if not ticket.served and ticket.dial},
-        "_waiting": waiting,
-    }
-    oldest = {}
-    for ticket in waiting:
-        if pool._may_dial(ticket.key):
-            oldest.setdefault(ticket.key, ticket.number)
-    found["_place_of"] = oldest
-    found["_line"] = sorted((number, key) for key, number in oldest.items())
-    if isinstance(pool, SharingPool):
-        users = pool._users()
-        found["uses"] = {one: users.get(one, 0) for one in pool._shares}
-        found["_roomy"] = {one for one, share in pool._shares.items() if 0 < users.get(one, 0) < share.capacity}
-    return found
-
-
-def kept(pool: Pool[Connection]) -> dict[str, Any]:
-    """The same as the pool keeps it."""
-    found: dict[str, Any] = {
-        "_per_key": pool._per_key,
-        "_idle_of": {key: list(pool._idle_of.get(key, ())) for key in pool._per_key},
-        "_dialling": {ticket for queue in pool._dialling.values() for ticket in queue},
-        "_waiting": sorted((one for queue in pool._waiting.values() for one in queue), key=lambda one: one.number),
-        "_place_of": pool._place_of,
-        "_line": pool._line,
-    }
-    if isinstance(pool, SharingPool):
-        found["uses"] = {one: share.uses for one, share in pool._shares.items()}
-        found["_roomy"] = {one for roomy in pool._roomy.values() for one in roomy}
-        assert set(pool._shares) <= set(pool._keys)
-        assert all(share.has_room == (one in found["_roomy"]) for one, share in pool._shares.items())
-    return found
-
-
 class Requests:
     """
     Requests that use a pool as engines do, one of whose operations is interrupted.
@@ -1102,7 +1060,7 @@ class Requests:
         if pool.changing:
             pool.rebuild()
             self.settle()
-        assert kept(pool) == made_anew(pool)
+        check_pool(pool)
         using = self.using()
         assert not {connection for _, connection in using} & set(self.closed), "closed while it is used"
         assert not {connection for _, connection in using} & set(pool._idle), "idle while it is used"
@@ -1199,8 +1157,11 @@ def test_an_operation_after_an_interrupted_one_makes_everything_anew():
             break
         except Interrupted:
             pass
+        has_claim = pool.claim_of(holders[0]) is not None
         got = pool.acquire(A, 0, holders[1])
         outcomes.add((type(got), isinstance(got, Ticket) and got.dial))
+        if not has_claim:
+            assert not isinstance(got, Ticket) or got.dial, "waits for a slot that no request has"
         pool.give_up(holders[0])
         pool.take_chores()
         if isinstance(got, Ticket):

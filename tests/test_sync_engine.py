@@ -40,17 +40,36 @@ def engine_of(client: httpx.Client) -> SyncEngine:
     return engine
 
 
-def with_event(kind: type[threading.Event]) -> Any:
-    """In place of the engine's module `threading`: the events on which its threads wait."""
-    return SimpleNamespace(Event=kind, Lock=threading.Lock)
+class Signal:
+    """What a thread in the queue waits for: a lock, whose waiting is the test's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        return self._lock.acquire(blocking, timeout) if timeout < 0 else self.wait()
+
+    def wait(self) -> bool:
+        raise NotImplementedError
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def with_signal(kind: type[Signal]) -> Any:
+    """The module `threading` as the engine sees it."""
+    return SimpleNamespace(Lock=kind)
 
 
 @pytest.mark.parametrize("served", ["not", "dial", "connection"])
 def test_a_thread_that_is_interrupted_in_the_queue_leaves_it(served: str, monkeypatch: pytest.MonkeyPatch):
     """The harm: Ctrl-C while a request waited took a slot of the pool for ever."""
 
-    class Interrupted(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+    class Interrupted(Signal):
+        def wait(self) -> bool:
             if served == "dial":
                 held.close()  # in the middle of its body, so the slot becomes free, and not the connection
             elif served == "connection":
@@ -62,7 +81,7 @@ def test_a_thread_that_is_interrupted_in_the_queue_leaves_it(served: str, monkey
         for _ in range(4):
             peer.more()
         with monkeypatch.context() as patch:
-            patch.setattr(sync, "threading", with_event(Interrupted))
+            patch.setattr(sync, "threading", with_signal(Interrupted))
             with pytest.raises(KeyboardInterrupt):
                 client.get(f"{peer.url}/echo")
         held.close()
@@ -72,15 +91,15 @@ def test_a_thread_that_is_interrupted_in_the_queue_leaves_it(served: str, monkey
 
 
 def test_a_ticket_that_is_served_while_the_timeout_fires_is_used(monkeypatch: pytest.MonkeyPatch):
-    class Late(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+    class Late(Signal):
+        def wait(self) -> bool:
             held.close()  # in the moment in which the waiter gives up
             return False
 
     with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, trust_env=False) as client:
         held = client.send(client.build_request("GET", f"{peer.url}/stall"), stream=True)
         with monkeypatch.context() as patch:
-            patch.setattr(sync, "threading", with_event(Late))
+            patch.setattr(sync, "threading", with_signal(Late))
             assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
 
 

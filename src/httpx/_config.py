@@ -543,7 +543,7 @@ _DefaultKey = tuple[bool, Optional[str], Optional[str], Optional[str]]
 # A few: clients with and without HTTP/2, and tests that change the environment.
 _MAX_DEFAULT_CONTEXTS = 16
 _default_contexts: dict[_DefaultKey, ssl.SSLContext] = {}
-_making_default = threading.Lock()
+_making_default = threading.RLock()  # released by `unlock` if an exception comes at a bad moment
 
 
 def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
@@ -571,4 +571,4 @@ def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
     return context
 
 
-FORKS.renew(sys.modules[__name__], "_making_default", threading.Lock)
+FORKS.renew(sys.modules[__name__], "_making_default", threading.RLock)

@@ -1,8 +1,9 @@
 """
-What must be made anew in a forked child.
+Locks that outlive forks and interruptions, and what else must be made anew in a forked child.
 
     FORKS.watch(owner)                      calls `owner.forget()` in every child
     FORKS.renew(owner, attribute, make)     sets an attribute to `make()` there: a lock whose state may be kept
+    unlock(lock)                            releases what this thread has of a lock, after an exception anywhere
 
 A child has the thread that forked and no other. A lock that another thread held is locked there for ever, and what it
 guards may be half changed. Sockets are shared with the parent: two processes on one connection would mix up responses.
@@ -14,6 +15,7 @@ Not here: what an exception out of a signal handler leaves behind (`_pool`, `_en
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -66,3 +68,19 @@ class ForkGuard:
 
 
 FORKS = ForkGuard()
+
+
+def unlock(lock: threading.RLock) -> bool:
+    """
+    Release a lock as often as this thread has it, after an exception at an unknown point; False if it has not.
+
+    One out of a signal handler may come between the end of a `with` block and the release, and with some versions of
+    Python between taking the lock and the beginning of the block. Then no `with` releases it.
+    """
+    had = False
+    try:
+        while True:
+            lock.release()
+            had = True
+    except RuntimeError:
+        return had  # it is not this thread's

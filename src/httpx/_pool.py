@@ -295,7 +295,7 @@ class Pool(Generic[C]):
         for connection in self._close:
             self._keys.pop(connection, None)
         tickets = sorted(self._tickets(), key=lambda ticket: ticket.number)
-        used = self._users()
+        used = self.used()
         for connection in list(self._keys):
             if connection in used:
                 self._idle.pop(connection, None)
@@ -376,7 +376,7 @@ class Pool(Generic[C]):
         """Return every ticket that a request has."""
         return [claim for claim in self._claims.values() if isinstance(claim, Ticket)]
 
-    def _users(self) -> dict[C, int]:
+    def used(self) -> dict[C, int]:
         """Return how many requests have each connection that is in use."""
         users: dict[C, int] = {}
         for claim in self._claims.values():

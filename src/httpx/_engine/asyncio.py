@@ -314,8 +314,9 @@ class AsyncioEngine:
                     begun = True
                     if timer is not None:
                         timer.cancel()
-                    self._dials[ticket] = dial = self.loop.create_task(self._dial(ticket, job))
+                    dial = self.loop.create_task(self._dial(ticket, job))
                     dial.add_done_callback(partial(self._end_dial, ticket))
+                    self._dials[ticket] = dial  # last: what is in there reports its end
                 if not await ticket.signal:
                     raise job.queue_timed_out(self.now())
                 if queues and job.narrator is not None:
@@ -381,6 +382,7 @@ class AsyncioEngine:
             dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
             if dial is not None:
                 dial.cancel()
+            self.settings.unlock()
         if pool.has_chores:
             self.settle()
 
@@ -470,10 +472,20 @@ class AsyncioEngine:
                 connection.was_left()  # somebody else's now, or nobody's for a while
             self.settle()
 
-    def _end_dial(self, ticket: Ticket[AsyncioConnection], _: object = None, error: Exception | None = None) -> None:
-        """A dial failed; or its task ended without having said so, because it was cancelled, maybe before it began."""
-        if self._dials.pop(ticket, None) is not None:
-            self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
+    def _end_dial(
+        self, ticket: Ticket[AsyncioConnection], task: asyncio.Task[None] | None = None, error: Exception | None = None
+    ) -> None:
+        """
+        Report a dial that failed; or whose task ended without having said so.
+
+        Such a task was cancelled, maybe before it began, or interrupted, maybe in the middle of its report.
+        """
+        pool = self.pool
+        if task is not None and not task.cancelled() and task.exception() is not None:
+            pool.changing = True  # so that everything is made anew, and tickets are woken again
+        if pool.changing or ticket in self._dials:
+            pool.dial_failed(ticket, error or ConnectError(CLOSED))
+            self._dials.pop(ticket, None)
             self.settle()
 
     async def _connect(self, job: Job) -> AsyncioConnection:

@@ -30,7 +30,7 @@ from typing import Any, Callable
 
 from .._config import _seconds
 from .._exceptions import ConnectError, InvalidURL
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 from .._types import ResolverTypes, ResolveTypes
 from .._urls import URL
 
@@ -117,10 +117,14 @@ class Names:
 
     def forget(self) -> None:
         """Forget all results and look-ups: at first, and in a forked child, which has none of the threads."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         # (from when, until when, what); the clock may go back, where a test sets it.
         self._learned: dict[tuple[str, int], tuple[float, float, list[Address]]] = {}
         self._running: dict[tuple[str, int], list[LookUp]] = {}  # the latest one last
+
+    def unlock(self) -> None:
+        """Release the lock if this thread has it, after an exception at an unknown point."""
+        unlock(self._lock)
 
     def known(self, host: str, port: int) -> list[Address] | None:
         """

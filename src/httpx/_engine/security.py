@@ -22,9 +22,10 @@ from functools import partial
 from time import monotonic
 from typing import Any, Callable
 
+from .. import _config
 from .._config import Proxy, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, InvalidURL
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 from .._protocol.certificate import Pins
 from .._protocol.tls import TLSFilter
 from .._types import CertTypes, PinTypes, VerifyTypes
@@ -61,7 +62,7 @@ class Sessions:
 
     def forget(self) -> None:
         """Begin anew, also in a forked child: it should use neither its parent's tickets nor a lock of lost threads."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._of.clear()
 
     def begin(self, key: Hashable) -> tuple[ssl.SSLSession | None, Keep]:
@@ -180,8 +181,8 @@ def _checks_by_itself(context: Any) -> bool:
     return type(context).__module__ == "ssl" and context.sslobject_class.__module__ == "ssl"
 
 
-_offering = threading.Lock()
-FORKS.renew(sys.modules[__name__], "_offering", threading.Lock)
+_offering = threading.RLock()
+FORKS.renew(sys.modules[__name__], "_offering", threading.RLock)
 
 
 class Security:
@@ -210,6 +211,11 @@ class Security:
         if cert is not None or (verify is not True and verify is not None):
             # A path that does not exist should be an error here, where it is given.
             self._context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+
+    def unlock(self) -> None:
+        """Release the locks that this thread has, after an exception at an unknown point."""
+        for lock in (self._sessions._lock, _offering, _config._making_default):
+            unlock(lock)
 
     @property
     def context(self) -> ssl.SSLContext:

@@ -29,7 +29,7 @@ from .._exceptions import (
     WriteError,
     WriteTimeout,
 )
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 from .._models import Request, Response
 from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
@@ -51,18 +51,12 @@ LOOK_UP = 0.25
 CLOSED = "the transport was closed while the request waited for a connection"
 
 
-def unlock(lock: threading.RLock) -> None:
-    """
-    Release a lock as often as this thread has it, after an exception at an unknown point.
-
-    It may come between the end of a `with` block and the release, and with some versions of Python between taking the
-    lock and the beginning of the block. Then no later `with` would release it.
-    """
+def wake(signal: threading.Lock) -> None:
+    """Let the thread go on that waits until it gets `signal`."""
     try:
-        while True:
-            lock.release()
+        signal.release()
     except RuntimeError:
-        pass  # it is not this thread's
+        pass  # another thread has done it meanwhile
 
 
 class Source(Protocol):
@@ -428,8 +422,8 @@ class SyncEngine:
                 for connection in connections:
                     connection.close()
                 for ticket in tickets:
-                    if ticket.signal is not None:
-                        ticket.signal.set()
+                    if ticket.signal is not None and ticket.signal.locked():
+                        wake(ticket.signal)
                 while (function := next_of(self._later)) is not None:
                     function()
             except BaseException:
@@ -449,6 +443,7 @@ class SyncEngine:
                     pool.give_up(job)
         finally:
             unlock(lock)
+        self.settings.unlock()
         if pool.has_chores:
             self.do_chores()
 
@@ -483,12 +478,11 @@ class SyncEngine:
         except BaseException as exc:
             if connection is not None:
                 connection.close()
-            with self.lock:
-                if not isinstance(exc, TransportError):
-                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
-                self.pool.dial_failed(ticket)
-                self.pool.abandon(ticket, monotonic())
-            self.do_chores()
+            if isinstance(exc, TransportError):  # others say nothing about the server, and are for `recover`
+                with self.lock:
+                    self.pool.dial_failed(ticket)
+                    self.pool.abandon(ticket, monotonic())
+                self.do_chores()
             raise
 
     def _check_open(self, closings: int) -> None:
@@ -501,11 +495,16 @@ class SyncEngine:
         until = job.queue_limit(now, self.pool.awaits_dial(job.key))
         with self.lock:
             served = ticket.connection is not None or ticket.dial
-            ticket.signal = threading.Event()
+            # Not an Event: an exception between its bytecodes would leave its own lock locked.
+            ticket.signal = threading.Lock()
+            ticket.signal.acquire()
         try:
             self.tell(job, "start", "pool.acquire_connection")
             if not served:
-                while not ticket.signal.wait(LOOK_UP if until is None else max(0.0, min(LOOK_UP, until - now))):
+                while True:
+                    seconds = LOOK_UP if until is None else max(0.0, min(LOOK_UP, until - now))
+                    if ticket.signal.acquire(timeout=seconds):
+                        break
                     self.do_chores()  # a response may have been dropped, which wakes nobody
                     now = monotonic()
                     if until is not None and now >= until:
@@ -564,10 +563,14 @@ class SyncEngine:
             self.do_chores()
         except BaseException:
             unlock(self.lock)
-            for connection in known:
-                connection.interrupt()
-                if connection in idle:
-                    connection.wire.close()
+            with self.lock:
+                used = self.pool.used()
+                rest = self.pool.shut()
+            for connection in {*known, *rest}:
+                if connection in used:
+                    connection.interrupt()
+                else:
+                    connection.wire.sock.close()  # below `close`, which may have been interrupted half-way
             raise
 
     # Dialling.

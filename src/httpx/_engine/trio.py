@@ -356,6 +356,7 @@ class TrioEngine:
             dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
             if dial is not None:
                 dial.cancel()
+            self.settings.unlock()
         if pool.has_chores:
             self.settle()
 
