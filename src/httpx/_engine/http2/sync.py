@@ -402,11 +402,12 @@ class SyncMultiplexer:
                 self._pool.release(connection, reusable, monotonic(), job)
             elif self._pool.claim_of(job) is not None:
                 self._pool.give_up(job)  # the pool has forgotten the connection, and not who had it
-        if self._pool.has_chores:
-            self.engine.do_chores()
         wire = self.carrier.wire
+        # Before the chores: closing the connection ends TLS properly only where no other request is using it.
         if job in wire.users:  # it may have been given back before, as the pool knows, too
             wire.users.remove(job)
+        if self._pool.has_chores:
+            self.engine.do_chores()
         if wire.released and not wire.users:
             wire.sock.close()
 
