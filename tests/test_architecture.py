@@ -58,6 +58,8 @@ LEVELS = {
     "_api": 5,
     "_cli.*": 5,
     "_main": 5,
+    "_old_names": 5,
+    "_old_parts": 5,
     "__init__": 5,
     "__main__": 5,
 }

@@ -58,10 +58,12 @@ from ._transports.mock import MockTransport
 from ._transports.wsgi import WSGITransport
 from ._types import AsyncByteStream, SyncByteStream
 from ._urls import URL, QueryParams
+from ._utils import install_old_names as _install_old_names
 
-__all__ = [
-    "URL",
-    "USE_CLIENT_DEFAULT",
+__all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
+    "__description__",
+    "__title__",
+    "__version__",
     "ASGITransport",
     "AsyncBaseTransport",
     "AsyncByteStream",
@@ -74,36 +76,48 @@ __all__ = [
     "ByteStream",
     "Client",
     "CloseError",
+    "codes",
     "ConnectError",
     "ConnectTimeout",
     "CookieConflict",
     "Cookies",
+    "create_ssl_context",
     "DecodingError",
+    "delete",
     "DigestAuth",
     "FunctionAuth",
+    "get",
+    "head",
+    "Headers",
     "HTTPError",
     "HTTPStatusError",
     "HTTPTransport",
-    "Headers",
     "InvalidURL",
     "Limits",
     "LocalProtocolError",
+    "main",
     "MockTransport",
     "NetRCAuth",
     "NetworkError",
+    "options",
+    "patch",
     "PoolTimeout",
+    "post",
     "ProtocolError",
     "Proxy",
     "ProxyError",
+    "put",
     "QueryParams",
     "ReadError",
     "ReadTimeout",
     "RemoteProtocolError",
     "Request",
+    "request",
     "RequestError",
     "RequestNotRead",
     "Response",
     "ResponseNotRead",
+    "stream",
     "StreamClosed",
     "StreamConsumed",
     "StreamError",
@@ -113,27 +127,14 @@ __all__ = [
     "TooManyRedirects",
     "TransportError",
     "UnsupportedProtocol",
-    "WSGITransport",
+    "URL",
+    "USE_CLIENT_DEFAULT",
     "WriteError",
     "WriteTimeout",
-    "__description__",
-    "__title__",
-    "__version__",
-    "codes",
-    "create_ssl_context",
-    "delete",
-    "get",
-    "head",
-    "main",
-    "options",
-    "patch",
-    "post",
-    "put",
-    "request",
-    "stream",
+    "WSGITransport",
 ]
 
-# Public objects say where they are public: in reprs, pickles, and to whoever looks at `__module__`.
+# Public objects say where they are public: in reprs, in pickles, and in `__module__`.
 for _name in __all__:
     if not _name.startswith("__") and hasattr(globals()[_name], "__module__"):
         try:
@@ -141,3 +142,5 @@ for _name in __all__:
         except AttributeError:
             pass  # an instance
 del _name
+
+_install_old_names()

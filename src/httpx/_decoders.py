@@ -428,10 +428,12 @@ class MultiDecoder(ContentDecoder):
             yield from self._through(index + 1, piece)
 
     def flush(self) -> Iterator[bytes]:
-        """End the body, for every coding."""
-        for child in self._children:
-            child.flush()
-        return iter(())
+        """End the body, for every coding. Ours give nothing then; those that a program registered may."""
+        pieces: list[bytes] = []
+        for index, child in enumerate(self._children):
+            for piece in child.flush():
+                pieces += self._through(index + 1, piece)
+        return iter(pieces)
 
 
 _DECODERS: dict[str, type[ContentDecoder]] = {
@@ -441,6 +443,34 @@ _DECODERS: dict[str, type[ContentDecoder]] = {
     "br": BrotliDecoder,
     "zstd": ZStandardDecoder,
 }
+
+
+def _is_usable(name: str) -> bool:
+    decoder = _DECODERS.get(name)
+    # A library is asked for where the class is ours: one that a program put there needs none that we know of.
+    return decoder is not None and (decoder.__module__ != __name__ or name not in _LIBRARIES or bool(_library(name)))
+
+
+class _WholePieces(ContentDecoder):
+    """A decoder in the form of 0.28.1, whose methods return bytes, as one that yields pieces."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds, in one piece."""
+        piece = self._decoder.decode(data)
+        return iter((piece,) if isinstance(piece, bytes) and piece else piece)
+
+    def flush(self) -> Iterator[bytes]:
+        """End the body, and yield what the decoder still held."""
+        piece = self._decoder.flush()
+        return iter((piece,) if isinstance(piece, bytes) and piece else piece)
+
+
+def _adapted(decoder: ContentDecoder) -> ContentDecoder:
+    """Return the decoder as it is if it is one of ours, else one that may return bytes."""
+    return decoder if type(decoder).__module__ == __name__ else _WholePieces(decoder)
 
 
 def get_decoder(content_encoding_values: list[str]) -> Optional[ContentDecoder]:
@@ -457,10 +487,10 @@ def get_decoder(content_encoding_values: list[str]) -> Optional[ContentDecoder]:
     RFC 9110, section 8.4.
     """
     names = [name.strip().lower() for value in content_encoding_values for name in value.split(",")]
-    names = [name for name in names if name in _DECODERS and (name not in _LIBRARIES or _library(name))]
+    names = [name for name in names if _is_usable(name)]
     if len(names) > MAX_CODINGS:
         raise DecodingError(f"the body has {len(names)} content codings, at most {MAX_CODINGS} allowed")
-    children = [_DECODERS[name]() for name in names]
+    children = [_adapted(_DECODERS[name]()) for name in names]
     if len(children) > 1:
         return MultiDecoder(children)
     return children[0] if children else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +40,26 @@ def primitive_to_str(value: PrimitiveData) -> str:
     return str(value)
 
 
-def __getattr__(name: str) -> Any:
-    # 0.28.1 had it here, and packages take it from here. By name at run time, because the module that has it is far
-    # above this one, and nothing that imports this one should load it.
-    if name == "get_environment_proxies":
-        return import_module(f"{__package__}._proxies").environment_proxies
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# The modules that 0.28.1's names are looked for in, as far as they are loaded with the package; see `_old_names`.
+_WITH_OLD_NAMES = (
+    *("_api", "_auth", "_client", "_content", "_decoders", "_main", "_models", "_multipart", "_status_codes"),
+    *("_transports", "_transports.asgi", "_transports.default", "_transports.wsgi", "_urlparse", "_urls", "_utils"),
+)
+
+
+def install_old_names() -> None:
+    """
+    Give the modules of the package a `__getattr__` for the names that they had in 0.28.1 (PEP 562).
+
+    From outside and not in each module: type checkers would take any name of a module that defines one.
+    """
+    for name in _WITH_OLD_NAMES:
+        module = f"{__package__}.{name}"
+        setattr(sys.modules[module], "__getattr__", partial(_old_name, module))  # noqa: B010 - see above
+
+
+def _old_name(module: str, name: str) -> Any:
+    if not name.startswith("__"):  # such as `__path__`, which the import system asks for
+        # By name at run time: the module is far above this one, and loaded only if somebody asks.
+        return import_module(f"{__package__}._old_names").find(module, name)
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
