@@ -71,7 +71,7 @@ def test_nothing_is_loaded_before_an_old_name_is_asked_for():
 
 
 def test_a_name_that_never_was_is_an_attribute_error_and_an_import_error():
-    with pytest.raises(AttributeError, match="module 'httpx._utils' has no attribute 'nonsense'$"):
+    with pytest.raises(AttributeError, match=r"module 'httpx\._utils' has no attribute 'nonsense'$"):
         _utils.nonsense  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(ImportError):
         from httpx._utils import nonsense  # type: ignore[attr-defined]  # noqa: F401

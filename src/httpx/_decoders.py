@@ -446,9 +446,12 @@ _DECODERS: dict[str, type[ContentDecoder]] = {
 
 
 def _is_usable(name: str) -> bool:
+    """Is there anything to undo, and a decoder for it?"""
     decoder = _DECODERS.get(name)
+    if decoder is None or decoder is IdentityDecoder:
+        return False
     # A library is asked for where the class is ours: one that a program put there needs none that we know of.
-    return decoder is not None and (decoder.__module__ != __name__ or name not in _LIBRARIES or bool(_library(name)))
+    return decoder.__module__ != __name__ or name not in _LIBRARIES or bool(_library(name))
 
 
 class _WholePieces(ContentDecoder):

@@ -1,9 +1,9 @@
 """
 Names of httpx 0.28.1's private modules that have moved, or that nothing here needs any more.
 
-Public code imports some of them (`from httpx._utils import to_bytes`). They are found when they are asked for: the
-package gives each module of `MODULES` a `__getattr__` (PEP 562), which asks `find`. A name that was found is then set in
-its module, so that later look-ups take the usual way and `mock.patch("httpx._utils.to_bytes")` works.
+Public code imports some of them (`from httpx._utils import to_bytes`). They are found when they are asked for:
+`_utils.install_old_names` gives their modules a `__getattr__` (PEP 562), which asks `find`. A name that was found is
+then set in its module, so that later look-ups take the usual way and `mock.patch("httpx._utils.to_bytes")` works.
 
     TABLE   module -> name -> "module:name", where the name is today
     GONE    module -> name -> what to use instead
