@@ -17,16 +17,24 @@ from typing import TYPE_CHECKING, Any, Callable, Literal
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
 from ._auth.basic import basic
-from ._config import DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout
+from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout, whole_number
 from ._cookies import Cookies
-from ._decoders import accept_encoding
+from ._decoders import accept_encoding, is_text_encoding
 from ._exceptions import ReadTimeout
 from ._flow import Policy
 from ._headers import Headers
 from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies
-from ._redirects import may_keep_secrets, redirect_headers, redirect_method, redirect_stream, redirect_url, redirected
+from ._redirects import (
+    PRIVATE,
+    may_keep_secrets,
+    redirect_headers,
+    redirect_method,
+    redirect_stream,
+    redirect_url,
+    redirected,
+)
 from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:
@@ -47,6 +55,8 @@ if TYPE_CHECKING:
     )
 
 EventHook = Callable[..., Any]
+# Where the client's credentials may be sent; see `Client`.
+CredentialsFor = Literal["any", "origin"]
 
 USER_AGENT = f"python-httpx/{__version__}"
 # Headers that are as private as Authorization when a redirect leads to another origin.
@@ -111,9 +121,13 @@ class BaseClient:
         default_encoding: str | Callable[[bytes], str] = "utf-8",
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
+        credentials_for: CredentialsFor = "any",
     ) -> None:
         self._merged_urls: dict[str, URL] = {}
-        self._base_url = self._enforce_trailing_slash(URL(base_url))
+        if credentials_for not in ("any", "origin"):
+            raise ValueError(f"credentials_for must be 'any' or 'origin', got {credentials_for!r:.40}")
+        self._is_guarded = credentials_for == "origin"
+        self._base_url = self._as_base(base_url)
         self._auth = self._build_auth(auth)
         self._params = QueryParams(params)
         self.headers = Headers(headers)
@@ -123,7 +137,7 @@ class BaseClient:
         self.max_redirects = max_redirects
         self._event_hooks = _hooks(event_hooks)
         self._trust_env = trust_env
-        self._default_encoding = default_encoding
+        self._default_encoding = _encoding(default_encoding)
         self._sensitive = _header_names(sensitive_headers)
         self._max_response_size = max_response_size
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
@@ -151,8 +165,17 @@ class BaseClient:
         self._timeout = Timeout(timeout)
 
     @property
+    def max_redirects(self) -> int:
+        """The most redirects that are followed for one request."""
+        return self._max_redirects
+
+    @max_redirects.setter
+    def max_redirects(self, max_redirects: int) -> None:
+        self._max_redirects = whole_number("max_redirects", max_redirects, 0)
+
+    @property
     def event_hooks(self) -> dict[str, list[EventHook]]:
-        """Functions that are called with each request ("request"), response ("response") and interim answer ("1xx")."""
+        """Functions that are called with each request ("request"), response ("response") or 1xx response ("1xx")."""
         return self._event_hooks
 
     @event_hooks.setter
@@ -175,8 +198,14 @@ class BaseClient:
 
     @base_url.setter
     def base_url(self, url: URL | str) -> None:
-        self._base_url = self._enforce_trailing_slash(URL(url))
+        self._base_url = self._as_base(url)
         self._merged_urls = {}
+
+    def _as_base(self, url: URL | str) -> URL:
+        base = self._enforce_trailing_slash(URL(url))
+        if self._is_guarded and not base.is_absolute_url:
+            raise ValueError("credentials_for='origin' needs a base_url with a scheme and a host: it names the origin")
+        return base
 
     @property
     def headers(self) -> Headers:
@@ -242,6 +271,9 @@ class BaseClient:
         if merged_url is None:
             merged_url = self._remembered_url(url)
         merged_headers = self._headers if headers is None else self._merge_headers(headers)
+        is_away = self._is_guarded and merged_url._origin != self._base_url._origin
+        if is_away:
+            merged_headers = self._without_credentials(merged_headers, headers)
         all_extensions: dict[str, Any] = {} if extensions is None else own_extensions(extensions)
         if "timeout" not in all_extensions:
             chosen = self._timeout if isinstance(timeout, UseClientDefault) else Timeout(timeout)
@@ -254,7 +286,7 @@ class BaseClient:
             return Request._without_body(method, merged_url, merged_headers, all_extensions)
         own = None if not cookies else Cookies(cookies)
         if (own is not None or self._cookies._jar is not None) and not merged_headers._has(b"cookie"):
-            merged_headers = self._with_cookies(merged_headers, merged_url, own)
+            merged_headers = self._with_cookies(merged_headers, merged_url, own, not is_away)
         request = Request(
             method,
             merged_url,
@@ -270,16 +302,29 @@ class BaseClient:
             request._own_cookies = own
         return request
 
-    def _with_cookies(self, headers: Headers, url: URL, own: Cookies | None) -> Headers:
-        """A copy of the headers with a Cookie field, if any cookie of the client or of the request belongs there."""
+    def _with_cookies(self, headers: Headers, url: URL, own: Cookies | None, everywhere: bool = True) -> Headers:
+        """
+        Return a copy of the headers with a Cookie field, if any cookie of the client or of the request belongs there.
+
+        `everywhere` is about cookies of the client that have no domain: are they sent to this URL, too?
+        """
         if type(self)._merge_cookies is BaseClient._merge_cookies:
-            line = self._cookies._line_for(url, own)
+            line = self._cookies._line_for(url, own, everywhere)
         else:  # a subclass decides
-            line = Cookies(self._merge_cookies(own))._line_for(url)
+            line = Cookies(self._merge_cookies(own))._line_for(url, own, everywhere)
         if line is None:
             return headers
         headers = headers.copy()
         headers["Cookie"] = line
+        return headers
+
+    def _without_credentials(self, headers: Headers, given: HeaderTypes | None) -> Headers:
+        """Return a copy of the merged headers without the client's private ones; those `given` for a request stay."""
+        own = Headers(given)
+        headers = headers.copy()
+        for name in (*PRIVATE, *self._sensitive):
+            if headers._has(name) and not own._has(name):
+                del headers[name.decode("ascii")]
         return headers
 
     def _remembered_url(self, url: URL | str) -> URL:
@@ -343,9 +388,16 @@ class BaseClient:
         )
 
     def _build_request_auth(self, request: Request, auth: AuthTypes | UseClientDefault | None) -> Auth | None:
-        """Return the auth of this request, else the client's, else the URL's if no Authorization header is given."""
-        chosen = self._auth if isinstance(auth, UseClientDefault) else self._build_auth(auth)
+        """
+        Return the auth of this request, else the client's, else the URL's if no Authorization header is given.
+
+        The client's is not for other origins if it was made with `credentials_for="origin"`.
+        """
         url = request.url
+        if not isinstance(auth, UseClientDefault):
+            chosen = self._build_auth(auth)
+        else:
+            chosen = None if self._is_guarded and url._origin != self._base_url._origin else self._auth
         if chosen is None and (url.username or url.password) and not request.headers._has(b"authorization"):
             return BasicAuth(url.username, url.password)
         return chosen
@@ -360,7 +412,8 @@ class BaseClient:
         url = self._redirect_url(request, response)
         headers = self._redirect_headers(request, url, method)
         stream = self._redirect_stream(request, method)
-        return redirected(request, url, method, headers, stream, self._cookies)
+        base = self._base_url if self._is_guarded else None
+        return redirected(request, url, method, headers, stream, self._cookies, base)
 
     def _redirect_method(self, request: Request, response: Response) -> str:
         return redirect_method(request, response)
@@ -418,6 +471,9 @@ class BaseClient:
             request.extensions["timeout"] = {**timeout, "total": left}
 
 
+_EVENTS = ("request", "response", "1xx")
+
+
 class _Hooks(dict[str, list[EventHook]]):
     """Hooks by event. Those for "1xx" are there once they are asked for, so that the others look as they always did."""
 
@@ -427,6 +483,33 @@ class _Hooks(dict[str, list[EventHook]]):
         hooks: list[EventHook] = []
         self[name] = hooks
         return hooks
+
+    def __setitem__(self, name: str, hooks: list[EventHook]) -> None:
+        super().__setitem__(name, _checked_hooks(name, hooks))
+
+
+def _checked_hooks(name: str, hooks: Any) -> list[EventHook]:
+    """Return the hooks as a list. Raises ValueError for an unknown event, TypeError for what cannot be called."""
+    if name not in _EVENTS:
+        raise ValueError(f"event_hooks has no event {name!r:.40}, expected 'request', 'response' or '1xx'")
+    if callable(hooks) or isinstance(hooks, (str, bytes)) or not isinstance(hooks, Iterable):
+        hint = f", such as [{getattr(hooks, '__name__', 'hook')}]" if callable(hooks) else ""
+        raise TypeError(f"event_hooks[{name!r}] must be a list of functions{hint}, got {type(hooks).__name__}")
+    listed = hooks if isinstance(hooks, list) else list(hooks)
+    for hook in listed:
+        if not callable(hook):
+            raise TypeError(f"event_hooks[{name!r}] must hold functions, got {type(hook).__name__}")
+    return listed
+
+
+def _encoding(encoding: Any) -> str | Callable[[bytes], str]:
+    if callable(encoding):
+        return encoding  # type: ignore[no-any-return]  # a function of the user's
+    if not isinstance(encoding, str):
+        raise TypeError(f"default_encoding must be a str or a function, got {type(encoding).__name__}")
+    if not is_text_encoding(encoding):
+        raise ValueError(f"default_encoding must be the name of a text encoding, got {encoding!r:.40}")
+    return encoding
 
 
 def _header_names(names: Iterable[str]) -> frozenset[bytes]:
@@ -468,12 +551,57 @@ def no_request_of(auth: Auth) -> str:
 
 
 def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventHook]]:
-    given = {} if hooks is None else hooks
-    if not isinstance(given, Mapping):
-        raise TypeError(f"`event_hooks` must be a mapping of events to lists of functions, not {type(given).__name__}")
-    return _Hooks(
-        {name: list(given.get(name, [])) for name in ("request", "response", "1xx") if name in given or name != "1xx"}
-    )
+    if hooks is not None and not isinstance(hooks, Mapping):
+        raise TypeError(f"event_hooks must be a mapping of events to lists of functions, got {type(hooks).__name__}")
+    checked = _Hooks(request=[], response=[])
+    for name, listed in (hooks or {}).items():
+        checked[name] = list(_checked_hooks(name, listed))
+    return checked
+
+
+def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, **options: Any) -> None:
+    """
+    Warn where options of the network were given and nothing uses them: a transport of the caller's has its own.
+
+    Harm otherwise: `Client(verify=context, transport=HTTPTransport(retries=3))` does not verify by that context.
+    """
+    schemes = _schemes_of(dict(mounts or {})) if transport is None else _SCHEMES
+    if not schemes:
+        return
+    unused = [
+        name
+        for name, value in options.items()
+        # Only https verifies and negotiates; the others are used for what is left to the client's own transport.
+        if (schemes == _SCHEMES or (name in _FOR_TLS and "https" in schemes))
+        and value is not None
+        and value is not _PLAIN.get(name)
+        and value != _PLAIN.get(name)
+    ]
+    if unused:
+        source = "mounts" if transport is None else "transport"
+        names = ", ".join(unused)
+        warnings.warn(
+            f"{names}: not used, because {source}= was given; give them to the transport, such as "
+            f"httpx.HTTPTransport({unused[0]}=...)",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+_SCHEMES = frozenset(("http", "https"))
+_FOR_TLS = frozenset(("verify", "cert", "http1", "http2", "pins"))
+_PLAIN = {"verify": True, "http1": True, "http2": False, "limits": DEFAULT_LIMITS}
+
+
+def _schemes_of(mounts: Mapping[Any, Any]) -> frozenset[str]:
+    """Return the schemes for which every request goes to a mounted transport."""
+    found: set[str] = set()
+    for pattern, transport in mounts.items():
+        text = pattern if isinstance(pattern, str) else str(getattr(pattern, "pattern", ""))
+        scheme, _, host = text.partition("://")
+        if transport is not None and host in ("", "*"):
+            found.update(_SCHEMES if scheme in ("", "all") else _SCHEMES & {scheme})
+    return frozenset(found)
 
 
 def given(**options: Any) -> dict[str, Any]:

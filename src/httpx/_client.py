@@ -26,6 +26,7 @@ from ._base_client import (
     USE_CLIENT_DEFAULT,
     BaseClient,
     ClientState,
+    CredentialsFor,
     EventHook,
     UseClientDefault,
     afinished,
@@ -36,6 +37,7 @@ from ._base_client import (
     no_request_of,
     ordered_mounts,
     transport_for,
+    warn_of_unused,
 )
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
 from ._content import in_async
@@ -92,6 +94,9 @@ class Client(BaseClient):
         follow_redirects, max_redirects: whether and how far.
         event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
         base_url: what relative URLs are appended to.
+        credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
+            private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
+            domain to the origin of `base_url` only, whatever URL a request is given.
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
@@ -132,12 +137,14 @@ class Client(BaseClient):
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
+        credentials_for: CredentialsFor = "any",
     ) -> None:
         """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
             cookies=cookies,
+            credentials_for=credentials_for,
             default_encoding=default_encoding,
             event_hooks=event_hooks,
             follow_redirects=follow_redirects,
@@ -166,6 +173,8 @@ class Client(BaseClient):
         }
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
+        if (transport is not None or mounts) and type(self)._init_transport is Client._init_transport:
+            warn_of_unused(transport, mounts, proxy=proxy, **{**network, "trust_env": None})
 
     def _init_transport(
         self, *, transport: BaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
@@ -657,6 +666,9 @@ class AsyncClient(BaseClient):
         follow_redirects, max_redirects: whether and how far.
         event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
         base_url: what relative URLs are appended to.
+        credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
+            private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
+            domain to the origin of `base_url` only, whatever URL a request is given.
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
@@ -697,12 +709,14 @@ class AsyncClient(BaseClient):
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
+        credentials_for: CredentialsFor = "any",
     ) -> None:
         """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
             cookies=cookies,
+            credentials_for=credentials_for,
             default_encoding=default_encoding,
             event_hooks=event_hooks,
             follow_redirects=follow_redirects,
@@ -731,6 +745,8 @@ class AsyncClient(BaseClient):
         }
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
+        if (transport is not None or mounts) and type(self)._init_transport is AsyncClient._init_transport:
+            warn_of_unused(transport, mounts, proxy=proxy, **{**network, "trust_env": None})
 
     def _init_transport(
         self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
+from operator import index
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._headers import Headers
@@ -49,10 +50,10 @@ _PHASES = ("connect timeout", "read timeout", "write timeout", "pool timeout")
 
 def _seconds(name: str, value: Any) -> Optional[float]:
     """
-    `value` if it is a time to wait: a number that is not negative, or `None` for ever; infinity becomes `None`.
+    Return `value` if it is a time to wait: a number that is not negative, or None for ever; infinity becomes None.
 
     Raises:
-        TypeError: not a number. `True` and `False` are none: `timeout=False` would mean "give up at once".
+        TypeError: not a number. True and False are refused: `timeout=False` would mean "give up at once".
         ValueError: negative, or NaN.
     """
     if value is None:
@@ -60,12 +61,35 @@ def _seconds(name: str, value: Any) -> Optional[float]:
     kind = type(value)
     if kind is not float and kind is not int:
         if kind is bool or not hasattr(kind, "__float__"):
-            raise TypeError(f"{name} must be a number of seconds or None, not {kind.__name__}")
+            # A list or a dictionary means a time for each phase, as in other libraries.
+            hint = "; for several, use httpx.Timeout(10, connect=3)" if isinstance(value, (list, dict)) else ""
+            raise TypeError(f"{name} must be a number of seconds or None, got {kind.__name__}{hint}")
         value = float(value)
     if not value >= 0:  # written so that NaN is refused as well
-        raise ValueError(f"{name} must not be negative or NaN: {value!r}")
+        raise ValueError(f"{name} must not be negative or NaN, got {value!r}")
     # Sockets and event loops raise OverflowError for infinity.
     return None if value == inf else value
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """
+    Return `value` as an int.
+
+    Raises:
+        TypeError: it is not an int. True and False are refused: they are never meant as a number.
+        ValueError: it is less than `least`.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, got {value!r:.40}")
+    number = index(value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def _number_or_none(name: str, value: Any, least: int) -> Optional[int]:
+    """Like `whole_number`, where None means no limit; so does infinity, which 0.28.1 took."""
+    return None if value is None or value == inf else whole_number(name, value, least)
 
 
 class Timeout:
@@ -137,7 +161,10 @@ class Timeout:
             self.__dict__.update(timeout.as_dict())
             return
         if not 2 <= len(timeout) <= 4:
-            raise ValueError(f"a timeout tuple is (connect, read, write, pool), this one has {len(timeout)} items")
+            raise ValueError(
+                f"a timeout tuple must be (connect, read, write, pool), got {len(timeout)} items; "
+                "httpx.Timeout(10, connect=3) names them"
+            )
         given = (*timeout, None, None)[:4]
         self.connect, self.read, self.write, self.pool = map(_seconds, _PHASES, given)
 
@@ -166,22 +193,32 @@ class Timeout:
         return f"{type(self).__name__}({shown}{total})"
 
 
+# The defaults of what 0.28.1's limits did not have, in the order of the attributes.
+_ADDED_LIMITS = (None, 100, 65_536, None)
+
+
 class Limits:
     """
-    How many connections a client opens and keeps, and how large the head of an answer may be.
+    How many connections a client opens and keeps, and how large the head of a response may be.
 
     Args:
-        max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. `None`: any
+        max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. None: any
             number.
-        max_keepalive_connections: idle ones that are kept for later requests. `None`: all, 0: none.
-        keepalive_expiry: seconds after which an idle connection is closed. `None`: never.
-        max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
-        max_header_fields: header fields of one answer, or trailers; more are a `RemoteProtocolError`.
-        max_header_bytes: what the heads of an answer, interim ones included, and its trailers may take together.
+        max_keepalive_connections: idle ones that are kept for later requests. None: all, 0: none.
+        keepalive_expiry: seconds after which an idle connection is closed. None: never.
+        max_connections_per_host: like `max_connections`, for each host by itself. None: any number.
+        max_header_fields: header fields of one response, or trailers; more are a `RemoteProtocolError`.
+        max_header_bytes: what the heads of a response, interim ones included, and its trailers may take together.
         ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the server is asked for a sign
-            of life (PING). If as many more pass without any, the requests end in a `ReadError`. `None`: never.
+            of life (PING). If as many more pass without any, the requests end in a `ReadError`. None: never.
 
-    A client's default is 100, 20, 5 s and `None`; that of this class is no limit and 5 s.
+    A client without `limits` has 100, 20 and 5 s. With one of the first three given here, or none at all, the others of
+    them are no limit and 5 s, as in 0.28.1. With one of the last four, they stay those of a client, unless they are
+    given, too: `Limits(max_connections_per_host=10)` does not lift the total of 100.
+
+    Raises:
+        TypeError: a number is not an int, or a time not a number.
+        ValueError: a number is too small, or a time negative.
     """
 
     # As in 0.28.1: equal by value and not to be used as a key.
@@ -190,36 +227,36 @@ class Limits:
     def __init__(
         self,
         *,
-        max_connections: Optional[int] = None,
-        max_keepalive_connections: Optional[int] = None,
+        max_connections: Union[int, UnsetType, None] = UNSET,
+        max_keepalive_connections: Union[int, UnsetType, None] = UNSET,
         keepalive_expiry: Optional[float] = 5.0,
         max_connections_per_host: Optional[int] = None,
         max_header_fields: int = 100,
         max_header_bytes: int = 65_536,
         ping_interval: Optional[float] = None,
     ) -> None:
-        if ping_interval is not None and ping_interval <= 0:
-            raise ValueError(f"ping_interval should be seconds above 0, or None, and is {ping_interval!r}")
-        self.max_connections = max_connections
-        self.max_keepalive_connections = max_keepalive_connections
-        self.keepalive_expiry = keepalive_expiry
-        self.max_connections_per_host = max_connections_per_host
-        self.max_header_fields = max_header_fields
-        self.max_header_bytes = max_header_bytes
-        self.ping_interval = ping_interval
+        added = max_connections_per_host, max_header_fields, max_header_bytes, ping_interval
+        total, idle = (None, None) if added == _ADDED_LIMITS else (100, 20)
+        total = total if isinstance(max_connections, UnsetType) else max_connections
+        idle = idle if isinstance(max_keepalive_connections, UnsetType) else max_keepalive_connections
+        self.max_connections = _number_or_none("max_connections", total, 1)
+        self.max_keepalive_connections = _number_or_none("max_keepalive_connections", idle, 0)
+        self.keepalive_expiry = _seconds("keepalive_expiry", keepalive_expiry)
+        self.max_connections_per_host = _number_or_none("max_connections_per_host", max_connections_per_host, 1)
+        self.max_header_fields = whole_number("max_header_fields", max_header_fields, 1)
+        self.max_header_bytes = whole_number("max_header_bytes", max_header_bytes, 1)
+        self.ping_interval = _seconds("ping_interval", ping_interval)
+        if self.ping_interval == 0:
+            raise ValueError("ping_interval must be a positive number of seconds or None, got 0")
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Limits) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
         # What 0.28.1 did not have is shown only where it was set.
-        added = {
-            "max_connections_per_host": None,
-            "max_header_fields": 100,
-            "max_header_bytes": 65_536,
-            "ping_interval": None,
-        }
-        shown = [f"{name}={value}" for name, value in vars(self).items() if name not in added or value != added[name]]
+        fields = vars(self)
+        shown = [f"{name}={fields[name]}" for name in list(fields)[:3]]
+        shown += [f"{n}={v}" for (n, v), plain in zip(list(fields.items())[3:], _ADDED_LIMITS) if v != plain]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

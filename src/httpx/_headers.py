@@ -121,7 +121,9 @@ def _encode_fields(headers: HeaderTypes, encoding: Optional[str]) -> list[tuple[
         return headers._raw.copy()
     pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else headers
     if isinstance(pairs, (str, bytes)):
-        raise TypeError(f"headers must be a mapping or an iterable of pairs, not {type(pairs).__name__}")
+        if not pairs:  # taken for none, as in 0.28.1
+            return []
+        raise TypeError(f"headers must be a mapping or an iterable of pairs, got {type(pairs).__name__}")
     try:
         return [(_encode_name(name, encoding), _encode_value(name, value, encoding)) for name, value in pairs]
     except ValueError as exc:  # of the unpacking; the rest of it raises other kinds

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 from urllib.parse import unquote, unquote_plus
 
@@ -492,8 +492,8 @@ def _fields_of(params: Any) -> dict[str, list[str]]:
     if isinstance(params, QueryParams):
         return {name: list(values) for name, values in params._dict.items()}
     pairs = params.items() if hasattr(params, "items") else params
-    if pairs is params and not isinstance(params, (list, tuple)):
-        raise TypeError(f"params must be a str, bytes, a mapping or a list of pairs, not {type(params).__name__}")
+    if pairs is params and not isinstance(params, Sequence):
+        raise TypeError(f"params must be a str, bytes, a mapping or a list of pairs, got {type(params).__name__}")
     fields: dict[str, list[str]] = {}
     for pair in pairs:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:

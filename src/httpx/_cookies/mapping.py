@@ -173,7 +173,7 @@ class Cookies(MutableMapping[str, str]):
 
         Args:
             added: the cookies of the request alone; one replaces a cookie of the same name, domain and path.
-            everywhere: send cookies without a domain, too. False for a redirect to another origin.
+            everywhere: send cookies of these without a domain, too. False for a redirect to another origin.
 
         Raises: as `set_cookie_header`.
         """
@@ -184,11 +184,11 @@ class Cookies(MutableMapping[str, str]):
             view = urllib_request(url, place)
             jar.add_cookie_header(view)
             line: Optional[str] = view.get_header("Cookie")
-            rest = b"; ".join(pair(cookie) for cookie in _chosen_from(own, url, place, everywhere))
+            rest = b"; ".join(pair(cookie) for cookie in _chosen_from(own, url, place, True))
             return b"; ".join([line.encode(), rest]) if line and rest else rest or line
         chosen = _chosen_from(jar, url, place, everywhere)
         if own is not None:
-            chosen = in_order([*chosen, *_chosen_from(own, url, place, everywhere)])
+            chosen = in_order([*chosen, *_chosen_from(own, url, place, True)])
         # Bytes, because the setter takes them as they are: a server gets its octets back.
         return b"; ".join([pair(cookie) for cookie in chosen]) if chosen else None
 
@@ -259,7 +259,9 @@ class Cookies(MutableMapping[str, str]):
         if cookies is None:
             return
         if isinstance(cookies, (str, bytes)):
-            raise TypeError(f"cookies must be a mapping, pairs, Cookies or a CookieJar, not {type(cookies).__name__}")
+            if not cookies:  # taken for none, as in 0.28.1
+                return
+            raise TypeError(f"cookies must be a mapping, pairs, Cookies or a CookieJar, got {type(cookies).__name__}")
         if isinstance(cookies, Cookies) or hasattr(cookies, "set_cookie"):
             source = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
             for cookie in source._all():
