@@ -620,7 +620,7 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
         # Keys may lack "://", as with other clients.
         found += [(URLPattern(key if "://" in key else f"{key}://"), proxy) for key, proxy in given.items()]
     elif from_environment:
-        found += EnvironmentProxies.read().mounts()
+        found += EnvironmentProxies.read().proxies()
     return found
 
 

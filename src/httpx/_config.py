@@ -266,6 +266,14 @@ _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _SECRET_FIELDS = frozenset(["authorization", "proxy-authorization"])
 
 
+def _escaped(url: str) -> str:
+    """Return the URL with backslashes of its user name and password escaped; a domain in front is Windows' habit."""
+    scheme, separator, rest = url.partition("://")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    userinfo, at, host = rest[:end].rpartition("@")
+    return f"{scheme}{separator}{userinfo.replace(chr(92), '%5C')}{at}{host}{rest[end:]}"
+
+
 class Proxy:
     """
     A proxy, and how to speak to it.
@@ -275,7 +283,7 @@ class Proxy:
 
     Args:
         url: its scheme is http, https, socks4, socks4a, socks5 or socks5h. Credentials in it become `auth`, instead
-            of the argument, and are not in the attribute `url`.
+            of the argument, and are not in the attribute `url`. The user name may be `DOMAIN\\user`.
         ssl_context: for TLS to the proxy itself, not to the origin; a default one when `None`.
         auth: user name and password.
         headers: sent to an http or https proxy with CONNECT, or with each plain http request.
@@ -283,7 +291,7 @@ class Proxy:
     Raises:
         InvalidURL: `url` cannot be parsed.
         TypeError: `url` is neither a str nor a `URL`.
-        ValueError: it has another scheme, or none.
+        ValueError: it has another scheme, or none, or it has no host.
     """
 
     url: URL
@@ -299,11 +307,13 @@ class Proxy:
         auth: Optional[tuple[str, str]] = None,
         headers: Optional[HeaderTypes] = None,
     ) -> None:
-        parsed = URL(url)
+        parsed = URL(_escaped(url) if isinstance(url, str) else url)
         if parsed.scheme not in _PROXY_SCHEMES:
             # The scheme and no more of it: the rest may hold a password.
             expected = ", ".join(_PROXY_SCHEMES)
             raise ValueError(f"unknown scheme {parsed.scheme[:20]!r} in a proxy URL, expected one of {expected}")
+        if not parsed.host:
+            raise ValueError("a proxy URL must have a host, such as http://127.0.0.1:3128")
         if parsed.username or parsed.password:
             auth = parsed.username, parsed.password
             parsed = parsed.copy_with(username=None, password=None)
