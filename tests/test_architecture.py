@@ -324,13 +324,11 @@ TWIN_NAMES = {
     "athrow": "throw",
     "_adrain": "_drain",
     "afinished": "finished",
+    "in_async": "in_sync",
     "U": "T",
 }
 # Methods that differ on purpose, each with its reason.
-UNPAIRED = (
-    # The sync client refuses a body that only async code can iterate; the async one can make use of a sync body.
-    "_fit_body",
-)
+UNPAIRED: tuple[str, ...] = ()
 
 
 def class_named(tree: ast.Module, name: str) -> ast.ClassDef:

@@ -1151,3 +1151,65 @@ def test_a_request_that_is_cancelled_closes_its_response():
         assert stream.closed == 1
 
     asyncio.run(main())
+
+
+class BothWays:
+    """A stream of another package, such as httpcore's: sync and async, and of no class of ours."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (b"ab", b"c")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+class OneWay:
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (b"ab", b"c")
+
+
+class OnlyAsync:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"abc"
+
+
+def given(stream: Any, url: str = "http://example.org/") -> httpx.Request:
+    host = httpx.URL(url).netloc.decode()
+    return httpx.Request("POST", url, stream=stream, headers={"Host": host, "Content-Length": "3"})
+
+
+@pytest.mark.parametrize("stream", [BothWays, OneWay])
+def test_a_stream_of_another_package_can_be_read(mocked: Driver, stream: Any):
+    """Harm: respx hands httpcore's streams to `httpx.Request`, whose `read` took them for async ones."""
+
+    async def scenario() -> bytes:
+        request = given(stream())
+        assert request.read() == b"abc"
+        return await given(stream()).aread()
+
+    assert mocked.run_bare(scenario) == b"abc"
+
+
+@pytest.mark.parametrize("stream", [BothWays, OneWay])
+def test_a_stream_of_another_package_can_be_sent(driver: Driver, echo_server: EchoServer, no_leaks: None, stream: Any):
+    async def scenario(client: Any) -> Any:
+        return (await client.send(given(stream(), f"{echo_server.url}/anything"))).json()["data"]
+
+    assert driver.run(scenario) == "abc"
+
+
+def test_an_async_stream_of_another_package_is_for_async_clients(
+    driver: Driver, echo_server: EchoServer, no_leaks: None
+):
+    async def scenario(client: Any) -> Any:
+        with pytest.raises(RuntimeError, match=r"is an async stream: use `await request\.aread"):
+            given(OnlyAsync()).read()
+        if not driver.is_async:
+            with pytest.raises(RuntimeError, match="is an async stream: send it with an AsyncClient"):
+                await client.send(given(OnlyAsync(), f"{echo_server.url}/anything"))
+            return "abc"
+        assert await given(OnlyAsync()).aread() == b"abc"
+        return (await client.send(given(OnlyAsync(), f"{echo_server.url}/anything"))).json()["data"]
+
+    assert driver.run(scenario) == "abc"

@@ -40,7 +40,7 @@ from ._base_client import (
     warn_of_unused,
 )
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
-from ._content import in_async
+from ._content import in_async, in_sync
 from ._exceptions import RequestError
 from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
 from ._models import Request, Response
@@ -394,7 +394,7 @@ class Client(BaseClient):
             finished(hook(value))
 
     def _fit_body(self, request: Request) -> None:
-        raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
+        request.stream = in_sync(request.stream)
 
     def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""

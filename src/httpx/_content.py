@@ -414,14 +414,34 @@ class _InAsync(AsyncByteStream, SyncByteStream):
         self._stream.close()
 
 
-def in_async(stream: Union[SyncByteStream, AsyncByteStream]) -> AsyncByteStream:
+def in_sync(stream: Any) -> SyncByteStream:
     """
-    The same body for `async for`: the stream itself if it is async, else a view of it.
+    Return the same body for `for`: the stream itself if it is a `SyncByteStream`, else a view of it.
+
+    Requests may hold a stream of other packages, such as httpcore's, which is an iterable of bytes.
+
+    Raises:
+        RuntimeError: only async code can iterate it.
+    """
+    if isinstance(stream, SyncByteStream):
+        return stream
+    if not isinstance(stream, Iterable):
+        raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
+    return IteratorByteStream(stream) if not isinstance(stream, AsyncIterable) else _DualByteStream(stream)
+
+
+def in_async(stream: Any) -> AsyncByteStream:
+    """
+    Return the same body for `async for`: the stream itself if it is an `AsyncByteStream`, else a view of it.
 
     Each piece is fetched on the event loop's thread, so a file or a generator blocks it while it makes the next one.
     Closing the view closes the stream.
     """
-    return stream if isinstance(stream, AsyncByteStream) else _InAsync(stream)
+    if isinstance(stream, AsyncByteStream):
+        return stream
+    if isinstance(stream, AsyncIterable):
+        return AsyncIteratorByteStream(stream) if not isinstance(stream, Iterable) else _DualByteStream(stream)
+    return _InAsync(in_sync(stream))
 
 
 # Encoders

@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime
 import json as jsonlib
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from itertools import chain
 from time import perf_counter
 from types import AsyncGeneratorType
@@ -217,13 +217,13 @@ class Request:
         """Read the body into memory and return it; afterwards it can be sent any number of times."""
         if hasattr(self, "_content"):
             return self._content
-        if not isinstance(self.stream, SyncByteStream):
+        if not isinstance(self.stream, Iterable):
             raise RuntimeError("the body of this request is an async stream: use `await request.aread()`")
         return self._keep(b"".join(self.stream))
 
     async def aread(self) -> bytes:
         """Like `read`, for a body that is an async stream; a sync one works, too."""
-        if hasattr(self, "_content") or not isinstance(self.stream, AsyncByteStream):
+        if hasattr(self, "_content") or not isinstance(self.stream, AsyncIterable):
             return self.read()
         return self._keep(b"".join([piece async for piece in self.stream]))
 
