@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
 from operator import index
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from ._headers import Headers
 from ._urls import URL
@@ -121,7 +121,7 @@ class Timeout:
     """
 
     # As in 0.28.1: equal by value and not to be used as a key.
-    __hash__ = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
 
     connect: Optional[float]
     read: Optional[float]
@@ -222,7 +222,15 @@ class Limits:
     """
 
     # As in 0.28.1: equal by value and not to be used as a key.
-    __hash__ = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+
+    max_connections: Optional[int]
+    max_keepalive_connections: Optional[int]
+    keepalive_expiry: Optional[float]
+    max_connections_per_host: Optional[int]
+    max_header_fields: int
+    max_header_bytes: int
+    ping_interval: Optional[float]
 
     def __init__(
         self,

@@ -99,8 +99,12 @@ class Request:
         TypeError: arguments of the wrong type, or more than one kind of body.
     """
 
+    method: str
+    url: URL
+    headers: Headers
     extensions: dict[str, Any]
     stream: SyncByteStream | AsyncByteStream
+    _content: bytes
 
     # Cookies that the caller gave for this request alone; a redirect on the same origin carries them on.
     _own_cookies: Cookies | None = None
@@ -305,6 +309,8 @@ class Response:
         DecodingError: `content` is not encoded as its Content-Encoding says.
     """
 
+    status_code: int
+    headers: Headers
     is_closed: bool
     is_stream_consumed: bool
     _request: Request | None

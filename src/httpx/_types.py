@@ -31,8 +31,8 @@ URLTypes = Union["URL", str]
 QueryParamTypes = Union[
     "QueryParams",
     Mapping[str, Union[PrimitiveData, Sequence[PrimitiveData]]],
-    list[tuple[str, PrimitiveData]],
-    tuple[tuple[str, PrimitiveData], ...],
+    # A sequence and not a list: a list of pairs of str, held in a variable, is not a list of pairs of the union.
+    Sequence[tuple[str, PrimitiveData]],
     str,
     bytes,
 ]
@@ -45,7 +45,7 @@ HeaderTypes = Union[
     Sequence[tuple[bytes, bytes]],
 ]
 
-CookieTypes = Union["Cookies", "CookieJarType", dict[str, str], list[tuple[str, str]]]
+CookieTypes = Union["Cookies", "CookieJarType", Mapping[str, str], Sequence[tuple[str, str]]]
 
 TimeoutTypes = Union[
     Optional[float],
@@ -72,8 +72,8 @@ AuthTypes = Union[
     "Auth",
 ]
 
-RequestContent = Union[str, bytes, Iterable[bytes], AsyncIterable[bytes]]
-ResponseContent = Union[str, bytes, Iterable[bytes], AsyncIterable[bytes]]
+RequestContent = Union[str, bytes, bytearray, memoryview, Iterable[bytes], AsyncIterable[bytes]]
+ResponseContent = Union[str, bytes, bytearray, memoryview, Iterable[bytes], AsyncIterable[bytes]]
 RequestExtensions = Mapping[str, Any]
 ResponseExtensions = Mapping[str, Any]
 RequestData = Union[Mapping[str, Any], Sequence[tuple[str, Any]]]
