@@ -13,6 +13,7 @@ from .__version__ import __description__, __title__, __version__
 from ._api import delete, get, head, options, patch, post, put, request, stream
 from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
 from ._base_client import USE_CLIENT_DEFAULT
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._client import AsyncClient, Client
 from ._config import Limits, Proxy, Timeout, create_ssl_context
 from ._content import ByteStream
@@ -56,7 +57,6 @@ from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._transports.mock import MockTransport
 from ._transports.wsgi import WSGITransport
-from ._types import AsyncByteStream, SyncByteStream
 from ._urls import URL, QueryParams
 from ._utils import install_old_names as _install_old_names
 

@@ -38,8 +38,8 @@ from ._redirects import (
 from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:
+    from ._bytestreams import AsyncByteStream, SyncByteStream
     from ._types import (
-        AsyncByteStream,
         AuthTypes,
         CookieTypes,
         HeaderTypes,
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
         RequestData,
         RequestExtensions,
         RequestFiles,
-        SyncByteStream,
         TimeoutTypes,
         URLTypes,
     )

@@ -39,6 +39,7 @@ from ._base_client import (
     transport_for,
     warn_of_unused,
 )
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
 from ._content import in_async, in_sync
 from ._exceptions import RequestError
@@ -47,7 +48,6 @@ from ._models import Request, Response
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._types import (
-    AsyncByteStream,
     AuthTypes,
     CertTypes,
     CookieTypes,
@@ -61,7 +61,6 @@ from ._types import (
     RequestFiles,
     ResolverTypes,
     ResolveTypes,
-    SyncByteStream,
     TimeoutTypes,
     VerifyTypes,
 )

@@ -41,8 +41,8 @@ from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._exceptions import LocalProtocolError, StreamClosed, StreamConsumed
-from ._types import AsyncByteStream, SyncByteStream
 from ._utils import primitive_to_str
 
 if TYPE_CHECKING:

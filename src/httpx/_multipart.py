@@ -20,9 +20,9 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import FileSource, flat_pairs, is_async_file, is_pairs, measure, nested_value, refuse_text_mode, to_utf8
 from ._exceptions import LocalProtocolError
-from ._types import AsyncByteStream, SyncByteStream
 from ._utils import primitive_to_str
 
 if TYPE_CHECKING:

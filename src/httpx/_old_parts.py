@@ -16,10 +16,10 @@ from time import perf_counter
 from typing import Any, AnyStr, Optional, TypeVar, Union
 
 from . import _decoders, _exceptions, _multipart, _urlparse
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import measure
 from ._exceptions import InvalidURL
 from ._models import Response, _charset, _parsed_links
-from ._types import AsyncByteStream, SyncByteStream
 from ._urls import URL
 from ._utils import primitive_to_str
 

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import ByteStream
 from ._cookies import Cookies
 from ._exceptions import InvalidURL, RemoteProtocolError
 from ._headers import Headers
 from ._models import Request, Response
-from ._types import AsyncByteStream, SyncByteStream
 from ._urlparse import DEFAULT_PORTS
 from ._urls import URL, url_of
 
