@@ -9,6 +9,11 @@ A fast and trustworthy HTTP client for Python, sync and async.
 `Client` and `AsyncClient` keep connections and cookies between requests.
 """
 
+from __future__ import annotations as _annotations
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from .__version__ import __description__, __title__, __version__
 from ._api import delete, get, head, options, patch, post, put, request, stream
 from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
@@ -52,13 +57,15 @@ from ._headers import Headers
 from ._main import main
 from ._models import Request, Response
 from ._status_codes import codes
-from ._transports.asgi import ASGITransport
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._transports.mock import MockTransport
 from ._transports.wsgi import WSGITransport
 from ._urls import URL, QueryParams
 from ._utils import install_old_names as _install_old_names
+
+if _TYPE_CHECKING:
+    from ._transports.asgi import ASGITransport
 
 __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "__description__",
@@ -134,8 +141,23 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "WSGITransport",
 ]
 
+if not _TYPE_CHECKING:  # which would let any name pass
+
+    def __getattr__(name: str) -> _Any:
+        # Loaded when it is asked for: most programs have no application to call.
+        if name == "ASGITransport":
+            from ._transports.asgi import ASGITransport
+
+            globals()[name] = ASGITransport
+            return ASGITransport
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
 # Public objects say where they are public: in reprs, in pickles, and in `__module__`.
-for _name in __all__:
+for _name in set(__all__) & set(globals()):
     if not _name.startswith("__") and hasattr(globals()[_name], "__module__"):
         try:
             globals()[_name].__module__ = "httpx"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import ssl
 import sys
 import threading
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from ._headers import Headers
 from ._urls import URL
+from ._utils import lazy_pattern
 
 if TYPE_CHECKING:
     from ._types import CertTypes, HeaderTypes, TimeoutTypes, VerifyTypes
@@ -363,7 +363,7 @@ DEFAULT_MAX_REDIRECTS = 20
 
 # By this a str is told from a path: no path has it.
 _PEM_BEGIN = "-----BEGIN "
-_PEM_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
+_PEM_CERTIFICATE = lazy_pattern("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
 
 
 class _KeptContext:

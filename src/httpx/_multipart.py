@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import FileSource, flat_pairs, is_async_file, is_pairs, measure, nested_value, refuse_text_mode, to_utf8
 from ._exceptions import LocalProtocolError
-from ._utils import primitive_to_str
+from ._utils import lazy_pattern, primitive_to_str
 
 if TYPE_CHECKING:
     from ._types import RequestData, RequestFiles
@@ -36,8 +36,8 @@ _SMALL = 16_384
 _ESCAPES = {code: f"%{code:02X}" for code in range(0x20) if code != 0x1B}
 _ESCAPES.update({ord('"'): "%22", ord("\\"): "\\\\"})
 
-_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PARAMETER = lazy_pattern(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
+_TOKEN = lazy_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def get_multipart_boundary_from_content_type(content_type: Optional[bytes]) -> Optional[bytes]:

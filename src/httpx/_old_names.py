@@ -5,7 +5,7 @@ Public code imports some of them (`from httpx._utils import to_bytes`). They are
 `_utils.install_old_names` gives their modules a `__getattr__` (PEP 562), which asks `find`. A name that was found is
 then set in its module, so that later look-ups take the usual way and `mock.patch("httpx._utils.to_bytes")` works.
 
-    TABLE   module -> name -> "module:name", where the name is today
+    TABLE   module -> name -> "module:name", where the name is today, or "module"
     GONE    module -> name -> what to use instead
 
 Every module-level name of 0.28.1 is in its module, in `TABLE` or in `GONE`; a test holds this to a stored list. What
@@ -77,10 +77,11 @@ TABLE: dict[str, dict[str, str]] = {
         "Path": "pathlib:Path",
         "primitive_value_to_str": _PRIMITIVE,
     },
-    "httpx._transports": _public(
-        *("ASGITransport", "AsyncBaseTransport", "AsyncHTTPTransport", "BaseTransport"),
-        *("HTTPTransport", "MockTransport", "WSGITransport"),
-    ),
+    "httpx._transports": {
+        **_public("ASGITransport", "AsyncBaseTransport", "AsyncHTTPTransport", "BaseTransport"),
+        **_public("HTTPTransport", "MockTransport", "WSGITransport"),
+        "asgi": "httpx._transports.asgi",
+    },
     "httpx._transports.asgi": _parts("ASGIResponseStream", "create_event", "is_running_trio"),
     "httpx._transports.default": {
         **_public("AsyncByteStream", "ConnectError", "ConnectTimeout", "LocalProtocolError", "NetworkError"),
@@ -139,6 +140,6 @@ def find(module: str, name: str) -> Any:
         hint = "" if reason is None else f" since httpx 0.28.2; {reason}"
         raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
     place, _, attribute = source.partition(":")
-    value = getattr(import_module(place), attribute)
+    value = getattr(import_module(place), attribute) if attribute else import_module(place)
     setattr(sys.modules[module], name, value)
     return value

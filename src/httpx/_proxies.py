@@ -34,7 +34,6 @@ Not here: talking to proxies (`_engine`, `_protocol.socks`), what may be said ab
 from __future__ import annotations
 
 import os
-import re
 import sys
 from logging import getLogger
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
@@ -43,6 +42,7 @@ from ._config import Proxy
 from ._exceptions import InvalidURL, ProxyError
 from ._patterns import URLPattern
 from ._urls import URL, url_of
+from ._utils import lazy_pattern
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -58,10 +58,10 @@ _KINDS = ("http", "https", "all")
 # reads the environment only, and is not worth the 20 ms that importing `urllib.request` takes.
 _SYSTEMS = ("darwin", "win32")
 
-_SEPARATOR = re.compile(r"[,\s]+")
-_PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_IPV4_SHAPE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_SEPARATOR = lazy_pattern(r"[,\s]+")
+_PLAIN_NAME = lazy_pattern(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_IPV4_SHAPE = lazy_pattern(r"[0-9]+(?:\.[0-9]+){3}")
+_SCHEME = lazy_pattern(r"[a-z][a-z0-9+.-]*")
 _MAX_HOSTS = 256  # whose answers by the operating system are remembered
 _MAX_SHOWN = 200  # characters of a value in a message
 _MAX_NAME = 255  # characters; the longest name of the DNS has 253

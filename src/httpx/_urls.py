@@ -25,11 +25,9 @@ Not here: the grammar (`_urlparse`), what a client does with its `base_url` (`_c
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
-from urllib.parse import unquote, unquote_plus
 
 from ._exceptions import InvalidURL
 from ._urlparse import (
@@ -42,7 +40,7 @@ from ._urlparse import (
     resolve,
     urlparse,
 )
-from ._utils import primitive_to_str
+from ._utils import lazy_pattern, primitive_to_str
 
 if TYPE_CHECKING:
     from ._types import PrimitiveData, QueryParamTypes
@@ -58,13 +56,13 @@ _SECRET_ENDINGS = (
     *("apikey", "accesskey", "secretkey", "privatekey", "authkey", "appkey", "subscriptionkey", "sessionkey"),
     *("signature", "authorization", "jwt", "assertion", "sessionid", "sessid", "authcode"),
 )
-_PUNCTUATION = re.compile(r"[\W_]+")
-_FIELD_NAME = re.compile(r"(?:^|;)([^;=]*)=")
+_PUNCTUATION = lazy_pattern(r"[\W_]+")
+_FIELD_NAME = lazy_pattern(r"(?:^|;)([^;=]*)=")
 _HIDDEN = "[secure]"
 
 
 def _looks_secret(name: str) -> bool:
-    word = _PUNCTUATION.sub("", unquote_plus(name)).lower()
+    word = _PUNCTUATION.sub("", unquote(name.replace("+", " "))).lower()
     return word in _SECRET_NAMES or word.endswith(_SECRET_ENDINGS)
 
 
@@ -473,13 +471,22 @@ def _field_texts(value: Any) -> list[str]:
     return [_field_text(item) for item in value] if isinstance(value, (list, tuple)) else [_field_text(value)]
 
 
+def unquote(text: str) -> str:
+    """Return what `urllib.parse.unquote` does, which is loaded by texts that have an escape."""
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
 def _parse_fields(text: str) -> dict[str, list[str]]:
     """application/x-www-form-urlencoded, blank values kept (WHATWG URL, section 5.1)."""
     fields: dict[str, list[str]] = {}
     for field in text.split("&"):
         if field:
             name, _, value = field.partition("=")
-            fields.setdefault(unquote_plus(name), []).append(unquote_plus(value))
+            fields.setdefault(unquote(name.replace("+", " ")), []).append(unquote(value.replace("+", " ")))
     return fields
 
 

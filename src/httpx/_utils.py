@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, AnyStr, cast
 
 if TYPE_CHECKING:
     from ._types import PrimitiveData
@@ -29,6 +30,25 @@ class _LowerNames(dict[bytes, bytes]):
 LOWER = _LowerNames()
 
 
+class _LazyPattern:
+    """A regular expression that is compiled when one of its methods is first asked for, and set there."""
+
+    def __init__(self, pattern: Any, flags: int) -> None:
+        self._given = pattern, flags
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        method = getattr(re.compile(*self._given), name)
+        self.__dict__[name] = method  # the next use finds it there, as fast as that of a compiled pattern
+        return method
+
+
+def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """Return what `re.compile` does, compiled on first use: all patterns of the package take 8 ms, few are used."""
+    return cast("re.Pattern[AnyStr]", _LazyPattern(pattern, flags))
+
+
 def primitive_to_str(value: PrimitiveData) -> str:
     """Text of a query or form value: `True` is "true", `False` is "false", `None` is the empty string."""
     if value is True:
@@ -40,20 +60,21 @@ def primitive_to_str(value: PrimitiveData) -> str:
     return str(value)
 
 
-# The modules that 0.28.1's names are looked for in, as far as they are loaded with the package; see `_old_names`.
+# The modules that 0.28.1's names are looked for in; see `_old_names`. `_transports.asgi`, which is loaded when it is
+# used, does it itself.
 _WITH_OLD_NAMES = (
     *("_api", "_auth", "_client", "_content", "_decoders", "_main", "_models", "_multipart", "_status_codes"),
-    *("_transports", "_transports.asgi", "_transports.default", "_transports.wsgi", "_urlparse", "_urls", "_utils"),
+    *("_transports", "_transports.default", "_transports.wsgi", "_urlparse", "_urls", "_utils"),
 )
 
 
-def install_old_names() -> None:
+def install_old_names(*names: str) -> None:
     """
-    Give the modules of the package a `__getattr__` for the names that they had in 0.28.1 (PEP 562).
+    Give modules of the package, by default all, a `__getattr__` for the names that they had in 0.28.1 (PEP 562).
 
     From outside and not in each module: type checkers would take any name of a module that defines one.
     """
-    for name in _WITH_OLD_NAMES:
+    for name in names or _WITH_OLD_NAMES:
         module = f"{__package__}.{name}"
         setattr(sys.modules[module], "__getattr__", partial(_old_name, module))  # noqa: B010 - see above
 

@@ -46,7 +46,7 @@ from .._exceptions import ReadError, RemoteProtocolError
 from .._headers import Headers
 from .._models import Request, Response
 from .._types import AsyncByteStream, SyncByteStream
-from .._utils import LOWER
+from .._utils import LOWER, install_old_names
 from .base import AsyncBaseTransport, BaseTransport
 from .default import _running
 from .hosts import host_here
@@ -922,3 +922,7 @@ class _SyncBody(SyncByteStream):
             if hasattr(upload, "close"):
                 upload.close()
             self._stream.close()
+
+
+ASGITransport.__module__ = "httpx"  # as `httpx` does for what it loads at once
+install_old_names("_transports.asgi")

@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TextIO, Union
-from urllib.parse import unquote_to_bytes
 
 from .._content import ByteStream
 from .._exceptions import ReadError, RemoteProtocolError
@@ -100,6 +99,8 @@ class WSGITransport(BaseTransport):
 
     def _environ(self, request: Request, upload: _Upload) -> dict[str, Any]:
         """The environment of a request: all text in it is bytes decoded as Latin-1 (PEP 3333, "Unicode Issues")."""
+        from urllib.parse import unquote_to_bytes
+
         url = request.url
         path, _, query = url.raw_path.partition(b"?")
         port = _PORTS.get(url.scheme, 80) if url.port is None else url.port
