@@ -56,6 +56,7 @@ LEVELS = {
     "_transports.*": 4,
     "_base_client": 5,
     "_client": 5,
+    "_verbs": 5,
     "_api": 5,
     "_cli.*": 5,
     "_main": 5,
@@ -303,6 +304,7 @@ def test_making_a_client_loads_nothing_that_it_does_not_use():
 # Async name -> sync name: the only differences besides `async` and `await` that the two clients may have.
 TWIN_NAMES = {
     "AsyncClient": "Client",
+    "AsyncVerbs": "Verbs",
     "AsyncBaseTransport": "BaseTransport",
     "AsyncHTTPTransport": "HTTPTransport",
     "AsyncByteStream": "SyncByteStream",
@@ -338,9 +340,10 @@ def class_named(tree: ast.Module, name: str) -> ast.ClassDef:
 
 @pytest.mark.skipif("_client" not in MODULES, reason="there is no client yet")
 def test_the_clients_are_twins():
-    tree = TREES["_client"]
-    differences = compare_twins(class_named(tree, "Client"), class_named(tree, "AsyncClient"), TWIN_NAMES, UNPAIRED)
-    assert not differences, "\n\n".join(differences)
+    for module, name in (("_client", "Client"), ("_verbs", "Verbs")):
+        pair = class_named(TREES[module], name), class_named(TREES[module], f"Async{name}")
+        differences = compare_twins(*pair, TWIN_NAMES, UNPAIRED)
+        assert not differences, "\n\n".join(differences)
 
 
 def twins(sync: str, asynchronous: str, names: dict[str, str], unpaired: tuple[str, ...] = ()) -> list[str]:

@@ -2,7 +2,7 @@
 The two clients: drivers that carry out the steps of a request's journey (`_flow`), one with calls, one with awaits.
 
 `Client` and `AsyncClient` are twins, written by hand: a test strips `async` and `await` from one, maps the few names
-that differ, and compares the rest. What needs no I/O is in `_base_client`.
+that differ, and compares the rest. What needs no I/O is in `_base_client`, `request` and the verbs are in `_verbs`.
 
     verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_single_request ─► transport
 
@@ -65,6 +65,7 @@ from ._types import (
     VerifyTypes,
 )
 from ._urls import URL
+from ._verbs import AsyncVerbs, Verbs
 
 __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClientDefault"]
 
@@ -75,7 +76,7 @@ _OPENED = ClientState.OPENED  # the look-up in an Enum costs ten times that in a
 _HOOK_NAMES = {HOOK_REQUEST: "request", HOOK_ANSWER: "response", HOOK_INTERIM: "1xx"}
 
 
-class Client(BaseClient):
+class Client(Verbs):
     """
     Sends requests, keeps connections and cookies between them; safe under threads.
 
@@ -190,51 +191,6 @@ class Client(BaseClient):
         if not self._mounts:
             return self._transport
         return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
-
-    def request(
-        self,
-        method: str,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """
-        Build a request, send it, and return its response, body included.
-
-        Args:
-            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-            merged
-                with what the client was given.
-            auth, follow_redirects, timeout: instead of the client's.
-
-        Raises:
-            InvalidURL, TypeError: what was given makes no request.
-            RequestError: of the class that says what failed.
-        """
-        request = self.build_request(
-            method,
-            url,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-        return self.send(request, auth=auth, follow_redirects=follow_redirects)
 
     @contextmanager
     def stream(
@@ -415,205 +371,6 @@ class Client(BaseClient):
             self._log(request, response)
         return response
 
-    def get(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a GET request; arguments as `request`."""
-        return self.request(
-            "GET",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    def options(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send an OPTIONS request; arguments as `request`."""
-        return self.request(
-            "OPTIONS",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    def head(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a HEAD request: the answer has no body; arguments as `request`."""
-        return self.request(
-            "HEAD",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    def post(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a POST request; arguments as `request`."""
-        return self.request(
-            "POST",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    def put(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PUT request; arguments as `request`."""
-        return self.request(
-            "PUT",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    def patch(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PATCH request; arguments as `request`."""
-        return self.request(
-            "PATCH",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    def delete(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a DELETE request; arguments as `request`."""
-        return self.request(
-            "DELETE",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
     def close(self) -> None:
         """Close the client and all its transports; it cannot be used any more."""
         if self._state is not ClientState.CLOSED:
@@ -647,7 +404,7 @@ class Client(BaseClient):
                 transport.__exit__(exc_type, exc_value, traceback)
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncVerbs):
     """
     Like `Client`, for asyncio and trio; it may be used from several event loops.
 
@@ -762,51 +519,6 @@ class AsyncClient(BaseClient):
         if not self._mounts:
             return self._transport
         return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
-
-    async def request(
-        self,
-        method: str,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """
-        Build a request, send it, and return its response, body included.
-
-        Args:
-            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-            merged
-                with what the client was given.
-            auth, follow_redirects, timeout: instead of the client's.
-
-        Raises:
-            InvalidURL, TypeError: what was given makes no request.
-            RequestError: of the class that says what failed.
-        """
-        request = self.build_request(
-            method,
-            url,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-        return await self.send(request, auth=auth, follow_redirects=follow_redirects)
 
     @asynccontextmanager
     async def stream(
@@ -986,205 +698,6 @@ class AsyncClient(BaseClient):
         if logger.isEnabledFor(INFO):
             self._log(request, response)
         return response
-
-    async def get(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a GET request; arguments as `request`."""
-        return await self.request(
-            "GET",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def options(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send an OPTIONS request; arguments as `request`."""
-        return await self.request(
-            "OPTIONS",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def head(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a HEAD request: the answer has no body; arguments as `request`."""
-        return await self.request(
-            "HEAD",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def post(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a POST request; arguments as `request`."""
-        return await self.request(
-            "POST",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def put(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PUT request; arguments as `request`."""
-        return await self.request(
-            "PUT",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def patch(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PATCH request; arguments as `request`."""
-        return await self.request(
-            "PATCH",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def delete(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a DELETE request; arguments as `request`."""
-        return await self.request(
-            "DELETE",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
 
     async def aclose(self) -> None:
         """Close the client and all its transports; it cannot be used any more."""
