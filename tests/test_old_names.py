@@ -179,6 +179,16 @@ def test_identity_is_a_coding_that_changes_nothing(decoders: dict[str, Any]):
     assert response("gzip, identity", gzip.compress(b"abc")).content == b"abc"
 
 
+def test_the_decoder_of_a_response_returns_bytes():
+    for headers, body in (({}, b"abc"), ({"Content-Encoding": "gzip"}, gzip.compress(b"abc"))):
+        decoder = httpx.Response(200, headers=headers)._get_content_decoder()
+        assert decoder.decode(body[:5]) + decoder.decode(body[5:]) + decoder.flush() == b"abc"
+    decoder = httpx.Response(200, headers={"Content-Encoding": "gzip"})._get_content_decoder()
+    decoder.decode(body[:-1])
+    with pytest.raises(httpx.DecodingError):
+        decoder.flush()
+
+
 # Small functions: what they return was seen with 0.28.1.
 
 

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from itertools import chain
 from time import perf_counter
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 
 from ._content import ByteStream, UnattachedStream, encode_request, encode_response
 from ._cookies import Cookies
@@ -68,6 +68,8 @@ __all__ = ["Cookies", "Headers", "Request", "Response"]
 
 # The most of a body that is taken off the wire only to use the connection again; a new connection costs less than more.
 MAX_DRAIN = 1_048_576
+
+Piece = TypeVar("Piece", bytes, str)
 
 _NO_BODY = ByteStream(b"")
 _new_headers = Headers.__new__
@@ -758,19 +760,19 @@ class Response:
         """The body as lines of text, without their line ends."""
         return self._iterate(self._text_pipeline(LineDecoder()))
 
-    def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+    def aiter_raw(self, chunk_size: int | None = None) -> _AsyncPieces[bytes]:
         """Like `iter_raw`, for a response of an async client."""
         return _AsyncPieces(self, _Pipeline(_chunkers(chunk_size)), raw=True)
 
-    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+    def aiter_bytes(self, chunk_size: int | None = None) -> _AsyncPieces[bytes]:
         """Like `iter_bytes`, for a response of an async client."""
         return _AsyncPieces(self, _Pipeline([*self._needed_decoders(), *_chunkers(chunk_size)]))
 
-    def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+    def aiter_text(self, chunk_size: int | None = None) -> _AsyncPieces[str]:
         """Like `iter_text`, for a response of an async client."""
         return _AsyncPieces(self, self._text_pipeline(TextChunker(chunk_size)))
 
-    def aiter_lines(self) -> AsyncIterator[str]:
+    def aiter_lines(self) -> _AsyncPieces[str]:
         """Like `iter_lines`, for a response of an async client."""
         return _AsyncPieces(self, self._text_pipeline(LineDecoder()))
 
@@ -796,6 +798,12 @@ class Response:
                     await _end(self._source)
                 finally:
                     await self.stream.aclose()
+
+    def _get_content_decoder(self) -> Any:
+        """Return what undoes the Content-Encoding, with 0.28.1's interface: `decode` and `flush` return bytes."""
+        from ._utils import old_decoder
+
+        return old_decoder(self._decoders())
 
     def _decoders(self) -> list[Any]:
         """The stage that undoes the Content-Encoding, or none."""
@@ -915,7 +923,7 @@ class _TextStage:
         return [text] if text else []
 
 
-class _AsyncPieces:
+class _AsyncPieces(Generic[Piece]):
     """
     What `aiter_...` return: a response's body, piece by piece through a pipeline.
 
@@ -932,17 +940,17 @@ class _AsyncPieces:
         self._source: AsyncIterator[bytes] | None = None
         self._pieces: Iterator[Any] | None = None
 
-    def __aiter__(self) -> _AsyncPieces:
+    def __aiter__(self) -> _AsyncPieces[Piece]:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Piece:
         response = self._response
         if self._pieces is None:
             self._begin()
         while True:
             try:
                 for piece in self._pieces or ():
-                    return piece
+                    return piece  # type: ignore[no-any-return]  # what the pipeline gives: bytes or str
                 if self._source is None:
                     raise StopAsyncIteration
                 await self._advance(self._source)

@@ -210,6 +210,22 @@ for _coding in _decoders._LIBRARIES:
     if _decoders._library(_coding) is None:
         SUPPORTED_DECODERS.pop(_coding, None)
 
+
+class WholeDecoder:
+    """What `Response._get_content_decoder` returns: a decoder whose methods return bytes, where ours yield pieces."""
+
+    def __init__(self, decoders: list[Any]) -> None:
+        self._decoders = decoders
+
+    def decode(self, data: bytes) -> bytes:
+        """Return what `data` adds."""
+        return b"".join(self._decoders[0].decode(data)) if self._decoders else data
+
+    def flush(self) -> bytes:
+        """End the body. Raises DecodingError if it was cut short."""
+        return b"".join(self._decoders[0].flush()) if self._decoders else b""
+
+
 ACCEPT_ENCODING = _decoders.accept_encoding()
 
 

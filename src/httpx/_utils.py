@@ -79,6 +79,11 @@ def install_old_names(*names: str) -> None:
         setattr(sys.modules[module], "__getattr__", partial(_old_name, module))  # noqa: B010 - see above
 
 
+def old_decoder(decoders: list[Any]) -> Any:
+    """Return the decoder of a response, or none, with the interface of 0.28.1."""
+    return import_module(f"{__package__}._old_parts").WholeDecoder(decoders)
+
+
 def _old_name(module: str, name: str) -> Any:
     if not name.startswith("__"):  # such as `__path__`, which the import system asks for
         # By name at run time: the module is far above this one, and loaded only if somebody asks.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import aclosing
 from http.cookiejar import CookieJar
 from types import MappingProxyType
 from typing import Any, Optional, Union
@@ -181,6 +182,13 @@ async def async_requests() -> None:
                 line.encode()
             await streamed.aread()
         client.event_hooks["request"].append(async_hook)
+        async with client.stream("GET", "x") as streamed, aclosing(streamed.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                chunk.decode()
+        async with client.stream("GET", "x") as streamed, aclosing(streamed.aiter_lines()) as lines:
+            found: list[str] = [line async for line in lines]
+        iterator: AsyncIterator[bytes] = streamed.aiter_raw()
+        print(found, iterator)
 
 
 def more_requests(client: httpx.Client) -> None:
