@@ -101,6 +101,21 @@ def test_old_names_can_be_patched_again_and_again(name: str):
         assert getattr(import_module(module), attribute) is before
 
 
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_what_is_patched_in_the_clients_module_is_what_clients_use(kind: Any):
+    """Harm: a test that kept its client from the environment's proxies by a patch used them, silently."""
+    with mock.patch("httpx._client.USER_AGENT", "mine/1"), mock.patch("httpx._client.ACCEPT_ENCODING", "gzip"):
+        client = kind()
+        assert (client.headers["User-Agent"], client.headers["Accept-Encoding"]) == ("mine/1", "gzip")
+    assert kind().headers["User-Agent"] == f"python-httpx/{httpx.__version__}"
+    proxies = {"http://": "http://127.0.0.1:3128", "all://example.org": None}
+    with mock.patch("httpx._client.get_environment_proxies", return_value=proxies):
+        assert [pattern.pattern for pattern in kind()._mounts] == ["all://example.org", "http://"]
+        assert kind(trust_env=False)._mounts == {}
+    with mock.patch("httpx._client.get_environment_proxies", return_value={}):
+        assert kind()._mounts == {}
+
+
 def test_names_of_one_thing_are_one_object():
     from httpx._client import SUPPORTED_DECODERS as of_client  # type: ignore[attr-defined]
     from httpx._client import URLPattern as PatternOfClient  # type: ignore[attr-defined]

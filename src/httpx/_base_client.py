@@ -9,10 +9,11 @@ from __future__ import annotations
 import enum
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Callable, Literal
+from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
 
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
@@ -25,7 +26,7 @@ from ._flow import Policy
 from ._headers import Headers
 from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
-from ._proxies import BypassPattern, EnvironmentProxies
+from ._proxies import BypassPattern, EnvironmentProxies, environment_proxies
 from ._redirects import (
     PRIVATE,
     may_keep_secrets,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         URLTypes,
     )
 
+T = TypeVar("T")
 EventHook = Callable[..., Any]
 # Where the client's credentials may be sent; see `Client`.
 CredentialsFor = Literal["any", "origin"]
@@ -216,9 +218,9 @@ class BaseClient:
         merged = Headers(
             [
                 (b"Accept", b"*/*"),
-                (b"Accept-Encoding", accept_encoding().encode("ascii")),
+                (b"Accept-Encoding", patched("ACCEPT_ENCODING", accept_encoding()).encode("ascii")),
                 (b"Connection", b"keep-alive"),
-                (b"User-Agent", USER_AGENT.encode("ascii")),
+                (b"User-Agent", patched("USER_AGENT", USER_AGENT).encode("ascii")),
             ]
         )
         merged.update(headers)
@@ -619,8 +621,18 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
         # Keys may lack "://", as with other clients.
         found += [(URLPattern(key if "://" in key else f"{key}://"), proxy) for key, proxy in given.items()]
     elif from_environment:
-        found += EnvironmentProxies.read().proxies()
+        read = patched("get_environment_proxies", environment_proxies)
+        if read is environment_proxies:
+            found += EnvironmentProxies.read().proxies()
+        else:
+            found += [(URLPattern(key), proxy) for key, proxy in read().items()]
     return found
+
+
+def patched(name: str, value: T) -> T:
+    """Return what a program put into `httpx._client` under this name, where 0.28.1 looked for it; else `value`."""
+    module = sys.modules.get(f"{__package__}._client")
+    return value if module is None else vars(module).get(name, value)
 
 
 def ordered_mounts(mounts: Mapping[Any, Any]) -> dict[URLPattern, Any]:
