@@ -972,6 +972,18 @@ def test_an_option_that_a_transport_of_the_callers_does_not_use_is_named(
     assert [warning.filename for warning in caught] == [__file__]
 
 
+def test_a_warning_shows_the_line_of_the_program_also_in_a_subclass(kind: Any):
+    class Mine(kind):  # type: ignore[misc]  # one of two classes
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+
+    with pytest.warns(UserWarning, match="^verify: ") as caught:
+        Mine(transport=transport_of(kind), verify=False)
+    with pytest.warns(DeprecationWarning, match="`proxies` is deprecated") as more:
+        kind(proxies={})
+    assert {warning.filename for warning in [*caught, *more]} == {__file__}
+
+
 def test_all_options_that_are_not_used_are_in_one_warning(kind: Any):
     with pytest.warns(UserWarning, match=r"^verify, http2, limits: not used, .*HTTPTransport\(verify=...\)$") as caught:
         kind(transport=transport_of(kind), verify=False, http2=True, limits=httpx.Limits(max_connections=1))

@@ -37,6 +37,7 @@ from ._redirects import (
     redirected,
 )
 from ._urls import URL, QueryParams, url_of
+from ._utils import level_of_caller
 
 if TYPE_CHECKING:
     from ._bytestreams import AsyncByteStream, SyncByteStream
@@ -585,7 +586,7 @@ def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, **options: 
             f"{names}: not used, because {source}= was given; give them to the transport, such as "
             f"httpx.HTTPTransport({unused[0]}=...)",
             UserWarning,
-            stacklevel=3,
+            stacklevel=level_of_caller(),
         )
 
 
@@ -615,7 +616,9 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
     found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []
     if proxies is not None:
         warnings.warn(
-            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3
+            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them",
+            DeprecationWarning,
+            stacklevel=level_of_caller(),
         )
         given = proxies if isinstance(proxies, Mapping) else {"all://": proxies}
         # Keys may lack "://", as with other clients.

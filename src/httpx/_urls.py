@@ -40,7 +40,7 @@ from ._urlparse import (
     resolve,
     urlparse,
 )
-from ._utils import lazy_pattern, primitive_to_str
+from ._utils import lazy_pattern, percent_decoded, primitive_to_str
 
 if TYPE_CHECKING:
     from ._types import PrimitiveData, QueryParamTypes
@@ -62,7 +62,7 @@ _HIDDEN = "[secure]"
 
 
 def _looks_secret(name: str) -> bool:
-    word = _PUNCTUATION.sub("", unquote(name.replace("+", " "))).lower()
+    word = _PUNCTUATION.sub("", percent_decoded(name.replace("+", " "))).lower()
     return word in _SECRET_NAMES or word.endswith(_SECRET_ENDINGS)
 
 
@@ -269,12 +269,12 @@ class URL:
     @property
     def username(self) -> str:
         """The user name, decoded; `""` if there is none."""
-        return unquote(self._uri_reference.userinfo.partition(":")[0])
+        return percent_decoded(self._uri_reference.userinfo.partition(":")[0])
 
     @property
     def password(self) -> str:
         """The password, decoded; `""` if there is none."""
-        return unquote(self._uri_reference.userinfo.partition(":")[2])
+        return percent_decoded(self._uri_reference.userinfo.partition(":")[2])
 
     @property
     def host(self) -> str:
@@ -299,7 +299,7 @@ class URL:
     @property
     def path(self) -> str:
         """The path, decoded; `/` if it is empty. `%2F` is decoded too, so splitting needs `raw_path`."""
-        return unquote(self._uri_reference.path or "/")
+        return percent_decoded(self._uri_reference.path or "/")
 
     @property
     def query(self) -> bytes:
@@ -319,7 +319,7 @@ class URL:
     @property
     def fragment(self) -> str:
         """What stands behind the `#`, decoded; `""` if nothing does. It is never sent."""
-        return unquote(self._uri_reference.fragment or "")
+        return percent_decoded(self._uri_reference.fragment or "")
 
     @property
     def raw(self) -> RawURL:
@@ -471,22 +471,15 @@ def _field_texts(value: Any) -> list[str]:
     return [_field_text(item) for item in value] if isinstance(value, (list, tuple)) else [_field_text(value)]
 
 
-def unquote(text: str) -> str:
-    """Return what `urllib.parse.unquote` does, which is loaded by texts that have an escape."""
-    if "%" not in text:
-        return text
-    from urllib.parse import unquote
-
-    return unquote(text)
-
-
 def _parse_fields(text: str) -> dict[str, list[str]]:
     """application/x-www-form-urlencoded, blank values kept (WHATWG URL, section 5.1)."""
     fields: dict[str, list[str]] = {}
     for field in text.split("&"):
         if field:
             name, _, value = field.partition("=")
-            fields.setdefault(unquote(name.replace("+", " ")), []).append(unquote(value.replace("+", " ")))
+            fields.setdefault(percent_decoded(name.replace("+", " ")), []).append(
+                percent_decoded(value.replace("+", " "))
+            )
     return fields
 
 

@@ -49,6 +49,15 @@ def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     return cast("re.Pattern[AnyStr]", _LazyPattern(pattern, flags))
 
 
+def percent_decoded(text: str) -> str:
+    """Return what `urllib.parse.unquote` does, which is loaded by texts that have an escape."""
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
 def primitive_to_str(value: PrimitiveData) -> str:
     """Text of a query or form value: `True` is "true", `False` is "false", `None` is the empty string."""
     if value is True:
@@ -77,6 +86,19 @@ def install_old_names(*names: str) -> None:
     for name in names or _WITH_OLD_NAMES:
         module = f"{__package__}.{name}"
         setattr(sys.modules[module], "__getattr__", partial(_old_name, module))  # noqa: B010 - see above
+
+
+def level_of_caller() -> int:
+    """
+    Return the `stacklevel` for a warning of the function that calls this: the line of the program, not of the package.
+
+    A number would change with every function in between, such as the constructor of a subclass.
+    """
+    own = f"{__package__}."
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(own):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def old_decoder(decoders: list[Any]) -> Any:
