@@ -176,11 +176,11 @@ def test_what_a_hook_returned_is_taken_by_the_kind_of_client_that_it_is_for():
 
     finished(None)
     for returned in (hook(), Later()):
-        with pytest.raises(TypeError, match="those of a Client are not async"):
+        with pytest.raises(TypeError, match="hooks of a Client must not be async"):
             finished(returned)
     run_without_loop(afinished(hook()))
     run_without_loop(afinished(Later()))
-    with pytest.raises(TypeError, match="a hook of an AsyncClient is an async function"):
+    with pytest.raises(TypeError, match="AsyncClient hooks must be async functions"):
         run_without_loop(afinished(None))
 
 

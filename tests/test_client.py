@@ -550,7 +550,7 @@ def test_a_hook_of_the_other_kind_is_a_type_error_and_no_warning(event: str):
             raise AssertionError("nobody awaits it")
 
     with httpx.Client(transport=mock(), event_hooks={event: [asynchronous]}) as client:
-        with pytest.raises(TypeError, match="those of a Client are not async"):
+        with pytest.raises(TypeError, match="hooks of a Client must not be async"):
             client.get(URL)
         client.event_hooks[event] = [lambda subject: Later()]
         with pytest.raises(TypeError):
@@ -558,7 +558,7 @@ def test_a_hook_of_the_other_kind_is_a_type_error_and_no_warning(event: str):
 
     async def main() -> None:
         async with httpx.AsyncClient(transport=mock(), event_hooks={event: [lambda subject: None]}) as client:
-            with pytest.raises(TypeError, match="a hook of an AsyncClient is an async function"):
+            with pytest.raises(TypeError, match="AsyncClient hooks must be async functions"):
                 await client.get(URL)
 
     asyncio.run(main())

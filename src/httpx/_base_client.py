@@ -149,7 +149,7 @@ class BaseClient:
 
     @property
     def is_closed(self) -> bool:
-        """Was the client closed? It cannot send any more then."""
+        """Return whether the client was closed. It cannot send then."""
         return self._state is ClientState.CLOSED
 
     @property
@@ -426,7 +426,7 @@ class BaseClient:
     def _redirect_headers(self, request: Request, url: URL, method: str) -> Headers:
         headers = redirect_headers(request, url, method, self._sensitive)
         if url._userinfo and may_keep_secrets(request.url, url):
-            # The server gave credentials for itself. For another origin they would log the client in as somebody else.
+            # The server gave credentials for itself. For another origin they would log the client in as another user.
             headers["Authorization"] = basic(url.username, url.password)
         return headers
 
@@ -526,13 +526,13 @@ def finished(result: object) -> None:
     Take what a hook of a sync client returned.
 
     Raises:
-        TypeError: it is a coroutine. Harm otherwise: a hook that checks statuses never runs, and nobody notices.
+        TypeError: it is a coroutine. Harm otherwise: a hook that checks statuses never runs, without an error.
     """
     if hasattr(result, "__await__"):
         close = getattr(result, "close", None)  # or Python warns that it was never awaited
         if close is not None:
             close()
-        raise TypeError("an async function is a hook of an AsyncClient only; those of a Client are not async")
+        raise TypeError("hooks of a Client must not be async functions; those of an AsyncClient must")
 
 
 async def afinished(result: object) -> None:
@@ -543,7 +543,7 @@ async def afinished(result: object) -> None:
         TypeError: nothing that could be awaited.
     """
     if not hasattr(result, "__await__"):
-        raise TypeError("a hook of an AsyncClient is an async function")
+        raise TypeError("AsyncClient hooks must be async functions")
     await result
 
 
@@ -607,7 +607,7 @@ def _schemes_of(mounts: Mapping[Any, Any]) -> frozenset[str]:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Those of the options that are not None: whoever overrides `_init_transport` need not know what is newer."""
+    """Return the options that are not None: a subclass that overrides `_init_transport` need not know newer ones."""
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -96,7 +96,7 @@ class Client(Verbs):
         base_url: what relative URLs are appended to.
         credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
             private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
-            domain to the origin of `base_url` only, whatever URL a request is given.
+            domain only to the origin of `base_url`, also if a request is given another URL.
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
@@ -267,7 +267,7 @@ class Client(Verbs):
             and not any(self._event_hooks.values())
             and "total" not in request.extensions["timeout"]
         ):
-            # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
+            # Nothing was asked for but this one request: it becomes a journey only if the response asks for more.
             response = self._send_single_request(request)
             if response._remarkable:
                 response = self._travel(request, auth, follow_redirects, response)
@@ -424,7 +424,7 @@ class AsyncClient(AsyncVerbs):
         base_url: what relative URLs are appended to.
         credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
             private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
-            domain to the origin of `base_url` only, whatever URL a request is given.
+            domain only to the origin of `base_url`, also if a request is given another URL.
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
@@ -595,7 +595,7 @@ class AsyncClient(AsyncVerbs):
             and not any(self._event_hooks.values())
             and "total" not in request.extensions["timeout"]
         ):
-            # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
+            # Nothing was asked for but this one request: it becomes a journey only if the response asks for more.
             response = await self._send_single_request(request)
             if response._remarkable:
                 response = await self._travel(request, auth, follow_redirects, response)

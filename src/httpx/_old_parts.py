@@ -433,7 +433,7 @@ def quote(string: str, safe: str) -> str:
 
 
 def encode_host(host: str) -> str:
-    """Return a host as it stands in a URL, an IPv6 address without brackets. Raises InvalidURL if it cannot."""
+    """Return a host as it is written in a URL, an IPv6 address without brackets. Raises InvalidURL if it cannot."""
     return URL(scheme="http", host=host).raw_host.decode("ascii") if host else ""
 
 

@@ -40,7 +40,7 @@ class URLPattern:
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        # A URL's host is no place for a wildcard, which is at the beginning only: elsewhere it matches nothing.
+        # A URL's host cannot hold a wildcard, which is at the beginning only: elsewhere it matches nothing.
         url = URL(pattern.replace("://*.", "://any-subdomain.", 1).replace("://*", "://", 1))
         if pattern and not url.scheme and not (pattern.startswith("://") and url.host):
             raise ValueError(f"invalid URL pattern {pattern!r}, expected the form 'scheme://host' or 'all://host'")

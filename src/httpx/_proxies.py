@@ -2,7 +2,7 @@
 Which proxy the environment wants for a URL, and for which hosts it wants none.
 
     EnvironmentProxies.read()            what the environment says now; a client asks once, when it is made
-        .mounts()   -> [(pattern, text)]     the keys of `client._mounts`: NO_PROXY is one pattern, whatever its length
+        .mounts()   -> [(pattern, text)]     the keys of `client._mounts`: NO_PROXY is one pattern, however long
         .proxies()  -> [(pattern, proxy)]    the same with proxies that are made of the texts, for clients
         .patterns() -> {text: text}          the shape that `httpx._utils.get_environment_proxies` had in 0.28.1
     Bypass(text).matches(host, port)     NO_PROXY alone
@@ -12,12 +12,12 @@ proxy. A variable in lower case wins, also when it is empty. HTTP_PROXY is ignor
 CGI a client's `Proxy:` header arrives in that variable (CVE-2016-5385). Where no variable is set, macOS and Windows are
 asked for their settings, through the standard library, and for each host whether it is among their exceptions.
 
-A text that is not the URL of a proxy is no error while a client is made: a program may never send a request that needs
-it. Such a request fails with a `ProxyError` that names the variable and the text, without credentials.
+A text that is not the URL of a proxy is not an error while a client is made: a program may never send a request that
+needs it. Such a request fails with a `ProxyError` that names the variable and the text, without credentials.
 
 NO_PROXY is a list, separated by commas or blanks:
 
-    *                           every host, so there is no proxy at all
+    *                           every host, so no proxy is used
     example.org                 this host and its subdomains; `*example.org` is the same
     .example.org  *.example.org its subdomains only
     localhost  10.1.2.3  ::1    this host only; an IPv6 address may be in brackets
@@ -62,7 +62,7 @@ _SEPARATOR = lazy_pattern(r"[,\s]+")
 _PLAIN_NAME = lazy_pattern(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _IPV4_SHAPE = lazy_pattern(r"[0-9]+(?:\.[0-9]+){3}")
 _SCHEME = lazy_pattern(r"[a-z][a-z0-9+.-]*")
-_MAX_HOSTS = 256  # whose answers by the operating system are remembered
+_MAX_HOSTS = 256  # for which the operating system's reply is remembered
 _MAX_SHOWN = 200  # characters of a value in a message
 _MAX_NAME = 255  # characters; the longest name of the DNS has 253
 
@@ -320,12 +320,12 @@ class SystemBypass(Bypass):
 
         try:
             return bool(proxy_bypass(f"[{host}]" if ":" in host and host[0] != "[" else host))
-        except (OSError, ValueError):  # exceptions that nobody can read
+        except (OSError, ValueError):  # exceptions that cannot be read
             return False
 
 
 class BypassPattern(URLPattern):
-    """A whole NO_PROXY as one key of `client._mounts`: behind the hosts that a user mounted, before bare schemes."""
+    """A whole NO_PROXY as one key of `client._mounts`: after the hosts that a user mounted, before bare schemes."""
 
     def __init__(self, bypass: Bypass) -> None:
         super().__init__("all://")
@@ -338,7 +338,7 @@ class BypassPattern(URLPattern):
 
     @property
     def priority(self) -> tuple[int, int, int]:
-        """Before all patterns without host and port, and behind all others."""
+        """Before all patterns without host and port, and after all others."""
         return (1, 0, -sys.maxsize)
 
 
@@ -362,7 +362,7 @@ def _read_entry(text: str) -> _Entry:
         return _Entry((), None, "", *_read_network(text))
     scheme = scheme.lower() or "all"
     if not _SCHEME.fullmatch(scheme):
-        raise ValueError("what stands before '://' is no scheme")
+        raise ValueError("'://' must follow a scheme")
     host, port = _split_port(rest.partition("/")[0])
     if not host and port is None and not has_scheme:
         raise ValueError("it has no host")
@@ -376,7 +376,7 @@ def _split_port(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and rest[0] != ":") or ":" not in host:
-            raise ValueError("brackets are for IPv6 addresses, and only a port may stand behind them")
+            raise ValueError("brackets are for IPv6 addresses, and only a port may follow them")
         return host, _read_port(rest[1:])
     if text.count(":") > 1:
         return text, None
@@ -409,16 +409,16 @@ def _read_host(host: str, only: bool) -> tuple[tuple[str, ...], str]:
 
 
 def _read_network(text: str) -> tuple[str, IPv4Network | IPv6Network]:
-    """A network and its pattern; bits behind the prefix may be set, as in 10.1.2.3/8."""
+    """A network and its pattern; bits after the prefix may be set, as in 10.1.2.3/8."""
     from ipaddress import ip_network
 
     address, _, prefix = text.replace("[", "", 1).replace("]", "", 1).partition("/")
     if not (prefix.isascii() and prefix.isdigit()):  # the standard library would take a mask, and the inverse of one
-        raise ValueError("what stands behind '/' is not the length of a network's prefix")
+        raise ValueError("'/' must be followed by a prefix length, such as /8")
     try:
         network = ip_network(f"{address}/{prefix}", strict=False)
     except ValueError:
-        raise ValueError("it is no network, such as 10.0.0.0/8") from None
+        raise ValueError("invalid network, expected one such as 10.0.0.0/8") from None
     return (f"all://{text}" if network.version == 4 else ""), network
 
 
@@ -429,12 +429,12 @@ def _read_name(text: str) -> str:
         try:
             name = URL(scheme="http", host=name)._origin[1]
         except InvalidURL:
-            raise ValueError("it is no host that IDNA knows") from None
+            raise ValueError("invalid host name (IDNA)") from None
     name = name[:-1] if name.endswith(".") else name
     if len(name) > _MAX_NAME or not _PLAIN_NAME.fullmatch(name):
         raise ValueError("it is neither a host nor an address")
     if _IPV4_SHAPE.fullmatch(name) and not _is_ipv4(name):
-        raise ValueError("four numbers in it are no IPv4 address")
+        raise ValueError("invalid IPv4 address")
     return name
 
 
@@ -455,7 +455,7 @@ def _read_ipv6(text: str) -> tuple[str, str]:
     try:
         plain = str(IPv6Address(address))
     except ValueError:
-        raise ValueError("it is no IPv6 address") from None
+        raise ValueError("invalid IPv6 address") from None
     if percent and not zone:
         raise ValueError("the zone of its IPv6 address is empty")
     return plain, percent + zone
@@ -468,7 +468,7 @@ def _keys_of(host: str) -> tuple[list[str], list[str]]:
         return _keys_of_ipv6(host)
     name = _read_name(host)
     if _is_ipv4(name):
-        return [name, "*"], [name]  # 127.0.0.1 is no subdomain of 0.0.1
+        return [name, "*"], [name]  # 127.0.0.1 is not a subdomain of 0.0.1
     return [name, *[name[index:] for index, char in enumerate(name) if char == "."], "*"], []
 
 

@@ -108,6 +108,6 @@ def old_decoder(decoders: list[Any]) -> Any:
 
 def _old_name(module: str, name: str) -> Any:
     if not name.startswith("__"):  # such as `__path__`, which the import system asks for
-        # By name at run time: the module is far above this one, and loaded only if somebody asks.
+        # By name at run time: the module is far above this one, and loaded only when a name is asked for.
         return import_module(f"{__package__}._old_names").find(module, name)
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
