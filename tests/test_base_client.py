@@ -984,6 +984,30 @@ def test_a_warning_shows_the_line_of_the_program_also_in_a_subclass(kind: Any):
     assert {warning.filename for warning in [*caught, *more]} == {__file__}
 
 
+def test_limits_that_a_subclass_always_gives_are_not_warned_of(kind: Any):
+    """The clients of openai and anthropic give limits of theirs, whatever transport their user gives."""
+
+    class Mine(kind):  # type: ignore[misc]  # one of two classes
+        def __init__(self, **options: Any) -> None:
+            super().__init__(limits=httpx.Limits(max_connections=1000), **options)
+
+    Mine(transport=transport_of(kind))
+    with pytest.warns(UserWarning, match="^http2: not used"):
+        Mine(transport=transport_of(kind), http2=True)
+
+
+def test_a_subclass_may_set_its_base_url_before_it_calls_the_constructor(kind: Any):
+    """Harm: litestar's test clients do, and failed."""
+
+    class Mine(kind):  # type: ignore[misc]  # one of two classes
+        def __init__(self) -> None:
+            self._base_url = self._enforce_trailing_slash(httpx.URL("http://first"))
+            self.base_url = "http://example.org"
+            super().__init__(base_url="http://example.com")
+
+    assert Mine().base_url == "http://example.com"
+
+
 def test_all_options_that_are_not_used_are_in_one_warning(kind: Any):
     with pytest.warns(UserWarning, match=r"^verify, http2, limits: not used, .*HTTPTransport\(verify=...\)$") as caught:
         kind(transport=transport_of(kind), verify=False, http2=True, limits=httpx.Limits(max_connections=1))

@@ -98,6 +98,9 @@ _GONE = ("_send_handling_auth", "_send_handling_redirects")
 class BaseClient:
     """The configuration of a client; see `Client` for the arguments."""
 
+    # Here for subclasses that set `base_url` before they call the constructor, as litestar's do.
+    _is_guarded = False
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in _GONE:
@@ -561,12 +564,15 @@ def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventH
     return checked
 
 
-def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, **options: Any) -> None:
+def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, is_subclass: bool, **options: Any) -> None:
     """
     Warn where options of the network were given and nothing uses them: a transport of the caller's has its own.
 
     Harm otherwise: `Client(verify=context, transport=HTTPTransport(retries=3))` does not verify by that context.
+
+    Not of `limits` in a subclass: those of SDKs (openai, anthropic) always give theirs, and their users cannot help it.
     """
+    ignored = ("trust_env", "limits") if is_subclass else ("trust_env",)
     schemes = _schemes_of(dict(mounts or {})) if transport is None else _SCHEMES
     if not schemes:
         return
@@ -574,7 +580,8 @@ def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, **options: 
         name
         for name, value in options.items()
         # Only https verifies and negotiates; the others are used for what is left to the client's own transport.
-        if (schemes == _SCHEMES or (name in _FOR_TLS and "https" in schemes))
+        if name not in ignored
+        and (schemes == _SCHEMES or (name in _FOR_TLS and "https" in schemes))
         and value is not None
         and value is not _PLAIN.get(name)
         and value != _PLAIN.get(name)

@@ -174,7 +174,7 @@ class Client(Verbs):
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
         if (transport is not None or mounts) and type(self)._init_transport is Client._init_transport:
-            warn_of_unused(transport, mounts, proxy=proxy, **{**network, "trust_env": None})
+            warn_of_unused(transport, mounts, type(self) is not Client, proxy=proxy, **network)
 
     def _init_transport(
         self, *, transport: BaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
@@ -502,7 +502,7 @@ class AsyncClient(AsyncVerbs):
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
         if (transport is not None or mounts) and type(self)._init_transport is AsyncClient._init_transport:
-            warn_of_unused(transport, mounts, proxy=proxy, **{**network, "trust_env": None})
+            warn_of_unused(transport, mounts, type(self) is not AsyncClient, proxy=proxy, **network)
 
     def _init_transport(
         self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
