@@ -49,7 +49,8 @@ from ._exceptions import (
 )
 from ._headers import Headers
 from ._main import main
-from ._models import Request, Response
+from ._request import Request
+from ._response import Response
 from ._status_codes import codes
 from ._transports.asgi import ASGITransport
 from ._transports.base import AsyncBaseTransport, BaseTransport

@@ -22,9 +22,10 @@ from ._decoders import accept_encoding
 from ._exceptions import ReadTimeout
 from ._flow import Policy
 from ._headers import Headers
-from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies
+from ._request import Request, own_extensions
+from ._response import Response
 from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:

@@ -41,7 +41,8 @@ from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONF
 from ._content import in_async
 from ._exceptions import RequestError
 from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
-from ._models import Request, Response
+from ._request import Request
+from ._response import Response
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._types import (

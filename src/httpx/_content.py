@@ -19,7 +19,7 @@ reports.
 Nothing here is left suspended when a body is given up half-way: no stream is an async generator itself, and `close` and
 `aclose` end the caller's generator, so that its `finally` runs then and there.
 
-Not here: multipart bodies (`_multipart`), and which methods get `Content-Length: 0` (`_models`).
+Not here: multipart bodies (`_multipart`), and which methods get `Content-Length: 0` (`_request`).
 """
 
 from __future__ import annotations

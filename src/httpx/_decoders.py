@@ -17,7 +17,7 @@ cut may be an attack or an accident, and it never passes as success. A body of n
 After the end of the compressed data: more gzip members and zstd frames are decoded; anything else is ignored for gzip
 and deflate, as gzip(1), browsers and 0.28.1 do, and an error for br and zstd, as it is there.
 
-Not here: which fields name the coding, and limits on the whole body (`_models`).
+Not here: which fields name the coding, and limits on the whole body (`_response`).
 """
 
 from __future__ import annotations

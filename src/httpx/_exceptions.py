@@ -46,7 +46,8 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._models import Request, Response
+    from ._request import Request
+    from ._response import Response
 
 
 def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:

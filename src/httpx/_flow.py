@@ -32,7 +32,8 @@ from ._content import ByteStream
 from ._cookies import Cookies
 from ._exceptions import InvalidURL, RemoteProtocolError, TooManyRedirects
 from ._headers import Headers
-from ._models import Request, Response
+from ._request import Request
+from ._response import Response
 from ._urls import URL, url_of
 
 SEND, AUTH_BEGIN, AUTH_NEXT, HOOK_REQUEST, HOOK_INTERIM, HOOK_ANSWER, DRAIN, CLOSE = range(8)

@@ -31,7 +31,8 @@ from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_pol
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar
 
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
     from .._types import CookieTypes
     from .._urls import URL
 

@@ -44,7 +44,8 @@ from .._engine.forks import FORKS
 from .._engine.job import next_piece
 from .._exceptions import ReadError, RemoteProtocolError
 from .._headers import Headers
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 from .._types import AsyncByteStream, SyncByteStream
 from .._utils import LOWER
 from .base import AsyncBaseTransport, BaseTransport

@@ -23,7 +23,8 @@ from urllib.parse import unquote_to_bytes
 from .._content import ByteStream
 from .._exceptions import ReadError, RemoteProtocolError
 from .._headers import Headers
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 from .._types import SyncByteStream
 from .base import BaseTransport
 
