@@ -44,6 +44,7 @@ LEVELS = {
     "_models": 1,
     "_reading": 1,
     "_request": 1,
+    "_text": 1,
     "_response": 1,
     "_protocol.*": 2,
     "_pool": 2,

@@ -6,7 +6,8 @@ piece by piece:
 
     stream ─► Content-Encoding undone ─► text ─► lines, or pieces of equal size
 
-Not here: the response whose body it is (`_response`), what undoes a coding or cuts text (`_decoders`).
+Not here: the response whose body it is (`_response`), what undoes a coding (`_decoders`), text and lines
+(`_text`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from itertools import chain
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
-from ._decoders import ByteChunker, TextDecoder, is_text_encoding
 from ._exceptions import RequestError, StreamClosed
+from ._text import ByteChunker, TextDecoder, is_text_encoding
 from ._types import AsyncByteStream
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ._content import ByteStream, UnattachedStream, encode_response
 from ._cookies import Cookies
-from ._decoders import LineDecoder, TextChunker, TextDecoder, get_decoder, is_text_encoding
+from ._decoders import get_decoder
 from ._exceptions import (
     HTTPStatusError,
     InvalidURL,
@@ -34,6 +34,7 @@ from ._headers import Headers
 from ._reading import MAX_DRAIN, AsyncPieces, Pipeline, TextStage, chunkers, end_generator
 from ._request import Request, copied_extensions
 from ._status_codes import codes
+from ._text import LineDecoder, TextChunker, TextDecoder, is_text_encoding
 from ._types import AsyncByteStream, HeaderTypes, ResponseContent, ResponseExtensions, SyncByteStream
 from ._urls import URL, url_of
 
