@@ -244,8 +244,40 @@ def test_a_redirect_says_where_to_but_no_secret():
         response.raise_for_status()
     assert "s3cret" not in str(caught.value)
     broken = Response(302, headers={"Location": "http://[/?token=s3cret"}, request=Request("GET", URL))
-    with pytest.raises(httpx.HTTPStatusError, match=r"\nRedirect location: 'http://\[/'\n"):
+    with pytest.raises(httpx.HTTPStatusError, match=r"\nRedirect location: 'http://\[/\?token=\[secure\]'\n"):
         broken.raise_for_status()
+
+
+@pytest.mark.parametrize(
+    "location", ["http://jo:hunter2@example.org:99999/", "http://jo:hun/hunter2@[/", "//jo:hunter2@["]
+)
+def test_a_location_that_is_not_a_url_does_not_show_its_password(location: str):
+    """Harm: the password of a URL with a typing error in it was shown in the exception, and went to error trackers."""
+    response = Response(302, headers={"Location": location}, request=Request("GET", URL))
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        response.raise_for_status()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_peers_part_of_a_message_is_short_and_printable():
+    """Harm: an exception of 60,000 characters fills logs; an escape sequence in it takes over the terminal."""
+    response = Response(
+        302,
+        headers={"Location": "/" + "a\x1b]0;" * 10_000},
+        extensions={"reason_phrase": b"Found\x1b]0;title\x07" + b"a" * 60_000},
+        request=Request("GET", URL + "a" * 10_000),
+    )
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        response.raise_for_status()
+    message = str(caught.value)
+    assert len(message) < 700
+    assert message.replace("\n", "").isprintable()
+    unusual = Response(404, extensions={"reason_phrase": b"NOT FOUND"}, request=Request("GET", URL))
+    with pytest.raises(httpx.HTTPStatusError, match="'404 NOT FOUND'"):
+        unusual.raise_for_status()
+    long = Response(511, request=Request("GET", URL))
+    with pytest.raises(httpx.HTTPStatusError, match="'511 Network Authentication Required'"):
+        long.raise_for_status()
 
 
 def test_the_url_of_an_error_hides_its_password():
@@ -658,3 +690,9 @@ def test_a_pickle_is_made_in_the_middle_of_a_stream(run: Run):
 
 def test_a_response_can_be_copied():
     assert copy.copy(Response(200, text="abc")).text == "abc"
+
+
+def test_the_repr_shows_little_of_a_reason_phrase():
+    response = Response(200, extensions={"reason_phrase": b"\x1b]0;x\x07" + b"a" * 60_000})
+    assert repr(response) == r"<Response [200 \x1b]0;x\x07" + "a" * 14 + "...]>"
+    assert repr(Response(511)) == "<Response [511 Network Authentication Required]>"

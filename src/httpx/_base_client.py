@@ -25,7 +25,8 @@ from ._headers import Headers
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies
 from ._request import Request, own_extensions
-from ._response import Response
+from ._response import Response, shown_reason
+from ._secrets import CUSTOM_CREDENTIALS, printable, shortened
 from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ EventHook = Callable[..., Any]
 
 USER_AGENT = f"python-httpx/{__version__}"
 # Headers that are as private as Authorization when a redirect leads to another origin.
-DEFAULT_SENSITIVE_HEADERS = ("X-Api-Key", "X-Auth-Token")
+DEFAULT_SENSITIVE_HEADERS = CUSTOM_CREDENTIALS
 # Methods that need no look at whether they are tokens.
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 
@@ -347,10 +348,10 @@ class BaseClient:
         logger.info(
             'HTTP Request: %s %s "%s %d %s"',
             request.method,
-            request.url._redacted(),
-            response.http_version,
+            shortened(request.url._redacted()),
+            printable(response.http_version),
             response.status_code,
-            response.reason_phrase,
+            shown_reason(response),
         )
 
     @staticmethod

@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ._headers import Headers
+from ._headers import Headers, without_secrets
 from ._urls import URL
 
 if TYPE_CHECKING:
@@ -225,9 +225,6 @@ class Limits:
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
-# Fields whose values `repr` hides: they are how a proxy is told who asks.
-_SECRET_FIELDS = frozenset(["authorization", "proxy-authorization"])
-
 
 class Proxy:
     """
@@ -294,7 +291,7 @@ class Proxy:
         if self.auth is not None:
             shown.append(f"auth=({self.auth[0]!r}, '********')")
         if self.headers:
-            fields = {k: "[secure]" if k in _SECRET_FIELDS else v for k, v in self.headers.items()}
+            fields = {k: without_secrets(k, v) for k, v in self.headers.items()}
             shown.append(f"headers={fields!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 

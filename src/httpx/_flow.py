@@ -34,14 +34,13 @@ from ._exceptions import InvalidURL, RemoteProtocolError, TooManyRedirects
 from ._headers import Headers
 from ._request import Request
 from ._response import Response
+from ._secrets import CREDENTIALS
 from ._urls import URL, url_of
 
 SEND, AUTH_BEGIN, AUTH_NEXT, HOOK_REQUEST, HOOK_INTERIM, HOOK_ANSWER, DRAIN, CLOSE = range(8)
 
 Step = tuple[int, Any]
 
-# Never sent to another origin than the one that they were given for (RFC 9110 15.4, CVE-2024-45336).
-_PRIVATE = (b"authorization", b"cookie", b"proxy-authorization")
 # Describe a body, and go with it (Fetch, 4.4 step 12).
 _OF_THE_BODY = (
     b"content-length",
@@ -175,7 +174,8 @@ def redirected(request: Request, response: Response, policy: Policy, origin: URL
     headers = request.headers.copy()
     same_origin = request.url._origin == url._origin
     if not _may_keep_secrets(request.url, url):
-        _remove(headers, [*_PRIVATE, *policy.sensitive])
+        # Never sent to another origin than the one that they were given for (RFC 9110 15.4, CVE-2024-45336).
+        _remove(headers, [*CREDENTIALS, *policy.sensitive])
     if not same_origin:
         _remove(headers, [b"host"])
         headers = Headers._from_raw([url._host_field, *headers._raw], headers._encoding)

@@ -21,13 +21,11 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Mu
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._exceptions import LocalProtocolError
+from ._secrets import ADDRESS_FIELDS, HIDDEN, is_secret_field
 from ._utils import LOWER
 
 if TYPE_CHECKING:
     from ._types import HeaderTypes
-
-# Values that `repr` hides. They end up in logs and in the tracebacks that test runners print.
-_SECRET = frozenset([b"authorization", b"proxy-authorization", b"x-api-key", b"x-auth-token"])
 
 _find_forbidden = re.compile(rb"[\r\n\x00]").search
 
@@ -396,10 +394,7 @@ class Headers(MutableMapping[str, str]):
     # No __hash__: headers change.
 
     def __repr__(self) -> str:
-        shown = [
-            (self._text(LOWER[name]), "[secure]" if LOWER[name] in _SECRET else self._text(value))
-            for name, value in self._raw
-        ]
+        shown = [(name, without_secrets(name, value)) for name, value in self.multi_items()]
         distinct = dict(shown)
         encoding = self.encoding
         suffix = "" if encoding == "ascii" else f", encoding={encoding!r}"
@@ -408,6 +403,17 @@ class Headers(MutableMapping[str, str]):
     def __reduce__(self) -> tuple[Any, ...]:
         # `copy.copy` comes here too: with a shared list, one object's changes would spoil the other's index.
         return _rebuild, (type(self), self._raw.copy(), self._encoding), getattr(self, "__dict__", None)
+
+
+def without_secrets(name: str, value: str) -> str:
+    """What `repr` shows of a value: it ends up in logs and in the tracebacks that test runners print."""
+    if is_secret_field(name):
+        return HIDDEN
+    if name in ADDRESS_FIELDS:
+        from ._urls import redacted_address  # only where headers are shown
+
+        return redacted_address(value)
+    return value
 
 
 def _rebuild(cls: type[Headers], raw: list[tuple[bytes, bytes]], encoding: Optional[str]) -> Headers:

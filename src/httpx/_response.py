@@ -23,7 +23,6 @@ from ._cookies import Cookies
 from ._decoders import get_decoder
 from ._exceptions import (
     HTTPStatusError,
-    InvalidURL,
     ReadError,
     ResponseNotRead,
     StreamClosed,
@@ -33,10 +32,11 @@ from ._exceptions import (
 from ._headers import Headers
 from ._reading import MAX_DRAIN, AsyncPieces, Pipeline, TextStage, chunkers, end_generator
 from ._request import Request, copied_extensions
+from ._secrets import MAX_URL, printable, shortened
 from ._status_codes import codes
 from ._text import LineDecoder, TextChunker, TextDecoder, is_text_encoding
 from ._types import AsyncByteStream, HeaderTypes, ResponseContent, ResponseExtensions, SyncByteStream
-from ._urls import URL, url_of
+from ._urls import URL, redacted_address
 
 _new_headers = Headers.__new__
 
@@ -296,9 +296,10 @@ class Response:
 
     def _status_message(self, request: Request) -> str:
         kind = _STATUS_KINDS.get(self.status_code // 100, "Invalid status code")
-        message = f"{kind} '{self.status_code} {self.reason_phrase}' for url '{request.url._redacted()}'"
+        message = f"{kind} '{self.status_code} {shown_reason(self)}' for url '{shortened(request.url._redacted())}'"
         if self.has_redirect_location:
-            message += f"\nRedirect location: '{_redacted_location(self.headers['location'])}'"
+            location = printable(redacted_address(self.headers["location"]), MAX_URL)
+            message += f"\nRedirect location: '{location}'"
         return (
             f"{message}\nFor more information check: "
             f"https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/{self.status_code}"
@@ -617,7 +618,7 @@ class Response:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} [{self.status_code} {self.reason_phrase}]>"
+        return f"<{type(self).__name__} [{self.status_code} {shown_reason(self)}]>"
 
     def __getstate__(self) -> dict[str, Any]:
         # What belongs to a connection stays behind; a body that was not read is gone in the copy.
@@ -653,11 +654,10 @@ def _is_conditional(request: Request) -> bool:
     return request.headers._has(b"if-none-match") or request.headers._has(b"if-modified-since")
 
 
-def _redacted_location(location: str) -> str:
-    try:
-        return url_of(location)._redacted()
-    except InvalidURL:
-        return location.partition("?")[0]
+def shown_reason(response: Response) -> str:
+    """The reason phrase for a message or a log: what is not the usual one comes from a peer, and is cut."""
+    reason = response.reason_phrase
+    return reason if reason == codes.get_reason_phrase(response.status_code) else printable(reason)
 
 
 _CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
