@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import datetime
 import gc
+import gzip
 import logging
 import threading
 import warnings
@@ -1074,12 +1075,61 @@ def test_the_default_encoding_is_handed_to_responses(driver: Driver, no_leaks: N
 def test_a_large_answer_is_not_kept(driver: Driver, echo_server: EchoServer, no_leaks: None):
     async def scenario(client: Any) -> None:
         for path in ("/bytes/1001", "/stream-bytes/1001", "/bytes/200000", "/stream-bytes/200000"):
-            with pytest.raises(httpx.ReadError, match="max_response_size, 1000 bytes") as caught:
+            with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
                 await client.get(path)
             assert caught.value.request.url.path == path
         assert len((await client.get("/bytes/1000")).content) == 1000
 
     driver.run(scenario, base_url=echo_server.url, max_response_size=1000, limits=httpx.Limits(max_connections=1))
+
+
+def test_a_large_answer_is_not_streamed_either(driver: Driver, no_leaks: None):
+    """Harm: a program that streams a body into memory or onto a disk was not protected by the limit that it set."""
+    grown = gzip.compress(b"a" * 1_000_000)
+    empty = gzip.compress(b"") * 20_000
+    bodies = {
+        "/plain": answer(b"a\n" * 501),
+        "/grows": answer(grown, b"Content-Encoding: gzip"),
+        "/empty": answer(empty, b"Content-Encoding: gzip"),
+    }
+
+    async def scenario(client: Any, path: str, method: str) -> None:
+        with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
+            async with client.stream("GET", path) as response:
+                count = 0
+                async for piece in getattr(response, method)():
+                    count += len(piece)
+                    assert count <= 1000
+        assert caught.value.request.url.path == path
+        assert not isinstance(caught.value, httpx.TransportError)
+
+    for path, body in bodies.items():
+        for method in ("aiter_raw", "aiter_bytes", "aiter_text", "aiter_lines"):
+            if (path, method) != ("/grows", "aiter_raw") or len(grown) > 1000:
+                with ScriptedServer([body]) as server:
+                    driver.run(scenario, path, method, base_url=server.url, max_response_size=1000)
+
+
+def test_a_small_limit_leaves_room_for_the_frame_of_a_compressed_body(driver: Driver, no_leaks: None):
+    async def scenario(client: Any) -> None:
+        assert (await client.get("/")).text == "abc"
+
+    with ScriptedServer([answer(gzip.compress(b"abc"), b"Content-Encoding: gzip")]) as server:
+        driver.run(scenario, base_url=server.url, max_response_size=3)
+
+
+def test_the_body_of_a_redirect_may_be_larger_than_the_limit(driver: Driver, no_leaks: None):
+    """Nobody reads it, so it is not kept from anybody."""
+
+    async def scenario(client: Any) -> None:
+        response = await client.get("/", follow_redirects=True)
+        assert response.text == "ok"
+        with pytest.raises(httpx.ResponseTooLarge):
+            _ = response.history[0].content
+
+    script = [answer(b"a" * 2000, b"Location: /there", status=b"302 Found"), answer(b"ok")]
+    with ScriptedServer(script) as server:
+        driver.run(scenario, base_url=server.url, max_response_size=10)
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])

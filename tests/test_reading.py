@@ -413,7 +413,7 @@ def test_a_body_that_is_too_large_is_not_kept(body: str):
         response = bodies()[body]
         response.request = Request("GET", URL)
         response._max_size = len(TEXT) - 1
-        with pytest.raises(httpx.ReadError, match="larger than max_response_size, 31 bytes") as caught:
+        with pytest.raises(httpx.ResponseTooLarge, match="larger than max_response_size, 31 bytes") as caught:
             run_without_loop(read(response, is_async))
         assert caught.value.request.url == URL
         assert not hasattr(response, "_content")
@@ -478,7 +478,7 @@ def test_the_limit_holds_for_a_drained_body_too():
     response = bodies()["gzip"]
     response._drain()
     response._max_size = 5
-    with pytest.raises(httpx.ReadError, match="max_response_size"):
+    with pytest.raises(httpx.ResponseTooLarge, match="max_response_size"):
         _ = response.content
 
 

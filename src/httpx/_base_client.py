@@ -110,7 +110,7 @@ class BaseClient:
         self._trust_env = trust_env
         self._default_encoding = default_encoding
         self._sensitive = _header_names(sensitive_headers)
-        self._max_response_size = max_response_size
+        self._max_response_size = _checked_size(max_response_size)
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
         self._state = ClientState.UNOPENED
 
@@ -385,6 +385,16 @@ class _Hooks(dict[str, list[EventHook]]):
         hooks: list[EventHook] = []
         self[name] = hooks
         return hooks
+
+
+def _checked_size(size: Any) -> int | None:
+    if size is None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"max_response_size must be a number of bytes, which is an int, or None, got {size!r}")
+    if size < 0:
+        raise ValueError(f"max_response_size must not be negative, got {size!r}")
+    return size
 
 
 def _header_names(names: Iterable[str]) -> frozenset[bytes]:

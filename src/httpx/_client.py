@@ -96,7 +96,8 @@ class Client(BaseClient):
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+            no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
@@ -661,7 +662,8 @@ class AsyncClient(BaseClient):
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+            no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for

@@ -21,6 +21,7 @@ Every exception that leaves the library, and nothing else does.
     │   │   │   ├── ProxyError
     │   │   │   └── UnsupportedProtocol
     │   │   ├── DecodingError           the body does not fit its Content-Encoding
+    │   │   ├── ResponseTooLarge        the body, or a line of it, is larger than the limit that was given
     │   │   └── TooManyRedirects
     │   └── HTTPStatusError             from `raise_for_status()`; also has `.response`
     ├── InvalidURL
@@ -170,6 +171,14 @@ class UnsupportedProtocol(TransportError):
 
 class DecodingError(RequestError):
     """The body is not what its Content-Encoding says."""
+
+
+class ResponseTooLarge(RequestError):
+    """
+    The body is larger than `max_response_size`, or a line of it is longer than `max_line_length`.
+
+    Not a `TransportError`: sending the request again would bring the same body.
+    """
 
 
 class TooManyRedirects(RequestError):

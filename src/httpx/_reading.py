@@ -17,12 +17,16 @@ from itertools import chain
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
-from ._exceptions import RequestError, StreamClosed
+from ._exceptions import RequestError, ResponseTooLarge, StreamClosed
 from ._text import ByteChunker, TextDecoder, is_text_encoding
 from ._types import AsyncByteStream
 
 if TYPE_CHECKING:
     from ._response import Response
+
+# How much more a compressed body may take on the wire than its content, in bytes: its frame, and blocks that do not
+# shrink. Without it, empty members of gzip would be an endless body without any content.
+CODING_SLACK = 65_536
 
 # The most of a body that is taken off the wire only to use the connection again; a new connection costs less than more.
 MAX_DRAIN = 1_048_576
@@ -54,6 +58,30 @@ class Pipeline:
         for number, stage in enumerate(self._stages, 1):
             for piece in stage.flush():
                 yield from self.feed(piece, number)
+
+
+class SizeLimit:
+    """A stage that ends a body that is too large, whatever comes of it later. Bytes in, the same bytes out."""
+
+    __slots__ = ("_left", "_limit")
+
+    def __init__(self, limit: int, slack: int = 0) -> None:
+        self._limit = limit
+        self._left = limit + slack
+
+    def decode(self, data: bytes) -> tuple[bytes, ...]:
+        self._left -= len(data)
+        if self._left < 0:
+            raise too_large(self._limit)
+        return (data,)
+
+    def flush(self) -> tuple[bytes, ...]:
+        return ()
+
+
+def too_large(limit: int) -> ResponseTooLarge:
+    """The error of a body that is larger than `limit` bytes."""
+    return ResponseTooLarge(f"the body of the response is larger than max_response_size, {limit} bytes")
 
 
 class TextStage:

@@ -23,14 +23,23 @@ from ._cookies import Cookies
 from ._decoders import get_decoder
 from ._exceptions import (
     HTTPStatusError,
-    ReadError,
     ResponseNotRead,
     StreamClosed,
     StreamConsumed,
     request_context,
 )
 from ._headers import Headers
-from ._reading import MAX_DRAIN, AsyncPieces, Pipeline, TextStage, chunkers, end_generator
+from ._reading import (
+    CODING_SLACK,
+    MAX_DRAIN,
+    AsyncPieces,
+    Pipeline,
+    SizeLimit,
+    TextStage,
+    chunkers,
+    end_generator,
+    too_large,
+)
 from ._request import Request, copied_extensions
 from ._secrets import MAX_URL, printable, shortened
 from ._status_codes import codes
@@ -414,24 +423,14 @@ class Response:
         """
         if self._take_whole() or self._is_read():
             return self._content
-        pieces, size = [], 0
-        for piece in self.iter_bytes():
-            size += len(piece)
-            self._check_size(size)
-            pieces.append(piece)
-        self._content = b"".join(pieces)
+        self._content = b"".join(self.iter_bytes())
         return self._content
 
     async def aread(self) -> bytes:
         """Like `read`, for a response of an async client."""
         if self._take_whole() or self._is_read():
             return self._content
-        pieces, size = [], 0
-        async for piece in self.aiter_bytes():
-            size += len(piece)
-            self._check_size(size)
-            pieces.append(piece)
-        self._content = b"".join(pieces)
+        self._content = b"".join([piece async for piece in self.aiter_bytes()])
         return self._content
 
     def _take_whole(self) -> bool:
@@ -447,8 +446,11 @@ class Response:
         self.is_stream_consumed = self.is_closed = True
         if self._started is not None:
             self._seconds = perf_counter() - self._started
-        if self._max_size is not None:
-            self._check_size(len(whole))
+        if self._max_size is not None and len(whole) > self._max_size:
+            del self._content
+            error = too_large(self._max_size)
+            error._request = self._request
+            raise error
         return True
 
     def _drain(self) -> None:
@@ -457,9 +459,9 @@ class Response:
 
         `content` decodes it if it is asked for after all. A large one is given up, and its connection with it.
         """
-        if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
+        if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
             pieces, size = [], 0
-            for piece in self.iter_raw():
+            for piece in self._iterate(Pipeline([]), raw=True):
                 size += len(piece)
                 if size > MAX_DRAIN:
                     break
@@ -469,9 +471,9 @@ class Response:
 
     async def _adrain(self) -> None:
         """Like `_drain`, for a response of an async client."""
-        if not hasattr(self, "_content") and not self.is_closed and not self._take_whole():
+        if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
             pieces, size = [], 0
-            async for piece in self.aiter_raw():
+            async for piece in AsyncPieces(self, Pipeline([]), raw=True):
                 size += len(piece)
                 if size > MAX_DRAIN:
                     break
@@ -489,13 +491,8 @@ class Response:
     def _decode_drained(self, raw: bytes) -> bytes:
         """Somebody asks for the drained body after all."""
         pipeline = Pipeline(self._decoders())
-        pieces, size = [], 0
         with request_context(self._request):
-            for piece in chain(pipeline.feed(raw), pipeline.flush()):
-                size += len(piece)
-                self._check_size(size)
-                pieces.append(piece)
-        self._content = b"".join(pieces)
+            self._content = b"".join(chain(pipeline.feed(raw), pipeline.flush()))
         return self._content
 
     def _is_read(self) -> bool:
@@ -506,17 +503,9 @@ class Response:
             self._decode_drained(self._drained)
         return True
 
-    def _check_size(self, size: int) -> None:
-        if self._max_size is not None and size > self._max_size:
-            self.__dict__.pop("_content", None)
-            raise ReadError(
-                f"the body of the answer is larger than max_response_size, {self._max_size} bytes",
-                request=self._request,
-            )
-
     def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The body as on the wire, as it comes or in pieces of `chunk_size` bytes (the last may be shorter)."""
-        return self._iterate(Pipeline(chunkers(chunk_size)), raw=True)
+        return self._iterate(Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The body, its Content-Encoding undone, as it comes or in pieces of `chunk_size` bytes."""
@@ -526,13 +515,19 @@ class Response:
         """The body as text, as it comes or in pieces of `chunk_size` characters."""
         return self._iterate(self._text_pipeline(TextChunker(chunk_size)))
 
-    def iter_lines(self) -> Iterator[str]:
-        """The body as lines of text, without their line ends."""
-        return self._iterate(self._text_pipeline(LineDecoder()))
+    def iter_lines(self, *, max_line_length: int | None = None) -> Iterator[str]:
+        """
+        The body as lines of text, without their line ends.
+
+        Args:
+            max_line_length: characters; a longer line ends in `ResponseTooLarge`. None for no limit: a server that
+                never ends its line is then held in memory for as long as it sends.
+        """
+        return self._iterate(self._text_pipeline(LineDecoder(max_line_length)))
 
     def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """Like `iter_raw`, for a response of an async client."""
-        return AsyncPieces(self, Pipeline(chunkers(chunk_size)), raw=True)
+        return AsyncPieces(self, Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """Like `iter_bytes`, for a response of an async client."""
@@ -542,9 +537,9 @@ class Response:
         """Like `iter_text`, for a response of an async client."""
         return AsyncPieces(self, self._text_pipeline(TextChunker(chunk_size)))
 
-    def aiter_lines(self) -> AsyncIterator[str]:
+    def aiter_lines(self, *, max_line_length: int | None = None) -> AsyncIterator[str]:
         """Like `iter_lines`, for a response of an async client."""
-        return AsyncPieces(self, self._text_pipeline(LineDecoder()))
+        return AsyncPieces(self, self._text_pipeline(LineDecoder(max_line_length)))
 
     def close(self) -> None:
         """Give the body up, or do nothing if it was read: the connection is free for others or closed."""
@@ -570,12 +565,17 @@ class Response:
                     await self.stream.aclose()
 
     def _decoders(self) -> list[Any]:
-        """The stage that undoes the Content-Encoding, or none."""
+        """The stages that undo the Content-Encoding and bound the size of the body, as far as there is one or other."""
         if not self.headers._has(b"content-encoding"):
-            return []
+            return self._size_limit()
         with request_context(self._request):
             decoder = get_decoder(self.headers.get_list("content-encoding", split_commas=True))
-        return [] if decoder is None else [decoder]
+        if decoder is None:
+            return self._size_limit()
+        return [*self._size_limit(CODING_SLACK), decoder, *self._size_limit()]
+
+    def _size_limit(self, slack: int = 0) -> list[Any]:
+        return [] if self._max_size is None else [SizeLimit(self._max_size, slack)]
 
     def _needed_decoders(self) -> list[Any]:
         """The same for a body that is yet to be read."""

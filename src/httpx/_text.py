@@ -12,8 +12,12 @@ Not here: undoing content codings (`_decoders`); which encoding a body is in (`_
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from io import StringIO
 from typing import AnyStr, Generic, Optional
+
+from ._exceptions import ResponseTooLarge
 
 
 class _Chunker(Generic[AnyStr]):
@@ -119,17 +123,50 @@ class LineDecoder:
 
     A line is given as soon as it ends. After a `\\r` it is not known yet whether a `\\n` belongs to it; the line is
     given anyway, and a `\\n` that comes next is dropped.
+
+    Args:
+        max_length: the most characters of a line, without its end; None for no limit, which holds a line in memory
+            however long it is.
+
+    Raises:
+        TypeError, ValueError: `max_length` is not a positive int.
     """
 
     _ENDS = frozenset("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
 
-    def __init__(self) -> None:
-        # Of the line that has not ended. Joined once, when it has: a long line in small pieces costs linear time.
-        self._parts: list[str] = []
+    def __init__(self, max_length: Optional[int] = None) -> None:
+        if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int)):
+            raise TypeError(f"max_line_length must be an int or None, got {max_length!r}")
+        if max_length is not None and max_length < 1:
+            raise ValueError(f"max_line_length must be at least 1, got {max_length!r}")
+        self._max_length = max_length
+        # The line that has not ended; a buffer, because a long line in small pieces must not cost quadratic time.
+        self._line = StringIO()
+        self._held = 0  # its length
         self._is_after_cr = False
 
-    def decode(self, text: str) -> list[str]:
-        """All lines that end in `text`."""
+    def decode(self, text: str) -> Iterable[str]:
+        """
+        Return all lines that end in `text`.
+
+        Raises:
+            ResponseTooLarge: a line is longer than `max_length`, whether it has ended or not. From the iterator, after
+                the lines before that one.
+        """
+        lines = self._cut(text)
+        return lines if self._max_length is None else self._limited(lines, self._max_length)
+
+    def _limited(self, lines: list[str], limit: int) -> Iterator[str]:
+        for line in lines:
+            if len(line) > limit:
+                break
+            yield line
+        else:
+            if self._held <= limit:
+                return
+        raise ResponseTooLarge(f"a line of the response is longer than max_line_length, {limit} characters")
+
+    def _cut(self, text: str) -> list[str]:
         if self._is_after_cr and text:
             self._is_after_cr = False
             if text[0] == "\n":
@@ -139,15 +176,17 @@ class LineDecoder:
         lines = text.splitlines()
         self._is_after_cr = text[-1] == "\r"
         rest = "" if text[-1] in self._ENDS else lines.pop()
-        if lines and self._parts:
-            self._parts.append(lines[0])
-            lines[0] = "".join(self._parts)
-            self._parts = []
+        if lines and self._held:
+            lines[0] = self._take() + lines[0]
         if rest:
-            self._parts.append(rest)
+            self._line.write(rest)
+            self._held += len(rest)
         return lines
 
+    def _take(self) -> str:
+        line, self._line, self._held = self._line.getvalue(), StringIO(), 0
+        return line
+
     def flush(self) -> list[str]:
-        """The last line, if it has no end."""
-        parts, self._parts = self._parts, []
-        return ["".join(parts)] if parts else []
+        """Return the last line, if it has no end."""
+        return [self._take()] if self._held else []
