@@ -29,6 +29,7 @@ SOURCE = ROOT / "src" / "httpx"
 LEVELS = {
     "_exceptions": 0,
     "_types": 0,
+    "_hints": 0,
     "_secrets": 0,
     "_status_codes": 0,
     "_utils": 0,

@@ -1092,6 +1092,7 @@ def test_an_app_that_does_not_answer_is_a_500_on_request(driver: Driver):
     ("messages", "error", "words"),
     [
         ([body()], RuntimeError, "http.response.body before http.response.start"),
+        ([{**START, "status": 99999}], ValueError, "status 99999, expected a number from 100 to 999"),
         ([START, START], RuntimeError, "http.response.start a second time"),
         ([START, body(), body()], RuntimeError, "after the end of the body"),
         ([START, body("text")], TypeError, "sent str as a body, expected bytes"),

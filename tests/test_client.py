@@ -1094,12 +1094,17 @@ def test_a_large_answer_is_not_streamed_either(driver: Driver, no_leaks: None):
     }
 
     async def scenario(client: Any, path: str, method: str) -> None:
-        with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
+        count = 0
+
+        async def read() -> None:
+            nonlocal count
             async with client.stream("GET", path) as response:
-                count = 0
                 async for piece in getattr(response, method)():
                     count += len(piece)
-                    assert count <= 1000
+
+        with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
+            await read()
+        assert count <= 1000
         assert caught.value.request.url.path == path
         assert not isinstance(caught.value, httpx.TransportError)
 

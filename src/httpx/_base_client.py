@@ -454,7 +454,7 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
     found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []
     if proxies is not None:
         warnings.warn(
-            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3
+            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=4
         )
         given = proxies if isinstance(proxies, Mapping) else {"all://": proxies}
         # Keys may lack "://", as with other clients.

@@ -41,6 +41,7 @@ from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONF
 from ._content import in_async
 from ._exceptions import RequestError
 from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
+from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response
 from ._transports.base import AsyncBaseTransport, BaseTransport
@@ -71,6 +72,15 @@ __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClie
 T = TypeVar("T", bound="Client")
 U = TypeVar("U", bound="AsyncClient")
 
+# What other libraries, and 0.27, call what a client is told.
+_HINTS = {
+    "app": "`transport=httpx.ASGITransport(app=...)` or `transport=httpx.WSGITransport(app=...)`",
+    "retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "max_retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "allow_redirects": "`follow_redirects=`",
+    "pool_limits": "`limits=httpx.Limits(...)`",
+    "ssl": "`verify=`",
+}
 _OPENED = ClientState.OPENED  # the look-up in an Enum costs ten times that in a module
 _HOOK_NAMES = {HOOK_REQUEST: "request", HOOK_ANSWER: "response", HOOK_INTERIM: "1xx"}
 
@@ -104,6 +114,7 @@ class Client(BaseClient):
             `httpx.HTTPTransport`.
     """
 
+    @no_such_argument(**_HINTS)
     def __init__(
         self,
         *,
@@ -670,6 +681,7 @@ class AsyncClient(BaseClient):
             `httpx.HTTPTransport`.
     """
 
+    @no_such_argument(**_HINTS)
     def __init__(
         self,
         *,

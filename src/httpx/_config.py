@@ -137,7 +137,10 @@ class Timeout:
             self.__dict__.update(timeout.as_dict())
             return
         if not 2 <= len(timeout) <= 4:
-            raise ValueError(f"a timeout tuple is (connect, read, write, pool), this one has {len(timeout)} items")
+            raise ValueError(
+                f"a timeout tuple is (connect, read, write, pool), got {len(timeout)} items; "
+                "did you mean httpx.Timeout(10, connect=3)?"
+            )
         given = (*timeout, None, None)[:4]
         self.connect, self.read, self.write, self.pool = map(_seconds, _PHASES, given)
 

@@ -29,6 +29,7 @@ from ._exceptions import (
     request_context,
 )
 from ._headers import Headers
+from ._hints import NoSuchAttribute
 from ._reading import (
     CODING_SLACK,
     MAX_DRAIN,
@@ -117,6 +118,11 @@ class Response:
         stream: SyncByteStream | AsyncByteStream
     else:
         stream = _StreamOfWhole()
+        ok = NoSuchAttribute("is_success")
+        status = NoSuchAttribute("status_code")
+        reason = NoSuchAttribute("reason_phrase")
+        body = NoSuchAttribute("content")
+        iter_content = NoSuchAttribute("iter_bytes")
     extensions: dict[str, Any]
     history: list[Response]
     _content: bytes
@@ -643,11 +649,14 @@ _STATUS_KINDS = {1: "Informational response", 3: "Redirect response", 4: "Client
 
 
 def _status(status: Any) -> int:
-    """A status as an int; str is taken for the sake of code that reads it from somewhere."""
+    """Return a status as an int; str is accepted for code that reads it from a file."""
     try:
-        return int(status)
+        number = int(status)
     except (ValueError, OverflowError):
         raise TypeError(f"status_code must be an int, not {str(status)[:20]!r}") from None
+    if not 100 <= number <= 999 or (isinstance(status, float) and status != number):
+        raise ValueError(f"status_code must be a whole number from 100 to 999, got {str(status)[:20]}")
+    return number
 
 
 def _is_conditional(request: Request) -> bool:
@@ -673,16 +682,43 @@ def _charset(content_type: str) -> str | None:
     return next((str(group).lower() for group in match.groups() if group), None) if match else None
 
 
-# One link: <url> and what follows it up to a comma that is not within quotes.
-_LINK = re.compile(r"""<([^>]*)>((?:[^,"]|"(?:[^"\\]|\\.)*")*)""")
+_UNQUOTED = re.compile(r'[^,"]*')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Single quotes are no quotes in the RFC, but some servers think so, and httpx always took them off.
 _LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;,"]+))""")
 
 
 def _parsed_links(header: str) -> Iterator[dict[str, str]]:
-    """Each link of a Link header as its parameters and "url" (RFC 8288 section 3)."""
-    for target, rest in _LINK.findall(header):
+    """Yield each link of a Link header as its parameters and "url" (RFC 8288 section 3)."""
+    for target, parameters in _targets(header):
         link = {"url": target.strip()}
-        for name, quoted, single, plain in _LINK_PARAMETER.findall(rest):
-            link.setdefault(name, re.sub(r"\\(.)", r"\1", quoted) if quoted else single or plain)
+        for name, quoted, single, plain in _LINK_PARAMETER.findall(parameters):
+            # Names have no case; the others stay as they are, because programs look them up as servers write them.
+            key = "rel" if name.lower() == "rel" else name
+            link.setdefault(key, re.sub(r"\\(.)", r"\1", quoted) if quoted else single or plain)
         yield link
+
+
+def _targets(header: str) -> Iterator[tuple[str, str]]:
+    """
+    Yield what is between `<` and `>`, and what follows it up to a comma that is not within quotes.
+
+    Linear: one expression for all of it looks for a missing `>` or `"` again at each place where it might begin.
+    """
+    end = 0
+    closes = True  # may a quotation mark that begins a string be followed by one that ends it?
+    while True:
+        start = header.find("<", end)
+        bracket = header.find(">", start)
+        if start < 0 or bracket < 0:
+            return
+        end = bracket + 1
+        while True:
+            end = _UNQUOTED.match(header, end).end()  # type: ignore[union-attr]  # it matches everywhere
+            quoted = _QUOTED.match(header, end) if closes and header.startswith('"', end) else None
+            if quoted is None:
+                break
+            end = quoted.end()
+        # Once a string has no end, no later one has: its own end would have ended the first.
+        closes = closes and not header.startswith('"', end)
+        yield header[start + 1 : bracket], header[bracket + 1 : end]

@@ -170,6 +170,7 @@ class Exchange(Run):
         Raises (in the app):
             RuntimeError: the messages are in the wrong order.
             TypeError: the body is not bytes.
+            ValueError: the status is not a number from 100 to 999.
         """
         if not self.left:
             self._take(message)
@@ -188,8 +189,11 @@ class Exchange(Run):
     def _begin(self, message: Message) -> None:
         if self.status is not None:
             raise RuntimeError("the app sent http.response.start a second time")
+        status = int(message["status"])
+        if not 100 <= status <= 999:
+            raise ValueError(f"the app sent status {message['status']!r}, expected a number from 100 to 999")
         self.headers = Headers([(name, value) for name, value in message.get("headers", ())])
-        self.status = int(message["status"])
+        self.status = status
 
     def _add(self, piece: bytes, more: bool) -> None:
         if self.status is None:

@@ -124,6 +124,9 @@ class WSGITransport(BaseTransport):
             "REMOTE_ADDR": self.remote_addr,
         }
         for raw_name, raw_value in request.headers.raw:
+            if b"_" in raw_name:
+                # Servers drop it: `X_User` would become the same key as the `X-User` that a proxy in front has set.
+                continue
             name = raw_name.decode("latin-1").upper().replace("-", "_")
             value = raw_value.decode("latin-1")
             if name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
@@ -231,7 +234,7 @@ class _Answer:
             elif self._status is not None:
                 raise RuntimeError("start_response was called again, without exc_info")
             number = status.partition(" ")[0]
-            if not (number.isascii() and number.isdigit()):
+            if not (number.isascii() and number.isdigit() and 100 <= int(number[:4]) <= 999):
                 raise ValueError(f"status {status[:20]!r} of start_response should be like '200 OK'")
             self.headers = Headers(
                 [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response_headers]
