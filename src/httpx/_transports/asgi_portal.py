@@ -6,10 +6,12 @@ Not here: what runs there (`asgi_run`), the transport (`asgi`).
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from threading import Lock, Thread, current_thread
+from time import monotonic
 from typing import Any, Callable, TypeVar
 
 from .._engine.forks import FORKS
@@ -23,7 +25,7 @@ class Worker:
     """
     A thread with an asyncio loop.
 
-    A daemon, so that a program may end without closing it.
+    A daemon: a program that ends without closing it waits for it for a second, see `_end_all`.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,8 @@ class Worker:
     def _live(self, ready: Future[tuple[Any, Any]]) -> None:
         """What the thread does."""
         import asyncio
+
+        _note(self)
 
         async def main() -> None:
             stop = asyncio.Event()
@@ -54,6 +58,7 @@ class Worker:
             # A task of the app's own that raises SystemExit ends the loop.
             if not ready.done():
                 ready.set_exception(exc)
+        _WORKERS.discard(self)
         for future in list(self._pending):
             # What was begun too late for `asyncio.run` to cancel it.
             if not future.done():
@@ -88,19 +93,67 @@ class Worker:
         finally:
             self._pending.discard(future)
 
-    def end(self) -> None:
-        """End the thread, and wait for that."""
+    def end(self, patience: float | None = None) -> None:
+        """
+        End the thread, and wait for that.
+
+        Args:
+            patience: seconds to wait at most; None for as long as the app takes. An app that swallows its cancellation,
+                or blocks the loop, never ends.
+        """
+        self.stop()
+        if self._thread is not current_thread():  # the garbage collector may call this anywhere
+            self._thread.join(patience)
+
+    def stop(self) -> None:
+        """Tell the thread to end, without waiting."""
         with self._lock:
             if not self.ended:
                 self.ended = True
                 self.loop.call_soon_threadsafe(self._stop.set)
-        if self._thread is not current_thread():  # the garbage collector may call this anywhere
-            self._thread.join()
+
+    def is_alive(self) -> bool:
+        """Return whether the thread runs in this process."""
+        return self._thread.is_alive()
+
+    def silence(self) -> None:
+        """Keep asyncio from reporting the tasks that end with the interpreter."""
+        import asyncio
+
+        for task in asyncio.all_tasks(self.loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # not in its stubs
+
+
+# The workers whose threads run, so that the end of the program can wait for all of them at once.
+_WORKERS: set[Worker] = set()
+_PATIENCE = 1.0  # seconds for an app to clean up when nobody waits for it: at the end of the program, or as garbage
+_registered = False
+
+
+def _note(worker: Worker) -> None:
+    global _registered
+    _WORKERS.add(worker)
+    if not _registered:
+        # At the first use, so that exit handlers of the program that close a client run before this one.
+        _registered = True
+        atexit.register(_end_all)
+
+
+def _end_all() -> None:
+    """End the threads that nobody has closed: one second for all together, since an app may never end."""
+    workers = [worker for worker in list(_WORKERS) if worker.is_alive()]
+    for worker in workers:
+        worker.stop()
+    deadline = monotonic() + _PATIENCE
+    for worker in workers:
+        worker.end(max(0.0, deadline - monotonic()))
+        if worker.is_alive():
+            worker.silence()
 
 
 class Portal:
     """
-    A worker, started when it is needed, and ended with the portal at the latest, also when nobody closes that.
+    A worker, started when it is needed, and ended with the portal at the latest, even if it is never closed.
 
     A forked child, which has no such thread, gets another one.
     """
@@ -122,7 +175,8 @@ class Portal:
         with self._lock:
             if not self.started:
                 self._worker = Worker()
-                self._finalizer = weakref.finalize(self, self._worker.end)
+                self._finalizer = weakref.finalize(self, self._worker.end, _PATIENCE)
+                self._finalizer.atexit = False  # see `_end_all`
 
     def owns(self, run: Run) -> bool:
         """Is this a run of the worker that there is now?"""
@@ -139,14 +193,16 @@ class Portal:
     def close(self) -> None:
         """End the worker."""
         with self._lock:
-            finalizer, self._finalizer, self._worker = self._finalizer, None, None
-        if finalizer is not None:
-            finalizer()
+            finalizer, self._finalizer, worker, self._worker = self._finalizer, None, self._worker, None
+        if finalizer is not None and worker is not None:
+            finalizer.detach()
+            worker.end()
 
     def forget(self) -> None:
         """In a forked child."""
         if self._worker is not None and self._finalizer is not None:
             self._finalizer.detach()
+            _WORKERS.discard(self._worker)
             _FORGOTTEN.append(self._worker)
         self._worker = self._finalizer = None
         self._lock = Lock()
