@@ -660,6 +660,72 @@ def test_mounted_transports_are_used_entered_and_closed_with_the_client(mocked: 
     assert default.events == mounted.events == other.events == ["enter", "close"]
 
 
+class Failing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Fails when it is opened, or when it is closed; notes what is done to it."""
+
+    def __init__(self, notes: list[str], name: str, *fails: str) -> None:
+        self.notes, self.name, self.fails = notes, name, fails
+
+    def note(self, what: str) -> None:
+        self.notes.append(f"{what} {self.name}")
+        if what in self.fails:
+            raise OSError(f"cannot {what} {self.name}")
+
+    def __enter__(self) -> Any:
+        self.note("open")
+        return self
+
+    async def __aenter__(self) -> Any:
+        self.note("open")
+        return self
+
+    def close(self) -> None:
+        self.note("close")
+
+    async def aclose(self) -> None:
+        self.note("close")
+
+
+@pytest.mark.parametrize("by", ["close", "with", "with, by an exception"])
+def test_a_transport_that_fails_to_close_does_not_keep_the_others_open(mocked: Driver, by: str):
+    """Harm: the connections, threads and apps of all transports after the one that failed were left behind."""
+    notes: list[str] = []
+    transports = [Failing(notes, name, *fails) for name, *fails in [("a", "close"), ("b",), ("c", "close"), ("d",)]]
+    mounts = {"all://b": transports[1], "all://c": transports[2], "all://x": None, "all://d": transports[3]}
+
+    async def main() -> None:
+        client: Any = mocked.client(transport=transports[0], mounts=mounts)
+        if by == "close":
+            await client.aclose()
+        else:
+            async with client:
+                if by != "with":
+                    raise ValueError("of the block")
+
+    with pytest.raises(OSError, match="cannot close a") as caught:
+        mocked.run_bare(main)
+    assert (type(caught.value.__context__) is ValueError) == (by == "with, by an exception")
+    assert [note for note in notes if note.startswith("close")] == ["close a", "close b", "close c", "close d"]
+
+
+def test_a_transport_that_fails_to_open_does_not_keep_the_others_open(mocked: Driver):
+    """Harm: nothing calls `__exit__` when `__enter__` fails, so what was open by then stayed open."""
+    notes: list[str] = []
+    transports = [Failing(notes, name, *fails) for name, *fails in [("a", "close"), ("b",), ("c", "open"), ("d",)]]
+    mounts = {"all://b": transports[1], "all://c": transports[2], "all://d": transports[3]}
+    clients: list[Any] = []
+
+    async def main() -> None:
+        clients.append(mocked.client(transport=transports[0], mounts=mounts))
+        async with clients[0]:
+            raise AssertionError("it was opened")
+
+    with pytest.raises(OSError, match="cannot open c"):
+        mocked.run_bare(main)
+    assert notes == ["open a", "open b", "open c", "close a", "close b"]
+    assert getattr(clients[0], "client", clients[0]).is_closed
+
+
 def test_a_redirect_goes_through_the_transport_of_its_new_url(mocked: Driver):
     async def scenario(client: Any) -> None:
         assert (await client.get("http://a.example/")).status_code == 201

@@ -449,6 +449,15 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def raise_first(failures: list[BaseException]) -> None:
+    """Raise the first of several exceptions, if there are any."""
+    try:
+        if failures:
+            raise failures[0]
+    finally:
+        failures.clear()  # a traceback that holds its own frame lives until the next garbage collection
+
+
 def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:
     """The proxies of the environment, if it may say, and those of the old argument `proxies=`: pattern and proxy."""
     found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []

@@ -35,6 +35,7 @@ from ._base_client import (
     named_proxies,
     no_request_of,
     ordered_mounts,
+    raise_first,
     transport_for,
 )
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
@@ -620,23 +621,40 @@ class Client(BaseClient):
         )
 
     def close(self) -> None:
-        """Close the client and all its transports; it cannot be used any more."""
+        """
+        Close the client and all its transports; it cannot be used any more.
+
+        Raises:
+            What a transport raises, the first of them, after all were closed.
+        """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
-            self._transport.close()
-            for transport in self._mounts.values():
-                if transport is not None:
+            failures: list[BaseException] = []
+            for transport in self._all_transports():
+                try:
                     transport.close()
+                except BaseException as exc:
+                    failures.append(exc)
+            raise_first(failures)
+
+    def _all_transports(self) -> list[BaseTransport]:
+        """The client's own transport, and those that are mounted."""
+        return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     def __enter__(self: T) -> T:
         if self._state is not ClientState.UNOPENED:
             closed = self._state is ClientState.CLOSED
             raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
         self._state = ClientState.OPENED
-        self._transport.__enter__()
-        for transport in self._mounts.values():
-            if transport is not None:
+        opened: list[BaseTransport] = []
+        try:
+            for transport in self._all_transports():
                 transport.__enter__()
+                opened.append(transport)
+        except BaseException as exc:
+            # `__exit__` is not called then.
+            self._leave_transports(opened, type(exc), exc, exc.__traceback__)
+            raise
         return self
 
     def __exit__(
@@ -645,11 +663,24 @@ class Client(BaseClient):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        raise_first(self._leave_transports(self._all_transports(), exc_type, exc_value, traceback))
+
+    def _leave_transports(
+        self,
+        transports: list[BaseTransport],
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> list[BaseException]:
+        """Call `__exit__` of each, even if one fails, and return what they raised."""
         self._state = ClientState.CLOSED
-        self._transport.__exit__(exc_type, exc_value, traceback)
-        for transport in self._mounts.values():
-            if transport is not None:
+        failures: list[BaseException] = []
+        for transport in transports:
+            try:
                 transport.__exit__(exc_type, exc_value, traceback)
+            except BaseException as exc:
+                failures.append(exc)
+        return failures
 
 
 class AsyncClient(BaseClient):
@@ -1187,23 +1218,40 @@ class AsyncClient(BaseClient):
         )
 
     async def aclose(self) -> None:
-        """Close the client and all its transports; it cannot be used any more."""
+        """
+        Close the client and all its transports; it cannot be used any more.
+
+        Raises:
+            What a transport raises, the first of them, after all were closed.
+        """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
-            await self._transport.aclose()
-            for transport in self._mounts.values():
-                if transport is not None:
+            failures: list[BaseException] = []
+            for transport in self._all_transports():
+                try:
                     await transport.aclose()
+                except BaseException as exc:
+                    failures.append(exc)
+            raise_first(failures)
+
+    def _all_transports(self) -> list[AsyncBaseTransport]:
+        """The client's own transport, and those that are mounted."""
+        return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     async def __aenter__(self: U) -> U:
         if self._state is not ClientState.UNOPENED:
             closed = self._state is ClientState.CLOSED
             raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
         self._state = ClientState.OPENED
-        await self._transport.__aenter__()
-        for transport in self._mounts.values():
-            if transport is not None:
+        opened: list[AsyncBaseTransport] = []
+        try:
+            for transport in self._all_transports():
                 await transport.__aenter__()
+                opened.append(transport)
+        except BaseException as exc:
+            # `__aexit__` is not called then.
+            await self._leave_transports(opened, type(exc), exc, exc.__traceback__)
+            raise
         return self
 
     async def __aexit__(
@@ -1212,8 +1260,21 @@ class AsyncClient(BaseClient):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        raise_first(await self._leave_transports(self._all_transports(), exc_type, exc_value, traceback))
+
+    async def _leave_transports(
+        self,
+        transports: list[AsyncBaseTransport],
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> list[BaseException]:
+        """Call `__aexit__` of each, even if one fails, and return what they raised."""
         self._state = ClientState.CLOSED
-        await self._transport.__aexit__(exc_type, exc_value, traceback)
-        for transport in self._mounts.values():
-            if transport is not None:
+        failures: list[BaseException] = []
+        for transport in transports:
+            try:
                 await transport.__aexit__(exc_type, exc_value, traceback)
+            except BaseException as exc:
+                failures.append(exc)
+        return failures
