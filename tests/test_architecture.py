@@ -307,6 +307,7 @@ TWIN_NAMES = {
     "AsyncClient": "Client",
     "AsyncBaseTransport": "BaseTransport",
     "AsyncHTTPTransport": "HTTPTransport",
+    "AsyncBound": "Bound",
     "AsyncByteStream": "SyncByteStream",
     "AsyncIterator": "Iterator",
     "AsyncIterable": "Iterable",

@@ -46,6 +46,7 @@ from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response
 from ._transports.base import AsyncBaseTransport, BaseTransport
+from ._transports.deadlines import AsyncBound, Bound, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._types import (
     AsyncByteStream,
@@ -351,9 +352,10 @@ class Client(BaseClient):
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is not None:
-                            self._leave(value, deadline)
-                        reply: Any = self._send_once(value)
+                        if deadline is None:
+                            reply: Any = self._send_once(value)
+                        else:
+                            reply = self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             flow.close()
@@ -400,6 +402,14 @@ class Client(BaseClient):
 
     def _fit_body(self, request: Request) -> None:
         raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
+
+    def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+        """`_send_once` with a total timeout: the network bounds itself, other transports are bounded here."""
+        self._leave(request, deadline)
+        if bounds_itself(self._transport_for_url(request.url)):
+            return self._send_once(request)
+        bound = Bound(request, deadline, total)
+        return bound.over(bound.run(self._send_once, request))
 
     def _send_once(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
@@ -948,9 +958,10 @@ class AsyncClient(BaseClient):
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is not None:
-                            self._leave(value, deadline)
-                        reply: Any = await self._send_once(value)
+                        if deadline is None:
+                            reply: Any = await self._send_once(value)
+                        else:
+                            reply = await self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             await flow.aclose()
@@ -997,6 +1008,14 @@ class AsyncClient(BaseClient):
 
     def _fit_body(self, request: Request) -> None:
         request.stream = in_async(request.stream)
+
+    async def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+        """`_send_once` with a total timeout: the network bounds itself, other transports are bounded here."""
+        self._leave(request, deadline)
+        if bounds_itself(self._transport_for_url(request.url)):
+            return await self._send_once(request)
+        bound = AsyncBound(request, deadline, total)
+        return bound.over(await bound.run(self._send_once, request))
 
     async def _send_once(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""

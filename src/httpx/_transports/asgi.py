@@ -19,24 +19,28 @@ gets no more of the request.
 Nothing is left behind: a task ends before what closes it returns. On trio the app is in a system task, because a
 response outlives the call that made it, and a nursery does not.
 
-Not here: how tasks are begun and ended (`hosts`); timeouts, which have no meaning without a network (0.28.1 ignored
-them, too); websockets.
+Of the timeouts only the total one has a meaning without a network: the client bounds async calls, and cancels them
+(`deadlines`); for a sync one, whose app runs in another thread, it is done here.
+
+Not here: how tasks are begun and ended (`hosts`); websockets.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
 
 from .._content import ByteStream, in_async
 from .._engine.job import next_piece
-from .._exceptions import ReadError
+from .._exceptions import ReadError, ReadTimeout
 from .._request import Request
 from .._response import Response
 from .._types import AsyncByteStream, SyncByteStream
 from .._utils import LOWER
-from .asgi_portal import Portal
+from .asgi_portal import PATIENCE, Portal
 from .asgi_run import ASGIApp, Exchange, Inline, Lifespan, Server
 from .base import AsyncBaseTransport, BaseTransport
 
@@ -198,17 +202,27 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         self.close()
 
     def handle_request(self, request: Request) -> Response:
-        """Like `handle_async_request`, which see; RuntimeError if it is called on the event loop of the app itself."""
+        """
+        Like `handle_async_request`.
+
+        Raises:
+            ReadTimeout: the request's total timeout is over.
+            RuntimeError: it is called on the event loop of the app itself.
+        """
         if not isinstance(request.stream, SyncByteStream):
             raise RuntimeError("the body of this request is an async stream, which a sync client cannot send")
         portal = self._portal
         portal.start()
-        exchange = portal.run(portal.server.begin, self.app, self._scope(request, portal.server), request.stream)
-        body = _SyncBody(portal, exchange, request.stream, self.raise_app_exceptions)
+        total = request.extensions.get("timeout", {}).get("total")
+        deadline = None if total is None else monotonic() + total
+        exchange = portal.run(
+            portal.server.begin, self.app, self._scope(request, portal.server), request.stream, deadline=deadline
+        )
+        body = _SyncBody(portal, exchange, request.stream, self.raise_app_exceptions, deadline)
         try:
             while exchange.asks():
                 body.upload()
-                portal.run(exchange.answer)
+                portal.run(exchange.answer, deadline=deadline)
             response = exchange.response(body, self.raise_app_exceptions)
         except BaseException:
             body.close()
@@ -316,8 +330,11 @@ class _AsyncBody(AsyncByteStream):
 class _SyncBody(SyncByteStream):
     """Like `_AsyncBody`, from outside the app's event loop."""
 
-    def __init__(self, portal: Portal, exchange: Exchange, stream: SyncByteStream, raising: bool) -> None:
+    def __init__(
+        self, portal: Portal, exchange: Exchange, stream: SyncByteStream, raising: bool, deadline: float | None
+    ) -> None:
         self._portal = portal
+        self._deadline = deadline  # of the total timeout, by `time.monotonic`
         self._exchange = exchange
         self._stream = stream
         self._raising = raising
@@ -329,7 +346,7 @@ class _SyncBody(SyncByteStream):
     def __next__(self) -> bytes:
         try:
             while self._portal.owns(self._exchange):
-                piece = self._portal.run(self._exchange.next_piece)
+                piece = self._portal.run(self._exchange.next_piece, deadline=self._deadline)
                 if piece:
                     return piece
                 if piece is not None:
@@ -351,12 +368,17 @@ class _SyncBody(SyncByteStream):
         piece = next(self._upload, None)
         if piece is None:
             self._upload = None
-        self._portal.run(self._exchange.feed, piece)
+        self._portal.run(self._exchange.feed, piece, deadline=self._deadline)
 
     def close(self) -> None:
         try:
             if not self._exchange.over and self._portal.owns(self._exchange):
-                self._portal.run(self._exchange.leave)
+                if self._deadline is not None and monotonic() >= self._deadline:
+                    # The app may block its event loop, or swallow the cancellation.
+                    with suppress(ReadTimeout):
+                        self._portal.run(self._exchange.end, deadline=monotonic() + PATIENCE)
+                else:
+                    self._portal.run(self._exchange.leave)
         finally:
             self._finish_upload()
         self._exchange.check_exit()

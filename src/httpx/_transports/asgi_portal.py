@@ -10,12 +10,13 @@ import atexit
 import weakref
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as TimeIsUp
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Any, Callable, TypeVar
 
 from .._engine.forks import FORKS
-from .._exceptions import ReadError
+from .._exceptions import ReadError, ReadTimeout
 from .asgi_run import Run, Server
 
 T = TypeVar("T")
@@ -64,11 +65,15 @@ class Worker:
             if not future.done():
                 future.set_exception(CancelledError())
 
-    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, deadline: float | None = None) -> T:
         """
-        The result of an async function, in the caller's context.
+        Return the result of an async function, in the caller's context.
+
+        Args:
+            deadline: by `time.monotonic`: when the function is cancelled, and not waited for.
 
         Raises:
+            ReadTimeout: the deadline came first.
             RuntimeError: this is the thread itself, which cannot wait for itself.
             ReadError: the loop has ended, or ends.
             Whatever the function raises.
@@ -84,7 +89,12 @@ class Worker:
             future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
             self._pending.add(future)
         try:
-            return future.result()
+            return future.result(None if deadline is None else max(0.0, deadline - monotonic()))
+        except TimeIsUp:
+            if future.done():  # an exception of the app's own, or just in time
+                return future.result()
+            future.cancel()
+            raise ReadTimeout("no whole response of the ASGI app within the total timeout") from None
         except CancelledError:
             raise ReadError("the event loop of the ASGI app ended before the app had answered") from None
         except BaseException:
@@ -126,7 +136,7 @@ class Worker:
 
 # The workers whose threads run, so that the end of the program can wait for all of them at once.
 _WORKERS: set[Worker] = set()
-_PATIENCE = 1.0  # seconds for an app to clean up when nobody waits for it: at the end of the program, or as garbage
+PATIENCE = 1.0  # seconds for an app to clean up when nobody waits for it: at the end of the program, or as garbage
 _registered = False
 
 
@@ -144,7 +154,7 @@ def _end_all() -> None:
     workers = [worker for worker in list(_WORKERS) if worker.is_alive()]
     for worker in workers:
         worker.stop()
-    deadline = monotonic() + _PATIENCE
+    deadline = monotonic() + PATIENCE
     for worker in workers:
         worker.end(max(0.0, deadline - monotonic()))
         if worker.is_alive():
@@ -175,7 +185,7 @@ class Portal:
         with self._lock:
             if not self.started:
                 self._worker = Worker()
-                self._finalizer = weakref.finalize(self, self._worker.end, _PATIENCE)
+                self._finalizer = weakref.finalize(self, self._worker.end, PATIENCE)
                 self._finalizer.atexit = False  # see `_end_all`
 
     def owns(self, run: Run) -> bool:
@@ -183,12 +193,12 @@ class Portal:
         worker = self._worker
         return worker is not None and not worker.ended and run.host.home is worker.loop
 
-    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, deadline: float | None = None) -> T:
         """See `Worker.run`."""
         worker = self._worker
         if worker is None:
             raise ReadError("the transport was closed")
-        return worker.run(function, *args)
+        return worker.run(function, *args, deadline=deadline)
 
     def close(self) -> None:
         """End the worker."""
