@@ -266,6 +266,25 @@ def test_content_of_a_wrong_type_is_a_type_error(content: Any):
         Request("POST", URL, content=content)
 
 
+@pytest.mark.parametrize("given", ["multipart/form-data", "Multipart/Form-Data", "multipart/form-data; charset=utf-8;"])
+def test_a_multipart_type_without_a_boundary_is_completed(given: str):
+    """Harm: no server can read a body whose boundary is not said; 0.28.1 sent the header as it was given."""
+    request = Request("POST", URL, headers={"Content-Type": given}, files={"a": b"abc"})
+    value = request.headers["Content-Type"]
+    assert value.startswith(given.rstrip(";"))
+    assert ";;" not in value
+    boundary = value.partition("boundary=")[2]
+    assert request.read().startswith(f"--{boundary}\r\n".encode())
+    assert len(request.headers.get_list("Content-Type")) == 1
+
+
+def test_another_type_and_a_boundary_of_the_callers_stay():
+    for given in ("multipart/related", "multipart/form-data; boundary=abc"):
+        request = Request("POST", URL, headers={"Content-Type": given}, files={"a": b"abc"})
+        assert request.headers["Content-Type"] == given
+    assert Request("POST", URL, headers={"Content-Type": "multipart/form-data"}, content=b"a").content == b"a"
+
+
 def test_a_stream_is_taken_as_it_is_and_nothing_is_added_for_it():
     stream = Stream(b"abc")
     request = Request("POST", URL, headers={"A": "1"}, stream=stream)

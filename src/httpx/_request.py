@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ._content import ByteStream, UnattachedStream, encode_request
+from ._content import ByteStream, UnattachedStream, encode_request, in_async
 from ._cookies import Cookies
 from ._exceptions import LocalProtocolError, RequestNotRead
 from ._headers import Headers
@@ -102,6 +102,8 @@ class Request:
         else:
             boundary = get_multipart_boundary_from_content_type(self.headers._get(b"content-type"))
             body_headers, self.stream = encode_request(content, data, files, json, boundary)
+            if files and boundary is None:
+                self._complete_boundary(body_headers)
             self._complete_headers(body_headers)
             if isinstance(self.stream, ByteStream):
                 self._content = self.stream.body
@@ -136,6 +138,13 @@ class Request:
         own._index = None
         own._encoding = headers._encoding
         return request
+
+    def _complete_boundary(self, body_headers: Mapping[str, str]) -> None:
+        """Add the boundary to a Content-Type of the caller's that says multipart/form-data and no more."""
+        given = self.headers.get("content-type", "")
+        if given.partition(";")[0].strip().lower() == "multipart/form-data":
+            _, _, parameters = body_headers["Content-Type"].partition(";")
+            self.headers["Content-Type"] = f"{given.rstrip('; ')};{parameters}"
 
     def _complete_headers(self, body_headers: Mapping[str, str] | None) -> None:
         """Host first, then Content-Length: 0 where a body is expected and none given, last what describes the body."""
@@ -183,9 +192,9 @@ class Request:
 
     async def aread(self) -> bytes:
         """Like `read`, for a body that is an async stream; a sync one works, too."""
-        if hasattr(self, "_content") or not isinstance(self.stream, AsyncByteStream):
-            return self.read()
-        return self._keep(b"".join([piece async for piece in self.stream]))
+        if hasattr(self, "_content"):
+            return self._content
+        return self._keep(b"".join([piece async for piece in in_async(self.stream)]))
 
     def _keep(self, body: bytes) -> bytes:
         self._content = body

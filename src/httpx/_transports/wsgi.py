@@ -5,8 +5,8 @@ A WSGI application in place of the network.
                                                           └─ the rest is made while it is read
 
 Everything runs in the thread that sends the request, so nothing goes on while nobody reads, and the app sees the
-caller's context variables. A function cannot be interrupted, so the total timeout is looked at between the pieces of the
-body (`deadlines`).
+caller's context variables. A function cannot be interrupted, so the total timeout is looked at between the pieces of
+the body (`deadlines`).
 
 Not here: checks of the app's manners that `wsgiref.validate` is for.
 """
