@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._exceptions import LocalProtocolError
 from ._secrets import ADDRESS_FIELDS, HIDDEN, is_secret_field
@@ -247,6 +247,13 @@ class Headers(MutableMapping[str, str]):
             return raw.decode()
         return raw.decode(self.encoding, "replace")
 
+    def _reader(self) -> Callable[[bytes], str]:
+        """Return `_text` for many fields: it looks for the encoding once, and not in all fields for each of them."""
+        if self._encoding is None and all(name.isascii() and value.isascii() for name, value in self._raw):
+            return bytes.decode
+        encoding = self.encoding
+        return lambda raw: raw.decode(encoding, "replace")
+
     def _lower(self, key: object) -> Optional[bytes]:
         """The index's name for `key`, or `None` if no field can have such a name."""
         if isinstance(key, str):
@@ -274,7 +281,7 @@ class Headers(MutableMapping[str, str]):
             raise KeyError(key)
         if len(index) == len(self._raw):
             return self._text(index[name])
-        return ", ".join([self._text(value) for value in self._get_all(name)])
+        return ", ".join(map(self._reader(), self._get_all(name)))
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`, several joined by ", "; `default` if there is none."""
@@ -292,7 +299,7 @@ class Headers(MutableMapping[str, str]):
                 commas are not recognised.
         """
         name = self._lower(key)
-        values = [] if name is None else [self._text(value) for value in self._get_all(name)]
+        values = [] if name is None else list(map(self._reader(), self._get_all(name)))
         if not split_commas:
             return values
         return [part.strip() for value in values for part in value.split(",")]
@@ -308,14 +315,15 @@ class Headers(MutableMapping[str, str]):
         return len(self._raw)
 
     def _merged(self) -> dict[str, str]:
-        merged: dict[str, str] = {}
+        merged: dict[str, list[str]] = {}
         for name, value in self.multi_items():
-            merged[name] = f"{merged[name]}, {value}" if name in merged else value
-        return merged
+            merged.setdefault(name, []).append(value)
+        return {name: ", ".join(values) for name, values in merged.items()}
 
     def keys(self) -> KeysView[str]:
         """The names in lower case, each once."""
-        return dict.fromkeys([self._text(LOWER[name]) for name, _ in self._raw]).keys()
+        text = self._reader()
+        return dict.fromkeys([text(LOWER[name]) for name, _ in self._raw]).keys()
 
     def values(self) -> ValuesView[str]:
         """The values, those of repeated fields joined by ", "."""
@@ -327,7 +335,8 @@ class Headers(MutableMapping[str, str]):
 
     def multi_items(self) -> list[tuple[str, str]]:
         """Lower-case name and value of every field; repeated names are repeated."""
-        return [(self._text(LOWER[name]), self._text(value)) for name, value in self._raw]
+        text = self._reader()
+        return [(text(LOWER[name]), text(value)) for name, value in self._raw]
 
     # -- changing
 

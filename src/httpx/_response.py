@@ -400,7 +400,10 @@ class Response:
             UnicodeDecodeError: it is in none of JSON's encodings (a ValueError, too).
             ResponseNotRead: it streams.
         """
-        return jsonlib.loads(self.content, **kwargs)
+        try:
+            return jsonlib.loads(self.content, **kwargs)
+        except RecursionError:
+            raise jsonlib.JSONDecodeError("nested too deeply", "", 0) from None
 
     # The body.
 
