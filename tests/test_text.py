@@ -5,12 +5,14 @@ from __future__ import annotations
 import codecs
 import encodings.aliases
 import random
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from httpx._exceptions import ResponseTooLarge
 from httpx._text import (
     ByteChunker,
     LineDecoder,
@@ -206,3 +208,51 @@ def test_a_line_without_end_costs_linear_time() -> None:
     assert decoder._line.tell() == 100_000  # in a buffer that grows, so not copied
     assert decoder.decode("\n") == ["0123456789" * 10_000]
     assert decoder.flush() == []
+
+
+def test_a_long_line_byte_by_byte_takes_linear_time() -> None:
+    """1 MB in pieces of one character: each of them joined to all before it would be 500 GB to copy."""
+    decoder = LineDecoder()
+    began = time.thread_time()
+    for _ in range(1_000_000):
+        decoder.decode("a")
+    assert decoder.decode("\r") == ["a" * 1_000_000]
+    assert decoder.decode("\n") == []
+    assert decoder.flush() == []
+    assert time.thread_time() - began < 20
+
+
+@pytest.mark.parametrize("text", ["ab\r\ncd\nefg\rh", "\r\n\r\n", "abc", "a\u2028b", ""])
+def test_a_bound_on_lines_that_are_short_enough_changes_nothing_at_any_cut(text: str) -> None:
+    for cut in range(len(text) + 1):
+        decoder = LineDecoder(3)
+        parts = (text[:cut], text[cut:])
+        assert [line for part in parts for line in decoder.decode(part)] + decoder.flush() == text.splitlines()
+
+
+@pytest.mark.parametrize("text", ["abcd", "abcd\n", "ab\nabcd", "ab\nabcd\nab", "ab\r\nabcdefgh"])
+def test_a_line_that_is_too_long_is_an_error_at_any_cut_after_the_lines_before_it(text: str) -> None:
+    """Harm: a server that never ends its line was held in memory for as long as it sent."""
+    for cut in range(len(text) + 1):
+        decoder = LineDecoder(3)
+        lines: list[str] = []
+
+        def read(cut: int = cut, decoder: LineDecoder = decoder, lines: list[str] = lines) -> None:
+            for part in (text[:cut], text[cut:]):
+                for line in decoder.decode(part):
+                    lines.append(line)  # what came before the error is kept
+
+        with pytest.raises(ResponseTooLarge, match="longer than max_line_length, 3 characters"):
+            read()
+        assert lines == (["ab"] if text.startswith("ab\n") or text.startswith("ab\r\n") else [])
+
+
+@pytest.mark.parametrize("length", ["3", 1.5, True])
+def test_a_bound_on_lines_is_an_int(length: Any) -> None:
+    with pytest.raises(TypeError, match="max_line_length must be an int or None"):
+        LineDecoder(length)
+
+
+def test_a_bound_on_lines_is_positive() -> None:
+    with pytest.raises(ValueError, match="max_line_length must be at least 1, got 0"):
+        LineDecoder(0)
