@@ -650,13 +650,24 @@ def test_the_largest_response_that_is_kept_is_a_setting(kind: Any):
     assert kind(max_response_size=5)._max_response_size == 5
     answer = httpx.MockTransport(lambda request: httpx.Response(200, content=iter([b"abc", b"def"])))
     with httpx.Client(transport=answer, max_response_size=5) as client:
-        with pytest.raises(httpx.ReadError, match="larger than max_response_size, 5 bytes") as caught:
+        with pytest.raises(httpx.ResponseTooLarge, match="larger than max_response_size, 5 bytes") as caught:
             client.get(URL)
         assert caught.value.request.url == URL
-        with client.stream("GET", URL) as response:
-            assert b"".join(response.iter_bytes()) == b"abcdef"
     with httpx.Client(transport=answer, max_response_size=6) as client:
         assert client.get(URL).content == b"abcdef"
+
+
+@pytest.mark.parametrize("size", ["10", 1.5, True, b"1"])
+def test_a_largest_response_that_is_not_a_number_is_refused_when_it_is_given(kind: Any, size: Any):
+    with pytest.raises(TypeError, match="max_response_size must be a number of bytes"):
+        kind(max_response_size=size)
+
+
+def test_a_negative_largest_response_is_refused_when_it_is_given(kind: Any):
+    """Harm: -1 was taken, for "no limit" in the user's mind, and refused every response."""
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        kind(max_response_size=-1)
+    assert kind(max_response_size=0)._max_response_size == 0
 
 
 # The total timeout.
@@ -867,7 +878,7 @@ async def async_hook(value: object) -> None: ...
         ({"default_encoding": None}, TypeError, "default_encoding must be a str or a function, got NoneType"),
         ({"timeout": "5"}, TypeError, "timeout must be a number of seconds or None, got str"),
         ({"timeout": [3, 10]}, TypeError, r"got list; for several, use httpx\.Timeout\(10, connect=3\)"),
-        ({"timeout": (3,)}, ValueError, r"got 1 items; httpx\.Timeout\(10, connect=3\) names them"),
+        ({"timeout": (3,)}, ValueError, r"got 1 items; did you mean httpx\.Timeout\(10, connect=3\)\?"),
         ({"timeout": float("nan")}, ValueError, "timeout must not be negative or NaN, got nan"),
         ({"credentials_for": "origins"}, ValueError, "credentials_for must be 'any' or 'origin', got 'origins'"),
         (

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import datetime
 import gc
+import gzip
 import logging
 import threading
 import warnings
@@ -659,6 +660,72 @@ def test_mounted_transports_are_used_entered_and_closed_with_the_client(mocked: 
     assert default.events == mounted.events == other.events == ["enter", "close"]
 
 
+class Failing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Fails when it is opened, or when it is closed; notes what is done to it."""
+
+    def __init__(self, notes: list[str], name: str, *fails: str) -> None:
+        self.notes, self.name, self.fails = notes, name, fails
+
+    def note(self, what: str) -> None:
+        self.notes.append(f"{what} {self.name}")
+        if what in self.fails:
+            raise OSError(f"cannot {what} {self.name}")
+
+    def __enter__(self) -> Any:
+        self.note("open")
+        return self
+
+    async def __aenter__(self) -> Any:
+        self.note("open")
+        return self
+
+    def close(self) -> None:
+        self.note("close")
+
+    async def aclose(self) -> None:
+        self.note("close")
+
+
+@pytest.mark.parametrize("by", ["close", "with", "with, by an exception"])
+def test_a_transport_that_fails_to_close_does_not_keep_the_others_open(mocked: Driver, by: str):
+    """Harm: the connections, threads and apps of all transports after the one that failed were left behind."""
+    notes: list[str] = []
+    transports = [Failing(notes, name, *fails) for name, *fails in [("a", "close"), ("b",), ("c", "close"), ("d",)]]
+    mounts = {"all://b": transports[1], "all://c": transports[2], "all://x": None, "all://d": transports[3]}
+
+    async def main() -> None:
+        client: Any = mocked.client(transport=transports[0], mounts=mounts)
+        if by == "close":
+            await client.aclose()
+        else:
+            async with client:
+                if by != "with":
+                    raise ValueError("of the block")
+
+    with pytest.raises(OSError, match="cannot close a") as caught:
+        mocked.run_bare(main)
+    assert (type(caught.value.__context__) is ValueError) == (by == "with, by an exception")
+    assert [note for note in notes if note.startswith("close")] == ["close a", "close b", "close c", "close d"]
+
+
+def test_a_transport_that_fails_to_open_does_not_keep_the_others_open(mocked: Driver):
+    """Harm: nothing calls `__exit__` when `__enter__` fails, so what was open by then stayed open."""
+    notes: list[str] = []
+    transports = [Failing(notes, name, *fails) for name, *fails in [("a", "close"), ("b",), ("c", "open"), ("d",)]]
+    mounts = {"all://b": transports[1], "all://c": transports[2], "all://d": transports[3]}
+    clients: list[Any] = []
+
+    async def main() -> None:
+        clients.append(mocked.client(transport=transports[0], mounts=mounts))
+        async with clients[0]:
+            raise AssertionError("it was opened")
+
+    with pytest.raises(OSError, match="cannot open c"):
+        mocked.run_bare(main)
+    assert notes == ["open a", "open b", "open c", "close a", "close b"]
+    assert getattr(clients[0], "client", clients[0]).is_closed
+
+
 def test_a_redirect_goes_through_the_transport_of_its_new_url(mocked: Driver):
     async def scenario(client: Any) -> None:
         assert (await client.get("http://a.example/")).status_code == 201
@@ -992,9 +1059,8 @@ def test_what_an_auth_flow_took_is_taken_from_the_total_timeout(mocked: Driver):
         await client.send(request)
 
     mocked.run(scenario, transport=mock(handler), auth=Slow(), timeout=httpx.Timeout(5, total=60))
-    assert left[0] == left[2] == 60
-    assert 50 < left[1] < 59.995
-    assert 50 < left[3] < 59.995
+    for first, second in (left[:2], left[2:]):
+        assert 50 < second < first - 0.005 < 60
 
 
 def test_a_hook_may_use_the_time_up(mocked: Driver):
@@ -1074,12 +1140,66 @@ def test_the_default_encoding_is_handed_to_responses(driver: Driver, no_leaks: N
 def test_a_large_answer_is_not_kept(driver: Driver, echo_server: EchoServer, no_leaks: None):
     async def scenario(client: Any) -> None:
         for path in ("/bytes/1001", "/stream-bytes/1001", "/bytes/200000", "/stream-bytes/200000"):
-            with pytest.raises(httpx.ReadError, match="max_response_size, 1000 bytes") as caught:
+            with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
                 await client.get(path)
             assert caught.value.request.url.path == path
         assert len((await client.get("/bytes/1000")).content) == 1000
 
     driver.run(scenario, base_url=echo_server.url, max_response_size=1000, limits=httpx.Limits(max_connections=1))
+
+
+def test_a_large_answer_is_not_streamed_either(driver: Driver, no_leaks: None):
+    """Harm: a program that streams a body into memory or onto a disk was not protected by the limit that it set."""
+    grown = gzip.compress(b"a" * 1_000_000)
+    empty = gzip.compress(b"") * 20_000
+    bodies = {
+        "/plain": answer(b"a\n" * 501),
+        "/grows": answer(grown, b"Content-Encoding: gzip"),
+        "/empty": answer(empty, b"Content-Encoding: gzip"),
+    }
+
+    async def scenario(client: Any, path: str, method: str) -> None:
+        count = 0
+
+        async def read() -> None:
+            nonlocal count
+            async with client.stream("GET", path) as response:
+                async for piece in getattr(response, method)():
+                    count += len(piece)
+
+        with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
+            await read()
+        assert count <= 1000
+        assert caught.value.request.url.path == path
+        assert not isinstance(caught.value, httpx.TransportError)
+
+    for path, body in bodies.items():
+        for method in ("aiter_raw", "aiter_bytes", "aiter_text", "aiter_lines"):
+            if (path, method) != ("/grows", "aiter_raw") or len(grown) > 1000:
+                with ScriptedServer([body]) as server:
+                    driver.run(scenario, path, method, base_url=server.url, max_response_size=1000)
+
+
+def test_a_small_limit_leaves_room_for_the_frame_of_a_compressed_body(driver: Driver, no_leaks: None):
+    async def scenario(client: Any) -> None:
+        assert (await client.get("/")).text == "abc"
+
+    with ScriptedServer([answer(gzip.compress(b"abc"), b"Content-Encoding: gzip")]) as server:
+        driver.run(scenario, base_url=server.url, max_response_size=3)
+
+
+def test_the_body_of_a_redirect_may_be_larger_than_the_limit(driver: Driver, no_leaks: None):
+    """Nobody reads it, so it is not kept from anybody."""
+
+    async def scenario(client: Any) -> None:
+        response = await client.get("/", follow_redirects=True)
+        assert response.text == "ok"
+        with pytest.raises(httpx.ResponseTooLarge):
+            _ = response.history[0].content
+
+    script = [answer(b"a" * 2000, b"Location: /there", status=b"302 Found"), answer(b"ok")]
+    with ScriptedServer(script) as server:
+        driver.run(scenario, base_url=server.url, max_response_size=10)
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])

@@ -83,8 +83,8 @@ def test_what_is_not_given_to_a_timeout_is_its_default(timeout: Timeout, expecte
         (lambda: Timeout(True), TypeError, "timeout must be a number of seconds or None, got bool"),
         (lambda: Timeout(pool=False), TypeError, "pool timeout must be a number of seconds or None, got bool"),
         (lambda: AnyTimeout((1, "2")), TypeError, "read timeout must be a number of seconds or None, got str"),
-        (lambda: AnyTimeout((1,)), ValueError, r"a timeout tuple must be \(connect, .*\), got 1 items; .*"),
-        (lambda: AnyTimeout((1, 2, 3, 4, 5)), ValueError, r"a timeout tuple must be \(connect, .*\), got 5 items; .*"),
+        (lambda: AnyTimeout((1,)), ValueError, "a timeout tuple is .*, got 1 items.*"),
+        (lambda: AnyTimeout((1, 2, 3, 4, 5)), ValueError, "a timeout tuple is .*, got 5 items.*"),
     ],
 )
 def test_what_is_no_time_is_refused_with_the_name_of_the_phase(make: Any, error: type[Exception], message: str) -> None:

@@ -26,7 +26,7 @@ from httpx._config import UnsetType
 SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json").read_text("utf-8"))
 
 # New public names.
-NEW_NAMES = {"BearerAuth", "FunctionAuth"}
+NEW_NAMES = {"BearerAuth", "FunctionAuth", "ResponseTooLarge"}
 
 # New keyword parameters, by function, class (its constructor) or class and method.
 _NAMES = {"resolver", "resolve", "dns_cache_ttl", "address_family"}
@@ -40,6 +40,8 @@ ADDED: dict[str, set[str]] = {
     "Timeout": {"total"},
     "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes", "ping_interval"},
     "ASGITransport": {"lifespan"},
+    "Response.iter_lines": {"max_line_length"},
+    "Response.aiter_lines": {"max_line_length"},
 }
 
 # A sentinel is compared as one: its text is the business of whoever made it.

@@ -43,6 +43,7 @@ from ._exceptions import (
     RequestError,
     RequestNotRead,
     ResponseNotRead,
+    ResponseTooLarge,
     StreamClosed,
     StreamConsumed,
     StreamError,
@@ -55,7 +56,8 @@ from ._exceptions import (
 )
 from ._headers import Headers
 from ._main import main
-from ._models import Request, Response
+from ._request import Request
+from ._response import Response
 from ._status_codes import codes
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
@@ -124,6 +126,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "RequestNotRead",
     "Response",
     "ResponseNotRead",
+    "ResponseTooLarge",
     "stream",
     "StreamClosed",
     "StreamConsumed",

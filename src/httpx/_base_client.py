@@ -20,15 +20,13 @@ from ._auth import Auth, BasicAuth, FunctionAuth
 from ._auth.basic import basic
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout, whole_number
 from ._cookies import Cookies
-from ._decoders import accept_encoding, is_text_encoding
+from ._decoders import accept_encoding
 from ._exceptions import ReadTimeout
 from ._flow import Policy
 from ._headers import Headers
-from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies, environment_proxies
 from ._redirects import (
-    PRIVATE,
     may_keep_secrets,
     redirect_headers,
     redirect_method,
@@ -36,6 +34,10 @@ from ._redirects import (
     redirect_url,
     redirected,
 )
+from ._request import Request, own_extensions
+from ._response import Response, shown_reason
+from ._secrets import CREDENTIALS, CUSTOM_CREDENTIALS, printable, shortened
+from ._text import is_text_encoding
 from ._urls import URL, QueryParams, url_of
 from ._utils import level_of_caller
 
@@ -62,7 +64,7 @@ CredentialsFor = Literal["any", "origin"]
 
 USER_AGENT = f"python-httpx/{__version__}"
 # Headers that are as private as Authorization when a redirect leads to another origin.
-DEFAULT_SENSITIVE_HEADERS = ("X-Api-Key", "X-Auth-Token")
+DEFAULT_SENSITIVE_HEADERS = CUSTOM_CREDENTIALS
 # Methods that need no look at whether they are tokens.
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 
@@ -144,7 +146,7 @@ class BaseClient:
         self._trust_env = trust_env
         self._default_encoding = _encoding(default_encoding)
         self._sensitive = _header_names(sensitive_headers)
-        self._max_response_size = max_response_size
+        self._max_response_size = _checked_size(max_response_size)
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
         self._state = ClientState.UNOPENED
 
@@ -327,7 +329,7 @@ class BaseClient:
         """Return a copy of the merged headers without the client's private ones; those `given` for a request stay."""
         own = Headers(given)
         headers = headers.copy()
-        for name in (*PRIVATE, *self._sensitive):
+        for name in (*CREDENTIALS, *self._sensitive):
             if headers._has(name) and not own._has(name):
                 del headers[name.decode("ascii")]
         return headers
@@ -452,10 +454,10 @@ class BaseClient:
         logger.info(
             'HTTP Request: %s %s "%s %d %s"',
             request.method,
-            request.url._redacted(),
-            response.http_version,
+            shortened(request.url._redacted()),
+            printable(response.http_version),
             response.status_code,
-            response.reason_phrase,
+            shown_reason(response),
         )
 
     @staticmethod
@@ -515,6 +517,16 @@ def _encoding(encoding: Any) -> str | Callable[[bytes], str]:
     if not is_text_encoding(encoding):
         raise ValueError(f"default_encoding must be the name of a text encoding, got {encoding!r:.40}")
     return encoding
+
+
+def _checked_size(size: Any) -> int | None:
+    if size is None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"max_response_size must be a number of bytes, which is an int, or None, got {size!r}")
+    if size < 0:
+        raise ValueError(f"max_response_size must not be negative, got {size!r}")
+    return size
 
 
 def _header_names(names: Iterable[str]) -> frozenset[bytes]:
@@ -616,6 +628,15 @@ def _schemes_of(mounts: Mapping[Any, Any]) -> frozenset[str]:
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that are not None: a subclass that overrides `_init_transport` need not know newer ones."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def raise_first(failures: list[BaseException]) -> None:
+    """Raise the first of several exceptions, if there are any."""
+    try:
+        if failures:
+            raise failures[0]
+    finally:
+        failures.clear()  # a traceback that holds its own frame lives until the next garbage collection
 
 
 def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:

@@ -36,6 +36,7 @@ from ._base_client import (
     named_proxies,
     no_request_of,
     ordered_mounts,
+    raise_first,
     transport_for,
     warn_of_unused,
 )
@@ -44,8 +45,12 @@ from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONF
 from ._content import in_async, in_sync
 from ._exceptions import RequestError
 from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
-from ._models import Request, Response
+from ._hints import no_such_argument
+from ._request import Request
+from ._response import Response
+from ._transports import threads as _threads  # noqa: F401  # tells `_content` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
+from ._transports.deadlines import AsyncBound, Bound, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._types import (
     AuthTypes,
@@ -72,6 +77,15 @@ __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClie
 T = TypeVar("T", bound="Client")
 U = TypeVar("U", bound="AsyncClient")
 
+# What other libraries, and 0.27, call what a client is told.
+_HINTS = {
+    "app": "`transport=httpx.ASGITransport(app=...)` or `transport=httpx.WSGITransport(app=...)`",
+    "retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "max_retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "allow_redirects": "`follow_redirects=`",
+    "pool_limits": "`limits=httpx.Limits(...)`",
+    "ssl": "`verify=`",
+}
 _OPENED = ClientState.OPENED  # the look-up in an Enum costs ten times that in a module
 _HOOK_NAMES = {HOOK_REQUEST: "request", HOOK_ANSWER: "response", HOOK_INTERIM: "1xx"}
 
@@ -100,13 +114,15 @@ class Client(Verbs):
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+            no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
             `httpx.HTTPTransport`.
     """
 
+    @no_such_argument(**_HINTS)
     def __init__(
         self,
         *,
@@ -301,9 +317,10 @@ class Client(Verbs):
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is not None:
-                            self._leave(value, deadline)
-                        reply: Any = self._send_single_request(value)
+                        if deadline is None:
+                            reply: Any = self._send_single_request(value)
+                        else:
+                            reply = self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             flow.close()
@@ -351,6 +368,14 @@ class Client(Verbs):
     def _fit_body(self, request: Request) -> None:
         request.stream = in_sync(request.stream)
 
+    def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
+        self._leave(request, deadline)
+        if bounds_itself(self._transport_for_url(request.url)):
+            return self._send_single_request(request)
+        bound = Bound(request, deadline, total)
+        return bound.over(bound.run(self._send_single_request, request))
+
     def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
@@ -372,23 +397,40 @@ class Client(Verbs):
         return response
 
     def close(self) -> None:
-        """Close the client and all its transports; it cannot be used any more."""
+        """
+        Close the client and all its transports; it cannot be used any more.
+
+        Raises:
+            What a transport raises, the first of them, after all were closed.
+        """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
-            self._transport.close()
-            for transport in self._mounts.values():
-                if transport is not None:
+            failures: list[BaseException] = []
+            for transport in self._all_transports():
+                try:
                     transport.close()
+                except BaseException as exc:
+                    failures.append(exc)
+            raise_first(failures)
+
+    def _all_transports(self) -> list[BaseTransport]:
+        """The client's own transport, and those that are mounted."""
+        return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     def __enter__(self: T) -> T:
         if self._state is not ClientState.UNOPENED:
             closed = self._state is ClientState.CLOSED
             raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
         self._state = ClientState.OPENED
-        self._transport.__enter__()
-        for transport in self._mounts.values():
-            if transport is not None:
+        opened: list[BaseTransport] = []
+        try:
+            for transport in self._all_transports():
                 transport.__enter__()
+                opened.append(transport)
+        except BaseException as exc:
+            # `__exit__` is not called then.
+            self._leave_transports(opened, type(exc), exc, exc.__traceback__)
+            raise
         return self
 
     def __exit__(
@@ -397,11 +439,24 @@ class Client(Verbs):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        raise_first(self._leave_transports(self._all_transports(), exc_type, exc_value, traceback))
+
+    def _leave_transports(
+        self,
+        transports: list[BaseTransport],
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> list[BaseException]:
+        """Call `__exit__` of each, even if one fails, and return what they raised."""
         self._state = ClientState.CLOSED
-        self._transport.__exit__(exc_type, exc_value, traceback)
-        for transport in self._mounts.values():
-            if transport is not None:
+        failures: list[BaseException] = []
+        for transport in transports:
+            try:
                 transport.__exit__(exc_type, exc_value, traceback)
+            except BaseException as exc:
+                failures.append(exc)
+        return failures
 
 
 class AsyncClient(AsyncVerbs):
@@ -428,13 +483,15 @@ class AsyncClient(AsyncVerbs):
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+            no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
             `httpx.HTTPTransport`.
     """
 
+    @no_such_argument(**_HINTS)
     def __init__(
         self,
         *,
@@ -629,9 +686,10 @@ class AsyncClient(AsyncVerbs):
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is not None:
-                            self._leave(value, deadline)
-                        reply: Any = await self._send_single_request(value)
+                        if deadline is None:
+                            reply: Any = await self._send_single_request(value)
+                        else:
+                            reply = await self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             await flow.aclose()
@@ -679,6 +737,14 @@ class AsyncClient(AsyncVerbs):
     def _fit_body(self, request: Request) -> None:
         request.stream = in_async(request.stream)
 
+    async def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
+        self._leave(request, deadline)
+        if bounds_itself(self._transport_for_url(request.url)):
+            return await self._send_single_request(request)
+        bound = AsyncBound(request, deadline, total)
+        return bound.over(await bound.run(self._send_single_request, request))
+
     async def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
@@ -700,23 +766,40 @@ class AsyncClient(AsyncVerbs):
         return response
 
     async def aclose(self) -> None:
-        """Close the client and all its transports; it cannot be used any more."""
+        """
+        Close the client and all its transports; it cannot be used any more.
+
+        Raises:
+            What a transport raises, the first of them, after all were closed.
+        """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
-            await self._transport.aclose()
-            for transport in self._mounts.values():
-                if transport is not None:
+            failures: list[BaseException] = []
+            for transport in self._all_transports():
+                try:
                     await transport.aclose()
+                except BaseException as exc:
+                    failures.append(exc)
+            raise_first(failures)
+
+    def _all_transports(self) -> list[AsyncBaseTransport]:
+        """The client's own transport, and those that are mounted."""
+        return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     async def __aenter__(self: U) -> U:
         if self._state is not ClientState.UNOPENED:
             closed = self._state is ClientState.CLOSED
             raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
         self._state = ClientState.OPENED
-        await self._transport.__aenter__()
-        for transport in self._mounts.values():
-            if transport is not None:
+        opened: list[AsyncBaseTransport] = []
+        try:
+            for transport in self._all_transports():
                 await transport.__aenter__()
+                opened.append(transport)
+        except BaseException as exc:
+            # `__aexit__` is not called then.
+            await self._leave_transports(opened, type(exc), exc, exc.__traceback__)
+            raise
         return self
 
     async def __aexit__(
@@ -725,8 +808,21 @@ class AsyncClient(AsyncVerbs):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        raise_first(await self._leave_transports(self._all_transports(), exc_type, exc_value, traceback))
+
+    async def _leave_transports(
+        self,
+        transports: list[AsyncBaseTransport],
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> list[BaseException]:
+        """Call `__aexit__` of each, even if one fails, and return what they raised."""
         self._state = ClientState.CLOSED
-        await self._transport.__aexit__(exc_type, exc_value, traceback)
-        for transport in self._mounts.values():
-            if transport is not None:
+        failures: list[BaseException] = []
+        for transport in transports:
+            try:
                 await transport.__aexit__(exc_type, exc_value, traceback)
+            except BaseException as exc:
+                failures.append(exc)
+        return failures

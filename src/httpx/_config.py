@@ -22,7 +22,7 @@ from math import inf
 from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
-from ._headers import Headers
+from ._headers import Headers, without_secrets
 from ._urls import URL
 from ._utils import lazy_pattern
 
@@ -162,8 +162,8 @@ class Timeout:
             return
         if not 2 <= len(timeout) <= 4:
             raise ValueError(
-                f"a timeout tuple must be (connect, read, write, pool), got {len(timeout)} items; "
-                "httpx.Timeout(10, connect=3) names them"
+                f"a timeout tuple is (connect, read, write, pool), got {len(timeout)} items; "
+                "did you mean httpx.Timeout(10, connect=3)?"
             )
         given = (*timeout, None, None)[:4]
         self.connect, self.read, self.write, self.pool = map(_seconds, _PHASES, given)
@@ -270,9 +270,6 @@ class Limits:
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
-# Fields whose values `repr` hides: they are how a proxy is told who asks.
-_SECRET_FIELDS = frozenset(["authorization", "proxy-authorization"])
-
 
 def _escaped(url: str) -> str:
     """Return the URL with backslashes of its user name and password escaped; a domain in front is Windows' habit."""
@@ -349,7 +346,7 @@ class Proxy:
         if self.auth is not None:
             shown.append(f"auth=({self.auth[0]!r}, '********')")
         if self.headers:
-            fields = {k: "[secure]" if k in _SECRET_FIELDS else v for k, v in self.headers.items()}
+            fields = {k: without_secrets(k, v) for k, v in self.headers.items()}
             shown.append(f"headers={fields!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 

@@ -21,7 +21,17 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._bytestreams import AsyncByteStream, SyncByteStream
-from ._content import FileSource, flat_pairs, is_async_file, is_pairs, measure, nested_value, refuse_text_mode, to_utf8
+from ._content import (
+    FileSource,
+    Pace,
+    flat_pairs,
+    is_async_file,
+    is_pairs,
+    measure,
+    nested_value,
+    refuse_text_mode,
+    to_utf8,
+)
 from ._exceptions import LocalProtocolError
 from ._utils import lazy_pattern, primitive_to_str
 
@@ -147,7 +157,7 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """
-        Yield the pieces of the body. Files that are not async are read on the event loop's thread.
+        Yield the pieces of the body. Files that are not async are read in threads if that takes long.
 
         Raises:
             StreamConsumed: this is not the first pass, and a file cannot seek.
@@ -158,11 +168,12 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
 class _AsyncSegments:
     """One async pass; a class, because an async generator given up half-way stays suspended."""
 
-    __slots__ = ("_next", "_segments")
+    __slots__ = ("_next", "_pace", "_segments")
 
     def __init__(self, segments: list[_Segment]) -> None:
         self._segments = iter(segments)
         self._next: Optional[Callable[[], Awaitable[bytes]]] = None  # of the file that is being read
+        self._pace = Pace()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -179,7 +190,7 @@ class _AsyncSegments:
                 raise StopAsyncIteration
             if isinstance(segment, bytes):
                 return segment
-            self._next = await segment.source.open()
+            self._next = await segment.source.open(self._pace)
 
 
 def _joined(segments: Iterator[_Segment]) -> Iterator[_Segment]:

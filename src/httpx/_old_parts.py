@@ -19,7 +19,7 @@ from . import _decoders, _exceptions, _multipart, _urlparse
 from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import measure
 from ._exceptions import InvalidURL
-from ._models import Response, _charset, _parsed_links
+from ._response import Response, _charset, _parsed_links
 from ._urls import URL
 from ._utils import primitive_to_str
 
@@ -219,11 +219,16 @@ class WholeDecoder:
 
     def decode(self, data: bytes) -> bytes:
         """Return what `data` adds."""
-        return b"".join(self._decoders[0].decode(data)) if self._decoders else data
+        for decoder in self._decoders:
+            data = b"".join(decoder.decode(data))
+        return data
 
     def flush(self) -> bytes:
         """End the body. Raises DecodingError if it was cut short."""
-        return b"".join(self._decoders[0].flush()) if self._decoders else b""
+        data = b""
+        for decoder in self._decoders:
+            data = (b"".join(decoder.decode(data)) if data else b"") + b"".join(decoder.flush())
+        return data
 
 
 ACCEPT_ENCODING = _decoders.accept_encoding()

@@ -47,7 +47,7 @@ from ._utils import lazy_pattern
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-    from ._models import Request
+    from ._request import Request
     from ._types import URLTypes
 
 logger = getLogger("httpx")

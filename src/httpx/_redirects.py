@@ -25,12 +25,12 @@ from ._content import ByteStream
 from ._cookies import Cookies
 from ._exceptions import InvalidURL, RemoteProtocolError
 from ._headers import Headers
-from ._models import Request, Response
+from ._request import Request
+from ._response import Response
+from ._secrets import CREDENTIALS
 from ._urlparse import DEFAULT_PORTS
 from ._urls import URL, url_of
 
-# Never sent to another origin than the one that they were given for (RFC 9110 15.4, CVE-2024-45336).
-PRIVATE = (b"authorization", b"cookie", b"proxy-authorization")
 # Fields that describe a body, or say how it is sent, and are left out with it (Fetch, 4.4 step 12).
 _OF_THE_BODY = (
     *(b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"content-language"),
@@ -98,7 +98,7 @@ def redirect_headers(request: Request, url: URL, method: str, sensitive: Iterabl
     """
     headers = request.headers.copy()
     if not may_keep_secrets(request.url, url):
-        _remove(headers, [*PRIVATE, *sensitive])
+        _remove(headers, [*CREDENTIALS, *sensitive])
     if request.url._origin != url._origin:
         _remove(headers, [b"host"])
         headers = Headers._from_raw([url._host_field, *headers._raw], headers._encoding)

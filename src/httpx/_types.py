@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._config import Proxy, Timeout
     from ._cookies import Cookies
     from ._headers import Headers
-    from ._models import Request
+    from ._request import Request
     from ._urls import URL, QueryParams
 
 else:

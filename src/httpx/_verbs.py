@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._base_client import USE_CLIENT_DEFAULT, BaseClient, UseClientDefault
-from ._models import Response
+from ._response import Response
 from ._urls import URL
 
 if TYPE_CHECKING:
-    from ._models import Request
+    from ._request import Request
     from ._types import (
         AuthTypes,
         CookieTypes,

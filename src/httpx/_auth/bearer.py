@@ -12,7 +12,8 @@ from .._utils import lazy_pattern
 from .base import Auth, refuse_awaitable
 
 if TYPE_CHECKING:
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
 
 
 # What a token may consist of. The RFC allows fewer characters; what matters is that it stays within one field.

@@ -17,7 +17,8 @@ from .basic import to_bytes
 from .challenges import parse_challenges
 
 if TYPE_CHECKING:
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
 
 
 # Name in a challenge -> name in hashlib. SHA and SHA-512 are in no RFC, but 0.28.1 knew them. A build of Python may

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 
 from .._exceptions import CookieConflict
 from .._headers import Headers
+from .._secrets import printable
 from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
 from .storage import drop, is_at, library, lock_of, new_cookie, overrides
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
@@ -31,7 +32,8 @@ from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_pol
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar
 
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
     from .._types import CookieTypes
     from .._urls import URL
 
@@ -235,7 +237,10 @@ class Cookies(MutableMapping[str, str]):
         """
         found = [cookie for cookie in self._all() if cookie.name == name and is_at(cookie, domain, path)]
         if len(found) > 1:
-            places = ", ".join(sorted(f"{cookie.domain or '(every host)'}{cookie.path}" for cookie in found)[:4])
+            # Hosts are names that the user asked; a server chooses the path.
+            places = ", ".join(
+                sorted(f"{cookie.domain or '(every host)'}{printable(cookie.path)}" for cookie in found)[:4]
+            )
             raise CookieConflict(f"{len(found)} cookies are called {name!r}: give a domain or path of {places}")
         return found[0].value if found else default
 

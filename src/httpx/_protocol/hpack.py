@@ -15,10 +15,10 @@ Not here: which fields are legal (`http2`), frames (`frames`).
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import Any
 
+from .._secrets import NEVER_INDEXED
 from . import huffman
 
 Fields = list[tuple[bytes, bytes]]
@@ -110,8 +110,6 @@ _INDEXED: dict[int, _Sized] = {
 }
 _TO_VALUE = [min(1, byte & (0x3F if byte >= 0x40 else 0x0F)) for byte in range(0x80)]
 
-# Names of fields that hold secrets: those that are known, and those that say so.
-_PRIVATE = re.compile(rb"(?<!:)(?:auth|cookie|token|secret|passw|session|credential|signature|key)")
 # Fields whose value is another one in nearly every request: indexing them only pushes others out.
 _NOT_INDEXED = frozenset(
     (b":path", b"content-length", b"if-modified-since", b"if-none-match", b"range", b"age", b"etag", b"location")
@@ -227,7 +225,7 @@ class Encoder:
         """What a literal of that name begins with if it is not indexed, if it is, and whether it never may be."""
         number = _STATIC_NAME.get(name, 0)
         text = b"" if number else _string(name)
-        is_private = _PRIVATE.search(name) is not None
+        is_private = NEVER_INDEXED.search(name) is not None
         head = (_integer(number, 4, 0x10 if is_private else 0) + text, _integer(number, 6, 0x40) + text, is_private)
         if len(self._heads) >= 256:
             self._heads.clear()

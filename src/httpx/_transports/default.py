@@ -20,7 +20,8 @@ from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state, whole_numb
 from .._engine.names import Names
 from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
 from .base import AsyncBaseTransport, BaseTransport
 from .choice import Choice, as_proxy
