@@ -24,7 +24,8 @@ from typing import Any, Callable, Optional
 import pytest
 
 import httpx
-from httpx._transports import asgi, hosts
+from httpx._transports import asgi_portal, asgi_run, hosts
+from httpx._transports.asgi_portal import Portal, Worker
 from support.drivers import Driver, run_without_loop
 from support.steps import Cancelled, Steps, in_trio, turns, until
 
@@ -484,7 +485,7 @@ def test_an_endless_app_is_held_back_read_for_a_while_and_left(driver: Driver, s
             return len(sent)
 
     assert run(driver, scenario, app) == most + 3
-    assert len(sent) <= most + 3 + asgi._TURNS + 1
+    assert len(sent) <= most + 3 + asgi_run._TURNS + 1
 
 
 def test_an_app_that_sends_nothing_endlessly_stops_nobody(driver: Driver):
@@ -562,7 +563,7 @@ def test_an_app_that_is_told_has_more_than_a_few_turns(driver: Driver):
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await Log().app(scope, receive, send)
-        await turns(10 * asgi._TURNS)
+        await turns(10 * asgi_run._TURNS)
         done.append(True)
 
     run(driver, leave_early, app)
@@ -574,7 +575,7 @@ def test_an_app_that_has_sent_all_has_more_than_a_few_turns(driver: Driver):
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await sending(START, body(b"a"))(scope, receive, send)
-        await turns(10 * asgi._TURNS)
+        await turns(10 * asgi_run._TURNS)
         done.append(True)
 
     run(driver, leave_early, app)
@@ -583,7 +584,7 @@ def test_an_app_that_has_sent_all_has_more_than_a_few_turns(driver: Driver):
 
 @pytest.mark.parametrize("told", [False, True])
 def test_an_app_that_stays_is_cancelled(driver: Driver, told: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(asgi, "_GRACE", 0.001)
+    monkeypatch.setattr(asgi_run, "_GRACE", 0.001)
     log: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -956,7 +957,7 @@ def test_an_app_that_is_cancelled_before_its_first_step_is_over_too():
     """On asyncio such a task never begins; harm otherwise: a close that never ends."""
 
     async def main() -> None:
-        exchange = asgi._Exchange(echo, {"method": "GET"}, httpx.ByteStream(b""))
+        exchange = asgi_run.Exchange(echo, {"method": "GET"}, httpx.ByteStream(b""))
         exchange.host.spawn(exchange)
         await exchange.end()
         assert exchange.over
@@ -1091,6 +1092,7 @@ def test_an_app_that_does_not_answer_is_a_500_on_request(driver: Driver):
     ("messages", "error", "words"),
     [
         ([body()], RuntimeError, "http.response.body before http.response.start"),
+        ([{**START, "status": 99999}], ValueError, "status 99999, expected a number from 100 to 999"),
         ([START, START], RuntimeError, "http.response.start a second time"),
         ([START, body(), body()], RuntimeError, "after the end of the body"),
         ([START, body("text")], TypeError, "sent str as a body, expected bytes"),
@@ -1258,7 +1260,7 @@ def test_an_app_without_lifespan_that_says_nothing_is_fine(driver: Driver):
 
 
 def test_an_app_that_stays_after_its_shutdown_is_cancelled(driver: Driver, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(asgi, "_GRACE", 0.001)
+    monkeypatch.setattr(asgi_run, "_GRACE", 0.001)
     app = Lifespan(UP, DOWN, DOWN)
     with pytest.raises(BaseException) as caught:
         run(driver, two_requests, app, lifespan=True)
@@ -1443,7 +1445,7 @@ def test_the_thread_ends_with_a_transport_that_nobody_closes():
 
 def test_the_thread_may_be_ended_from_within():
     """The garbage collector runs in any thread."""
-    portal = asgi._Portal()
+    portal = Portal()
     portal.start()
     worker = portal._worker
 
@@ -1478,7 +1480,7 @@ def test_an_app_that_ends_its_event_loop_is_an_error_and_the_next_request_has_a_
 
 
 def test_a_worker_that_has_ended_is_an_error():
-    portal = asgi._Portal()
+    portal = Portal()
     portal.start()
     worker = portal._worker
     worker.end()
@@ -1492,22 +1494,22 @@ def test_a_worker_that_has_ended_is_an_error():
 
 def test_a_portal_that_forgets_its_worker_gets_another_one():
     """What happens in a forked child, where no coverage is measured."""
-    portal = asgi._Portal()
+    portal = Portal()
     portal.forget()
     portal.start()
     worker = portal._worker
     portal.forget()
     assert not portal.started
-    assert asgi._FORGOTTEN[-1] is worker
+    assert asgi_portal._FORGOTTEN[-1] is worker
     portal.start()
     assert portal._worker not in (None, worker)
     portal.close()
-    asgi._FORGOTTEN.pop().end()
+    asgi_portal._FORGOTTEN.pop().end()
 
 
 def test_what_is_begun_while_the_loop_ends_is_an_error():
     """Harm otherwise: whoever waits for it waits for ever."""
-    worker = asgi._Worker()
+    worker = Worker()
     late: concurrent.futures.Future[Any] = concurrent.futures.Future()
     done: concurrent.futures.Future[Any] = concurrent.futures.Future()
     done.set_result(None)

@@ -27,7 +27,7 @@ from httpx._base_client import (
     transport_for,
 )
 from httpx._proxies import Bypass, BypassPattern
-from support.drivers import run_without_loop
+from support.drivers import Driver, run_without_loop
 
 URL = "http://example.org/path"
 
@@ -176,11 +176,11 @@ def test_what_a_hook_returned_is_taken_by_the_kind_of_client_that_it_is_for():
 
     finished(None)
     for returned in (hook(), Later()):
-        with pytest.raises(TypeError, match="those of a Client are not async"):
+        with pytest.raises(TypeError, match="hooks of a Client must not be async"):
             finished(returned)
     run_without_loop(afinished(hook()))
     run_without_loop(afinished(Later()))
-    with pytest.raises(TypeError, match="a hook of an AsyncClient is an async function"):
+    with pytest.raises(TypeError, match="AsyncClient hooks must be async functions"):
         run_without_loop(afinished(None))
 
 
@@ -650,13 +650,24 @@ def test_the_largest_response_that_is_kept_is_a_setting(kind: Any):
     assert kind(max_response_size=5)._max_response_size == 5
     answer = httpx.MockTransport(lambda request: httpx.Response(200, content=iter([b"abc", b"def"])))
     with httpx.Client(transport=answer, max_response_size=5) as client:
-        with pytest.raises(httpx.ReadError, match="larger than max_response_size, 5 bytes") as caught:
+        with pytest.raises(httpx.ResponseTooLarge, match="larger than max_response_size, 5 bytes") as caught:
             client.get(URL)
         assert caught.value.request.url == URL
-        with client.stream("GET", URL) as response:
-            assert b"".join(response.iter_bytes()) == b"abcdef"
     with httpx.Client(transport=answer, max_response_size=6) as client:
         assert client.get(URL).content == b"abcdef"
+
+
+@pytest.mark.parametrize("size", ["10", 1.5, True, b"1"])
+def test_a_largest_response_that_is_not_a_number_is_refused_when_it_is_given(kind: Any, size: Any):
+    with pytest.raises(TypeError, match="max_response_size must be a number of bytes"):
+        kind(max_response_size=size)
+
+
+def test_a_negative_largest_response_is_refused_when_it_is_given(kind: Any):
+    """Harm: -1 was taken, for "no limit" in the user's mind, and refused every response."""
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        kind(max_response_size=-1)
+    assert kind(max_response_size=0)._max_response_size == 0
 
 
 # The total timeout.
@@ -830,3 +841,380 @@ def test_a_method_that_nothing_would_call_cannot_be_defined(base: Any, name: str
 def test_a_url_with_a_scheme_and_no_host_keeps_its_scheme(url: str):
     """The error said that it had none."""
     assert httpx.Client().build_request("GET", url).url.scheme == url.partition(":")[0]
+
+
+# What is configured is checked where it is given.
+
+
+async def async_hook(value: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"max_redirects": "5"}, TypeError, "max_redirects must be an int, got '5'"),
+        ({"max_redirects": -1}, ValueError, "max_redirects must be at least 0, got -1"),
+        ({"max_redirects": None}, TypeError, "max_redirects must be an int, got None"),
+        (
+            {"event_hooks": {"requests": [print]}},
+            ValueError,
+            "event_hooks has no event 'requests', expected 'request', ",
+        ),
+        ({"event_hooks": {"request": [1]}}, TypeError, r"event_hooks\['request'\] must hold functions, got int"),
+        ({"event_hooks": {"request": None}}, TypeError, r"event_hooks\['request'\] must be a list .*, got NoneType"),
+        (
+            {"event_hooks": {"response": print}},
+            TypeError,
+            r"must be a list of functions, such as \[print\], got builtin",
+        ),
+        ({"event_hooks": {"1xx": "print"}}, TypeError, r"event_hooks\['1xx'\] must be a list of functions, got str"),
+        (
+            {"event_hooks": [print]},
+            TypeError,
+            "event_hooks must be a mapping of events to lists of functions, got list",
+        ),
+        ({"default_encoding": "utf9"}, ValueError, "default_encoding must be the name of a text encoding, got 'utf9'"),
+        ({"default_encoding": "hex"}, ValueError, "default_encoding must be the name of a text encoding, got 'hex'"),
+        ({"default_encoding": None}, TypeError, "default_encoding must be a str or a function, got NoneType"),
+        ({"timeout": "5"}, TypeError, "timeout must be a number of seconds or None, got str"),
+        ({"timeout": [3, 10]}, TypeError, r"got list; for several, use httpx\.Timeout\(10, connect=3\)"),
+        ({"timeout": (3,)}, ValueError, r"got 1 items; did you mean httpx\.Timeout\(10, connect=3\)\?"),
+        ({"timeout": float("nan")}, ValueError, "timeout must not be negative or NaN, got nan"),
+        ({"credentials_for": "origins"}, ValueError, "credentials_for must be 'any' or 'origin', got 'origins'"),
+        (
+            {"credentials_for": "origin"},
+            ValueError,
+            "credentials_for='origin' needs a base_url with a scheme and a host",
+        ),
+        ({"credentials_for": "origin", "base_url": "/v1"}, ValueError, "credentials_for='origin' needs a base_url"),
+    ],
+)
+def test_a_wrong_setting_is_refused_where_it_is_given(
+    kind: Any, options: dict[str, Any], error: type[Exception], message: str
+):
+    """Harm: misspelt hooks were never called, and a wrong number raised in the middle of the first redirect."""
+    with pytest.raises(error, match=message):
+        kind(**options)
+
+
+def test_a_wrong_setting_is_refused_when_it_is_changed(kind: Any):
+    client = kind()
+    with pytest.raises(TypeError, match="max_redirects must be an int"):
+        client.max_redirects = "5"
+    with pytest.raises(ValueError, match="event_hooks has no event 'requests'"):
+        client.event_hooks = {"requests": [print]}
+    with pytest.raises(ValueError, match="event_hooks has no event 'answer'"):
+        client.event_hooks["answer"] = [print]
+    with pytest.raises(TypeError, match="must be a list of functions"):
+        client.event_hooks["request"] = print
+    client.event_hooks["request"] = hooks = [print]
+    assert client.event_hooks["request"] is hooks
+    assert client.max_redirects == 20
+
+
+@pytest.mark.parametrize("kind", [httpx.HTTPTransport, httpx.AsyncHTTPTransport])
+@pytest.mark.parametrize(
+    ("retries", "error", "message"),
+    [
+        (-1, ValueError, "retries must be at least 0, got -1"),
+        ("3", TypeError, "retries must be an int, got '3'"),
+        (True, TypeError, "retries must be an int, got True"),
+        (None, TypeError, "retries must be an int, got None"),
+    ],
+)
+def test_a_wrong_number_of_retries_is_refused(kind: Any, retries: Any, error: type[Exception], message: str):
+    with pytest.raises(error, match=f"^{message}$"):
+        kind(retries=retries)
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+@pytest.mark.parametrize("nothing", ["", b"", (), [], {}, None])
+@pytest.mark.parametrize("name", ["headers", "params", "cookies", "data", "files"])
+def test_what_is_empty_is_nothing(kind: Any, name: str, nothing: Any):
+    """Harm: `headers=""` was a TypeError, and packages pass what they have, such as an empty text."""
+    url = "http://example.org/"
+    plain = httpx.Request("POST", url)
+    assert httpx.Request("POST", url, **{name: nothing}).headers == plain.headers
+    client = kind(headers={"a": "b"}, cookies={"c": "d"})
+    expected = client.build_request("POST", url)
+    request = client.build_request("POST", url, **{name: nothing})
+    assert request.headers == expected.headers
+    assert (request.url, request.content) == (expected.url, b"")
+    if name in ("headers", "params", "cookies"):
+        assert getattr(kind(**{name: nothing}), name) == getattr(kind(), name)
+    if name == "headers":
+        assert httpx.Response(200, headers=nothing).headers == {}
+        assert httpx.Headers(nothing) == httpx.Headers()
+
+
+# Options that nothing uses.
+
+
+def transport_of(kind: Any) -> Any:
+    return httpx.HTTPTransport() if kind is httpx.Client else httpx.AsyncHTTPTransport()
+
+
+UNUSED: dict[str, Any] = {
+    "verify": False,
+    "cert": "client.pem",
+    "http1": False,
+    "http2": True,
+    "limits": httpx.Limits(max_connections=3),
+    "proxy": "http://127.0.0.1:3128",
+    "pins": "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "resolver": print,
+    "resolve": {"a": "127.0.0.1"},
+    "dns_cache_ttl": 1.0,
+    "address_family": 4,
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+@pytest.mark.parametrize("source", ["transport", "mounts"])
+def test_an_option_that_a_transport_of_the_callers_does_not_use_is_named(
+    kind: Any, name: str, source: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Harm: `Client(verify=context, transport=HTTPTransport(retries=3))` did not verify by that context."""
+    monkeypatch.setattr(httpx.HTTPTransport, "__init__", lambda self, **options: None)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "__init__", lambda self, **options: None)
+    given = transport_of(kind) if source == "transport" else {"all://": transport_of(kind)}
+    with pytest.warns(UserWarning, match=f"^{name}: not used, because {source}= was given; give ") as caught:
+        kind(**{source: given, name: UNUSED[name]})
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_warning_shows_the_line_of_the_program_also_in_a_subclass(kind: Any):
+    class Mine(kind):  # type: ignore[misc]  # one of two classes
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+
+    with pytest.warns(UserWarning, match="^verify: ") as caught:
+        Mine(transport=transport_of(kind), verify=False)
+    with pytest.warns(DeprecationWarning, match="`proxies` is deprecated") as more:
+        kind(proxies={})
+    assert {warning.filename for warning in [*caught, *more]} == {__file__}
+
+
+def test_limits_that_a_subclass_always_gives_are_not_warned_of(kind: Any):
+    """The clients of openai and anthropic give limits of theirs, whatever transport their user gives."""
+
+    class Mine(kind):  # type: ignore[misc]  # one of two classes
+        def __init__(self, **options: Any) -> None:
+            super().__init__(limits=httpx.Limits(max_connections=1000), **options)
+
+    Mine(transport=transport_of(kind))
+    with pytest.warns(UserWarning, match="^http2: not used"):
+        Mine(transport=transport_of(kind), http2=True)
+
+
+def test_a_subclass_may_set_its_base_url_before_it_calls_the_constructor(kind: Any):
+    """Harm: litestar's test clients do, and failed."""
+
+    class Mine(kind):  # type: ignore[misc]  # one of two classes
+        def __init__(self) -> None:
+            self._base_url = self._enforce_trailing_slash(httpx.URL("http://first"))
+            self.base_url = "http://example.org"
+            super().__init__(base_url="http://example.com")
+
+    assert Mine().base_url == "http://example.com"
+
+
+def test_all_options_that_are_not_used_are_in_one_warning(kind: Any):
+    with pytest.warns(UserWarning, match=r"^verify, http2, limits: not used, .*HTTPTransport\(verify=...\)$") as caught:
+        kind(transport=transport_of(kind), verify=False, http2=True, limits=httpx.Limits(max_connections=1))
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"verify": True, "cert": None, "http1": True, "http2": False, "proxy": None, "trust_env": False},
+        {"limits": httpx.Limits(max_connections=100, max_keepalive_connections=20)},
+        {"timeout": 3, "follow_redirects": True},
+    ],
+)
+def test_options_that_are_the_defaults_or_are_used_are_not_warned_of(kind: Any, options: dict[str, Any]):
+    kind(transport=transport_of(kind), **options)
+    kind(mounts={"all://": transport_of(kind)}, **options)
+
+
+def test_options_for_requests_that_are_not_mounted_are_used(kind: Any):
+    for pattern in ("http://", "all://example.org", "https://example.org"):
+        kind(mounts={pattern: transport_of(kind)}, verify=False, limits=httpx.Limits())
+    kind(mounts={"all://": None}, verify=False)
+    kind(mounts={"https://": transport_of(kind)}, limits=httpx.Limits())
+    with pytest.warns(UserWarning, match="^verify: not used, because mounts= was given"):
+        kind(mounts={"https://*": transport_of(kind)}, verify=False)
+    with pytest.warns(UserWarning, match="^limits: not used, because mounts= was given"):
+        kind(mounts={"https://": transport_of(kind), "http://": transport_of(kind)}, limits=httpx.Limits())
+
+
+def test_a_subclass_that_makes_transports_of_its_own_may_use_every_option(kind: Any):
+    class Mine(kind):  # type: ignore[misc]  # one of two classes
+        def _init_transport(self, **options: Any) -> Any:
+            return options["transport"]
+
+    Mine(transport=transport_of(kind), verify=False)
+
+
+# Whom credentials are for.
+
+
+class Recorder:
+    """Keeps what was sent; redirects from `/to/<number>` to the URL of that number."""
+
+    def __init__(self, *targets: str) -> None:
+        self.targets = targets
+        self.sent: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        if request.url.path.startswith("/to/"):
+            target = self.targets[int(request.url.path.rpartition("/")[2])]
+            return httpx.Response(302, headers={"Location": target})
+        return httpx.Response(200)
+
+    @property
+    def secrets(self) -> list[dict[str, str]]:
+        names = ("authorization", "proxy-authorization", "cookie", "x-api-key")
+        return [{name: r.headers[name] for name in names if name in r.headers} for r in self.sent]
+
+
+HOME = "https://api.example.org"
+AWAY = "https://elsewhere.example.com"
+BASIC = "Basic am86c2VjcmV0"
+ALL = {"authorization": BASIC, "proxy-authorization": "p", "cookie": "c=1", "x-api-key": "k"}
+
+
+def guarded(driver: Driver, recorder: Recorder, **options: Any) -> dict[str, Any]:
+    return {
+        "transport": httpx.MockTransport(recorder),
+        "auth": ("jo", "secret"),
+        "headers": {"Proxy-Authorization": "p", "X-Api-Key": "k", "X-Team": "blue"},
+        "cookies": {"c": "1"},
+        "base_url": f"{HOME}/v1",
+        "credentials_for": "origin",
+        "follow_redirects": True,
+        **options,
+    }
+
+
+@pytest.fixture(name="recorder")
+def recorder_of_requests() -> Recorder:
+    return Recorder(f"{AWAY}/x", f"{HOME}/y", f"{AWAY}/to/1", f"{HOME}/to/0")
+
+
+def test_credentials_are_sent_to_the_origin_of_the_base_url_only(driver: Driver, recorder: Recorder):
+    """Harm: a `next` link of a server could name another host, which then got the password."""
+
+    async def scenario(client: Any) -> None:
+        for url in ("users", f"{HOME}/v2", f"{HOME}:443/", f"{AWAY}/users", "http://api.example.org/", f"{HOME}:444/"):
+            await client.get(url)
+        async with client.stream("GET", AWAY):
+            pass
+        await client.send(client.build_request("GET", AWAY))
+
+    driver.run(scenario, **guarded(driver, recorder))
+    assert recorder.secrets == [ALL, ALL, ALL, {}, {}, {}, {}, {}]
+    assert {request.headers["x-team"] for request in recorder.sent} == {"blue"}
+
+
+def test_without_it_credentials_are_sent_anywhere_as_in_0_28_1(driver: Driver, recorder: Recorder):
+    async def scenario(client: Any) -> None:
+        await client.get(AWAY)
+
+    driver.run(scenario, **guarded(driver, recorder, credentials_for="any"))
+    assert recorder.secrets == [ALL]
+
+
+def test_what_is_given_with_a_request_is_sent_wherever_it_goes(driver: Driver, recorder: Recorder):
+    async def scenario(client: Any) -> None:
+        await client.get(AWAY, auth=("jo", "secret"))
+        await client.get(AWAY, headers={"authorization": "mine", "X-API-KEY": "mine"}, cookies={"c": "2", "d": "3"})
+        await client.get(AWAY, headers={"cookie": "e=4"})
+        await client.get("https://jo:secret@elsewhere.example.com")
+
+    driver.run(scenario, **guarded(driver, recorder))
+    assert recorder.secrets == [
+        {"authorization": BASIC},
+        {"authorization": "mine", "x-api-key": "mine", "cookie": "c=2; d=3"},
+        {"cookie": "e=4"},
+        {"authorization": BASIC},
+    ]
+
+
+def test_default_headers_that_are_private_stay_at_home(driver: Driver, recorder: Recorder):
+    async def scenario(client: Any) -> None:
+        await client.get("/")
+        await client.get(AWAY)
+
+    headers = {"Authorization": "Bearer t", "Cookie": "a=b", "X-Mine": "m"}
+    driver.run(
+        scenario, **guarded(driver, recorder, auth=None, cookies=None, headers=headers, sensitive_headers=["x-mine"])
+    )
+    assert recorder.secrets == [{"authorization": "Bearer t", "cookie": "a=b"}, {}]
+    assert ["x-mine" in request.headers for request in recorder.sent] == [True, False]
+
+
+def test_a_redirect_from_home_leaves_the_credentials_there(driver: Driver, recorder: Recorder):
+    async def scenario(client: Any) -> None:
+        await client.get(f"{HOME}/to/1")
+        await client.get(f"{HOME}/to/0")
+
+    driver.run(scenario, **guarded(driver, recorder))
+    assert recorder.secrets == [ALL, ALL, ALL, {}]
+
+
+def test_a_redirect_of_a_request_to_another_host_brings_no_credentials(driver: Driver, recorder: Recorder):
+    """Neither on that host, nor to a third one, nor back home."""
+
+    async def scenario(client: Any) -> None:
+        await client.get(f"{AWAY}/to/0")
+        await client.get("https://third.example.net/to/0")
+        response = await client.get(f"{AWAY}/to/1")
+        assert response.url.host == "api.example.org"
+
+    driver.run(scenario, **guarded(driver, recorder))
+    assert recorder.secrets == [{}] * 6
+
+
+def test_a_cookie_with_a_domain_goes_where_it_belongs(driver: Driver, recorder: Recorder):
+    async def scenario(client: Any) -> None:
+        client.cookies.set("there", "1", domain="elsewhere.example.com")
+        await client.get(AWAY)
+        await client.get(f"{AWAY}/to/0", cookies={"own": "2"})
+
+    driver.run(scenario, **guarded(driver, recorder))
+    assert recorder.secrets == [{"cookie": "there=1"}, {"cookie": "there=1; own=2"}, {"cookie": "there=1; own=2"}]
+
+
+def test_cookies_that_a_subclass_merges_are_held_to_it_too(recorder: Recorder):
+    class Client(httpx.Client):
+        def _merge_cookies(self, cookies: Any = None) -> Any:
+            return super()._merge_cookies(cookies)
+
+    transport = httpx.MockTransport(recorder)
+    client = Client(transport=transport, base_url=HOME, cookies={"c": "1"}, credentials_for="origin")
+    client.get("/")
+    client.get(AWAY)
+    client.get(AWAY, cookies={"d": "2"})
+    assert recorder.secrets == [{"cookie": "c=1"}, {}, {"cookie": "d=2"}]
+
+
+def test_another_base_url_is_another_origin(kind: Any):
+    client = kind(base_url=HOME, headers={"Authorization": "t"}, credentials_for="origin")
+    client.base_url = AWAY
+    assert "authorization" in client.build_request("GET", "/").headers
+    assert "authorization" not in client.build_request("GET", HOME).headers
+    with pytest.raises(ValueError, match="needs a base_url"):
+        client.base_url = ""
+    assert client.base_url == AWAY
+    again = pickle.loads(pickle.dumps(client))
+    assert "authorization" not in again.build_request("GET", HOME).headers
+
+
+def test_building_a_request_for_another_host_changes_nothing_of_the_client(kind: Any):
+    client = kind(base_url=HOME, headers={"Authorization": "t"}, credentials_for="origin")
+    client.build_request("GET", AWAY)
+    client.build_request("GET", AWAY, headers={"a": "b"})
+    assert client.headers["authorization"] == "t"

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import datetime
 import gc
+import gzip
 import logging
 import threading
 import warnings
@@ -550,7 +551,7 @@ def test_a_hook_of_the_other_kind_is_a_type_error_and_no_warning(event: str):
             raise AssertionError("nobody awaits it")
 
     with httpx.Client(transport=mock(), event_hooks={event: [asynchronous]}) as client:
-        with pytest.raises(TypeError, match="those of a Client are not async"):
+        with pytest.raises(TypeError, match="hooks of a Client must not be async"):
             client.get(URL)
         client.event_hooks[event] = [lambda subject: Later()]
         with pytest.raises(TypeError):
@@ -558,7 +559,7 @@ def test_a_hook_of_the_other_kind_is_a_type_error_and_no_warning(event: str):
 
     async def main() -> None:
         async with httpx.AsyncClient(transport=mock(), event_hooks={event: [lambda subject: None]}) as client:
-            with pytest.raises(TypeError, match="a hook of an AsyncClient is an async function"):
+            with pytest.raises(TypeError, match="AsyncClient hooks must be async functions"):
                 await client.get(URL)
 
     asyncio.run(main())
@@ -657,6 +658,72 @@ def test_mounted_transports_are_used_entered_and_closed_with_the_client(mocked: 
     mounts = {"http://a.example": mounted, "https://": other, "all://b.example": None}
     mocked.run(scenario, transport=default, mounts=mounts)
     assert default.events == mounted.events == other.events == ["enter", "close"]
+
+
+class Failing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Fails when it is opened, or when it is closed; notes what is done to it."""
+
+    def __init__(self, notes: list[str], name: str, *fails: str) -> None:
+        self.notes, self.name, self.fails = notes, name, fails
+
+    def note(self, what: str) -> None:
+        self.notes.append(f"{what} {self.name}")
+        if what in self.fails:
+            raise OSError(f"cannot {what} {self.name}")
+
+    def __enter__(self) -> Any:
+        self.note("open")
+        return self
+
+    async def __aenter__(self) -> Any:
+        self.note("open")
+        return self
+
+    def close(self) -> None:
+        self.note("close")
+
+    async def aclose(self) -> None:
+        self.note("close")
+
+
+@pytest.mark.parametrize("by", ["close", "with", "with, by an exception"])
+def test_a_transport_that_fails_to_close_does_not_keep_the_others_open(mocked: Driver, by: str):
+    """Harm: the connections, threads and apps of all transports after the one that failed were left behind."""
+    notes: list[str] = []
+    transports = [Failing(notes, name, *fails) for name, *fails in [("a", "close"), ("b",), ("c", "close"), ("d",)]]
+    mounts = {"all://b": transports[1], "all://c": transports[2], "all://x": None, "all://d": transports[3]}
+
+    async def main() -> None:
+        client: Any = mocked.client(transport=transports[0], mounts=mounts)
+        if by == "close":
+            await client.aclose()
+        else:
+            async with client:
+                if by != "with":
+                    raise ValueError("of the block")
+
+    with pytest.raises(OSError, match="cannot close a") as caught:
+        mocked.run_bare(main)
+    assert (type(caught.value.__context__) is ValueError) == (by == "with, by an exception")
+    assert [note for note in notes if note.startswith("close")] == ["close a", "close b", "close c", "close d"]
+
+
+def test_a_transport_that_fails_to_open_does_not_keep_the_others_open(mocked: Driver):
+    """Harm: nothing calls `__exit__` when `__enter__` fails, so what was open by then stayed open."""
+    notes: list[str] = []
+    transports = [Failing(notes, name, *fails) for name, *fails in [("a", "close"), ("b",), ("c", "open"), ("d",)]]
+    mounts = {"all://b": transports[1], "all://c": transports[2], "all://d": transports[3]}
+    clients: list[Any] = []
+
+    async def main() -> None:
+        clients.append(mocked.client(transport=transports[0], mounts=mounts))
+        async with clients[0]:
+            raise AssertionError("it was opened")
+
+    with pytest.raises(OSError, match="cannot open c"):
+        mocked.run_bare(main)
+    assert notes == ["open a", "open b", "open c", "close a", "close b"]
+    assert getattr(clients[0], "client", clients[0]).is_closed
 
 
 def test_a_redirect_goes_through_the_transport_of_its_new_url(mocked: Driver):
@@ -992,9 +1059,8 @@ def test_what_an_auth_flow_took_is_taken_from_the_total_timeout(mocked: Driver):
         await client.send(request)
 
     mocked.run(scenario, transport=mock(handler), auth=Slow(), timeout=httpx.Timeout(5, total=60))
-    assert left[0] == left[2] == 60
-    assert 50 < left[1] < 59.995
-    assert 50 < left[3] < 59.995
+    for first, second in (left[:2], left[2:]):
+        assert 50 < second < first - 0.005 < 60
 
 
 def test_a_hook_may_use_the_time_up(mocked: Driver):
@@ -1074,12 +1140,66 @@ def test_the_default_encoding_is_handed_to_responses(driver: Driver, no_leaks: N
 def test_a_large_answer_is_not_kept(driver: Driver, echo_server: EchoServer, no_leaks: None):
     async def scenario(client: Any) -> None:
         for path in ("/bytes/1001", "/stream-bytes/1001", "/bytes/200000", "/stream-bytes/200000"):
-            with pytest.raises(httpx.ReadError, match="max_response_size, 1000 bytes") as caught:
+            with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
                 await client.get(path)
             assert caught.value.request.url.path == path
         assert len((await client.get("/bytes/1000")).content) == 1000
 
     driver.run(scenario, base_url=echo_server.url, max_response_size=1000, limits=httpx.Limits(max_connections=1))
+
+
+def test_a_large_answer_is_not_streamed_either(driver: Driver, no_leaks: None):
+    """Harm: a program that streams a body into memory or onto a disk was not protected by the limit that it set."""
+    grown = gzip.compress(b"a" * 1_000_000)
+    empty = gzip.compress(b"") * 20_000
+    bodies = {
+        "/plain": answer(b"a\n" * 501),
+        "/grows": answer(grown, b"Content-Encoding: gzip"),
+        "/empty": answer(empty, b"Content-Encoding: gzip"),
+    }
+
+    async def scenario(client: Any, path: str, method: str) -> None:
+        count = 0
+
+        async def read() -> None:
+            nonlocal count
+            async with client.stream("GET", path) as response:
+                async for piece in getattr(response, method)():
+                    count += len(piece)
+
+        with pytest.raises(httpx.ResponseTooLarge, match="max_response_size, 1000 bytes") as caught:
+            await read()
+        assert count <= 1000
+        assert caught.value.request.url.path == path
+        assert not isinstance(caught.value, httpx.TransportError)
+
+    for path, body in bodies.items():
+        for method in ("aiter_raw", "aiter_bytes", "aiter_text", "aiter_lines"):
+            if (path, method) != ("/grows", "aiter_raw") or len(grown) > 1000:
+                with ScriptedServer([body]) as server:
+                    driver.run(scenario, path, method, base_url=server.url, max_response_size=1000)
+
+
+def test_a_small_limit_leaves_room_for_the_frame_of_a_compressed_body(driver: Driver, no_leaks: None):
+    async def scenario(client: Any) -> None:
+        assert (await client.get("/")).text == "abc"
+
+    with ScriptedServer([answer(gzip.compress(b"abc"), b"Content-Encoding: gzip")]) as server:
+        driver.run(scenario, base_url=server.url, max_response_size=3)
+
+
+def test_the_body_of_a_redirect_may_be_larger_than_the_limit(driver: Driver, no_leaks: None):
+    """Nobody reads it, so it is not kept from anybody."""
+
+    async def scenario(client: Any) -> None:
+        response = await client.get("/", follow_redirects=True)
+        assert response.text == "ok"
+        with pytest.raises(httpx.ResponseTooLarge):
+            _ = response.history[0].content
+
+    script = [answer(b"a" * 2000, b"Location: /there", status=b"302 Found"), answer(b"ok")]
+    with ScriptedServer(script) as server:
+        driver.run(scenario, base_url=server.url, max_response_size=10)
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])
@@ -1151,3 +1271,65 @@ def test_a_request_that_is_cancelled_closes_its_response():
         assert stream.closed == 1
 
     asyncio.run(main())
+
+
+class BothWays:
+    """A stream of another package, such as httpcore's: sync and async, and of no class of ours."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (b"ab", b"c")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+class OneWay:
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (b"ab", b"c")
+
+
+class OnlyAsync:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"abc"
+
+
+def given(stream: Any, url: str = "http://example.org/") -> httpx.Request:
+    host = httpx.URL(url).netloc.decode()
+    return httpx.Request("POST", url, stream=stream, headers={"Host": host, "Content-Length": "3"})
+
+
+@pytest.mark.parametrize("stream", [BothWays, OneWay])
+def test_a_stream_of_another_package_can_be_read(mocked: Driver, stream: Any):
+    """Harm: respx hands httpcore's streams to `httpx.Request`, whose `read` took them for async ones."""
+
+    async def scenario() -> bytes:
+        request = given(stream())
+        assert request.read() == b"abc"
+        return await given(stream()).aread()
+
+    assert mocked.run_bare(scenario) == b"abc"
+
+
+@pytest.mark.parametrize("stream", [BothWays, OneWay])
+def test_a_stream_of_another_package_can_be_sent(driver: Driver, echo_server: EchoServer, no_leaks: None, stream: Any):
+    async def scenario(client: Any) -> Any:
+        return (await client.send(given(stream(), f"{echo_server.url}/anything"))).json()["data"]
+
+    assert driver.run(scenario) == "abc"
+
+
+def test_an_async_stream_of_another_package_is_for_async_clients(
+    driver: Driver, echo_server: EchoServer, no_leaks: None
+):
+    async def scenario(client: Any) -> Any:
+        with pytest.raises(RuntimeError, match=r"is an async stream: use `await request\.aread"):
+            given(OnlyAsync()).read()
+        if not driver.is_async:
+            with pytest.raises(RuntimeError, match="is an async stream: send it with an AsyncClient"):
+                await client.send(given(OnlyAsync(), f"{echo_server.url}/anything"))
+            return "abc"
+        assert await given(OnlyAsync()).aread() == b"abc"
+        return (await client.send(given(OnlyAsync(), f"{echo_server.url}/anything"))).json()["data"]
+
+    assert driver.run(scenario) == "abc"

@@ -69,18 +69,22 @@ def test_what_is_not_given_to_a_timeout_is_its_default(timeout: Timeout, expecte
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Timeout(-1), ValueError, "timeout must not be negative or NaN: -1"),
-        (lambda: Timeout(read=float("nan")), ValueError, "read timeout must not be negative or NaN: nan"),
-        (lambda: Timeout(-INF), ValueError, "timeout must not be negative or NaN: -inf"),
-        (lambda: Timeout(total=-0.1), ValueError, "total timeout must not be negative or NaN: -0.1"),
-        (lambda: Timeout((1, 2, -3, 4)), ValueError, "write timeout must not be negative or NaN: -3"),
-        (lambda: AnyTimeout("5"), TypeError, "timeout must be a number of seconds or None, not str"),
-        (lambda: AnyTimeout([1, 2, 3, 4]), TypeError, "timeout must be a number of seconds or None, not list"),
-        (lambda: Timeout(True), TypeError, "timeout must be a number of seconds or None, not bool"),
-        (lambda: Timeout(pool=False), TypeError, "pool timeout must be a number of seconds or None, not bool"),
-        (lambda: AnyTimeout((1, "2")), TypeError, "read timeout must be a number of seconds or None, not str"),
-        (lambda: AnyTimeout((1,)), ValueError, "a timeout tuple is .*, this one has 1 items"),
-        (lambda: AnyTimeout((1, 2, 3, 4, 5)), ValueError, "a timeout tuple is .*, this one has 5 items"),
+        (lambda: Timeout(-1), ValueError, "timeout must not be negative or NaN, got -1"),
+        (lambda: Timeout(read=float("nan")), ValueError, "read timeout must not be negative or NaN, got nan"),
+        (lambda: Timeout(-INF), ValueError, "timeout must not be negative or NaN, got -inf"),
+        (lambda: Timeout(total=-0.1), ValueError, "total timeout must not be negative or NaN, got -0.1"),
+        (lambda: Timeout((1, 2, -3, 4)), ValueError, "write timeout must not be negative or NaN, got -3"),
+        (lambda: AnyTimeout("5"), TypeError, "timeout must be a number of seconds or None, got str"),
+        (
+            lambda: AnyTimeout([1, 2, 3, 4]),
+            TypeError,
+            "timeout must be a number of seconds or None, got list; for several, use .*",
+        ),
+        (lambda: Timeout(True), TypeError, "timeout must be a number of seconds or None, got bool"),
+        (lambda: Timeout(pool=False), TypeError, "pool timeout must be a number of seconds or None, got bool"),
+        (lambda: AnyTimeout((1, "2")), TypeError, "read timeout must be a number of seconds or None, got str"),
+        (lambda: AnyTimeout((1,)), ValueError, "a timeout tuple is .*, got 1 items.*"),
+        (lambda: AnyTimeout((1, 2, 3, 4, 5)), ValueError, "a timeout tuple is .*, got 5 items.*"),
     ],
 )
 def test_what_is_no_time_is_refused_with_the_name_of_the_phase(make: Any, error: type[Exception], message: str) -> None:
@@ -166,9 +170,63 @@ def test_any_time_gives_a_timeout_that_no_clock_overflows_on(default: Any, read:
 
 
 def test_limits_show_the_bound_per_host_only_when_there_is_one() -> None:
-    shown = "max_connections=None, max_keepalive_connections=None, keepalive_expiry=5.0"
-    assert repr(Limits()) == f"Limits({shown})"
+    assert repr(Limits()) == "Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=5.0)"
+    shown = "max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0"
     assert repr(Limits(max_connections_per_host=4)) == f"Limits({shown}, max_connections_per_host=4)"
+
+
+@pytest.mark.parametrize(
+    "added",
+    [{"max_connections_per_host": 10}, {"ping_interval": 30}, {"max_header_fields": 9}, {"max_header_bytes": 9}],
+)
+def test_a_new_limit_alone_leaves_the_others_as_they_are_in_a_client(added: dict[str, Any]) -> None:
+    """Harm: `Limits(max_connections_per_host=10)` lifted the total of 100 connections, and kept all of them idle."""
+    limits = Limits(**added)
+    assert (limits.max_connections, limits.max_keepalive_connections, limits.keepalive_expiry) == (100, 20, 5.0)
+    assert vars(limits) == {**vars(DEFAULT_LIMITS), **added}
+    some = Limits(max_connections=None, **added)
+    assert (some.max_connections, some.max_keepalive_connections) == (None, 20)
+    some = Limits(max_connections=3, max_keepalive_connections=None, **added)
+    assert (some.max_connections, some.max_keepalive_connections) == (3, None)
+
+
+def test_limits_of_0_28_1_mean_what_they_did() -> None:
+    assert vars(Limits(max_connections=3))["max_keepalive_connections"] is None
+    assert vars(Limits(max_keepalive_connections=0))["max_connections"] is None
+    assert Limits() == Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=5.0)
+    assert Limits(max_connections=INF) == Limits()
+    assert Limits(keepalive_expiry=INF) == Limits(keepalive_expiry=None)
+
+
+AnyLimits: Any = Limits
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"max_connections": 0}, ValueError, "max_connections must be at least 1, got 0"),
+        ({"max_connections": -1}, ValueError, "max_connections must be at least 1, got -1"),
+        ({"max_connections": "10"}, TypeError, "max_connections must be an int, got '10'"),
+        ({"max_connections": True}, TypeError, "max_connections must be an int, got True"),
+        ({"max_connections": 1.5}, TypeError, "max_connections must be an int, got 1.5"),
+        ({"max_keepalive_connections": -1}, ValueError, "max_keepalive_connections must be at least 0, got -1"),
+        ({"max_keepalive_connections": "0"}, TypeError, "max_keepalive_connections must be an int, got '0'"),
+        ({"keepalive_expiry": -1}, ValueError, "keepalive_expiry must not be negative or NaN, got -1"),
+        ({"keepalive_expiry": "5"}, TypeError, "keepalive_expiry must be a number of seconds or None, got str"),
+        ({"max_connections_per_host": 0}, ValueError, "max_connections_per_host must be at least 1, got 0"),
+        ({"max_connections_per_host": False}, TypeError, "max_connections_per_host must be an int, got False"),
+        ({"max_header_fields": 0}, ValueError, "max_header_fields must be at least 1, got 0"),
+        ({"max_header_fields": None}, TypeError, "max_header_fields must be an int, got None"),
+        ({"max_header_bytes": "1" * 100}, TypeError, "max_header_bytes must be an int, got '1{39}"),
+        ({"ping_interval": 0}, ValueError, "ping_interval must be a positive number of seconds or None, got 0"),
+        ({"ping_interval": float("nan")}, ValueError, "ping_interval must not be negative or NaN, got nan"),
+        ({"ping_interval": True}, TypeError, "ping_interval must be a number of seconds or None, got bool"),
+    ],
+)
+def test_limits_are_checked_when_they_are_made(given: dict[str, Any], error: type[Exception], message: str) -> None:
+    """Harm: with 0 or -1 every request failed with a PoolTimeout, with "10" with a TypeError out of the pool."""
+    with pytest.raises(error, match=f"^{message}$"):
+        AnyLimits(**given)
 
 
 def test_limits_are_equal_by_value() -> None:

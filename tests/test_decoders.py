@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import encodings.aliases
 import gzip
 import random
 import subprocess
@@ -23,19 +21,14 @@ from httpx import _decoders
 from httpx._decoders import (
     MAX_PIECE,
     BrotliDecoder,
-    ByteChunker,
     ContentDecoder,
     DeflateDecoder,
     GZipDecoder,
     IdentityDecoder,
-    LineDecoder,
     MultiDecoder,
-    TextChunker,
-    TextDecoder,
     ZStandardDecoder,
     accept_encoding,
     get_decoder,
-    is_text_encoding,
 )
 from httpx._exceptions import DecodingError
 
@@ -567,182 +560,3 @@ def test_at_most_five_codings_are_undone() -> None:
 
 def test_identity_gives_what_it_gets() -> None:
     assert pieces_of(IdentityDecoder(), [b"a", b"", b"b"]) == [b"a", b"b"]
-
-
-# Chunks
-
-
-@settings(max_examples=100)
-@given(pieces=st.lists(st.binary(max_size=20)), size=st.integers(1, 30))
-def test_chunks_have_the_size_that_was_asked_for(pieces: list[bytes], size: int) -> None:
-    whole = b"".join(pieces)
-    chunker = ByteChunker(size)
-    given_early = [chunk for piece in pieces for chunk in chunker.decode(piece)]
-    assert len(given_early) == len(whole) // size
-    assert given_early + chunker.flush() == [whole[at : at + size] for at in range(0, len(whole), size)]
-    assert chunker.flush() == []
-
-
-def test_text_is_chunked_by_characters() -> None:
-    chunker = TextChunker(2)
-    assert [chunker.decode(text) for text in ("äöü", "", "ß€😀x", "y")] == [["äö"], [], ["üß", "€😀"], ["xy"]]
-    assert chunker.flush() == []
-    assert chunker.decode("z") == []
-    assert chunker.flush() == ["z"]
-
-
-def test_without_a_size_pieces_pass_as_they_are() -> None:
-    chunker = ByteChunker()
-    piece = b"abc" * 100
-    assert chunker.decode(piece)[0] is piece
-    assert chunker.decode(b"") == []
-    assert chunker.flush() == []
-
-
-@pytest.mark.parametrize("size", [0, -1])
-def test_a_chunk_size_below_one_is_refused(size: int) -> None:
-    with pytest.raises(ValueError, match="expected at least 1"):
-        ByteChunker(size)
-
-
-class CountingBytes(bytes):
-    """Counts how many bytes are joined."""
-
-    joined = 0
-
-    def join(self, parts: Any) -> bytes:
-        result = b"".join(parts)
-        CountingBytes.joined += len(result)
-        return result
-
-    def __getitem__(self, key: Any) -> Any:
-        return CountingBytes(super().__getitem__(key))
-
-
-def test_chunking_tiny_pieces_copies_each_byte_a_few_times_only() -> None:
-    """Adding each piece to a buffer makes 10,000 pieces of 10 bytes copy 500 MB."""
-    CountingBytes.joined = 0
-    chunker = ByteChunker(50_000)
-    chunks = [chunk for _ in range(10_000) for chunk in chunker.decode(CountingBytes(b"0123456789"))]
-    assert [len(chunk) for chunk in chunks] == [50_000, 50_000]
-    assert 0 < CountingBytes.joined <= 2 * 100_000
-
-
-# Text
-
-
-@pytest.mark.parametrize(
-    "label", ["utf-8", "UTF8", "latin-1", "iso-8859-15", "cp1252", "shift_jis", "utf-16", "gb18030"]
-)
-def test_text_encodings_are_known(label: str) -> None:
-    assert is_text_encoding(label)
-
-
-@pytest.mark.parametrize(
-    "label",
-    [
-        *("hex", "zlib", "bz2", "base64", "rot13", "quopri", "uu"),  # bytes to bytes, or text to text
-        *("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"),  # not for bodies
-        *("", "garbage", "utf\0", "é", "\ud800", "../utf_8", "aliases", "x" * 5_000),  # none at all
-    ],
-)
-def test_what_is_no_text_encoding_is_taken_for_utf_8(label: str) -> None:
-    """0.28.1 raised AssertionError, TypeError, LookupError or ValueError, as the peer chose."""
-    assert not is_text_encoding(label)
-    decoder = TextDecoder(label)
-    assert decoder.decode("é\\d".encode()) + decoder.flush() == "é\\d"
-
-
-@pytest.mark.parametrize(
-    "label", sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "utf_8_sig"})
-)
-def test_no_encoding_of_python_raises_on_any_bytes(label: str) -> None:
-    data = bytes(range(256)) + random.Random(4).randbytes(500)
-    for parts in ([data], [data[at : at + 1] for at in range(len(data))], [b"\xff"], [b"\\"], [b""]):
-        decoder = TextDecoder(label)
-        text = "".join([decoder.decode(part) for part in parts]) + decoder.flush()
-        assert isinstance(text, str)
-
-
-@settings(max_examples=50)
-@given(label=st.text(max_size=20))
-def test_no_label_raises(label: str) -> None:
-    decoder = TextDecoder(label)
-    decoder.decode(b"abc")
-    decoder.flush()
-
-
-@settings(max_examples=50)
-@given(text=st.text(), seed=st.integers(), label=st.sampled_from(["utf-8", "utf-16", "utf-32", "utf-16-be", "gb18030"]))
-def test_text_survives_every_cut(text: str, seed: int, label: str) -> None:
-    decoder = TextDecoder(label)
-    parts = cuts(text.encode(label, "replace"), seed)
-    assert "".join(map(decoder.decode, parts)) + decoder.flush() == text.encode(label, "replace").decode(label)
-
-
-@pytest.mark.parametrize("name", ["utf-16", "utf-32"])
-def test_utf_16_and_utf_32_without_a_byte_order_mark_are_little_endian(name: str) -> None:
-    data = "héllo".encode(f"{name}-le")
-    for parts in ([data], [data[at : at + 1] for at in range(len(data))]):
-        decoder = TextDecoder(name)
-        assert "".join(map(decoder.decode, parts)) + decoder.flush() == "héllo"
-    decoder = TextDecoder(name)
-    assert decoder.decode(codecs.BOM_UTF16_BE + b"\0h" if name == "utf-16" else codecs.BOM_UTF32_BE + b"\0\0\0h") == "h"
-    decoder = TextDecoder(name)
-    assert decoder.decode(b"h") + decoder.flush() == "\ufffd"
-
-
-def test_broken_text_is_replaced() -> None:
-    decoder = TextDecoder()
-    assert decoder.decode(b"a\xffb\xc3") + decoder.flush() == "a\ufffdb\ufffd"
-
-
-# Lines
-
-
-def lines_of(parts: list[str]) -> list[str]:
-    decoder = LineDecoder()
-    return [line for part in parts for line in decoder.decode(part)] + decoder.flush()
-
-
-LINE_TEXT = st.text(alphabet=st.sampled_from("ab\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\t \x1f"), max_size=40)
-
-
-@settings(max_examples=100)
-@given(text=LINE_TEXT, places=st.lists(st.integers(0, 40), max_size=8))
-def test_lines_are_those_of_splitlines_at_every_cut(text: str, places: list[int]) -> None:
-    places = sorted(min(place, len(text)) for place in places)
-    parts = [text[start:end] for start, end in zip([0, *places], [*places, len(text)])]
-    assert lines_of(parts) == text.splitlines()
-    assert lines_of(list(text)) == text.splitlines()
-
-
-def test_a_line_is_given_as_soon_as_it_ends() -> None:
-    decoder = LineDecoder()
-    assert decoder.decode("a\r") == ["a"]
-    assert decoder.decode("") == []
-    assert decoder.decode("\nb") == []
-    assert decoder.decode("c\r\n\nd") == ["bc", ""]
-    assert decoder.flush() == ["d"]
-    assert decoder.flush() == []
-
-
-def test_a_line_without_end_costs_linear_time() -> None:
-    """Each piece was searched and copied together with all before it: 15 s for 10 MB (0.28.1)."""
-    searched = 0
-
-    class Piece(str):
-        __slots__ = ()
-
-        def splitlines(self, keepends: bool = False) -> list[str]:
-            nonlocal searched
-            searched += len(self)
-            return super().splitlines(keepends)
-
-    decoder = LineDecoder()
-    for _ in range(10_000):
-        assert decoder.decode(Piece("0123456789")) == []
-    assert searched == 100_000
-    assert len(decoder._parts) == 10_000  # not joined yet, so not copied
-    assert decoder.decode("\n") == ["0123456789" * 10_000]
-    assert decoder.flush() == []

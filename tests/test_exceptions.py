@@ -32,6 +32,7 @@ TREE = {
     "ProxyError": "TransportError",
     "UnsupportedProtocol": "TransportError",
     "DecodingError": "RequestError",
+    "ResponseTooLarge": "RequestError",
     "TooManyRedirects": "RequestError",
     "HTTPStatusError": "HTTPError",
     "InvalidURL": Exception,

@@ -144,6 +144,7 @@ def test_one_guard_serves_all_owners():
 
 # File and the line that makes the lock -> where the program below holds it, or why a child never meets it.
 LOCKS = {
+    ("_content.py", "self._lock = Lock()"): "(of one upload, and a child begins its own)",
     ("_config.py", "_making_default = threading.RLock()"): "default context",
     ("_cookies/mapping.py", "_CREATING = threading.Lock()"): "a new jar",
     ("_cookies/storage.py", "_FOR_FOREIGN_JARS = threading.RLock()"): "foreign jars",
@@ -161,7 +162,7 @@ LOCKS = {
     ("_engine/http2/sync.py", "waiter = self.waiting[stream] = threading.Lock()"): "(of a thread that waits)",
     ("_transports/choice.py", "self._lock = Lock()"): "choice",
     ("_transports/default.py", "self._lock = Lock()"): "async transport",
-    ("_transports/asgi.py", "self._lock = Lock()"): "portal",
+    ("_transports/asgi_portal.py", "self._lock = Lock()"): "portal",
     ("_cli/echo_server.py", "self.lock = threading.Lock()"): "(of a command that does not fork)",
     ("_cli/echo_server.py", "self.stopping = threading.Event()"): "(of a command that does not fork)",
 }
@@ -256,7 +257,7 @@ PROGRAM = r"""
     transport = httpx.AsyncHTTPTransport()
     app = httpx.Client(transport=httpx.ASGITransport(App()))
     get(app)
-    portal = next(value for value in vars(app._transport).values() if type(value).__name__ == "_Portal")
+    portal = next(value for value in vars(app._transport).values() if type(value).__name__ == "Portal")
     known = names.Names()
     wire = sync_connection.SyncWire(socket.create_connection(listener.getsockname()))
     upgraded = sync_connection.SyncConnection(wire).upgrade(b"")

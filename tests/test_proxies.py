@@ -18,6 +18,7 @@ import httpx._utils
 from httpx._base_client import transport_for
 from httpx._patterns import URLPattern
 from httpx._proxies import Bypass, BypassPattern, EnvironmentProxies, environment_proxies
+from support.drivers import Driver
 
 P, Q = "http://proxy.example:3128", "http://other.example:8080"
 
@@ -34,6 +35,12 @@ def env(monkeypatch: pytest.MonkeyPatch) -> Any:
             monkeypatch.setenv(name, value)
 
     return set_only
+
+
+def chosen(proxies: EnvironmentProxies, url: str) -> Optional[str]:
+    """The text of the proxy for a URL, found as a client finds its transport."""
+    found: Optional[str] = transport_for(dict(proxies.mounts()), httpx.URL(url), None)
+    return found
 
 
 # The variables.
@@ -159,7 +166,7 @@ def asked(request: pytest.FixtureRequest, env: Any, monkeypatch: pytest.MonkeyPa
 )
 def test_the_operating_system_has_exceptions_of_its_own(asked: list[str], url: str, proxy: Optional[str]):
     proxies = EnvironmentProxies.read()
-    assert [proxies.for_url(url) for _ in range(3)] == [proxy] * 3
+    assert [chosen(proxies, url) for _ in range(3)] == [proxy] * 3
     assert len(asked) == 1, "it is asked once for each host"
     with httpx.Client() as client:
         mounted = client._transport_for_url(httpx.URL(url))
@@ -168,16 +175,16 @@ def test_the_operating_system_has_exceptions_of_its_own(asked: list[str], url: s
 
 def test_the_exceptions_of_the_operating_system_are_not_asked_for_where_variables_say_it(asked: list[str], env: Any):
     env(HTTP_PROXY=P)
-    assert EnvironmentProxies.read().for_url("http://intranet/") == P
+    assert chosen(EnvironmentProxies.read(), "http://intranet/") == P
     assert asked == []
 
 
 def test_a_list_like_no_proxy_may_come_from_the_operating_system_too(asked: list[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(urllib.request, "getproxies", lambda: {"http": P, "no": "example.org"})
     proxies = EnvironmentProxies.read()
-    assert proxies.for_url("http://www.example.org/") is None
+    assert chosen(proxies, "http://www.example.org/") is None
     assert asked == []
-    assert proxies.for_url("http://example.com/") == P
+    assert chosen(proxies, "http://example.com/") == P
 
 
 def test_answers_of_the_operating_system_are_remembered_up_to_a_number(asked: list[str]):
@@ -196,7 +203,7 @@ def test_a_client_with_settings_of_the_operating_system_comes_back(asked: list[s
 
 def test_nothing_heavy_is_loaded_where_the_operating_system_has_no_settings():
     code = (
-        "import sys; from httpx._proxies import *; EnvironmentProxies({'all': 'p'}, 'a.org,127.0.0.1').for_url('http://b')\n"
+        "import sys; from httpx._proxies import *; EnvironmentProxies({'all': 'p'}, 'a.org,127.0.0.1').proxies()\n"
         "print([name for name in ('urllib.request', 'ipaddress', 'idna') if name in sys.modules])"
     )
     if sys.platform in ("darwin", "win32"):
@@ -385,16 +392,16 @@ def test_an_entry_may_be_for_one_scheme(text: str, scheme: str, expected: bool):
         ("[::1", "brackets"),
         ("[::1]x", "brackets"),
         ("[a]", "brackets"),
-        ("[:a]", "no IPv6 address"),
-        ("1::2::3", "no IPv6 address"),
+        ("[:a]", "invalid IPv6 address"),
+        ("1::2::3", "invalid IPv6 address"),
         ("::1%", "zone"),
-        ("256.0.0.1", "four numbers"),
-        ("1.2.3.04", "four numbers"),
-        ("10.0.0.0/33", "no network"),
-        ("a.org/8", "no network"),
-        ("10.0.0.0/8:80", "length of a network's prefix"),
-        ("10.0.0.0/255.0.0.0", "length of a network's prefix"),
-        ("10.0.0.0/", "length of a network's prefix"),
+        ("256.0.0.1", "invalid IPv4 address"),
+        ("1.2.3.04", "invalid IPv4 address"),
+        ("10.0.0.0/33", "invalid network"),
+        ("a.org/8", "invalid network"),
+        ("10.0.0.0/8:80", "followed by a prefix length"),
+        ("10.0.0.0/255.0.0.0", "followed by a prefix length"),
+        ("10.0.0.0/", "followed by a prefix length"),
         ("1://a", "scheme"),
         ("\u2100.de", "IDNA"),
         ("http://user:hunter2@a.org", "port"),
@@ -456,14 +463,14 @@ def test_networks_match_as_the_standard_library_says(base: Any, length: int, add
 
 def test_a_url_gets_the_proxy_of_its_scheme_unless_its_host_has_none():
     proxies = EnvironmentProxies({"https": P, "all": Q}, "a.org,10.0.0.0/8,b.org:443")
-    assert proxies.for_url("https://c.org") == P
-    assert proxies.for_url("http://c.org") == Q
-    assert proxies.for_url(httpx.URL("http://x.a.org")) is None
-    assert proxies.for_url("https://10.2.3.4/") is None
-    assert proxies.for_url("https://b.org") is None
-    assert proxies.for_url("http://b.org") == Q
-    assert EnvironmentProxies({"https": P}).for_url("http://c.org") is None
-    assert EnvironmentProxies({"all": P}, "*").for_url("http://c.org") is None
+    assert chosen(proxies, "https://c.org") == P
+    assert chosen(proxies, "http://c.org") == Q
+    assert chosen(proxies, httpx.URL("http://x.a.org")) is None
+    assert chosen(proxies, "https://10.2.3.4/") is None
+    assert chosen(proxies, "https://b.org") is None
+    assert chosen(proxies, "http://b.org") == Q
+    assert chosen(EnvironmentProxies({"https": P}), "http://c.org") is None
+    assert chosen(EnvironmentProxies({"all": P}, "*"), "http://c.org") is None
 
 
 def test_mounts_are_patterns_in_their_order_with_all_of_no_proxy_in_one():
@@ -528,13 +535,106 @@ URLS = st.builds("{}://{}{}".format, st.sampled_from(["http", "https"]), NAMES, 
 @given(
     st.lists(st.builds("{}{}{}".format, st.sampled_from(["", ".", "*."]), NAMES, st.sampled_from(["", ":80"]))), URLS
 )
-def test_mounts_and_patterns_and_the_function_agree(entries: list[str], url: str):
+def test_mounts_and_patterns_agree(entries: list[str], url: str):
     proxies = EnvironmentProxies({"http": P, "all": Q}, ",".join(entries))
-    expected = proxies.for_url(url)
-    assert transport_for(dict(proxies.mounts()), httpx.URL(url), None) == expected
+    expected = chosen(proxies, url)
     patterns = {URLPattern(text): proxy for text, proxy in proxies.patterns().items()}
     assert transport_for(dict(sorted(patterns.items(), key=lambda item: item[0])), httpx.URL(url), None) == expected
 
 
 def test_a_bypass_is_true_if_it_can_match():
     assert [bool(Bypass(text)) for text in ("", "*", "a", "10.0.0.0/8", "..")] == [False, True, True, True, False]
+
+
+# What is not the URL of a proxy.
+
+CLOSED = "127.0.0.1:1"
+WRONG = [
+    ("http://h:99999", "'http://h:99999' (invalid port at position 9, expected a number from 0 to 65535)"),
+    ("socks://x", "'socks://x' (unknown scheme 'socks' in a proxy URL, expected one of http, https, socks4, socks4a, "),
+    ('"http://h:1"', "'\"http://h:1\"' (unknown scheme '' in a proxy URL, expected one of "),
+    ("http://ann:p@ss w@rd@h:1:2", "'http://[secure]@h:1:2' ("),
+    ("ann:secret@h:port", "'http://[secure]@h:port' ("),
+    ("socks://ann:secret@h", "'socks://[secure]@h' ("),
+    ("http://h\\x:1", "'http://h\\\\x:1' (url has a backslash in its authority at position 8"),
+    ("http://h:1 " + "x" * 5000, "'http://h:1 " + "x" * 189 + "...' ("),
+]
+
+
+@pytest.mark.parametrize(("value", "shown"), WRONG)
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_wrong_variable_is_named_by_the_request_that_needs_it(
+    driver: Driver, env: Any, name: str, value: str, shown: str
+):
+    """Harm: programs did not start where a variable that they never needed was wrong, and did not learn which one."""
+    env(**{name: value}, NO_PROXY="127.0.0.1")
+
+    async def scenario(client: Any) -> httpx.ProxyError:
+        with pytest.raises(httpx.ProxyError) as caught:
+            await client.get("https://example.org/")
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"https://{CLOSED}/")  # which has no proxy
+        return caught.value
+
+    error = driver.run(scenario)
+    assert str(error).startswith(f"invalid proxy URL in {name}: {shown}")
+    assert "secret" not in str(error)
+    assert "ss w" not in str(error)
+    assert len(str(error)) < 400
+    assert error.request.url == "https://example.org/"
+
+
+def test_a_wrong_variable_does_not_keep_a_request_from_its_own_proxy(driver: Driver, env: Any):
+    env(HTTPS_PROXY="socks://x")
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"https://{CLOSED}/", extensions={"proxy": None})
+
+    driver.run(scenario)
+
+
+def test_a_wrong_setting_of_the_system_is_named(asked: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(urllib.request, "getproxies", lambda: {"http": "socks://x"})
+    with (
+        httpx.Client() as client,
+        pytest.raises(httpx.ProxyError, match="in the system's proxy for http://: 'socks://x'"),
+    ):
+        client.get("http://example.org/")
+
+
+def test_a_client_with_a_wrong_variable_can_be_pickled(env: Any):
+    env(ALL_PROXY="socks://x")
+    client = pickle.loads(pickle.dumps(httpx.Client()))
+    with pytest.raises(httpx.ProxyError, match="invalid proxy URL in ALL_PROXY"):
+        client.get("http://example.org/")
+
+
+def test_a_proxy_that_is_given_is_checked_at_once(env: Any):
+    with pytest.raises(httpx.InvalidURL):
+        httpx.Client(proxy="http://h:99999")
+    with pytest.raises(ValueError, match="unknown scheme"):
+        httpx.Client(proxy="socks://h")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://CORP\\ann:p\\w@proxy.example:3128", "CORP\\ann:p\\w@proxy.example:3128", "socks5://CORP\\ann:p\\w@h"],
+)
+def test_a_user_name_may_have_a_domain_in_front(env: Any, text: str):
+    """Harm: proxies of Windows networks want `DOMAIN\\user`, and the backslash was refused."""
+    env(HTTP_PROXY=text)
+    ((_, proxy),) = EnvironmentProxies.read().proxies()
+    assert isinstance(proxy, httpx.Proxy)
+    assert proxy.auth == ("CORP\\ann", "p\\w")
+    assert proxy.raw_auth == (b"CORP\\ann", b"p\\w")
+    if "://" in text:
+        assert httpx.Proxy(text).auth == proxy.auth
+    assert "ann" not in str(proxy.url)
+
+
+@pytest.mark.parametrize("url", ["http://h\\x:1", "http://a\\b@h\\x:1", "http:\\\\h:1", "\\"])
+def test_other_backslashes_are_refused(url: str):
+    with pytest.raises((httpx.InvalidURL, ValueError)):
+        httpx.Proxy(url)
+    assert str(httpx.Proxy("http://h/a\\b").url) == str(httpx.URL("http://h/a\\b"))

@@ -356,7 +356,7 @@ def test_a_body_of_unknown_length_says_that_it_ends_by_itself():
 
 
 def test_headers_become_variables():
-    headers = [("X-Y_z", "1"), ("X-T", "1"), ("X-T", "2"), ("Cookie", "a=1"), ("Cookie", "b=2"), ("content-type", "t")]
+    headers = [("X-Y-z", "1"), ("X-T", "1"), ("X-T", "2"), ("Cookie", "a=1"), ("Cookie", "b=2"), ("content-type", "t")]
     environ = environ_of(headers=headers)
     assert environ["HTTP_X_Y_Z"] == "1"
     assert environ["HTTP_X_T"] == "1, 2"  # 0.28.1 kept the last one only
@@ -503,7 +503,20 @@ def test_an_app_may_start_once_only():
         get(app)
 
 
-@pytest.mark.parametrize("status", ["OK", "", "\u0662\u0660\u0660 OK"])
+@pytest.mark.parametrize("spoofed", ["X_User", "x_user", "X_uSeR", "Content_Length", "Content_Type", "_", "X-Y_Z"])
+def test_a_name_with_an_underscore_does_not_become_the_key_of_another_field(spoofed: str):
+    """
+    Harm: an app that trusts X-User, which a proxy sets, was given the value of a client's X_User, joined to it.
+
+    Servers drop such names: in the environment nothing tells `X_User` from `X-User`.
+    """
+    seen = environ_of(headers=[("X-User", "ann"), (spoofed, "eve")])
+    assert seen["HTTP_X_USER"] == "ann"
+    assert "eve" not in seen.values()
+    assert "CONTENT_LENGTH" not in seen
+
+
+@pytest.mark.parametrize("status", ["OK", "", "\u0662\u0660\u0660 OK", "99 No", "99999 No", "0 No"])
 def test_a_status_is_a_number_with_words(status: str):
     with pytest.raises(ValueError, match="should be like '200 OK'"):
         get(answering([], status))

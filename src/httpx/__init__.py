@@ -9,10 +9,16 @@ A fast and trustworthy HTTP client for Python, sync and async.
 `Client` and `AsyncClient` keep connections and cookies between requests.
 """
 
+from __future__ import annotations as _annotations
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from .__version__ import __description__, __title__, __version__
 from ._api import delete, get, head, options, patch, post, put, request, stream
 from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
 from ._base_client import USE_CLIENT_DEFAULT
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._client import AsyncClient, Client
 from ._config import Limits, Proxy, Timeout, create_ssl_context
 from ._content import ByteStream
@@ -37,6 +43,7 @@ from ._exceptions import (
     RequestError,
     RequestNotRead,
     ResponseNotRead,
+    ResponseTooLarge,
     StreamClosed,
     StreamConsumed,
     StreamError,
@@ -49,19 +56,23 @@ from ._exceptions import (
 )
 from ._headers import Headers
 from ._main import main
-from ._models import Request, Response
+from ._request import Request
+from ._response import Response
 from ._status_codes import codes
-from ._transports.asgi import ASGITransport
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._transports.mock import MockTransport
 from ._transports.wsgi import WSGITransport
-from ._types import AsyncByteStream, SyncByteStream
 from ._urls import URL, QueryParams
+from ._utils import install_old_names as _install_old_names
 
-__all__ = [
-    "URL",
-    "USE_CLIENT_DEFAULT",
+if _TYPE_CHECKING:
+    from ._transports.asgi import ASGITransport
+
+__all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
+    "__description__",
+    "__title__",
+    "__version__",
     "ASGITransport",
     "AsyncBaseTransport",
     "AsyncByteStream",
@@ -74,36 +85,49 @@ __all__ = [
     "ByteStream",
     "Client",
     "CloseError",
+    "codes",
     "ConnectError",
     "ConnectTimeout",
     "CookieConflict",
     "Cookies",
+    "create_ssl_context",
     "DecodingError",
+    "delete",
     "DigestAuth",
     "FunctionAuth",
+    "get",
+    "head",
+    "Headers",
     "HTTPError",
     "HTTPStatusError",
     "HTTPTransport",
-    "Headers",
     "InvalidURL",
     "Limits",
     "LocalProtocolError",
+    "main",
     "MockTransport",
     "NetRCAuth",
     "NetworkError",
+    "options",
+    "patch",
     "PoolTimeout",
+    "post",
     "ProtocolError",
     "Proxy",
     "ProxyError",
+    "put",
     "QueryParams",
     "ReadError",
     "ReadTimeout",
     "RemoteProtocolError",
+    "request",
     "Request",
     "RequestError",
     "RequestNotRead",
     "Response",
     "ResponseNotRead",
+    "ResponseTooLarge",
+    "stream",
     "StreamClosed",
     "StreamConsumed",
     "StreamError",
@@ -113,31 +137,35 @@ __all__ = [
     "TooManyRedirects",
     "TransportError",
     "UnsupportedProtocol",
-    "WSGITransport",
+    "URL",
+    "USE_CLIENT_DEFAULT",
     "WriteError",
     "WriteTimeout",
-    "__description__",
-    "__title__",
-    "__version__",
-    "codes",
-    "create_ssl_context",
-    "delete",
-    "get",
-    "head",
-    "main",
-    "options",
-    "patch",
-    "post",
-    "put",
-    "request",
-    "stream",
+    "WSGITransport",
 ]
 
-# Public objects say where they are public: in reprs, pickles, and to whoever looks at `__module__`.
-for _name in __all__:
+if not _TYPE_CHECKING:  # which would let any name pass
+
+    def __getattr__(name: str) -> _Any:
+        # Loaded when it is asked for: most programs have no application to call.
+        if name == "ASGITransport":
+            from ._transports.asgi import ASGITransport
+
+            globals()[name] = ASGITransport
+            return ASGITransport
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+# Public objects say where they are public: in reprs, in pickles, and in `__module__`.
+for _name in set(__all__) & set(globals()):
     if not _name.startswith("__") and hasattr(globals()[_name], "__module__"):
         try:
             globals()[_name].__module__ = "httpx"
         except AttributeError:
             pass  # an instance
 del _name
+
+_install_old_names()

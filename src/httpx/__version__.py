@@ -1,3 +1,3 @@
 __title__ = "httpx"
 __description__ = "A fast and trustworthy HTTP client for Python, sync and async."
-__version__ = "0.29.0.dev0"
+__version__ = "0.28.2"

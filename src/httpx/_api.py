@@ -14,7 +14,7 @@ from ._client import Client
 from ._config import DEFAULT_TIMEOUT_CONFIG
 
 if TYPE_CHECKING:
-    from ._models import Response
+    from ._response import Response
     from ._types import (
         AuthTypes,
         CookieTypes,

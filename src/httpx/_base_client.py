@@ -9,29 +9,41 @@ from __future__ import annotations
 import enum
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Callable, Literal
+from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
 
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
 from ._auth.basic import basic
-from ._config import DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout
+from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout, whole_number
 from ._cookies import Cookies
 from ._decoders import accept_encoding
 from ._exceptions import ReadTimeout
 from ._flow import Policy
 from ._headers import Headers
-from ._models import Request, Response, own_extensions
 from ._patterns import URLPattern
-from ._proxies import BypassPattern, EnvironmentProxies
-from ._redirects import may_keep_secrets, redirect_headers, redirect_method, redirect_stream, redirect_url, redirected
+from ._proxies import BypassPattern, EnvironmentProxies, environment_proxies
+from ._redirects import (
+    may_keep_secrets,
+    redirect_headers,
+    redirect_method,
+    redirect_stream,
+    redirect_url,
+    redirected,
+)
+from ._request import Request, own_extensions
+from ._response import Response, shown_reason
+from ._secrets import CREDENTIALS, CUSTOM_CREDENTIALS, printable, shortened
+from ._text import is_text_encoding
 from ._urls import URL, QueryParams, url_of
+from ._utils import level_of_caller
 
 if TYPE_CHECKING:
+    from ._bytestreams import AsyncByteStream, SyncByteStream
     from ._types import (
-        AsyncByteStream,
         AuthTypes,
         CookieTypes,
         HeaderTypes,
@@ -41,16 +53,18 @@ if TYPE_CHECKING:
         RequestData,
         RequestExtensions,
         RequestFiles,
-        SyncByteStream,
         TimeoutTypes,
         URLTypes,
     )
 
+T = TypeVar("T")
 EventHook = Callable[..., Any]
+# Where the client's credentials may be sent; see `Client`.
+CredentialsFor = Literal["any", "origin"]
 
 USER_AGENT = f"python-httpx/{__version__}"
 # Headers that are as private as Authorization when a redirect leads to another origin.
-DEFAULT_SENSITIVE_HEADERS = ("X-Api-Key", "X-Auth-Token")
+DEFAULT_SENSITIVE_HEADERS = CUSTOM_CREDENTIALS
 # Methods that need no look at whether they are tokens.
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 
@@ -86,6 +100,9 @@ _GONE = ("_send_handling_auth", "_send_handling_redirects")
 class BaseClient:
     """The configuration of a client; see `Client` for the arguments."""
 
+    # Here for subclasses that set `base_url` before they call the constructor, as litestar's do.
+    _is_guarded = False
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in _GONE:
@@ -111,9 +128,13 @@ class BaseClient:
         default_encoding: str | Callable[[bytes], str] = "utf-8",
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
+        credentials_for: CredentialsFor = "any",
     ) -> None:
         self._merged_urls: dict[str, URL] = {}
-        self._base_url = self._enforce_trailing_slash(URL(base_url))
+        if credentials_for not in ("any", "origin"):
+            raise ValueError(f"credentials_for must be 'any' or 'origin', got {credentials_for!r:.40}")
+        self._is_guarded = credentials_for == "origin"
+        self._base_url = self._as_base(base_url)
         self._auth = self._build_auth(auth)
         self._params = QueryParams(params)
         self.headers = Headers(headers)
@@ -123,9 +144,9 @@ class BaseClient:
         self.max_redirects = max_redirects
         self._event_hooks = _hooks(event_hooks)
         self._trust_env = trust_env
-        self._default_encoding = default_encoding
+        self._default_encoding = _encoding(default_encoding)
         self._sensitive = _header_names(sensitive_headers)
-        self._max_response_size = max_response_size
+        self._max_response_size = _checked_size(max_response_size)
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
         self._state = ClientState.UNOPENED
 
@@ -133,7 +154,7 @@ class BaseClient:
 
     @property
     def is_closed(self) -> bool:
-        """Was the client closed? It cannot send any more then."""
+        """Return whether the client was closed. It cannot send then."""
         return self._state is ClientState.CLOSED
 
     @property
@@ -151,8 +172,17 @@ class BaseClient:
         self._timeout = Timeout(timeout)
 
     @property
+    def max_redirects(self) -> int:
+        """The most redirects that are followed for one request."""
+        return self._max_redirects
+
+    @max_redirects.setter
+    def max_redirects(self, max_redirects: int) -> None:
+        self._max_redirects = whole_number("max_redirects", max_redirects, 0)
+
+    @property
     def event_hooks(self) -> dict[str, list[EventHook]]:
-        """Functions that are called with each request ("request"), response ("response") and interim answer ("1xx")."""
+        """Functions that are called with each request ("request"), response ("response") or 1xx response ("1xx")."""
         return self._event_hooks
 
     @event_hooks.setter
@@ -165,7 +195,7 @@ class BaseClient:
         return self._auth
 
     @auth.setter
-    def auth(self, auth: AuthTypes) -> None:
+    def auth(self, auth: AuthTypes | None) -> None:
         self._auth = self._build_auth(auth)
 
     @property
@@ -175,8 +205,14 @@ class BaseClient:
 
     @base_url.setter
     def base_url(self, url: URL | str) -> None:
-        self._base_url = self._enforce_trailing_slash(URL(url))
+        self._base_url = self._as_base(url)
         self._merged_urls = {}
+
+    def _as_base(self, url: URL | str) -> URL:
+        base = self._enforce_trailing_slash(URL(url))
+        if self._is_guarded and not base.is_absolute_url:
+            raise ValueError("credentials_for='origin' needs a base_url with a scheme and a host: it names the origin")
+        return base
 
     @property
     def headers(self) -> Headers:
@@ -188,9 +224,9 @@ class BaseClient:
         merged = Headers(
             [
                 (b"Accept", b"*/*"),
-                (b"Accept-Encoding", accept_encoding().encode("ascii")),
+                (b"Accept-Encoding", patched("ACCEPT_ENCODING", accept_encoding()).encode("ascii")),
                 (b"Connection", b"keep-alive"),
-                (b"User-Agent", USER_AGENT.encode("ascii")),
+                (b"User-Agent", patched("USER_AGENT", USER_AGENT).encode("ascii")),
             ]
         )
         merged.update(headers)
@@ -242,6 +278,9 @@ class BaseClient:
         if merged_url is None:
             merged_url = self._remembered_url(url)
         merged_headers = self._headers if headers is None else self._merge_headers(headers)
+        is_away = self._is_guarded and merged_url._origin != self._base_url._origin
+        if is_away:
+            merged_headers = self._without_credentials(merged_headers, headers)
         all_extensions: dict[str, Any] = {} if extensions is None else own_extensions(extensions)
         if "timeout" not in all_extensions:
             chosen = self._timeout if isinstance(timeout, UseClientDefault) else Timeout(timeout)
@@ -254,7 +293,7 @@ class BaseClient:
             return Request._without_body(method, merged_url, merged_headers, all_extensions)
         own = None if not cookies else Cookies(cookies)
         if (own is not None or self._cookies._jar is not None) and not merged_headers._has(b"cookie"):
-            merged_headers = self._with_cookies(merged_headers, merged_url, own)
+            merged_headers = self._with_cookies(merged_headers, merged_url, own, not is_away)
         request = Request(
             method,
             merged_url,
@@ -270,16 +309,29 @@ class BaseClient:
             request._own_cookies = own
         return request
 
-    def _with_cookies(self, headers: Headers, url: URL, own: Cookies | None) -> Headers:
-        """A copy of the headers with a Cookie field, if any cookie of the client or of the request belongs there."""
+    def _with_cookies(self, headers: Headers, url: URL, own: Cookies | None, everywhere: bool = True) -> Headers:
+        """
+        Return a copy of the headers with a Cookie field, if any cookie of the client or of the request belongs there.
+
+        `everywhere` is about cookies of the client that have no domain: are they sent to this URL, too?
+        """
         if type(self)._merge_cookies is BaseClient._merge_cookies:
-            line = self._cookies._line_for(url, own)
+            line = self._cookies._line_for(url, own, everywhere)
         else:  # a subclass decides
-            line = Cookies(self._merge_cookies(own))._line_for(url)
+            line = Cookies(self._merge_cookies(own))._line_for(url, own, everywhere)
         if line is None:
             return headers
         headers = headers.copy()
         headers["Cookie"] = line
+        return headers
+
+    def _without_credentials(self, headers: Headers, given: HeaderTypes | None) -> Headers:
+        """Return a copy of the merged headers without the client's private ones; those `given` for a request stay."""
+        own = Headers(given)
+        headers = headers.copy()
+        for name in (*CREDENTIALS, *self._sensitive):
+            if headers._has(name) and not own._has(name):
+                del headers[name.decode("ascii")]
         return headers
 
     def _remembered_url(self, url: URL | str) -> URL:
@@ -343,9 +395,16 @@ class BaseClient:
         )
 
     def _build_request_auth(self, request: Request, auth: AuthTypes | UseClientDefault | None) -> Auth | None:
-        """Return the auth of this request, else the client's, else the URL's if no Authorization header is given."""
-        chosen = self._auth if isinstance(auth, UseClientDefault) else self._build_auth(auth)
+        """
+        Return the auth of this request, else the client's, else the URL's if no Authorization header is given.
+
+        The client's is not for other origins if it was made with `credentials_for="origin"`.
+        """
         url = request.url
+        if not isinstance(auth, UseClientDefault):
+            chosen = self._build_auth(auth)
+        else:
+            chosen = None if self._is_guarded and url._origin != self._base_url._origin else self._auth
         if chosen is None and (url.username or url.password) and not request.headers._has(b"authorization"):
             return BasicAuth(url.username, url.password)
         return chosen
@@ -360,7 +419,8 @@ class BaseClient:
         url = self._redirect_url(request, response)
         headers = self._redirect_headers(request, url, method)
         stream = self._redirect_stream(request, method)
-        return redirected(request, url, method, headers, stream, self._cookies)
+        base = self._base_url if self._is_guarded else None
+        return redirected(request, url, method, headers, stream, self._cookies, base)
 
     def _redirect_method(self, request: Request, response: Response) -> str:
         return redirect_method(request, response)
@@ -371,7 +431,7 @@ class BaseClient:
     def _redirect_headers(self, request: Request, url: URL, method: str) -> Headers:
         headers = redirect_headers(request, url, method, self._sensitive)
         if url._userinfo and may_keep_secrets(request.url, url):
-            # The server gave credentials for itself. For another origin they would log the client in as somebody else.
+            # The server gave credentials for itself. For another origin they would log the client in as another user.
             headers["Authorization"] = basic(url.username, url.password)
         return headers
 
@@ -394,10 +454,10 @@ class BaseClient:
         logger.info(
             'HTTP Request: %s %s "%s %d %s"',
             request.method,
-            request.url._redacted(),
-            response.http_version,
+            shortened(request.url._redacted()),
+            printable(response.http_version),
             response.status_code,
-            response.reason_phrase,
+            shown_reason(response),
         )
 
     @staticmethod
@@ -418,6 +478,9 @@ class BaseClient:
             request.extensions["timeout"] = {**timeout, "total": left}
 
 
+_EVENTS = ("request", "response", "1xx")
+
+
 class _Hooks(dict[str, list[EventHook]]):
     """Hooks by event. Those for "1xx" are there once they are asked for, so that the others look as they always did."""
 
@@ -427,6 +490,43 @@ class _Hooks(dict[str, list[EventHook]]):
         hooks: list[EventHook] = []
         self[name] = hooks
         return hooks
+
+    def __setitem__(self, name: str, hooks: list[EventHook]) -> None:
+        super().__setitem__(name, _checked_hooks(name, hooks))
+
+
+def _checked_hooks(name: str, hooks: Any) -> list[EventHook]:
+    """Return the hooks as a list. Raises ValueError for an unknown event, TypeError for what cannot be called."""
+    if name not in _EVENTS:
+        raise ValueError(f"event_hooks has no event {name!r:.40}, expected 'request', 'response' or '1xx'")
+    if callable(hooks) or isinstance(hooks, (str, bytes)) or not isinstance(hooks, Iterable):
+        hint = f", such as [{getattr(hooks, '__name__', 'hook')}]" if callable(hooks) else ""
+        raise TypeError(f"event_hooks[{name!r}] must be a list of functions{hint}, got {type(hooks).__name__}")
+    listed = hooks if isinstance(hooks, list) else list(hooks)
+    for hook in listed:
+        if not callable(hook):
+            raise TypeError(f"event_hooks[{name!r}] must hold functions, got {type(hook).__name__}")
+    return listed
+
+
+def _encoding(encoding: Any) -> str | Callable[[bytes], str]:
+    if callable(encoding):
+        return encoding  # type: ignore[no-any-return]  # a function of the user's
+    if not isinstance(encoding, str):
+        raise TypeError(f"default_encoding must be a str or a function, got {type(encoding).__name__}")
+    if not is_text_encoding(encoding):
+        raise ValueError(f"default_encoding must be the name of a text encoding, got {encoding!r:.40}")
+    return encoding
+
+
+def _checked_size(size: Any) -> int | None:
+    if size is None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"max_response_size must be a number of bytes, which is an int, or None, got {size!r}")
+    if size < 0:
+        raise ValueError(f"max_response_size must not be negative, got {size!r}")
+    return size
 
 
 def _header_names(names: Iterable[str]) -> frozenset[bytes]:
@@ -441,13 +541,13 @@ def finished(result: object) -> None:
     Take what a hook of a sync client returned.
 
     Raises:
-        TypeError: it is a coroutine. Harm otherwise: a hook that checks statuses never runs, and nobody notices.
+        TypeError: it is a coroutine. Harm otherwise: a hook that checks statuses never runs, without an error.
     """
     if hasattr(result, "__await__"):
         close = getattr(result, "close", None)  # or Python warns that it was never awaited
         if close is not None:
             close()
-        raise TypeError("an async function is a hook of an AsyncClient only; those of a Client are not async")
+        raise TypeError("hooks of a Client must not be async functions; those of an AsyncClient must")
 
 
 async def afinished(result: object) -> None:
@@ -458,7 +558,7 @@ async def afinished(result: object) -> None:
         TypeError: nothing that could be awaited.
     """
     if not hasattr(result, "__await__"):
-        raise TypeError("a hook of an AsyncClient is an async function")
+        raise TypeError("AsyncClient hooks must be async functions")
     await result
 
 
@@ -468,17 +568,75 @@ def no_request_of(auth: Auth) -> str:
 
 
 def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventHook]]:
-    given = {} if hooks is None else hooks
-    if not isinstance(given, Mapping):
-        raise TypeError(f"`event_hooks` must be a mapping of events to lists of functions, not {type(given).__name__}")
-    return _Hooks(
-        {name: list(given.get(name, [])) for name in ("request", "response", "1xx") if name in given or name != "1xx"}
-    )
+    if hooks is not None and not isinstance(hooks, Mapping):
+        raise TypeError(f"event_hooks must be a mapping of events to lists of functions, got {type(hooks).__name__}")
+    checked = _Hooks(request=[], response=[])
+    for name, listed in (hooks or {}).items():
+        checked[name] = list(_checked_hooks(name, listed))
+    return checked
+
+
+def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, is_subclass: bool, **options: Any) -> None:
+    """
+    Warn where options of the network were given and nothing uses them: a transport of the caller's has its own.
+
+    Harm otherwise: `Client(verify=context, transport=HTTPTransport(retries=3))` does not verify by that context.
+
+    Not of `limits` in a subclass: those of SDKs (openai, anthropic) always give theirs, and their users cannot help it.
+    """
+    ignored = ("trust_env", "limits") if is_subclass else ("trust_env",)
+    schemes = _schemes_of(dict(mounts or {})) if transport is None else _SCHEMES
+    if not schemes:
+        return
+    unused = [
+        name
+        for name, value in options.items()
+        # Only https verifies and negotiates; the others are used for what is left to the client's own transport.
+        if name not in ignored
+        and (schemes == _SCHEMES or (name in _FOR_TLS and "https" in schemes))
+        and value is not None
+        and value is not _PLAIN.get(name)
+        and value != _PLAIN.get(name)
+    ]
+    if unused:
+        source = "mounts" if transport is None else "transport"
+        names = ", ".join(unused)
+        warnings.warn(
+            f"{names}: not used, because {source}= was given; give them to the transport, such as "
+            f"httpx.HTTPTransport({unused[0]}=...)",
+            UserWarning,
+            stacklevel=level_of_caller(),
+        )
+
+
+_SCHEMES = frozenset(("http", "https"))
+_FOR_TLS = frozenset(("verify", "cert", "http1", "http2", "pins"))
+_PLAIN = {"verify": True, "http1": True, "http2": False, "limits": DEFAULT_LIMITS}
+
+
+def _schemes_of(mounts: Mapping[Any, Any]) -> frozenset[str]:
+    """Return the schemes for which every request goes to a mounted transport."""
+    found: set[str] = set()
+    for pattern, transport in mounts.items():
+        text = pattern if isinstance(pattern, str) else str(getattr(pattern, "pattern", ""))
+        scheme, _, host = text.partition("://")
+        if transport is not None and host in ("", "*"):
+            found.update(_SCHEMES if scheme in ("", "all") else _SCHEMES & {scheme})
+    return frozenset(found)
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Those of the options that are not None: whoever overrides `_init_transport` need not know what is newer."""
+    """Return the options that are not None: a subclass that overrides `_init_transport` need not know newer ones."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def raise_first(failures: list[BaseException]) -> None:
+    """Raise the first of several exceptions, if there are any."""
+    try:
+        if failures:
+            raise failures[0]
+    finally:
+        failures.clear()  # a traceback that holds its own frame lives until the next garbage collection
 
 
 def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:
@@ -486,14 +644,26 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
     found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []
     if proxies is not None:
         warnings.warn(
-            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them", DeprecationWarning, stacklevel=3
+            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them",
+            DeprecationWarning,
+            stacklevel=level_of_caller(),
         )
         given = proxies if isinstance(proxies, Mapping) else {"all://": proxies}
         # Keys may lack "://", as with other clients.
         found += [(URLPattern(key if "://" in key else f"{key}://"), proxy) for key, proxy in given.items()]
     elif from_environment:
-        found += EnvironmentProxies.read().mounts()
+        read = patched("get_environment_proxies", environment_proxies)
+        if read is environment_proxies:
+            found += EnvironmentProxies.read().proxies()
+        else:
+            found += [(URLPattern(key), proxy) for key, proxy in read().items()]
     return found
+
+
+def patched(name: str, value: T) -> T:
+    """Return what a program put into `httpx._client` under this name, where 0.28.1 looked for it; else `value`."""
+    module = sys.modules.get(f"{__package__}._client")
+    return value if module is None else vars(module).get(name, value)
 
 
 def ordered_mounts(mounts: Mapping[Any, Any]) -> dict[URLPattern, Any]:

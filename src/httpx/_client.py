@@ -2,7 +2,7 @@
 The two clients: drivers that carry out the steps of a request's journey (`_flow`), one with calls, one with awaits.
 
 `Client` and `AsyncClient` are twins, written by hand: a test strips `async` and `await` from one, maps the few names
-that differ, and compares the rest. What needs no I/O is in `_base_client`.
+that differ, and compares the rest. What needs no I/O is in `_base_client`, `request` and the verbs are in `_verbs`.
 
     verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_single_request ─► transport
 
@@ -26,6 +26,7 @@ from ._base_client import (
     USE_CLIENT_DEFAULT,
     BaseClient,
     ClientState,
+    CredentialsFor,
     EventHook,
     UseClientDefault,
     afinished,
@@ -35,17 +36,23 @@ from ._base_client import (
     named_proxies,
     no_request_of,
     ordered_mounts,
+    raise_first,
     transport_for,
+    warn_of_unused,
 )
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
-from ._content import in_async
+from ._content import in_async, in_sync
 from ._exceptions import RequestError
 from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
-from ._models import Request, Response
+from ._hints import no_such_argument
+from ._request import Request
+from ._response import Response
+from ._transports import threads as _threads  # noqa: F401  # tells `_content` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
+from ._transports.deadlines import AsyncBound, Bound, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._types import (
-    AsyncByteStream,
     AuthTypes,
     CertTypes,
     CookieTypes,
@@ -59,22 +66,31 @@ from ._types import (
     RequestFiles,
     ResolverTypes,
     ResolveTypes,
-    SyncByteStream,
     TimeoutTypes,
     VerifyTypes,
 )
 from ._urls import URL
+from ._verbs import AsyncVerbs, Verbs
 
 __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClientDefault"]
 
 T = TypeVar("T", bound="Client")
 U = TypeVar("U", bound="AsyncClient")
 
+# What other libraries, and 0.27, call what a client is told.
+_HINTS = {
+    "app": "`transport=httpx.ASGITransport(app=...)` or `transport=httpx.WSGITransport(app=...)`",
+    "retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "max_retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "allow_redirects": "`follow_redirects=`",
+    "pool_limits": "`limits=httpx.Limits(...)`",
+    "ssl": "`verify=`",
+}
 _OPENED = ClientState.OPENED  # the look-up in an Enum costs ten times that in a module
 _HOOK_NAMES = {HOOK_REQUEST: "request", HOOK_ANSWER: "response", HOOK_INTERIM: "1xx"}
 
 
-class Client(BaseClient):
+class Client(Verbs):
     """
     Sends requests, keeps connections and cookies between them; safe under threads.
 
@@ -92,16 +108,21 @@ class Client(BaseClient):
         follow_redirects, max_redirects: whether and how far.
         event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
         base_url: what relative URLs are appended to.
+        credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
+            private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
+            domain only to the origin of `base_url`, also if a request is given another URL.
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+            no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
             `httpx.HTTPTransport`.
     """
 
+    @no_such_argument(**_HINTS)
     def __init__(
         self,
         *,
@@ -132,12 +153,14 @@ class Client(BaseClient):
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
+        credentials_for: CredentialsFor = "any",
     ) -> None:
         """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
             cookies=cookies,
+            credentials_for=credentials_for,
             default_encoding=default_encoding,
             event_hooks=event_hooks,
             follow_redirects=follow_redirects,
@@ -166,6 +189,8 @@ class Client(BaseClient):
         }
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
+        if (transport is not None or mounts) and type(self)._init_transport is Client._init_transport:
+            warn_of_unused(transport, mounts, type(self) is not Client, proxy=proxy, **network)
 
     def _init_transport(
         self, *, transport: BaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
@@ -182,51 +207,6 @@ class Client(BaseClient):
         if not self._mounts:
             return self._transport
         return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
-
-    def request(
-        self,
-        method: str,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """
-        Build a request, send it, and return its response, body included.
-
-        Args:
-            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-            merged
-                with what the client was given.
-            auth, follow_redirects, timeout: instead of the client's.
-
-        Raises:
-            InvalidURL, TypeError: what was given makes no request.
-            RequestError: of the class that says what failed.
-        """
-        request = self.build_request(
-            method,
-            url,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-        return self.send(request, auth=auth, follow_redirects=follow_redirects)
 
     @contextmanager
     def stream(
@@ -303,7 +283,7 @@ class Client(BaseClient):
             and not any(self._event_hooks.values())
             and "total" not in request.extensions["timeout"]
         ):
-            # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
+            # Nothing was asked for but this one request: it becomes a journey only if the response asks for more.
             response = self._send_single_request(request)
             if response._remarkable:
                 response = self._travel(request, auth, follow_redirects, response)
@@ -337,9 +317,10 @@ class Client(BaseClient):
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is not None:
-                            self._leave(value, deadline)
-                        reply: Any = self._send_single_request(value)
+                        if deadline is None:
+                            reply: Any = self._send_single_request(value)
+                        else:
+                            reply = self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             flow.close()
@@ -385,7 +366,15 @@ class Client(BaseClient):
             finished(hook(value))
 
     def _fit_body(self, request: Request) -> None:
-        raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
+        request.stream = in_sync(request.stream)
+
+    def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
+        self._leave(request, deadline)
+        if bounds_itself(self._transport_for_url(request.url)):
+            return self._send_single_request(request)
+        bound = Bound(request, deadline, total)
+        return bound.over(bound.run(self._send_single_request, request))
 
     def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
@@ -407,223 +396,41 @@ class Client(BaseClient):
             self._log(request, response)
         return response
 
-    def get(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a GET request; arguments as `request`."""
-        return self.request(
-            "GET",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    def options(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send an OPTIONS request; arguments as `request`."""
-        return self.request(
-            "OPTIONS",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    def head(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a HEAD request: the answer has no body; arguments as `request`."""
-        return self.request(
-            "HEAD",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    def post(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a POST request; arguments as `request`."""
-        return self.request(
-            "POST",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    def put(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PUT request; arguments as `request`."""
-        return self.request(
-            "PUT",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    def patch(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PATCH request; arguments as `request`."""
-        return self.request(
-            "PATCH",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    def delete(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a DELETE request; arguments as `request`."""
-        return self.request(
-            "DELETE",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
     def close(self) -> None:
-        """Close the client and all its transports; it cannot be used any more."""
+        """
+        Close the client and all its transports; it cannot be used any more.
+
+        Raises:
+            What a transport raises, the first of them, after all were closed.
+        """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
-            self._transport.close()
-            for transport in self._mounts.values():
-                if transport is not None:
+            failures: list[BaseException] = []
+            for transport in self._all_transports():
+                try:
                     transport.close()
+                except BaseException as exc:
+                    failures.append(exc)
+            raise_first(failures)
+
+    def _all_transports(self) -> list[BaseTransport]:
+        """The client's own transport, and those that are mounted."""
+        return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     def __enter__(self: T) -> T:
         if self._state is not ClientState.UNOPENED:
             closed = self._state is ClientState.CLOSED
             raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
         self._state = ClientState.OPENED
-        self._transport.__enter__()
-        for transport in self._mounts.values():
-            if transport is not None:
+        opened: list[BaseTransport] = []
+        try:
+            for transport in self._all_transports():
                 transport.__enter__()
+                opened.append(transport)
+        except BaseException as exc:
+            # `__exit__` is not called then.
+            self._leave_transports(opened, type(exc), exc, exc.__traceback__)
+            raise
         return self
 
     def __exit__(
@@ -632,14 +439,27 @@ class Client(BaseClient):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        raise_first(self._leave_transports(self._all_transports(), exc_type, exc_value, traceback))
+
+    def _leave_transports(
+        self,
+        transports: list[BaseTransport],
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> list[BaseException]:
+        """Call `__exit__` of each, even if one fails, and return what they raised."""
         self._state = ClientState.CLOSED
-        self._transport.__exit__(exc_type, exc_value, traceback)
-        for transport in self._mounts.values():
-            if transport is not None:
+        failures: list[BaseException] = []
+        for transport in transports:
+            try:
                 transport.__exit__(exc_type, exc_value, traceback)
+            except BaseException as exc:
+                failures.append(exc)
+        return failures
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncVerbs):
     """
     Like `Client`, for asyncio and trio; it may be used from several event loops.
 
@@ -657,16 +477,21 @@ class AsyncClient(BaseClient):
         follow_redirects, max_redirects: whether and how far.
         event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
         base_url: what relative URLs are appended to.
+        credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
+            private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
+            domain only to the origin of `base_url`, also if a request is given another URL.
         transport: in place of the network.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body that `read()` keeps; None for no limit.
+        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+            no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
             `httpx.HTTPTransport`.
     """
 
+    @no_such_argument(**_HINTS)
     def __init__(
         self,
         *,
@@ -697,12 +522,14 @@ class AsyncClient(BaseClient):
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
+        credentials_for: CredentialsFor = "any",
     ) -> None:
         """Long because there are many arguments, which are handed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
             cookies=cookies,
+            credentials_for=credentials_for,
             default_encoding=default_encoding,
             event_hooks=event_hooks,
             follow_redirects=follow_redirects,
@@ -731,6 +558,8 @@ class AsyncClient(BaseClient):
         }
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
+        if (transport is not None or mounts) and type(self)._init_transport is AsyncClient._init_transport:
+            warn_of_unused(transport, mounts, type(self) is not AsyncClient, proxy=proxy, **network)
 
     def _init_transport(
         self, *, transport: AsyncBaseTransport | None = None, proxy: ProxyChoiceTypes | None = None, **network: Any
@@ -747,51 +576,6 @@ class AsyncClient(BaseClient):
         if not self._mounts:
             return self._transport
         return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
-
-    async def request(
-        self,
-        method: str,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """
-        Build a request, send it, and return its response, body included.
-
-        Args:
-            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-            merged
-                with what the client was given.
-            auth, follow_redirects, timeout: instead of the client's.
-
-        Raises:
-            InvalidURL, TypeError: what was given makes no request.
-            RequestError: of the class that says what failed.
-        """
-        request = self.build_request(
-            method,
-            url,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-        return await self.send(request, auth=auth, follow_redirects=follow_redirects)
 
     @asynccontextmanager
     async def stream(
@@ -868,7 +652,7 @@ class AsyncClient(BaseClient):
             and not any(self._event_hooks.values())
             and "total" not in request.extensions["timeout"]
         ):
-            # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
+            # Nothing was asked for but this one request: it becomes a journey only if the response asks for more.
             response = await self._send_single_request(request)
             if response._remarkable:
                 response = await self._travel(request, auth, follow_redirects, response)
@@ -902,9 +686,10 @@ class AsyncClient(BaseClient):
                     if step == SEND:
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is not None:
-                            self._leave(value, deadline)
-                        reply: Any = await self._send_single_request(value)
+                        if deadline is None:
+                            reply: Any = await self._send_single_request(value)
+                        else:
+                            reply = await self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             await flow.aclose()
@@ -952,6 +737,14 @@ class AsyncClient(BaseClient):
     def _fit_body(self, request: Request) -> None:
         request.stream = in_async(request.stream)
 
+    async def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
+        self._leave(request, deadline)
+        if bounds_itself(self._transport_for_url(request.url)):
+            return await self._send_single_request(request)
+        bound = AsyncBound(request, deadline, total)
+        return bound.over(await bound.run(self._send_single_request, request))
+
     async def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
@@ -972,223 +765,41 @@ class AsyncClient(BaseClient):
             self._log(request, response)
         return response
 
-    async def get(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a GET request; arguments as `request`."""
-        return await self.request(
-            "GET",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def options(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send an OPTIONS request; arguments as `request`."""
-        return await self.request(
-            "OPTIONS",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def head(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a HEAD request: the answer has no body; arguments as `request`."""
-        return await self.request(
-            "HEAD",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def post(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a POST request; arguments as `request`."""
-        return await self.request(
-            "POST",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def put(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PUT request; arguments as `request`."""
-        return await self.request(
-            "PUT",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def patch(
-        self,
-        url: URL | str,
-        *,
-        content: RequestContent | None = None,
-        data: RequestData | None = None,
-        files: RequestFiles | None = None,
-        json: Any | None = None,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a PATCH request; arguments as `request`."""
-        return await self.request(
-            "PATCH",
-            url,
-            auth=auth,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-        )
-
-    async def delete(
-        self,
-        url: URL | str,
-        *,
-        params: QueryParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
-        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
-        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
-        extensions: RequestExtensions | None = None,
-    ) -> Response:
-        """Send a DELETE request; arguments as `request`."""
-        return await self.request(
-            "DELETE",
-            url,
-            auth=auth,
-            cookies=cookies,
-            extensions=extensions,
-            follow_redirects=follow_redirects,
-            headers=headers,
-            params=params,
-            timeout=timeout,
-        )
-
     async def aclose(self) -> None:
-        """Close the client and all its transports; it cannot be used any more."""
+        """
+        Close the client and all its transports; it cannot be used any more.
+
+        Raises:
+            What a transport raises, the first of them, after all were closed.
+        """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
-            await self._transport.aclose()
-            for transport in self._mounts.values():
-                if transport is not None:
+            failures: list[BaseException] = []
+            for transport in self._all_transports():
+                try:
                     await transport.aclose()
+                except BaseException as exc:
+                    failures.append(exc)
+            raise_first(failures)
+
+    def _all_transports(self) -> list[AsyncBaseTransport]:
+        """The client's own transport, and those that are mounted."""
+        return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     async def __aenter__(self: U) -> U:
         if self._state is not ClientState.UNOPENED:
             closed = self._state is ClientState.CLOSED
             raise RuntimeError("a client cannot be opened " + ("again after it was closed" if closed else "twice"))
         self._state = ClientState.OPENED
-        await self._transport.__aenter__()
-        for transport in self._mounts.values():
-            if transport is not None:
+        opened: list[AsyncBaseTransport] = []
+        try:
+            for transport in self._all_transports():
                 await transport.__aenter__()
+                opened.append(transport)
+        except BaseException as exc:
+            # `__aexit__` is not called then.
+            await self._leave_transports(opened, type(exc), exc, exc.__traceback__)
+            raise
         return self
 
     async def __aexit__(
@@ -1197,8 +808,21 @@ class AsyncClient(BaseClient):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        raise_first(await self._leave_transports(self._all_transports(), exc_type, exc_value, traceback))
+
+    async def _leave_transports(
+        self,
+        transports: list[AsyncBaseTransport],
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> list[BaseException]:
+        """Call `__aexit__` of each, even if one fails, and return what they raised."""
         self._state = ClientState.CLOSED
-        await self._transport.__aexit__(exc_type, exc_value, traceback)
-        for transport in self._mounts.values():
-            if transport is not None:
+        failures: list[BaseException] = []
+        for transport in transports:
+            try:
                 await transport.__aexit__(exc_type, exc_value, traceback)
+            except BaseException as exc:
+                failures.append(exc)
+        return failures

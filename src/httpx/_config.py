@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import ssl
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
-from typing import TYPE_CHECKING, Any, Optional, Union
+from operator import index
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from ._forks import FORKS
-from ._headers import Headers
+from ._headers import Headers, without_secrets
 from ._urls import URL
+from ._utils import lazy_pattern
 
 if TYPE_CHECKING:
     from ._types import CertTypes, HeaderTypes, TimeoutTypes, VerifyTypes
@@ -50,10 +51,10 @@ _PHASES = ("connect timeout", "read timeout", "write timeout", "pool timeout")
 
 def _seconds(name: str, value: Any) -> Optional[float]:
     """
-    `value` if it is a time to wait: a number that is not negative, or `None` for ever; infinity becomes `None`.
+    Return `value` if it is a time to wait: a number that is not negative, or None for ever; infinity becomes None.
 
     Raises:
-        TypeError: not a number. `True` and `False` are none: `timeout=False` would mean "give up at once".
+        TypeError: not a number. True and False are refused: `timeout=False` would mean "give up at once".
         ValueError: negative, or NaN.
     """
     if value is None:
@@ -61,12 +62,35 @@ def _seconds(name: str, value: Any) -> Optional[float]:
     kind = type(value)
     if kind is not float and kind is not int:
         if kind is bool or not hasattr(kind, "__float__"):
-            raise TypeError(f"{name} must be a number of seconds or None, not {kind.__name__}")
+            # A list or a dictionary means a time for each phase, as in other libraries.
+            hint = "; for several, use httpx.Timeout(10, connect=3)" if isinstance(value, (list, dict)) else ""
+            raise TypeError(f"{name} must be a number of seconds or None, got {kind.__name__}{hint}")
         value = float(value)
     if not value >= 0:  # written so that NaN is refused as well
-        raise ValueError(f"{name} must not be negative or NaN: {value!r}")
+        raise ValueError(f"{name} must not be negative or NaN, got {value!r}")
     # Sockets and event loops raise OverflowError for infinity.
     return None if value == inf else value
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """
+    Return `value` as an int.
+
+    Raises:
+        TypeError: it is not an int. True and False are refused: they are never meant as a number.
+        ValueError: it is less than `least`.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, got {value!r:.40}")
+    number = index(value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def _number_or_none(name: str, value: Any, least: int) -> Optional[int]:
+    """Like `whole_number`, where None means no limit; so does infinity, which 0.28.1 took."""
+    return None if value is None or value == inf else whole_number(name, value, least)
 
 
 class Timeout:
@@ -98,7 +122,7 @@ class Timeout:
     """
 
     # As in 0.28.1: equal by value and not to be used as a key.
-    __hash__ = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
 
     connect: Optional[float]
     read: Optional[float]
@@ -138,7 +162,10 @@ class Timeout:
             self.__dict__.update(timeout.as_dict())
             return
         if not 2 <= len(timeout) <= 4:
-            raise ValueError(f"a timeout tuple is (connect, read, write, pool), this one has {len(timeout)} items")
+            raise ValueError(
+                f"a timeout tuple is (connect, read, write, pool), got {len(timeout)} items; "
+                "did you mean httpx.Timeout(10, connect=3)?"
+            )
         given = (*timeout, None, None)[:4]
         self.connect, self.read, self.write, self.pool = map(_seconds, _PHASES, given)
 
@@ -167,67 +194,90 @@ class Timeout:
         return f"{type(self).__name__}({shown}{total})"
 
 
+# The defaults of what 0.28.1's limits did not have, in the order of the attributes.
+_ADDED_LIMITS = (None, 5_000, 262_144, None)
+
+
 class Limits:
     """
     How many connections a client opens and keeps, and how large the head of a response may be.
 
     Args:
-        max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. `None`: any
+        max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. None: any
             number.
-        max_keepalive_connections: idle ones that are kept for later requests. `None`: all, 0: none.
-        keepalive_expiry: seconds after which an idle connection is closed. `None`: never.
-        max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
+        max_keepalive_connections: idle ones that are kept for later requests. None: all, 0: none.
+        keepalive_expiry: seconds after which an idle connection is closed. None: never.
+        max_connections_per_host: like `max_connections`, for each host by itself. None: any number.
         max_header_fields: header fields of one response, or trailers; more are a `RemoteProtocolError`.
         max_header_bytes: what the heads of a response, interim ones included, and its trailers may take together.
         ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the server is asked for a sign
-            of life (PING). If as many more pass without any, the requests end in a `ReadError`. `None`: never.
+            of life (PING). If as many more pass without any, the requests end in a `ReadError`. None: never.
 
-    A client's default is 100, 20, 5 s and `None`; that of this class is no limit and 5 s.
+    A client without `limits` has 100, 20 and 5 s. With one of the first three given here, or none at all, the others of
+    them are no limit and 5 s, as in 0.28.1. With one of the last four, they stay those of a client, unless they are
+    given, too: `Limits(max_connections_per_host=10)` does not lift the total of 100.
+
+    Raises:
+        TypeError: a number is not an int, or a time not a number.
+        ValueError: a number is too small, or a time negative.
     """
 
     # As in 0.28.1: equal by value and not to be used as a key.
-    __hash__ = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # how Python spells "unhashable"; object's is a method
+
+    max_connections: Optional[int]
+    max_keepalive_connections: Optional[int]
+    keepalive_expiry: Optional[float]
+    max_connections_per_host: Optional[int]
+    max_header_fields: int
+    max_header_bytes: int
+    ping_interval: Optional[float]
 
     def __init__(
         self,
         *,
-        max_connections: Optional[int] = None,
-        max_keepalive_connections: Optional[int] = None,
+        max_connections: Union[int, UnsetType, None] = UNSET,
+        max_keepalive_connections: Union[int, UnsetType, None] = UNSET,
         keepalive_expiry: Optional[float] = 5.0,
         max_connections_per_host: Optional[int] = None,
         max_header_fields: int = 5_000,
         max_header_bytes: int = 262_144,
         ping_interval: Optional[float] = None,
     ) -> None:
-        if ping_interval is not None and ping_interval <= 0:
-            raise ValueError(f"ping_interval should be seconds above 0, or None, and is {ping_interval!r}")
-        self.max_connections = max_connections
-        self.max_keepalive_connections = max_keepalive_connections
-        self.keepalive_expiry = keepalive_expiry
-        self.max_connections_per_host = max_connections_per_host
-        self.max_header_fields = max_header_fields
-        self.max_header_bytes = max_header_bytes
-        self.ping_interval = ping_interval
+        added = max_connections_per_host, max_header_fields, max_header_bytes, ping_interval
+        total, idle = (None, None) if added == _ADDED_LIMITS else (100, 20)
+        total = total if isinstance(max_connections, UnsetType) else max_connections
+        idle = idle if isinstance(max_keepalive_connections, UnsetType) else max_keepalive_connections
+        self.max_connections = _number_or_none("max_connections", total, 1)
+        self.max_keepalive_connections = _number_or_none("max_keepalive_connections", idle, 0)
+        self.keepalive_expiry = _seconds("keepalive_expiry", keepalive_expiry)
+        self.max_connections_per_host = _number_or_none("max_connections_per_host", max_connections_per_host, 1)
+        self.max_header_fields = whole_number("max_header_fields", max_header_fields, 1)
+        self.max_header_bytes = whole_number("max_header_bytes", max_header_bytes, 1)
+        self.ping_interval = _seconds("ping_interval", ping_interval)
+        if self.ping_interval == 0:
+            raise ValueError("ping_interval must be a positive number of seconds or None, got 0")
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Limits) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
         # What 0.28.1 did not have is shown only where it was set.
-        added = {
-            "max_connections_per_host": None,
-            "max_header_fields": 5_000,
-            "max_header_bytes": 262_144,
-            "ping_interval": None,
-        }
-        shown = [f"{name}={value}" for name, value in vars(self).items() if name not in added or value != added[name]]
+        fields = vars(self)
+        shown = [f"{name}={fields[name]}" for name in list(fields)[:3]]
+        shown += [f"{n}={v}" for (n, v), plain in zip(list(fields.items())[3:], _ADDED_LIMITS) if v != plain]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
-# Fields whose values `repr` hides: they are how a proxy is told who asks.
-_SECRET_FIELDS = frozenset(["authorization", "proxy-authorization"])
+
+def _escaped(url: str) -> str:
+    """Return the URL with backslashes of its user name and password escaped; a domain in front is Windows' habit."""
+    scheme, separator, rest = url.partition("://")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    userinfo, at, host = rest[:end].rpartition("@")
+    return f"{scheme}{separator}{userinfo.replace(chr(92), '%5C')}{at}{host}{rest[end:]}"
 
 
 class Proxy:
@@ -239,7 +289,7 @@ class Proxy:
 
     Args:
         url: its scheme is http, https, socks4, socks4a, socks5 or socks5h. Credentials in it become `auth`, instead
-            of the argument, and are not in the attribute `url`.
+            of the argument, and are not in the attribute `url`. The user name may be `DOMAIN\\user`.
         ssl_context: for TLS to the proxy itself, not to the origin; a default one when `None`.
         auth: user name and password.
         headers: sent to an http or https proxy with CONNECT, or with each plain http request.
@@ -247,7 +297,7 @@ class Proxy:
     Raises:
         InvalidURL: `url` cannot be parsed.
         TypeError: `url` is neither a str nor a `URL`.
-        ValueError: it has another scheme, or none.
+        ValueError: it has another scheme, or none, or it has no host.
     """
 
     url: URL
@@ -263,11 +313,13 @@ class Proxy:
         auth: Optional[tuple[str, str]] = None,
         headers: Optional[HeaderTypes] = None,
     ) -> None:
-        parsed = URL(url)
+        parsed = URL(_escaped(url) if isinstance(url, str) else url)
         if parsed.scheme not in _PROXY_SCHEMES:
             # The scheme and no more of it: the rest may hold a password.
             expected = ", ".join(_PROXY_SCHEMES)
             raise ValueError(f"unknown scheme {parsed.scheme[:20]!r} in a proxy URL, expected one of {expected}")
+        if not parsed.host:
+            raise ValueError("a proxy URL must have a host, such as http://127.0.0.1:3128")
         if parsed.username or parsed.password:
             auth = parsed.username, parsed.password
             parsed = parsed.copy_with(username=None, password=None)
@@ -295,7 +347,7 @@ class Proxy:
         if self.auth is not None:
             shown.append(f"auth=({self.auth[0]!r}, '********')")
         if self.headers:
-            fields = {k: "[secure]" if k in _SECRET_FIELDS else v for k, v in self.headers.items()}
+            fields = {k: without_secrets(k, v) for k, v in self.headers.items()}
             shown.append(f"headers={fields!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -309,7 +361,7 @@ DEFAULT_MAX_REDIRECTS = 20
 
 # By this a str is told from a path: no path has it.
 _PEM_BEGIN = "-----BEGIN "
-_PEM_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
+_PEM_CERTIFICATE = lazy_pattern("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
 
 
 class _KeptContext:

@@ -12,14 +12,14 @@ What the user gave as a body -> the header fields that describe it, and a stream
     files=                            MultipartStream            known if every file's is
 
 A stream says by its base classes where it can be iterated: `SyncByteStream`, `AsyncByteStream` or both. A sync stream
-is used in async code through `in_async(stream)`; reading a file there blocks the loop for the time of a disk read,
-which is short and is documented. There is no way back: an async stream in a sync client is an error, which the client
-reports.
+is used in async code through `in_async(stream)`: it is read on the event loop's thread as long as that is quick, and in
+other threads from the first read on that was not (`Pace`). There is no way back: an async stream in a sync client is an
+error, which the client reports.
 
 Nothing here is left suspended when a body is given up half-way: no stream is an async generator itself, and `close` and
 `aclose` end the caller's generator, so that its `finally` runs then and there.
 
-Not here: multipart bodies (`_multipart`), and which methods get `Content-Length: 0` (`_models`).
+Not here: multipart bodies (`_multipart`), and which methods get `Content-Length: 0` (`_request`).
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from functools import cache
+from contextvars import Context, copy_context
+from functools import cache, partial
+from threading import Lock
+from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._exceptions import LocalProtocolError, StreamClosed, StreamConsumed
-from ._types import AsyncByteStream, SyncByteStream
 from ._utils import primitive_to_str
 
 if TYPE_CHECKING:
@@ -159,15 +162,21 @@ class FileSource:
                 return
             yield _from_file(piece)
 
-    async def open(self) -> Callable[[], Awaitable[bytes]]:
+    def may_wait(self) -> bool:
+        """Return whether the file is a pipe or the like, in which there may be nothing to read for any time."""
+        return not isinstance(self._file, io.BytesIO) and measure(self._file) is None
+
+    async def open(self, pace: Optional[Pace] = None) -> Callable[[], Awaitable[bytes]]:
         """
-        A function like `__anext__`: it returns the next piece when awaited. Sync files work too.
+        A function like `__anext__`: it returns the next piece when awaited. Sync files work too, at this pace.
 
         Raises:
             StreamConsumed: it was read before and cannot seek.
         """
         if not self.is_async:
-            return _AsyncOver(self.pieces()).__anext__
+            if pace is not None:
+                pace.hurry(self.may_wait())
+            return _AsyncOver(self.pieces(), pace).__anext__
         await self._rewind_async()
         read = getattr(self._file, "aread", None) or self._file.read
 
@@ -229,26 +238,103 @@ def _from_file(piece: Any) -> bytes:
 # Streams
 
 
+# Runs a function in a thread while the event loop goes on. Set by the shells: nothing here knows event loops.
+_in_thread: Optional[Callable[[Callable[[], Any]], Awaitable[Any]]] = None
+
+SLOW_READ = 0.005  # seconds: longer than reads of a disk take, and short enough for a loop that serves others
+
+
+def use_threads(in_thread: Optional[Callable[[Callable[[], Any]], Awaitable[Any]]]) -> None:
+    """Have slow reads in async code made by `in_thread`, which is told a function and returns its result."""
+    global _in_thread
+    _in_thread = in_thread
+
+
+class Pace:
+    """
+    How a sync source is read in async code: in place, and in threads as soon as a read took longer than `SLOW_READ`.
+
+    A thread costs more than a read of a file that is in the disk's cache, so the first read is in place, and the loop
+    stands still for as long as that takes. What cannot seek is a pipe, a socket or the like, and may have nothing to
+    read for any time: that is read in threads at once.
+
+    A read that is given up goes on in its thread; what is to be closed is closed after it.
+    """
+
+    __slots__ = ("_context", "_lock", "_reads", "_slow", "_then")
+
+    def __init__(self, slow: bool = False) -> None:
+        self._slow = slow
+        self._lock = Lock()
+        self._reads = 0  # in threads, and not over
+        self._then: Optional[Callable[[], None]] = None  # what to do after them
+        self._context: Optional[Context] = None  # for a generator, one for all of its pieces
+
+    def hurry(self, slow: bool) -> None:
+        """Read the next source in threads from its beginning, if it is slow."""
+        self._slow = self._slow or slow
+
+    async def next(self, pieces: Iterator[bytes]) -> Optional[bytes]:
+        """Return the next piece, or None at the end."""
+        if not self._slow or _in_thread is None:
+            began = perf_counter()
+            piece = next(pieces, None)
+            if perf_counter() - began > SLOW_READ:
+                self._slow = True
+            return piece
+        if self._context is None:
+            self._context = copy_context()
+        with self._lock:
+            self._reads += 1
+        return await _in_thread(partial(self._read, self._context, pieces))  # type: ignore[no-any-return]  # of `_read`
+
+    def _read(self, context: Context, pieces: Iterator[bytes]) -> Optional[bytes]:
+        """What the thread does."""
+        try:
+            return context.run(next, pieces, None)
+        finally:
+            then = None
+            with self._lock:
+                self._reads -= 1
+                if not self._reads:
+                    then, self._then = self._then, None
+            if then is not None:
+                then()
+
+    def close(self, close: Callable[[], None]) -> None:
+        """Call `close` when no thread reads any more: now, or in the last of them."""
+        with self._lock:
+            if self._reads:
+                self._then = close
+                return
+        close()
+
+
 class _AsyncOver:
     """
     A sync iterator for `async for`.
 
     A class and not an async generator: an async generator that is given up half-way stays suspended until the event
     loop's hooks find it, and trio warns about that.
+
+    Args:
+        pace: how it is read; None for what is in memory.
     """
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_pace", "_pieces")
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], pace: Optional[Pace] = None) -> None:
         self._pieces = pieces
+        self._pace = pace
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
+        piece = next(self._pieces, None) if self._pace is None else await self._pace.next(self._pieces)
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
 
 
 class ByteStream(AsyncByteStream, SyncByteStream):
@@ -335,7 +421,8 @@ class IteratorByteStream(SyncByteStream):
 
 def _close_generator(pieces: Optional[Iterator[bytes]]) -> None:
     """Only generators: another iterator with a `close` (an open connection, say) is the caller's to close."""
-    if isinstance(pieces, Generator):
+    # While a thread is in it, nobody else can end it: see `Pace`.
+    if isinstance(pieces, Generator) and not getattr(pieces, "gi_running", False):
         pieces.close()
 
 
@@ -431,32 +518,53 @@ class _InAsync(AsyncByteStream, SyncByteStream):
 
     def __init__(self, stream: SyncByteStream) -> None:
         self._stream = stream
+        file = stream._sync_file if isinstance(stream, IteratorByteStream) else None
+        self._pace = Pace(file is not None and not file.is_async and file.may_wait())
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._stream)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _AsyncOver(iter(self._stream))
+        return _AsyncOver(iter(self._stream), self._pace)
 
     def _can_begin(self) -> bool:
         check: Optional[Callable[[], bool]] = getattr(self._stream, "_can_begin", None)
         return check is None or check()
 
     def close(self) -> None:
-        self._stream.close()
+        self._pace.close(self._stream.close)
 
     async def aclose(self) -> None:
-        self._stream.close()
+        self._pace.close(self._stream.close)
 
 
-def in_async(stream: Union[SyncByteStream, AsyncByteStream]) -> AsyncByteStream:
+def in_sync(stream: Any) -> SyncByteStream:
     """
-    The same body for `async for`: the stream itself if it is async, else a view of it.
+    Return the same body for `for`: the stream itself if it is a `SyncByteStream`, else a view of it.
 
-    Each piece is fetched on the event loop's thread, so a file or a generator blocks it while it makes the next one.
-    Closing the view closes the stream.
+    Requests may hold a stream of other packages, such as httpcore's, which is an iterable of bytes.
+
+    Raises:
+        RuntimeError: only async code can iterate it.
     """
-    return stream if isinstance(stream, AsyncByteStream) else _InAsync(stream)
+    if isinstance(stream, SyncByteStream):
+        return stream
+    if not isinstance(stream, Iterable):
+        raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
+    return IteratorByteStream(stream) if not isinstance(stream, AsyncIterable) else _DualByteStream(stream)
+
+
+def in_async(stream: Any) -> AsyncByteStream:
+    """
+    Return the same body for `async for`: the stream itself if it is an `AsyncByteStream`, else a view of it.
+
+    Pieces that take long are fetched in a thread; see `Pace`. Closing the view closes the stream.
+    """
+    if isinstance(stream, AsyncByteStream):
+        return stream
+    if isinstance(stream, AsyncIterable):
+        return AsyncIteratorByteStream(stream) if not isinstance(stream, Iterable) else _DualByteStream(stream)
+    return _InAsync(in_sync(stream))
 
 
 # Encoders

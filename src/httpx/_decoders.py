@@ -1,11 +1,9 @@
 """
-From the bytes of a body to what the caller wants: decompressed bytes, pieces of a size, text, lines.
+From the bytes of a body as they came to the bytes that were encoded: content codings undone.
 
     get_decoder(["gzip", "br"]) -> ContentDecoder, or None when there is nothing to decode
         .decode(data)  yields pieces of at most 256 KiB as they are asked for
         .flush()       the body is over; DecodingError if it was cut short
-    ByteChunker, TextChunker, TextDecoder, LineDecoder
-        .decode(piece), .flush()
 
 Everything is incremental: the split of the input never changes the joined output. Memory is bounded by the pieces, not
 by the body: however large a compressed body grows, one piece of it exists at a time (CVE-2025-66471), and the window,
@@ -17,20 +15,24 @@ cut may be an attack or an accident, and it never passes as success. A body of n
 After the end of the compressed data: more gzip members and zstd frames are decoded; anything else is ignored for gzip
 and deflate, as gzip(1), browsers and 0.28.1 do, and an error for br and zstd, as it is there.
 
-Not here: which fields name the coding, and limits on the whole body (`_models`).
+Not here: text, lines, pieces of a size (`_text`); which fields name the coding, and limits on the whole body
+(`_response`).
 """
 
 from __future__ import annotations
 
-import codecs
 import sys
 import zlib
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
-from typing import Any, AnyStr, Callable, Generic, Optional
+from typing import Any, Callable, Optional
 
 from ._exceptions import DecodingError
+from ._text import ByteChunker, LineDecoder, TextChunker, TextDecoder
+
+# Of `_text`, under the name that they had in 0.28.1.
+__all__ = ["ByteChunker", "LineDecoder", "TextChunker", "TextDecoder"]
 
 MAX_PIECE = 262_144  # bytes that a decoder gives at a time
 MAX_CODINGS = 5  # stacked on one body; each could multiply the work by a thousand
@@ -428,10 +430,12 @@ class MultiDecoder(ContentDecoder):
             yield from self._through(index + 1, piece)
 
     def flush(self) -> Iterator[bytes]:
-        """End the body, for every coding."""
-        for child in self._children:
-            child.flush()
-        return iter(())
+        """End the body, for every coding. Ours give nothing then; those that a program registered may."""
+        pieces: list[bytes] = []
+        for index, child in enumerate(self._children):
+            for piece in child.flush():
+                pieces += self._through(index + 1, piece)
+        return iter(pieces)
 
 
 _DECODERS: dict[str, type[ContentDecoder]] = {
@@ -441,6 +445,37 @@ _DECODERS: dict[str, type[ContentDecoder]] = {
     "br": BrotliDecoder,
     "zstd": ZStandardDecoder,
 }
+
+
+def _is_usable(name: str) -> bool:
+    """Is there anything to undo, and a decoder for it?"""
+    decoder = _DECODERS.get(name)
+    if decoder is None or decoder is IdentityDecoder:
+        return False
+    # A library is asked for where the class is ours: one that a program put there needs none that we know of.
+    return decoder.__module__ != __name__ or name not in _LIBRARIES or bool(_library(name))
+
+
+class _WholePieces(ContentDecoder):
+    """A decoder in the form of 0.28.1, whose methods return bytes, as one that yields pieces."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds, in one piece."""
+        piece = self._decoder.decode(data)
+        return iter((piece,) if isinstance(piece, bytes) and piece else piece)
+
+    def flush(self) -> Iterator[bytes]:
+        """End the body, and yield what the decoder still held."""
+        piece = self._decoder.flush()
+        return iter((piece,) if isinstance(piece, bytes) and piece else piece)
+
+
+def _adapted(decoder: ContentDecoder) -> ContentDecoder:
+    """Return the decoder as it is if it is one of ours, else one that may return bytes."""
+    return decoder if type(decoder).__module__ == __name__ else _WholePieces(decoder)
 
 
 def get_decoder(content_encoding_values: list[str]) -> Optional[ContentDecoder]:
@@ -457,147 +492,10 @@ def get_decoder(content_encoding_values: list[str]) -> Optional[ContentDecoder]:
     RFC 9110, section 8.4.
     """
     names = [name.strip().lower() for value in content_encoding_values for name in value.split(",")]
-    names = [name for name in names if name in _DECODERS and (name not in _LIBRARIES or _library(name))]
+    names = [name for name in names if _is_usable(name)]
     if len(names) > MAX_CODINGS:
         raise DecodingError(f"the body has {len(names)} content codings, at most {MAX_CODINGS} allowed")
-    children = [_DECODERS[name]() for name in names]
+    children = [_adapted(_DECODERS[name]()) for name in names]
     if len(children) > 1:
         return MultiDecoder(children)
     return children[0] if children else None
-
-
-class _Chunker(Generic[AnyStr]):
-    """
-    Pieces of any size, cut anew into chunks of one size.
-
-    Args:
-        chunk_size: bytes or characters, at least 1; None passes the pieces on as they are, but for empty ones.
-
-    Raises:
-        ValueError: the size is less than 1.
-    """
-
-    def __init__(self, chunk_size: Optional[int] = None) -> None:
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size is {chunk_size}, expected at least 1")
-        self._chunk_size = chunk_size
-        # Joined only when they fill a chunk: adding each piece to a buffer would copy the buffer each time.
-        self._parts: list[AnyStr] = []
-        self._held = 0  # total length of the parts, less than a chunk
-
-    def decode(self, content: AnyStr) -> list[AnyStr]:
-        """All chunks that are full now."""
-        size = self._chunk_size
-        if size is None:
-            return [content] if content else []
-        if content:
-            self._parts.append(content)
-            self._held += len(content)
-        if self._held < size:
-            return []
-        whole = content[:0].join(self._parts)
-        end = len(whole) - len(whole) % size
-        self._parts = [whole[end:]] if end < len(whole) else []
-        self._held = len(whole) - end
-        return [whole[start : start + size] for start in range(0, end, size)]
-
-    def flush(self) -> list[AnyStr]:
-        """What is left, as a chunk of less than the size, or nothing."""
-        parts, self._parts, self._held = self._parts, [], 0
-        return [parts[0][:0].join(parts)] if parts else []
-
-
-class ByteChunker(_Chunker[bytes]):
-    """Chunks of `chunk_size` bytes; the last may be shorter."""
-
-
-class TextChunker(_Chunker[str]):
-    """Chunks of `chunk_size` characters; the last may be shorter."""
-
-
-# Text encodings by Python's account that are none of the web's: two raise on ordinary input, two are Python's own
-# escapes (and warn), punycode is for names of hosts.
-_NOT_FOR_BODIES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
-
-
-@lru_cache(maxsize=64)  # peers choose the labels
-def is_text_encoding(label: str) -> bool:
-    """Whether `label` names an encoding that a body may be in; `hex`, `zlib`, `idna` and unknown names do not."""
-    try:
-        codec = codecs.lookup(label)
-    except (LookupError, ValueError):  # ValueError: a NUL in the label
-        return False
-    # What `bytes.decode` asks too; there is no public way to tell `hex` from `utf-8`.
-    is_text: bool = getattr(codec, "_is_text_encoding", True)
-    return is_text and codec.name not in _NOT_FOR_BODIES and codec.incrementaldecoder is not None
-
-
-class TextDecoder:
-    """
-    Bytes to text, in pieces of any split. Never raises: what cannot be decoded becomes U+FFFD.
-
-    Args:
-        encoding: label of a text encoding; UTF-8 is taken for any other. UTF-16 and UTF-32 without a byte order mark
-            are little-endian, as in browsers.
-    """
-
-    def __init__(self, encoding: str = "utf-8") -> None:
-        self._name = codecs.lookup(encoding).name if is_text_encoding(encoding) else "utf-8"
-        self._decoder = codecs.getincrementaldecoder(self._name)(errors="replace")
-
-    def decode(self, data: bytes) -> str:
-        """The text that is complete now."""
-        return self._decode(data, False)
-
-    def flush(self) -> str:
-        """What is left; half a character becomes U+FFFD."""
-        return self._decode(b"", True)
-
-    def _decode(self, data: bytes, final: bool) -> str:
-        try:
-            return self._decoder.decode(data, final)
-        except UnicodeError:
-            # No byte order mark, the one thing that Python's decoders refuse even so.
-            held = self._decoder.getstate()[0]
-            self._decoder = codecs.getincrementaldecoder(self._name + "-le")(errors="replace")
-            return self._decoder.decode(held + data, final)
-
-
-class LineDecoder:
-    """
-    Text to lines without their ends, as `str.splitlines` cuts them, in pieces of any split.
-
-    A line is given as soon as it ends. After a `\\r` it is not known yet whether a `\\n` belongs to it; the line is
-    given anyway, and a `\\n` that comes next is dropped.
-    """
-
-    _ENDS = frozenset("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
-
-    def __init__(self) -> None:
-        # Of the line that has not ended. Joined once, when it has: a long line in small pieces costs linear time.
-        self._parts: list[str] = []
-        self._is_after_cr = False
-
-    def decode(self, text: str) -> list[str]:
-        """All lines that end in `text`."""
-        if self._is_after_cr and text:
-            self._is_after_cr = False
-            if text[0] == "\n":
-                text = text[1:]
-        if not text:
-            return []
-        lines = text.splitlines()
-        self._is_after_cr = text[-1] == "\r"
-        rest = "" if text[-1] in self._ENDS else lines.pop()
-        if lines and self._parts:
-            self._parts.append(lines[0])
-            lines[0] = "".join(self._parts)
-            self._parts = []
-        if rest:
-            self._parts.append(rest)
-        return lines
-
-    def flush(self) -> list[str]:
-        """The last line, if it has no end."""
-        parts, self._parts = self._parts, []
-        return ["".join(parts)] if parts else []

@@ -21,6 +21,7 @@ Every exception that leaves the library, and nothing else does.
     │   │   │   ├── ProxyError
     │   │   │   └── UnsupportedProtocol
     │   │   ├── DecodingError           the body does not fit its Content-Encoding
+    │   │   ├── ResponseTooLarge        the body, or a line of it, is larger than the limit that was given
     │   │   └── TooManyRedirects
     │   └── HTTPStatusError             from `raise_for_status()`; also has `.response`
     ├── InvalidURL
@@ -46,7 +47,8 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._models import Request, Response
+    from ._request import Request
+    from ._response import Response
 
 
 def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
@@ -169,6 +171,14 @@ class UnsupportedProtocol(TransportError):
 
 class DecodingError(RequestError):
     """The body is not what its Content-Encoding says."""
+
+
+class ResponseTooLarge(RequestError):
+    """
+    The body is larger than `max_response_size`, or a line of it is longer than `max_line_length`.
+
+    Not a `TransportError`: sending the request again would bring the same body.
+    """
 
 
 class TooManyRedirects(RequestError):

@@ -28,8 +28,9 @@ from typing import Any, Callable
 from ._auth import Auth
 from ._cookies import Cookies
 from ._exceptions import RemoteProtocolError, TooManyRedirects
-from ._models import Request, Response
 from ._redirects import location_of, may_keep_secrets
+from ._request import Request
+from ._response import Response
 
 SEND, AUTH_BEGIN, AUTH_NEXT, HOOK_REQUEST, HOOK_INTERIM, HOOK_ANSWER, DRAIN, CLOSE = range(8)
 

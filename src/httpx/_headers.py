@@ -18,16 +18,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._exceptions import LocalProtocolError
+from ._secrets import ADDRESS_FIELDS, HIDDEN, is_secret_field
 from ._utils import LOWER
 
 if TYPE_CHECKING:
     from ._types import HeaderTypes
-
-# Values that `repr` hides. They end up in logs and in the tracebacks that test runners print.
-_SECRET = frozenset([b"authorization", b"proxy-authorization", b"x-api-key", b"x-auth-token"])
 
 _find_forbidden = re.compile(rb"[\r\n\x00]").search
 
@@ -121,7 +119,9 @@ def _encode_fields(headers: HeaderTypes, encoding: Optional[str]) -> list[tuple[
         return headers._raw.copy()
     pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else headers
     if isinstance(pairs, (str, bytes)):
-        raise TypeError(f"headers must be a mapping or an iterable of pairs, not {type(pairs).__name__}")
+        if not pairs:  # taken for none, as in 0.28.1
+            return []
+        raise TypeError(f"headers must be a mapping or an iterable of pairs, got {type(pairs).__name__}")
     try:
         return [(_encode_name(name, encoding), _encode_value(name, value, encoding)) for name, value in pairs]
     except ValueError as exc:  # of the unpacking; the rest of it raises other kinds
@@ -249,6 +249,13 @@ class Headers(MutableMapping[str, str]):
             return raw.decode()
         return raw.decode(self.encoding, "replace")
 
+    def _reader(self) -> Callable[[bytes], str]:
+        """Return `_text` for many fields: it looks for the encoding once, and not in all fields for each of them."""
+        if self._encoding is None and all(name.isascii() and value.isascii() for name, value in self._raw):
+            return bytes.decode
+        encoding = self.encoding
+        return lambda raw: raw.decode(encoding, "replace")
+
     def _lower(self, key: object) -> Optional[bytes]:
         """The index's name for `key`, or `None` if no field can have such a name."""
         if isinstance(key, str):
@@ -276,7 +283,7 @@ class Headers(MutableMapping[str, str]):
             raise KeyError(key)
         if len(index) == len(self._raw):
             return self._text(index[name])
-        return ", ".join([self._text(value) for value in self._get_all(name)])
+        return ", ".join(map(self._reader(), self._get_all(name)))
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`, several joined by ", "; `default` if there is none."""
@@ -294,7 +301,7 @@ class Headers(MutableMapping[str, str]):
                 commas are not recognised.
         """
         name = self._lower(key)
-        values = [] if name is None else [self._text(value) for value in self._get_all(name)]
+        values = [] if name is None else list(map(self._reader(), self._get_all(name)))
         if not split_commas:
             return values
         return [part.strip() for value in values for part in value.split(",")]
@@ -310,14 +317,15 @@ class Headers(MutableMapping[str, str]):
         return len(self._raw)
 
     def _merged(self) -> dict[str, str]:
-        merged: dict[str, str] = {}
+        merged: dict[str, list[str]] = {}
         for name, value in self.multi_items():
-            merged[name] = f"{merged[name]}, {value}" if name in merged else value
-        return merged
+            merged.setdefault(name, []).append(value)
+        return {name: ", ".join(values) for name, values in merged.items()}
 
     def keys(self) -> KeysView[str]:
         """The names in lower case, each once."""
-        return dict.fromkeys([self._text(LOWER[name]) for name, _ in self._raw]).keys()
+        text = self._reader()
+        return dict.fromkeys([text(LOWER[name]) for name, _ in self._raw]).keys()
 
     def values(self) -> ValuesView[str]:
         """The values, those of repeated fields joined by ", "."""
@@ -329,7 +337,8 @@ class Headers(MutableMapping[str, str]):
 
     def multi_items(self) -> list[tuple[str, str]]:
         """Lower-case name and value of every field; repeated names are repeated."""
-        return [(self._text(LOWER[name]), self._text(value)) for name, value in self._raw]
+        text = self._reader()
+        return [(text(LOWER[name]), text(value)) for name, value in self._raw]
 
     # -- changing
 
@@ -396,10 +405,7 @@ class Headers(MutableMapping[str, str]):
     # No __hash__: headers change.
 
     def __repr__(self) -> str:
-        shown = [
-            (self._text(LOWER[name]), "[secure]" if LOWER[name] in _SECRET else self._text(value))
-            for name, value in self._raw
-        ]
+        shown = [(name, without_secrets(name, value)) for name, value in self.multi_items()]
         distinct = dict(shown)
         encoding = self.encoding
         suffix = "" if encoding == "ascii" else f", encoding={encoding!r}"
@@ -408,6 +414,17 @@ class Headers(MutableMapping[str, str]):
     def __reduce__(self) -> tuple[Any, ...]:
         # `copy.copy` comes here too: with a shared list, one object's changes would spoil the other's index.
         return _rebuild, (type(self), self._raw.copy(), self._encoding), getattr(self, "__dict__", None)
+
+
+def without_secrets(name: str, value: str) -> str:
+    """What `repr` shows of a value: it ends up in logs and in the tracebacks that test runners print."""
+    if is_secret_field(name):
+        return HIDDEN
+    if name in ADDRESS_FIELDS:
+        from ._urls import redacted_address  # only where headers are shown
+
+        return redacted_address(value)
+    return value
 
 
 def _rebuild(cls: type[Headers], raw: list[tuple[bytes, bytes]], encoding: Optional[str]) -> Headers:

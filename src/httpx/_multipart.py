@@ -20,10 +20,20 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ._content import FileSource, flat_pairs, is_async_file, is_pairs, measure, nested_value, refuse_text_mode, to_utf8
+from ._bytestreams import AsyncByteStream, SyncByteStream
+from ._content import (
+    FileSource,
+    Pace,
+    flat_pairs,
+    is_async_file,
+    is_pairs,
+    measure,
+    nested_value,
+    refuse_text_mode,
+    to_utf8,
+)
 from ._exceptions import LocalProtocolError
-from ._types import AsyncByteStream, SyncByteStream
-from ._utils import primitive_to_str
+from ._utils import lazy_pattern, primitive_to_str
 
 if TYPE_CHECKING:
     from ._types import RequestData, RequestFiles
@@ -36,8 +46,8 @@ _SMALL = 16_384
 _ESCAPES = {code: f"%{code:02X}" for code in range(0x20) if code != 0x1B}
 _ESCAPES.update({ord('"'): "%22", ord("\\"): "\\\\"})
 
-_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PARAMETER = lazy_pattern(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
+_TOKEN = lazy_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def get_multipart_boundary_from_content_type(content_type: Optional[bytes]) -> Optional[bytes]:
@@ -151,7 +161,7 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """
-        Yield the pieces of the body. Files that are not async are read on the event loop's thread.
+        Yield the pieces of the body. Files that are not async are read in threads if that takes long.
 
         Raises:
             StreamConsumed: this is not the first pass, and a file cannot seek.
@@ -162,11 +172,12 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
 class _AsyncSegments:
     """One async pass; a class, because an async generator given up half-way stays suspended."""
 
-    __slots__ = ("_next", "_segments")
+    __slots__ = ("_next", "_pace", "_segments")
 
     def __init__(self, segments: list[_Segment]) -> None:
         self._segments = iter(segments)
         self._next: Optional[Callable[[], Awaitable[bytes]]] = None  # of the file that is being read
+        self._pace = Pace()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -183,7 +194,7 @@ class _AsyncSegments:
                 raise StopAsyncIteration
             if isinstance(segment, bytes):
                 return segment
-            self._next = await segment.source.open()
+            self._next = await segment.source.open(self._pace)
 
 
 def _joined(segments: Iterator[_Segment]) -> Iterator[_Segment]:

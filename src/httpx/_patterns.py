@@ -31,35 +31,38 @@ class URLPattern:
     Args:
         pattern: as above; "" means everything.
 
+    Attributes:
+        scheme, host, port, host_regex: what it asks for; "" and None where it asks for nothing.
+
     Raises:
         ValueError: it is not of the form "scheme://...".
     """
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        # A URL's host is no place for a wildcard, which is at the beginning only: elsewhere it matches nothing.
+        # A URL's host cannot hold a wildcard, which is at the beginning only: elsewhere it matches nothing.
         url = URL(pattern.replace("://*.", "://any-subdomain.", 1).replace("://*", "://", 1))
         if pattern and not url.scheme and not (pattern.startswith("://") and url.host):
             raise ValueError(f"invalid URL pattern {pattern!r}, expected the form 'scheme://host' or 'all://host'")
-        self._scheme = "" if url.scheme == "all" else url.scheme
-        self._port = url.port
-        self._host = _host_of(pattern, url)
-        self._matches_host = _host_matcher(self._host)
+        self.scheme = "" if url.scheme == "all" else url.scheme
+        self.port = url.port
+        self.host = _host_of(pattern, url)
+        self.host_regex = _host_matcher(self.host)
 
     def matches(self, url: URLTypes) -> bool:
         """Is this URL one that the pattern is for?"""
         other = URL(url) if isinstance(url, str) else url
         return (
-            (not self._scheme or self._scheme == other.scheme)
-            and (self._matches_host is None or self._matches_host.fullmatch(other.host) is not None)
+            (not self.scheme or self.scheme == other.scheme)
+            and (self.host_regex is None or self.host_regex.fullmatch(other.host) is not None)
             # The port that is meant: "all://example.org:443" is for "https://example.org", too.
-            and (self._port is None or self._port == other._origin[2])
+            and (self.port is None or self.port == other._origin[2])
         )
 
     @property
     def priority(self) -> tuple[int, int, int]:
         """Patterns with a lower one are asked first."""
-        return (0 if self._port is not None else 1, -len(self._host), -len(self._scheme))
+        return (0 if self.port is not None else 1, -len(self.host), -len(self.scheme))
 
     def __hash__(self) -> int:
         return hash(self.pattern)

@@ -2,9 +2,9 @@
 Which proxy the environment wants for a URL, and for which hosts it wants none.
 
     EnvironmentProxies.read()            what the environment says now; a client asks once, when it is made
-        .mounts()   -> [(pattern, proxy)]    for `client._mounts`: NO_PROXY is one pattern, whatever its length
-        .for_url()  -> proxy or None         the same, for whoever has no mounts
-        .patterns() -> {text: proxy}         the shape that `httpx._utils.get_environment_proxies` had in 0.28.1
+        .mounts()   -> [(pattern, text)]     the keys of `client._mounts`: NO_PROXY is one pattern, however long
+        .proxies()  -> [(pattern, proxy)]    the same with proxies that are made of the texts, for clients
+        .patterns() -> {text: text}          the shape that `httpx._utils.get_environment_proxies` had in 0.28.1
     Bypass(text).matches(host, port)     NO_PROXY alone
 
 HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy for http, for https, and for both; one without a scheme is an http
@@ -12,9 +12,12 @@ proxy. A variable in lower case wins, also when it is empty. HTTP_PROXY is ignor
 CGI a client's `Proxy:` header arrives in that variable (CVE-2016-5385). Where no variable is set, macOS and Windows are
 asked for their settings, through the standard library, and for each host whether it is among their exceptions.
 
+A text that is not the URL of a proxy is not an error while a client is made: a program may never send a request that
+needs it. Such a request fails with a `ProxyError` that names the variable and the text, without credentials.
+
 NO_PROXY is a list, separated by commas or blanks:
 
-    *                           every host, so there is no proxy at all
+    *                           every host, so no proxy is used
     example.org                 this host and its subdomains; `*example.org` is the same
     .example.org  *.example.org its subdomains only
     localhost  10.1.2.3  ::1    this host only; an IPv6 address may be in brackets
@@ -31,18 +34,20 @@ Not here: talking to proxies (`_engine`, `_protocol.socks`), what may be said ab
 from __future__ import annotations
 
 import os
-import re
 import sys
 from logging import getLogger
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
-from ._exceptions import InvalidURL
+from ._config import Proxy
+from ._exceptions import InvalidURL, ProxyError
 from ._patterns import URLPattern
 from ._urls import URL, url_of
+from ._utils import lazy_pattern
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
+    from ._request import Request
     from ._types import URLTypes
 
 logger = getLogger("httpx")
@@ -53,20 +58,21 @@ _KINDS = ("http", "https", "all")
 # reads the environment only, and is not worth the 20 ms that importing `urllib.request` takes.
 _SYSTEMS = ("darwin", "win32")
 
-_SEPARATOR = re.compile(r"[,\s]+")
-_PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_IPV4_SHAPE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_MAX_HOSTS = 256  # whose answers by the operating system are remembered
+_SEPARATOR = lazy_pattern(r"[,\s]+")
+_PLAIN_NAME = lazy_pattern(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_IPV4_SHAPE = lazy_pattern(r"[0-9]+(?:\.[0-9]+){3}")
+_SCHEME = lazy_pattern(r"[a-z][a-z0-9+.-]*")
+_MAX_HOSTS = 256  # for which the operating system's reply is remembered
+_MAX_SHOWN = 200  # characters of a value in a message
 _MAX_NAME = 255  # characters; the longest name of the DNS has 253
 
 
 # The variables.
 
 
-def _from_variables() -> dict[str, str]:
-    """{"http", "https", "all" or "no": value}, for those that are set and not blank."""
-    found: dict[str, str] = {}
+def _from_variables() -> dict[str, tuple[str, str]]:
+    """Return {"http", "https", "all" or "no": (value, variable)}, for those that are set and not blank."""
+    found: dict[str, tuple[str, str]] = {}
     # In any case, as 0.28.1 did; lower case comes last, and so wins.
     for name in sorted([name for name in os.environ if name[-6:].lower() == "_proxy"], key=str.islower):
         kind, is_lower = name[:-6].lower(), name.islower()
@@ -74,8 +80,8 @@ def _from_variables() -> dict[str, str]:
             continue
         value = os.environ.get(name, "").strip()
         if value or is_lower:
-            found[kind] = value
-    return {kind: value for kind, value in found.items() if value and kind in (*_KINDS, "no")}
+            found[kind] = value, name
+    return {kind: given for kind, given in found.items() if given[0] and kind in (*_KINDS, "no")}
 
 
 def _from_system() -> dict[str, str]:
@@ -104,40 +110,38 @@ class EnvironmentProxies:
         proxies: URL of a proxy by "http", "https" or "all"; without a scheme it is an http proxy.
         no_proxy: the list described above.
         by_system: they are the operating system's, which has exceptions of its own.
+        sources: the variable of each, by "http", "https" or "all", for messages.
 
     Attributes:
         bypass: what `no_proxy` says.
     """
 
-    __slots__ = ("_proxies", "bypass")
+    __slots__ = ("_proxies", "_sources", "bypass")
 
-    def __init__(self, proxies: dict[str, str], no_proxy: str = "", by_system: bool = False) -> None:
+    def __init__(
+        self,
+        proxies: dict[str, str],
+        no_proxy: str = "",
+        by_system: bool = False,
+        sources: Optional[dict[str, str]] = None,
+    ) -> None:
         self.bypass = SystemBypass(no_proxy) if by_system else Bypass(no_proxy)
         self._proxies = {
             f"{kind}://": proxies[kind] if "://" in proxies[kind] else f"http://{proxies[kind]}"
             for kind in _KINDS
             if proxies.get(kind) and not self.bypass.everything
         }
+        self._sources = {f"{kind}://": name for kind, name in (sources or {}).items()}
 
     @classmethod
     def read(cls) -> EnvironmentProxies:
-        """What the environment says now, or else the operating system. Raises nothing."""
-        found = _from_variables()
-        if found:
-            return cls(found, found.get("no", ""))
+        """Return what the environment says now, or else the operating system. Raises nothing."""
+        variables = _from_variables()
+        if variables:
+            values = {kind: value for kind, (value, _) in variables.items()}
+            return cls(values, values.get("no", ""), sources={kind: name for kind, (_, name) in variables.items()})
         found = _from_system()
         return cls(found, found.get("no", ""), by_system=bool(found))
-
-    def for_url(self, url: URLTypes) -> str | None:
-        """
-        The URL of the proxy for `url`, which may hold credentials; None for none.
-
-        Raises:
-            InvalidURL: `url` cannot be parsed.
-        """
-        parsed = url_of(url)
-        proxy = self._proxies.get(f"{parsed.scheme}://") or self._proxies.get("all://")
-        return None if proxy is None or self.bypass.matches_url(parsed) else proxy
 
     def mounts(self) -> list[tuple[URLPattern, str | None]]:
         """
@@ -153,16 +157,52 @@ class EnvironmentProxies:
             mounts.append((BypassPattern(self.bypass), None))
         return sorted(mounts, key=lambda mount: mount[0])
 
+    def proxies(self) -> list[tuple[URLPattern, Proxy | InvalidProxy | None]]:
+        """Return what `mounts` does, with proxies made of the texts. Raises nothing."""
+        return [
+            (pattern, None if text is None else self._made(pattern.pattern, text)) for pattern, text in self.mounts()
+        ]
+
+    def _made(self, pattern: str, text: str) -> Proxy | InvalidProxy:
+        try:
+            return Proxy(text)
+        except (InvalidURL, ValueError) as exc:
+            source = self._sources.get(pattern, f"the system's proxy for {pattern}")
+            return InvalidProxy(f"invalid proxy URL in {source}: {_without_credentials(text)!r} ({exc})")
+
     def patterns(self) -> dict[str, str | None]:
         """
         The texts of URL patterns, each with the URL of its proxy, or None for none, as 0.28.1 gave them.
 
         Patterns cannot say networks: those of IPv4 stand for their first address, as they did, those of IPv6 are left
-        out, where 0.28.1 gave what no client accepts. `mounts` and `for_url` know both.
+        out, where 0.28.1 gave what no client accepts. `mounts` knows both.
         """
         if self.bypass.everything:
             return {}
         return {**self._proxies, **dict.fromkeys(self.bypass.patterns())}
+
+
+class InvalidProxy:
+    """
+    What chooses the proxy of a request (`proxy=`) where a text of the environment is not one: it says so.
+
+    A class and not a function, so that the client can be pickled.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __call__(self, request: Request) -> Proxy | None:
+        """Raise ProxyError."""
+        raise ProxyError(self.message, request=request)
+
+
+def _without_credentials(text: str) -> str:
+    """Return the text without what may be a user name and password, and not too long for a message."""
+    scheme, separator, rest = text.rpartition("://") if "@" not in text else text.partition("://")
+    before, at, host = (rest if separator else text).rpartition("@")
+    shown = f"{scheme}{separator}[secure]@{host}" if before or at else text
+    return shown if len(shown) <= _MAX_SHOWN else shown[:_MAX_SHOWN] + "..."
 
 
 # NO_PROXY.
@@ -280,12 +320,12 @@ class SystemBypass(Bypass):
 
         try:
             return bool(proxy_bypass(f"[{host}]" if ":" in host and host[0] != "[" else host))
-        except (OSError, ValueError):  # exceptions that nobody can read
+        except (OSError, ValueError):  # exceptions that cannot be read
             return False
 
 
 class BypassPattern(URLPattern):
-    """A whole NO_PROXY as one key of `client._mounts`: behind the hosts that a user mounted, before bare schemes."""
+    """A whole NO_PROXY as one key of `client._mounts`: after the hosts that a user mounted, before bare schemes."""
 
     def __init__(self, bypass: Bypass) -> None:
         super().__init__("all://")
@@ -298,7 +338,7 @@ class BypassPattern(URLPattern):
 
     @property
     def priority(self) -> tuple[int, int, int]:
-        """Before all patterns without host and port, and behind all others."""
+        """Before all patterns without host and port, and after all others."""
         return (1, 0, -sys.maxsize)
 
 
@@ -322,7 +362,7 @@ def _read_entry(text: str) -> _Entry:
         return _Entry((), None, "", *_read_network(text))
     scheme = scheme.lower() or "all"
     if not _SCHEME.fullmatch(scheme):
-        raise ValueError("what stands before '://' is no scheme")
+        raise ValueError("'://' must follow a scheme")
     host, port = _split_port(rest.partition("/")[0])
     if not host and port is None and not has_scheme:
         raise ValueError("it has no host")
@@ -336,7 +376,7 @@ def _split_port(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and rest[0] != ":") or ":" not in host:
-            raise ValueError("brackets are for IPv6 addresses, and only a port may stand behind them")
+            raise ValueError("brackets are for IPv6 addresses, and only a port may follow them")
         return host, _read_port(rest[1:])
     if text.count(":") > 1:
         return text, None
@@ -369,16 +409,16 @@ def _read_host(host: str, only: bool) -> tuple[tuple[str, ...], str]:
 
 
 def _read_network(text: str) -> tuple[str, IPv4Network | IPv6Network]:
-    """A network and its pattern; bits behind the prefix may be set, as in 10.1.2.3/8."""
+    """A network and its pattern; bits after the prefix may be set, as in 10.1.2.3/8."""
     from ipaddress import ip_network
 
     address, _, prefix = text.replace("[", "", 1).replace("]", "", 1).partition("/")
     if not (prefix.isascii() and prefix.isdigit()):  # the standard library would take a mask, and the inverse of one
-        raise ValueError("what stands behind '/' is not the length of a network's prefix")
+        raise ValueError("'/' must be followed by a prefix length, such as /8")
     try:
         network = ip_network(f"{address}/{prefix}", strict=False)
     except ValueError:
-        raise ValueError("it is no network, such as 10.0.0.0/8") from None
+        raise ValueError("invalid network, expected one such as 10.0.0.0/8") from None
     return (f"all://{text}" if network.version == 4 else ""), network
 
 
@@ -389,12 +429,12 @@ def _read_name(text: str) -> str:
         try:
             name = URL(scheme="http", host=name)._origin[1]
         except InvalidURL:
-            raise ValueError("it is no host that IDNA knows") from None
+            raise ValueError("invalid host name (IDNA)") from None
     name = name[:-1] if name.endswith(".") else name
     if len(name) > _MAX_NAME or not _PLAIN_NAME.fullmatch(name):
         raise ValueError("it is neither a host nor an address")
     if _IPV4_SHAPE.fullmatch(name) and not _is_ipv4(name):
-        raise ValueError("four numbers in it are no IPv4 address")
+        raise ValueError("invalid IPv4 address")
     return name
 
 
@@ -415,7 +455,7 @@ def _read_ipv6(text: str) -> tuple[str, str]:
     try:
         plain = str(IPv6Address(address))
     except ValueError:
-        raise ValueError("it is no IPv6 address") from None
+        raise ValueError("invalid IPv6 address") from None
     if percent and not zone:
         raise ValueError("the zone of its IPv6 address is empty")
     return plain, percent + zone
@@ -428,7 +468,7 @@ def _keys_of(host: str) -> tuple[list[str], list[str]]:
         return _keys_of_ipv6(host)
     name = _read_name(host)
     if _is_ipv4(name):
-        return [name, "*"], [name]  # 127.0.0.1 is no subdomain of 0.0.1
+        return [name, "*"], [name]  # 127.0.0.1 is not a subdomain of 0.0.1
     return [name, *[name[index:] for index, char in enumerate(name) if char == "."], "*"], []
 
 

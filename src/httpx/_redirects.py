@@ -20,17 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import ByteStream
 from ._cookies import Cookies
 from ._exceptions import InvalidURL, RemoteProtocolError
 from ._headers import Headers
-from ._models import Request, Response
-from ._types import AsyncByteStream, SyncByteStream
+from ._request import Request
+from ._response import Response
+from ._secrets import CREDENTIALS
 from ._urlparse import DEFAULT_PORTS
 from ._urls import URL, url_of
 
-# Never sent to another origin than the one that they were given for (RFC 9110 15.4, CVE-2024-45336).
-_PRIVATE = (b"authorization", b"cookie", b"proxy-authorization")
 # Fields that describe a body, or say how it is sent, and are left out with it (Fetch, 4.4 step 12).
 _OF_THE_BODY = (
     *(b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"content-language"),
@@ -98,7 +98,7 @@ def redirect_headers(request: Request, url: URL, method: str, sensitive: Iterabl
     """
     headers = request.headers.copy()
     if not may_keep_secrets(request.url, url):
-        _remove(headers, [*_PRIVATE, *sensitive])
+        _remove(headers, [*CREDENTIALS, *sensitive])
     if request.url._origin != url._origin:
         _remove(headers, [b"host"])
         headers = Headers._from_raw([url._host_field, *headers._raw], headers._encoding)
@@ -120,6 +120,7 @@ def redirected(
     headers: Headers,
     stream: SyncByteStream | AsyncByteStream | None,
     cookies: Cookies,
+    base: URL | None = None,
 ) -> Request:
     """
     Return the next request.
@@ -129,6 +130,7 @@ def redirected(
     Args:
         request: the one that was redirected; the others are those of the next one.
         cookies: the client's. Those without a domain stay with the origin of the caller's request.
+        base: and, if it is given, with the origin of this URL.
     """
     same_origin = request.url._origin == url._origin
     extensions = {
@@ -147,7 +149,8 @@ def redirected(
     if own is not None:
         following._own_cookies = own
     if (own is not None or cookies._jar is not None) and not following.headers._has(b"cookie"):
-        line = cookies._line_for(url, own, everywhere=is_home)
+        is_allowed = base is None or may_keep_secrets(base, url)
+        line = cookies._line_for(url, own, everywhere=is_home and is_allowed)
         if line is not None:
             following.headers["Cookie"] = line
     return following

@@ -12,6 +12,10 @@ tests compare them. A phrase is its name in title case; the few that are not sta
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class codes(IntEnum):
@@ -93,6 +97,70 @@ class codes(IntEnum):
     LOOP_DETECTED = 508
     NOT_EXTENDED = 510
     NETWORK_AUTHENTICATION_REQUIRED = 511
+
+    # The aliases, for type checkers; they are made below.
+    if TYPE_CHECKING:
+        switching_protocols: ClassVar[int]
+        processing: ClassVar[int]
+        early_hints: ClassVar[int]
+        ok: ClassVar[int]
+        created: ClassVar[int]
+        accepted: ClassVar[int]
+        non_authoritative_information: ClassVar[int]
+        no_content: ClassVar[int]
+        reset_content: ClassVar[int]
+        partial_content: ClassVar[int]
+        multi_status: ClassVar[int]
+        already_reported: ClassVar[int]
+        im_used: ClassVar[int]
+        multiple_choices: ClassVar[int]
+        moved_permanently: ClassVar[int]
+        found: ClassVar[int]
+        see_other: ClassVar[int]
+        not_modified: ClassVar[int]
+        use_proxy: ClassVar[int]
+        temporary_redirect: ClassVar[int]
+        permanent_redirect: ClassVar[int]
+        bad_request: ClassVar[int]
+        unauthorized: ClassVar[int]
+        payment_required: ClassVar[int]
+        forbidden: ClassVar[int]
+        not_found: ClassVar[int]
+        method_not_allowed: ClassVar[int]
+        not_acceptable: ClassVar[int]
+        proxy_authentication_required: ClassVar[int]
+        request_timeout: ClassVar[int]
+        conflict: ClassVar[int]
+        gone: ClassVar[int]
+        length_required: ClassVar[int]
+        precondition_failed: ClassVar[int]
+        request_entity_too_large: ClassVar[int]
+        request_uri_too_long: ClassVar[int]
+        unsupported_media_type: ClassVar[int]
+        requested_range_not_satisfiable: ClassVar[int]
+        expectation_failed: ClassVar[int]
+        im_a_teapot: ClassVar[int]
+        misdirected_request: ClassVar[int]
+        unprocessable_entity: ClassVar[int]
+        locked: ClassVar[int]
+        failed_dependency: ClassVar[int]
+        too_early: ClassVar[int]
+        upgrade_required: ClassVar[int]
+        precondition_required: ClassVar[int]
+        too_many_requests: ClassVar[int]
+        request_header_fields_too_large: ClassVar[int]
+        unavailable_for_legal_reasons: ClassVar[int]
+        internal_server_error: ClassVar[int]
+        not_implemented: ClassVar[int]
+        bad_gateway: ClassVar[int]
+        service_unavailable: ClassVar[int]
+        gateway_timeout: ClassVar[int]
+        http_version_not_supported: ClassVar[int]
+        variant_also_negotiates: ClassVar[int]
+        insufficient_storage: ClassVar[int]
+        loop_detected: ClassVar[int]
+        not_extended: ClassVar[int]
+        network_authentication_required: ClassVar[int]
 
     # The number in every Python: before 3.11 an IntEnum would print as "codes.OK" and format as either.
     def __str__(self) -> str:

@@ -1,5 +1,5 @@
 """
-The types that signatures name, and the two interfaces for bodies.
+The types that signatures name. The two interfaces for bodies (`_bytestreams`) can be imported from here, as in 0.28.1.
 
 Aliases say what callers may pass; every public function converts at its border, so the inside sees one type only.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
+
+from ._bytestreams import AsyncByteStream as AsyncByteStream
+from ._bytestreams import SyncByteStream as SyncByteStream
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar as CookieJarType
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from ._config import Proxy, Timeout
     from ._cookies import Cookies
     from ._headers import Headers
-    from ._models import Request
+    from ._request import Request
     from ._urls import URL, QueryParams
 
 else:
@@ -31,8 +34,8 @@ URLTypes = Union["URL", str]
 QueryParamTypes = Union[
     "QueryParams",
     Mapping[str, Union[PrimitiveData, Sequence[PrimitiveData]]],
-    list[tuple[str, PrimitiveData]],
-    tuple[tuple[str, PrimitiveData], ...],
+    # A sequence and not a list: a list of pairs of str, held in a variable, is not a list of pairs of the union.
+    Sequence[tuple[str, PrimitiveData]],
     str,
     bytes,
 ]
@@ -45,7 +48,7 @@ HeaderTypes = Union[
     Sequence[tuple[bytes, bytes]],
 ]
 
-CookieTypes = Union["Cookies", "CookieJarType", dict[str, str], list[tuple[str, str]]]
+CookieTypes = Union["Cookies", "CookieJarType", Mapping[str, str], Sequence[tuple[str, str]]]
 
 TimeoutTypes = Union[
     Optional[float],
@@ -72,8 +75,8 @@ AuthTypes = Union[
     "Auth",
 ]
 
-RequestContent = Union[str, bytes, Iterable[bytes], AsyncIterable[bytes]]
-ResponseContent = Union[str, bytes, Iterable[bytes], AsyncIterable[bytes]]
+RequestContent = Union[str, bytes, bytearray, memoryview, Iterable[bytes], AsyncIterable[bytes]]
+ResponseContent = Union[str, bytes, bytearray, memoryview, Iterable[bytes], AsyncIterable[bytes]]
 RequestExtensions = Mapping[str, Any]
 ResponseExtensions = Mapping[str, Any]
 RequestData = Union[Mapping[str, Any], Sequence[tuple[str, Any]]]
@@ -88,31 +91,3 @@ FileTypes = Union[
 RequestFiles = Union[Mapping[str, FileTypes], Sequence[tuple[str, FileTypes]]]
 
 SocketOption = Union[tuple[int, int, int], tuple[int, int, Union[bytes, bytearray]], tuple[int, int, None, int]]
-
-
-class SyncByteStream:
-    """
-    A body that is iterated in sync code.
-
-    Subclass it to give a request or a response a body of your own: `__iter__` yields pieces of any size, and `close`
-    frees what stands behind them. `close` is called once the body is read or given up.
-    """
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the pieces of the body."""
-        raise NotImplementedError(f"{type(self).__name__} must define __iter__")
-
-    def close(self) -> None:
-        """Free what stands behind the body. Does nothing by default."""
-
-
-class AsyncByteStream:
-    """A body that is iterated in async code; like `SyncByteStream`, with `__aiter__` and `aclose`."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the pieces of the body."""
-        raise NotImplementedError(f"{type(self).__name__} must define __aiter__")
-        yield b""  # an unreachable yield makes this a generator, so that subclasses are typed as ones
-
-    async def aclose(self) -> None:
-        """Free what stands behind the body. Does nothing by default."""

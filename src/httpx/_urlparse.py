@@ -31,6 +31,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ._exceptions import InvalidURL
+from ._utils import lazy_pattern
 
 MAX_LENGTH = 65_536  # characters, of the string and of each component; 0.28.1's limit
 DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
@@ -46,11 +47,11 @@ _CREDENTIAL_SET = _USERINFO_SET + ":%"  # one half of the userinfo as plain text
 _HOST_SET = " <>^"  # the other delimiters are refused there
 
 
-def _needs_encoding(encode_set: str) -> re.Pattern[str]:
-    """What has to be encoded: characters of the set, controls and non-ASCII."""
+def _needs_encoding(encode_set: str) -> str:
+    """Return a pattern for what has to be encoded: characters of the set, controls and non-ASCII."""
     # Written as what stays, which is a few characters: a class that names all of Unicode takes 3 ms to compile.
     plain = "".join(re.escape(chr(code)) for code in range(0x20, 0x7F) if chr(code) not in encode_set)
-    return re.compile(rf"[^{plain}]+")
+    return rf"[^{plain}]+"
 
 
 def _encoded(encode_set: str) -> str:
@@ -58,40 +59,40 @@ def _encoded(encode_set: str) -> str:
     return "[" + "".join(re.escape(chr(code)) for code in range(0x21, 0x7F) if chr(code) not in encode_set) + "]*"
 
 
-_IN_QUERY = _needs_encoding(_QUERY_SET)
-_IN_FRAGMENT = _needs_encoding(_FRAGMENT_SET)
-_IN_PATH = _needs_encoding(_PATH_SET)
-_IN_USERINFO = _needs_encoding(_USERINFO_SET)
-_IN_CREDENTIAL = _needs_encoding(_CREDENTIAL_SET)
+_IN_QUERY = lazy_pattern(_needs_encoding(_QUERY_SET))
+_IN_FRAGMENT = lazy_pattern(_needs_encoding(_FRAGMENT_SET))
+_IN_PATH = lazy_pattern(_needs_encoding(_PATH_SET))
+_IN_USERINFO = lazy_pattern(_needs_encoding(_USERINFO_SET))
+_IN_CREDENTIAL = lazy_pattern(_needs_encoding(_CREDENTIAL_SET))
 # In a host a `%` that does not start an escape is encoded: a host is decoded and compared, and must mean one thing.
-_IN_HOST = re.compile(_needs_encoding(_HOST_SET).pattern + "|%(?![0-9A-Fa-f]{2})")
-_IN_FORM = re.compile(r"[^A-Za-z0-9_.~-]+")
+_IN_HOST = lazy_pattern(_needs_encoding(_HOST_SET) + "|%(?![0-9A-Fa-f]{2})")
+_IN_FORM = lazy_pattern(r"[^A-Za-z0-9_.~-]+")
 
 # The fast path: a scheme with a known port, a lower-case name or IPv4 address, everything encoded already.
-_PLAIN = re.compile(
+_PLAIN = lazy_pattern(
     r"(https?|wss?|ftp)://([a-z0-9_][a-z0-9._-]*)(?::([1-9][0-9]{0,4}))?"
     rf"((?:/{_encoded(_PATH_SET)})?)(?:\?({_encoded(_QUERY_SET)}))?(?:#({_encoded(_FRAGMENT_SET)}))?"
 )
 # The slow path: RFC 3986, appendix B, with the scheme held to its grammar. It matches every string. An empty scheme
 # before "://" is read as no scheme, as in 0.28.1.
-_SPLIT = re.compile(
+_SPLIT = lazy_pattern(
     r"(?:([A-Za-z][A-Za-z0-9+.-]*):|:(?=//))?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?",
     re.DOTALL,
 )
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-_SCHEME_LIKE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_IN_HOST = re.compile(r"[\\/?#@:\[\]]")
+_SCHEME = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*")
+_SCHEME_LIKE = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_FORBIDDEN = lazy_pattern("[\x00-\x1f\x7f\ud800-\udfff]")
+_SURROGATE = lazy_pattern("[\ud800-\udfff]")
+_NOT_IN_HOST = lazy_pattern(r"[\\/?#@:\[\]]")
 # The same and controls, escaped: whoever decodes them, as some proxies do, sees another host. Names that need them are
 # of other schemes only (`http+unix://%2Frun%2Fdocker.sock/`).
-_HIDDEN_IN_HOST = re.compile(r"%(?:[01][0-9A-Fa-f]|2[3Ff]|3[AaFf]|40|5[BbCcDd]|7[Ff])")
-_IPV4_SHAPE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
+_HIDDEN_IN_HOST = lazy_pattern(r"%(?:[01][0-9A-Fa-f]|2[3Ff]|3[AaFf]|40|5[BbCcDd]|7[Ff])")
+_IPV4_SHAPE = lazy_pattern(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_ZONE = re.compile(r"%(?:25|(?!25))[A-Za-z0-9._~-]+")  # RFC 6874, and the bare `%` that people write
-_DIGITS = re.compile(r"[0-9]+")
-_ASCII_NOT_IN_LABEL = re.compile(r"[\x00-,./:-^`{-\x7f]")
+_IPV4 = lazy_pattern(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_ZONE = lazy_pattern(r"%(?:25|(?!25))[A-Za-z0-9._~-]+")  # RFC 6874, and the bare `%` that people write
+_DIGITS = lazy_pattern(r"[0-9]+")
+_ASCII_NOT_IN_LABEL = lazy_pattern(r"[\x00-,./:-^`{-\x7f]")
 
 _MAX_NAME = 253  # RFC 1035, 2.3.4, written with dots and without the last one
 _MAX_LABEL = 63

@@ -15,23 +15,20 @@ from the second look on they cost what any attribute costs (0.02 µs). Two threa
 compute the same value twice, which does no harm.
 
 **Secrets.** `repr(url)`, `repr(params)` and `url._redacted()` put `[secure]` for the password and for the value of each
-query parameter whose name looks secret; so does the fragment, in which OAuth's implicit flow returns tokens. A name is
-compared in lower case and without punctuation (`X-Api-Key` is `xapikey`). It looks secret if it is one of
-`_SECRET_NAMES` or ends in one of `_SECRET_ENDINGS`. Too much hidden is an annoyance, too little a leak: paging tokens
-are hidden as well. `str(url)` is the true text.
+query parameter whose name looks secret (`_secrets`); so does the fragment, in which OAuth's implicit flow returns
+tokens. `str(url)` is the true text.
 
 Not here: the grammar (`_urlparse`), what a client does with its `base_url` (`_client`).
 """
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
-from urllib.parse import unquote, unquote_plus
 
 from ._exceptions import InvalidURL
+from ._secrets import HIDDEN, hide_in_address, hide_parameters, looks_secret
 from ._urlparse import (
     DEFAULT_PORTS,
     ParseResult,
@@ -42,53 +39,27 @@ from ._urlparse import (
     resolve,
     urlparse,
 )
-from ._utils import primitive_to_str
+from ._utils import percent_decoded, primitive_to_str
 
 if TYPE_CHECKING:
     from ._types import PrimitiveData, QueryParamTypes
-
-_SECRET_NAMES = frozenset(
-    (
-        *("key", "code", "codeverifier", "sig", "hmac", "auth", "bearer", "session", "sid", "pass", "pin", "otp"),
-        *("totp", "awsaccesskeyid", "samlrequest", "samlresponse"),
-    )
-)
-_SECRET_ENDINGS = (
-    *("token", "secret", "password", "passwd", "passphrase", "pwd", "credential", "credentials"),
-    *("apikey", "accesskey", "secretkey", "privatekey", "authkey", "appkey", "subscriptionkey", "sessionkey"),
-    *("signature", "authorization", "jwt", "assertion", "sessionid", "sessid", "authcode"),
-)
-_PUNCTUATION = re.compile(r"[\W_]+")
-_FIELD_NAME = re.compile(r"(?:^|;)([^;=]*)=")
-_HIDDEN = "[secure]"
-
-
-def _looks_secret(name: str) -> bool:
-    word = _PUNCTUATION.sub("", unquote_plus(name)).lower()
-    return word in _SECRET_NAMES or word.endswith(_SECRET_ENDINGS)
-
-
-def _hide_field(field: str) -> str:
-    """One `name=value`; the value may hold further fields behind `;`, as some servers read it."""
-    for match in _FIELD_NAME.finditer(field):
-        if _looks_secret(match[1]):
-            # Up to the end: the secret itself may hold a semicolon.
-            return field[: match.end()] + _HIDDEN
-    return field
-
-
-def _hide_fields(text: str) -> str:
-    """A query or fragment without the values of fields whose names look secret."""
-    return "&".join(map(_hide_field, text.split("&")))
 
 
 def _hide(parts: ParseResult) -> ParseResult:
     username, colon, _ = parts.userinfo.partition(":")
     return parts._replace(
-        userinfo=f"{username}:{_HIDDEN}" if colon else username,
-        query=None if parts.query is None else _hide_fields(parts.query),
-        fragment=None if parts.fragment is None else _hide_fields(parts.fragment),
+        userinfo=f"{username}:{HIDDEN}" if colon else username,
+        query=None if parts.query is None else hide_parameters(parts.query),
+        fragment=None if parts.fragment is None else hide_parameters(parts.fragment),
     )
+
+
+def redacted_address(text: str) -> str:
+    """Return the text of a header field that should hold a URL, without its secrets, whether it is valid or not."""
+    try:
+        return url_of(text)._redacted()
+    except InvalidURL:
+        return hide_in_address(text)
 
 
 def _origin_of(parts: ParseResult) -> tuple[str, str, int]:
@@ -271,12 +242,12 @@ class URL:
     @property
     def username(self) -> str:
         """The user name, decoded; `""` if there is none."""
-        return unquote(self._uri_reference.userinfo.partition(":")[0])
+        return percent_decoded(self._uri_reference.userinfo.partition(":")[0])
 
     @property
     def password(self) -> str:
         """The password, decoded; `""` if there is none."""
-        return unquote(self._uri_reference.userinfo.partition(":")[2])
+        return percent_decoded(self._uri_reference.userinfo.partition(":")[2])
 
     @property
     def host(self) -> str:
@@ -301,7 +272,7 @@ class URL:
     @property
     def path(self) -> str:
         """The path, decoded; `/` if it is empty. `%2F` is decoded too, so splitting needs `raw_path`."""
-        return unquote(self._uri_reference.path or "/")
+        return percent_decoded(self._uri_reference.path or "/")
 
     @property
     def query(self) -> bytes:
@@ -321,7 +292,7 @@ class URL:
     @property
     def fragment(self) -> str:
         """What stands behind the `#`, decoded; `""` if nothing does. It is never sent."""
-        return unquote(self._uri_reference.fragment or "")
+        return percent_decoded(self._uri_reference.fragment or "")
 
     @property
     def raw(self) -> RawURL:
@@ -479,7 +450,9 @@ def _parse_fields(text: str) -> dict[str, list[str]]:
     for field in text.split("&"):
         if field:
             name, _, value = field.partition("=")
-            fields.setdefault(unquote_plus(name), []).append(unquote_plus(value))
+            fields.setdefault(percent_decoded(name.replace("+", " ")), []).append(
+                percent_decoded(value.replace("+", " "))
+            )
     return fields
 
 
@@ -492,8 +465,8 @@ def _fields_of(params: Any) -> dict[str, list[str]]:
     if isinstance(params, QueryParams):
         return {name: list(values) for name, values in params._dict.items()}
     pairs = params.items() if hasattr(params, "items") else params
-    if pairs is params and not isinstance(params, (list, tuple)):
-        raise TypeError(f"params must be a str, bytes, a mapping or a list of pairs, not {type(params).__name__}")
+    if pairs is params and not isinstance(params, Sequence):
+        raise TypeError(f"params must be a str, bytes, a mapping or a list of pairs, got {type(params).__name__}")
     fields: dict[str, list[str]] = {}
     for pair in pairs:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
@@ -634,7 +607,7 @@ class QueryParams(Mapping[str, str]):
     def __repr__(self) -> str:
         # Surrogates replaced: a repr has to show what is wrong, not fail over it.
         pairs = [(_printable(name), _printable(value)) for name, value in self.multi_items()]
-        fields = [f"{encode_form(n)}={_HIDDEN if _looks_secret(n) else encode_form(v)}" for n, v in pairs]
+        fields = [f"{encode_form(n)}={HIDDEN if looks_secret(n) else encode_form(v)}" for n, v in pairs]
         return f"QueryParams({'&'.join(fields)!r})"
 
 

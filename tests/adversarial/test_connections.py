@@ -29,7 +29,9 @@ def run(engine: EngineDriver, scenario: Any, **options: Any) -> Any:
     async def main() -> Any:
         with no_lost_exceptions():
             options.setdefault("timeout", 3)
-            async with engine.client(verify=trusting_context(), trust_env=False, **options) as client:
+            if "transport" not in options:
+                options["verify"] = trusting_context()
+            async with engine.client(trust_env=False, **options) as client:
                 outcome = await scenario(client)
                 await settled(client)
             return outcome

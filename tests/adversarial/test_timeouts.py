@@ -24,7 +24,9 @@ ONE = httpx.Limits(max_connections=1)
 
 
 def client_of(engine: EngineDriver, **options: Any) -> Any:
-    return engine.client(verify=trusting_context(), trust_env=False, **options)
+    if "transport" not in options:
+        options["verify"] = trusting_context()
+    return engine.client(trust_env=False, **options)
 
 
 def run(engine: EngineDriver, scenario: Callable[[Any, Peer], Any], tls: bool = False, **options: Any) -> Any:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import io
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import aclosing
+from http.cookiejar import CookieJar
+from types import MappingProxyType
 from typing import Any, Optional, Union
 
 import httpx
@@ -179,6 +182,39 @@ async def async_requests() -> None:
                 line.encode()
             await streamed.aread()
         client.event_hooks["request"].append(async_hook)
+        async with client.stream("GET", "x") as streamed, aclosing(streamed.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                chunk.decode()
+        async with client.stream("GET", "x") as streamed, aclosing(streamed.aiter_lines()) as lines:
+            found: list[str] = [line async for line in lines]
+        iterator: AsyncIterator[bytes] = streamed.aiter_raw()
+        print(found, iterator)
+
+
+def more_requests(client: httpx.Client) -> None:
+    pairs = [("a", "1"), ("b", "2")]
+    client.get("/", params=pairs, headers=pairs, cookies=pairs)
+    numbers = [("a", 1)]
+    client.get("/", params=numbers)
+    client.get("/", params=tuple(numbers), cookies=MappingProxyType({"a": "b"}))
+    named = {"a": "1"}
+    client.get("/", params=named, headers=named, cookies=named)
+    client.post("/", content=bytearray(b"a"))
+    client.post("/", content=memoryview(b"a"))
+    httpx.Response(200, content=bytearray(b"a"))
+    client.auth = ("a", "b")
+    client.auth = None
+    client.cookies = {"a": "b"}
+    client.timeout = 5
+    client.headers = {"a": "b"}
+    client.params = pairs
+    client.base_url = "http://example.org"
+    client.cookies = CookieJar()
+    httpx.Client(credentials_for="origin", base_url="http://example.org")
+    httpx.Limits(max_connections=None, max_connections_per_host=3)
+    if client.get("/").status_code == httpx.codes.ok:
+        code: int = httpx.codes.not_found
+        print(code)
 
 
 def values() -> None:
@@ -196,4 +232,5 @@ def values() -> None:
     error = httpx.ConnectError("x", request=httpx.Request("GET", url))
     error.request = httpx.Request("GET", url)
     timeout = httpx.Timeout(httpx.Timeout(5.0, read=None))
+    assert isinstance(httpx.codes(200), int)
     print(value, listed, port, params, found, reason, timeout.connect, httpx.codes.OK)

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
 
 
 class Auth:

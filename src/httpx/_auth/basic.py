@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Union
 from .base import Auth
 
 if TYPE_CHECKING:
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
 
 
 def to_bytes(name: str, text: Union[str, bytes]) -> bytes:

@@ -4,20 +4,21 @@ Bearer tokens (RFC 6750).
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import TYPE_CHECKING, Callable, Union
 
 from .._exceptions import LocalProtocolError
+from .._utils import lazy_pattern
 from .base import Auth, refuse_awaitable
 
 if TYPE_CHECKING:
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
 
 
 # What a token may consist of. The RFC allows fewer characters; what matters is that it stays within one field.
-_is_token = re.compile(r"[\x21-\x7e]+").fullmatch
-_not_in_token = re.compile(r"[^\x21-\x7e]").search
+_TOKEN = lazy_pattern(r"[\x21-\x7e]+")
+_NOT_IN_TOKEN = lazy_pattern(r"[^\x21-\x7e]")
 
 
 class BearerAuth(Auth):
@@ -77,9 +78,9 @@ def _token_problem(token: object) -> str:
     """
     if not isinstance(token, str):
         raise TypeError(f"a bearer token must be str, not {type(token).__name__}")
-    if _is_token(token):
+    if _TOKEN.fullmatch(token):
         return ""
-    found = _not_in_token(token)
+    found = _NOT_IN_TOKEN.search(token)
     if found is None:
         return "a bearer token must not be empty"
     # A newline at the end is what a token read from a file has; the one forbidden character is no secret.

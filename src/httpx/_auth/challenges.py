@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple, Optional
 
+from .._utils import lazy_pattern
+
 
 class Challenge(NamedTuple):
     """One challenge of a WWW-Authenticate field; text has one character for each byte."""
@@ -24,16 +26,16 @@ class Challenge(NamedTuple):
 # RFC 9110, 11.2 and 11.6.1. Each pattern is linear: no two parts next to each other match the same character, but for
 # the unquoted value, which begins where "=" and spaces end. That one is wider than a token, for old servers which send
 # `domain=/` or an unquoted Base64 nonce.
-_skip_commas = re.compile(r"[ \t,]*").match
-_match_scheme = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+|(?=,)|\Z)").match
-_match_token68 = re.compile(r"([A-Za-z0-9\-._~+/]+=*)[ \t]*(?:,|\Z)").match
-_match_param = re.compile(
+_COMMAS = lazy_pattern(r"[ \t,]*")
+_SCHEME = lazy_pattern(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+|(?=,)|\Z)")
+_TOKEN68 = lazy_pattern(r"([A-Za-z0-9\-._~+/]+=*)[ \t]*(?:,|\Z)")
+_PARAM = lazy_pattern(
     r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+) [ \t]* = [ \t]*
     (?: "((?:[^"\\]|\\.)*)" | ([^\x00-\x20\x7f",]+) )
     [ \t]* (?:,|\Z)""",
     re.VERBOSE | re.DOTALL,
-).match
-_unescape = re.compile(r"\\(.)", re.DOTALL).sub
+)
+_ESCAPE = lazy_pattern(r"\\(.)", re.DOTALL)
 
 
 def parse_challenges(field: str) -> list[Challenge]:
@@ -51,33 +53,33 @@ def parse_challenges(field: str) -> list[Challenge]:
     RFC 9110, sections 5.6.1 and 11.6.1.
     """
     challenges: list[Challenge] = []
-    position = _end(_skip_commas(field))
+    position = _end(_COMMAS.match(field))
     while position < len(field):
-        param = _match_param(field, position)
+        param = _PARAM.match(field, position)
         if param and challenges and challenges[-1].token68 is None:
             name, quoted, plain = param.groups()
-            value = plain if quoted is None else _unescape(r"\1", quoted)
+            value = plain if quoted is None else _ESCAPE.sub(r"\1", quoted)
             if challenges[-1].params.setdefault(name.lower(), value) != value:
                 raise ValueError(f"parameter {name[:20]!r} is given twice")
             position = param.end()
         else:
             challenge, position = _begin_challenge(field, position)
             challenges.append(challenge)
-        position = _end(_skip_commas(field, position))
+        position = _end(_COMMAS.match(field, position))
     return challenges
 
 
 def _begin_challenge(field: str, position: int) -> tuple[Challenge, int]:
     """The challenge that begins at `position`, with what can only follow its scheme, and where that ends."""
-    scheme = _match_scheme(field, position)
+    scheme = _SCHEME.match(field, position)
     if scheme:
         name, after = scheme[1].lower(), scheme.end()
         if field[after : after + 1] in ("", ","):
             return Challenge(name, None, {}), after
-        token68 = _match_token68(field, after)
+        token68 = _TOKEN68.match(field, after)
         if token68:
             return Challenge(name, token68[1], {}), token68.end()
-        if _match_param(field, after):
+        if _PARAM.match(field, after):
             return Challenge(name, None, {}), after
         position = after
     raise ValueError(f"{field[position : position + 20]!r} is neither a scheme nor a parameter")

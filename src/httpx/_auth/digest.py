@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from .._exceptions import ProtocolError
 from .._forks import FORKS
+from .._utils import lazy_pattern
 from .base import Auth
 from .basic import to_bytes
 from .challenges import parse_challenges
 
 if TYPE_CHECKING:
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
 
 
 # Name in a challenge -> name in hashlib. SHA and SHA-512 are in no RFC, but 0.28.1 knew them. A build of Python may
@@ -118,7 +120,7 @@ def _choose_challenge(response: Response) -> Optional[_DigestChallenge]:
             challenges = parse_challenges(field)
         except ValueError as exc:
             # One malformed line does not spoil the others, and is no concern of ours if it is about another scheme.
-            if _mentions_digest(field):
+            if _DIGEST.search(field):
                 problem = problem or exc
             continue
         for challenge in challenges:
@@ -133,7 +135,7 @@ def _choose_challenge(response: Response) -> Optional[_DigestChallenge]:
     return None
 
 
-_mentions_digest = re.compile(r"(?:^|,)[ \t]*digest[ \t]", re.IGNORECASE).search
+_DIGEST = lazy_pattern(r"(?:^|,)[ \t]*digest[ \t]", re.IGNORECASE)
 
 
 class _DigestSession:
@@ -237,14 +239,14 @@ def _quote(value: bytes) -> bytes:
     return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-_is_quotable = re.compile(rb"[\x20-\x7e]*").fullmatch
+_QUOTABLE = lazy_pattern(rb"[\x20-\x7e]*")
 
 
 def _user_field(challenge: _DigestChallenge, username: bytes, digest: Callable[..., bytes]) -> dict[bytes, bytes]:
     """The parameter that says who asks: hashed, quoted, or, if it is more than printable ASCII, as RFC 8187 says."""
     if challenge.userhash:
         return {b"username": _quote(digest(username, challenge.realm.encode("latin-1")))}
-    if _is_quotable(username):
+    if _QUOTABLE.fullmatch(username):
         return {b"username": _quote(username)}
     from urllib.parse import quote_from_bytes
 

@@ -13,7 +13,8 @@ from .basic import basic
 if TYPE_CHECKING:
     import netrc
 
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
 
 
 class NetRCAuth(Auth):

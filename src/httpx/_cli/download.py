@@ -43,6 +43,7 @@ _UNFIT = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*/\\\\]')
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.I)
 # Bytes; file systems take 255, and the number and ".part.json" want some.
 _MAX_NAME = 200
+_MAX_DISPOSITION = 4_096  # characters of a Content-Disposition that is looked into
 # RFC 8187; other charsets than these two are not allowed there.
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$")
@@ -284,6 +285,8 @@ def _disposed(value: str) -> str:
     extended = _EXTENDED.search(value)
     if extended is not None:
         return unquote(extended[2], "latin-1" if extended[1].lower() == "iso-8859-1" else "utf-8")
+    if len(value) > _MAX_DISPOSITION:
+        return ""  # the standard library's reader is quadratic
     message = Message()
     message["Content-Disposition"] = value
     return message.get_filename("") or ""
@@ -295,10 +298,17 @@ def fit_name(name: str) -> str:
     name = _UNFIT.sub("_", name).strip(" ").lstrip(".").rstrip(". ")
     if _DEVICES.match(name):
         name = "_" + name
-    while len(name.encode("utf-8", "replace")) > _MAX_NAME:
+    if len(name.encode("utf-8", "replace")) > _MAX_NAME:
         stem, suffix = os.path.splitext(name)
-        name = stem[:-1] + suffix if len(stem) > 1 else name[:-1]
+        room = _MAX_NAME - len(suffix.encode("utf-8", "replace"))
+        # A suffix that leaves no room is part of the name like the rest of it.
+        name = _cut(stem, room) + suffix if room > 0 else _cut(name, _MAX_NAME)
     return name
+
+
+def _cut(text: str, most: int) -> str:
+    """As many characters as fit into `most` bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def _name_in(url: str) -> str:

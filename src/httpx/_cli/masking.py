@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import httpx
 
-from .._urls import _HIDDEN, _looks_secret
+from .._secrets import ADDRESS_FIELDS, HIDDEN, is_secret_field
 
 MASK = "***"
-# Beside the names that look secret anywhere: an API key, a token, a password, ...
-_COOKIES = frozenset(("cookie", "set-cookie"))
 _WITH_SCHEME = frozenset(("authorization", "proxy-authorization"))
-_ADDRESSES = frozenset(("location", "content-location", "referer"))
 
 
 def field(name: str, value: str) -> str:
@@ -26,9 +23,9 @@ def field(name: str, value: str) -> str:
     if lower in _WITH_SCHEME:
         scheme, space, _ = value.partition(" ")
         return f"{scheme} {MASK}" if space else MASK
-    if lower in _COOKIES or _looks_secret(name):
+    if is_secret_field(name):
         return MASK
-    if lower in _ADDRESSES:
+    if lower in ADDRESS_FIELDS:
         try:
             return address(httpx.URL(value))
         except (httpx.InvalidURL, ValueError):
@@ -39,4 +36,4 @@ def field(name: str, value: str) -> str:
 def address(url: httpx.URL) -> str:
     """A URL without its password, and without the values of parameters whose names look secret."""
     # The library's own mark has brackets, which curl would take for a range.
-    return url._redacted().replace(_HIDDEN, MASK)
+    return url._redacted().replace(HIDDEN, MASK)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 from .._exceptions import CookieConflict
 from .._forks import FORKS
 from .._headers import Headers
+from .._secrets import printable
 from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
 from .storage import drop, is_at, library, lock_of, new_cookie, overrides, survives_forks
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
@@ -33,7 +34,8 @@ from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_pol
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar
 
-    from .._models import Request, Response
+    from .._request import Request
+    from .._response import Response
     from .._types import CookieTypes
     from .._urls import URL
 
@@ -176,7 +178,7 @@ class Cookies(MutableMapping[str, str]):
 
         Args:
             added: the cookies of the request alone; one replaces a cookie of the same name, domain and path.
-            everywhere: send cookies without a domain, too. False for a redirect to another origin.
+            everywhere: send cookies of these without a domain, too. False for a redirect to another origin.
 
         Raises: as `set_cookie_header`.
         """
@@ -187,11 +189,11 @@ class Cookies(MutableMapping[str, str]):
             view = urllib_request(url, place)
             jar.add_cookie_header(view)
             line: Optional[str] = view.get_header("Cookie")
-            rest = b"; ".join(pair(cookie) for cookie in _chosen_from(own, url, place, everywhere))
+            rest = b"; ".join(pair(cookie) for cookie in _chosen_from(own, url, place, True))
             return b"; ".join([line.encode(), rest]) if line and rest else rest or line
         chosen = _chosen_from(jar, url, place, everywhere)
         if own is not None:
-            chosen = in_order([*chosen, *_chosen_from(own, url, place, everywhere)])
+            chosen = in_order([*chosen, *_chosen_from(own, url, place, True)])
         # Bytes, because the setter takes them as they are: a server gets its octets back.
         return b"; ".join([pair(cookie) for cookie in chosen]) if chosen else None
 
@@ -238,7 +240,10 @@ class Cookies(MutableMapping[str, str]):
         """
         found = [cookie for cookie in self._all() if cookie.name == name and is_at(cookie, domain, path)]
         if len(found) > 1:
-            places = ", ".join(sorted(f"{cookie.domain or '(every host)'}{cookie.path}" for cookie in found)[:4])
+            # Hosts are names that the user asked; a server chooses the path.
+            places = ", ".join(
+                sorted(f"{cookie.domain or '(every host)'}{printable(cookie.path)}" for cookie in found)[:4]
+            )
             raise CookieConflict(f"{len(found)} cookies are called {name!r}: give a domain or path of {places}")
         return found[0].value if found else default
 
@@ -262,7 +267,9 @@ class Cookies(MutableMapping[str, str]):
         if cookies is None:
             return
         if isinstance(cookies, (str, bytes)):
-            raise TypeError(f"cookies must be a mapping, pairs, Cookies or a CookieJar, not {type(cookies).__name__}")
+            if not cookies:  # taken for none, as in 0.28.1
+                return
+            raise TypeError(f"cookies must be a mapping, pairs, Cookies or a CookieJar, got {type(cookies).__name__}")
         if isinstance(cookies, Cookies) or hasattr(cookies, "set_cookie"):
             source = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
             for cookie in source._all():

@@ -6,10 +6,10 @@ Not here: the jar (`storage`), the user's policies (`urllib_views`).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from .._exceptions import LocalProtocolError
+from .._utils import lazy_pattern
 from .dates import parse_date
 from .storage import Origin, drop, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
 from .suffixes import is_public_suffix
@@ -91,11 +91,11 @@ class _Parsed(NamedTuple):
 
 
 # Controls but the tab (6265bis, section 5.6).
-_find_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
-_find_illegal = re.compile(r"[\x00-\x08\x0a-\x1f\x7f;]").search
+_CONTROL = lazy_pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
+_ILLEGAL = lazy_pattern(r"[\x00-\x08\x0a-\x1f\x7f;]")
 
 
-_is_seconds = re.compile(r"-?[0-9]+").fullmatch
+_SECONDS = lazy_pattern(r"-?[0-9]+")
 
 
 def parse(line: bytes) -> Optional[_Parsed]:
@@ -111,7 +111,7 @@ def parse(line: bytes) -> Optional[_Parsed]:
         text, charset = line.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         text, charset = line.decode("iso-8859-1"), "iso-8859-1"
-    if _find_control(text):
+    if _CONTROL.search(text):
         return None
     pair, *rest = text.split(";", _MAX_ATTRIBUTES + 1)[: _MAX_ATTRIBUTES + 1]
     name, value = _split(pair)
@@ -196,7 +196,7 @@ def _known(attributes: list[tuple[str, Optional[str]]]) -> dict[str, str]:
     known: dict[str, str] = {}
     for key, value in attributes:
         name, text = key.lower(), value or ""
-        if name == "max-age" and not _is_seconds(text):
+        if name == "max-age" and not _SECONDS.fullmatch(text):
             continue
         if name == "expires" and parse_date(text) is None:
             continue
@@ -306,7 +306,7 @@ def pair(cookie: Cookie) -> bytes:
 def fault_in(name: str, value: Optional[str]) -> Optional[str]:
     """What is wrong with a cookie that is to be sent, or `None`. Never shows the value, which may be a secret."""
     for what, text in (("name", name), ("value", value)):
-        found = _find_illegal(text) if isinstance(text, str) else None
+        found = _ILLEGAL.search(text) if isinstance(text, str) else None
         if found is not None:
             return f"the {what} of cookie {name!r} contains {found.group()!r} at position {found.start()}"
     return None

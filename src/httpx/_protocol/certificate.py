@@ -19,8 +19,6 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
-from ipaddress import ip_address
 
 from .._types import PinTypes
 
@@ -123,17 +121,23 @@ def _alternative_names(der: bytes, extension: list[_Element]) -> list[str]:
         if name.tag == _DNS_NAME:
             names.append(content.decode("ascii", "backslashreplace"))
         elif name.tag == _IP_ADDRESS and len(content) in (4, 16):
+            from ipaddress import ip_address
+
             names.append(str(ip_address(content)))
     return names
 
 
 def key_pin(der: bytes) -> str:
     """Return the pin of a certificate's public key: "sha256//" and the Base64 of its SHA-256 (RFC 7469 section 2.4)."""
+    from hashlib import sha256  # only for pins
+
     return KEY_PREFIX + b64encode(sha256(public_key_of(der)).digest()).decode("ascii")
 
 
 def fingerprint(der: bytes) -> str:
     """Return the SHA-256 of a whole certificate, as 64 hexadecimal digits."""
+    from hashlib import sha256  # only for pins
+
     return sha256(der).hexdigest()
 
 
@@ -199,6 +203,8 @@ class Pins:
 def _plain(host: str) -> str:
     """Return a host as it is compared: an address in its shortest form, a name in lower case without a final dot."""
     try:
+        from ipaddress import ip_address
+
         return str(ip_address(host))
     except ValueError:
         return host.lower().rstrip(".")

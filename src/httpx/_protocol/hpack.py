@@ -16,10 +16,10 @@ Not here: which fields are legal (`http2`), frames (`frames`).
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import Any
 
+from .._secrets import NEVER_INDEXED
 from . import huffman
 
 Fields = list[tuple[bytes, bytes]]
@@ -111,8 +111,6 @@ _INDEXED: dict[int, _Sized] = {
 }
 _TO_VALUE = [min(1, byte & (0x3F if byte >= 0x40 else 0x0F)) for byte in range(0x80)]
 
-# Parts of names of fields that hold secrets.
-_PRIVATE = re.compile(rb"(?<!:)(?:auth|cookie|token|secret|passw|session|credential|signature|key)")
 # Fields whose value changes with nearly every request: in the table they would only evict others.
 _NOT_INDEXED = frozenset(
     (b":path", b"content-length", b"if-modified-since", b"if-none-match", b"range", b"age", b"etag", b"location")
@@ -228,7 +226,7 @@ class Encoder:
         """Return the beginning of a literal with this name, not indexed and indexed, and whether it is a secret."""
         number = _STATIC_NAME.get(name, 0)
         text = b"" if number else _string(name)
-        is_private = _PRIVATE.search(name) is not None
+        is_private = NEVER_INDEXED.search(name) is not None
         head = (_integer(number, 4, 0x10 if is_private else 0) + text, _integer(number, 6, 0x40) + text, is_private)
         if len(self._heads) >= 256:
             self._heads.clear()

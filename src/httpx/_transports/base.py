@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TypeVar
 
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 
 T = TypeVar("T", bound="BaseTransport")
 A = TypeVar("A", bound="AsyncBaseTransport")

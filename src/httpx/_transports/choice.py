@@ -25,7 +25,7 @@ from .._forks import FORKS
 from .._urls import URL
 
 if TYPE_CHECKING:
-    from .._models import Request
+    from .._request import Request
 
 # Each has its own limits, of 100 connections by default: enough for a few proxies that take turns.
 MAX_ENGINES = 16

@@ -31,7 +31,8 @@ from .. import _exceptions
 from .._config import Proxy
 from .._content import AsyncIteratorByteStream, IteratorByteStream
 from .._exceptions import HTTPError, TransportError
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 from .._types import AsyncByteStream, SyncByteStream
 from .._urls import URL
 

@@ -16,12 +16,13 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
-from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state
+from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state, whole_number
 from .._engine.names import Names
 from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
 from .._forks import FORKS
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
 from .base import AsyncBaseTransport, BaseTransport
 from .choice import Choice, as_proxy
@@ -50,7 +51,7 @@ class HTTPTransport(BaseTransport):
             None. The extension "proxy" of a request comes before either.
         uds: path of a Unix domain socket to connect to, whatever the URL's host is.
         local_address: IP address to connect from.
-        retries: how often to try again when no connection can be made; answers are never retried.
+        retries: how often to try again when no connection can be made; after a response nothing is sent again.
         socket_options: for `socket.setsockopt`, as tuples of its arguments.
         pins: what certificates hosts may have, besides what `verify` asks for: {host: pins}, or pins for every host.
             A pin is "sha256//" and the Base64 of the SHA-256 of the public key, or the SHA-256 of the whole certificate
@@ -387,7 +388,7 @@ def _settings(
     **names: Any,
 ) -> Settings:
     if not isinstance(limits, Limits):
-        raise TypeError(f"`limits` must be an httpx.Limits, not {type(limits).__name__}")
+        raise TypeError(f"limits must be an httpx.Limits, got {type(limits).__name__}")
     return Settings(
         verify=verify,
         cert=cert,
@@ -397,7 +398,7 @@ def _settings(
         limits=limits,
         uds=uds,
         local_address=local_address,
-        retries=retries,
+        retries=whole_number("retries", retries, 0),
         proxy=None if callable(proxy) else as_proxy(proxy),
         socket_options=socket_options,
         pins=pins,

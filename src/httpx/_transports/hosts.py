@@ -1,7 +1,7 @@
 """
 How the tasks of an ASGI application are begun and ended: on asyncio, or on trio.
 
-Not here: what runs in them (`asgi`).
+Not here: what runs in them (`asgi_run`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .default import _running
 if TYPE_CHECKING:
     from typing import Any
 
-    from .asgi import _Run as Run
+    from .asgi_run import Run
 
 
 class AsyncioHost:

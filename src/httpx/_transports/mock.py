@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Callable, Union
 
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 from .base import AsyncBaseTransport, BaseTransport
 
 Handler = Callable[[Request], Union[Response, Awaitable[Response]]]

@@ -5,7 +5,8 @@ A WSGI application in place of the network.
                                                           └─ the rest is made while it is read
 
 Everything runs in the thread that sends the request, so nothing goes on while nobody reads, and the app sees the
-caller's context variables. Timeouts have no meaning here: a function cannot be interrupted.
+caller's context variables. A function cannot be interrupted, so the total timeout is looked at between the pieces of
+the body (`deadlines`).
 
 Not here: checks of the app's manners that `wsgiref.validate` is for.
 """
@@ -18,12 +19,12 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TextIO, Union
-from urllib.parse import unquote_to_bytes
 
 from .._content import ByteStream
 from .._exceptions import ReadError, RemoteProtocolError
 from .._headers import Headers
-from .._models import Request, Response
+from .._request import Request
+from .._response import Response
 from .._types import SyncByteStream
 from .base import BaseTransport
 
@@ -100,6 +101,8 @@ class WSGITransport(BaseTransport):
 
     def _environ(self, request: Request, upload: _Upload) -> dict[str, Any]:
         """The environment of a request: all text in it is bytes decoded as Latin-1 (PEP 3333, "Unicode Issues")."""
+        from urllib.parse import unquote_to_bytes
+
         url = request.url
         path, _, query = url.raw_path.partition(b"?")
         port = _PORTS.get(url.scheme, 80) if url.port is None else url.port
@@ -123,6 +126,9 @@ class WSGITransport(BaseTransport):
             "REMOTE_ADDR": self.remote_addr,
         }
         for raw_name, raw_value in request.headers.raw:
+            if b"_" in raw_name:
+                # Servers drop it: `X_User` would become the same key as the `X-User` that a proxy in front has set.
+                continue
             name = raw_name.decode("latin-1").upper().replace("-", "_")
             value = raw_value.decode("latin-1")
             if name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
@@ -230,7 +236,7 @@ class _Answer:
             elif self._status is not None:
                 raise RuntimeError("start_response was called again, without exc_info")
             number = status.partition(" ")[0]
-            if not (number.isascii() and number.isdigit()):
+            if not (number.isascii() and number.isdigit() and 100 <= int(number[:4]) <= 999):
                 raise ValueError(f"status {status[:20]!r} of start_response should be like '200 OK'")
             self.headers = Headers(
                 [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response_headers]

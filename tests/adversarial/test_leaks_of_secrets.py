@@ -109,7 +109,7 @@ FAILURES: list[tuple[type[Exception], Any]] = [
         [repeat(answer(b"", f"Location: ftp://jo:{PASSWORD}@example.org/?{QUERY}".encode(), status=b"307 Moved"))],
     ),
     (httpx.DecodingError, [answer(b"no gzip", b"Content-Encoding: gzip")]),
-    (httpx.ReadError, [answer(b"x" * 5000)]),
+    (httpx.ResponseTooLarge, [answer(b"x" * 5000)]),
 ]
 
 

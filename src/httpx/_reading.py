@@ -1,0 +1,193 @@
+"""
+How a body becomes what the caller iterates, for sync and async alike.
+
+Pieces of the stream go through stages (`Pipeline`), of which raw iteration has none, and every stage works lazily,
+piece by piece:
+
+    stream ─► Content-Encoding undone ─► text ─► lines, or pieces of equal size
+
+Not here: the response whose body it is (`_response`), what undoes a coding (`_decoders`), text and lines
+(`_text`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
+from types import AsyncGeneratorType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ._exceptions import RequestError, ResponseTooLarge, StreamClosed
+from ._text import ByteChunker, TextDecoder, is_text_encoding
+from ._types import AsyncByteStream
+
+if TYPE_CHECKING:
+    from ._response import Response
+
+# How much more a compressed body may take on the wire than its content, in bytes: its frame, and blocks that do not
+# shrink. Without it, empty members of gzip would be an endless body without any content.
+CODING_SLACK = 65_536
+
+# The most of a body that is taken off the wire only to use the connection again; a new connection costs less than more.
+MAX_DRAIN = 1_048_576
+
+Piece = TypeVar("Piece", bytes, str)
+
+
+class Pipeline:
+    """
+    Stages that a body goes through, each with `decode(piece)` and `flush()` that give pieces for the next.
+
+    Lazy all the way: a piece leaves the last stage before the first one makes another.
+    """
+
+    __slots__ = ("_stages",)
+
+    def __init__(self, stages: list[Any]) -> None:
+        self._stages = stages
+
+    def feed(self, piece: Any, start: int = 0) -> Iterator[Any]:
+        """What comes out for one piece that goes into stage `start`; never empty bytes, but maybe an empty line."""
+        if start == len(self._stages):
+            if piece or type(piece) is str:
+                yield piece
+            return
+        for following in self._stages[start].decode(piece):
+            yield from self.feed(following, start + 1)
+
+    def flush(self) -> Iterator[Any]:
+        """What comes out at the end of the body. Raises DecodingError if it is not a proper end."""
+        for number, stage in enumerate(self._stages, 1):
+            for piece in stage.flush():
+                yield from self.feed(piece, number)
+
+
+class SizeLimit:
+    """A stage that ends a body that is too large, whatever comes of it later. Bytes in, the same bytes out."""
+
+    __slots__ = ("_left", "_limit")
+
+    def __init__(self, limit: int, slack: int = 0) -> None:
+        self._limit = limit
+        self._left = limit + slack
+
+    def decode(self, data: bytes) -> tuple[bytes, ...]:
+        self._left -= len(data)
+        if self._left < 0:
+            raise too_large(self._limit)
+        return (data,)
+
+    def flush(self) -> tuple[bytes, ...]:
+        return ()
+
+
+def too_large(limit: int) -> ResponseTooLarge:
+    """The error of a body that is larger than `limit` bytes."""
+    return ResponseTooLarge(f"the body of the response is larger than max_response_size, {limit} bytes")
+
+
+class TextStage:
+    """Bytes to text; the encoding is asked for when the first bytes are there, as late as it can be set."""
+
+    __slots__ = ("_decoder", "_response")
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._decoder: TextDecoder | None = None
+
+    def decode(self, data: bytes) -> list[str]:
+        if self._decoder is None:
+            encoding = self._response.encoding or "utf-8"
+            self._decoder = TextDecoder(encoding if is_text_encoding(encoding) else "utf-8")
+        text = self._decoder.decode(data)
+        return [text] if text else []
+
+    def flush(self) -> list[str]:
+        text = "" if self._decoder is None else self._decoder.flush()
+        return [text] if text else []
+
+
+class AsyncPieces(Generic[Piece]):
+    """
+    What `aiter_...` return: a response's body, piece by piece through a pipeline.
+
+    A class and not an async generator: an abandoned generator needs its event loop to be finished, and trio warns of
+    it; an abandoned object needs nothing. `aclose` is there for `contextlib.aclosing`.
+    """
+
+    __slots__ = ("_pieces", "_pipeline", "_raw", "_response", "_source")
+
+    def __init__(self, response: Response, pipeline: Pipeline, raw: bool = False) -> None:
+        self._response = response
+        self._pipeline = pipeline
+        self._raw = raw
+        self._source: AsyncIterator[bytes] | None = None
+        self._pieces: Iterator[Any] | None = None
+
+    def __aiter__(self) -> AsyncPieces[Piece]:
+        return self
+
+    async def __anext__(self) -> Piece:
+        response = self._response
+        if self._pieces is None:
+            self._begin()
+        while True:
+            try:
+                for piece in self._pieces or ():
+                    return piece  # type: ignore[no-any-return]  # what the pipeline gives: bytes or str
+                if self._source is None:
+                    raise StopAsyncIteration
+                await self._advance(self._source)
+            except RequestError as exc:
+                if response._request is not None:
+                    exc.request = response._request
+                raise
+
+    def _begin(self) -> None:
+        response = self._response
+        if not self._raw and hasattr(response, "_content"):
+            content = [response._content] if response._content else []
+            self._pieces = chain(chain.from_iterable(map(self._pipeline.feed, content)), self._pipeline.flush())
+            return
+        stream = response._begin_streaming(AsyncByteStream)
+        self._source = response._source = stream.__aiter__()
+        self._pieces = iter(())
+
+    async def _advance(self, source: AsyncIterator[bytes]) -> None:
+        """Take the next piece of the stream, or finish it."""
+        if self._response.is_closed and self._response._whole is None:
+            raise StreamClosed()  # by whoever iterates: what it has is not all of the body
+        try:
+            piece = await source.__anext__()
+        except StopAsyncIteration:
+            self._source = None
+            self._pieces = self._pipeline.flush()
+            await self._response.aclose()
+        else:
+            self._response._num_bytes_downloaded += len(piece)
+            self._pieces = self._pipeline.feed(piece)
+
+    async def aclose(self) -> None:
+        """Stop iterating: the rest of the body is given up, and its connection freed."""
+        self.__del__()
+        self._pieces, self._source = iter(()), None
+
+    def __del__(self) -> None:
+        # Dropped in the middle, maybe by the garbage collector and in any thread: the rest can be read by nobody.
+        left = getattr(self._source, "left", None)
+        if left is not None:
+            left()
+
+
+async def end_generator(pieces: AsyncIterator[bytes] | None) -> None:
+    """
+    Finish an async generator that iterates over a body, unless a task is in it.
+
+    A stream whose `__aiter__` is one would leave it suspended when it is given up, and trio warns of that.
+    """
+    if isinstance(pieces, AsyncGeneratorType) and not pieces.ag_running:
+        await pieces.aclose()
+
+
+def chunkers(chunk_size: int | None) -> list[Any]:
+    return [] if chunk_size is None else [ByteChunker(chunk_size)]

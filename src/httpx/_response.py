@@ -1,0 +1,773 @@
+"""
+Response: what a caller gets, whatever the transport.
+
+A response begins with status and headers; its body is read, or streamed once, through decoders that work piece by
+piece.
+
+Not here: how a body goes through its decoders (`_reading`), sending (`_client`), the headers' and the URL's own rules
+(`_headers`, `_urls`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json as jsonlib
+import re
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Callable
+
+from ._content import ByteStream, UnattachedStream, encode_response
+from ._cookies import Cookies
+from ._decoders import get_decoder
+from ._exceptions import (
+    HTTPStatusError,
+    RemoteProtocolError,
+    RequestError,
+    ResponseNotRead,
+    StreamClosed,
+    StreamConsumed,
+    TimeoutException,
+    request_context,
+)
+from ._headers import Headers
+from ._hints import NoSuchAttribute
+from ._reading import (
+    CODING_SLACK,
+    MAX_DRAIN,
+    AsyncPieces,
+    Pipeline,
+    SizeLimit,
+    TextStage,
+    chunkers,
+    end_generator,
+    too_large,
+)
+from ._request import Request, copied_extensions
+from ._secrets import MAX_URL, printable, shortened
+from ._status_codes import codes
+from ._text import LineDecoder, TextChunker, TextDecoder, is_text_encoding
+from ._types import AsyncByteStream, HeaderTypes, ResponseContent, ResponseExtensions, SyncByteStream
+from ._urls import URL, redacted_address
+
+_new_headers = Headers.__new__
+
+
+class _StreamOfWhole:
+    """
+    `Response.stream` of a body that came in whole: made when somebody asks for it, which is hardly ever.
+
+    Setting the attribute puts the value in front of this.
+    """
+
+    def __get__(self, response: Response | None, owner: type[Response]) -> Any:
+        if response is None:
+            return self
+        whole = response.__dict__.get("_content") if response._whole is None else response._whole
+        # A body that was taken and thrown away is gone: it must not come back as an empty one.
+        response.stream = stream = UnattachedStream() if whole is None else ByteStream(whole)
+        return stream
+
+
+class Response:
+    """
+    The answer to a request.
+
+    From a client its body is read already, unless it was asked for with `stream()`. Made by hand, for tests and
+    transports, it takes one of:
+
+    Args:
+        status_code: 100 to 999.
+        headers: as they came.
+        content: the body: bytes, str, or an iterable (sync or async) of bytes.
+        text, html, json: the body, with the Content-Type that belongs to it.
+        stream: the body as it is; no header is added for it.
+        request: what this is the answer to.
+        extensions: from the transport: "http_version" (bytes), "reason_phrase" (bytes), "network_stream", "trailers".
+        history: the redirects that led here, oldest first.
+        default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        LocalProtocolError: a header, `text` or `html` holds what cannot be sent.
+        ValueError: `json` is what JSON cannot hold.
+        DecodingError: `content` is not encoded as its Content-Encoding says.
+    """
+
+    status_code: int
+    headers: Headers
+    is_closed: bool
+    is_stream_consumed: bool
+    _request: Request | None
+    _num_bytes_downloaded: int
+    _started: float | None
+    _seconds: float | None
+    # The body as it came over the wire, if it was all there with the head; None once it was taken.
+    _whole: bytes | None
+    # May there be header fields that a client acts on: Set-Cookie, Location, Content-Encoding?
+    _remarkable: bool
+
+    # What most responses never change is a class attribute. What a client does change is none: the interpreter reaches
+    # an attribute that a class and its instances have the long way, 40 ns and not 5.
+    next_request: Request | None = None
+    default_encoding: str | Callable[[bytes], str] = "utf-8"
+    _max_size: int | None = None
+    _encoding: str | None = None
+    # What the body is iterated with in async code, to be ended when the response is closed.
+    _source: AsyncIterator[bytes] | None = None
+    # The body as it came over the wire, if nobody had asked for it: see `_drain`.
+    _drained: bytes | None = None
+
+    if TYPE_CHECKING:
+        stream: SyncByteStream | AsyncByteStream
+    else:
+        stream = _StreamOfWhole()
+        ok = NoSuchAttribute("is_success")
+        status = NoSuchAttribute("status_code")
+        reason = NoSuchAttribute("reason_phrase")
+        body = NoSuchAttribute("content")
+        iter_content = NoSuchAttribute("iter_bytes")
+    extensions: dict[str, Any]
+    history: list[Response]
+    _content: bytes
+    _text: str
+
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        headers: HeaderTypes | None = None,
+        content: ResponseContent | None = None,
+        text: str | None = None,
+        html: str | None = None,
+        json: Any = None,
+        stream: SyncByteStream | AsyncByteStream | None = None,
+        request: Request | None = None,
+        extensions: ResponseExtensions | None = None,
+        history: list[Response] | None = None,
+        default_encoding: str | Callable[[bytes], str] = "utf-8",
+    ) -> None:
+        self.status_code = _status(status_code)
+        self.headers = Headers(headers)
+        self._request = request
+        self._started = self._seconds = self._whole = None
+        self._remarkable = True
+        self._num_bytes_downloaded = 0
+        self.is_closed = self.is_stream_consumed = False
+        self.extensions = {} if extensions is None else copied_extensions(extensions)
+        self.history = [] if history is None else list(history)
+        self.default_encoding = default_encoding
+        if stream is None:
+            body_headers, self.stream = encode_response(content, text, html, json)
+            for name, value in body_headers.items():
+                if name != "Transfer-Encoding" or not self.headers._has(b"content-length"):
+                    self.headers.setdefault(name, value)
+            if isinstance(self.stream, ByteStream):
+                self.read()
+                self._num_bytes_downloaded = 0
+        else:
+            self.stream = stream
+
+    @classmethod
+    def _from_wire(
+        cls,
+        head: tuple[int, bytes, list[tuple[bytes, bytes]], bytes],
+        remarkable: bool,
+        body: bytes | SyncByteStream | AsyncByteStream,
+        network_stream: object,
+        stream_id: int | None = None,
+    ) -> Response:
+        """
+        A response of what a connection received: nothing is copied, checked or encoded.
+
+        Args:
+            head: status, reason, fields, version.
+            remarkable: whether there are fields that a client acts on.
+            body: all of it, or what it is read from.
+            network_stream: the connection, for the extension of this name.
+            stream_id: of HTTP/2, for the extension of this name; there is no reason then.
+        """
+        response = cls.__new__(cls)
+        response.status_code, reason, fields, version = head
+        response.headers = headers = _new_headers(Headers)
+        headers._raw = fields
+        headers._index = headers._encoding = None
+        if stream_id is None:
+            response.extensions = {"http_version": version, "reason_phrase": reason, "network_stream": network_stream}
+        else:
+            response.extensions = {"http_version": version, "network_stream": network_stream, "stream_id": stream_id}
+        response.history = []
+        response._request = response._started = response._seconds = None
+        response._remarkable = remarkable
+        response._num_bytes_downloaded = 0
+        response.is_closed = response.is_stream_consumed = False
+        if type(body) is bytes:
+            response._whole = body
+        else:
+            response._whole = None
+            response.stream = body  # type: ignore[assignment]  # not bytes, by the check above
+        return response
+
+    # What it answers.
+
+    @property
+    def request(self) -> Request:
+        """The request. Raises RuntimeError if the response was made without one."""
+        if self._request is None:
+            raise RuntimeError("no request is attached to this response")
+        return self._request
+
+    @request.setter
+    def request(self, request: Request) -> None:
+        self._request = request
+
+    @property
+    def url(self) -> URL:
+        """The URL of the request: after redirects, the last one."""
+        return self.request.url
+
+    @property
+    def elapsed(self) -> datetime.timedelta:
+        """
+        From the start of sending to the head of the answer, and once the body is closed, to the end of the body.
+
+        Raises:
+            RuntimeError: the response does not come from a client.
+        """
+        if self._seconds is None:
+            raise RuntimeError("`elapsed` is known only of a response that a client received")
+        return datetime.timedelta(seconds=self._seconds)
+
+    @elapsed.setter
+    def elapsed(self, elapsed: datetime.timedelta) -> None:
+        self._seconds = elapsed.total_seconds()
+        self._started = None
+
+    def _stop_clock(self) -> None:
+        if self._started is not None:
+            self._seconds = perf_counter() - self._started
+
+    # Status.
+
+    @property
+    def http_version(self) -> str:
+        """ "HTTP/1.1", "HTTP/2" or what the transport says."""
+        version: bytes | None = self.extensions.get("http_version")
+        return "HTTP/1.1" if version is None else version.decode("ascii", "ignore")
+
+    @property
+    def reason_phrase(self) -> str:
+        """The words behind the status code, such as "Not Found"; the usual ones where the peer sends none (HTTP/2)."""
+        reason: bytes | None = self.extensions.get("reason_phrase")
+        return codes.get_reason_phrase(self.status_code) if reason is None else reason.decode("ascii", "ignore")
+
+    @property
+    def is_informational(self) -> bool:
+        """1xx."""
+        return 100 <= self.status_code <= 199
+
+    @property
+    def is_success(self) -> bool:
+        """2xx."""
+        return 200 <= self.status_code <= 299
+
+    @property
+    def is_redirect(self) -> bool:
+        """3xx, with or without a place to go to: see `has_redirect_location`."""
+        return 300 <= self.status_code <= 399
+
+    @property
+    def is_client_error(self) -> bool:
+        """4xx."""
+        return 400 <= self.status_code <= 499
+
+    @property
+    def is_server_error(self) -> bool:
+        """5xx."""
+        return 500 <= self.status_code <= 599
+
+    @property
+    def is_error(self) -> bool:
+        """4xx or 5xx."""
+        return 400 <= self.status_code <= 599
+
+    @property
+    def has_redirect_location(self) -> bool:
+        """A 301, 302, 303, 307 or 308 that says where to go."""
+        return self.status_code in (301, 302, 303, 307, 308) and self.headers._has(b"location")
+
+    def raise_for_status(self) -> Response:
+        """
+        Return the response itself if its status is 2xx.
+
+        A 304 that answers a conditional request of the caller's passes too.
+
+        Raises:
+            HTTPStatusError: any other status.
+            RuntimeError: the response has no request.
+        """
+        request = self._request
+        if request is None:
+            raise RuntimeError("`raise_for_status` needs the request, which this response was made without")
+        if self.is_success or (self.status_code == 304 and _is_conditional(request)):
+            return self
+        raise HTTPStatusError(self._status_message(request), request=request, response=self)
+
+    def _status_message(self, request: Request) -> str:
+        kind = _STATUS_KINDS.get(self.status_code // 100, "Invalid status code")
+        message = f"{kind} '{self.status_code} {shown_reason(self)}' for url '{shortened(request.url._redacted())}'"
+        if self.has_redirect_location:
+            location = printable(redacted_address(self.headers["location"]), MAX_URL)
+            message += f"\nRedirect location: '{location}'"
+        return (
+            f"{message}\nFor more information check: "
+            f"https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/{self.status_code}"
+        )
+
+    # Headers with a meaning.
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies that this response sets."""
+        if not hasattr(self, "_cookies"):
+            self._cookies = Cookies()
+            self._cookies._extract(self, shown=True)
+        return self._cookies
+
+    @property
+    def links(self) -> dict[str | None, dict[str, str]]:
+        """
+        The Link header as {relation: {"url": ..., "rel": ..., other parameters}}.
+
+        A link with several relations stands under each of them, one without any under its URL. RFC 8288.
+        """
+        header = self.headers.get("link")
+        links: dict[str | None, dict[str, str]] = {}
+        for link in _parsed_links(header) if header else []:
+            relations = link["rel"].split() if link.get("rel") else [link["url"]]
+            for relation in relations:
+                links[relation] = link
+        return links
+
+    # Text.
+
+    @property
+    def charset_encoding(self) -> str | None:
+        """The charset that the Content-Type names, or None."""
+        content_type = self.headers.get("content-type")
+        return None if content_type is None else _charset(content_type)
+
+    @property
+    def encoding(self) -> str | None:
+        """
+        The encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
+
+        Setting it after `text` was used raises ValueError.
+        """
+        if self._encoding is None:
+            charset = self.charset_encoding
+            if charset is not None and is_text_encoding(charset):
+                return charset
+            default = self.default_encoding
+            if isinstance(default, str):
+                return default
+            if not hasattr(self, "_content"):
+                return "utf-8"  # a function of the body cannot be asked while the body streams
+            self._encoding = default(self._content) or "utf-8"
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, value: str) -> None:
+        if hasattr(self, "_text"):
+            raise ValueError("the encoding cannot be set any more: `text` was used already")
+        self._encoding = value
+
+    @property
+    def text(self) -> str:
+        """The body as text; what cannot be decoded becomes U+FFFD. Raises ResponseNotRead while it streams."""
+        if not hasattr(self, "_text"):
+            content = self.content
+            if content:
+                encoding = self.encoding or "utf-8"
+                decoder = TextDecoder(encoding if is_text_encoding(encoding) else "utf-8")
+                self._text = "".join([decoder.decode(content), decoder.flush()])
+            else:
+                self._text = ""
+        return self._text
+
+    def json(self, **kwargs: Any) -> Any:
+        """
+        The body parsed as JSON; `kwargs` go to `json.loads`.
+
+        Raises:
+            json.JSONDecodeError: it is not JSON (a ValueError).
+            UnicodeDecodeError: it is in none of JSON's encodings (a ValueError, too).
+            ResponseNotRead: it streams.
+        """
+        try:
+            return jsonlib.loads(self.content, **kwargs)
+        except RecursionError:
+            raise jsonlib.JSONDecodeError("nested too deeply", "", 0) from None
+
+    # The body.
+
+    @property
+    def content(self) -> bytes:
+        """The body, its Content-Encoding undone. Raises ResponseNotRead while it streams."""
+        try:
+            return self._content
+        except AttributeError:
+            if self._drained is None:
+                raise ResponseNotRead() from None
+            return self._decode_drained(self._drained)
+
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """Bytes of the body that have arrived, as they came over the wire (before any decoding)."""
+        return self._num_bytes_downloaded
+
+    def read(self) -> bytes:
+        """
+        The body; reads what is not read yet.
+
+        Raises:
+            DecodingError, ReadError, ReadTimeout, RemoteProtocolError: the body did not arrive whole.
+            StreamConsumed, StreamClosed: it is gone already.
+        """
+        if self._take_whole() or self._is_read():
+            return self._content
+        self._content = b"".join(self.iter_bytes())
+        return self._content
+
+    async def aread(self) -> bytes:
+        """Like `read`, for a response of an async client."""
+        if self._take_whole() or self._is_read():
+            return self._content
+        self._content = b"".join([piece async for piece in self.aiter_bytes()])
+        return self._content
+
+    def _take_whole(self) -> bool:
+        """The body is all there and needs no decoding, as most are: take it, without a generator."""
+        whole = self._whole
+        if whole is None or self.is_stream_consumed or self.is_closed or hasattr(self, "_content"):
+            return False
+        if self._remarkable and self.headers._has(b"content-encoding"):
+            return False
+        self._content = whole
+        self._whole = None
+        self._num_bytes_downloaded = len(whole)
+        self.is_stream_consumed = self.is_closed = True
+        if self._started is not None:
+            self._seconds = perf_counter() - self._started
+        if self._max_size is not None and len(whole) > self._max_size:
+            del self._content
+            error = too_large(self._max_size)
+            error._request = self._request
+            raise error
+        return True
+
+    def _drain(self) -> None:
+        """
+        Take a body that nobody asked for off the wire, undecoded, so that the connection can be used again.
+
+        `content` decodes it if it is asked for after all. One that is large or does not end soon is given up, and its
+        connection with it. One that breaks off is an error: what comes before it may be in doubt, too.
+        """
+        if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
+            has_length = self._hurry()
+            pieces, size = [], 0
+            try:
+                for piece in self._iterate(Pipeline([]), raw=True):
+                    size += len(piece)
+                    if size > MAX_DRAIN:
+                        break
+                    pieces.append(piece)
+            except TimeoutException:
+                size = MAX_DRAIN + 1
+            except RemoteProtocolError:
+                if has_length:
+                    raise
+                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
+            self.close()
+            self._keep(pieces if size <= MAX_DRAIN else None)
+
+    async def _adrain(self) -> None:
+        """Like `_drain`, for a response of an async client."""
+        if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
+            has_length = self._hurry()
+            pieces, size = [], 0
+            try:
+                async for piece in AsyncPieces(self, Pipeline([]), raw=True):
+                    size += len(piece)
+                    if size > MAX_DRAIN:
+                        break
+                    pieces.append(piece)
+            except TimeoutException:
+                size = MAX_DRAIN + 1
+            except RemoteProtocolError:
+                if has_length:
+                    raise
+                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
+            await self.aclose()
+            self._keep(pieces if size <= MAX_DRAIN else None)
+
+    def _hurry(self) -> bool:
+        """
+        Wait for the body only as long as it may be under way: what it stands for is known without it.
+
+        Returns whether the body says itself where it ends.
+        """
+        names = (b"content-length", b"transfer-encoding")
+        has_length = self.http_version == "HTTP/2" or any(map(self.headers._has, names))
+        hurry = getattr(self.stream, "hurry", None)
+        if hurry is not None:
+            hurry(has_length)
+        return has_length
+
+    def _keep(self, pieces: list[bytes] | None) -> None:
+        """Remember a drained body."""
+        if pieces is not None:
+            self._drained = b"".join(pieces)
+            self._whole = None
+            self.__dict__.pop("stream", None)
+
+    def _decode_drained(self, raw: bytes) -> bytes:
+        """Somebody asks for the drained body after all."""
+        pipeline = Pipeline(self._decoders())
+        with request_context(self._request):
+            self._content = b"".join(chain(pipeline.feed(raw), pipeline.flush()))
+        return self._content
+
+    def _is_read(self) -> bool:
+        """Is the body in memory, decoded?"""
+        if not hasattr(self, "_content"):
+            if self._drained is None:
+                return False
+            self._decode_drained(self._drained)
+        return True
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The body as on the wire, as it comes or in pieces of `chunk_size` bytes (the last may be shorter)."""
+        return self._iterate(Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The body, its Content-Encoding undone, as it comes or in pieces of `chunk_size` bytes."""
+        return self._iterate(Pipeline([*self._needed_decoders(), *chunkers(chunk_size)]))
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """The body as text, as it comes or in pieces of `chunk_size` characters."""
+        return self._iterate(self._text_pipeline(TextChunker(chunk_size)))
+
+    def iter_lines(self, *, max_line_length: int | None = None) -> Iterator[str]:
+        """
+        The body as lines of text, without their line ends.
+
+        Args:
+            max_line_length: characters; a longer line ends in `ResponseTooLarge`. None for no limit: a server that
+                never ends its line is then held in memory for as long as it sends.
+        """
+        return self._iterate(self._text_pipeline(LineDecoder(max_line_length)))
+
+    def aiter_raw(self, chunk_size: int | None = None) -> AsyncPieces[bytes]:
+        """Like `iter_raw`, for a response of an async client."""
+        return AsyncPieces(self, Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
+
+    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncPieces[bytes]:
+        """Like `iter_bytes`, for a response of an async client."""
+        return AsyncPieces(self, Pipeline([*self._needed_decoders(), *chunkers(chunk_size)]))
+
+    def aiter_text(self, chunk_size: int | None = None) -> AsyncPieces[str]:
+        """Like `iter_text`, for a response of an async client."""
+        return AsyncPieces(self, self._text_pipeline(TextChunker(chunk_size)))
+
+    def aiter_lines(self, *, max_line_length: int | None = None) -> AsyncPieces[str]:
+        """Like `iter_lines`, for a response of an async client."""
+        return AsyncPieces(self, self._text_pipeline(LineDecoder(max_line_length)))
+
+    def close(self) -> None:
+        """Give the body up, or do nothing if it was read: the connection is free for others or closed."""
+        if not isinstance(self.stream, SyncByteStream):
+            raise RuntimeError("this response belongs to an async client: use `await response.aclose()`")
+        if not self.is_closed:
+            self.is_closed = True
+            self._stop_clock()
+            with request_context(self._request):
+                self.stream.close()
+
+    async def aclose(self) -> None:
+        """Like `close`, for a response of an async client."""
+        if not isinstance(self.stream, AsyncByteStream):
+            raise RuntimeError("this response belongs to a sync client: use `response.close()`")
+        if not self.is_closed:
+            self.is_closed = True
+            self._stop_clock()
+            with request_context(self._request):
+                try:
+                    await end_generator(self._source)
+                finally:
+                    await self.stream.aclose()
+
+    def _get_content_decoder(self) -> Any:
+        """Return what undoes the Content-Encoding, with 0.28.1's interface: `decode` and `flush` return bytes."""
+        from ._utils import old_decoder
+
+        return old_decoder(self._decoders())
+
+    def _decoders(self) -> list[Any]:
+        """The stages that undo the Content-Encoding and bound the size of the body, as far as there is one or other."""
+        if not self.headers._has(b"content-encoding"):
+            return self._size_limit()
+        with request_context(self._request):
+            decoder = get_decoder(self.headers.get_list("content-encoding", split_commas=True))
+        if decoder is None:
+            return self._size_limit()
+        return [*self._size_limit(CODING_SLACK), decoder, *self._size_limit()]
+
+    def _size_limit(self, slack: int = 0) -> list[Any]:
+        return [] if self._max_size is None else [SizeLimit(self._max_size, slack)]
+
+    def _needed_decoders(self) -> list[Any]:
+        """The same for a body that is yet to be read."""
+        return [] if self._is_read() else self._decoders()
+
+    def _text_pipeline(self, last: Any) -> Pipeline:
+        return Pipeline([*self._needed_decoders(), TextStage(self), last])
+
+    def _begin_streaming(self, kind: type) -> Any:
+        """The stream, which must be of this kind; it is used up from now on."""
+        if self.is_stream_consumed:
+            raise StreamConsumed()
+        if self.is_closed:
+            raise StreamClosed()
+        stream = self.stream
+        if not isinstance(stream, kind):
+            raise RuntimeError(
+                "the body of this response is an async stream: use the `aiter_...` methods or `aread`"
+                if kind is SyncByteStream
+                else "the body of this response is a sync stream: use the `iter_...` methods or `read`"
+            )
+        self.is_stream_consumed = True
+        self._num_bytes_downloaded = 0
+        return stream
+
+    def _iterate(self, pipeline: Pipeline, raw: bool = False) -> Iterator[Any]:
+        """Send the body through `pipeline`, and close the response at its end."""
+        if not raw and hasattr(self, "_content"):
+            yield from pipeline.feed(self._content) if self._content else ()
+            yield from pipeline.flush()
+            return
+        stream = self._begin_streaming(SyncByteStream)
+        # Not `request_context`: before Python 3.11, contextlib puts a GeneratorExit into a cycle.
+        try:
+            for piece in stream:
+                self._num_bytes_downloaded += len(piece)
+                yield from pipeline.feed(piece)
+                if self.is_closed and self._whole is None:
+                    raise StreamClosed()  # closed by the caller, in the middle: this is not the whole body
+            yield from pipeline.flush()
+        except RequestError as exc:
+            if self._request is not None:
+                exc.request = self._request
+            raise
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code} {shown_reason(self)}]>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What belongs to a connection stays behind; a body that was not read is gone in the copy.
+        left = ("extensions", "stream", "is_closed", "_started", "_whole", "_source")
+        state = {name: value for name, value in self.__dict__.items() if name not in left}
+        state["extensions"] = {
+            name: value
+            for name, value in self.extensions.items()
+            if name in ("http_version", "reason_phrase", "trailers")
+        }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.is_closed = True
+        self._started = self._whole = None
+        self.stream = UnattachedStream()
+
+
+# Words of `raise_for_status`, by the first digit of the status.
+_STATUS_KINDS = {1: "Informational response", 3: "Redirect response", 4: "Client error", 5: "Server error"}
+
+
+def _status(status: Any) -> int:
+    """Return a status as an int; str is accepted for code that reads it from a file."""
+    try:
+        number = int(status)
+    except (ValueError, OverflowError):
+        raise TypeError(f"status_code must be an int, not {str(status)[:20]!r}") from None
+    if not 100 <= number <= 999 or (isinstance(status, float) and status != number):
+        raise ValueError(f"status_code must be a whole number from 100 to 999, got {str(status)[:20]}")
+    return number
+
+
+def _is_conditional(request: Request) -> bool:
+    return request.headers._has(b"if-none-match") or request.headers._has(b"if-modified-since")
+
+
+def shown_reason(response: Response) -> str:
+    """The reason phrase for a message or a log: what is not the usual one comes from a peer, and is cut."""
+    reason = response.reason_phrase
+    return reason if reason == codes.get_reason_phrase(response.status_code) else printable(reason)
+
+
+_CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
+
+
+def _charset(content_type: str) -> str | None:
+    """
+    The charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
+
+    Found in `charset=utf-8` too, which some servers send for a whole Content-Type.
+    """
+    match = _CHARSET.search(content_type)
+    return next((str(group).lower() for group in match.groups() if group), None) if match else None
+
+
+_UNQUOTED = re.compile(r'[^,"]*')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Single quotes are no quotes in the RFC, but some servers think so, and httpx always took them off.
+_LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;,"]+))""")
+
+
+def _parsed_links(header: str) -> Iterator[dict[str, str]]:
+    """Yield each link of a Link header as its parameters and "url" (RFC 8288 section 3)."""
+    for target, parameters in _targets(header):
+        link = {"url": target.strip()}
+        for name, quoted, single, plain in _LINK_PARAMETER.findall(parameters):
+            # Names have no case; the others stay as they are, because programs look them up as servers write them.
+            key = "rel" if name.lower() == "rel" else name
+            link.setdefault(key, re.sub(r"\\(.)", r"\1", quoted) if quoted else single or plain)
+        yield link
+
+
+def _targets(header: str) -> Iterator[tuple[str, str]]:
+    """
+    Yield what is between `<` and `>`, and what follows it up to a comma that is not within quotes.
+
+    Linear: one expression for all of it looks for a missing `>` or `"` again at each place where it might begin.
+    """
+    end = 0
+    closes = True  # may a quotation mark that begins a string be followed by one that ends it?
+    while True:
+        start = header.find("<", end)
+        bracket = header.find(">", start)
+        if start < 0 or bracket < 0:
+            return
+        end = bracket + 1
+        while True:
+            end = _UNQUOTED.match(header, end).end()  # type: ignore[union-attr]  # it matches everywhere
+            quoted = _QUOTED.match(header, end) if closes and header.startswith('"', end) else None
+            if quoted is None:
+                break
+            end = quoted.end()
+        # Once a string has no end, no later one has: its own end would have ended the first.
+        closes = closes and not header.startswith('"', end)
+        yield header[start + 1 : bracket], header[bracket + 1 : end]

@@ -1,0 +1,242 @@
+"""
+The thread with an event loop on which an ASGI app runs for a sync client.
+
+Not here: what runs there (`asgi_run`), the transport (`asgi`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+from collections.abc import Coroutine
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as TimeIsUp
+from threading import Lock, Thread, current_thread
+from time import monotonic
+from typing import Any, Callable, TypeVar
+
+from .._exceptions import ReadError, ReadTimeout
+from .._forks import FORKS
+from .asgi_run import Run, Server
+
+T = TypeVar("T")
+
+
+class Worker:
+    """
+    A thread with an asyncio loop.
+
+    A daemon: a program that ends without closing it waits for it for a second, see `_end_all`. An isolated
+    subinterpreter allows none: there it is an ordinary thread, which is ended before the interpreter waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._lock = Lock()
+        self._pending: set[Future[Any]] = set()
+        ready: Future[tuple[Any, Any]] = Future()
+        options: dict[str, Any] = {"target": self._live, "args": (ready,), "name": "httpx.ASGITransport"}
+        try:
+            self._thread = Thread(**options, daemon=True)
+        except RuntimeError:
+            self._thread = Thread(**options, daemon=False)
+            _end_with_interpreter(self)
+        self._thread.start()
+        self.loop, self._stop = ready.result()
+
+    def _live(self, ready: Future[tuple[Any, Any]]) -> None:
+        """What the thread does."""
+        import asyncio
+
+        _note(self)
+
+        async def main() -> None:
+            stop = asyncio.Event()
+            ready.set_result((asyncio.get_running_loop(), stop))
+            try:
+                await stop.wait()
+            finally:
+                with self._lock:
+                    self.ended = True
+
+        try:
+            asyncio.run(main())
+        except BaseException as exc:
+            # A task of the app's own that raises SystemExit ends the loop.
+            if not ready.done():
+                ready.set_exception(exc)
+        _WORKERS.discard(self)
+        for future in list(self._pending):
+            # What was begun too late for `asyncio.run` to cancel it.
+            if not future.done():
+                future.set_exception(CancelledError())
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, deadline: float | None = None) -> T:
+        """
+        Return the result of an async function, in the caller's context.
+
+        Args:
+            deadline: by `time.monotonic`: when the function is cancelled, and not waited for.
+
+        Raises:
+            ReadTimeout: the deadline came first.
+            RuntimeError: this is the thread itself, which cannot wait for itself.
+            ReadError: the loop has ended, or ends.
+            Whatever the function raises.
+        """
+        import asyncio
+
+        if self._thread is current_thread():
+            raise RuntimeError("the ASGI app waits for a request to itself on the event loop that it runs on")
+        with self._lock:
+            if self.ended:
+                raise ReadError("the event loop of the ASGI app has ended")
+            coroutine = function(*args)
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+            self._pending.add(future)
+        try:
+            return future.result(None if deadline is None else max(0.0, deadline - monotonic()))
+        except TimeIsUp:
+            if future.done():  # an exception of the app's own, or just in time
+                return future.result()
+            future.cancel()
+            raise ReadTimeout("no whole response of the ASGI app within the total timeout") from None
+        except CancelledError:
+            raise ReadError("the event loop of the ASGI app ended before the app had answered") from None
+        except BaseException:
+            future.cancel()  # does nothing if the exception is its own
+            raise
+        finally:
+            self._pending.discard(future)
+
+    def end(self, patience: float | None = None) -> None:
+        """
+        End the thread, and wait for that.
+
+        Args:
+            patience: seconds to wait at most; None for as long as the app takes. An app that swallows its cancellation,
+                or blocks the loop, never ends.
+        """
+        self.stop()
+        if self._thread is not current_thread():  # the garbage collector may call this anywhere
+            self._thread.join(patience)
+
+    def stop(self) -> None:
+        """Tell the thread to end, without waiting."""
+        with self._lock:
+            if not self.ended:
+                self.ended = True
+                self.loop.call_soon_threadsafe(self._stop.set)
+
+    def is_alive(self) -> bool:
+        """Return whether the thread runs in this process."""
+        return self._thread.is_alive()
+
+    def silence(self) -> None:
+        """Keep asyncio from reporting the tasks that end with the interpreter."""
+        import asyncio
+
+        for task in asyncio.all_tasks(self.loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # not in its stubs
+
+
+def _end_with_interpreter(worker: Worker) -> None:
+    """End the worker when its interpreter ends, before that waits for threads: `atexit` comes after."""
+    reference = weakref.ref(worker)
+
+    def end() -> None:
+        found = reference()
+        if found is not None:
+            found.end(PATIENCE)
+
+    threading._register_atexit(end)  # type: ignore[attr-defined]  # what `concurrent.futures` does
+
+
+# The workers whose threads run, so that the end of the program can wait for all of them at once.
+_WORKERS: set[Worker] = set()
+PATIENCE = 1.0  # seconds for an app to clean up when nobody waits for it: at the end of the program, or as garbage
+_registered = False
+
+
+def _note(worker: Worker) -> None:
+    global _registered
+    _WORKERS.add(worker)
+    if not _registered:
+        # At the first use, so that exit handlers of the program that close a client run before this one.
+        _registered = True
+        atexit.register(_end_all)
+
+
+def _end_all() -> None:
+    """End the threads that nobody has closed: one second for all together, since an app may never end."""
+    workers = [worker for worker in list(_WORKERS) if worker.is_alive()]
+    for worker in workers:
+        worker.stop()
+    deadline = monotonic() + PATIENCE
+    for worker in workers:
+        worker.end(max(0.0, deadline - monotonic()))
+        if worker.is_alive():
+            worker.silence()
+
+
+class Portal:
+    """
+    A worker, started when it is needed, and ended with the portal at the latest, even if it is never closed.
+
+    A forked child, which has no such thread, gets another one.
+    """
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self._lock = Lock()
+        self._worker: Worker | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+        FORKS.watch(self)
+
+    @property
+    def started(self) -> bool:
+        """Is there a worker?"""
+        return self._worker is not None and not self._worker.ended
+
+    def start(self) -> None:
+        """Begin a worker, unless there is one."""
+        with self._lock:
+            if not self.started:
+                self._worker = Worker()
+                self._finalizer = weakref.finalize(self, self._worker.end, PATIENCE)
+                self._finalizer.atexit = False  # see `_end_all`
+
+    def owns(self, run: Run) -> bool:
+        """Is this a run of the worker that there is now?"""
+        worker = self._worker
+        return worker is not None and not worker.ended and run.host.home is worker.loop
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, deadline: float | None = None) -> T:
+        """See `Worker.run`."""
+        worker = self._worker
+        if worker is None:
+            raise ReadError("the transport was closed")
+        return worker.run(function, *args, deadline=deadline)
+
+    def close(self) -> None:
+        """End the worker."""
+        with self._lock:
+            finalizer, self._finalizer, worker, self._worker = self._finalizer, None, self._worker, None
+        if finalizer is not None and worker is not None:
+            finalizer.detach()
+            worker.end()
+
+    def forget(self) -> None:
+        """In a forked child."""
+        if self._worker is not None and self._finalizer is not None:
+            self._finalizer.detach()
+            _WORKERS.discard(self._worker)
+            _FORGOTTEN.append(self._worker)
+        self._worker = self._finalizer = None
+        self._lock = Lock()
+        self.server = Server()
+
+
+# In a forked child: their loops cannot be closed, as they seem to run, and would complain when they are collected.
+_FORGOTTEN: list[Worker] = []

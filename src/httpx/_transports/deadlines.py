@@ -1,0 +1,257 @@
+"""
+The total timeout of a call, for transports that do not know of it: in-process apps, mocks, and those of users.
+
+    bounds_itself(transport)                   -> bool     the network: its engine computes a deadline of its own
+    AsyncBound(request, deadline, total).run(send, request) -> the response; cancelled at the deadline
+    Bound(request, deadline, total).run(send, request)      -> the same between calls: a call that blocks is not
+                                                               interrupted, and its response is dropped if it is late
+    .over(response)                            -> the same response, whose body is bounded, too
+
+A transport around another one reads the seconds in `request.extensions["timeout"]`, which are `Remaining`: what it
+tells the network on a second attempt is what is left.
+
+Not here: which requests have a total timeout (`_base_client`), the deadlines of the network (`_engine`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from time import monotonic
+from typing import Any, Callable, TypeVar
+
+from .._exceptions import ReadTimeout, TimeoutException
+from .._reading import end_generator
+from .._request import Request
+from .._response import Response
+from .._types import AsyncByteStream, SyncByteStream
+from .default import AsyncHTTPTransport, HTTPTransport, _running
+
+T = TypeVar("T")
+
+# As they were when this module was imported: packages replace them on the class, with what knows of no deadline.
+_NETWORK = HTTPTransport.handle_request
+_ASYNC_NETWORK = AsyncHTTPTransport.handle_async_request
+
+_TOTAL = re.compile(r"total timeout(?: of [\d.e+-]+ s)?")
+
+
+def bounds_itself(transport: Any) -> bool:
+    """Return whether a transport ends a request at the total timeout by itself."""
+    kind = type(transport)
+    name = "handle_request" if issubclass(kind, HTTPTransport) else "handle_async_request"
+    if getattr(kind, name, None) not in (_NETWORK, _ASYNC_NETWORK):
+        return False
+    # Wrapped on the instance (opentelemetry), or handed to a pool of httpcore's that somebody has replaced (respx).
+    return name not in vars(transport) and "httpcore" not in sys.modules
+
+
+class Remaining(dict[str, Any]):
+    """The timeouts of a request, in which "total" is what is left of it whenever it is read."""
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self, timeout: Mapping[str, Any], deadline: float) -> None:
+        super().__init__(timeout)
+        self._deadline = deadline
+
+    def __getitem__(self, name: str) -> Any:
+        return max(0.0, self._deadline - monotonic()) if name == "total" else super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of any mapping."""
+        return self[name] if name == "total" else super().get(name, default)
+
+
+class _Deadline:
+    """When a call is over, and what is said then."""
+
+    def __init__(self, request: Request, deadline: float, total: float) -> None:
+        self._request = request
+        self._deadline = deadline
+        self._total = total
+        request.extensions["timeout"] = Remaining(request.extensions["timeout"], deadline)
+
+    def left(self) -> float:
+        """
+        Return the seconds that are left.
+
+        Raises:
+            ReadTimeout: none.
+        """
+        left = self._deadline - monotonic()
+        if left <= 0:
+            raise self.error()
+        return left
+
+    def error(self) -> ReadTimeout:
+        """What is raised at the deadline."""
+        return ReadTimeout(f"no whole response within the total timeout of {self._total:g} s", request=self._request)
+
+    def explain(self, exc: TimeoutException) -> None:
+        """Name the caller's number in an error of a transport, which was told only what was left."""
+        exc.args = (_TOTAL.sub(f"total timeout of {self._total:g} s", str(exc)),)
+
+
+class Bound(_Deadline):
+    """The deadline of a call of a sync client: looked at before and after everything that may block."""
+
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """
+        Return what the function returns.
+
+        Raises:
+            ReadTimeout: the deadline is over, before or after.
+            Whatever the function raises.
+        """
+        self.left()
+        try:
+            result = function(*args)
+        except TimeoutException as exc:
+            self.explain(exc)
+            raise
+        if monotonic() >= self._deadline:
+            if isinstance(result, Response):
+                with contextlib.suppress(RuntimeError):  # its body is an async one
+                    result.close()
+            raise self.error()
+        return result
+
+    def over(self, response: Response) -> Response:
+        """Bound the body, too, unless it is there."""
+        if _streams(response, SyncByteStream):
+            response.stream = _BoundedStream(response.stream, self)  # type: ignore[arg-type]  # by the check above
+        return response
+
+
+class AsyncBound(_Deadline):
+    """The deadline of a call of an async client: what goes on is cancelled."""
+
+    async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """
+        Return what the function returns.
+
+        Raises:
+            ReadTimeout: the deadline came first.
+            Whatever the function raises.
+        """
+        left = self.left()
+        scope = _trio_scope if type(_running()).__module__.startswith("trio.") else _asyncio_scope
+        try:
+            expired, result = await scope(left, function, args)
+        except TimeoutException as exc:
+            self.explain(exc)
+            raise
+        if expired:
+            if isinstance(result, Response):  # the cancellation was swallowed
+                with contextlib.suppress(RuntimeError):  # its body is a sync one
+                    await result.aclose()
+            raise self.error()
+        return result  # type: ignore[return-value]  # None only if it expired
+
+    def over(self, response: Response) -> Response:
+        """Bound the body, too, unless it is there."""
+        if _streams(response, AsyncByteStream):
+            response.stream = _AsyncBoundedStream(response.stream, self)  # type: ignore[arg-type]  # as in `Bound`
+        return response
+
+
+def _streams(response: Response, kind: type) -> bool:
+    """Is the body one of this kind that is not there yet?"""
+    return not hasattr(response, "_content") and response._whole is None and isinstance(response.stream, kind)
+
+
+async def _trio_scope(seconds: float, function: Callable[..., Awaitable[T]], args: Any) -> tuple[bool, T | None]:
+    """Call a function on trio; returns whether it was cancelled at the deadline, and its result."""
+    import trio
+
+    result: T | None = None
+    with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+        result = await function(*args)
+    return scope.cancelled_caught, result
+
+
+async def _asyncio_scope(seconds: float, function: Callable[..., Awaitable[T]], args: Any) -> tuple[bool, T | None]:
+    """The same on asyncio. As `asyncio.timeout`, which Python has from 3.11 on."""
+    import asyncio
+
+    task: Any = asyncio.current_task()
+    requests = task.cancelling() if hasattr(task, "cancelling") else 0  # of cancellations, which others have made
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, expire)
+    result: T | None = None
+    try:
+        result = await function(*args)
+    except asyncio.CancelledError:
+        if not expired or (hasattr(task, "uncancel") and task.uncancel() > requests):
+            raise
+    except BaseException:
+        if expired and hasattr(task, "uncancel"):
+            task.uncancel()
+        raise
+    else:
+        if expired and hasattr(task, "uncancel"):
+            task.uncancel()
+    finally:
+        timer.cancel()
+    return expired, result
+
+
+class _BoundedStream(SyncByteStream):
+    """A body with a deadline, in a sync client."""
+
+    def __init__(self, stream: SyncByteStream, bound: Bound) -> None:
+        self._stream = stream
+        self._bound = bound
+
+    def __iter__(self) -> Iterator[bytes]:
+        pieces = iter(self._stream)
+        while True:
+            piece = self._bound.run(next, pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _AsyncBoundedStream(AsyncByteStream):
+    """A body with a deadline, in an async client."""
+
+    def __init__(self, stream: AsyncByteStream, bound: AsyncBound) -> None:
+        self._stream = stream
+        self._bound = bound
+        self._pieces: AsyncIterator[bytes] | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._pieces = pieces = self._stream.__aiter__()
+        return _BoundedPieces(pieces, self._bound)
+
+    async def aclose(self) -> None:
+        try:
+            await end_generator(self._pieces)
+        finally:
+            await self._stream.aclose()
+
+
+class _BoundedPieces:
+    """One pass over such a body; a class, because an async generator that is given up stays suspended."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], bound: AsyncBound) -> None:
+        self._pieces = pieces
+        self._bound = bound
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self._bound.run(self._pieces.__anext__)

@@ -1,0 +1,97 @@
+"""
+A call in a thread of its own, while the event loop goes on.
+
+For sync sources of request bodies that are read in async code (`_content`), which knows no event loops and is told of
+this when the package is imported.
+
+Rejected: asyncio's executor, whose few threads belong to everybody, and which `asyncio.run` waits for at the end, so
+that a pipe that never delivers would keep a program from ending; `trio.to_thread` counts such threads, too. A thread
+costs 60 us, and only reads that take far longer get one.
+
+Not here: which calls are worth it (`_content.Pace`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Thread
+from typing import Any, Callable
+
+from .. import _content
+from .default import _running
+
+
+async def in_thread(function: Callable[[], Any]) -> Any:
+    """
+    Return what a function returns that runs in a thread; in place where no thread can be started.
+
+    A cancellation does not wait for the function: the thread ends by itself, and its outcome is dropped.
+    """
+    wait = _in_trio if type(_running()).__module__.startswith("trio.") else _in_asyncio
+    return await wait(function)
+
+
+def _start(function: Callable[[], Any], finish: Callable[[Any, BaseException | None], None]) -> bool:
+    """Begin a thread that hands its outcome to `finish`; False if there can be none."""
+
+    def work() -> None:
+        try:
+            result, error = function(), None
+        except BaseException as exc:
+            result, error = None, exc
+        with suppress(RuntimeError):  # the loop has ended
+            finish(result, error)
+
+    try:
+        # At the end of a process, in some subinterpreters and on some platforms none can be made.
+        Thread(target=work, name="httpx.body", daemon=True).start()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _in_asyncio(function: Callable[[], Any]) -> Any:
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.done():  # cancelled
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def finish(result: Any, error: BaseException | None) -> None:
+        loop.call_soon_threadsafe(settle, result, error)
+
+    return await future if _start(function, finish) else function()
+
+
+async def _in_trio(function: Callable[[], Any]) -> Any:
+    import trio
+
+    token = trio.lowlevel.current_trio_token()
+    done = trio.Event()
+    outcome: list[Any] = []
+
+    def finish(result: Any, error: BaseException | None) -> None:
+        outcome.extend((result, error))
+        token.run_sync_soon(done.set)
+
+    if not _start(function, finish):
+        return function()
+    await done.wait()
+    result, error = outcome
+    outcome.clear()
+    try:
+        if error is not None:
+            raise error
+        return result
+    finally:
+        del error  # a traceback that holds its own frame lives until the next garbage collection
+
+
+_content.use_threads(in_thread)

@@ -1,0 +1,316 @@
+"""Sync sources of bodies in async code: the event loop goes on while a slow one is read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+import httpx
+from httpx import _content
+from httpx._transports import threads
+from support.drivers import Driver
+from support.servers import ScriptedServer, expect_request, repeat, send
+
+PIECE = 0.1  # seconds that a slow source takes for each of its pieces
+COUNT = 5
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def on_loop(request: pytest.FixtureRequest) -> Driver:
+    return Driver(request.param)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer([repeat(expect_request(), send(RESPONSE))]) as server:
+        yield server
+
+
+@pytest.fixture
+def sink() -> Iterator[ScriptedServer]:
+    """Reads whatever it is sent, and does not respond."""
+    with ScriptedServer([lambda conn: conn.read_to_end()]) as server:
+        yield server
+
+
+def slow() -> Iterator[bytes]:
+    for _ in range(COUNT):
+        time.sleep(PIECE)
+        yield b"a" * 1000
+
+
+class SlowFile(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        time.sleep(PIECE)
+        return super().read(min(size or 0, 1000) if size and size > 0 else size)
+
+
+class SlowStream(httpx.SyncByteStream):
+    def __iter__(self) -> Iterator[bytes]:
+        return slow()
+
+
+BODIES: dict[str, Callable[[], dict[str, Any]]] = {
+    "a generator": lambda: {"content": slow()},
+    "a file": lambda: {"content": SlowFile(b"a" * (COUNT - 1) * 1000)},
+    "parts of a form": lambda: {"files": [("a", SlowFile(b"a" * 2000)), ("b", SlowFile(b"b" * 2000))]},
+    "a stream of the user's": lambda: {"content": SlowStream()},
+}
+
+
+async def longest_stall(driver: Driver, work: Callable[[], Any]) -> float:
+    """The longest time between two turns of the event loop while `work` runs."""
+    longest = 0.0
+
+    async def watch(sleep: Any) -> None:
+        nonlocal longest
+        before = time.perf_counter()
+        while True:
+            await sleep(0.001)
+            now = time.perf_counter()
+            longest, before = max(longest, now - before), now
+
+    if driver.name == "trio":
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, trio.sleep)
+            await work()
+            nursery.cancel_scope.cancel()
+    else:
+        task = asyncio.ensure_future(watch(asyncio.sleep))
+        await work()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    return longest
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_slow_source_stops_the_loop_for_one_read_at_most(on_loop: Driver, server: ScriptedServer, name: str):
+    """Harm: while a slow disk or a generator was read nothing else in the program went on: 855 ms for one upload."""
+
+    async def scenario(client: Any) -> None:
+        async def work() -> None:
+            assert (await client.post(server.url, **BODIES[name]())).text == "ok"
+
+        assert await longest_stall(on_loop, work) < PIECE * 2
+
+    on_loop.run(scenario, timeout=30)
+
+
+def test_a_pipe_does_not_stop_the_loop_at_all(on_loop: Driver, server: ScriptedServer):
+    """What cannot seek may have nothing to read for any time, so not even the first read is in place."""
+
+    async def scenario(client: Any) -> None:
+        reading, writing = os.pipe()
+
+        def feed() -> None:
+            for _ in range(3):
+                time.sleep(PIECE)
+                os.write(writing, b"abc")
+            os.close(writing)
+
+        thread = threading.Thread(target=feed)
+        thread.start()
+        with os.fdopen(reading, "rb", buffering=0) as pipe:
+
+            async def work() -> None:
+                await client.post(server.url, content=pipe)
+
+            assert await longest_stall(on_loop, work) < PIECE * 0.9
+        thread.join()
+
+    on_loop.run(scenario, timeout=30)
+    assert b"abc" in b"".join(server.received)
+
+
+@pytest.mark.parametrize("name", ["bytes", "a list", "a file", "a quick generator"])
+def test_quick_sources_need_no_thread(
+    on_loop: Driver, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    def refuse(function: Any, finish: Any) -> bool:
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr(threads, "_start", refuse)
+    monkeypatch.setattr(_content, "SLOW_READ", 5.0)  # for a busy machine
+
+    async def scenario(client: Any) -> None:
+        bodies: dict[str, Any] = {
+            "bytes": b"abc",
+            "a list": [b"abc", b"def"],
+            "a file": io.BytesIO(b"abc"),
+            "a quick generator": (b"abc" for _ in range(3)),
+        }
+        await client.post(server.url, content=bodies[name])
+        await client.post(server.url, files={"a": io.BytesIO(b"abc")})
+
+    on_loop.run(scenario)
+
+
+def test_where_no_thread_can_be_started_the_source_is_read_in_place(
+    on_loop: Driver, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+):
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "Thread", Refused)
+    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+
+    async def scenario(client: Any) -> None:
+        await client.post(server.url, content=(b"abc" for _ in range(3)))
+
+    on_loop.run(scenario)
+    assert b"".join(server.received).count(b"abc") == 3
+
+
+def test_what_a_source_raises_in_a_thread_is_raised_to_the_caller(
+    on_loop: Driver, sink: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+
+    def fails() -> Iterator[bytes]:
+        yield b"a"
+        yield b"b"
+        raise ZeroDivisionError
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(ZeroDivisionError):
+            await client.post(sink.url, content=fails())
+
+    on_loop.run(scenario)
+
+
+def test_a_generator_keeps_its_context_and_its_thread_does_not_matter(
+    on_loop: Driver, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+    variable: ContextVar[str] = ContextVar("variable")
+    seen: list[Any] = []
+
+    def source() -> Iterator[bytes]:
+        for number in range(4):
+            seen.append((variable.get(), threading.current_thread() is threading.main_thread()))
+            variable.set(f"of the source {number}")
+            yield b"abc"
+
+    async def scenario(client: Any) -> None:
+        variable.set("of the caller")
+        await client.post(server.url, content=source())
+
+    on_loop.run(scenario)
+    # The first is read in place, where what a generator sets is its caller's.
+    assert seen == [
+        ("of the caller", True),
+        ("of the source 0", False),
+        ("of the source 1", False),
+        ("of the source 2", False),
+    ]
+
+
+def test_a_cancelled_upload_does_not_wait_for_the_read_and_still_closes_the_source(
+    on_loop: Driver, sink: ScriptedServer
+):
+    go, reads, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def source() -> Iterator[bytes]:
+        try:
+            time.sleep(_content.SLOW_READ * 2)
+            yield b"a"
+            reads.set()
+            assert go.wait(10)
+            yield b"b"
+            raise AssertionError("it was read on")
+        finally:
+            closed.set()
+
+    async def until(sleep: Any) -> None:
+        # A thread sets it, so there is no event of the loop's to wait for.
+        while not reads.is_set():
+            await sleep(0.001)
+
+    async def cancelled(call: Callable[[], Any]) -> None:
+        if on_loop.name == "trio":
+            import trio
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(call)
+                await until(trio.sleep)
+                nursery.cancel_scope.cancel()
+        else:
+            task = asyncio.ensure_future(call())
+            await until(asyncio.sleep)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    async def scenario(client: Any) -> None:
+        await cancelled(lambda: client.post(sink.url, content=source()))
+        assert not closed.is_set()
+        go.set()
+
+    on_loop.run(scenario)
+    assert closed.wait(10)
+    gc.collect()
+
+
+def test_a_stuck_pipe_does_not_keep_a_program_from_ending():
+    """Harm: threads of asyncio's executor are waited for, so one that reads a silent pipe would hold up the end."""
+    program = """
+import asyncio, os, httpx
+
+async def main():
+    reading, writing = os.pipe()
+    async def app(scope, receive, send):
+        while (await receive())["type"] == "http.request":
+            pass
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as client:
+        try:
+            with open(reading, "rb", buffering=0, closefd=False) as pipe:
+                await client.post("http://a/", content=pipe, timeout=httpx.Timeout(5, total=0.05))
+        except httpx.ReadTimeout:
+            print("timed out")
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", program], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "timed out\n", "")
+
+
+def test_a_slow_body_that_a_mock_reads_does_not_stop_the_loop(on_loop: Driver):
+    async def scenario(client: Any) -> None:
+        async def work() -> None:
+            assert (await client.post("http://a/", content=slow())).content == b"a" * 1000 * COUNT
+
+        assert await longest_stall(on_loop, work) < PIECE * 2
+
+    echo = httpx.MockTransport(lambda request: httpx.Response(200, content=request.content))
+    on_loop.run(scenario, transport=echo)
+
+
+def test_without_threads_everything_is_read_in_place(on_loop: Driver, monkeypatch: pytest.MonkeyPatch):
+    """As in a program that uses the values alone."""
+    monkeypatch.setattr(_content, "_in_thread", None)
+    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+
+    async def main() -> None:
+        stream = _content.in_async(_content.IteratorByteStream([b"a", b"b"]))
+        assert [piece async for piece in stream] == [b"a", b"b"]
+
+    on_loop.run_bare(main)
