@@ -61,7 +61,7 @@ class Pipeline:
 
 
 class SizeLimit:
-    """A stage that ends a body that is too large, whatever comes of it later. Bytes in, the same bytes out."""
+    """A stage that ends a body that is too large. Bytes in, the same bytes out."""
 
     __slots__ = ("_left", "_limit")
 
@@ -154,7 +154,7 @@ class AsyncPieces:
     async def _advance(self, source: AsyncIterator[bytes]) -> None:
         """Take the next piece of the stream, or finish it."""
         if self._response.is_closed and self._response._whole is None:
-            raise StreamClosed()  # by whoever iterates: what it has is not all of the body
+            raise StreamClosed()  # during the iteration, so this is not all of the body
         try:
             piece = await source.__anext__()
         except StopAsyncIteration:
