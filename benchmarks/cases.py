@@ -17,7 +17,7 @@ class Case:
 
     Args:
         kind: `sync` (one thread), `threads`, `async`, `one-off`, `stream`, `async-stream`, `import`, `first` or `init`.
-        server: `http`, `https` or `h2`: which of the origin's servers.
+        server: `http`, `https` or `h2`: which of the origin's servers; `awake` for the one that never sleeps.
         workers: how many tasks or threads share the client, each doing one request after the other.
         unit: `µs` or `ms`, what a number in the table counts.
         least: a lower bound of the repetitions of one worker in one sample: with one each, tasks that share a client
@@ -50,8 +50,10 @@ CASES = (
     Case("sync-get", "GET of 46 bytes, one after the other", "sync"),
     Case("sync-get-tls", "the same over TLS", "sync", "https"),
     Case("sync-get-h2", "the same over HTTP/2 and TLS", "sync", "h2"),
+    Case("sync-get-awake", "GET of 46 bytes from a server that never sleeps", "sync", "awake"),
     Case("async-50", "50 asyncio tasks share a client, GET of 46 bytes", "async", workers=50, least=10),
     Case("async-50-uvloop", "the same on uvloop", "async", workers=50, least=10, loop="uvloop"),
+    Case("async-50-awake", "50 asyncio tasks and a server that never sleeps", "async", "awake", workers=50, least=10),
     Case("async-500", "500 asyncio tasks share a client", "async", workers=500, least=4),
     Case("async-tls-50", "50 asyncio tasks over TLS", "async", "https", workers=50, least=10),
     Case("async-h2-50", "50 asyncio tasks over HTTP/2 and TLS", "async", "h2", workers=50, least=10),

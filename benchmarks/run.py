@@ -4,9 +4,9 @@ Measure our client beside the others, and print how many times as much (or as li
     run.py --python-ours PYTHON --python-peers PYTHON [options] [case ...]
 
 `scripts/bench` makes the two environments and calls this. For each case: rounds; in a round every client runs once, in
-shuffled order, each in a process of its own (`measure`), against one nginx (`origin`). A cell of the tables is the
-median over all samples of all rounds. A client that fails is shown with its error, and one that cannot do a case as
-not offered.
+shuffled order, each in a process of its own (`measure`), against one nginx (`origin`) or, in a few cases, a server that
+never sleeps (`awake`). A cell of the tables is the median over all samples of all rounds. A client that fails is shown
+with its error, and one that cannot do a case as not offered.
 
 Everything started here is ended here, by process id, also on Ctrl-C and SIGTERM.
 """
@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from awake import Awake
 from cases import BY_NAME, CASES, LOCAL, Case
 from origin import BIG_SIZE, SMALL, Origin, Unavailable, pinned, stop
 from peers import PEERS
@@ -51,7 +52,7 @@ class Effort:
     limit: float
 
 
-FULL = Effort(rounds=7, batches=5, seconds=0.15, limit=90)
+FULL = Effort(rounds=8, batches=5, seconds=0.15, limit=90)
 QUICK = Effort(rounds=2, batches=3, seconds=0.1, limit=45)
 
 
@@ -69,10 +70,16 @@ class Client:
 
 @dataclass
 class Result:
-    """What became of one client in one case: samples in µs per repetition, or the reason why there are none."""
+    """
+    What became of one client in one case: samples in µs per repetition, or the reason why there are none.
+
+    `cpu_rounds` and `wall_rounds` have the median of each round.
+    """
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
+    cpu_rounds: list[float] = field(default_factory=list)
+    wall_rounds: list[float] = field(default_factory=list)
     note: str = ""
     not_offered: str = ""
     error: str = ""
@@ -84,6 +91,9 @@ class Result:
         self.note = answer.get("note", self.note)
         self.cpu += answer.get("cpu", [])
         self.wall += answer.get("wall", [])
+        if answer.get("cpu"):
+            self.cpu_rounds.append(statistics.median(answer["cpu"]))
+            self.wall_rounds.append(statistics.median(answer["wall"]))
 
     @property
     def given_up(self) -> bool:
@@ -113,9 +123,17 @@ class Bench:
         self.clients = clients
         self.cpus = cpus
         self.random = random.Random()
+        self.awake: Optional[Awake] = None
 
     def run(self, case: Case) -> dict[str, Result]:
         """All rounds of one case."""
+        if case.server != "awake":
+            return self.rounds(case)
+        # Only while it is needed: it takes the core that nginx has in the other cases.
+        with Awake(self.origin.cpus) as self.awake:
+            return self.rounds(case)
+
+    def rounds(self, case: Case) -> dict[str, Result]:
         results = {client.name: Result() for client in self.clients}
         for number in range(self.effort.rounds * case.processes):
             order = [client for client in self.clients if not results[client.name].given_up]
@@ -160,7 +178,7 @@ class Bench:
         job = {
             "adapter": client.adapter,
             "kind": case.kind,
-            "url": "" if case.kind in LOCAL else self.origin.url(case.server, case.path),
+            "url": self.url(case),
             "ca": self.origin.ca,
             "size": BIG_SIZE if case.path == "/big" else len(SMALL),
             "http2": case.server == "h2",
@@ -172,6 +190,14 @@ class Bench:
             "batch_seconds": self.effort.seconds,
         }
         return ["case", json.dumps(job)]
+
+    def url(self, case: Case) -> str:
+        """What a client asks for; nothing where there is no server."""
+        if case.kind in LOCAL:
+            return ""
+        if case.server == "awake":
+            return self.awake.url if self.awake is not None else ""
+        return self.origin.url(case.server, case.path)
 
 
 def environment(source: Optional[Path]) -> dict[str, str]:
@@ -271,19 +297,26 @@ def peer_version(python: str, distribution: Optional[str]) -> str:
 
 @contextlib.contextmanager
 def earlier_sources(revisions: list[str]) -> Iterator[dict[str, Path]]:
-    """The `src` directories of earlier commits, unpacked for the time of the run: name -> path."""
+    """
+    The `src` directories of earlier commits, unpacked for the time of the run: name -> path.
+
+    A revision may also be the directory of another checkout, which is measured as it is.
+    """
     with tempfile.TemporaryDirectory(prefix="httpx-bench-") as directory:
         sources = {}
         for number, revision in enumerate(revisions):
+            if Path(revision, "src", "httpx").is_dir():
+                sources[f"{OURS}@{Path(revision).resolve().name}/"] = Path(revision).resolve() / "src"
+                continue
             root = Path(directory, str(number))
             root.mkdir()
             archive = subprocess.run(
                 ["git", "archive", revision, "src"], cwd=CHECKOUT, capture_output=True, check=False
             )
             if archive.returncode:
-                raise SystemExit(f"no commit {revision!r}: {archive.stderr.decode().strip()}")
+                raise SystemExit(f"no commit and no checkout {revision!r}: {archive.stderr.decode().strip()}")
             subprocess.run(["tar", "-x", "-C", str(root)], input=archive.stdout, check=True)
-            sources[f"ours@{revision}"] = root / "src"
+            sources[f"{OURS}@{revision}"] = root / "src"
         yield sources
 
 
@@ -348,6 +381,32 @@ def summary(outcome: dict[str, dict[str, Result]], clients: list[Client]) -> lis
     return table
 
 
+def comparison(outcome: dict[str, dict[str, Result]], clients: list[Client]) -> list[list[str]]:
+    """
+    Ours beside ours at other commits: how many times as much it costs now as there. Above 1 it has become dearer.
+
+    The ratio is taken within each round, where one ran soon after the other, and its median and quartiles are shown:
+    what slows the machine down for a minute does not change it.
+    """
+    table = []
+    for name, results in outcome.items():
+        ours = results.get(OURS)
+        for client in clients:
+            before = results[client.name]
+            if not client.name.startswith(f"{OURS}@") or ours is None or not ours.usable or not before.usable:
+                continue
+            unit = BY_NAME[name]
+            cells = [scaled(statistics.median(one.cpu), unit) for one in (before, ours)]
+            for column in ("cpu_rounds", "wall_rounds"):
+                pairs = zip(getattr(ours, column), getattr(before, column))
+                ratios = [now / then for now, then in pairs]
+                low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+                cells += [f"{middle:.3f}", f"{low:.3f} to {high:.3f}"]
+            table.append([f"{name}, {unit.unit}", client.name, *cells])
+    head = ["case", "before", "CPU before", "CPU ours", "ours / before", "quartiles", "wall", "quartiles"]
+    return [head, *table] if table else []
+
+
 def aligned(table: list[list[str]]) -> str:
     """A table for the terminal: first two columns left, numbers right, the remark left."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
@@ -370,12 +429,23 @@ def markdown(table: list[list[str]]) -> str:
 # Report
 
 
-def facts(options: argparse.Namespace, effort: Effort, origin: Origin, cores: str) -> dict[str, str]:
+# Printed by the interpreter that it is about: version, compiler, OpenSSL, and how it was configured, without paths.
+BUILD = """
+import platform, ssl, sys, sysconfig
+words = (sysconfig.get_config_var("CONFIG_ARGS") or "").replace("'", "").split()
+kinds = ("--enable-", "--disable-", "--with-", "--without-")
+switches = [word for word in words if word.startswith(kinds) and "/" not in word]
+print(platform.python_implementation(), sys.version.replace("\\n", " "), "with", ssl.OPENSSL_VERSION, end="; ")
+print("configured with", " ".join(switches) or "no switches that are known")
+"""
+
+
+def facts(
+    options: argparse.Namespace, effort: Effort, origin: Origin, cores: str, clients: list[Client]
+) -> dict[str, str]:
     """What a reader needs to judge the numbers. No host name, no path."""
-    code = "from platform import *; import ssl; "
-    code += "print(python_implementation(), python_version(), 'with', ssl.OPENSSL_VERSION)"
     python = [
-        subprocess.run([one, "-c", code], capture_output=True, text=True, check=False).stdout.strip() or "?"
+        subprocess.run([one, "-c", BUILD], capture_output=True, text=True, check=False).stdout.strip() or "?"
         for one in (options.python_ours, options.python_peers)
     ]
     return {
@@ -383,7 +453,8 @@ def facts(options: argparse.Namespace, effort: Effort, origin: Origin, cores: st
         "commit": (git("rev-parse", "--short", "HEAD") or "none")
         + (" with changes" if git("status", "--porcelain", "src") else ""),
         "python": python[0] if python[0] == python[1] else f"ours {python[0]}; peers {python[1]}",
-        "server": origin.version,
+        "clients": ", ".join(f"{one.name} {one.version}".strip() for one in clients),
+        "server": f"{origin.version}; in the cases `awake` a loop in Python that never sleeps",
         "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}, {processor()}",
         "cores": f"{os.cpu_count()}, {cores}",
         "effort": f"{effort.rounds} rounds of {effort.batches} batches of {effort.seconds:g} s",
@@ -412,6 +483,9 @@ def save(name: str, about: dict[str, str], outcome: dict[str, dict[str, Result]]
     directory.mkdir(exist_ok=True)
     parts = [f"# {name}", "\n".join(f"- {key}: {value}" for key, value in about.items())]
     parts += ["How to read it: [README](../README.md).", "## All cases", markdown(summary(outcome, clients))]
+    compared = comparison(outcome, clients)
+    if compared:
+        parts += ["## Before and now", markdown(compared)]
     for case_name, results in outcome.items():
         case = BY_NAME[case_name]
         parts += [f"## {case.name}: {case.question}", markdown([heading(case), *rows(case, results, clients)])]
@@ -448,7 +522,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--quick", action="store_true", help="fewer and shorter rounds: a look, not a result")
     add("--rounds", type=int, metavar="N", help=f"rounds per case (default {FULL.rounds}, with --quick {QUICK.rounds})")
     add("--clients", metavar="A,B", help="only these clients")
-    add("--against", metavar="COMMIT", action="append", default=[], help="ours at COMMIT too; may be repeated")
+    add(
+        "--against",
+        metavar="COMMIT",
+        action="append",
+        default=[],
+        help="ours at COMMIT, or in that checkout if it is a directory, and a table of the ratios; may be repeated",
+    )
     add("--save", metavar="NAME", help="keep the result as benchmarks/results/NAME.md and .json")
     add("--nginx", metavar="PATH", help="the nginx executable")
     add("--python-ours", metavar="PYTHON", default=sys.executable, help="interpreter with our dependencies")
@@ -498,7 +578,7 @@ def main(arguments: list[str]) -> int:
             earlier = stack.enter_context(earlier_sources(options.against))
             clients = choose_clients(options, earlier)
             origin = stack.enter_context(Origin(options.nginx, None if server_core is None else {server_core}))
-            about = facts(options, effort, origin, cores)
+            about = facts(options, effort, origin, cores, clients)
             print("\n".join(f"{key:8} {value}" for key, value in about.items()))
             bench = Bench(effort, origin, clients, None if client_core is None else {client_core})
             run_cases(bench, cases, outcome)
@@ -509,6 +589,9 @@ def main(arguments: list[str]) -> int:
         print("\nbench: interrupted; nothing is saved", file=sys.stderr)
         return 130
     print(f"\n{aligned(summary(outcome, clients))}")
+    compared = comparison(outcome, clients)
+    if compared:
+        print(f"\nours beside earlier ones, each ratio the median of {effort.rounds} rounds:\n{aligned(compared)}")
     if options.save:
         print(f"\nsaved as {save(options.save, about, outcome, clients).relative_to(CHECKOUT)}")
     return int(any(result.error for results in outcome.values() for result in results.values()))

@@ -20,7 +20,7 @@ from typing import NamedTuple, Union
 
 import pytest
 
-from support.twins import compare_twins
+from support.twins import Difference, compare_texts, compare_twins
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "httpx"
@@ -33,6 +33,7 @@ LEVELS = {
     "_secrets": 0,
     "_status_codes": 0,
     "_utils": 0,
+    "_forks": 0,
     "__version__": 0,
     "_urlparse": 1,
     "_urls": 1,
@@ -54,6 +55,7 @@ LEVELS = {
     "_auth": 3,
     "_auth.*": 3,
     "_flow": 3,
+    "_redirects": 3,
     "_patterns": 3,
     "_proxies": 3,
     "_engine.*": 4,
@@ -345,6 +347,299 @@ def class_named(tree: ast.Module, name: str) -> ast.ClassDef:
 def test_the_clients_are_twins():
     tree = TREES["_client"]
     differences = compare_twins(class_named(tree, "Client"), class_named(tree, "AsyncClient"), TWIN_NAMES, UNPAIRED)
+    assert not differences, "\n\n".join(differences)
+
+
+# The shells. What stays written by hand in each of them is compared, too: threads with trio, and asyncio with trio.
+ENGINE_NAMES = {
+    "TrioEngine": "SyncEngine",
+    "TrioConnection": "SyncConnection",
+    "AsyncioConnection": "SyncConnection",
+    "AsyncBody": "SyncBody",
+    "now": "monotonic",
+    "anext_piece": "next_piece",
+    "aend_pieces": "end_pieces",
+    "do_chores": "settle",
+}
+PUMP = ("handle", "receive", "_feed", "_await_room", "_await_consent", "_stream", "_exchange_on", "tell", "later")
+
+SYNC_AND_TRIO = [
+    Difference("handle", "while True:", "while not self._closed:", "a thread that waits is told by `_closings`"),
+    Difference("handle", "", "raise ConnectError(CLOSED)", "the same"),
+    Difference(
+        "handle",
+        """
+        with self.lock:
+            connection = pool.acquire(job.key, monotonic(), job)
+        if (
+            isinstance(connection, Ticket)
+            or pool.has_chores
+            or (connection.multiplexer is None and connection.wire.poll(0))
+        ):
+            connection = self._acquire(connection, job)
+        """,
+        """
+        connection = pool.acquire(job.key, monotonic(), job)
+        if isinstance(connection, Ticket):
+            connection = self._redeem(connection, job)
+        if pool.has_chores:
+            self.settle()
+        """,
+        "threads have a lock; they look at the socket before, and a multiplexer may have it in another thread",
+    ),
+    Difference(
+        "handle",
+        "",
+        """
+        if connection.closed or (connection.reused and (not connection.is_quiet())):
+            self.release(connection, False, job)
+            continue
+        """,
+        "in threads that is a part of `_acquire`",
+    ),
+    Difference(
+        "handle",
+        "if not connection.interrupted and job.may_replay(exchange, exc, reused):",
+        "if job.may_replay(exchange, exc, reused):",
+        "another thread may have closed the client",
+    ),
+    Difference(
+        "receive",
+        "received = wire.receive(until)",
+        "received = connection.receive(until)",
+        "a thread waits in the wire, for one frame less",
+    ),
+    Difference(
+        "_await_consent",
+        "data = connection.wire.receive(until)",
+        "data = connection.receive(until)",
+        "the same as in `receive`",
+    ),
+    Difference(
+        "_feed",
+        "",
+        """
+        if job.should_rest():
+            trio.lowlevel.checkpoint()
+        """,
+        "threads need not be kept from keeping others from running",
+    ),
+    Difference(
+        "tell",
+        "narrator.callback(*event)",
+        """
+        result = narrator.callback(*event)
+        if result is not None:
+            result
+        """,
+        "an async function may be called",
+    ),
+    Difference(
+        "later",
+        """
+        self._later.append(function)
+        self.pool.has_chores = True
+        """,
+        """
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            pass
+        """,
+        "there is no loop that could call it",
+    ),
+]
+
+LOOP_NAMES = {**ENGINE_NAMES, "AsyncioEngine": "SyncEngine"}
+SHARED = ("handle", "receive", "_feed", "_await_consent", "_stream", "_exchange_on", "tell", "later")
+
+ASYNCIO_AND_TRIO = [
+    *(
+        Difference(method, "monotonic = self.loop.time", "", "the clock is the loop's")
+        for method in ("handle", "_await_consent")
+    ),
+    Difference("receive", "wire, monotonic = (connection.wire, self.loop.time)", "wire = connection.wire", "the same"),
+    Difference(
+        "handle",
+        "if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):",
+        "if connection.closed or (connection.reused and not connection.is_quiet()):",
+        "on asyncio `is_quiet` receives",
+    ),
+    Difference(
+        "handle",
+        """
+        if connection.reused:
+            connection.exchange = exchange
+        connection.deadline = None
+        """,
+        "",
+        "a callback receives; on a new connection it waits until the request is out",
+    ),
+    Difference(
+        "handle",
+        """
+        moment = monotonic()
+        connection.exchange = None
+        connection.reused = True
+        connection.deadline = None if self._expiry is None else moment + self._expiry
+        reusable = exchange.reusable and not (connection.closed or connection.unsent)
+        pool.release(connection, reusable, moment, job)
+        if pool.has_chores:
+            self.settle()
+        """,
+        "self.release(connection, exchange.reusable, job)",
+        "inlined: the frame that trio has here is the one of the callback",
+    ),
+    Difference(
+        "receive",
+        "if connection.unsent and need != NOTHING and not exchange.abandoned:",
+        "if wire.unsent and need != NOTHING and not exchange.abandoned:",
+        "what is unsent leaves by a callback",
+    ),
+    Difference(
+        "receive",
+        """
+        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+        if rest:
+            connection.queue(rest)
+        """,
+        "wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))",
+        "the same",
+    ),
+    Difference("receive", "connection.begin(exchange)", "hear_early(connection, exchange)", "a callback receives"),
+    Difference(
+        "receive",
+        """
+        if connection.error is not None or connection.closed:
+            raise why(connection)
+        """,
+        "",
+        "a callback has noticed",
+    ),
+    Difference(
+        "receive",
+        "if not connection.wait(until) or (job.deadline is not None and job.is_late(monotonic())):",
+        """
+        try:
+            received = connection.receive(until)
+        except TransportError as exc:
+            raise why(connection, exc) from None
+        if received is None or (job.deadline is not None and job.is_late(monotonic())):
+        """,
+        "a callback receives",
+    ),
+    Difference(
+        "receive", "", "exchange.receive(received) if received else wire.deliver_end(exchange)", "a callback receives"
+    ),
+    Difference(
+        "_feed",
+        """
+        if job.should_rest():
+            asyncio.sleep(0)
+        if exchange.need == BODY:
+            exchange.feed(job.next_piece())
+        """,
+        """
+        if job.should_rest():
+            trio.lowlevel.checkpoint()
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(job.next_piece())
+        """,
+        "a callback receives while others run",
+    ),
+    Difference(
+        "_await_consent",
+        """
+        if connection.error is not None or connection.closed:
+            raise why(connection)
+        if not connection.wait(until) or monotonic() >= until:
+            exchange.proceed()
+        """,
+        """
+        try:
+            data = connection.receive(until)
+        except TransportError as exc:
+            raise why(connection, exc) from None
+        if data is not None:
+            exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+        if data is None or monotonic() >= until:
+            exchange.proceed()
+        """,
+        "a callback receives",
+    ),
+    Difference(
+        "later",
+        """
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            pass
+        """,
+        """
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            pass
+        """,
+        "another library",
+    ),
+]
+
+BODIES = [
+    Difference(
+        "__init__",
+        "",
+        """
+        self._chunks: Iterator[bytes] = iter(())
+        """,
+        "an iterator that is a class keeps its place",
+    ),
+    Difference("__init__", "", "self._begun = False", "the same"),
+]
+
+
+def test_the_engines_of_threads_and_trio_are_twins():
+    differences = compare_texts(
+        class_named(TREES["_engine.sync"], "SyncEngine"),
+        class_named(TREES["_engine.trio"], "TrioEngine"),
+        ENGINE_NAMES,
+        PUMP,
+        SYNC_AND_TRIO,
+    )
+    assert not differences, "\n\n".join(differences)
+
+
+def test_the_engines_of_asyncio_and_trio_are_twins():
+    """But for `_await_room`, where the one is told by callbacks what the other does itself."""
+    differences = compare_texts(
+        class_named(TREES["_engine.asyncio"], "AsyncioEngine"),
+        class_named(TREES["_engine.trio"], "TrioEngine"),
+        LOOP_NAMES,
+        SHARED,
+        ASYNCIO_AND_TRIO,
+    )
+    assert not differences, "\n\n".join(differences)
+
+
+def test_a_difference_between_twins_that_is_not_listed_is_found():
+    ours, theirs = (ast.parse(textwrap.dedent(code)).body[0] for code in (SYNC, ASYNC))
+    assert isinstance(ours, ast.ClassDef)
+    assert isinstance(theirs, ast.ClassDef)
+    listed = Difference("close", "raise Error('Client.close() was called', self.transport.close())", "x", "why")
+    assert len(compare_texts(ours, theirs, {}, ["send"], [])) == 1
+    assert "this difference is no more: why" in compare_texts(ours, theirs, TWIN_NAMES, ["close"], [listed])[0]
+    assert compare_texts(ours, theirs, TWIN_NAMES, ["close"], []) == []
+
+
+def test_the_bodies_of_responses_are_twins():
+    """Iterating is what differs: a generator in threads, a class where a generator would need its loop to end."""
+    differences = compare_texts(
+        class_named(TREES["_engine.sync"], "SyncBody"),
+        class_named(TREES["_engine.async_body"], "AsyncBody"),
+        {**ENGINE_NAMES, "aclose": "close", "now": "now"},
+        ("__init__", "_receive", "hurry", "close", "_close", "_drop", "__del__"),
+        BODIES,
+    )
     assert not differences, "\n\n".join(differences)
 
 

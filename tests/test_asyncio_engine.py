@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
+import subprocess
+import sys
+import threading
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
 import pytest
 
 import httpx
-from httpx._engine.asyncio import AsyncioEngine, Attempts
+from httpx._engine.asyncio import AsyncioEngine
 from httpx._engine.asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
-from httpx._engine.race import Race
 from httpx._pool import Ticket
-from httpx._protocol.tls import TLSFilter
 from support.engines import driver_named
 from support.leaks import counts_of, engines_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
@@ -109,9 +112,9 @@ def test_the_fallback_keeps_nothing_of_connections_that_are_over():
         async with httpx.AsyncClient(trust_env=False, timeout=3) as client:
             for _ in range(3):
                 await client.get(f"{peer.url}/close")
-            io = engines_of(client)[0].io
+            engine = engines_of(client)[0]
             await turns(3)
-            assert (io._reading, io._writing, io._connecting) == ({}, {}, {})
+            assert (engine.io._reading, engine.io._writing, engine._sockets._connecting) == ({}, {}, {})
 
     with nothing_left(), Peer() as peer:
         driver_named("asyncio-fallback").run_bare(main)
@@ -127,7 +130,7 @@ def test_what_is_written_behind_unsent_bytes_follows_them(run: Callable[..., Any
         async with connected(new_engine()) as (connection, peer):
             connection.send(b"a" * 5_000_000)
             assert connection.unsent
-            connection._write(b"b" * 10)
+            connection.send_below(b"b" * 10)
             got = bytearray()
 
             def all_there() -> bool:
@@ -149,9 +152,8 @@ def test_a_write_that_breaks_half_way_is_noted(run: Callable[..., Any]):
             peer.close()
             await until(lambda: connection.write_error is not None)
             assert not connection.unsent
-            connection.upgrade(b"")
             with pytest.raises(httpx.WriteError):
-                await connection.write(b"more")
+                await connection.upgrade(b"").write(b"more")
 
     run(main)
 
@@ -162,7 +164,7 @@ def test_a_write_that_breaks_while_it_waits_raises(run: Callable[..., Any]):
 
             async def write() -> None:
                 with pytest.raises(httpx.WriteError):
-                    await connection.write(bytes(5_000_000))
+                    await connection.upgrade(b"").write(bytes(5_000_000))
 
             task = asyncio.ensure_future(write())
             await until(lambda: bool(connection.unsent))
@@ -175,7 +177,7 @@ def test_a_write_that_breaks_while_it_waits_raises(run: Callable[..., Any]):
 def test_a_timer_that_was_set_for_an_earlier_wait_does_not_end_a_later_one(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
-            now = connection._now
+            now = connection.now
             for later in (None, now() + 30):
                 waiting = asyncio.ensure_future(connection.wait(now() + 0.02))
                 await turns()
@@ -195,11 +197,11 @@ def test_a_timer_that_was_set_for_an_earlier_wait_does_not_end_a_later_one(run: 
 def test_a_timer_for_a_nearer_deadline_takes_the_place_of_a_later_one(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
-            waiting = asyncio.ensure_future(connection.wait(connection._now() + 30))
+            waiting = asyncio.ensure_future(connection.wait(connection.now() + 30))
             await turns()
             peer.send(b"x")
             assert await waiting
-            assert not await connection.wait(connection._now() + 0.01)
+            assert not await connection.wait(connection.now() + 0.01)
 
     run(main)
 
@@ -207,7 +209,7 @@ def test_a_timer_for_a_nearer_deadline_takes_the_place_of_a_later_one(run: Calla
 def test_time_that_is_up_at_the_moment_of_an_arrival_is_not(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, _):
-            waiting = asyncio.ensure_future(connection.wait(connection._now() - 1))
+            waiting = asyncio.ensure_future(connection.wait(connection.now() - 1))
             await turns()
             connection.wake()
             connection.on_time()
@@ -221,7 +223,7 @@ def test_reading_is_not_stopped_twice(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, peer):
             peer.close()
-            await until(lambda: connection._ended)
+            await until(lambda: connection.has_ended)
             connection._pause()
             assert not connection._paused
             connection.on_broken(httpx.ReadError("again"))
@@ -252,10 +254,12 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
                 peer.sendall(outgoing.read())
 
             serving = asyncio.ensure_future(serve())
-            assert await connection.shake_hands(TLSFilter(trusting_context(), "localhost"), None)
+            stream = connection.upgrade(b"")
+            await stream.start_tls(trusting_context(), "localhost")
             await serving
-            assert await connection.read(10, timeout=3) == b""
-            assert await connection.read(10, timeout=3) == b""
+            stream = connection.upgrade(b"")
+            assert await stream.read(10, timeout=3) == b""
+            assert await stream.read(10, timeout=3) == b""
 
     run(main)
 
@@ -263,12 +267,13 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
 def test_a_closed_connection_gives_and_takes_nothing(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, _):
+            stream = connection.upgrade(b"")
             connection.close()
             connection.close()
             with pytest.raises(httpx.ReadError):
-                await connection.read(1)
+                await stream.read(1)
             with pytest.raises(httpx.WriteError):
-                await connection.write(b"x")
+                await stream.write(b"x")
 
     run(main)
 
@@ -313,35 +318,54 @@ def test_a_dial_that_is_cancelled_before_its_first_step_ends_its_request(run: Ca
         run(main)
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
-def test_a_new_connection_that_ends_or_speaks_before_it_is_used_is_an_error_and_no_loop(
-    run: Callable[..., Any], said: bytes
-):
+def slow_to_begin(client: Any) -> None:
+    """Let every dial last until the peer has said or done something on the connection."""
+    engine = client._transport._engine_here()
+    connect = engine._connect
+
+    async def slow(job: Any) -> AsyncioConnection:
+        connection: AsyncioConnection = await connect(job)
+        wait_for(lambda: bool(connection.wire.poll(0)))
+        return connection
+
+    engine._connect = slow
+
+
+def test_a_new_connection_that_ends_before_it_is_used_is_an_error_and_no_loop(run: Callable[..., Any]):
     """A server that closes at once is not asked again and again."""
 
     async def main() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=3) as client:
-            engine: Any = client._transport._engine_here()  # type: ignore[attr-defined]
-            connect = engine._connect
-
-            async def slow(job: Any) -> AsyncioConnection:
-                connection: AsyncioConnection = await connect(job)
-                wait_for(lambda: bool(connection.wire.poll(0)))
-                return connection
-
-            engine._connect = slow
-            with pytest.raises(httpx.RemoteProtocolError, match="before it was asked"):
+            slow_to_begin(client)
+            with pytest.raises((httpx.RemoteProtocolError, httpx.WriteError, httpx.ReadError)):
                 await client.get(server.url)
             assert counts_of(client) == (0, 0, 0, 0)
 
+    with nothing_left(), ScriptedServer(lambda conn, recorded: None) as server:
+        run(main)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("ending", ["stays", "closes"])
+def test_what_a_new_connection_says_before_it_is_asked_is_the_response(run: Callable[..., Any], ending: str):
+    """
+    The harm: the 503 of a load balancer that is full, which is sent as soon as a connection is accepted, was an error
+    of the protocol. In sync code it was a response.
+    """
+
+    async def main() -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=3) as client:
+            slow_to_begin(client)
+            response = await client.get(server.url)
+            assert (response.status_code, response.text) == (503, "full")
+
     def serve(conn: Conn, recorded: list[bytes]) -> None:
-        conn.sendall(said)
-        if said:
+        conn.sendall(b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\n\r\nfull")
+        if ending == "stays":
             conn.read_to_end()
 
     with nothing_left(), ScriptedServer(serve) as server:
         run(main)
-        assert server.connections == 1
 
 
 def test_what_is_not_watched_need_not_be_left_alone():
@@ -349,7 +373,7 @@ def test_what_is_not_watched_need_not_be_left_alone():
         async with connected(new_engine()) as (connection, _):
             for _ in range(2):
                 connection._io.stop_reading(connection)
-            connection._ended = True
+            connection.has_ended = True
 
     driver_named("asyncio-fallback").run_bare(main)
 
@@ -368,20 +392,159 @@ def test_time_in_the_queue_that_is_up_too_late_is_not(run: Callable[..., Any]):
     run(main)
 
 
-def test_what_an_attempt_says_after_the_race_is_not_heard(run: Callable[..., Any]):
-    async def main() -> None:
-        engine = new_engine()
-        attempts = Attempts(engine, Race("host", 1, []))
-        with socket.socket() as sock:
-            attempts._report(sock, None)
-            assert attempts.winner() is None
-            attempts._sockets[sock] = (0, 0, 0, "", None)
-            waiting = asyncio.ensure_future(attempts.wait(None))
-            await turns()
-            attempts._report(sock, None)
-            attempts._wake()
-            await waiting
-            await attempts.wait(None)  # there is something to be looked at already
-            assert attempts.winner() is sock
+FROZEN = """
+import asyncio, sys, time
 
-    run(main)
+real = time.monotonic
+
+def frozen():
+    return 1_000_000.0
+
+if sys.argv[1] == "before":
+    time.monotonic = frozen
+
+class Loop(asyncio.SelectorEventLoop):
+    time = staticmethod(real)
+
+import httpx, httpx._engine.asyncio, httpx._engine.asyncio_connection
+
+if sys.argv[1] == "after":  # as freezegun does: in every module that has imported it
+    time.monotonic = frozen
+    for module in list(sys.modules.values()):
+        if getattr(module, "monotonic", None) is real:
+            module.monotonic = frozen
+
+async def main():
+    async with httpx.AsyncClient(trust_env=False, timeout=0.4) as client:
+        before = time.process_time(), real()
+        for read in (lambda: client.get(sys.argv[2]), lambda: upgraded(client)):
+            try:
+                await read()
+            except httpx.ReadTimeout:
+                print(round(real() - before[1], 1))
+        print(time.process_time() - before[0] < 0.3)
+
+async def upgraded(client):
+    headers = {"Connection": "Upgrade", "Upgrade": "x"}
+    async with client.stream("GET", sys.argv[3], headers=headers) as response:
+        await response.extensions["network_stream"].read(10, timeout=0.4)
+
+loop = Loop()
+loop.run_until_complete(main())
+loop.close()
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_time_limits_go_by_the_clock_of_the_loop_when_another_one_stands_still(when: str):
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(upgrade)
+        conn.read_to_end()
+
+    with Peer() as peer, ScriptedServer(serve) as server:
+        command = [sys.executable, "-c", FROZEN, when, f"{peer.url}/silent", server.url]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    first, second, idle = result.stdout.split() or (result.stderr, "", "")
+    assert 0.4 <= float(first) < 1.5
+    assert 0.8 <= float(second) < 3
+    assert idle == "True"
+
+
+STANDING = """
+import asyncio, sys, time
+
+import httpx
+
+async def main():
+    limits = httpx.Limits(keepalive_expiry=None)
+    async with httpx.AsyncClient(trust_env=False, timeout=5, limits=limits) as client:
+        await client.get(sys.argv[1])
+        questions = []
+        time.monotonic = lambda: questions.append(None) or 1_700_000_000.0  # which the loop asks, too
+        print((await client.get(sys.argv[1])).text)
+        print(len(questions) < 200)
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_spins_when_the_clock_of_the_loop_stands_still():
+    """Harm: timers that were set by one clock were due at once by the other, again and again."""
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        for pause in (0, 0.8):
+            conn.read_head()
+            over.wait(pause)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        conn.read_to_end()
+
+    over = threading.Event()
+    with ScriptedServer(serve) as server:
+        command = [sys.executable, "-c", STANDING, server.url]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert result.stdout.split() == ["ok", "True"], result.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_waits_for_an_upgraded_stream_when_its_loop_is_closed_ends_quietly(name: str):
+    """Harm: an error from within the garbage collector, "Event loop is closed"."""
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(upgrade)
+        assert over.wait(5)
+
+    async def begin() -> Any:
+        client = httpx.AsyncClient(trust_env=False)
+        request = client.build_request("GET", server.url, headers={"Connection": "Upgrade", "Upgrade": "x"})
+        response = await client.send(request, stream=True)
+        stream = response.extensions["network_stream"]
+        calls = [stream.read(10), *(stream.write(bytes(20_000_000), timeout=60) for _ in range(3))]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await until(lambda: len(stream._writers) == 2)
+        return client, tasks
+
+    over = threading.Event()
+    with ScriptedServer(serve) as server:
+        loop = driver_named(name)._loop()
+        client, tasks = loop.run_until_complete(begin())
+        loop.close()
+        for task in tasks:
+            task._log_destroy_pending = False
+            task.get_coro().close()  # as the garbage collector does
+        asyncio.run(client.aclose())
+        over.set()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the task with which a loop without readers receives
+            del task, tasks
+            gc.collect()
+
+
+@pytest.mark.parametrize("offset", [1000.0, -1000.0])
+def test_a_clock_that_is_set_while_the_loop_runs_makes_no_timer_spin(offset: float):
+    """The harm: where a test sets the time, timers were set anew without end: 1.5 s of work in a wait of 2 s."""
+    timers = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        real, call_at = loop.time, loop.call_at
+
+        def counting_call_at(when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return call_at(when, *args, **options)
+
+        async with httpx.AsyncClient(trust_env=False, timeout=0.05) as client:
+            await client.get(f"{peer.url}/echo")
+            loop.time = lambda: real() + offset  # type: ignore[method-assign]
+            loop.call_at = counting_call_at  # type: ignore[method-assign]
+            for path in ("silent", "silent"):
+                with pytest.raises(httpx.ReadTimeout):
+                    await asyncio.wait_for(client.get(f"{peer.url}/{path}"), 2)
+
+    with Peer() as peer:
+        driver_named("asyncio").run_bare(main)
+    assert len(timers) < 15

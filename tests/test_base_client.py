@@ -5,11 +5,13 @@ function.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import pickle
 import warnings
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -715,3 +717,127 @@ def test_a_closed_client_can_still_build_requests():
     client = httpx.Client(base_url="http://example.org")
     client.close()
     assert client.build_request("GET", "/x").url == "http://example.org/x"
+
+
+# Methods that subclasses override.
+
+
+class Hops:
+    """Answers with redirects to these URLs, then with 200; records the requests."""
+
+    def __init__(self, *urls: str) -> None:
+        self._urls = list(urls)
+        self.sent: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        return httpx.Response(307, headers={"Location": self._urls.pop(0)}) if self._urls else httpx.Response(200)
+
+
+def followed(client_class: type[httpx.Client], *urls: str, **options: Any) -> list[httpx.Request]:
+    hops = Hops(*urls)
+    with client_class(transport=httpx.MockTransport(hops), follow_redirects=True, **options) as client:
+        client.post("https://example.org/a", content=b"body", headers={"X-Token": "t"})
+    return hops.sent
+
+
+def test_an_overridden_way_to_redirect_is_called():
+    """Public code strips its token in `_redirect_headers`; the method was never called, and the token leaked."""
+
+    class Client(httpx.Client):
+        def _redirect_headers(self, request: httpx.Request, url: httpx.URL, method: str) -> httpx.Headers:
+            headers = super()._redirect_headers(request, url, method)
+            headers.pop("X-Token", None)
+            return headers
+
+        def _redirect_url(self, request: httpx.Request, response: httpx.Response) -> httpx.URL:
+            return super()._redirect_url(request, response).copy_add_param("seen", "1")
+
+        def _redirect_method(self, request: httpx.Request, response: httpx.Response) -> str:
+            return "PUT"
+
+        def _redirect_stream(self, request: httpx.Request, method: str) -> Any:
+            return httpx.ByteStream(b"changed")
+
+    first, second = followed(Client, "/b")
+    assert first.headers["X-Token"] == "t"
+    assert "X-Token" not in second.headers
+    assert (second.method, str(second.url), second.read()) == ("PUT", "https://example.org/b?seen=1", b"changed")
+
+
+def test_an_overridden_redirect_request_is_sent():
+    class Client(httpx.Client):
+        def _build_redirect_request(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
+            assert response.status_code == 307
+            return httpx.Request("GET", "https://example.org/mine")
+
+    assert [str(request.url) for request in followed(Client, "/b")][1] == "https://example.org/mine"
+
+
+def test_an_overridden_redirect_of_an_async_client_is_called():
+    class Client(httpx.AsyncClient):
+        def _redirect_method(self, request: httpx.Request, response: httpx.Response) -> str:
+            return "DELETE"
+
+    hops = Hops("/b")
+
+    async def run() -> None:
+        async with Client(transport=httpx.MockTransport(hops), follow_redirects=True) as client:
+            await client.post("https://example.org/a")
+
+    asyncio.run(run())
+    assert [request.method for request in hops.sent] == ["POST", "DELETE"]
+
+
+def test_an_overridden_merge_of_urls_is_called_each_time():
+    class Client(httpx.Client):
+        calls = 0
+
+        def _merge_url(self, url: Any) -> httpx.URL:
+            self.calls += 1
+            return super()._merge_url(url).copy_add_param("n", str(self.calls))
+
+    client = Client(base_url="https://example.org/api")
+    urls = [str(client.build_request("GET", "/x").url) for _ in range(3)]
+    assert urls == [f"https://example.org/api/x?n={number}" for number in (1, 2, 3)]
+
+
+def test_an_overridden_trailing_slash_is_enforced():
+    class Client(httpx.Client):
+        def _enforce_trailing_slash(self, url: httpx.URL) -> httpx.URL:
+            return url.copy_with(path="/mine/")
+
+    client = Client(base_url="https://example.org/")
+    assert client.base_url == "https://example.org/mine/"
+    client.base_url = httpx.URL("https://example.com")
+    assert client.base_url == "https://example.com/mine/"
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_a_single_request_can_be_patched(kind: str):
+    target = f"httpx._client.{kind}._send_single_request"
+    response = httpx.Response(200, text="patched")
+    if kind == "Client":
+        with mock.patch(target, return_value=response):
+            assert httpx.Client().get("https://example.org/").text == "patched"
+        return
+
+    async def run() -> str:
+        with mock.patch(target, return_value=response):
+            return (await httpx.AsyncClient().get("https://example.org/")).text
+
+    assert asyncio.run(run()) == "patched"
+
+
+@pytest.mark.parametrize("base", [httpx.Client, httpx.AsyncClient])
+@pytest.mark.parametrize("name", ["_send_handling_auth", "_send_handling_redirects"])
+def test_a_method_that_nothing_would_call_cannot_be_defined(base: Any, name: str):
+    """A subclass that relied on it would have been wrong silently."""
+    with pytest.raises(TypeError, match=f"Mine defines {name}, which httpx does not call any more: override `send`"):
+        type("Mine", (base,), {name: lambda self: None})
+
+
+@pytest.mark.parametrize("url", ["mailto:jo@example.org", "file:///etc/passwd", "http:///x"])
+def test_a_url_with_a_scheme_and_no_host_keeps_its_scheme(url: str):
+    """The error said that it had none."""
+    assert httpx.Client().build_request("GET", url).url.scheme == url.partition(":")[0]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from httpx._protocol.certificate import NotACertificate, Pins, fingerprint, key_pin, names_of, public_key_of
 from support import certs
+from support.linear import linear
 
 KEY = "sha256//" + b64encode(bytes(range(32))).decode()
 OTHER_KEY = "sha256//" + b64encode(bytes(32)).decode()
@@ -203,13 +204,13 @@ def test_every_name_of_the_peer_that_is_pinned_has_to_agree():
 def test_the_reason_names_the_host_and_what_was_seen():
     reason = Pins(OTHER_KEY).check(["localhost"], der_of())
     assert reason == (
-        f"no pin of 'localhost' fits its certificate, which has the key {key_pin(der_of())} "
+        f"no pin of 'localhost' matches its certificate, which has the key {key_pin(der_of())} "
         f"and the SHA-256 {fingerprint(der_of())}"
     )
 
 
 def test_a_peer_that_shows_nothing_or_nonsense_does_not_fit():
-    assert Pins(KEY).check(["a"], None) == "'a' is pinned, and its peer showed no certificate"
+    assert Pins(KEY).check(["a"], None) == "'a' is pinned, but its peer showed no certificate"
     assert "cannot be read" in (Pins(KEY).check(["a"], b"nonsense") or "")
     assert Pins({"b": KEY}).check(["a"], None) is None
 
@@ -253,3 +254,55 @@ def test_what_is_no_set_of_pins_is_a_type_error(pins: Any):
 
 def test_no_hosts_is_no_pin():
     assert Pins({}).check(["a"], None) is None
+
+
+# Certificates of hostile peers.
+
+
+def tlv(tag: int, content: bytes) -> bytes:
+    """An element of DER."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(digits))) + digits + content
+
+
+def certificate(extensions: bytes) -> bytes:
+    """A certificate of which only the extensions hold anything."""
+    fields = tlv(2, b"\1") + tlv(0x30, b"") * 5 + tlv(0xA3, tlv(0x30, extensions))
+    return tlv(0x30, tlv(0x30, fields) + tlv(0x30, b"") + tlv(3, b""))
+
+
+def alternative_names(names: bytes) -> bytes:
+    return tlv(0x30, tlv(6, b"\x55\x1d\x11") + tlv(4, tlv(0x30, names)))
+
+
+HOSTILE = {
+    "many names": lambda size: certificate(alternative_names(b"\x82\1a" * (size // 3))),
+    "a long name": lambda size: certificate(alternative_names(tlv(0x82, b"\xff" * size))),
+    "many addresses": lambda size: certificate(alternative_names(tlv(0x87, bytes(16)) * (size // 18))),
+    "many extensions": lambda size: certificate(alternative_names(b"") * (size // 13)),
+    "many empty elements": lambda size: certificate(b"\x30\0" * (size // 2)),
+    "deep elements": lambda size: certificate(b"\x30\x7f" * (size // 2)),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_certificate_costs_time_in_proportion_to_its_size(kind: str):
+    """It is read while an error is told, or a pin checked: before anybody trusts it."""
+
+    def prepare(size: int) -> Any:
+        der = HOSTILE[kind](size)
+
+        def work() -> None:
+            try:
+                names_of(der)
+                key_pin(der)
+            except NotACertificate:
+                assert kind == "deep elements"
+
+        return work
+
+    linear(prepare)
+    assert names_of(HOSTILE["many names"](30)) == ["a"] * 10

@@ -9,6 +9,7 @@ installed, with the real one. The packages themselves are in tests/ecosystem.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import functools
 import inspect
@@ -538,7 +539,76 @@ def test_a_pool_of_ones_own_takes_the_requests(driver: Driver, core: Any, withou
         return response.content
 
     assert driver.run(scenario) == b"mine /path?q=1"
-    assert driver.is_async or pool.closed
+    assert pool.closed
+
+
+@pytest.mark.parametrize("how", ["with", "close"])
+def test_a_pool_of_ones_own_is_entered_left_and_closed_with_its_transport(driver: Driver, core: Any, how: str):
+    """Harm: the connections of an async pool stayed open for ever, and what its `__aenter__` sets up was missing."""
+    calls: list[str] = []
+
+    class Mine:
+        def handle_request(self, request: Any) -> Any:
+            return core.Response(200, content=b"mine")
+
+        def __enter__(self) -> None:
+            calls.append("enter")
+
+        def __exit__(self, *exc_info: Any) -> None:
+            calls.append(f"exit {exc_info[0] and exc_info[0].__name__}")
+
+        def close(self) -> None:
+            calls.append("close")
+
+    class AsyncMine:
+        async def handle_async_request(self, request: Any) -> Any:
+            return core.Response(200, content=b"mine")
+
+        async def __aenter__(self) -> None:
+            calls.append("enter")
+
+        async def __aexit__(self, *exc_info: Any) -> None:
+            calls.append(f"exit {exc_info[0] and exc_info[0].__name__}")
+
+        async def aclose(self) -> None:
+            calls.append("close")
+
+    async def main() -> None:
+        transport = driver.transport()
+        transport._pool = Mine()  # replaced again, so never used
+        transport._pool = pool = AsyncMine() if driver.is_async else Mine()
+        request = httpx.Request("GET", "http://nowhere.invalid/")
+        if how == "close":
+            await transport.aclose() if driver.is_async else transport.close()
+        else:
+            with contextlib.suppress(KeyError):
+                if driver.is_async:
+                    async with transport:
+                        await transport.handle_async_request(request)
+                        raise KeyError
+                with transport:
+                    transport.handle_request(request)
+                    raise KeyError
+        assert transport._pool is pool
+
+    driver.run_bare(main)
+    assert calls == (["close"] if how == "close" else ["enter", "exit KeyError"])
+
+
+def test_connections_from_before_a_pool_of_ones_own_are_closed_with_the_transport(
+    driver: Driver, core: Any, echo_server: Any
+):
+    async def scenario(client: Any) -> Any:
+        response = await client.get("/get")
+        assert response.status_code == 200
+        sock = response.extensions["network_stream"].get_extra_info("socket")
+        transport = client._transport
+        transport._pool = core.AsyncConnectionPool() if driver.is_async else core.ConnectionPool()
+        await transport.aclose() if driver.is_async else transport.close()
+        await driver.pause()
+        return sock
+
+    assert driver.run(scenario, base_url=echo_server.url, trust_env=False).fileno() == -1
 
 
 @pytest.fixture
@@ -918,13 +988,13 @@ def test_tls_can_begin_on_an_upgraded_stream(driver: Driver, core: Any, ca: Any)
         assert driver.run(scenario, base_url=server.url) == b"ping"
 
 
-def test_without_httpcore_the_stream_is_the_connection_itself(driver: Driver, without: None):
+def test_without_httpcore_the_stream_is_our_own(driver: Driver, without: None):
     async def scenario(client: Any) -> str:
         async with client.stream("GET", "/", headers=UPGRADE) as response:
             return type(response.extensions["network_stream"]).__name__
 
     with ScriptedServer([expect_head(), send(UPGRADED), shut()]) as server:
-        assert driver.run(scenario, base_url=server.url).endswith("Connection")
+        assert driver.run(scenario, base_url=server.url).endswith("Stream")
     assert compat.network_stream(connection := object()) is connection
 
 

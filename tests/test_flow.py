@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpx import URL, Auth, Cookies, Request, Response
+from httpx._base_client import BaseClient
 from httpx._exceptions import ReadError, RemoteProtocolError, TooManyRedirects
 from httpx._flow import (
     AUTH_BEGIN,
@@ -47,8 +48,9 @@ class Driver:
         self.closed: list[Response] = []
         self.cookies = Cookies()
         self.failing: dict[int, BaseException] = {}  # step -> what goes wrong in it
-        names = frozenset(name.encode() for name in sensitive.split())
-        self.policy = Policy(self.cookies, max_redirects, names, hooked)
+        client = BaseClient(sensitive_headers=sensitive.split())
+        client._cookies = self.cookies
+        self.policy = Policy(self.cookies, max_redirects, client._build_redirect_request, hooked)
 
     def run(
         self,
@@ -218,11 +220,14 @@ def test_what_leads_nowhere_is_the_answer(response):
         ("b", "https://example.org/a/b"),
         ("../b?c=d", "https://example.org/b?c=d"),
         ("?c=d", "https://example.org/a/?c=d"),
-        ("", "https://example.org/a/"),
         ("//other.example/b", "https://other.example/b"),
         ("http://other.example:8080/b", "http://other.example:8080/b"),
         ("http:/b", "http://example.org/b"),
         ("https:///b", "https://example.org/b"),
+        ("https:/b", "https://example.org/b"),
+        ("https:b?c", "https://example.org/a/b?c"),
+        ("https:", "https://example.org/a/"),
+        ("http:b", "http://example.org/a/b"),
         ("/b c", "https://example.org/b%20c"),
         ("/é".encode(), "https://example.org/%C3%A9"),
     ],
@@ -242,7 +247,7 @@ def test_the_fragment_of_the_request_is_kept_unless_the_location_has_one():
 )
 def test_a_location_that_is_no_url_is_a_protocol_error(location):
     driver, request = Driver(to(location)), get()
-    with pytest.raises(RemoteProtocolError, match="the redirect's Location is no URL") as caught:
+    with pytest.raises(RemoteProtocolError, match="invalid URL in Location header") as caught:
         driver.run(request)
     assert caught.value.request is request
     assert driver.steps == ["SEND", "CLOSE"]
@@ -255,6 +260,58 @@ def test_whoever_does_not_follow_is_not_harmed_by_a_location_that_is_no_url(loca
     response = Driver(to(location)).run(get(), follow=False)
     assert response.headers["Location"] == location
     assert response.next_request is None
+
+
+def test_an_empty_location_is_none():
+    """It led to the same URL again, 20 times."""
+    response = to("")
+    assert Driver(response).run(get()) is response
+    assert response.next_request is None
+
+
+def test_two_equal_locations_are_one():
+    driver = Driver(Response(302, headers=[("Location", "/b"), ("Location", "/b")]), Response(200))
+    driver.run(get("https://example.org/a/"))
+    assert str(driver.sent[1].url) == "https://example.org/b"
+
+
+@pytest.mark.parametrize("other", ["/c", "https://evil.example/", ""])
+def test_two_different_locations_are_an_error(other):
+    """Two programs on the way would go to two places."""
+    driver = Driver(Response(302, headers=[("Location", "/b"), ("Location", other)]))
+    with pytest.raises(RemoteProtocolError, match="two different Location headers"):
+        driver.run(get())
+    response = Driver(Response(302, headers=[("Location", "/b"), ("Location", other)])).run(get(), follow=False)
+    assert response.next_request is None
+
+
+@pytest.mark.parametrize(
+    "name", ["Expect", "Content-Digest", "Repr-Digest", "Trailer", "Content-Type", "Content-MD5", "Transfer-Encoding"]
+)
+def test_what_describes_a_body_goes_with_it(name):
+    request = Request("POST", "https://example.org/", content=b"x", headers={name: "value", "X-Other": "stays"})
+    followed = second(request, "/b")
+    assert name not in followed.headers
+    assert followed.headers["X-Other"] == "stays"
+
+
+@pytest.mark.parametrize("url", ["https://jo:pw@example.org/b", "//jo:pw@example.org/b"])
+def test_credentials_that_a_server_gives_for_itself_are_used(url):
+    followed = second(get("https://example.org/a"), url)
+    assert followed.headers["Authorization"] == "Basic am86cHc="
+
+
+@pytest.mark.parametrize(
+    "url", ["https://jo:pw@evil.example/", "http://jo:pw@example.org/", "https://jo:pw@example.org:8443/"]
+)
+def test_credentials_for_another_origin_are_not(url):
+    """The server would log the client in as somebody else, at a place of its choice."""
+    assert "Authorization" not in second(get("https://example.org/a"), url).headers
+
+
+def test_the_host_field_has_no_zone():
+    followed = second(get("http://[fe80::2%25eth0]/"), "http://[fe80::1%25eth0]:8080/b")
+    assert followed.headers["Host"] == "[fe80::1]:8080"
 
 
 def test_whoever_does_not_follow_gets_the_next_request():

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx._engine import asyncio as asyncio_engine
-from httpx._engine import sync as sync_engine
-from httpx._engine import wire
+from httpx._engine import sockets, wire
+from httpx._engine.dialling import asyncio as asyncio_dialling
+from httpx._engine.dialling import sync as sync_dialling
 from httpx._protocol import frames as frames_of_http2
 from httpx._protocol import hpack
 from httpx._protocol.http1 import HTTP1Exchange
@@ -62,7 +62,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts[str]:
     """Counts what goes through the sockets that are made from now on."""
     counts: Counts[str] = Counter()
 
-    for engine in (sync_engine, asyncio_engine):
+    for engine in (sync_dialling, asyncio_dialling):
         new_socket = engine.new_socket  # type: ignore[attr-defined]
 
         def counting_socket(*args: Any, made: Any = new_socket) -> CountingSocket:
@@ -70,7 +70,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts[str]:
 
         monkeypatch.setattr(engine, "new_socket", counting_socket)
     monkeypatch.setattr(wire, "select", CountingSelect(counts))
-    monkeypatch.setattr(sync_engine, "select", CountingSelect(counts))
+    monkeypatch.setattr(sockets, "select", CountingSelect(counts))
     return counts
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames, http2
+from httpx._protocol import frames, request_block
 from httpx._protocol.exchange import BODY, INPUT, NOTHING, PAUSE, HeadLimits
 from httpx._protocol.frames import (
     ACK,
@@ -144,7 +144,7 @@ def test_a_connection_begins_with_the_preface_settings_and_a_large_window() -> N
     assert out.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     (first, second), rest = split(out[24:], 16_384)
     assert first[:3] == (SETTINGS, 0, 0)
-    assert dict(frames.parsed_settings(first[3])) == {2: 0, 4: STREAM_WINDOW, 6: 65_536}
+    assert dict(frames.parsed_settings(first[3])) == {2: 0, 4: STREAM_WINDOW, 6: 262_144}
     assert second == (WINDOW_UPDATE, 0, 0, (CONNECTION_WINDOW - 65_535).to_bytes(4, "big"))
     assert rest == b""
     assert not connection.output
@@ -227,7 +227,7 @@ def test_requests_pass_the_gate_of_http1() -> None:
         with pytest.raises(httpx.LocalProtocolError, match="target"):
             server.connection.open(b"https", b"GET", target, [HOST])
     for host in (b"", b" ", b"user@example.org", b"a b", b"a\xff"):
-        with pytest.raises(httpx.LocalProtocolError, match="is not a host"):
+        with pytest.raises(httpx.LocalProtocolError, match="must be a host"):
             server.connection.open(b"https", b"GET", b"/", [(b"Host", host)])
     for method in (b"", b"GE T", b"GET\n"):
         with pytest.raises(httpx.LocalProtocolError, match="method"):
@@ -293,7 +293,7 @@ def test_what_is_remembered_of_requests_is_never_that_of_another(
 
 
 def test_names_of_sent_fields_are_remembered_within_bounds() -> None:
-    names = http2._SentNames()
+    names = request_block._SentNames()
     for number in range(3000):
         assert names[b"X-%d" % number] == b"x-%d" % number
     assert len(names) <= 1024
@@ -432,18 +432,18 @@ def test_a_protocol_is_opened_where_the_peer_takes_it() -> None:
         (b":authority", b"example.org"),
         (b":path", b"/chat"),
     ]
-    with pytest.raises(httpx.LocalProtocolError, match="no token, or the method"):
+    with pytest.raises(httpx.LocalProtocolError, match="must be a token, and the method CONNECT"):
         connect(server, b"web socket")
-    with pytest.raises(httpx.LocalProtocolError, match="no token, or the method"):
+    with pytest.raises(httpx.LocalProtocolError, match="must be a token, and the method CONNECT"):
         server.connection.open(b"https", b"GET", b"/", [HOST], streaming=True, protocol=b"websocket")
 
 
 def test_a_connect_has_no_body_of_a_length() -> None:
     server = Server()
     for fields in (POST5, CHUNKED):
-        with pytest.raises(httpx.LocalProtocolError, match="no body of a length"):
+        with pytest.raises(httpx.LocalProtocolError, match="must be streamed, without a length"):
             connect(server, fields=fields)
-    with pytest.raises(httpx.LocalProtocolError, match="no body of a length"):
+    with pytest.raises(httpx.LocalProtocolError, match="must be streamed, without a length"):
         server.connection.open(b"https", b"CONNECT", b"a:1", [HOST])
     assert not server.connection.output
 
@@ -786,14 +786,16 @@ def test_the_peers_settings_are_known_by_name() -> None:
 def test_data_for_a_stream_that_was_reset_is_returned_to_the_connections_window() -> None:
     """A few cancelled downloads would otherwise stop all the others for good."""
     server = Server()
-    stream = get(server)
-    server.head(stream)
-    stream.reset(frames.CANCEL)
+    streams = [get(server), get(server)]
+    for stream in streams:
+        server.head(stream)
+        stream.reset(frames.CANCEL)
     server.heard()
-    for _ in range(CONNECTION_WINDOW // 4 // 16_384):
-        server.body(stream, b"x" * 16_384)
+    for stream in streams:
+        for _ in range(STREAM_WINDOW // 16_384):
+            server.body(stream, b"x" * 16_384)
     assert server.heard() == [(WINDOW_UPDATE, 0, 0, (CONNECTION_WINDOW // 4).to_bytes(4, "big"))]
-    assert not stream.chunks
+    assert not any(stream.chunks for stream in streams)
 
 
 def test_padding_is_no_part_of_the_body_and_opens_the_window_again() -> None:
@@ -1242,7 +1244,7 @@ def test_the_peer_says_how_many_streams_there_may_be() -> None:
     assert server.connection.capacity == 2
     first, _ = get(server), get(server)
     assert server.connection.capacity == 0
-    with pytest.raises(httpx.LocalProtocolError, match="no more streams"):
+    with pytest.raises(httpx.LocalProtocolError, match="no more than 2 streams"):
         get(server)
     server.say(frames.settings({frames.MAX_CONCURRENT_STREAMS: 1}))
     assert server.connection.capacity == 0
@@ -1351,7 +1353,7 @@ def test_a_peer_that_said_why_it_goes_is_quoted_when_it_is_gone() -> None:
     server = Server()
     stream = get(server)
     server.say(frames.goaway(1, frames.ENHANCE_YOUR_CALM), b"")
-    assert error_of(stream) == "the peer closed the connection after it said that it goes away: ENHANCE_YOUR_CALM"
+    assert error_of(stream) == "the peer closed the connection after GOAWAY: ENHANCE_YOUR_CALM"
 
 
 def get_sent(server: Server) -> HTTP2Stream:
@@ -1423,14 +1425,14 @@ def test_what_an_answer_may_hold_is_a_setting() -> None:
     assert stream.finished
     stream = get(server)
     server.head(stream, fields=[(b"a", b"b")] * 3)
-    assert error_of(stream) == "the answer has more than 2 header fields"
+    assert error_of(stream) == "the response has more than 2 header fields"
     assert server.heard()[0][0] == RST_STREAM
     stream = get(server)
     server.head(stream, 103, [(b"a", b"b" * 150)])
     server.head(stream, 200, [(b"a", b"b" * 150)])
     assert stream.error is None
     server.say(server.block(stream.identifier, [(b"a", b"b" * 150)], ends=True))
-    assert error_of(stream) == "the answer's heads have more than 500 bytes"
+    assert error_of(stream) == "the header blocks of the response have more than 500 bytes"
     server.heard()
     stream = get(server)
     server.head(stream, 200, [(b"a", b"b" * 600)])
@@ -1481,7 +1483,7 @@ def test_what_an_answer_may_hold_is_a_setting() -> None:
         (frames.frame(CONTINUATION, 0, 1, b"\x88"), frames.PROTOCOL_ERROR),
         (frames.frame(HEADERS, 0, 1) + frames.frame(PING, 0, 0, bytes(8)), frames.PROTOCOL_ERROR),
         (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1) * 10_001, frames.ENHANCE_YOUR_CALM),
-        (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1, bytes(16_384)) * 5, frames.ENHANCE_YOUR_CALM),
+        (frames.frame(HEADERS, 0, 1) + frames.frame(CONTINUATION, 0, 1, bytes(16_384)) * 17, frames.ENHANCE_YOUR_CALM),
         (frames.frame(PING, 0, 0, bytes(8)) * 10_001, frames.ENHANCE_YOUR_CALM),
         (frames.settings({}) * 10_001, frames.ENHANCE_YOUR_CALM),
         (
@@ -1528,9 +1530,9 @@ def test_empty_data_frames_and_data_before_the_head_are_not_progress() -> None:
     stream = get(server)
     server.head(stream)
     server.body(stream, b"")
-    assert server.connection._idle_frames == 1
+    assert server.connection._useless_frames == 1
     server.body(stream, b"x")
-    assert server.connection._idle_frames == 0
+    assert server.connection._useless_frames == 0
     early = get(server)
     server.body(early, b"x", ends=True)
     assert "before its head" in error_of(early)
@@ -1582,3 +1584,254 @@ def test_a_download_enters_few_functions_for_a_frame() -> None:
         stream.took(32 * 8192)
     assert len([name for name in entered if name.startswith("httpx.")]) <= 12
     assert list(map(len, stream.chunks)) == [32 * 8192]
+
+
+# -- what a session asks
+
+
+def test_whether_a_stream_may_begin_is_asked_of_the_connection() -> None:
+    """A session that keeps a limit of its own believes an old one, and its request fails as LocalProtocolError."""
+    connection = HTTP2Connection()
+    assert (connection.may_open, connection.settings_received, connection.retired) == (True, False, False)
+    connection.receive(frames.settings({frames.MAX_CONCURRENT_STREAMS: 0}))
+    assert (connection.may_open, connection.settings_received, connection.retired) == (False, True, False)
+    connection.receive(frames.settings({frames.MAX_CONCURRENT_STREAMS: 1}))
+    assert connection.may_open
+    stream = connection.open(b"https", b"GET", b"/", [HOST])
+    assert not connection.may_open
+    connection.receive(frames.reset(stream.identifier, frames.CANCEL))
+    assert connection.may_open
+    connection.receive(frames.settings({}))
+    assert connection.max_streams == 1  # a frame that does not name the limit does not change it
+    connection.receive(frames.goaway(1, frames.NO_ERROR))
+    assert (connection.may_open, connection.max_streams, connection.retired) == (False, 0, True)
+
+
+def test_after_the_last_stream_number_a_connection_is_retired_before_a_request_fails() -> None:
+    """The request after the last number was an error instead of going to a new connection."""
+    server = Server()
+    server.connection._next_id = 2**31 - 3
+    get(server)
+    assert (server.connection.may_open, server.connection.retired) == (True, False)
+    last = get(server)
+    assert last.identifier == 2**31 - 1
+    assert (server.connection.may_open, server.connection.retired) == (False, True)
+    server.say(frames.settings({frames.MAX_CONCURRENT_STREAMS: 100}))
+    assert (server.connection.may_open, server.connection.max_streams) == (False, 0)
+    server.head(last, ends=True)
+    assert last.finished
+    assert not server.connection.may_open
+
+
+@pytest.mark.parametrize("end", [b"", frames.frame(PING, 0, 1, bytes(8))])
+def test_each_stream_of_a_lost_connection_has_an_error_of_its_own(end: bytes) -> None:
+    """One exception was raised in every request; its `request` was that of the last one."""
+    server = Server()
+    streams = [get(server) for _ in range(3)]
+    assert server.connection.new_error() is None
+    server.say(end)
+    errors = [server.connection.error, *(stream.error for stream in streams)]
+    errors += [server.connection.new_error(), server.connection.new_error()]
+    assert len({id(error) for error in errors}) == 6
+    assert {str(error) for error in errors} == {str(server.connection.error)}
+    assert {type(error) for error in errors} == {httpx.RemoteProtocolError}
+    assert server.connection.retired
+
+
+def test_streams_that_goaway_refuses_have_errors_of_their_own() -> None:
+    """As above."""
+    server = Server()
+    streams = [get(server) for _ in range(3)]
+    server.say(frames.goaway(1, frames.NO_ERROR))
+    assert streams[0].error is None
+    assert streams[1].error is not None
+    assert streams[1].error is not streams[2].error
+    assert streams[1].refused
+    assert streams[2].refused
+
+
+@pytest.mark.parametrize("refusal", ["reset", "goaway"])
+@pytest.mark.parametrize("fed", [False, True])
+def test_a_refused_stream_says_whether_its_body_was_begun(refusal: str, fed: bool) -> None:
+    """A streamed body of which no piece was asked for can be sent again; it was not."""
+    server = Server()
+    stream = post(server, [*POST5, (b"Expect", b"100-continue")], streaming=True)
+    if fed:
+        stream.feed(b"he")
+    refused = {"reset": frames.reset(1, frames.REFUSED_STREAM), "goaway": frames.goaway(0, frames.NO_ERROR)}
+    server.say(refused[refusal])
+    assert stream.refused
+    assert stream.body_begun == fed
+
+
+def test_refusals_for_the_limit_are_told_from_others() -> None:
+    """A burst before the first SETTINGS is refused in part; that must not use up the tries of a request."""
+    connection = HTTP2Connection()
+    streams = [connection.open(b"https", b"GET", b"/", [HOST]) for _ in range(10)]
+    refusals = b"".join([frames.reset(stream.identifier, frames.REFUSED_STREAM) for stream in streams[3:]])
+    connection.receive(frames.settings({frames.MAX_CONCURRENT_STREAMS: 3}) + refusals)
+    assert [stream.over_limit for stream in streams] == [False] * 3 + [True] * 7
+    assert not connection.is_over_limit
+    connection.receive(frames.reset(1, frames.REFUSED_STREAM) + frames.reset(3, frames.CANCEL))
+    assert [stream.refused for stream in streams[:3]] == [True, False, False]
+    assert not any(stream.over_limit for stream in streams[:3])
+
+
+@pytest.mark.parametrize("reason", [frames.settings({frames.MAX_CONCURRENT_STREAMS: 0}), frames.goaway(99, 0)])
+def test_a_peer_that_takes_nothing_at_all_does_not_refuse_for_a_limit(reason: bytes) -> None:
+    """Tries that do not count would go on for ever with such a peer."""
+    server = Server()
+    stream = get(server)
+    server.say(reason, frames.reset(1, frames.REFUSED_STREAM))
+    assert (stream.refused, stream.over_limit) == (True, False)
+
+
+def test_a_whole_body_is_not_begun_and_a_streamed_one_without_pieces_is() -> None:
+    server = Server()
+    assert not post(server, POST5, body=b"hello").body_begun
+    stream = post(server, CHUNKED, streaming=True)
+    assert not stream.body_begun
+    stream.feed(None)
+    assert stream.body_begun
+
+
+# -- responses without a body
+
+
+@pytest.mark.parametrize("length", [[b"5"], [b"5", b"6"], [b"none"], [b""], [b"-1"], [b"5", b"5, 6"]])
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"HEAD", 404), (b"GET", 204), (b"GET", 304)])
+def test_a_response_without_a_body_may_have_any_content_length(method: bytes, status: int, length: list[bytes]) -> None:
+    """A HEAD failed for a length that nothing depends on: there is no body to frame."""
+    server = Server()
+    fields = [(b"content-length", value) for value in length]
+    for ends_with_head in (True, False):
+        stream = get(server, method)
+        server.head(stream, status, fields, ends=ends_with_head)
+        if not ends_with_head:
+            server.body(stream, b"", ends=True)
+        assert stream.error is None
+        assert stream.finished
+    # The same block is remembered, and judged for a stream with a body all the same.
+    if method == b"HEAD":
+        stream = get(server)
+        server.head(stream, status, fields, ends=True)
+        assert stream.error is not None
+
+
+@pytest.mark.parametrize("length", [[b"5"], [b"5", b"6"], [b"none"]])
+def test_a_tunnel_may_have_any_content_length(length: list[bytes]) -> None:
+    """In a 2xx response to CONNECT it means nothing (RFC 9110 9.3.6)."""
+    server = Server()
+    stream = connect(server)
+    server.heard()
+    server.head(stream, 200, [(b"content-length", value) for value in length])
+    server.body(stream, b"more than five bytes", ends=True)
+    assert stream.finished
+    assert stream.error is None
+
+
+# -- a response that begins before the upload ends
+
+
+def test_an_echo_goes_on_in_both_directions_with_no_more_in_memory_than_the_windows() -> None:
+    """30 MB to an echo server ended in a timeout, or filled the memory with what was not read."""
+    size, piece = 30_000_000, 100_000
+    server = Server({frames.INITIAL_WINDOW_SIZE: 65_535})
+    stream = post(server, CHUNKED, streaming=True)
+    server.heard()
+    server.head(stream)
+    owed, given, read, ended = 0, 0, 0, False
+    allowed = STREAM_WINDOW  # what the server may send, by the frames that it has got
+    for _ in range(20_000):
+        if stream.need == BODY:
+            stream.feed(bytes(piece) if given < size else None)
+            given += piece
+        for kind, flags, identifier, payload in server.heard():
+            if kind == DATA:
+                owed += len(payload)
+                ended = ended or bool(flags & END_STREAM)
+                if payload:
+                    server.say(frames.window_update(1, len(payload)), frames.window_update(0, len(payload)))
+            elif (kind, identifier) == (WINDOW_UPDATE, 1):
+                allowed += frames.number(payload)
+        while owed and allowed:
+            part = min(owed, allowed, 16_384)
+            server.body(stream, bytes(part))
+            owed -= part
+            allowed -= part
+        waiting = sum(map(len, stream.chunks))
+        assert waiting <= stream.receive_window
+        assert sum(map(len, stream.unsent or ())) <= piece
+        # The reader is slow at first, until the window is full.
+        if waiting >= STREAM_WINDOW or read or given > size:
+            read += waiting
+            stream.chunks.clear()
+            stream.took(waiting)
+        if ended and not owed:
+            server.body(stream, b"", ends=True)
+            break
+    assert read + sum(map(len, stream.chunks)) == size
+    assert stream.finished
+    assert stream.error is None
+    assert not server.connection.streams
+
+
+def test_a_peer_that_sends_during_an_upload_and_is_not_read_must_stop_at_the_window() -> None:
+    """What it sends without end would fill the memory while we wait for its window."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, CHUNKED, body=b"hello", streaming=True)
+    server.heard()
+    server.head(stream)
+    for _ in range(STREAM_WINDOW // 16_384):
+        server.body(stream, bytes(16_384))
+    assert stream.error is None
+    assert [frame for frame in server.heard() if frame[2] == stream.identifier] == []
+    server.body(stream, b"x")
+    assert "more data than the window" in error_of(stream)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 30])
+def test_a_reset_without_error_after_a_complete_response_ends_the_upload_only(pieces: int) -> None:
+    """RFC 9113 8.1: the server has read enough. The response must not be lost to it."""
+    server = Server({frames.INITIAL_WINDOW_SIZE: 1})
+    stream = post(server, CHUNKED, body=b"hello", streaming=True)
+    server.heard()
+    message = server.block(1, [(b":status", b"200")])
+    message += frames.frame(DATA, END_STREAM, 1, b"enough") + frames.reset(1, frames.NO_ERROR)
+    cut = len(message) // pieces + 1
+    server.say(*(message[start : start + cut] for start in range(0, len(message), cut)))
+    assert (stream.finished, stream.abandoned, stream.error, stream.refused) == (True, True, None, False)
+    assert stream.chunks == [b"enough"]
+    stream.feed(b"more")
+    stream.feed(None)
+    assert data_of(server.heard(), 1) == b""
+    assert server.connection.error is None
+
+
+def test_a_reset_without_error_before_the_response_is_complete_is_an_error() -> None:
+    """Half a response would pass for a whole one."""
+    server = Server()
+    stream = post(server, CHUNKED, streaming=True)
+    server.head(stream, 200)
+    server.body(stream, b"half")
+    server.say(frames.reset(1, frames.NO_ERROR))
+    assert "NO_ERROR" in error_of(stream)
+
+
+@pytest.mark.parametrize("code", [frames.NO_ERROR, frames.CANCEL])
+def test_a_tunnel_that_the_peer_has_finished_and_resets_has_ended_its_upload(code: int) -> None:
+    """Everything had arrived, and its reader got an error for it."""
+    server = Server()
+    stream = connect(server)
+    server.head(stream, 200)
+    server.body(stream, b"all", ends=True)
+    assert (stream.finished, stream.uploading) == (True, True)
+    server.heard()
+    server.say(frames.reset(1, code))
+    assert stream.finished
+    assert not stream.uploading
+    assert (stream.error is None) == (code == frames.NO_ERROR)
+    assert stream.abandoned == (code == frames.NO_ERROR)
+    stream.feed(b"more")
+    assert server.heard() == []
+    assert not server.connection.streams

@@ -461,7 +461,7 @@ def test_a_slow_reader_does_not_stop_the_others_and_bounds_what_waits(driver: Dr
                 assert len(response.content) == 300_000
             (engine,) = engines_of(client)
             (connection,) = engine.pool.connections
-            waiting = sum(map(len, connection.multiplexer.machine.streams[1].chunks))
+            waiting = sum(map(len, connection.multiplexer.session.machine.streams[1].chunks))
             assert 0 < waiting <= 2_097_152
             assert len(await slow.aread()) == 10_000_000
         await settled(client)

@@ -33,9 +33,9 @@ def run(scenario: Any, server: ScriptedServer, **options: Any) -> None:
             await settled(client)
             for connection in engines_of(client)[0].pool.connections:
                 multiplexer = connection.multiplexer
-                assert not multiplexer.machine.streams
+                assert not multiplexer.session.machine.streams
                 assert not multiplexer.waiting
-                assert not multiplexer.news
+                assert not multiplexer.session.news
                 assert multiplexer._turn is None
 
     driver_named("trio").run(bounded, **prior(server.url, **{"timeout": 8, **options}))
@@ -68,7 +68,7 @@ def test_a_task_that_leaves_passes_the_turn_on(how: str):
             await until(lambda: len(server.asked) == 3)
             if how == "cancelled":
                 scope.cancel()
-            await until(lambda: len(multiplexer.machine.streams) == 1)
+            await until(lambda: len(multiplexer.session.machine.streams) == 1)
             server.let_go()
         assert texts == ["-"]
 
@@ -112,7 +112,7 @@ def test_the_one_who_receives_looks_again_when_somebody_has_more_to_send():
             nursery.start_soon(get)
             await until(lambda: multiplexer._turn is not None)
             nursery.start_soon(post)
-            await until(lambda: bool(multiplexer.unsent))
+            await until(lambda: bool(multiplexer.carrier.unsent))
             stalled.set()
         assert sorted(texts) == ["held", "sent"]
 
@@ -154,7 +154,7 @@ def test_what_a_task_leaves_unsent_when_it_gives_up_is_sent_by_others():
             nursery.start_soon(get)
             await until(lambda: multiplexer._turn is not None)
             nursery.start_soon(give_up)
-            await until(lambda: bool(multiplexer.unsent))
+            await until(lambda: bool(multiplexer.carrier.unsent))
             nursery.start_soon(get)
         assert sorted(texts) == ["behind", "held"]
 
@@ -170,7 +170,7 @@ def test_many_tasks_that_are_cancelled_together_leave_nothing():
                 nursery.start_soon(client.get, "/silent")
             await until(lambda: len(server.asked) == 51)
             nursery.cancel_scope.cancel()
-        assert not multiplexer_of(client).machine.streams
+        assert not multiplexer_of(client).session.machine.streams
         assert (await client.get("/id")).text == "-"
 
     with StreamServer() as server:

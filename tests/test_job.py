@@ -261,10 +261,30 @@ def test_not_once_a_byte_of_an_answer_arrived():
 def test_not_with_a_body_that_is_gone():
     streamed = job("PUT", content=iter([b"a"]))
     assert not streamed.may_replay(failed_exchange(), ReadError("reset"))
+    refused = failed_exchange()
+    refused.refused = True
+    assert streamed.may_replay(refused, ReadError("reset")), "nothing of it was read"
+    streamed.next_piece()
+    assert not streamed.may_replay(refused, ReadError("reset"))
     read = Request("PUT", "https://example.org/", content=iter([b"a"]))
     read.read()
     assert Job(read, 0).may_replay(failed_exchange(), ReadError("reset"))
     assert job("PUT", stream=ByteStream(b"a")).may_replay(failed_exchange(), ReadError("reset"))
+
+
+def test_a_refusal_for_the_sake_of_others_does_not_count():
+    """Of many at once a server with a low limit refuses some more than three times."""
+    unlucky = job("POST", content=b"a")
+    for _ in range(100):
+        assert unlucky.may_replay(failed_exchange(), RemoteProtocolError("refused"), True, True)
+
+
+def test_refusals_end_all_the_same():
+    unlucky = job("POST", content=b"a")
+    assert (
+        sum(unlucky.may_replay(failed_exchange(), RemoteProtocolError("refused"), True, True) for _ in range(2000))
+        < 1010
+    )
 
 
 # What comes around the answer.

@@ -97,6 +97,12 @@ def wait_for_threads() -> None:
             assert not thread.is_alive()
 
 
+# What the system reads as an IPv4 address although `ipaddress` does not: some begin where a guard would never look.
+NUMERIC_NAMES = (
+    *("127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0x7F.0.0.1", "0177.1", "017700000001"),
+    *("0", "0x0", "00", "127.0.0.1.", "3232235521", "0xa9fea9fe"),
+)
+
 # Without asking.
 
 
@@ -117,7 +123,9 @@ def test_a_scope_is_part_of_an_address():
     assert literal_addresses("fe80::1%no-such-interface", 80) is None
 
 
-@pytest.mark.parametrize("host", ["localhost", "example.org", "", "a" * 70, "a..b", "ü.example", "1.2.3.4.5", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "example.org", "", "a" * 70, "a..b", "ü.example", "1.2.3.4.5", "[::1]", *NUMERIC_NAMES]
+)
 def test_a_name_is_not_a_literal(host: str):
     assert literal_addresses(host, 80) is None
     assert Names().known(host, 80) is None
@@ -421,6 +429,81 @@ def test_a_question_that_hangs_for_long_is_not_joined_any_more(hanging: Hanging,
     assert not names._running
 
 
+def test_no_more_than_four_threads_ask_for_a_name_that_hangs(hanging: Hanging, clock: Clock):
+    """The harm: a name whose resolver never comes back had one more thread every 15 s, without end."""
+    names = Names(resolver=hanging, clock=clock)
+    look_ups = []
+    for _ in range(8):
+        look_ups.append(names.look_up("a.example", 80))
+        clock.now += 16
+    assert len(set(look_ups)) == 4
+    assert look_ups[4:] == [look_ups[3]] * 4
+    hanging.go.set()
+    assert all(look_up.wait(5) for look_up in look_ups)
+    assert hanging.asked == 4
+    assert not names._running
+
+
+def test_a_clock_that_goes_back_ends_what_was_known_before(hanging: Hanging, clock: Clock):
+    """The harm: what was learned under a test's frozen time, in a year far away, was taken for known for years."""
+    names = Names(resolver=lambda host, port: ["192.0.2.1"], clock=clock)
+    clock.now += 1e9
+    assert names.look_up("a.example", 80, wait=True).addresses()
+    clock.now -= 1e9
+    assert names.known("a.example", 80) is None
+    names = Names(resolver=hanging, clock=clock)
+    clock.now += 1e9
+    first = names.look_up("a.example", 80)
+    clock.now -= 1e9
+    assert names.look_up("a.example", 80) is not first
+    hanging.go.set()
+
+
+class Interrupt(BaseException):
+    """What a signal handler may raise."""
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_an_interrupt_passes_through_a_look_up_and_leaves_none_behind(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch, wait: bool
+):
+    def interrupted(*args: Any) -> None:
+        raise Interrupt
+
+    names = Names(resolver=hanging)
+    with monkeypatch.context() as patch:
+        patch.setattr(names_module.LookUp, "run", interrupted)
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(Interrupt):
+            names.look_up("a.example", 80, wait=wait)
+    assert not names._running
+
+
+def test_those_who_wait_for_a_look_up_that_is_abandoned_are_woken_and_told_to_ask_anew(hanging: Hanging):
+    look_up = Names(resolver=hanging).look_up("a.example", 80)
+    woken = threading.Event()
+    look_up.when_over(woken.set)
+    look_up.abandon()
+    assert woken.is_set()
+    assert look_up.wait(0)
+    assert look_up.addresses() is None
+    hanging.go.set()
+
+
+def test_each_request_gets_an_error_and_a_cause_of_its_own():
+    def resolver(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "nobody knows")
+
+    look_up = Names(resolver=resolver).look_up("a.example", 80, wait=True)
+    causes = []
+    for _ in range(3):
+        with pytest.raises(httpx.ConnectError) as caught:
+            look_up.addresses()
+        causes.append(caught.value.__cause__)
+    assert [getattr(cause, "errno", None) for cause in causes] == [socket.EAI_NONAME] * 3
+    assert len({id(cause) for cause in causes}) == 3
+
+
 def test_who_waits_is_woken_once_also_if_it_is_over(hanging: Hanging):
     look_up = Names(resolver=hanging).look_up("a.example", 80)
     woken = threading.Semaphore(0)
@@ -585,6 +668,31 @@ def test_a_resolver_is_asked_for_each_name_and_not_for_addresses(driver: Driver,
 
     run(driver, scenario, resolver=resolver)
     assert questions == [(f"{name}.example", server.port) for name in ("a", "b", "xn--bcher-kva")]
+
+
+@pytest.mark.parametrize("host", NUMERIC_NAMES)
+def test_a_resolver_is_asked_about_every_host_that_only_the_system_reads_as_an_address(driver: Driver, host: str):
+    """They went straight to loopback: every guard that is built on a resolver could be walked around."""
+    asked: list[str] = []
+
+    def refuse(name: str, port: int) -> list[str]:
+        asked.append(name)
+        raise PermissionError("refused by the guard")
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.ConnectError, match="refused by the guard"):
+            await client.get(f"http://{host}:1/")
+
+    driver.run(scenario, resolver=refuse)
+    assert asked == [httpx.URL(f"http://{host}/").host]
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1"])
+def test_without_a_resolver_the_system_is_asked_as_before(driver: Driver, server: ScriptedServer, host: str):
+    async def scenario(client: Any) -> int:
+        return (await client.get(f"http://{host}:{server.port}/")).status_code
+
+    assert driver.run(scenario) == 200
 
 
 @pytest.mark.parametrize("name", ASYNC_NAMES)

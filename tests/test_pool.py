@@ -7,15 +7,19 @@ connection is closed twice, or one that it never had.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Optional, Union
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from httpx._pool import Pool, Ticket
+from httpx._sharing import SharingPool
 from support.counting import calls_of
+from support.interrupts import POOL, Interrupted, interrupt
+from support.pools import check_pool
 
 A, B, C = ("https", "a.example", 443), ("https", "b.example", 443), ("https", "c.example", 443)
 
@@ -934,3 +938,239 @@ def test_an_operation_costs_the_same_with_ten_and_with_ten_thousand(situation):
     few, many = (calls_of(situation(size, Shell())) for size in (10, 10_000))
     assert few == many
     assert many < 60
+
+
+# Interrupted after any bytecode.
+
+
+class Requests:
+    """
+    Requests that use a pool as engines do, one of whose operations is interrupted.
+
+    Args:
+        pool: with at most two connections.
+        in_tasks: dials go on in tasks of their own, which report their end, as on asyncio and trio.
+    """
+
+    def __init__(self, pool: Pool[Connection], in_tasks: bool) -> None:
+        self.pool = pool
+        self.in_tasks = in_tasks
+        self.now = 0.0
+        self.live: dict[object, Union[Connection, Ticket[Connection]]] = {}
+        self.dials: list[Ticket[Connection]] = []
+        self.closed: list[Connection] = []
+        self.woken: set[Ticket[Connection]] = set()
+        self.number = 0  # of the bytecode of the next operation that is interrupted
+        self.other_first = False
+
+    def call(self, holder: object, operation: Callable[[], Any]) -> Any:
+        """Do an operation; if it is interrupted, another request comes first, and then its own is given up."""
+        if not self.number:
+            return operation()
+        number, self.number = self.number, 0
+        passed: list[int] = []
+        try:
+            return interrupt(operation, POOL, number, passed=passed)
+        except Interrupted:
+            INTERRUPTED.append(number)
+            if self.other_first:
+                self.acquire("A")
+            if holder is not None:
+                ticket = self.live.pop(holder, None)
+                self.pool.give_up(holder, self.dials if self.in_tasks else ())
+                if not self.in_tasks:
+                    self.dials = [dial for dial in self.dials if dial is not ticket]
+            return None
+
+    def acquire(self, key: str) -> None:
+        holder = object()
+        self.live[holder] = Ticket(key, 0)  # nothing is known of it as yet
+        got = self.call(holder, lambda: self.pool.acquire(key, self.now, holder))
+        if got is None:
+            self.live.pop(holder, None)
+            return
+        self.live[holder] = got
+        if isinstance(got, Ticket) and got.dial:
+            self.dials.append(got)
+
+    def using(self) -> list[tuple[object, Connection]]:
+        """Who has a connection, and which."""
+        pairs = ((holder, got.connection if isinstance(got, Ticket) else got) for holder, got in self.live.items())
+        return [(holder, connection) for holder, connection in pairs if connection is not None]
+
+    def step(self, what: str, choice: int, flag: bool) -> None:
+        self.now += choice
+        using = self.using()
+        waiting = [(one, got) for one, got in self.live.items() if isinstance(got, Ticket) and not got.served]
+        if what == "acquire":
+            self.acquire("AAB"[choice])
+        elif what == "release" and using:
+            holder, connection = using[choice % len(using)]
+            self.call(holder, lambda: self.pool.release(connection, flag, self.now, holder))
+            self.live.pop(holder, None)
+        elif what == "dialled" and self.dials:
+            self.end_dial(self.dials[choice % len(self.dials)], flag)
+        elif what == "abandon" and waiting:
+            holder, ticket = waiting[choice % len(waiting)]
+            self.call(holder, lambda: self.pool.abandon(ticket, self.now))
+            self.live.pop(holder, None)
+            if not self.in_tasks and ticket in self.dials:
+                self.dials.remove(ticket)
+                self.pool.dial_failed(ticket)
+        elif what == "remove" and self.pool._idle:
+            connection = list(self.pool._idle)[choice % len(self.pool._idle)]
+            self.call(None, lambda: self.pool.remove(connection))
+        elif what == "resize" and isinstance(self.pool, SharingPool) and self.pool._keys:
+            connection = list(self.pool._keys)[choice % len(self.pool._keys)]
+            pool = self.pool
+            self.call(None, lambda: pool.resize(connection, 2 * choice, self.now))
+        self.settle()
+
+    def end_dial(self, ticket: Ticket[Connection], succeeds: bool) -> None:
+        holder = None if self.in_tasks else next((one for one, got in self.live.items() if got is ticket), None)
+        connection = Connection(ticket.key)
+        if not succeeds:
+            self.call(holder, lambda: self.pool.dial_failed(ticket, OSError()))
+        elif isinstance(self.pool, SharingPool):
+            pool, capacity = self.pool, 2 if ticket.key == "A" else None
+            self.call(holder, lambda: pool.dialled(ticket, connection, self.now, capacity))
+        else:
+            self.call(holder, lambda: self.pool.dialled(ticket, connection, self.now))
+        if ticket in self.dials:
+            self.dials.remove(ticket)
+        self.pool.dial_failed(ticket, OSError())  # the end of a task; and it does no harm elsewhere
+
+    def settle(self) -> None:
+        closing, woken = self.pool.take_chores()
+        for connection in closing:
+            assert connection not in self.closed, "closed twice"
+            self.closed.append(connection)
+        self.woken.update(woken)
+        for ticket in woken:
+            if ticket.dial and not ticket.served and ticket not in self.dials and ticket in self.pool._dials:
+                self.dials.append(ticket)
+        for holder, got in list(self.live.items()):
+            if isinstance(got, Ticket) and got.error is not None:
+                self.pool.abandon(got, self.now)
+                del self.live[holder]
+
+    def check(self) -> None:
+        """What holds when no operation runs."""
+        pool = self.pool
+        if pool.changing:
+            pool.rebuild()
+            self.settle()
+        check_pool(pool)
+        using = self.using()
+        assert not {connection for _, connection in using} & set(self.closed), "closed while it is used"
+        assert not {connection for _, connection in using} & set(pool._idle), "idle while it is used"
+        if not isinstance(pool, SharingPool):
+            assert len(using) == len({connection for _, connection in using}), "used by two requests"
+        assert set(pool._keys) == set(pool._idle) | {connection for _, connection in using}, "a slot is lost"
+        assert set(pool._dials) == set(self.dials), "the slot of a dial is lost"
+        assert set(pool._claims) == set(self.live)
+        assert len(pool._keys) + len(pool._dials) <= 2
+        for holder, got in self.live.items():
+            assert pool._claims[holder] is got
+            if isinstance(got, Ticket) and got.connection is not None:
+                assert got in self.woken, "served, and never woken"
+        waiting = [got for got in self.live.values() if isinstance(got, Ticket) and not got.served and not got.dial]
+        if waiting and not isinstance(pool, SharingPool):
+            assert not pool._idle, "waits beside an idle connection"
+            assert len(pool._keys) + len(pool._dials) == 2, "waits beside a free slot"
+
+    def end(self) -> None:
+        """Every request ends; nothing may be left, and every slot can be had."""
+        while self.live or self.dials:
+            holder, got = next(iter(self.live.items()), (None, None))
+            if self.dials:
+                self.end_dial(self.dials[0], False)
+            elif isinstance(got, Ticket):
+                self.pool.abandon(got, self.now)
+                del self.live[holder]
+            else:
+                assert got is not None
+                self.pool.release(got, True, self.now, holder)
+                del self.live[holder]
+            self.settle()
+        self.check()
+        assert self.pool.counts()[2:] == (0, 0)
+        self.pool.shut()
+        for key in ("C", "D"):
+            got = self.pool.acquire(key, self.now, object())
+            assert isinstance(got, Ticket)
+            assert got.dial, "a slot is lost for good"
+
+
+OPERATIONS = st.tuples(
+    st.sampled_from([*["acquire"] * 3, *["release"] * 2, *["dialled"] * 2, "abandon", "remove", "resize"]),
+    st.integers(0, 2),
+    st.booleans(),
+)
+
+
+INTERRUPTED: list[int] = []  # how far the operations came
+
+
+@pytest.mark.parametrize("in_tasks", [False, True], ids=["threads", "tasks"])
+@pytest.mark.parametrize("sharing", [False, True], ids=["exclusive", "sharing"])
+@settings(max_examples=120, deadline=None)
+@given(steps=st.lists(OPERATIONS, min_size=1, max_size=14), data=st.data())
+def test_the_pool_is_consistent_after_an_exception_at_any_bytecode(sharing, in_tasks, steps, data):
+    """Ctrl-C or a soft time limit lost a slot for good, or left a raw KeyError for every later request."""
+    where = data.draw(st.integers(0, len(steps) - 1))
+    number = data.draw(st.integers(1, 250))
+    pool: Pool[Connection]
+    if sharing:
+        pool = SharingPool(2, 1, None, 3.0, in_tasks, lambda key: key == "A")
+    else:
+        pool = Pool(2, 1, None, 3.0, in_tasks)
+    requests = Requests(pool, in_tasks)
+    requests.other_first = data.draw(st.booleans())
+    for index, step in enumerate(steps):
+        requests.number = number if index == where else 0
+        requests.step(*step)
+        requests.number = 0
+        requests.check()
+    requests.end()
+
+
+def test_operations_were_interrupted():
+    """The property above is not about nothing."""
+    assert not INTERRUPTED or len(set(INTERRUPTED)) > 20  # none if this runs alone
+
+
+def test_an_operation_after_an_interrupted_one_makes_everything_anew():
+    """The mark is what other threads see before the interrupted one has given up what it had."""
+    pool, holders = Pool[Connection](1), [object(), object()]
+    ticket = pool.acquire(A, 0, holders[0])
+    assert isinstance(ticket, Ticket)
+    connection = Connection("one")
+    pool.dialled(ticket, connection, 0)
+    pool.release(connection, True, 0, holders[0])
+    assert pool.acquire(A, 0, holders[0]) is connection
+    outcomes, number = set(), 0
+    while True:
+        number += 1
+        try:
+            interrupt(partial(pool.release, connection, True, 0, holders[0]), POOL, number)
+            break
+        except Interrupted:
+            pass
+        has_claim = pool.claim_of(holders[0]) is not None
+        got = pool.acquire(A, 0, holders[1])
+        outcomes.add((type(got), isinstance(got, Ticket) and got.dial))
+        if not has_claim:
+            assert not isinstance(got, Ticket) or got.dial, "waits for a slot that no request has"
+        pool.give_up(holders[0])
+        pool.take_chores()
+        if isinstance(got, Ticket):
+            assert got.dial
+            connection = Connection("another")
+            pool.dialled(got, connection, 0)
+        else:
+            assert got is connection
+        pool.release(connection, True, 0, holders[1])
+        assert pool.counts() == (1, 1, 0, 0)
+        assert pool.acquire(A, 0, holders[0]) is connection
+    assert outcomes == {(Ticket, False), (Ticket, True), (Connection, False)}

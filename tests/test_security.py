@@ -225,7 +225,7 @@ def test_pins_are_checked_on_a_short_handshake_too(server):
     assert reuses(kept.with_origin(KEY, "localhost", HTTP1), server)
     assert kept._pins is not None
     kept._pins._everywhere = frozenset([PIN])
-    with pytest.raises(ConnectError, match="no pin of 'localhost' fits"):
+    with pytest.raises(ConnectError, match="no pin of 'localhost' matches"):
         connect(kept.with_origin(KEY, "localhost", HTTP1), server)
 
 
@@ -264,11 +264,6 @@ def test_a_forked_child_has_neither_its_parents_sessions_nor_its_locks():
     sessions.forget()
     assert not sessions._of
     assert sessions._lock is not lock
-    lock = security._offering
-    with lock:
-        security._forget_lock()
-        assert security._offering is not lock
-        make(certs.client_context()).with_origin(KEY, "localhost", HTTP1).begin(None)
 
 
 # Contexts.
@@ -317,13 +312,13 @@ def test_pins_are_for_origins_and_not_for_proxies():
     kept = make(certs.client_context(), pins=PIN)
     proxy = httpx.Proxy("https://localhost", ssl_context=certs.client_context())
     assert connect(kept.with_proxy(proxy), certs.server_context())[0].established
-    with pytest.raises(ConnectError, match="no pin of 'localhost' fits"):
+    with pytest.raises(ConnectError, match="no pin of 'localhost' matches"):
         connect(kept.with_origin(KEY, "localhost", HTTP1), certs.server_context())
 
 
 def test_the_host_of_the_url_stays_pinned_under_another_name():
     kept = make(certs.client_context(), pins={"localhost": PIN})
-    with pytest.raises(ConnectError, match="no pin of 'localhost' fits"):
+    with pytest.raises(ConnectError, match="no pin of 'localhost' matches"):
         connect(kept.with_origin((*KEY, "example.org"), "example.org", HTTP1), certs.server_context())
 
 
@@ -333,7 +328,7 @@ def test_the_name_for_tls_is_pinned_however_it_is_written(name: Any):
     certs.authority().issue_cert("xn--bcher-kva.example").configure_cert(context)
     assert reuses(make(certs.client_context()).with_origin(KEY, name, HTTP1), context) is False
     kept = make(certs.client_context(), pins={"b\u00fccher.example": PIN})
-    with pytest.raises(ConnectError, match=r"no pin of 'xn--bcher-kva\.example' fits"):
+    with pytest.raises(ConnectError, match=r"no pin of 'xn--bcher-kva\.example' matches"):
         connect(kept.with_origin(KEY, name, HTTP1), context)
 
 

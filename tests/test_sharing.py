@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from httpx import _sharing
 from httpx._pool import Ticket
-from httpx._sharing import SharingPool
+from httpx._sharing import UNKNOWN, SharingPool
 from support.counting import calls_of
 
 A, B, C = ("https", "a.example", 443), ("https", "b.example", 443), ("https", "c.example", 443)
@@ -764,3 +764,77 @@ def test_an_operation_costs_the_same_with_ten_and_with_ten_thousand(situation):
     few, many = (calls_of(situation(size)) for size in (10, 10_000))
     assert few == many
     assert many < 60
+
+
+# Before the peer has said how many it takes.
+
+
+def test_a_connection_of_unknown_capacity_takes_one_and_the_others_wait_for_what_the_peer_says():
+    """All of a burst went to a connection that took 8 at once, and the others were refused for good."""
+    shell = Shell()
+    first = shell.dialling()
+    others = [shell.waiting() for _ in range(3)]
+    connection = shell.dial(first, UNKNOWN)
+    assert first.connection is connection
+    assert not any(ticket.served or ticket.dial for ticket in others)
+    assert shell.pool.awaits_dial(A)
+    late = shell.waiting()
+    assert shell.resize(connection, 3) == others, "two fit, and the third dials"
+    assert [ticket.connection for ticket in others] == [connection, connection, None]
+    assert others[2].dial
+    assert not late.dial, "what is dialled may be for it, too"
+    assert not shell.pool.awaits_dial(B)
+
+
+def test_what_a_key_allowed_last_is_what_its_next_connection_begins_with():
+    shell = Shell(max_connections=1)
+    connection = shell.shared(5)
+    shell.release(connection, reusable=False)
+    first = shell.dialling()
+    others = [shell.waiting() for _ in range(7)]
+    again = shell.dial(first, UNKNOWN)
+    assert [ticket.connection for ticket in others] == [again] * 4 + [None] * 3
+    shell.resize(again, 6)
+    assert [ticket.connection for ticket in others] == [again] * 5 + [None] * 2
+
+
+def test_unknown_is_nothing_new():
+    shell = Shell()
+    connection = shell.shared(2)
+    assert shell.resize(connection, UNKNOWN) == []
+    assert shell.acquire() is connection
+
+
+@pytest.mark.parametrize("how", ["released", "removed", "said to take none"])
+def test_those_that_wait_for_a_peer_that_never_says_it_dial_when_its_connection_is_gone(how: str):
+    shell = Shell()
+    first = shell.dialling()
+    connection = shell.dial(first, UNKNOWN)
+    waiting = shell.waiting()
+    if how == "released":
+        shell.release(connection, reusable=False)
+    elif how == "said to take none":
+        shell.resize(connection, 0)
+    else:
+        shell.pool.abandon(waiting, 0)
+        shell.release(connection)
+        assert shell.pool.remove(connection)
+        waiting = shell.ticket()
+    assert waiting.dial
+    assert not waiting.served
+
+
+def test_the_next_request_uses_a_connection_of_unknown_capacity_that_is_free():
+    shell = Shell()
+    connection = shell.dial(shell.dialling(), UNKNOWN)
+    waiting = shell.waiting()
+    assert shell.release(connection) == [waiting]
+    assert waiting.connection is connection
+
+
+def test_what_is_remembered_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_sharing, "_MAX_REMEMBERED", 3)
+    shell = Shell()
+    for port in range(10):
+        shell.shared(5, ("https", "a", port))
+    assert len(shell.pool._allowed) == 3

@@ -124,6 +124,10 @@ def test_a_unix_path_that_is_too_long_is_found_before_it_is_used(no_leaks):
 
 def test_an_attempt_under_way_is_told_from_one_that_failed():
     assert is_in_progress(errno.EINPROGRESS)
-    assert is_in_progress(errno.EWOULDBLOCK)
+    assert is_in_progress(errno.EALREADY)
+    assert is_in_progress(errno.EINTR)
+    assert is_in_progress(getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS))
     assert not is_in_progress(errno.ECONNREFUSED)
+    # What Linux says of a Unix socket whose backlog is full: such a socket looks connected afterwards, and is not.
+    assert not is_in_progress(errno.EAGAIN)
     assert not is_in_progress(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-from typing import Optional
+from typing import Callable, Optional
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from httpx._exceptions import LocalProtocolError, ProxyError
 from httpx._protocol.socks import VERSIONS, SocksHandshake
+from support.linear import linear
 from support.wires import cut_at
 
 SECRET = b"hunter2"
@@ -206,7 +207,7 @@ def test_a_password_may_be_empty():
 
 REFUSALS = [
     # Which handshake, which answer, what it is, words of the error.
-    ("socks5", "method", b"\5\xff", "asks for authentication"),
+    ("socks5", "method", b"\5\xff", "requires authentication"),
     ("login", "method", b"\5\xff", "does not accept authentication by user name"),
     ("socks5", "method", b"\5\2", "chose method 2, which was not offered"),
     ("login", "method", b"\5\0", "chose method 0, which was not offered"),
@@ -223,14 +224,14 @@ REFUSALS = [
     ("socks5", "reply", b"\5\6", "time to live expired"),
     ("socks5", "reply", b"\5\7", "command not supported"),
     ("socks5", "reply", b"\5\x08", "address type not supported"),
-    ("socks5", "reply", b"\5\x09", "does not know (reply 9)"),
+    ("socks5", "reply", b"\5\x09", "does not define (reply 9)"),
     ("socks5", "reply", b"\4\0", "starts with 4, expected 5"),
     ("socks5", "reply", b"\5\0\1\1\0\0\0\0\0\0", "reserved byte of its reply is 1"),
     ("socks5", "reply", b"\5\0\0\2\0\0\0\0\0\0", "unknown address type 2"),
     ("socks4", "reply", b"\0\x5b\0\0\0\0\0\0", "rejected or failed (reply 91)"),
     ("socks4a", "reply", b"\0\x5c", "cannot reach the ident service"),
     ("socks4a", "reply", b"\0\x5d", "names another user"),
-    ("socks4", "reply", b"\0\0", "does not know (reply 0)"),
+    ("socks4", "reply", b"\0\0", "does not define (reply 0)"),
     ("socks4", "reply", b"\4\x5a\0\0\0\0\0\0", "starts with 4, expected 0"),
     ("socks4", "reply", b"HTTP", "looks like HTTP"),
 ]
@@ -279,7 +280,7 @@ def test_a_proxy_that_speaks_first_is_an_error(kind: str, cut):
     handshake = handshake_for(kind)
     for piece in cut(b"SSH-2.0-x\r\n"):
         handshake.receive(piece)
-    assert "before it was asked" in str(handshake.error)
+    assert "before the request" in str(handshake.error)
     assert handshake.take() == b""
 
 
@@ -289,19 +290,19 @@ def test_an_answer_to_a_question_that_nobody_took_is_an_error_in_every_split(cut
     handshake.take()
     for piece in cut(METHOD_LOGIN + LOGIN_OK + REPLY_OK):
         handshake.receive(piece)
-    assert "checking user name and password: it sent bytes before it was asked" in str(handshake.error)
+    assert "checking user name and password: it sent bytes before the request" in str(handshake.error)
     assert handshake.take() == b"", "the password is not sent to a proxy that does not wait for it"
 
 
 # Every state with every event.
 
 REACH = {
-    "METHOD": ("login", []),
-    "LOGIN": ("login", [METHOD_LOGIN]),
-    "CONNECT": ("login", [METHOD_LOGIN, LOGIN_OK]),
-    "REQUEST": ("socks4", []),
-    "DONE": ("socks4", [REPLY_OK_4]),
-    "FAILED": ("socks4", [b"\0\x5b"]),
+    "AWAIT_METHOD": ("login", []),
+    "AWAIT_LOGIN": ("login", [METHOD_LOGIN]),
+    "AWAIT_REPLY": ("login", [METHOD_LOGIN, LOGIN_OK]),
+    "AWAIT_REPLY_4": ("socks4", []),
+    "TUNNEL": ("socks4", [REPLY_OK_4]),
+    "NO_TUNNEL": ("socks4", [b"\0\x5b"]),
 }
 EVENTS = {
     "method": METHOD_LOGIN,
@@ -311,7 +312,12 @@ EVENTS = {
     "garbage": b"\x99",
     "end": b"",
 }
-GOOD = {("METHOD", "method"), ("LOGIN", "accepted"), ("CONNECT", "reply"), ("REQUEST", "granted")}
+GOOD = {
+    ("AWAIT_METHOD", "method"),
+    ("AWAIT_LOGIN", "accepted"),
+    ("AWAIT_REPLY", "reply"),
+    ("AWAIT_REPLY_4", "granted"),
+}
 
 
 @pytest.mark.parametrize(("state", "event"), [*itertools.product(REACH, EVENTS)])
@@ -325,10 +331,10 @@ def test_every_state_with_every_event(state: str, event: str):
     error = handshake.error
     handshake.receive(EVENTS[event])
     question = handshake.take()
-    if state == "DONE":
+    if state == "TUNNEL":
         assert handshake.done
         assert handshake.surplus == EVENTS[event]
-    elif state == "FAILED":
+    elif state == "NO_TUNNEL":
         assert handshake.error is error is not None
     elif (state, event) in GOOD:
         assert handshake.error is None
@@ -407,11 +413,11 @@ def test_the_model_gets_what_was_meant(version, host, port, login, behind, posit
         ("socks5", "a.org", 80, b"", SECRET, "user name for a SOCKS proxy has 0 bytes"),
         ("socks5", "a.org", 80, b"u" * 256, SECRET, "has 256 bytes"),
         ("socks5", "a.org", 80, b"u", SECRET * 40, "password for a SOCKS proxy is longer than 255 bytes"),
-        ("socks5h", "a.org", 80, None, SECRET, "without a user name"),
+        ("socks5h", "a.org", 80, None, SECRET, "needs a user name"),
         ("socks4", "a.org", 80, None, None, "needs an IPv4 address"),
         ("socks4", "::1", 80, None, None, "cannot reach the IPv6 address"),
         ("socks4a", "::1", 80, None, None, "cannot reach the IPv6 address"),
-        ("socks4", "0.0.0.7", 80, None, None, "cannot say the address"),
+        ("socks4", "0.0.0.7", 80, None, None, "cannot express the address"),
         ("socks4a", "a.org", 80, b"user", SECRET, "has no passwords"),
         ("socks4a", "a.org", 80, b"a\0b", None, "user id"),
         ("socks4", "1.2.3.4", 80, b"u" * 256, None, "user id"),
@@ -427,3 +433,32 @@ def test_what_the_protocol_cannot_say_is_refused_at_once(version, host, port, us
 def test_an_unknown_version_is_a_bug_of_the_caller():
     with pytest.raises(ValueError, match="unknown version 'socks6'"):
         SocksHandshake("socks6", "a.org", 80)
+
+
+FLOODS = {
+    "nothing legal": ("socks5", lambda size: b"\xff" * size),
+    "after the tunnel": ("socks4", lambda size: REPLY_OK_4 + b"x" * size),
+    "a reply with the longest name": ("socks5", lambda size: b"\5\0" + b"\5\0\0\3\xff" + b"x" * size),
+}
+
+
+@pytest.mark.parametrize("step", [1, 1 << 30], ids=["bytes", "whole"])
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_costs_time_in_proportion_to_its_size(flood: str, step: int):
+    """What came after the handshake was copied whole with each piece that followed."""
+    kind, flooding = FLOODS[flood]
+
+    def prepare(size: int) -> Callable[[], object]:
+        text = flooding(size)
+        pieces = [text[at : at + step] for at in range(0, len(text), step)]
+        handshake = handshake_for(kind)
+        handshake.take()
+
+        def work() -> None:
+            for piece in pieces:
+                handshake.receive(piece)
+                handshake.take()
+
+        return work
+
+    linear(prepare)

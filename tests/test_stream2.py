@@ -19,6 +19,7 @@ from httpx._protocol.stream2 import (
     CLOSED,
     IDLE,
     LOCAL_DONE,
+    MAX_RESET_STREAMS,
     MOVES,
     OPEN,
     RECEIVE_DATA,
@@ -31,6 +32,7 @@ from httpx._protocol.stream2 import (
     SEND_RESET,
     HTTP2Stream,
     ReceivedHead,
+    ResetStreams,
 )
 from support.frame_reader import Frame, split
 
@@ -61,8 +63,9 @@ class FakeConnection:
         self.written: list[Frame] = []
         self.blocked = False
         self.forgotten = 0
-        self.received: list[bytes] = []
         self.growth = 0
+        self.reset_streams = ResetStreams()
+        self.is_over_limit = False
 
     def write(self, frame: bytes) -> None:
         self.written += split(frame, 2**24)[0]
@@ -79,12 +82,6 @@ class FakeConnection:
 
     def lend(self, stream: HTTP2Stream) -> int:
         return self.growth
-
-    def take(self) -> bytes:
-        return b"output"
-
-    def receive(self, data: bytes) -> None:
-        self.received.append(data)
 
 
 def make(
@@ -173,9 +170,7 @@ METHODS: dict[str, tuple[Call, dict[int, int]]] = {
     "hold": (lambda stream: stream.hold(), {}),
     "proceed": (lambda stream: stream.proceed(), {}),
     "flush": (lambda stream: stream.flush(), {}),
-    "take": (lambda stream: stream.take(), {}),
     "cut_short": (lambda stream: stream.cut_short(), {}),
-    "receive": (lambda stream: stream.receive(b"x"), {}),
     "took": (lambda stream: stream.took(600), {}),
     "reset": (
         lambda stream: stream.reset(frames.CANCEL),
@@ -236,24 +231,17 @@ def test_every_method_in_every_state(state: int, method: str) -> None:
 def test_headers_and_data_are_refused_where_none_may_come(state: int) -> None:
     stream, connection = make(*WAYS[state])
     headers(stream, OK, False)
-    assert str(stream.error) == "a header block came where none may"
+    assert str(stream.error) == "a header block arrived after the end of the stream"
     stream, connection = make(*WAYS[state])
     stream.head = (200, b"", [], b"HTTP/2")
     body(stream, b"x")
-    assert str(stream.error) == "data came after the end of the stream"
+    assert str(stream.error) == "data arrived after the end of the stream"
     told = [frames.number(payload) for *_, payload in connection.written]
     assert told == ([frames.STREAM_CLOSED] if state == REMOTE_DONE else [])
     assert stream.chunks == []
 
 
 # -- sending
-
-
-def test_take_and_receive_are_the_connections() -> None:
-    stream, connection = make(SEND_HEADERS)
-    assert stream.take() == b"output"
-    stream.receive(b"x")
-    assert connection.received == [b"x"]
 
 
 def test_flush_may_be_limited_to_a_frame() -> None:
@@ -310,7 +298,7 @@ def test_a_held_body_that_is_cut_short_is_not_sent_on_consent() -> None:
 def test_a_status_that_is_no_number_of_three_digits_is_refused(status: bytes) -> None:
     stream, connection = make(*WAYS[LOCAL_DONE])
     headers(stream, [(b":status", status)], False)
-    assert "not with a :status of three digits" in str(stream.error)
+    assert "expected :status with three digits" in str(stream.error)
     assert connection.written == [(frames.RST_STREAM, 0, 1, b"\x00\x00\x00\x01")]
 
 
@@ -339,7 +327,7 @@ def test_a_field_that_may_not_be_there_is_refused_in_heads_and_trailers(field: t
         for fields in before:
             headers(stream, fields, False)
         headers(stream, [*([] if before else OK), (b"x-fine", b""), field], True)
-        assert "is not allowed in an answer" in str(stream.error)
+        assert "is not allowed in a response" in str(stream.error)
         assert not stream.finished
         assert stream.trailers is None
 
@@ -355,13 +343,13 @@ def test_a_value_that_could_be_read_as_more_than_one_is_refused(value: bytes) ->
 def test_a_content_length_that_is_no_number_is_refused(value: bytes) -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
     headers(stream, [*OK, (b"content-length", value)], False)
-    assert "is not one number of bytes" in str(stream.error)
+    assert "is not a number of bytes" in str(stream.error)
 
 
 def test_two_content_lengths_must_agree() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
     headers(stream, [*OK, (b"content-length", b"5"), (b"content-length", b"6")], False)
-    assert "is not one number of bytes" in str(stream.error)
+    assert str(stream.error) == "Content-Length b'6' differs from another one, 5"
 
 
 def test_fields_of_interim_answers_and_trailers_say_nothing_about_the_body() -> None:
@@ -379,7 +367,7 @@ def test_fields_of_interim_answers_and_trailers_say_nothing_about_the_body() -> 
 def test_an_interim_answer_cannot_be_an_end_or_an_upgrade(status: bytes, ends: bool) -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
     headers(stream, [(b":status", status)], ends)
-    assert "an interim answer" in str(stream.error)
+    assert "the interim response" in str(stream.error)
 
 
 def test_an_interim_answer_with_a_bad_field_is_no_interim_answer() -> None:
@@ -393,7 +381,7 @@ def test_trailers_must_end_the_stream() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
     headers(stream, OK, False)
     headers(stream, [(b"x-a", b"b")], False)
-    assert str(stream.error) == "trailers do not end their stream"
+    assert str(stream.error) == "the trailers do not end their stream"
 
 
 def test_a_head_may_be_empty_but_for_its_status_and_not_empty() -> None:
@@ -495,3 +483,82 @@ def test_there_is_room_for_as_much_as_window_and_length_allow() -> None:
     assert (stream.room, stream.ahead) == (300, 400)
     stream.ahead = 900
     assert stream.room == 100
+
+
+# -- streams that were reset
+
+
+def reset_streams(window: int = 100, has_head: bool = False) -> ResetStreams:
+    """What is known after stream 1 was reset."""
+    stream, connection = make(*WAYS[LOCAL_DONE])
+    stream.receive_window = window
+    if has_head:
+        headers(stream, OK, False)
+    stream.reset(frames.CANCEL)
+    assert len(connection.reset_streams) == 1
+    return connection.reset_streams
+
+
+def test_a_reset_stream_may_use_the_rest_of_its_window() -> None:
+    late = reset_streams()
+    assert late.data(1, 60, False) == 40
+    assert late.data(1, 40, False) == 0
+    assert late.data(1, 1, False) == -1
+    assert late.data(3, 1, False) is None
+    assert late.data(3, 0, True) is None
+
+
+def test_a_reset_stream_may_finish_its_response() -> None:
+    late = reset_streams()
+    assert [late.block(1, False) for _ in range(3)] == [True, True, False]
+    late = reset_streams(has_head=True)
+    assert [late.block(1, False) for _ in range(2)] == [True, False]
+    assert not late.block(3, True)
+
+
+@pytest.mark.parametrize("last", ["data", "block", "reset"])
+def test_after_its_end_nothing_more_is_expected_of_a_reset_stream(last: str) -> None:
+    late = reset_streams()
+    if last == "data":
+        assert late.data(1, 60, True) == 40
+    else:
+        assert late.block(1, True) if last == "block" else late.reset(1)
+    assert len(late) == 0
+    assert late.data(1, 1, False) is None
+    assert not late.block(1, False)
+    assert not late.reset(1)
+
+
+@pytest.mark.parametrize("state", [IDLE, REMOTE_DONE, CLOSED])
+def test_where_the_peer_could_not_send_nothing_is_expected(state: int) -> None:
+    stream, connection = make(*WAYS[state])
+    stream.reset(frames.CANCEL)
+    assert len(connection.reset_streams) == 0
+
+
+def test_a_stream_whose_window_was_exceeded_may_send_nothing_more() -> None:
+    stream, connection = make(*WAYS[LOCAL_DONE])
+    headers(stream, OK, False)
+    body(stream, bytes(1001))
+    assert "more data than the window" in str(stream.error)
+    assert len(connection.reset_streams) == 0
+
+
+def test_of_the_streams_that_were_reset_first_the_sums_are_kept() -> None:
+    """Memory stays bounded, and still nothing that was allowed is a flood."""
+    late = ResetStreams()
+    for number in range(MAX_RESET_STREAMS + 1):
+        stream, _ = make(*WAYS[LOCAL_DONE])
+        stream.identifier = 2 * number + 1
+        stream.receive_window = 10
+        late.add(stream)
+    assert len(late) == 1
+    assert late.data(1, 10 * MAX_RESET_STREAMS - 1, False) == 1
+    assert late.data(1, 2, False) is None
+    assert late.data(3, 1, True) == 0
+    assert late.data(3, 1, True) == 0  # its end alone: one of the frames that are left
+    frames_left = 0
+    while late.block(5, True):
+        frames_left += 1
+    assert frames_left == 3 * MAX_RESET_STREAMS - 1
+    assert not late.reset(5)

@@ -14,7 +14,8 @@ import pytest
 
 import httpx
 from httpx._engine import sync
-from httpx._engine.sync import SyncConnection, SyncEngine, SyncWire
+from httpx._engine.sync import SyncEngine
+from httpx._engine.sync_connection import SyncConnection, SyncWire
 from httpx._protocol.tls import TLSFilter
 from support.leaks import counts_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
@@ -39,17 +40,36 @@ def engine_of(client: httpx.Client) -> SyncEngine:
     return engine
 
 
-def with_event(kind: type[threading.Event]) -> Any:
-    """In place of the engine's module `threading`: the events on which its threads wait."""
-    return SimpleNamespace(Event=kind, Lock=threading.Lock)
+class Signal:
+    """What a thread in the queue waits for: a lock, whose waiting is the test's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        return self._lock.acquire(blocking, timeout) if timeout < 0 else self.wait()
+
+    def wait(self) -> bool:
+        raise NotImplementedError
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def with_signal(kind: type[Signal]) -> Any:
+    """The module `threading` as the engine sees it."""
+    return SimpleNamespace(Lock=kind)
 
 
 @pytest.mark.parametrize("served", ["not", "dial", "connection"])
 def test_a_thread_that_is_interrupted_in_the_queue_leaves_it(served: str, monkeypatch: pytest.MonkeyPatch):
     """The harm: Ctrl-C while a request waited took a slot of the pool for ever."""
 
-    class Interrupted(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+    class Interrupted(Signal):
+        def wait(self) -> bool:
             if served == "dial":
                 held.close()  # in the middle of its body, so the slot becomes free, and not the connection
             elif served == "connection":
@@ -61,7 +81,7 @@ def test_a_thread_that_is_interrupted_in_the_queue_leaves_it(served: str, monkey
         for _ in range(4):
             peer.more()
         with monkeypatch.context() as patch:
-            patch.setattr(sync, "threading", with_event(Interrupted))
+            patch.setattr(sync, "threading", with_signal(Interrupted))
             with pytest.raises(KeyboardInterrupt):
                 client.get(f"{peer.url}/echo")
         held.close()
@@ -71,15 +91,15 @@ def test_a_thread_that_is_interrupted_in_the_queue_leaves_it(served: str, monkey
 
 
 def test_a_ticket_that_is_served_while_the_timeout_fires_is_used(monkeypatch: pytest.MonkeyPatch):
-    class Late(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+    class Late(Signal):
+        def wait(self) -> bool:
             held.close()  # in the moment in which the waiter gives up
             return False
 
     with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, trust_env=False) as client:
         held = client.send(client.build_request("GET", f"{peer.url}/stall"), stream=True)
         with monkeypatch.context() as patch:
-            patch.setattr(sync, "threading", with_event(Late))
+            patch.setattr(sync, "threading", with_signal(Late))
             assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
 
 
@@ -160,29 +180,19 @@ def test_forgetting_closes_the_descriptors_without_a_word_to_the_peer():
 
 def test_a_wire_waits_no_longer_than_it_may(pair: tuple[SyncWire, socket.socket]):
     wire, peer = pair
-    assert wire.receive(0.001) is None
-    assert wire.receive(None, sync.monotonic() + 0.001) is None
-    assert wire.receive(5, sync.monotonic() - 1) is None
-    assert wire.await_raw(sync.monotonic() + 0.001) is None
+    assert wire.receive(sync.monotonic() + 0.001) is None
+    assert wire.receive(sync.monotonic() - 1) is None
     peer.send(b"abc")
     assert wire.receive(None) == b"abc"
-    assert not wire.send_all(bytes(10_000_000), sync.monotonic() + 0.01)
 
 
-def test_input_that_another_took_first_is_waited_for_again(
-    pair: tuple[SyncWire, socket.socket], monkeypatch: pytest.MonkeyPatch
-):
+def test_a_wire_that_is_interrupted_keeps_its_descriptor_until_it_is_closed(pair: tuple[SyncWire, socket.socket]):
     wire, peer = pair
-    peer.send(b"abc")
-    answers = iter([None, b"abc"])
-    monkeypatch.setattr(SyncWire, "receive_raw", lambda self: next(answers))
-    assert wire.await_raw(None) == b"abc"
-
-
-def test_a_wire_that_is_aborted_twice_stays_closed(pair: tuple[SyncWire, socket.socket]):
-    wire, _ = pair
-    wire.abort()
-    wire.abort()
+    wire.interrupt()
+    wire.interrupt()
+    assert peer.recv(1) == b""
+    assert wire.sock.fileno() >= 0
+    wire.close()
     assert wire.sock.fileno() < 0
 
 
@@ -190,7 +200,8 @@ def test_a_handshake_that_cannot_even_be_sent_runs_out_of_time(pair: tuple[SyncW
     wire, _ = pair
     while not wire.send(bytes(100_000)):
         pass
-    assert not sync.shake_hands(wire, TLSFilter(trusting_context(), "localhost"), sync.monotonic() + 0.01)
+    with pytest.raises(httpx.ConnectTimeout):
+        SyncConnection(wire).upgrade(b"").start_tls(trusting_context(), "localhost", timeout=0.01)
 
 
 def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit(pair: tuple[SyncWire, socket.socket]):
@@ -203,10 +214,9 @@ def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit(pair: tuple[SyncWir
 
 def test_a_network_stream_gives_at_most_what_is_asked_for(pair: tuple[SyncWire, socket.socket]):
     wire, peer = pair
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
+    stream = SyncConnection(wire).upgrade(b"")
     peer.send(b"abcdef")
-    assert [connection.read(4), connection.read(4)] == [b"abcd", b"ef"]
+    assert [stream.read(4), stream.read(4)] == [b"abcd", b"ef"]
 
 
 def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
@@ -219,9 +229,8 @@ def test_a_large_write_goes_out_whole(pair: tuple[SyncWire, socket.socket]):
 
     reader = threading.Thread(target=read)
     reader.start()
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
-    connection.write(b"x" * 5_000_000)
+    stream = SyncConnection(wire).upgrade(b"")
+    stream.write(b"x" * 5_000_000)
     reader.join(5)
     assert received == b"x" * 5_000_000
 
@@ -232,21 +241,27 @@ def test_the_descriptor_of_an_upgraded_connection_stays_until_its_reader_is_gone
     reads, may_wait = threading.Event(), threading.Event()
     poll = wire.poll
     wire.poll = lambda milliseconds: reads.set() or (may_wait.wait(5) and poll(milliseconds))
-    connection = SyncConnection(wire)
-    connection.upgrade(b"")
-    received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(connection.read(10)))
+    stream = SyncConnection(wire).upgrade(b"")
+    received: list[str] = []
+
+    def read() -> None:
+        try:
+            stream.read(10)
+        except httpx.ReadError as exc:
+            received.append(type(exc).__name__)
+
+    reader = threading.Thread(target=read)
     reader.start()
     assert reads.wait(5)
-    connection.close()
+    stream.close()
     assert wire.sock.fileno() != -1
     may_wait.set()
     reader.join(5)
-    assert received == [b""]
+    assert received == ["ReadError"]
     assert wire.sock.fileno() == -1
     with pytest.raises(httpx.ReadError, match="closed"):
-        connection.read(10)
-    connection.close()
+        stream.read(10)
+    stream.close()
 
 
 def test_a_body_that_is_async_cannot_be_sent_by_a_sync_transport():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpx._exceptions import ConnectError, ReadError, TransportError, WriteError
-from httpx._protocol.tls import RECORD, TLSFilter
+from httpx._protocol.tls import MAX_HELD, RECORD, TLSFilter
 from support import certs, wires
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -240,6 +240,7 @@ def test_a_peer_that_says_goodbye_has_ended(version, cut):
         assert client.receive(piece) == b""
     assert client.ended
     assert client.receive(b"") == b""
+    assert not client.incomplete_close
 
 
 def test_bytes_and_goodbye_in_one_segment_both_count(version, cut):
@@ -248,15 +249,34 @@ def test_bytes_and_goodbye_in_one_segment_both_count(version, cut):
     received = [client.receive(piece) for piece in cut(server.send(b"the end") + server.close())]
     assert b"".join(received) == b"the end"
     assert client.ended
+    assert not client.incomplete_close
 
 
-def test_a_peer_that_hangs_up_without_goodbye_has_ended_too(version):
-    """Many servers do; whether a body is complete is told by its framing."""
+def test_a_peer_that_hangs_up_without_goodbye_has_ended_too_and_it_is_known_how(version):
+    """
+    Many servers do, and mostly the framing of a body tells whether it is complete. Where it does not, half of a body
+    passed for all of it: anyone on the path can end a connection, but only the peer can say goodbye.
+    """
     client, server = session(version)
+    assert client.receive(server.send(b"some")) == b"some"
+    assert not client.incomplete_close
+    assert client.receive(b"") == b""
+    assert client.ended
+    assert client.incomplete_close
+    assert client.receive(b"") == b""
+    assert client.incomplete_close
+
+
+def test_a_context_that_ignores_missing_goodbyes_is_obeyed(version):
+    if not hasattr(ssl, "OP_IGNORE_UNEXPECTED_EOF") or ssl.OPENSSL_VERSION_INFO < (3,):
+        pytest.skip("needs Python 3.10 and OpenSSL 3")
+    context = certs.client_context()
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
+    client, server = session(version, context=context)
     assert client.receive(server.send(b"some")) == b"some"
     assert client.receive(b"") == b""
     assert client.ended
-    assert client.receive(b"") == b""
+    assert not client.incomplete_close
 
 
 def test_a_record_that_is_cut_off_is_an_end(version):
@@ -265,6 +285,7 @@ def test_a_record_that_is_cut_off_is_an_end(version):
     assert not client.ended
     assert client.receive(b"") == b""
     assert client.ended
+    assert client.incomplete_close
 
 
 def test_what_comes_after_the_end_is_ignored():
@@ -332,7 +353,7 @@ def failure(host: str = "localhost", kind: str = "good", context: Optional[ssl.S
     [
         ("expired", "certificate has expired", "renew it"),
         ("early", "certificate is not yet valid", "clock"),
-        ("stranger", "unable to get local issuer certificate", "no authority that is trusted"),
+        ("stranger", "unable to get local issuer certificate", "not signed by a trusted authority"),
         ("other-name", "Hostname mismatch, certificate is not valid for 'localhost'.", ""),
     ],
 )
@@ -402,7 +423,7 @@ def test_a_refusal_after_the_first_answer_is_a_read_error():
 def test_a_server_that_does_not_speak_tls_is_a_connect_error(reply, cut):
     client = TLSFilter(certs.client_context(), "localhost")
     client.handshake()
-    hint = "plain HTTP" if reply.startswith(b"HTTP") else "is no TLS"
+    hint = "plain HTTP" if reply.startswith(b"HTTP") else "is not TLS"
     with pytest.raises(ConnectError, match=rf"TLS handshake with 'localhost' failed: .*{hint}"):
         list(map(client.handshake, cut(reply)))
 
@@ -471,7 +492,7 @@ def test_a_name_that_no_certificate_can_have_is_a_connect_error(host):
 
 def test_a_name_is_needed_where_it_is_to_be_checked():
     """Without one the certificate of any host was accepted."""
-    with pytest.raises(ConnectError, match="the context checks host names, and no server name is given"):
+    with pytest.raises(ConnectError, match="the context checks host names, but no server name is given"):
         TLSFilter(certs.client_context(), None)
 
 
@@ -609,14 +630,19 @@ def test_an_end_within_or_below_is_the_end(version):
     data = within.proxy.send(within.origin.send(b"bye") + within.origin.close())
     assert within.client.receive(data) == b"bye"
     assert within.client.ended
+    assert not within.client.incomplete_close
+    assert within.client.receive(b"") == b""  # the proxy says nothing: that is between it and us
+    assert not within.client.incomplete_close
     below = Tunnel(version)
     data = below.proxy.send(below.origin.send(b"bye")) + below.proxy.close()
     assert below.client.receive(data) == b"bye"
     assert below.client.ended
+    assert below.client.incomplete_close  # a proxy can cut the tunnel and say goodbye for itself
     assert below.client.receive(b"late") == b""
     ragged = Tunnel(version)
     assert ragged.client.receive(b"") == b""
     assert ragged.client.ended
+    assert ragged.client.incomplete_close
 
 
 def test_closing_within_says_goodbye_within(version):
@@ -649,3 +675,39 @@ def test_a_handshake_over_a_closed_carrier_is_a_connect_error(version):
     outer.close()
     with pytest.raises(ConnectError, match="TLS handshake with 'localhost' failed below: TLS: protocol is shutdown"):
         TLSFilter(certs.client_context(), "localhost", over=outer).handshake()
+
+
+# Handshake messages after the handshake.
+
+
+def in_the_middle_of_a_ticket() -> tuple[TLSFilter, Server, bytes]:
+    """A client that has received a part of a session ticket, its server, and the rest of what that has sent."""
+    names = [f"name-{number:04}.of.a.host.with.a.long.name.example" for number in range(800)]
+    client_side, server_side = certs.client_context(), context_for(V13, client_cert=True)
+    certs.authority().issue_cert(*names).configure_cert(client_side)
+    client, server = TLSFilter(client_side, "localhost"), Server(server_side)
+    flight = client.handshake(server.talk(client.handshake()))
+    tickets = server.talk(flight)  # a ticket has the certificate of the client in it: it fills several records
+    assert client.established
+    assert server.established
+    assert len(tickets) > 2 * RECORD
+    assert client.receive(tickets[:20_000]) == b""
+    return client, server, tickets[20_000:]
+
+
+def test_what_is_sent_in_the_middle_of_a_session_ticket_leaves_after_it():
+    """The harm: with a large client certificate the first request was a WriteError, and was never sent."""
+    client, server, rest = in_the_middle_of_a_ticket()
+    assert client.encrypt(b"GET / ") == b""
+    assert client.encrypt(b"HTTP/1.1") == b""
+    assert client.receive(rest) == b""
+    assert client.due
+    assert server.receive(client.pending()) == b"GET / HTTP/1.1"
+    assert server.receive(client.encrypt(b"more")) == b"more"
+
+
+def test_no_more_than_a_request_waits_for_the_rest_of_a_ticket():
+    client, _, _ = in_the_middle_of_a_ticket()
+    assert client.encrypt(bytes(MAX_HELD)) == b""
+    with pytest.raises(WriteError, match="has not completed a handshake message"):
+        client.encrypt(b"x")

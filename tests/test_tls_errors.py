@@ -34,10 +34,10 @@ def chain(kind: str = "good") -> list[bytes]:
         (10, "renew it"),
         (9, "clock"),
         (18, "if it is the right one, give it as `verify`"),
-        (19, "no authority that is trusted"),
-        (20, "no authority that is trusted"),
-        (21, "no authority that is trusted"),
-        (2, "no authority that is trusted"),
+        (19, "not signed by a trusted authority"),
+        (20, "not signed by a trusted authority"),
+        (21, "not signed by a trusted authority"),
+        (2, "not signed by a trusted authority"),
         (66, "too weak"),
         (67, "too weak"),
         (68, "too weak"),
@@ -60,7 +60,7 @@ def test_a_certificate_of_another_host_is_named(code: int):
         "certificate verify failed: Hostname mismatch; the certificate is for "
         "'localhost', '127.0.0.1', '::1', 'example.org', '*.example.com'"
     )
-    assert explain(verify_error(code), chain=chain("client")).endswith("; the certificate is for no host at all")
+    assert explain(verify_error(code), chain=chain("client")).endswith("; the certificate does not name a host")
 
 
 def test_many_and_long_names_are_cut():
@@ -89,22 +89,21 @@ def test_where_the_names_are_not_known_there_is_no_hint(unknown: Any):
         ("NO_PROTOCOLS_AVAILABLE", "no protocols available; the two sides have no version of TLS in common"),
         (
             "TLSV13_ALERT_CERTIFICATE_REQUIRED",
-            "tlsv13 alert certificate required; the server wants a certificate of this client: give one as `cert`",
+            "tlsv13 alert certificate required; the server requires a client certificate: give one as `cert`",
         ),
         (
             "tlsv13 alert certificate required",  # as of an OpenSSL that is newer than Python's table of its reasons
-            "tlsv13 alert certificate required; the server wants a certificate of this client: give one as `cert`",
+            "tlsv13 alert certificate required; the server requires a client certificate: give one as `cert`",
         ),
         (
             "SSLV3_ALERT_HANDSHAKE_FAILURE",
-            "sslv3 alert handshake failure; "
-            "no cipher in common, or the server wants a certificate of this client (`cert`)",
+            "sslv3 alert handshake failure; no cipher in common, or the server requires a client certificate (`cert`)",
         ),
         (
             "TLSV1_ALERT_UNKNOWN_CA",
-            "tlsv1 alert unknown ca; the server does not accept the certificate of this client",
+            "tlsv1 alert unknown ca; the server does not accept the client certificate",
         ),
-        ("TLSV1_UNRECOGNIZED_NAME", "tlsv1 unrecognized name; the server knows no host of this name"),
+        ("TLSV1_UNRECOGNIZED_NAME", "tlsv1 unrecognized name; the server does not know a host of this name"),
         ("DH_KEY_TOO_SMALL", "dh key too small"),
         ("UNEXPECTED_EOF_WHILE_READING", "the peer closed the connection"),
         (None, "[SSL: X] x"),
@@ -123,12 +122,12 @@ def test_an_end_is_an_end(kind: Any):
 def test_plain_http_is_known_by_its_first_bytes(first: bytes):
     """OpenSSL calls it a wrong version number, or a packet that is too long."""
     said = explain(ssl_error("WRONG_VERSION_NUMBER"), first)
-    assert said.startswith("wrong version number; the peer answered in plain HTTP: the URL should begin with http://")
+    assert said.startswith("wrong version number; the peer responded in plain HTTP: the URL should begin with http://")
 
 
 @pytest.mark.parametrize("first", [b"SSH-2.0-", b"\0\0\0", b"220 mail"])
 def test_what_is_no_tls_is_called_so(first: bytes):
-    assert explain(ssl_error("WRONG_VERSION_NUMBER"), first).endswith("; what the peer sent is no TLS")
+    assert explain(ssl_error("WRONG_VERSION_NUMBER"), first).endswith("; the peer sent something that is not TLS")
 
 
 def test_what_begins_like_tls_is_not_called_something_else():
@@ -141,7 +140,7 @@ def test_what_begins_like_tls_is_not_called_something_else():
 def test_a_refusal_of_this_side_is_known_after_the_handshake_too(name: str):
     said = refusal(ssl_error(name))
     assert said is not None
-    assert "certificate of this client" in said
+    assert "client certificate" in said
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from support.steps import turns, until
 
 trio = pytest.importorskip("trio")
 
-from httpx._engine import trio as engine_module  # noqa: E402  # after the skip
-from httpx._engine.trio import TrioConnection, TrioEngine  # noqa: E402
+from httpx._engine.trio import TrioEngine  # noqa: E402  # after the skip
+from httpx._engine.trio_connection import TrioConnection  # noqa: E402
 from httpx._protocol.tls import TLSFilter  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -116,8 +116,8 @@ def test_a_handshake_that_cannot_even_be_sent_runs_out_of_time():
         async with connected() as (connection, _):
             while not connection.wire.send(bytes(100_000)):
                 pass
-            tls = TLSFilter(trusting_context(), "localhost")
-            assert not await connection.shake_hands(tls, trio.current_time() + 0.01)
+            with pytest.raises(httpx.ConnectTimeout):
+                await connection.upgrade(b"").start_tls(trusting_context(), "localhost", timeout=0.01)
 
     trio.run(main)
 
@@ -139,10 +139,10 @@ def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit():
 def test_a_network_stream_gives_at_most_what_is_asked_for():
     async def main() -> None:
         async with connected() as (connection, peer):
-            connection.upgrade(b"")
+            stream = connection.upgrade(b"")
             peer.send(b"abcdef")
-            assert await connection.read(4) == b"abcd"
-            assert await connection.read(4) == b"ef"
+            assert await stream.read(4) == b"abcd"
+            assert await stream.read(4) == b"ef"
 
     trio.run(main)
 
@@ -205,45 +205,6 @@ def test_a_dial_that_succeeds_although_it_was_cancelled_is_closed(monkeypatch: p
             await until(lambda: counts_of(client)[2] == 1)
             await client._transport.aclose()
         assert engines_of(client) == []
-
-    with nothing_left(), Peer() as peer:
-        trio.run(main)
-
-
-def test_a_winner_of_a_race_that_is_cancelled_is_closed(monkeypatch: pytest.MonkeyPatch):
-    """The harm: the descriptor of a connection that nobody knew of any more."""
-
-    async def main() -> None:
-        client = httpx.AsyncClient(trust_env=False)
-        original = TrioEngine._attempt
-
-        async def then_cancel(self: TrioEngine, *args: Any) -> None:
-            await original(self, *args)
-            for scope in self._dials.values():
-                scope.cancel()
-            await trio.lowlevel.checkpoint_if_cancelled()
-
-        monkeypatch.setattr(TrioEngine, "_attempt", then_cancel)
-        with pytest.raises(httpx.ConnectError):
-            await client.get(f"{peer.url}/echo")
-        assert counts_of(client) == (0, 0, 0, 0)
-        await client.aclose()
-
-    with nothing_left(), Peer() as peer:
-        trio.run(main)
-
-
-def test_two_attempts_that_succeed_at_once_leave_one_socket():
-    async def main() -> None:
-        transport = httpx.AsyncHTTPTransport()
-        engine: Any = transport._engine_here()
-        race = engine_module.Race("host", 1, [])
-        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (peer.host, peer.port))
-        with socket.socket() as first:
-            winners = [first]
-            async with trio.open_nursery() as nursery:
-                await engine._attempt(race, address, nursery, winners, [])
-            assert winners == [first]
 
     with nothing_left(), Peer() as peer:
         trio.run(main)

@@ -172,7 +172,7 @@ def test_a_refusal_is_told_whatever_is_wrong_behind_its_head(rest: bytes):
 def test_an_answer_that_is_none_is_an_error(answer: bytes, words: str, cut: Any):
     handshake = answered(*cut(answer))
     assert type(handshake.error) is ProxyError
-    assert str(handshake.error).startswith("the proxy's answer to CONNECT: ")
+    assert str(handshake.error).startswith("the proxy's response to CONNECT: ")
     assert words in str(handshake.error)
     assert not handshake.done
 
@@ -190,7 +190,7 @@ def test_an_answer_before_the_question_is_an_error():
     """Whoever answers before it was asked answers something else."""
     handshake = ConnectHandshake(AUTHORITY, [])
     handshake.receive(b"HTTP/1.1 200 OK\r\n\r\n")
-    assert "before it was asked" in str(handshake.error)
+    assert "before the request was sent" in str(handshake.error)
     assert not handshake.done
 
 
@@ -204,7 +204,7 @@ def test_the_answers_head_is_bounded():
         handshake.receive(head)
         assert type(handshake.error) is ProxyError
     handshake = asked()
-    handshake.receive(b"HTTP/1.1 200 OK\r\n" + b"A: 1\r\n" * 101 + b"\r\n")
+    handshake.receive(b"HTTP/1.1 200 OK\r\n" + b"A: 1\r\n" * 5_001 + b"\r\n")
     assert type(handshake.error) is ProxyError
 
 

@@ -248,3 +248,107 @@ def test_of_a_closed_connection_nothing_is_known(pair):
     assert wire.extra_info("is_readable") is True
     assert wire.extra_info("client_addr") is None
     assert wire.extra_info("server_addr") is None
+
+
+# What is unsent.
+
+
+def test_what_is_left_is_a_view_of_the_data_and_not_a_copy(pair):
+    """Harm: each piece that the socket took cost a copy of all the others."""
+    wire, _ = pair
+    data = b"x" * 20_000_000
+    rest = wire.send(data)
+    assert isinstance(rest, memoryview)
+    assert rest.obj is data
+    wire.sock = HalfSocket()
+    assert wire.send(rest).obj is data
+    wire.sock = None
+
+
+class HalfSocket:
+    """Takes a half of what it is given."""
+
+    def send(self, data: bytes) -> int:
+        return len(data) // 2
+
+
+def test_what_is_queued_follows_what_is_unsent(pair):
+    wire, far = pair
+    wire.queue(b"a" * 20_000_000)
+    left = len(wire.unsent)
+    assert left
+    wire.queue(b"b")
+    assert len(wire.unsent) == left + 1
+    received = 0
+    last = b""
+    while received < 20_000_001:
+        if wire.unsent:
+            wire.flush()
+        last = far.recv(1_000_000)
+        received += len(last)
+    assert last.endswith(b"ab")
+
+
+# Several users.
+
+
+def test_the_last_user_closes_the_descriptor(pair):
+    """Harm: a thread that was about to use the descriptor used somebody else's socket."""
+    wire, far = pair
+    for _ in range(2):
+        wire.users.append(None)
+    wire.close()
+    assert wire.closed
+    assert far.recv(100) == b""  # who waits is woken
+    assert wire.sock.fileno() >= 0
+    wire.leave()
+    assert wire.sock.fileno() >= 0
+    wire.leave()
+    assert wire.sock.fileno() == -1
+
+
+def test_asking_for_readiness_is_a_use(pair):
+    wire, _ = pair
+    wire.users.append(None)
+    wire.interrupt()
+    assert wire.extra_info("is_readable") is True
+    assert wire.sock.fileno() >= 0
+    wire.leave()
+    assert wire.sock.fileno() >= 0  # its owner closes it
+    wire.close()
+    assert wire.sock.fileno() == -1
+
+
+class Session:
+    """A TLS session that says goodbye."""
+
+    def __init__(self) -> None:
+        self.goodbyes = 0
+
+    def close(self) -> bytes:
+        self.goodbyes += 1
+        return b"goodbye"
+
+
+@pytest.mark.parametrize("what", ["nothing", "unsent bytes", "another thread's lock", "another user"])
+def test_closing_says_goodbye_unless_that_would_be_in_the_middle_of_something(pair, what):
+    """Within a record the peer would take it for an attack, and TLS serves one thread at a time."""
+    wire, far = pair
+    wire.tls = session = Session()
+    if what != "another user":
+        wire.share()
+        lock = wire.lock
+        wire.share()
+        assert wire.lock is lock
+    if what == "unsent bytes":
+        wire.unsent = b"half a record"
+    elif what == "another thread's lock":
+        wire.lock.acquire()  # by a thread that a signal has interrupted, and this is its handler
+    elif what == "another user":
+        wire.users.append(None)
+    wire.close()
+    assert session.goodbyes == (what == "nothing")
+    assert far.recv(100) == (b"goodbye" if what == "nothing" else b"")
+    if what == "another user":
+        wire.leave()
+    assert wire.sock.fileno() == -1

@@ -107,7 +107,7 @@ def cycle(at_once: int, requests: int, fields: Callable[[int], bytes], target: C
         for targets, pieces in rounds:
             for one in targets:
                 connection.open(b"https", b"GET", one, FIELDS)
-            while connection.has_output:
+            while connection.output:
                 connection.take()
             for piece in pieces:
                 connection.receive(piece)
@@ -143,7 +143,7 @@ def download(size: int, frame_size: int, piece: int = 262_144) -> float:
             stream.took(got)
             count += got
             connection.progressed.clear()
-            if connection.has_output:
+            if connection.output:
                 connection.take()
 
     taken = timeit.timeit(run, timer=time.process_time, number=1)
@@ -168,7 +168,7 @@ def upload(size: int, chunk_size: int) -> float:
             if stream.need == BODY:
                 stream.feed(chunk if given < size else None)
                 given += chunk_size
-            while connection.has_output:
+            while connection.output:
                 unacknowledged += len(connection.take())
             if unacknowledged >= 32_768:
                 connection.receive(frames.window_update(1, unacknowledged))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
+from ._auth.basic import basic
 from ._config import DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout
 from ._cookies import Cookies
 from ._decoders import accept_encoding
@@ -24,6 +25,7 @@ from ._flow import Policy
 from ._headers import Headers
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies
+from ._redirects import may_keep_secrets, redirect_headers, redirect_method, redirect_stream, redirect_url, redirected
 from ._request import Request, own_extensions
 from ._response import Response, shown_reason
 from ._secrets import CUSTOM_CREDENTIALS, printable, shortened
@@ -31,6 +33,7 @@ from ._urls import URL, QueryParams, url_of
 
 if TYPE_CHECKING:
     from ._types import (
+        AsyncByteStream,
         AuthTypes,
         CookieTypes,
         HeaderTypes,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
         RequestData,
         RequestExtensions,
         RequestFiles,
+        SyncByteStream,
         TimeoutTypes,
         URLTypes,
     )
@@ -77,8 +81,21 @@ class ClientState(enum.Enum):
     CLOSED = 3
 
 
+# Methods of 0.28.1's clients that nothing calls here: a subclass that defines one would wait for a call in vain.
+_GONE = ("_send_handling_auth", "_send_handling_redirects")
+
+
 class BaseClient:
     """The configuration of a client; see `Client` for the arguments."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _GONE:
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__name__} defines {name}, which httpx does not call any more: "
+                    "override `send` or `_send_single_request`, or write an httpx.Auth or a transport"
+                )
 
     def __init__(
         self,
@@ -98,7 +115,7 @@ class BaseClient:
         max_response_size: int | None = None,
     ) -> None:
         self._merged_urls: dict[str, URL] = {}
-        self._base_url = _with_slash(URL(base_url))
+        self._base_url = self._enforce_trailing_slash(URL(base_url))
         self._auth = self._build_auth(auth)
         self._params = QueryParams(params)
         self.headers = Headers(headers)
@@ -160,7 +177,7 @@ class BaseClient:
 
     @base_url.setter
     def base_url(self, url: URL | str) -> None:
-        self._base_url = _with_slash(URL(url))
+        self._base_url = self._enforce_trailing_slash(URL(url))
         self._merged_urls = {}
 
     @property
@@ -221,7 +238,9 @@ class BaseClient:
 
         The arguments are those of `httpx.Request`; `timeout` becomes its extension "timeout".
         """
-        merged_url = self._merged_urls.get(url) if type(url) is str else None
+        merged_url = None
+        if type(url) is str and type(self)._merge_url is BaseClient._merge_url:
+            merged_url = self._merged_urls.get(url)
         if merged_url is None:
             merged_url = self._remembered_url(url)
         merged_headers = self._headers if headers is None else self._merge_headers(headers)
@@ -275,11 +294,15 @@ class BaseClient:
             known[url] = merged
         return merged
 
+    def _enforce_trailing_slash(self, url: URL) -> URL:
+        return url if url.raw_path.endswith(b"/") else url.copy_with(raw_path=url.raw_path + b"/")
+
     def _merge_url(self, url: URL | str) -> URL:
         """The URL, appended to `base_url` if it is relative: "/x" does not replace the base's path."""
         merged = url_of(url)
         base = self._base_url
-        if merged.is_relative_url:
+        # Without a base, a URL that has a scheme and no host stays as it is: the transport says what is wrong with it.
+        if merged.is_relative_url and not (merged.scheme and base.is_relative_url):
             return base.copy_with(raw_path=base.raw_path + merged.raw_path.lstrip(b"/"))
         return merged
 
@@ -330,7 +353,32 @@ class BaseClient:
         return chosen
 
     def _policy(self) -> Policy:
-        return Policy(self._cookies, self.max_redirects, self._sensitive, any(self._event_hooks.values()))
+        return Policy(self._cookies, self.max_redirects, self._build_redirect_request, any(self._event_hooks.values()))
+
+    # Redirects, in methods that subclasses may override one by one; names and arguments are those of 0.28.1.
+
+    def _build_redirect_request(self, request: Request, response: Response) -> Request:
+        method = self._redirect_method(request, response)
+        url = self._redirect_url(request, response)
+        headers = self._redirect_headers(request, url, method)
+        stream = self._redirect_stream(request, method)
+        return redirected(request, url, method, headers, stream, self._cookies)
+
+    def _redirect_method(self, request: Request, response: Response) -> str:
+        return redirect_method(request, response)
+
+    def _redirect_url(self, request: Request, response: Response) -> URL:
+        return redirect_url(request, response)
+
+    def _redirect_headers(self, request: Request, url: URL, method: str) -> Headers:
+        headers = redirect_headers(request, url, method, self._sensitive)
+        if url._userinfo and may_keep_secrets(request.url, url):
+            # The server gave credentials for itself. For another origin they would log the client in as somebody else.
+            headers["Authorization"] = basic(url.username, url.password)
+        return headers
+
+    def _redirect_stream(self, request: Request, method: str) -> SyncByteStream | AsyncByteStream | None:
+        return redirect_stream(request, method)
 
     def _mark_opened(self) -> None:
         """The client is used."""
@@ -370,10 +418,6 @@ class BaseClient:
         # Not for a millisecond: the transport's error names the number, which should be the caller's where it can.
         if left < (timeout.get("total") or math.inf) - 0.001:
             request.extensions["timeout"] = {**timeout, "total": left}
-
-
-def _with_slash(url: URL) -> URL:
-    return url if url.raw_path.endswith(b"/") else url.copy_with(raw_path=url.raw_path + b"/")
 
 
 class _Hooks(dict[str, list[EventHook]]):

@@ -4,7 +4,7 @@ The two clients: drivers that carry out the steps of a request's journey (`_flow
 `Client` and `AsyncClient` are twins, written by hand: a test strips `async` and `await` from one, maps the few names
 that differ, and compares the rest. What needs no I/O is in `_base_client`.
 
-    verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_once ─► transport.handle_request
+    verb ─► request ─► build_request, send ─► _travel (steps of `journey`) ─► _send_single_request ─► transport
 
 Other packages reach into this: `send` is replaced on the class (sentry-sdk), so is `_transport_for_url` (respx);
 `_transport` and `_mounts` are wrapped on instances (opentelemetry), `_merge_url` and `request` are overridden
@@ -320,7 +320,7 @@ class Client(BaseClient):
             and "total" not in request.extensions["timeout"]
         ):
             # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
-            response = self._send_once(request)
+            response = self._send_single_request(request)
             if response._remarkable:
                 response = self._travel(request, auth, follow_redirects, response)
         else:
@@ -354,7 +354,7 @@ class Client(BaseClient):
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
                         if deadline is None:
-                            reply: Any = self._send_once(value)
+                            reply: Any = self._send_single_request(value)
                         else:
                             reply = self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
@@ -405,14 +405,14 @@ class Client(BaseClient):
         raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
 
     def _send_until(self, request: Request, deadline: float, total: float) -> Response:
-        """`_send_once` with a total timeout: the network bounds itself, other transports are bounded here."""
+        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
         self._leave(request, deadline)
         if bounds_itself(self._transport_for_url(request.url)):
-            return self._send_once(request)
+            return self._send_single_request(request)
         bound = Bound(request, deadline, total)
-        return bound.over(bound.run(self._send_once, request))
+        return bound.over(bound.run(self._send_single_request, request))
 
-    def _send_once(self, request: Request) -> Response:
+    def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, SyncByteStream):
@@ -926,7 +926,7 @@ class AsyncClient(BaseClient):
             and "total" not in request.extensions["timeout"]
         ):
             # Nothing was asked for but this one request: it becomes a journey only if the answer asks for more.
-            response = await self._send_once(request)
+            response = await self._send_single_request(request)
             if response._remarkable:
                 response = await self._travel(request, auth, follow_redirects, response)
         else:
@@ -960,7 +960,7 @@ class AsyncClient(BaseClient):
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
                         if deadline is None:
-                            reply: Any = await self._send_once(value)
+                            reply: Any = await self._send_single_request(value)
                         else:
                             reply = await self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
@@ -1011,14 +1011,14 @@ class AsyncClient(BaseClient):
         request.stream = in_async(request.stream)
 
     async def _send_until(self, request: Request, deadline: float, total: float) -> Response:
-        """`_send_once` with a total timeout: the network bounds itself, other transports are bounded here."""
+        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
         self._leave(request, deadline)
         if bounds_itself(self._transport_for_url(request.url)):
-            return await self._send_once(request)
+            return await self._send_single_request(request)
         bound = AsyncBound(request, deadline, total)
-        return bound.over(await bound.run(self._send_once, request))
+        return bound.over(await bound.run(self._send_single_request, request))
 
-    async def _send_once(self, request: Request) -> Response:
+    async def _send_single_request(self, request: Request) -> Response:
         """Send one request through its transport; no redirect, no authentication, nothing read."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, AsyncByteStream):

@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from ._forks import FORKS
 from ._headers import Headers, without_secrets
 from ._urls import URL
 
@@ -171,7 +172,7 @@ class Timeout:
 
 class Limits:
     """
-    How many connections a client opens and keeps, and how large the head of an answer may be.
+    How many connections a client opens and keeps, and how large the head of a response may be.
 
     Args:
         max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. `None`: any
@@ -179,8 +180,8 @@ class Limits:
         max_keepalive_connections: idle ones that are kept for later requests. `None`: all, 0: none.
         keepalive_expiry: seconds after which an idle connection is closed. `None`: never.
         max_connections_per_host: like `max_connections`, for each host by itself. `None`: any number.
-        max_header_fields: header fields of one answer, or trailers; more are a `RemoteProtocolError`.
-        max_header_bytes: what the heads of an answer, interim ones included, and its trailers may take together.
+        max_header_fields: header fields of one response, or trailers; more are a `RemoteProtocolError`.
+        max_header_bytes: what the heads of a response, interim ones included, and its trailers may take together.
         ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the server is asked for a sign
             of life (PING). If as many more pass without any, the requests end in a `ReadError`. `None`: never.
 
@@ -197,8 +198,8 @@ class Limits:
         max_keepalive_connections: Optional[int] = None,
         keepalive_expiry: Optional[float] = 5.0,
         max_connections_per_host: Optional[int] = None,
-        max_header_fields: int = 100,
-        max_header_bytes: int = 65_536,
+        max_header_fields: int = 5_000,
+        max_header_bytes: int = 262_144,
         ping_interval: Optional[float] = None,
     ) -> None:
         if ping_interval is not None and ping_interval <= 0:
@@ -218,8 +219,8 @@ class Limits:
         # What 0.28.1 did not have is shown only where it was set.
         added = {
             "max_connections_per_host": None,
-            "max_header_fields": 100,
-            "max_header_bytes": 65_536,
+            "max_header_fields": 5_000,
+            "max_header_bytes": 262_144,
             "ping_interval": None,
         }
         shown = [f"{name}={value}" for name, value in vars(self).items() if name not in added or value != added[name]]
@@ -542,7 +543,7 @@ _DefaultKey = tuple[bool, Optional[str], Optional[str], Optional[str]]
 # A few: clients with and without HTTP/2, and tests that change the environment.
 _MAX_DEFAULT_CONTEXTS = 16
 _default_contexts: dict[_DefaultKey, ssl.SSLContext] = {}
-_making_default = threading.Lock()
+_making_default = threading.RLock()  # released by `unlock` if an exception comes at a bad moment
 
 
 def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
@@ -570,11 +571,4 @@ def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
     return context
 
 
-def _forget_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
-    global _making_default
-    _making_default = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
-    os.register_at_fork(after_in_child=_forget_lock)
+FORKS.renew(sys.modules[__name__], "_making_default", threading.RLock)

@@ -188,6 +188,25 @@ class FileSource:
 
         return next_piece
 
+    def can_begin(self) -> bool:
+        """Return whether `pieces` or `open` can begin, as far as can be known without waiting."""
+        if not self._used or self._start is None:
+            return not self._used
+        try:
+            # The sync file inside trio's, anyio's and aiofiles'. What hides its file is found out when it is read.
+            file = getattr(self._file, "wrapped", getattr(self._file, "_file", None)) if self.is_async else self._file
+            return file is None or bool(file.seekable())
+        except _NOT_SEEKABLE:
+            return not self.is_async and hasattr(self._file, "seek") and self._can_seek(self._start)
+
+    def _can_seek(self, position: int) -> bool:
+        """Try it: a file need not have `seekable`."""
+        try:
+            self._file.seek(position)
+        except _NOT_SEEKABLE:
+            return False
+        return True
+
     def _rewind(self) -> None:
         again, self._used = self._used, True
         try:
@@ -385,6 +404,12 @@ class IteratorByteStream(SyncByteStream):
         pieces, self._sync_pieces = self._sync_pieces, None
         _close_generator(pieces)
 
+    def _can_begin(self) -> bool:
+        """Return whether the body can be iterated (again); a transport asks before it sends the head."""
+        if self._sync_file is not None:
+            return self._sync_file.can_begin()
+        return not (self._sync_used and _is_one_shot(self._sync_source, Iterator, "__iter__"))
+
     def _begin(self) -> Iterator[bytes]:
         if self._sync_file is not None:
             return self._sync_file.pieces()
@@ -430,6 +455,12 @@ class AsyncIteratorByteStream(AsyncByteStream):
         pieces, self._async_pieces = self._async_pieces, None
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
+
+    def _can_begin(self) -> bool:
+        """Return whether the body can be iterated (again); a transport asks before it sends the head."""
+        if self._async_file is not None:
+            return self._async_file.can_begin()
+        return not (self._async_used and _is_one_shot(self._async_source, AsyncIterator, "__aiter__"))
 
     async def _async_begin(self) -> Callable[[], Awaitable[bytes]]:
         if self._async_file is not None:
@@ -495,6 +526,10 @@ class _InAsync(AsyncByteStream, SyncByteStream):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return _AsyncOver(iter(self._stream), self._pace)
+
+    def _can_begin(self) -> bool:
+        check: Optional[Callable[[], bool]] = getattr(self._stream, "_can_begin", None)
+        return check is None or check()
 
     def close(self) -> None:
         self._pace.close(self._stream.close)
@@ -567,6 +602,9 @@ class _DualByteStream(AsyncIteratorByteStream, IteratorByteStream):
     def __init__(self, stream: Any) -> None:
         AsyncIteratorByteStream.__init__(self, stream)
         IteratorByteStream.__init__(self, stream)
+
+    def _can_begin(self) -> bool:
+        return AsyncIteratorByteStream._can_begin(self) and IteratorByteStream._can_begin(self)
 
 
 def _length_header(file: Any) -> dict[str, str]:

@@ -155,6 +155,10 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
             else:
                 yield from segment.source.pieces()
 
+    def _can_begin(self) -> bool:
+        """Return whether the body can be iterated (again); a transport asks before it sends the head."""
+        return all(isinstance(segment, bytes) or segment.source.can_begin() for segment in self._segments)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """
         Yield the pieces of the body. Files that are not async are read in threads if that takes long.

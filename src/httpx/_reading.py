@@ -166,8 +166,15 @@ class AsyncPieces:
             self._pieces = self._pipeline.feed(piece)
 
     async def aclose(self) -> None:
-        """Stop iterating; the response itself is closed by its own `aclose`."""
+        """Stop iterating: the rest of the body is given up, and its connection freed."""
+        self.__del__()
         self._pieces, self._source = iter(()), None
+
+    def __del__(self) -> None:
+        # Dropped in the middle, maybe by the garbage collector and in any thread: the rest cannot be read any more.
+        left = getattr(self._source, "left", None)
+        if left is not None:
+            left()
 
 
 async def end_generator(pieces: AsyncIterator[bytes] | None) -> None:

@@ -66,6 +66,8 @@ class Request:
 
     # Cookies that the caller gave for this request alone; a redirect on the same origin carries them on.
     _own_cookies: Cookies | None = None
+    # The URL of the caller's request, if this one was made on the way: by a redirect or by an auth flow.
+    _home: URL | None = None
 
     # Is the whole response read before the caller gets it? For transports without a network.
     _whole: bool

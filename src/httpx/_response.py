@@ -23,9 +23,12 @@ from ._cookies import Cookies
 from ._decoders import get_decoder
 from ._exceptions import (
     HTTPStatusError,
+    RemoteProtocolError,
+    RequestError,
     ResponseNotRead,
     StreamClosed,
     StreamConsumed,
+    TimeoutException,
     request_context,
 )
 from ._headers import Headers
@@ -466,29 +469,59 @@ class Response:
         """
         Take an unwanted body off the wire, undecoded, so that the connection can be used again.
 
-        `content` decodes it if it is asked for after all. A large one is given up, and its connection with it.
+        `content` decodes it if it is asked for after all. One that is large or does not end soon is given up, and its
+        connection with it. One that breaks off is an error: what comes before it may be in doubt, too.
         """
         if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
+            has_length = self._hurry()
             pieces, size = [], 0
-            for piece in self._iterate(Pipeline([]), raw=True):
-                size += len(piece)
-                if size > MAX_DRAIN:
-                    break
-                pieces.append(piece)
+            try:
+                for piece in self._iterate(Pipeline([]), raw=True):
+                    size += len(piece)
+                    if size > MAX_DRAIN:
+                        break
+                    pieces.append(piece)
+            except TimeoutException:
+                size = MAX_DRAIN + 1
+            except RemoteProtocolError:
+                if has_length:
+                    raise
+                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
             self.close()
             self._keep(pieces if size <= MAX_DRAIN else None)
 
     async def _adrain(self) -> None:
         """Like `_drain`, for a response of an async client."""
         if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
+            has_length = self._hurry()
             pieces, size = [], 0
-            async for piece in AsyncPieces(self, Pipeline([]), raw=True):
-                size += len(piece)
-                if size > MAX_DRAIN:
-                    break
-                pieces.append(piece)
+            try:
+                async for piece in AsyncPieces(self, Pipeline([]), raw=True):
+                    size += len(piece)
+                    if size > MAX_DRAIN:
+                        break
+                    pieces.append(piece)
+            except TimeoutException:
+                size = MAX_DRAIN + 1
+            except RemoteProtocolError:
+                if has_length:
+                    raise
+                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
             await self.aclose()
             self._keep(pieces if size <= MAX_DRAIN else None)
+
+    def _hurry(self) -> bool:
+        """
+        Wait for the body only as long as it may be under way: what it stands for is known without it.
+
+        Returns whether the body says itself where it ends.
+        """
+        names = (b"content-length", b"transfer-encoding")
+        has_length = self.http_version == "HTTP/2" or any(map(self.headers._has, names))
+        hurry = getattr(self.stream, "hurry", None)
+        if hurry is not None:
+            hurry(has_length)
+        return has_length
 
     def _keep(self, pieces: list[bytes] | None) -> None:
         """Remember a drained body."""
@@ -617,13 +650,18 @@ class Response:
             yield from pipeline.flush()
             return
         stream = self._begin_streaming(SyncByteStream)
-        with request_context(self._request):
+        # Not `request_context`: before Python 3.11, contextlib puts a GeneratorExit into a cycle.
+        try:
             for piece in stream:
                 self._num_bytes_downloaded += len(piece)
                 yield from pipeline.feed(piece)
                 if self.is_closed and self._whole is None:
-                    raise StreamClosed()  # during the iteration, so this is not all of the body
+                    raise StreamClosed()  # closed by the caller, in the middle: this is not the whole body
             yield from pipeline.flush()
+        except RequestError as exc:
+            if self._request is not None:
+                exc.request = self._request
+            raise
         self.close()
 
     def __repr__(self) -> str:

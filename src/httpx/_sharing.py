@@ -4,13 +4,17 @@ Who gets which connection, where a connection may carry several requests at once
 `SharingPool` is a `Pool` with three things more:
 
     acquire(key, now)                           also gives a connection that others use, while it has room for more
-    dialled(ticket, connection, now, capacity)  `capacity` says how many may use it at once; None: one, as in HTTP/1.1
-    resize(connection, capacity, now)           the peer changed its mind; 0: it takes no new ones
+    dialled(ticket, connection, now, capacity)  `capacity` says how many may use it at once; None: one, as in HTTP/1.1;
+                                                `UNKNOWN`: the peer has not said it yet
+    resize(connection, capacity, now)           the peer has said it, or something else; 0: it takes no new ones
 
 Rules, beside those of `_pool`:
 - Whether a connection can be shared is known only when it is there. So while the first dial of a key is in flight the
   others wait for its end instead of dialling too: either all of them fit on the new connection, or it turns out to be
   for one at a time (or the dial fails), and then they dial side by side, until a connection can be shared again.
+- How many may share it is known a moment later. Until then it takes as many as the last connection of its key did, or
+  one if there was none, and the others still wait: what is too much for the peer it refuses, and not all of that can be
+  sent again. So only the second and later requests of a burst wait for a round trip, once for each origin.
 - Another connection is made only when those that are there are full.
 - A connection whose capacity is 0 is closed when its last user gives it back.
 
@@ -21,20 +25,24 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ._pool import C, Key, Pool, Ticket, discard, pop_first
+from ._pool import C, Holder, Key, Pool, Ticket, discard, pop_first
+
+# The capacity of a connection whose peer has not said yet how many requests it takes at once.
+UNKNOWN = -1
 
 # Keys remembered as those of servers that do not share. Forgetting them costs the next burst to such a server the wait
-# for one dial.
+# for one dial. Also the number of keys whose last limit is remembered; forgetting one costs a burst a round trip.
 _MAX_REMEMBERED = 1000
 
 
 class _Share:
     """A connection's users: how many there are, and how many there may be."""
 
-    __slots__ = ("capacity", "has_room", "uses")
+    __slots__ = ("capacity", "has_room", "is_known", "uses")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, is_known: bool) -> None:
         self.capacity = capacity
+        self.is_known = is_known  # the peer has said how many there may be
         self.uses = 0
         # In use, and not by as many as it takes. Then nobody waits for its key.
         self.has_room = False
@@ -62,90 +70,142 @@ class SharingPool(Pool[C]):
         self._may_share = may_share
         self._shares: dict[C, _Share] = {}
         self._roomy: dict[Key, dict[C, None]] = {}  # connections that have room, by key
-        self._probing: set[Key] = set()  # keys with a dial in flight whose end the others wait for
+        # Keys with a dial in flight whose end the others wait for, or with a connection whose capacity they wait for.
+        self._probing: set[Key] = set()
+        self._allowed: dict[Key, int] = {}  # the capacity of the last connection of a key, oldest first
         self._exclusive: dict[Key, None] = {}  # keys that this was in vain for
 
     # What the shells call.
 
-    def acquire(self, key: Key, now: float) -> C | Ticket[C]:
-        """A connection with room for one more, an idle one, or a ticket."""
+    def acquire(self, key: Key, now: float, holder: Holder | None = None) -> C | Ticket[C]:
+        """Return a connection with room for one more, an idle one, or a ticket; see `Pool.acquire`."""
+        if self.changing:
+            self.rebuild()
         roomy = self._roomy.get(key)
         if roomy:
+            self.changing = True
             connection = next(iter(roomy))
+            if holder is not None:
+                self._claims[holder] = connection
             share = self._shares[connection]
             share.uses += 1
             if share.uses >= share.capacity:
                 self._note_room(connection, share)
+            self.changing = False
             return connection
-        got = super().acquire(key, now)
+        got = super().acquire(key, now, holder)
         if not isinstance(got, Ticket) and got in self._shares:
+            self.changing = True
             share = self._shares[got]
             share.uses += 1
             self._note_room(got, share)
+            self.changing = False
         return got
 
-    def release(self, connection: C, reusable: bool, now: float) -> None:
+    def release(self, connection: C, reusable: bool, now: float, holder: Holder | None = None) -> None:
         """
-        One of a connection's users gives it back; see `Pool.release`.
+        Take a connection back from one of its users; see `Pool.release`.
 
         Args:
             reusable: False also ends a shared connection, as soon as its other users have given it back.
         """
+        if self.changing:
+            self.rebuild()
         share = self._shares.get(connection)
         if share is None:
-            super().release(connection, reusable, now)
+            super().release(connection, reusable, now, holder)
             return
-        share.uses -= 1
-        if not reusable:
-            share.capacity = 0
-        elif share.uses and share.has_room:
-            return
-        self._offer(connection, share, now)
+        self.changing = True
+        if holder is None or self._claims.pop(holder, None) is not None:
+            share.uses -= 1
+            if not reusable:
+                share.capacity = 0
+            if not reusable or not share.uses or not share.has_room:
+                self._offer(connection, share, now)
+        self.changing = False
 
     def dialled(self, ticket: Ticket[C], connection: C, now: float, capacity: int | None = None) -> None:
         """
         A new connection is there; see `Pool.dialled`.
 
         Args:
-            capacity: how many requests may use it at once; None for a connection that is not shared.
+            capacity: how many requests may use it at once; `UNKNOWN` if `resize` is going to say it; None for a
+                connection that is not shared.
         """
+        if self.changing:
+            self.rebuild()
+        self.changing = True
         key = ticket.key
         self._probing.discard(key)
+        self._keys[connection] = key
+        self._end_dial(ticket)
         if capacity is None:
             self._note_exclusive(key)
-            super().dialled(ticket, connection, now)
+            if discard(self._dialling, ticket):
+                self._answer(ticket, connection)
+            else:
+                self._put(connection, key, now)
         else:
             self._exclusive.pop(key, None)
-            self._dials -= 1
-            self._keys[connection] = key
-            share = self._shares[connection] = _Share(capacity)
+            if capacity == UNKNOWN:
+                share = _Share(self._allowed.get(key, 1), False)
+                self._probing.add(key)
+            else:
+                share = _Share(capacity, True)
+                self._remember(key, capacity)
+            self._shares[connection] = share
             if discard(self._dialling, ticket):
                 self._answer(ticket, connection)
             self._offer(connection, share, now)
         self._line_up(key)
         self._grant_waiting()
+        self.changing = False
 
     def dial_failed(self, ticket: Ticket[C], error: BaseException | None = None) -> None:
         """See `Pool.dial_failed`. Those that waited for the dial's end make their own."""
+        if self.changing:
+            self.rebuild()
+        self.changing = True
         key = ticket.key
         self._probing.discard(key)
         # Not if the ticket was given up: that says nothing about the server, and the next one takes its place.
         if key in self._dialling and ticket in self._dialling[key]:
             self._note_exclusive(key)
-        super().dial_failed(ticket, error)
+        self._fail_dial(ticket, error)
         self._line_up(key)
         self._grant_waiting()
+        self.changing = False
 
     def resize(self, connection: C, capacity: int, now: float) -> None:
-        """The peer takes more or fewer requests at once from now on; 0: no new ones, those that run may end."""
+        """
+        The peer takes so many requests at once from now on.
+
+        Args:
+            connection: one that is shared, or any other, which is ignored.
+            capacity: 0: it takes no new ones, and those that run may end. `UNKNOWN` changes nothing.
+            now: seconds.
+        """
+        if self.changing:
+            self.rebuild()
         share = self._shares.get(connection)
-        if share is None:
+        if share is None or capacity == UNKNOWN:
             return
+        key = self._keys[connection]
+        is_first, share.is_known = not share.is_known, True
         share.capacity = capacity
+        self._remember(key, capacity)
         if share.uses:
+            self.changing = True
             self._offer(connection, share, now)
+            self.changing = False
         elif capacity <= 0:
             self.remove(connection)
+        if is_first:
+            self.changing = True
+            self._probing.discard(key)
+            self._line_up(key)
+            self._grant_waiting()
+            self.changing = False
 
     def users(self) -> int:
         """As `Pool.users`; a shared connection has several."""
@@ -165,7 +225,7 @@ class SharingPool(Pool[C]):
                 self._drop(connection)
             return
         if not share.uses:
-            super().release(connection, True, now)
+            self._put(connection, self._keys[connection], now)
         while 0 < share.uses < share.capacity:
             ticket = self._next(self._keys[connection])
             if ticket is None:
@@ -202,21 +262,49 @@ class SharingPool(Pool[C]):
         if not roomy:
             del self._roomy[key]
 
+    def _remember(self, key: Key, capacity: int) -> None:
+        """Remember what a peer allowed, for the next connection to it."""
+        if capacity > 0 and self._allowed.get(key) != capacity:
+            if len(self._allowed) >= _MAX_REMEMBERED:
+                del self._allowed[next(iter(self._allowed))]
+            self._allowed[key] = capacity
+
     def _note_exclusive(self, key: Key) -> None:
         if self._may_share(key):
             if len(self._exclusive) >= _MAX_REMEMBERED:
                 self._exclusive.clear()
             self._exclusive[key] = None
 
-    def _grant_waiting(self) -> None:
-        """Those that waited for the end of a dial dial themselves, as far as there is room."""
-        while self._line:
-            if len(self._keys) + self._dials < self._max:
-                self._grant_first()
-            elif self._idle:
-                self._evict()  # and its slot goes to the first in the line
-            else:
-                return
+    def _give_back(self, connection: C, now: float) -> None:
+        share = self._shares.get(connection)
+        if share is None:
+            super()._give_back(connection, now)
+        else:
+            share.uses -= 1
+            if not share.uses or not share.has_room:
+                self._offer(connection, share, now)
+
+    def _spoil(self, connection: C) -> None:
+        share = self._shares.get(connection)
+        if share is not None:
+            share.capacity = 0
+
+    def _restore(self, users: dict[C, int]) -> None:
+        self._probing = {
+            ticket.key for ticket in self._dials if ticket.key not in self._exclusive and self._may_share(ticket.key)
+        }
+        self._roomy = {}
+        self._shares = {connection: self._shares[connection] for connection in self._shares if connection in self._keys}
+        for connection, share in self._shares.items():
+            if not share.is_known:
+                self._probing.add(self._keys[connection])
+            share.uses, share.has_room = users.get(connection, 0), False
+            while 0 < share.uses < share.capacity:
+                ticket = self._next(self._keys[connection])
+                if ticket is None:
+                    break
+                self._answer(ticket, connection)
+            self._note_room(connection, share)
 
     def _may_dial(self, key: Key) -> bool:
         return key not in self._probing and super()._may_dial(key)
@@ -234,7 +322,10 @@ class SharingPool(Pool[C]):
 
     def _drop(self, connection: C) -> None:
         share = self._shares.pop(connection, None)
-        if share is not None and share.has_room:
-            share.uses = 0
-            self._note_room(connection, share)
+        if share is not None:
+            if share.has_room:
+                share.uses = 0
+                self._note_room(connection, share)
+            if not share.is_known:
+                self._probing.discard(self._keys[connection])
         super()._drop(connection)

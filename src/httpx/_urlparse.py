@@ -116,9 +116,16 @@ class ParseResult(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """`host[:port]`, an IPv6 address in brackets: the value of a Host field."""
+        """`host[:port]`, an IPv6 address in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def host_field(self) -> str:
+        """The value of a Host field: `netloc` without the zone of an IPv6 address (RFC 6874, section 1)."""
+        if ":" not in self.host or "%" not in self.host:
+            return self.netloc
+        return self._replace(host=self.host.partition("%")[0]).netloc
 
     @property
     def authority(self) -> str:

@@ -268,7 +268,7 @@ class URL:
     @property
     def netloc(self) -> bytes:
         """`host[:port]` without userinfo, IPv6 in brackets."""
-        return self._host_field[1]
+        return self._uri_reference.netloc.encode("ascii")
 
     @property
     def path(self) -> str:
@@ -394,7 +394,7 @@ def _make_safe_text(parts: ParseResult) -> str:
 _LAZY: Mapping[str, Callable[[ParseResult], Any]] = {
     "_text": str,
     "_target": lambda parts: parts.target.encode("ascii"),
-    "_host_field": lambda parts: (b"Host", parts.netloc.encode("ascii")),
+    "_host_field": lambda parts: (b"Host", parts.host_field.encode("ascii")),
     "_origin": _origin_of,
     "_userinfo": lambda parts: parts.userinfo,
     "_host": lambda parts: decode_name(parts.host),

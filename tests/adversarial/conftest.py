@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
+from support.at_once import Together, options
 from support.engines import ALL_NAMES, ASYNC_NAMES, EngineDriver, driver_named, warm_uvloop
 from support.leaks import nothing_left, trusting_context
 
@@ -23,6 +24,13 @@ def any_engine(request: pytest.FixtureRequest) -> EngineDriver:
     return driver_named(request.param)
 
 
+@pytest.fixture(params=["sync", "asyncio", "uvloop", "trio"])
+def several(request: pytest.FixtureRequest) -> Callable[..., Together]:
+    """Several requests at once on each engine in turn: a function from a server and options of the client."""
+    driver = driver_named(request.param)
+    return lambda server, **more: Together(driver, **options(server, **more))
+
+
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
 def tls(request: pytest.FixtureRequest) -> bool:
     """Without and with TLS."""
@@ -32,10 +40,9 @@ def tls(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> float:
     """Wait for 100 (Continue) for a moment only, in all engines."""
-    from httpx._engine import asyncio, sync, trio
+    from httpx._engine import limits
 
-    for module in (asyncio, sync, trio):
-        monkeypatch.setattr(module, "PATIENCE", 0.03)
+    monkeypatch.setattr(limits, "PATIENCE", 0.03)
     return 0.03
 
 

@@ -123,7 +123,7 @@ def attempt(engine: EngineDriver, steps: Steps, request: Any, traced: bool, besi
             assert (await bounded(client.get("/id", headers={"X-Id": f"after{steps.at}"}))).text == f"after{steps.at}"
             await settled(client)
             for connection in engines_of(client)[0].pool.connections:
-                assert not connection.multiplexer.machine.streams
+                assert not connection.multiplexer.session.machine.streams
                 assert not connection.multiplexer.waiting
             if beside:
                 assert server.connections == 1

@@ -133,7 +133,7 @@ def test_a_crowd_of_tasks_in_a_narrow_place(name: str, connections: int, tls: bo
         assert [wrong for wrong in results if wrong] == []
         await settled(client)
         for connection in engines_of(client)[0].pool.connections:
-            assert not connection.multiplexer.machine.streams
+            assert not connection.multiplexer.session.machine.streams
             assert not connection.multiplexer.waiting
 
     with nothing_left(), StreamServer(tls=tls, timeout=20, **NARROW) as server:
@@ -153,9 +153,9 @@ def test_a_crowd_of_threads(width: dict[str, int], connections: int, tls: bool):
             run_without_loop(settled(client))
             for connection in engines_of(client)[0].pool.connections:
                 multiplexer = connection.multiplexer
-                assert not multiplexer.machine.streams
+                assert not multiplexer.session.machine.streams
                 assert not multiplexer.waiting
-                assert not multiplexer.news
+                assert not multiplexer.session.news
                 assert not multiplexer._reads
                 assert not multiplexer._writes
 

@@ -7,9 +7,10 @@ bounded memory and output. Attacks are cut in several ways, and end in the same 
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import hpack
 import pytest
@@ -17,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._protocol import frames, http2
-from httpx._protocol.exchange import NOTHING
+from httpx._protocol import frames, http2, huffman
+from httpx._protocol.exchange import NOTHING, HeadLimits
 from httpx._protocol.frames import (
     ACK,
     CONTINUATION,
@@ -37,7 +38,7 @@ from httpx._protocol.frames import (
     WINDOW_UPDATE,
     frame,
 )
-from httpx._protocol.http2 import MAX_IDLE_FRAMES, MAX_LENT, STREAM_WINDOW, HTTP2Connection
+from httpx._protocol.http2 import MAX_LENT, MAX_USELESS_FRAMES, STREAM_WINDOW, HTTP2Connection
 from httpx._protocol.stream2 import HTTP2Stream
 from support.frame_reader import split
 from support.wires import cuts
@@ -49,7 +50,7 @@ OK = b"\x88"  # :status 200
 HEAD = frame(HEADERS, END_HEADERS, 1, OK)
 CALM = frames.ENHANCE_YOUR_CALM
 # More frames than are put up with; some floods count half of theirs.
-FLOOD = MAX_IDLE_FRAMES + 1
+FLOOD = MAX_USELESS_FRAMES + 1
 
 
 def literal(name: bytes, value: bytes) -> bytes:
@@ -132,7 +133,7 @@ def ignored(*attack: bytes) -> HTTP2Connection:
 
 def test_a_frame_larger_than_we_allow_is_refused_by_its_head() -> None:
     """We would keep 16 MB of it before we saw what it is."""
-    assert "a frame of 16385 bytes" in loses(frame(DATA, 0, 1, bytes(16_385))[:9], code=frames.FRAME_SIZE_ERROR)
+    assert "a frame has 16385 bytes" in loses(frame(DATA, 0, 1, bytes(16_385))[:9], code=frames.FRAME_SIZE_ERROR)
     loses(b"\xff" * 9, code=frames.FRAME_SIZE_ERROR)
 
 
@@ -285,7 +286,7 @@ def test_large_data_after_the_end_or_a_fault_in_the_same_bytes_changes_no_answer
                 connection.receive(piece)
             assert connection.error is None
             assert stream.finished or stream.error is not None
-            assert connection._idle_frames >= 3 or pieces == [first]
+            assert connection._useless_frames >= 3 or pieces == [first]
             outcomes.append((b"".join(stream.chunks), stream.finished, str(stream.error)))
             # And nobody else's, either.
             connection.receive(frame(HEADERS, END_HEADERS, 3, OK) + frame(DATA, END_STREAM, 3, b"mine"))
@@ -336,13 +337,14 @@ def test_a_small_block_cannot_become_a_large_list() -> None:
 def test_many_small_blocks_of_interim_answers_cannot_become_a_large_list() -> None:
     """Endless 1xx, each below the limit: one budget holds for all heads of an answer."""
     interim = frame(HEADERS, END_HEADERS, 1, b"\x08\x03103" + literal(b"link", b"x" * 100))
-    assert "more than 65536 bytes" in fails(interim * 400, code=CALM)
+    assert "more than 262144 bytes" in fails(interim * 1600, code=CALM)
 
 
 def test_fields_are_counted() -> None:
     """A head of many small fields costs more than its bytes."""
-    many = frame(HEADERS, END_HEADERS, 1, OK + literal(b"a", b"b") * 101)
-    assert "more than 100 header fields" in fails(many, code=CALM)
+    block = OK + literal(b"a", b"b") * 5001
+    many = frame(HEADERS, 0, 1, block[:16_000]) + frame(CONTINUATION, END_HEADERS, 1, block[16_000:])
+    assert "more than 5000 header fields" in fails(many, code=CALM)
 
 
 def test_a_table_may_change_its_size_as_often_as_a_block_has_room_for() -> None:
@@ -582,7 +584,8 @@ def test_settings_of_no_window_and_no_streams_only_wait() -> None:
         frame(SETTINGS, ACK, 0),
         frame(DATA, 0, 1),
         frame(DATA, PADDED, 1, b"\x03\0\0\0"),
-        frame(DATA, 0, 5, b"x"),
+        frame(DATA, 0, 7, b"x"),
+        frame(DATA, 0, 5),
         frame(PRIORITY, 0, 1, bytes(5)),
         frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"),
         frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\1"),
@@ -599,6 +602,7 @@ def test_settings_of_no_window_and_no_streams_only_wait() -> None:
         "empty-DATA",
         "padding",
         "late-DATA",
+        "late-empty-DATA",
         "PRIORITY",
         "WINDOW",
         "stream-WINDOW",
@@ -610,10 +614,10 @@ def test_settings_of_no_window_and_no_streams_only_wait() -> None:
 )
 def test_a_flood_of_frames_that_bring_nothing_ends_the_connection(one: bytes) -> None:
     """Each costs the peer little and us work or an answer (CVE-2019-9511 to 9518, CVE-2023-44487), without end."""
-    connection = asked(3)
+    connection = asked(4)
     connection.streams[5].reset(frames.CANCEL)
     connection.take()
-    connection.receive(HEAD)
+    connection.receive(frame(HEADERS, END_HEADERS | END_STREAM, 7, OK) + HEAD)
     for _ in range(FLOOD // 100 + 1):
         connection.receive(one * 100)
         connection.take()
@@ -625,16 +629,16 @@ def test_a_flood_of_continuations_ends_the_connection() -> None:
     """A block without end, in frames with and without bytes (CVE-2024-27316 and its kin)."""
     begun = frame(HEADERS, 0, 1, OK)
     assert "floods" in loses(begun, frame(CONTINUATION, 0, 1) * FLOOD, code=CALM, whole=True)
-    assert "longer than 65536" in loses(begun, frame(CONTINUATION, 0, 1, bytes(16_384)) * 5, code=CALM, whole=True)
-    assert "longer than 65536" in loses(begun, frame(CONTINUATION, 0, 1, b"\0" * 9) * 9000, code=CALM, whole=True)
+    assert "longer than 262144" in loses(begun, frame(CONTINUATION, 0, 1, bytes(16_384)) * 17, code=CALM, whole=True)
+    assert "longer than 262144" in loses(begun, frame(CONTINUATION, 0, 1, b"\0" * 33) * 9000, code=CALM, whole=True)
     # The frame with which the flood is noticed ends nothing but the connection.
-    last = frame(CONTINUATION, 0, 1) * MAX_IDLE_FRAMES + frame(CONTINUATION, END_HEADERS, 1)
+    last = frame(CONTINUATION, 0, 1) * MAX_USELESS_FRAMES + frame(CONTINUATION, END_HEADERS, 1)
     assert "floods" in loses(begun, last, code=CALM, whole=True)
 
 
 def test_a_flood_of_interim_answers_ends_the_stream() -> None:
     """Each is a sign of life, so that a read timeout never comes."""
-    assert "more than 65536" in fails(frame(HEADERS, END_HEADERS, 1, b"\x08\x03103") * 1600, code=CALM)
+    assert "more than 262144" in fails(frame(HEADERS, END_HEADERS, 1, b"\x08\x03103") * 6400, code=CALM)
 
 
 def test_pings_between_pieces_of_a_body_do_not_fill_the_output() -> None:
@@ -645,7 +649,7 @@ def test_pings_between_pieces_of_a_body_do_not_fill_the_output() -> None:
     for _ in range(100):
         connection.receive(burst)
     assert "does not read them" in str(connection.error)
-    assert len(connection.take()) < 20 * MAX_IDLE_FRAMES
+    assert len(connection.take()) < 20 * MAX_USELESS_FRAMES
     patient = asked(1)
     patient.receive(HEAD)
     for _ in range(100):
@@ -661,7 +665,7 @@ def test_settings_between_pieces_of_a_body_do_not_fill_the_output() -> None:
     for _ in range(20):
         connection.receive(frame(DATA, 0, 1, b"x") + frames.settings({3: 100}) * 900)
     assert "does not read them" in str(connection.error)
-    assert len(connection.take()) < 20 * MAX_IDLE_FRAMES
+    assert len(connection.take()) < 20 * MAX_USELESS_FRAMES
 
 
 def test_large_settings_count_for_more() -> None:
@@ -720,7 +724,7 @@ def test_windows_that_change_for_many_streams_count_for_more(flushes: list[HTTP2
         if connection.error is not None:
             break
     assert "floods" in str(connection.error)
-    assert len(flushes) < 10 * MAX_IDLE_FRAMES
+    assert len(flushes) < 10 * MAX_USELESS_FRAMES
 
 
 def test_settings_that_change_nothing_report_nothing() -> None:
@@ -740,7 +744,7 @@ def test_large_blocks_for_streams_that_are_over_count_for_more() -> None:
     while connection.error is None:
         connection.receive(many)
         count += 1
-    assert count < MAX_IDLE_FRAMES // 40
+    assert count < MAX_USELESS_FRAMES // 40
 
 
 def test_what_is_remembered_of_a_peers_blocks_is_bounded() -> None:
@@ -788,6 +792,122 @@ def test_resets_of_our_own_streams_are_no_flood_and_leave_nothing() -> None:
     assert connection.error is None
     assert not connection.streams
     assert not connection._blocked
+
+
+# -- the work for a header block is linear, in time and memory, up to the largest that is allowed
+
+LARGE = HeadLimits(5000, 262_144)
+
+
+def integer(value: int, prefix: int, flags: int) -> bytes:
+    """An integer of a block (RFC 7541 5.1)."""
+    limit = (1 << prefix) - 1
+    if value < limit:
+        return bytes([flags | value])
+    out = [flags | limit]
+    value -= limit
+    while value >= 128:
+        out.append(value % 128 | 128)
+        value //= 128
+    return bytes([*out, value])
+
+
+def coded(text: bytes) -> bytes:
+    code = huffman.encode(text)
+    return OK + b"\x00\x01a" + integer(len(code), 7, 0x80) + code
+
+
+BLOCKS_OF_SIZE: dict[str, Callable[[int], bytes]] = {
+    "one literal": lambda size: OK + b"\x00\x01a" + integer(size, 7, 0) + b"v" * size,
+    "short codes": lambda size: coded(b"e" * size),
+    "codes of all lengths": lambda size: coded(bytes(range(32, 127)) * (size // 95)),
+    "long codes": lambda size: coded(bytes(range(128, 256)) * (size // 512)),
+    "small literals": lambda size: OK + b"\x00\x01a\x00" * (size // 35),
+    "entry and reference": lambda size: OK + b"\x40\x01a\x01b\xbe" * (size // 80),
+    "entries and references to the oldest": lambda size: (
+        OK + b"\x40\x01a\x01b" * 120 + b"".join(b"\x40\x01a\x02%02d\xee" % (n % 100) for n in range(size // 80 - 120))
+    ),
+    "entries that push all others out": lambda size: (
+        OK + (b"\x40\x01a" + integer(4000, 7, 0) + b"v" * 4000) * (size // 4100)
+    ),
+    "a large entry again and again": lambda size: (
+        OK + b"\x40\x01a" + integer(4000, 7, 0) + b"v" * 4000 + b"\xbe" * (size // 4100)
+    ),
+    "sizes of the table": lambda size: b"\x20\x3f\xe1\x1f" * (size // 4) + OK,
+}
+
+
+def in_frames(block: bytes, size: int) -> bytes:
+    """A header block as HEADERS and CONTINUATION frames of this size."""
+    pieces = [block[start : start + size] for start in range(0, len(block), size)]
+    out = [frame(CONTINUATION, 0, 1, piece) for piece in pieces]
+    out[0] = frame(HEADERS, END_STREAM, 1, pieces[0])
+    return b"".join(out) + frame(CONTINUATION, END_HEADERS, 1)
+
+
+def take_block(message: bytes) -> tuple[float, HTTP2Connection]:
+    """Seconds of CPU for these bytes, and the connection afterwards."""
+    connection = HTTP2Connection(LARGE)
+    connection.receive(frames.settings({}))
+    connection.open(b"https", b"GET", b"/", [HOST])
+    begun = time.process_time()
+    connection.receive(message)
+    return time.process_time() - begun, connection
+
+
+@pytest.mark.parametrize(("name", "size"), [*((name, 16_384) for name in BLOCKS_OF_SIZE), ("short codes", 2)])
+def test_the_largest_block_is_linear_work(name: str, size: int) -> None:
+    """A block within the limits that kept us busy for seconds, or took a hundred times its size, stops everything."""
+    small, large = (in_frames(BLOCKS_OF_SIZE[name](length), size) for length in (65_000, 260_000))
+    for attempt in (1, 2, 3):  # more than once only on a busy machine
+        short, _ = take_block(small)
+        long, connection = take_block(large)
+        assert connection.error is None
+        assert not connection.streams  # it was taken, or was too much for its stream
+        if long < 4 * 2 * short + 0.02 * attempt:
+            break
+    else:
+        pytest.fail(f"{long:.3f} s for 260,000 bytes, {short:.3f} s for 65,000")
+    tracemalloc.start()
+    try:
+        take_block(large)
+        assert tracemalloc.get_traced_memory()[1] < 10 * LARGE.max_bytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_interim_responses_are_linear_work() -> None:
+    """Each made a new list of all before it."""
+    interim = frame(HEADERS, END_HEADERS, 1, b"\x08\x03103")
+    seconds = []
+    for count in (1500, 6000):
+        connection = HTTP2Connection(LARGE)
+        connection.receive(frames.settings({}))
+        stream = connection.open(b"https", b"GET", b"/", [HOST])
+        informational: set[int] = set()
+        begun = time.process_time()
+        for _ in range(count):
+            connection.receive(interim)
+            informational.add(id(stream.informational))
+        seconds.append(time.process_time() - begun)
+        assert stream.error is None
+        assert len(stream.informational) == count
+        assert len(informational) == 1
+    assert seconds[1] < 4 * 3 * seconds[0] + 0.05
+
+
+def test_frames_that_arrive_byte_by_byte_are_linear_work() -> None:
+    """What has arrived of a frame was copied for each byte; a frame is small, so that this must not add up."""
+    head = in_frames(BLOCKS_OF_SIZE["one literal"](60_000), 16_384)
+    body = frame(DATA, 0, 3, bytes(16_384))
+    connection = asked(2)
+    begun = time.process_time()
+    connection.receive(frame(HEADERS, END_HEADERS, 3, OK))
+    for message in (head, body * 4):
+        for index in range(len(message)):
+            connection.receive(message[index : index + 1])
+    assert connection.error is None
+    assert time.process_time() - begun < 2.0  # 0.1
 
 
 # -- anything at all

@@ -7,7 +7,6 @@ that what it says comes out of each engine.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Any, Callable
 
@@ -16,14 +15,12 @@ import pytest
 import httpx
 from httpx._protocol import frames
 from httpx._protocol.frames import CANCEL, NO_ERROR, REFUSED_STREAM
-from support.drivers import Driver
+from support.at_once import get, options, post, until_true
 from support.engines import EngineDriver, driver_named
-from support.http2 import Asked, FramePeer, StreamServer, data, frames_of, h2_context, prior
-from support.leaks import counts_of, engines_of, nothing_left, settled, wait_for
+from support.http2 import Asked, FramePeer, StreamServer, data, frames_of, h2_context, trusted
+from support.leaks import counts_of, engines_of, nothing_left, settled
 from support.peer import blackhole
 from support.servers import ScriptedServer
-from support.steps import in_trio, until
-from support.together import in_threads, together
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -32,78 +29,6 @@ SHORT = 0.03  # seconds
 
 def peer_of(*scripts: Callable[[FramePeer], object], **options: Any) -> ScriptedServer:
     return ScriptedServer(*[frames_of(script) for script in scripts], **options)
-
-
-def options(server: ScriptedServer, **more: Any) -> dict[str, Any]:
-    return prior(server.url, **more)
-
-
-class Together:
-    """Several requests at once on any engine: tasks for one client, or threads."""
-
-    def __init__(self, driver: Driver, **options: Any) -> None:
-        self.driver = driver
-        self.options = options
-
-    def run(self, *requests: Callable[[Any], Any], after: Callable[[Any], Any] | None = None) -> list[Any]:
-        """What each async function made of the client, or the exception that it raised."""
-        if not self.driver.is_async:
-            return self._in_threads(requests, after)
-
-        async def scenario(client: Any) -> list[Any]:
-            results = await together([lambda request=request: self._outcome(request, client) for request in requests])
-            if after is not None:
-                await after(client)
-            await settled(client)
-            return results
-
-        return self.driver.run(scenario, **self.options)
-
-    @staticmethod
-    async def _outcome(request: Callable[[Any], Any], client: Any) -> Any:
-        try:
-            return await request(client)
-        except httpx.HTTPError as exc:
-            return exc
-
-    def _in_threads(self, requests: Any, after: Any) -> list[Any]:
-        from support.drivers import run_without_loop
-
-        with httpx.Client(**self.options) as inner:
-            client = _adapter(inner)
-            results = in_threads(
-                [lambda request=request: run_without_loop(self._outcome(request, client)) for request in requests]
-            )
-            if after is not None:
-                run_without_loop(after(client))
-            run_without_loop(settled(inner))
-        return results
-
-
-def _adapter(client: httpx.Client) -> Any:
-    from support.drivers import SyncAdapter
-
-    return SyncAdapter(client)
-
-
-def get(path: str = "/", **given: Any) -> Callable[[Any], Any]:
-    async def request(client: Any) -> Any:
-        return await client.get(path, **given)
-
-    return request
-
-
-def post(path: str = "/", content: Any = b"body", **given: Any) -> Callable[[Any], Any]:
-    async def request(client: Any) -> Any:
-        return await client.post(path, content=content, **given)
-
-    return request
-
-
-@pytest.fixture(params=["sync", "asyncio", "uvloop", "trio"])
-def several(request: pytest.FixtureRequest) -> Callable[..., Together]:
-    driver = driver_named(request.param)
-    return lambda server, **more: Together(driver, **options(server, **more))
 
 
 # Timeouts.
@@ -118,6 +43,7 @@ def test_a_read_timeout_resets_its_stream_and_nothing_else(any_engine: EngineDri
         await client.get("/id")
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/silent", timeout=httpx.Timeout(5, read=SHORT))
+        await trusted(client)
         assert (await client.get("/id", headers={"X-Id": "next"})).text == "next"
         await settled(client)
 
@@ -207,6 +133,7 @@ def test_a_write_timeout_is_one_of_a_peer_that_opens_no_window(any_engine: Engin
     async def scenario(client: Any) -> None:
         with pytest.raises(httpx.WriteTimeout):
             await client.post("/", content=bytes(1_000_000), timeout=httpx.Timeout(5, write=SHORT))
+        await trusted(client)
         assert (await client.get("/")).text == "ok"
         await settled(client)
 
@@ -244,6 +171,8 @@ def test_a_pool_timeout_is_one_of_a_full_connection(several: Any):
 
     async def wait(client: Any) -> Any:
         await until_held(server)
+        # Before the server's limit is known, a request waits as for a dial.
+        await until_true(lambda: not any(engine.pool._probing for engine in engines_of(client)))
         try:
             return await client.get("/id", timeout=httpx.Timeout(5, pool=SHORT))
         finally:
@@ -258,17 +187,6 @@ def test_a_pool_timeout_is_one_of_a_full_connection(several: Any):
 async def until_held(server: StreamServer, number: int = 1) -> None:
     """Until the server holds so many requests."""
     await until_true(lambda: held_count(server) == number)
-
-
-async def until_true(condition: Callable[[], bool]) -> None:
-    """Until the condition holds; the way of threads where nothing else could run."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        if not in_trio():
-            wait_for(condition)
-            return
-    await until(condition)
 
 
 def test_who_waits_for_a_dial_that_hangs_does_not_blame_the_pool(several: Any):
@@ -690,9 +608,9 @@ def test_nothing_of_a_broken_upload_is_left_in_the_engine(any_engine: EngineDriv
         (engine,) = engines_of(client)
         (connection,) = engine.pool.connections
         multiplexer = connection.multiplexer
-        assert not multiplexer.machine.streams
+        assert not multiplexer.session.machine.streams
         assert not multiplexer.waiting
-        assert not getattr(multiplexer, "news", None)
+        assert not multiplexer.session.news
         await settled(client)
 
     with nothing_left(), StreamServer() as server:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import threading
+import time
 import warnings
 from typing import Any
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 import httpx
 from support import certs
 from support.drivers import Driver, SyncResponse
-from support.servers import ScriptedServer, answer, close, expect_head, repeat, reset, send, silence
+from support.servers import ScriptedServer, answer, close, expect_head, repeat, reset, send
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -111,10 +112,48 @@ def test_a_body_that_can_be_sent_once_is_not_sent_again_as_an_empty_one(driver: 
             await follow(client, url, "PUT", content=driver.body([b"the-", b"body"]))
         assert (await client.get(f"{url}/after")).status_code == 200
 
-    with ScriptedServer([moved("/there", status), silence()], [answer()]) as server:
+    with ScriptedServer([moved("/there", status), answer()]) as server:
         driver.run(scenario, server.url)
-        # The head may be out before the body is asked for; a body that has an end is not.
-        assert received(server).count(b"\r\n0\r\n\r\n") == 1
+        assert received(server).count(b"PUT ") == 1
+
+
+class Unseekable(io.RawIOBase):
+    """A file such as a pipe."""
+
+    def __init__(self) -> None:
+        self._left = [b"content"]
+
+    def read(self, size: int = -1) -> bytes:
+        return self._left.pop() if self._left else b""
+
+
+ONCE: dict[str, Any] = {
+    "pieces": lambda driver: {"content": driver.body([b"the-", b"body"])},
+    "generator": lambda driver: {"content": (piece for piece in [b"the-", b"body"])},
+    "file": lambda driver: {"content": Unseekable()},
+    "multipart": lambda driver: {"files": {"f": Unseekable()}},
+}
+
+
+@pytest.mark.parametrize("body", ONCE)
+@pytest.mark.parametrize("status", [b"307 Again", b"308 Ever", b"401 Who"])
+def test_nothing_is_sent_of_a_request_whose_body_cannot_be_sent_again(driver: Driver, body: str, status: bytes):
+    """
+    The harm: the head of the second request was sent, and then the connection was closed. The server may have acted on
+    the head, or have logged an attack.
+    """
+
+    async def scenario(client: Any, url: str) -> None:
+        auth = None if status.startswith(b"3") else httpx.DigestAuth("user", "password")
+        with pytest.raises(httpx.StreamConsumed):
+            await follow(client, url, "PUT", auth=auth, **ONCE[body](driver))
+        assert (await client.get(f"{url}/after")).status_code == 200
+
+    digest = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", algorithm=MD5'
+    with ScriptedServer([moved("/there", status, digest), answer()], [answer()]) as server:
+        driver.run(scenario, server.url)
+        assert received(server).count(b"PUT ") == 1
+        assert received(server).count(b"GET /after ") == 1
 
 
 def test_files_are_sent_again_from_where_they_stood(driver: Driver):
@@ -147,7 +186,10 @@ def test_files_are_sent_again_from_where_they_stood(driver: Driver):
         ("../there", b"/there"),
         ("?q=1", b"/a/b?q=1"),
         ("#part", b"/a/b"),
-        ("", b"/a/b"),
+        ("http:there", b"/a/there"),
+        ("http:/there", b"/there"),
+        ("/100%", b"/100%"),
+        ("/%u4E2D", b"/%u4E2D"),
         ("/sp ace/\xe9", b"/sp%20ace/%C3%A9"),
         ("/a%20b?c=d%26e", b"/a%20b?c=d%26e"),
         ("//{authority}/there", b"/there"),
@@ -565,3 +607,81 @@ def test_abandoning_a_redirect_leaves_no_warning(driver: Driver, no_leaks: None)
         warnings.simplefilter("error")
         with ScriptedServer([moved("/there", body=b"x" * 70_000), answer(b"x" * 300_000)]) as server:
             driver.run(scenario, server.url)
+
+
+# Bodies that nobody asked for.
+
+GO_ON = [b"302 Found", b"401 Who"]
+DIGEST = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", algorithm=MD5'
+
+
+def with_body(status: bytes, framing: bytes, body: bytes, ending: str) -> Any:
+    """A handler: a response whose body does not end, or ends as it says; on the next connection all is well."""
+
+    def handler(conn: Any, recorded: Any) -> None:
+        conn.read_head()
+        lines = [b"HTTP/1.1 " + status, b"Location: /there", DIGEST, framing]
+        conn.sendall(b"\r\n".join(lines) + b"\r\n\r\n")
+        conn.sendall(body)
+        if ending == "stays":
+            conn.read_to_end()
+
+    return handler
+
+
+async def go_on(client: Any, url: str, **options: Any) -> Any:
+    return await follow(client, url, auth=httpx.DigestAuth("user", "password"), **options)
+
+
+@pytest.mark.parametrize("status", GO_ON)
+@pytest.mark.parametrize(
+    ("framing", "body", "ending"),
+    [
+        (b"Connection: close", b"moved", "stays"),
+        (b"Connection: close", b"", "stays"),
+        (b"Content-Length: 50", b"moved", "stays"),
+        (b"Transfer-Encoding: chunked", b"5\r\nmoved\r\n", "stays"),
+        (b"Content-Length: 5000000", bytes(5_000_000), "stays"),
+    ],
+)
+def test_a_body_that_nobody_asked_for_and_that_does_not_end_is_not_waited_for(
+    driver: Driver, status: bytes, framing: bytes, body: bytes, ending: str, tls: bool
+):
+    """
+    The harm: where it goes on was known, and the request waited for the read timeout, and failed with it.
+    """
+
+    async def scenario(client: Any, url: str) -> None:
+        framed = framing != b"Connection: close"
+        response = await go_on(client, url, timeout=httpx.Timeout(5, read=0.2) if framed else 5)
+        assert response.status_code == 200
+        with pytest.raises(httpx.StreamError):
+            _ = response.history[0].text
+
+    started = time.monotonic()
+    with ScriptedServer(
+        with_body(status, framing, body, ending), [answer()], tls=certs.server_context() if tls else None
+    ) as server:
+        driver.run(scenario, server.url, verify=certs.client_context())
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("status", GO_ON)
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"Connection: close", b"moved"),
+        (b"Content-Length: 5", b"moved"),
+        (b"Transfer-Encoding: chunked", b"5\r\nmoved\r\n0\r\n\r\n"),
+    ],
+)
+def test_a_body_that_nobody_asked_for_can_be_read_if_it_came_whole(
+    driver: Driver, status: bytes, framing: bytes, body: bytes
+):
+    async def scenario(client: Any, url: str) -> None:
+        response = await go_on(client, url)
+        assert response.status_code == 200
+        assert [(each.text, each.content, each.is_closed) for each in response.history] == [("moved", b"moved", True)]
+
+    with ScriptedServer(with_body(status, framing, body, "closes"), [answer()]) as server:
+        driver.run(scenario, server.url)

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
+import socket
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -22,7 +26,7 @@ from support.http2 import StreamServer, prior
 from support.leaks import counts_of, engines_of, no_lost_exceptions, nothing_left, settled, trusting_context, wait_for
 from support.peer import Peer
 from support.servers import Conn, ScriptedServer
-from support.steps import until
+from support.steps import turns, until
 
 THREADS = 16
 REQUESTS = 16  # of each thread
@@ -309,8 +313,6 @@ def numbering() -> Iterator[ScriptedServer]:
 def in_child(function: Callable[[], Any]) -> Any:
     """What the function returns in a forked child, as JSON."""
     reading, writing = os.pipe()
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # this process has threads, the servers; the child does not use them
         pid = os.fork()
@@ -397,3 +399,147 @@ def test_a_forked_child_does_not_use_the_connections_of_a_loop_of_its_parent(nam
 
     with nothing_left(), numbering() as server:
         driver.run(scenario, trust_env=False, timeout=5)
+
+
+# Closing in another thread, and in another loop.
+
+
+@pytest.mark.parametrize("http", ["http1", "http2"])
+def test_a_body_that_is_half_read_when_its_client_is_closed_does_not_wait_for_the_socket_of_a_stranger(http: str):
+    """The harm: the body waited for what another part of the program was to receive."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(nothing_left())
+        if http == "http2":
+            server: Any = stack.enter_context(StreamServer())
+            client = httpx.Client(**prior(server.url))
+            request = client.build_request("GET", "/bytes/3000000")
+        else:
+            server = stack.enter_context(Peer())
+            client = httpx.Client(trust_env=False, timeout=5)
+            request = client.build_request("GET", f"{server.url}/stall")
+        response = client.send(request, stream=True)
+        pieces = response.iter_raw()
+        next(pieces)
+        sock = response.extensions["network_stream"].get_extra_info("socket")
+        number = sock.fileno()
+        client.close()
+        assert sock.fileno() == number  # still ours: the body is going to use it
+        strangers = socket.socketpair()
+        begun = time.monotonic()
+        with pytest.raises(httpx.TransportError):
+            for _ in pieces:
+                pass
+        assert time.monotonic() - begun < 2
+        assert sock.fileno() == -1
+        for stranger in strangers:
+            stranger.close()
+        response.close()
+        client.close()
+
+
+@pytest.mark.parametrize("how", ["response", "client"])
+def test_a_thread_that_reads_a_body_notices_that_another_one_closes_it(how: str, tls: bool):
+    """The harm: it waited on until its time was up, on a descriptor that might be somebody else's by then."""
+    errors: list[Exception] = []
+
+    def read() -> None:
+        try:
+            for _ in pieces:
+                pass
+        except httpx.TransportError as exc:
+            errors.append(exc)
+
+    def close() -> None:
+        # The reader waits in the kernel; nothing tells when it has got there.
+        wait_for(reading.is_set)
+        time.sleep(0.02)
+        response.close() if how == "response" else client.close()
+
+    with nothing_left(), Peer(tls=tls) as peer:
+        client = httpx.Client(verify=trusting_context(), trust_env=False, timeout=5)
+        response = client.send(client.build_request("GET", f"{peer.url}/stall"), stream=True)
+        pieces = response.iter_raw()
+        assert next(pieces) == b"hello"
+        sock = response.extensions["network_stream"].get_extra_info("socket")
+        reading = threading.Event()
+        begun = time.monotonic()
+        in_threads([lambda: (reading.set(), read()), close])
+        assert time.monotonic() - begun < 2
+        assert len(errors) == 1
+        assert isinstance(errors[0], httpx.NetworkError)  # under TLS it may have had something to send
+        assert sock.fileno() == -1
+        assert counts_of(client) == (0, 0, 0, 0)
+        response.close()
+        client.close()
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_a_body_may_be_closed_at_any_moment_of_its_reading(turn: int):
+    """The connection is given back once, whoever is first."""
+
+    def read() -> None:
+        with contextlib.suppress(httpx.TransportError):
+            for _ in pieces:
+                pass
+
+    def close() -> None:
+        time.sleep(0.0005 * turn)
+        response.close()
+
+    with nothing_left(), Peer() as peer, httpx.Client(trust_env=False, timeout=5) as client:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            response = client.send(client.build_request("GET", f"{peer.url}/pieces"), stream=True)
+            pieces = response.iter_raw()
+            in_threads([read, close, lambda: [peer.more() for _ in range(4)]])
+        finally:
+            sys.setswitchinterval(interval)
+        opened, idle, dials, waiting = counts_of(client)
+        assert (opened - idle, dials, waiting) == (0, 0, 0)
+        assert client.get(f"{peer.url}/echo", headers={"X-Id": "next"}).text == "next"
+
+
+@pytest.mark.parametrize("what", ["queued", "dialling", "reading", "writing"])
+@pytest.mark.parametrize("name", [name for name in ASYNC_NAMES if name != "trio"])
+def test_what_was_under_way_when_a_loop_was_closed_does_not_disturb_the_next_one(name: str, what: str):
+    """The harm: the first request of the next loop was a RuntimeError, "Event loop is closed"."""
+    driver = driver_named(name)
+
+    async def left(client: httpx.AsyncClient, peer: Peer) -> list[Any]:
+        path, content = ("unread", bytes(8_000_000)) if what == "writing" else ("stall", None)
+        tasks = [asyncio.ensure_future(client.post(f"{peer.url}/{path}", content=content))]
+        await until(lambda: counts_of(client)[0] == 1)
+        await turns(20)
+        if what == "queued":
+            tasks += [asyncio.ensure_future(client.get(f"{peer.url}/echo")) for _ in range(2)]
+            await until(lambda: counts_of(client)[3] == 2)
+        elif what == "dialling":
+            tasks.append(asyncio.ensure_future(client.get(f"{peer.url}/echo")))
+            await turns()
+        return tasks
+
+    limits = httpx.Limits(max_connections=1 if what == "queued" else 3)
+    client = httpx.AsyncClient(trust_env=False, limits=limits, timeout=5)
+    with Peer() as peer:
+        loop = driver._loop()
+        # Closed without a word, as a program does that uses `run_until_complete` and gives up its tasks.
+        tasks = loop.run_until_complete(left(client, peer))
+        loop.close()
+
+        async def ask() -> str:
+            return (await client.get(f"{peer.url}/echo", headers={"X-Id": "next"})).text
+
+        async def main() -> None:
+            assert await ask() == "next"
+            await client.aclose()
+
+        driver.run_bare(main)
+        for task in tasks:
+            task._log_destroy_pending = False
+            task.get_coro().close()  # as the garbage collector does
+        del tasks
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the loop itself had at work
+            gc.collect()
+        peer.let_go()

@@ -22,7 +22,18 @@ from support import certs
 from support.engines import EngineDriver
 from support.leaks import counts_of, no_lost_exceptions, settled
 from support.proxies import ScriptedProxy
-from support.servers import Conn, ScriptedServer, answer, free_ports, repeat
+from support.servers import (
+    Conn,
+    ScriptedServer,
+    answer,
+    close,
+    close_notify,
+    expect_head,
+    free_ports,
+    repeat,
+    send,
+    wait,
+)
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -127,7 +138,7 @@ def test_every_form_of_verify_is_heeded(any_engine: EngineDriver, way: str, tmp_
 
 def test_nobody_is_trusted_but_those_of_certifi_by_default(any_engine: EngineDriver):
     with serving(server_context()) as server:
-        assert "no authority that is trusted" in refusal(any_engine, server.url, verify=True)
+        assert "not signed by a trusted authority" in refusal(any_engine, server.url, verify=True)
 
 
 def test_the_environment_says_whom_to_trust_unless_it_is_not_to_be_heard(
@@ -250,13 +261,13 @@ def test_a_server_that_wants_a_certificate_says_so(any_engine: EngineDriver, ver
     with refusing(context) as server:
         said = refusal(any_engine, server.url.replace("http:", "https:"), http2=http2)
     assert said.startswith("TLS handshake with '127.0.0.1' failed: ")
-    assert "certificate of this client" in said
+    assert "client certificate" in said
     assert "`cert`" in said
 
 
 def test_a_server_that_wants_a_certificate_is_heard_during_a_large_request_too(any_engine: EngineDriver):
     async def scenario(client: Any) -> None:
-        with pytest.raises(httpx.ConnectError, match="certificate of this client"):
+        with pytest.raises(httpx.ConnectError, match="client certificate"):
             await client.post(server.url.replace("http:", "https:"), content=any_engine.body([bytes(1_000_000)] * 20))
 
     with refusing(server_context(version=V13, client_cert=True)) as server:
@@ -269,7 +280,7 @@ def test_a_certificate_that_the_server_does_not_trust_is_named_as_the_reason(any
     with refusing(server_context(version=version, client_cert=True)) as server:
         url = server.url.replace("http:", "https:")
         said = refusal(any_engine, url, cert=(chain, leaf.private_key_pem.bytes()))
-    assert said.endswith("; the server does not accept the certificate of this client")
+    assert said.endswith("; the server does not accept the client certificate")
 
 
 # What a failed handshake says.
@@ -278,9 +289,9 @@ def test_a_certificate_that_the_server_does_not_trust_is_named_as_the_reason(any
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("expired", "certificate has expired; the server has to renew it"),
+        ("expired", "certificate has expired; the server must renew it"),
         ("early", "certificate is not yet valid; is the clock of this machine right?"),
-        ("stranger", "; no authority that is trusted has signed it"),
+        ("stranger", "; it is not signed by a trusted authority"),
         ("other-name", "not valid for '127.0.0.1'."),
     ],
 )
@@ -357,7 +368,7 @@ def test_plain_http_on_the_port_is_called_so(any_engine: EngineDriver):
 
     with ScriptedServer(serve) as server:
         said = refusal(any_engine, server.url.replace("http:", "https:"))
-    assert "the peer answered in plain HTTP: the URL should begin with http://" in said
+    assert "the peer responded in plain HTTP: the URL should begin with http://" in said
 
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
@@ -434,7 +445,7 @@ def test_a_pinned_host_with_another_certificate_gets_no_byte_of_the_request(
         said = run(any_engine, scenario, pins=pins, verify=certs.client_context() if verify else False)
         server.wait_until_idle(2)
         assert server.received == [b"", b""]
-    assert said.startswith("TLS handshake with '127.0.0.1' failed: no pin of '127.0.0.1' fits its certificate, ")
+    assert said.startswith("TLS handshake with '127.0.0.1' failed: no pin of '127.0.0.1' matches its certificate, ")
     assert key_pin(der()) in said
     assert fingerprint(der()) in said
 
@@ -524,6 +535,102 @@ class Rebinding(ScriptedServer):
         return listener
 
 
+# How it ends.
+
+
+HALF = b'{"admin": false, "rights": ["read"'
+UNFRAMED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+FRAMED = {
+    "length": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 34\r\n\r\n" + HALF,
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n22\r\n" + HALF + b"\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one piece", "apart"])
+def test_a_body_that_ends_with_the_connection_is_whole_only_after_close_notify(
+    any_engine: EngineDriver, version: Any, apart: bool
+):
+    """Anyone on the path can end a connection: half of a JSON document passed for all of it (RFC 9112 9.8)."""
+    read = threading.Event()
+
+    async def scenario(client: Any) -> list[bytes]:
+        for _ in range(2 if not apart else 0):
+            with pytest.raises(httpx.RemoteProtocolError, match="without TLS close_notify"):
+                await client.get(server.url)
+        pieces: list[bytes] = []
+
+        async def keep_pieces(response: Any) -> None:
+            async for piece in response.aiter_raw():
+                pieces.append(piece)
+                read.set()
+
+        async with client.stream("GET", server.url) as response:
+            with pytest.raises(httpx.RemoteProtocolError, match="may be incomplete"):
+                await keep_pieces(response)
+        assert counts_of(client) == (0, 0, 0, 0)
+        return pieces
+
+    body = [send(UNFRAMED + HALF), wait(read)] if apart else [send(UNFRAMED + HALF)]
+    with ScriptedServer([expect_head(), *body, close()], tls=server_context(version=version)) as server:
+        assert b"".join(run(any_engine, scenario)) == HALF
+
+
+def test_a_redirect_is_followed_although_its_body_ends_without_close_notify(any_engine: EngineDriver, version: Any):
+    """Its head arrived whole, and nobody asked for the body: servers that never send close_notify redirect, too."""
+
+    async def scenario(client: Any) -> str:
+        response = await client.get(server.url, follow_redirects=True)
+        assert [each.status_code for each in response.history] == [302]
+        return response.text
+
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nConnection: close\r\n\r\n<p>there</p>"
+    tls = server_context(version=version)
+    with ScriptedServer([expect_head(), send(redirect), close()], [answer(b"there")], tls=tls) as server:
+        assert run(any_engine, scenario) == "there"
+
+
+def test_a_body_that_ends_with_close_notify_is_whole(any_engine: EngineDriver, version: Any):
+    script = [expect_head(), send(UNFRAMED + HALF), close_notify(), close()]
+    with ScriptedServer(script, tls=server_context(version=version)) as server:
+        assert fetch(any_engine, server.url) == HALF.decode()
+
+
+@pytest.mark.parametrize("framing", FRAMED)
+def test_a_response_that_says_where_it_ends_needs_no_close_notify(any_engine: EngineDriver, framing: str, version: Any):
+    """Many servers never send it: with their lengths and chunks they are as good as any."""
+    script = [expect_head(), send(FRAMED[framing]), close()]
+    with ScriptedServer(script, tls=server_context(version=version)) as server:
+        assert fetch(any_engine, server.url) == HALF.decode()
+        assert fetch(any_engine, server.url) == HALF.decode()
+
+
+def test_a_server_that_ends_tls_before_it_answered_is_said_to_have_closed(any_engine: EngineDriver, version: Any):
+    """As without TLS: only a body can be incomplete, and a request can be sent again."""
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.RemoteProtocolError, match=r"^the peer closed the connection without a response$"):
+            await client.get(server.url)
+
+    with ScriptedServer([expect_head(), close()], tls=server_context(version=version)) as server:
+        run(any_engine, scenario)
+
+
+def test_an_upgraded_connection_that_is_cut_ends(any_engine: EngineDriver):
+    """What follows an upgrade says itself where it ends, and its libraries expect b"" at an end, as from 0.28.1."""
+    switched = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello"
+
+    async def scenario(client: Any) -> None:
+        fields = {"Connection": "upgrade", "Upgrade": "x"}
+        async with client.stream("GET", server.url, headers=fields) as response:
+            stream = response.extensions["network_stream"]
+            for expected in (b"hello", b""):
+                got = stream.read(100, timeout=5)
+                assert (await got if any_engine.is_async else got) == expected
+
+    with ScriptedServer([expect_head(), send(switched), close()], tls=certs.server_context()) as server:
+        run(any_engine, scenario)
+
+
 # What is known of a connection.
 
 
@@ -570,14 +677,14 @@ def test_of_proxy_and_origin_the_one_that_failed_is_named(any_engine: EngineDriv
             hops = httpx.Proxy(proxy.url, ssl_context=context)
             return refusal(any_engine, "https://example.org/", proxy=hops, **options)
 
-    for kind, reason in (("expired", "certificate has expired"), ("stranger", "no authority that is trusted")):
+    for kind, reason in (("expired", "certificate has expired"), ("stranger", "not signed by a trusted authority")):
         said = through(kind, "good")
         assert said.startswith("TLS handshake with the proxy 'localhost' failed: certificate verify failed: ")
         assert reason in said
         said = through("good", kind)
         assert said.startswith("TLS handshake with 'example.org' failed: certificate verify failed: ")
         assert reason in said
-    assert "no pin of 'example.org' fits" in through("good", "good", pins={"example.org": "ab" * 32})
+    assert "no pin of 'example.org' matches" in through("good", "good", pins={"example.org": "ab" * 32})
 
 
 def test_a_proxy_that_wants_a_certificate_is_named(any_engine: EngineDriver, version: Any):

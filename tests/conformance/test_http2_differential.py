@@ -363,3 +363,31 @@ def test_a_goaway_of_h2_lets_what_runs_finish() -> None:
     assert conversation.client.going_away
     assert conversation.client.capacity == 0
     assert conversation.streams[0].error is None
+
+
+def test_what_h2_sends_before_it_learns_of_a_reset_is_taken_and_its_window_returned_once() -> None:
+    """11,000 small frames of cancelled downloads ended the connection for the request that went on."""
+    request = Request(b"GET", b"/", [], [], False, False, [], 200, [], [], None, None, "answered")
+    conversation = Conversation([request] * 12, {}, 1, "whole")
+    conversation.to_client()
+    for _ in range(12):
+        conversation.open()
+    client, server = conversation.client, conversation.server
+    server.receive_data(client.take())
+    granted = server.outbound_flow_control_window
+    for stream in conversation.streams.values():
+        server.send_headers(stream.identifier, [(b":status", b"200")])
+    client.receive(server.data_to_send())
+    *cancelled, last = conversation.streams.values()
+    for _ in range(1000):
+        for stream in cancelled:
+            server.send_data(stream.identifier, b"x" * 400)
+    for stream in cancelled:
+        stream.reset(8)
+    client.receive(server.data_to_send())
+    assert client.error is None
+    server.receive_data(client.take())
+    assert server.outbound_flow_control_window == granted
+    server.send_data(last.identifier, b"mine", end_stream=True)
+    client.receive(server.data_to_send())
+    assert (last.chunks, last.finished) == ([b"mine"], True)

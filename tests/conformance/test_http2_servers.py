@@ -22,7 +22,7 @@ from support import certs
 from support.asgi_servers import ASGIServer, missing
 from support.drivers import Driver, run_without_loop
 from support.engines import ALL_NAMES, driver_named
-from support.http2 import prior
+from support.http2 import prior, trusted
 from support.leaks import settled
 from support.running import started
 from support.servers import NginxServer, ServerMissing, find_program, free_ports, wait_for_port
@@ -313,6 +313,7 @@ def test_a_time_out_resets_its_stream_only(driver: Driver, site: Site, url: str)
         assert await site.mark(client, "before") == "before"
         with pytest.raises(httpx.TimeoutException):
             await client.get(path, timeout=httpx.Timeout(20, total=0.0005))
+        await trusted(client)
         response = await client.get(path)
         assert response.content == content
         assert response.extensions["stream_id"] > 1

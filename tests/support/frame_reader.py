@@ -32,7 +32,7 @@ def split(data: bytes, max_size: int) -> tuple[list[Frame], bytes]:
     found: list[Frame] = []
     position, end = 0, len(data)
     while end - position >= frames.HEAD_SIZE:
-        high, low, kind, flags, stream = frames.HEAD.unpack_from(data, position)
+        high, low, kind, flags, stream = frames.FRAME_HEAD.unpack_from(data, position)
         size = high << 8 | low
         if size > max_size:
             raise FrameTooLarge(f"a frame of {size} bytes, more than the {max_size} that were allowed", found)

@@ -36,7 +36,9 @@ from httpx._protocol.frames import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, 
 
 from . import certs
 from .frame_reader import Frame, split
+from .leaks import engines_of, wait_for
 from .servers import TIMEOUT, Conn, Script, ScriptedServer, close_notify
+from .steps import until
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -138,7 +140,9 @@ class FramePeer:
         """Answer everything alike until the client goes away."""
         try:
             while True:
-                kind, flags, stream, block = self.frame()
+                frame = self.frame()
+                self.pong(frame)
+                kind, flags, stream, block = frame
                 if kind == HEADERS:
                     self._decoder.decode(block)
                 if kind in (HEADERS, DATA) and flags & END_STREAM:
@@ -150,11 +154,19 @@ class FramePeer:
         """All frames up to the end of the connection."""
         return split(self.conn.read_to_end(), frames.LARGEST_FRAME_SIZE)[0]
 
+    def pong(self, frame: Frame) -> None:
+        """Answer a frame if it is a PING."""
+        kind, flags, _, payload = frame
+        if kind == frames.PING and not flags & ACK:
+            self.send(frames.frame(frames.PING, ACK, 0, payload))
+
     def resets(self, number: int = 1) -> list[tuple[int, int]]:
-        """The (stream, code) of the next RST_STREAM frames; headers and bodies before them are dropped."""
+        """The (stream, code) of the next RST_STREAM frames; all else is dropped, and PING answered."""
         found = []
         while len(found) < number:
-            kind, _, stream, payload = self.frame()
+            frame = self.frame()
+            self.pong(frame)
+            kind, _, stream, payload = frame
             if kind == HEADERS:
                 self._decoder.decode(payload)
             elif kind == RST_STREAM:
@@ -167,6 +179,27 @@ def data(stream: int, body: bytes, ends: bool = False) -> bytes:
     pieces = [body[start : start + 16_384] for start in range(0, len(body), 16_384)] or [b""]
     flags = [0] * (len(pieces) - 1) + [END_STREAM if ends else 0]
     return b"".join(frames.frame(DATA, flag, stream, piece) for flag, piece in zip(flags, pieces))
+
+
+async def trusted(client: Any) -> None:
+    """Until the peers of connections where a wait was in vain have answered the PING that they got for it."""
+    for engine in engines_of(client):
+        for connection in engine.pool.connections:
+            await _trusted(connection.multiplexer)
+
+
+async def _trusted(multiplexer: Any) -> None:
+    def is_trusted() -> bool:
+        carrier = getattr(multiplexer, "carrier", None)
+        if carrier is not None:  # nobody listens where nobody waits
+            with getattr(multiplexer, "_lock", contextlib.nullcontext()):
+                carrier.catch_up()
+        return not multiplexer.session.is_suspect
+
+    if hasattr(multiplexer, "_lock"):
+        wait_for(is_trusted)
+    else:
+        await until(is_trusted)
 
 
 def settings_ack() -> bytes:

@@ -4,6 +4,8 @@ Whether a sync class and an async class say the same.
 `compare_twins` takes the async class's syntax tree, removes `async` and `await`, maps the names that differ, and
 compares the rest method by method with the sync class. Docstrings and the order of methods do not count.
 
+`compare_texts` does it for some methods of two classes, with a list of the places where they differ on purpose.
+
 Not here: which classes are twins, and which names differ; that is in `test_architecture.py`.
 """
 
@@ -13,8 +15,9 @@ import ast
 import copy
 import difflib
 import re
+import textwrap
 from collections.abc import Collection, Mapping
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 
 def compare_twins(
@@ -40,6 +43,72 @@ def compare_twins(
         elif left != right:
             differences.append(f"{name}:\n" + diff(left, right, sync_class.name, async_class.name))
     return differences
+
+
+class Difference(NamedTuple):
+    """A place where two twins differ on purpose: lines of the one, of the other, and why."""
+
+    method: str
+    ours: str
+    theirs: str
+    reason: str
+
+
+def compare_texts(
+    ours: ast.ClassDef,
+    theirs: ast.ClassDef,
+    names: Mapping[str, str],
+    methods: Collection[str],
+    differences: Collection[Difference],
+) -> list[str]:
+    """
+    Return what is different in some methods of two classes, as text for a person; empty if nothing is but what may be.
+
+    Args:
+        names: of `theirs` -> of `ours`.
+        methods: by their names in `ours`; both classes have them.
+        differences: which may be; one that is not found any more is reported, too.
+    """
+    left = members(Syncer(names).visit(copy.deepcopy(ours)))
+    right = members(Syncer(names).visit(copy.deepcopy(theirs)))
+    found = []
+    for difference in differences:
+        method, mine, yours, reason = difference
+        mine, yours = _as_unparsed(mine), _as_unparsed(yours)
+        there = left.get(method, ""), right.get(method, "")
+        texts = _replaced(there[0], mine, f"# {reason}"), _replaced(there[1], yours, f"# {reason}")
+        if texts[0] is None or texts[1] is None:
+            found.append(f"{method}: this difference is no more: {reason}")
+        else:
+            left[method], right[method] = texts
+    for method in methods:
+        if method not in left or method not in right:
+            found.append(f"{method}: only one has it")
+        elif left[method] != right[method]:
+            found.append(f"{method}:\n" + diff(left[method], right[method], ours.name, theirs.name))
+    return found
+
+
+def _as_unparsed(lines: str) -> str:
+    """Return lines as a syntax tree gives them back; the last one may begin a block."""
+    lines = textwrap.dedent(lines).strip("\n")
+    if lines.endswith(":"):
+        return ast.unparse(ast.parse(f"{lines}\n    pass")).rpartition("\n")[0]
+    return ast.unparse(ast.parse(lines))
+
+
+def _replaced(text: str, lines: str, by: str) -> Optional[str]:
+    """Replace these lines, whatever their indentation is; None if they are not there. No lines stand for the end."""
+    if not lines:
+        return f"{text}{by}\n"
+    wanted = lines.split("\n")
+    have = text.split("\n")
+    for start in range(len(have) - len(wanted) + 1):
+        part = textwrap.dedent("\n".join(have[start : start + len(wanted)]))
+        if part == lines:
+            # At the end, so that lines which only one of the two has may stand anywhere.
+            return "\n".join([*have[:start], *have[start + len(wanted) :]]) + f"{by}\n"
+    return None
 
 
 def diff(left: str, right: str, left_name: str, right_name: str) -> str:

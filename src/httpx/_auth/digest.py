@@ -4,6 +4,7 @@ Digest authentication (RFC 7616, and 2617 and 2069 for old servers).
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from .._exceptions import ProtocolError
+from .._forks import FORKS
 from .base import Auth
 from .basic import to_bytes
 from .challenges import parse_challenges
@@ -148,14 +150,11 @@ class _DigestSession:
         # In a -sess form the first client nonce is part of the key (RFC 7616, section 3.4.2). Servers disagree on
         # whether later requests may have another one, so there are no others.
         self._cnonce = new_cnonce(1, challenge.nonce.encode("latin-1")) if challenge.session else None
-        self._count = 0
-        self._counting = threading.Lock()
+        self._counts = itertools.count(1)  # `next` of it is one step, so threads need no lock
 
     def authorize(self, request: Request, username: bytes, password: bytes) -> str:
         """Put an Authorization header on `request`; returns the nonce that it answers."""
-        with self._counting:
-            self._count += 1
-            count = self._count
+        count = next(self._counts)
         challenge = self.challenge
         # Assigned as bytes: a realm need not be text in any encoding.
         request.headers["Authorization"] = digest_authorization(
@@ -290,19 +289,23 @@ class DigestAuth(Auth):
     def __init__(self, username: Union[str, bytes], password: Union[str, bytes]) -> None:
         self._username = to_bytes("username", username)
         self._password = to_bytes("password", password)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Know no nonce: at first, and in a copy, also that of a forked child, which would count for itself."""
         self._sessions: dict[_Origin, _DigestSession] = {}
         self._storing = threading.Lock()
+        FORKS.renew(self, "_sessions", dict)
+        FORKS.renew(self, "_storing", threading.Lock)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process counts for itself, so it begins with no nonce at all.
         state = self.__dict__.copy()
         del state["_sessions"], state["_storing"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._sessions = {}
-        self._storing = threading.Lock()
+        self._begin_anew()
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """

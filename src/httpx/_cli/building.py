@@ -176,10 +176,14 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
         except OSError:
             pieces.append(b"")
 
-    reader = threading.Thread(target=first, daemon=True)
-    reader.start()
-    reader.join(patience)
-    if reader.is_alive():
+    try:
+        reader = threading.Thread(target=first, daemon=True)
+        reader.start()
+    except RuntimeError:  # a subinterpreter allows no daemons, or there are too many threads: wait as long as it takes
+        first()
+    else:
+        reader.join(patience)
+    if not pieces:
         raise click.UsageError(
             f"standard input is open, but nothing came from it in {patience:g} s: "
             "'@-' waits for it, and --ignore-stdin sends no body"

@@ -17,16 +17,18 @@ Not here: dropping the caller's own Cookie header on redirects (`_flow`); whethe
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 
 from .._exceptions import CookieConflict
+from .._forks import FORKS
 from .._headers import Headers
 from .._secrets import printable
 from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
-from .storage import drop, is_at, library, lock_of, new_cookie, overrides
+from .storage import drop, is_at, library, lock_of, new_cookie, overrides, survives_forks
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .._urls import URL
 
 _CREATING = threading.Lock()  # two threads must not make two jars for one `Cookies`
+FORKS.renew(sys.modules[__name__], "_CREATING", threading.Lock)
 
 
 class Cookies(MutableMapping[str, str]):
@@ -74,7 +77,7 @@ class Cookies(MutableMapping[str, str]):
         # mapping too, so this comes first.
         if hasattr(cookies, "set_cookie"):
             jar: Any = cookies
-            self._jar = jar
+            self._jar = survives_forks(jar)
         elif cookies is not None:
             self.update(cookies)
 
@@ -93,12 +96,12 @@ class Cookies(MutableMapping[str, str]):
         if self._jar is None:
             with _CREATING:
                 if self._jar is None:
-                    self._jar = library().CookieJar()
+                    self._jar = survives_forks(library().CookieJar())
         return self._jar
 
     @jar.setter
     def jar(self, jar: CookieJar) -> None:
-        self._jar = jar
+        self._jar = survives_forks(jar)
 
     def _all(self) -> list[Cookie]:
         jar = self._jar
@@ -320,7 +323,8 @@ class Cookies(MutableMapping[str, str]):
         return self._all(), users_policy(jar), None, self._learns
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        cookies, policy, self._jar, self._learns = state
+        cookies, policy, jar, self._learns = state
+        self._jar = None if jar is None else survives_forks(jar)
         for cookie in cookies or ():
             self.jar.set_cookie(cookie)
         if policy is not None:

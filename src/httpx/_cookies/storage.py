@@ -7,14 +7,18 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from .._forks import FORKS
 
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar
 
 _FOR_FOREIGN_JARS = threading.RLock()  # for a jar that is not derived from CookieJar and so has no lock
+FORKS.renew(sys.modules[__name__], "_FOR_FOREIGN_JARS", threading.RLock)
 
 
 class Origin(NamedTuple):
@@ -117,9 +121,16 @@ def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
     ]
 
 
+def survives_forks(jar: CookieJar) -> CookieJar:
+    """Return a jar whose lock is made anew in a forked child, where another thread may have held it."""
+    if hasattr(jar, "_cookies_lock"):
+        FORKS.renew(jar, "_cookies_lock", threading.RLock)
+    return jar
+
+
 def lock_of(jar: CookieJar) -> Any:
     """
-    The lock under which the jar is read and changed: its own, so that everybody who uses the jar shares it.
+    Return the lock under which the jar is read and changed: its own, so that all users of the jar share it.
 
     CookieJar's methods take it too (it can be taken again by its holder), but going over the jar does not.
     """

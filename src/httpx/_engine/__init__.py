@@ -6,7 +6,6 @@ Shells: the only place with sockets, threads, event loops and clocks.
     race.py      order and schedule of a host's addresses
     job.py       one request: where it goes and how long it may take
     story.py     trace events and log lines
-    forks.py     what a forked child must forget
     sync.py      blocking calls, safe under threads
     asyncio.py   persistent reader callbacks on non-blocking sockets
     trio.py      waits for readiness under cancel scopes

@@ -19,35 +19,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
-from collections.abc import AsyncIterator
 from functools import partial
-from time import monotonic
 from typing import Any, Callable
 
 from .._exceptions import (
     ConnectError,
-    ConnectTimeout,
-    ProxyError,
     ReadError,
     ReadTimeout,
+    TransportError,
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
+from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
-from .forks import FORKS
-from .job import Job, end_pieces, next_piece, shown
-from .names import Address, resolve_error, texts
-from .race import Race, backoff
-from .route import Handshake, Route, proxy_fields
-from .security import TLSHop
+from .connecting import Dial
+from .dialling.asyncio import AsyncioDialling, FallbackSockets, LoopSockets
+from .job import Job, again, shown
+from .route import proxy_fields
 from .settings import Settings, new_pool
-from .sockets import new_socket, unix_address
 from .story import Event
 
 CLOSED = "the transport was closed while the request waited for a connection"
@@ -62,12 +57,11 @@ class AsyncioEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.loop = loop = asyncio.get_running_loop()
-        # The loop's clock; asyncio's own is the monotonic one with a frame around it.
-        self.now: Callable[[], float] = monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
         self.io = self.io_factory(self.loop)
+        self._sockets = FallbackSockets(loop) if isinstance(self.io, FallbackIO) else LoopSockets(loop)
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
-        self._may_share = settings.http2
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[AsyncioConnection], asyncio.Task[None]] = {}
         self._expiry = settings.limits.keepalive_expiry
@@ -80,6 +74,10 @@ class AsyncioEngine:
         for connection in self.pool.shut():
             connection.closed = True
             connection.wire.sock.close()
+
+    def now(self) -> float:
+        """Return the time on the loop's clock, which a test may replace while the loop runs."""
+        return self.loop.time()
 
     def has_ended(self) -> bool:
         """Is the loop closed?"""
@@ -94,65 +92,72 @@ class AsyncioEngine:
 
         Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
-        now = self.now
+        now = self.loop.time
         job = Job(request, now())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
-        while not self._closed:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            connection = pool.acquire(job.key, now())
-            if isinstance(connection, Ticket):
-                connection = await self._redeem(connection, job)
-            if pool.has_chores:
-                self.settle()
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = await connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            # No await between the pool and the `try`: a cancellation there would leak the connection.
-            if (connection.closed or connection.wire.poll(0)) and not connection.is_quiet():
-                was_idle = connection.was_idle
-                self.release(connection, False)
-                if was_idle or self._closed:
-                    continue
-                raise connection.early_end()
-            connection.exchange = exchange
-            connection.deadline = None
-            try:
-                await self._pump(connection, exchange, job)
-            except BaseException as exc:
-                was_idle = connection.was_idle
-                self.release(connection, False)
-                if job.narrator is not None and isinstance(exc, Exception):
-                    await self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, was_idle):
-                    continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, without its frame.
-                connection.exchange = connection.incoming = None
-                connection.was_idle = True
-                connection.deadline = None if self._expiry is None else now() + self._expiry
-                pool.release(connection, exchange.reusable and not connection.closed, now())
+        try:
+            while not self._closed:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                connection = pool.acquire(job.key, now(), job)
+                if isinstance(connection, Ticket):
+                    connection = await self._redeem(connection, job)
                 if pool.has_chores:
                     self.settle()
-                if job.narrator is not None:
-                    await self.tell(job, "body")
-                    await self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
-        raise ConnectError(CLOSED)
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = await connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                # No await between the pool and the `try`: a cancellation there would leak the connection.
+                # What a new connection says before it is asked is for later: see `receive`.
+                if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
+                    self.release(connection, False, job)
+                    continue
+                if connection.reused:
+                    connection.exchange = exchange
+                connection.deadline = None
+                try:
+                    await self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        await job.aend_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        await self.tell(job, "failed", exc)
+                    if job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    # What `release` does, inlined.
+                    moment = now()
+                    connection.exchange = None
+                    connection.reused = True
+                    connection.deadline = None if self._expiry is None else moment + self._expiry
+                    reusable = exchange.reusable and not (connection.closed or connection.unsent)
+                    pool.release(connection, reusable, moment, job)
+                    if pool.has_chores:
+                        self.settle()
+                    if job.narrator is not None:
+                        await self.tell(job, "body")
+                        await self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+            raise ConnectError(CLOSED)
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: AsyncioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
@@ -161,112 +166,118 @@ class AsyncioEngine:
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
-
-    async def _pump(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and wait until the head of the answer is there."""
-        wire = connection.wire
-        pieces: AsyncIterator[bytes] | None = None
-        if job.narrator is not None:
-            await self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and self._is_late(job):
-                        raise job.timed_out(WriteTimeout, "write", self.now(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            connection.queue(rest)
-                            await self._drain(connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                    if connection.write_error is not None:
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    if job.deadline is not None or connection.error is not None or connection.closed:
-                        await self.receive(connection, exchange, job)
-                    elif not await connection.wait(None if job.read is None else self.now() + job.read):
-                        raise job.timed_out(ReadTimeout, "read", self.now(), "the answer did not arrive")
-                    elif exchange.only_informational and exchange.need == INPUT:
-                        await self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.async_pieces()
-                    piece = await next_piece(pieces)
-                    if piece is None:
-                        pieces = None
-                    exchange.feed(piece)
-                elif need == PAUSE:
-                    patience = self.now() + PATIENCE
-                    until = patience if job.deadline is None else min(patience, job.deadline)
-                    if not await connection.wait(until):
-                        exchange.proceed()
-                    if connection.error is not None:
-                        raise connection.error
-                else:
-                    break
-                if job.narrator is not None:
-                    await self.tell(job, "turn", exchange)
-            if job.narrator is not None and exchange.head is not None:
-                await self.tell(job, "turn", exchange)  # the answer may have come while the last events were told
-        finally:
-            if pieces is not None:
-                await end_pieces(pieces, job)
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    async def _drain(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
-        """Wait until the peer has taken what was sent; the callback listens meanwhile."""
-        while connection.unsent and connection.error is None:
-            if connection.closed:
-                raise WriteError("the connection was closed while the request was sent")
-            if not await connection.wait(job.limit("write", self.now())) or self._is_late(job):
-                raise job.timed_out(WriteTimeout, "write", self.now(), "the peer did not take the request")
-            if exchange.need == NOTHING or exchange.abandoned:
-                exchange.cut_short()
-                return
 
     async def receive(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """
-        Wait until the exchange has got something.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        until = job.limit("read", self.now())
-        while True:
-            if isinstance(connection.error, ConnectError):
-                raise connection.error  # the handshake was refused, and so nothing could be written either
-            if connection.error is not None:
-                raise connection.write_error or connection.error
-            if connection.closed:
-                raise ReadError("the connection was closed while its answer was awaited")
-            # Where something always arrives no timer comes to its turn.
-            if not await connection.wait(until) or (job.deadline is not None and self._is_late(job)):
-                raise job.timed_out(ReadTimeout, "read", self.now(), "the answer did not arrive")
-            # Interim answers are no progress: the time to wait goes on.
-            if not exchange.only_informational or exchange.need != INPUT:
-                return
+        wire, now = connection.wire, self.loop.time
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            await self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if connection.unsent and need != NOTHING and not exchange.abandoned:
+                await self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(now()):
+                    raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                    if rest:
+                        connection.queue(rest)
+                except WriteError as exc:
+                    stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    connection.begin(exchange)
+            elif need == INPUT:
+                if connection.error is not None or connection.closed:
+                    raise why(connection)
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", now())
+                else:
+                    until = None if job.read is None else now() + job.read
+                if not await connection.wait(until) or (job.deadline is not None and job.is_late(now())):
+                    raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                await self._feed(connection, exchange, job)
+            elif need == PAUSE:
+                await self._await_consent(connection, exchange, job)
+            else:
+                break
+            if job.narrator is not None and not has_head:
+                await self.tell(job, "turn", exchange)
+        if job.narrator is not None and not has_head:
+            await self.tell(job, "turn", exchange)  # the head may have come while the last events were told
+        if job.pieces is not None and exchange.need >= INPUT:
+            await job.aend_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise why(connection, exchange.error)
 
-    def _is_late(self, job: Job) -> bool:
-        """Is the total timeout over?"""
-        return job.deadline is not None and self.now() >= job.deadline
+    async def _feed(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await asyncio.sleep(0)  # else nothing could arrive while there are pieces and room
+        if exchange.need == BODY:
+            exchange.feed(await job.anext_piece())
+
+    async def _await_room(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
+        now = self.loop.time
+        until = job.limit("write", now())
+        head, size = exchange.head, len(connection.unsent)
+        while connection.unsent and exchange.head is head and not exchange.chunks:
+            if exchange.abandoned or connection.error is not None or connection.closed:
+                break
+            ready = await connection.wait(until)
+            if exchange.need == NOTHING:
+                exchange.cut_short()  # the response is whole, and the request is not
+                return
+            if len(connection.unsent) < size:
+                size, until = len(connection.unsent), job.limit("write", now())  # another wait begins
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            elif not ready or (until is not None and now() >= until):
+                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
+        if connection.write_error is not None:
+            exchange.cut_short()
+        elif (connection.error is not None or connection.closed) and exchange.head is head and not exchange.chunks:
+            raise why(connection)
+
+    async def _await_consent(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        now = self.loop.time
+        until = job.patience(now())
+        while exchange.need == PAUSE:
+            if connection.error is not None or connection.closed:
+                raise why(connection)
+            if not await connection.wait(until) or now() >= until:
+                exchange.proceed()
 
     def _stream(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""
@@ -303,15 +314,20 @@ class AsyncioEngine:
                     begun = True
                     if timer is not None:
                         timer.cancel()
-                    self._dials[ticket] = dial = self.loop.create_task(self._dial(ticket, job))
+                    dial = self.loop.create_task(self._dial(ticket, job))
                     dial.add_done_callback(partial(self._end_dial, ticket))
+                    self._dials[ticket] = dial  # last: what is in there reports its end
                 if not await ticket.signal:
                     raise job.queue_timed_out(self.now())
                 if queues and job.narrator is not None:
                     queues = False
                     await self.tell(job, "complete")
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             assert ticket.connection is not None
             return ticket.connection
         except BaseException:
@@ -333,37 +349,72 @@ class AsyncioEngine:
         """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
         self.pool.abandon(ticket, self.now())
         dial = self._dials.get(ticket)
-        if dial is not None:
+        if dial is not None and not self.loop.is_closed():
             dial.cancel()
         self.settle()
 
-    def release(self, connection: AsyncioConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused. Never waits."""
+    def release(self, connection: AsyncioConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused. Never waits."""
         now = self.now()
         connection.exchange = connection.incoming = None
         connection.buffered = 0
-        connection.was_idle = True
+        connection.reused = True
         # A timer that is running looks again; there need not be one, because idle connections are also closed on use.
         connection.deadline = None if self._expiry is None else now + self._expiry
-        self.pool.release(connection, reusable and not connection.closed, now)
-        if self.pool.has_chores:
+        try:
+            self.pool.release(connection, reusable and not (connection.closed or connection.unsent), now, job)
+            if self.pool.has_chores:
+                self.settle()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool = self.pool
+        claim = pool.claim_of(job)
+        if pool.changing or claim is not None or not isinstance(exc, (TransportError, asyncio.CancelledError)):
+            pool.give_up(job, self._dials)
+            dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
+            if dial is not None:
+                dial.cancel()
+            self.settings.unlock()
+        if pool.has_chores:
             self.settle()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """Call `function` soon, on the loop. May be called from anywhere, also by the garbage collector."""
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            pass  # the loop is closed, and the next engine closes what this one has
 
     def lost(self, connection: AsyncioConnection) -> None:
         """An idle connection ended, spoke out of turn, or is too old."""
+        connection.close()  # first: the pool may go on with one that is closed, and notices
         self.pool.remove(connection)
-        connection.close()
         self.settle()
 
     def settle(self) -> None:
-        """Do what the pool asks for."""
-        while self.pool.has_chores:
-            connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None and not ticket.signal.done():
-                    ticket.signal.set_result(True)
+        """Do what the pool asks for. After the loop's end there is no task left that could be woken."""
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                if tickets and self.loop.is_closed():
+                    continue
+                for ticket in tickets:
+                    if ticket.signal is not None and not ticket.signal.done():
+                        ticket.signal.set_result(True)
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
 
     async def aclose(self) -> None:
         """Close every connection, also those in use, and wait for dials to end."""
@@ -376,9 +427,15 @@ class AsyncioEngine:
         self._close_connections()
 
     def _close_connections(self) -> None:
-        for connection in self.pool.shut():
-            connection.close()
-        self.settle()
+        known = self.pool.connections
+        try:
+            for connection in self.pool.shut():
+                connection.close()
+            self.settle()
+        except BaseException:
+            for connection in known:
+                connection.close()
+            raise
 
     def close_from_outside(self) -> None:
         """Close everything from where this loop does not run: another loop, another thread, or after its end."""
@@ -402,254 +459,69 @@ class AsyncioEngine:
         except Exception as exc:
             self._end_dial(ticket, error=exc)
         else:
-            del self._dials[ticket]
-            if connection.multiplexer is None:
-                self.pool.dialled(ticket, connection, self.now())
-            else:
-                connection.multiplexer.enter_pool(ticket)
-            connection.was_idle = ticket.connection is not connection  # somebody else's now, or nobody's for a while
+            try:
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, self.now())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
+                self._dials.pop(ticket, None)
+            except BaseException:
+                connection.close()  # `_end_dial` comes after that
+                raise
+            if ticket.connection is not connection:
+                connection.was_left()  # somebody else's now, or nobody's for a while
             self.settle()
 
-    def _end_dial(self, ticket: Ticket[AsyncioConnection], _: object = None, error: Exception | None = None) -> None:
-        """A dial failed; or its task ended without having said so, because it was cancelled, maybe before it began."""
-        if self._dials.pop(ticket, None) is not None:
-            self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
+    def _end_dial(
+        self, ticket: Ticket[AsyncioConnection], task: asyncio.Task[None] | None = None, error: Exception | None = None
+    ) -> None:
+        """
+        Report a dial that failed; or whose task ended without having said so.
+
+        Such a task was cancelled, maybe before it began, or interrupted, maybe in the middle of its report.
+        """
+        pool = self.pool
+        if task is not None and not task.cancelled() and task.exception() is not None:
+            pool.changing = True  # so that everything is made anew, and tickets are woken again
+        if pool.changing or ticket in self._dials:
+            pool.dial_failed(ticket, error or ConnectError(CLOSED))
+            self._dials.pop(ticket, None)
             self.settle()
 
     async def _connect(self, job: Job) -> AsyncioConnection:
-        """A new connection, tried again as often as the transport was told to."""
-        job.begin_dial()
-        attempt = 0
-        while True:
-            try:
-                return await self._connect_once(job)
-            except (ConnectError, ConnectTimeout):
-                if attempt >= self.settings.retries or (job.deadline is not None and self.now() >= job.deadline):
-                    raise
-            pause = backoff(attempt)
-            attempt += 1
-            await self.tell(job, "start", "connection.retry")
-            await asyncio.sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - self.now())))
-            await self.tell(job, "complete")
+        """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
+        dial = Dial(job, self.settings, self.loop.time, self._new_connection)
+        return await AsyncioDialling(self._sockets, self.loop, self.settings, job).run(dial.connect())
 
-    async def _connect_once(self, job: Job) -> AsyncioConnection:
-        until = job.limit("connect", self.now())
-        route = Route(job.key, job.server_name(), self.settings)
-        if route.unresolved is not None:
-            route.resolved(await self._resolve(*route.unresolved, job, until))
-        connection = AsyncioConnection(self, await self._connect_tcp(route, job, until))
-        try:
-            for hop in route.hops():
-                if isinstance(hop, TLSHop):
-                    await self._start_tls(connection, hop, job, until)
-                else:
-                    await self.tell(job, "start", hop.step)
-                    await self._talk(connection, hop, job, until)
-                    await self.tell(job, "complete")
-        except BaseException as exc:
-            connection.close()
-            if isinstance(exc, Exception):
-                await self.tell(job, "failed", exc)
-            raise
-        if self.settings.speaks_http2(job.key, connection.wire.alpn):
+    def _new_connection(
+        self, sock: socket.socket, tls: TLSFilter | None, early: bytes, is_http2: bool
+    ) -> AsyncioConnection:
+        """Return the connection that a dial has made; `early` are plain bytes that the peer has sent already."""
+        connection = AsyncioConnection(self, sock)
+        connection.wire.tls = tls
+        connection.incoming = bytearray(early)  # and what else it says before the first request is out
+        if is_http2:
+            connection.wire.early, connection.incoming = early, None
             from .http2.asyncio import AsyncioMultiplexer  # those who never meet it do not load it
 
             try:
-                await self.tell(job, "start", "http2.send_connection_init", request=job.request)
                 AsyncioMultiplexer(self, connection)
-                await self.tell(job, "complete")
             except BaseException:
-                connection.close()
+                connection.close()  # the loop does not watch the socket any more
                 raise
-        connection.incoming = None
         return connection
 
-    async def _start_tls(self, connection: AsyncioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
-        name = hop.server_name
-        await self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", self.now(), f"no TLS session with {hop.peer}")
-        await self.tell(job, "complete")
 
-    async def _talk(self, connection: AsyncioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
-        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
-        try:
-            while not handshake.done:
-                left = None if until is None else max(0.0, until - self.now())
-                data = handshake.take()
-                if data:
-                    await connection.write(data, left)
-                handshake.receive(await connection.read(sys.maxsize, left))  # all: nothing may stay behind unseen
-                if handshake.error is not None:
-                    raise handshake.error
-        except (ReadTimeout, WriteTimeout) as exc:
-            raise job.timed_out(ConnectTimeout, "connect", self.now(), "no tunnel through the proxy") from exc
-        except (ReadError, WriteError) as exc:
-            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
-
-    async def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
-        host, port = route.host, route.port
-        uds = self.settings.uds
-        seconds = job.timeout.get("connect")
-        addresses = await self._resolve(host, port, job, until) if uds is None else []
-        try:
-            if uds is not None:
-                await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
-                addresses = [unix_address(uds)]
-            else:
-                await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-            sock = await self._race(Race(uds or host, port, addresses), job, until)
-        except Exception as exc:
-            self.settings.names.distrust(host, port)
-            await self.tell(job, "failed", exc)
-            raise
-        try:
-            await self.tell(job, "complete")
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
-        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
-        addresses = self.settings.names.known(host, port)
-        if addresses is not None:
-            return addresses
-        await self.tell(job, "start", "connection.resolve_host", host=host, port=port)
-        try:
-            addresses = await self._look_up(host, port, until)
-            if addresses is None:
-                raise job.timed_out(ConnectTimeout, "connect", self.now(), f"the name {host!r} was not resolved")
-        except Exception as exc:
-            await self.tell(job, "failed", exc)
-            raise
-        await self.tell(job, "complete", texts(addresses))
-        return addresses
-
-    async def _look_up(self, host: str, port: int, until: float | None) -> list[Address] | None:
-        """The answer to a question; None if there was none in time."""
-        names = self.settings.names
-        answered: Any
-        look_up: Any = None
-        if names.is_awaited:
-            answered = asyncio.ensure_future(names.resolver(host, port))  # type: ignore[misc]  # there is one
-        else:
-            # Not `loop.getaddrinfo`: its threads are few, everybody's, and waited for when the loop ends.
-            answered = self.loop.create_future()
-            look_up = names.look_up(host, port)
-            look_up.when_over(partial(_from_a_thread, self.loop, answered))
-        try:
-            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the result.
-            await asyncio.wait([answered], timeout=None if until is None else max(0.0, until - self.now()))
-        finally:
-            if not answered.done():
-                answered.cancel()
-            elif not answered.cancelled():
-                answered.exception()  # seen, also if this task is cancelled just now
-        if not answered.done() or answered.cancelled():
-            return None
-        if look_up is not None:
-            return look_up.addresses()  # type: ignore[no-any-return]  # a LookUp's
-        try:
-            return names.learn(host, port, answered.result())
-        except ConnectError:
-            raise
-        except Exception as exc:
-            raise resolve_error(host, exc) from exc
-
-    async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
-        """Happy Eyeballs: overlapping attempts, until one succeeds, all have failed, or time is up."""
-        attempts = Attempts(self, race)
-        winner: socket.socket | None = None
-        try:
-            while True:
-                attempts.begin_due()
-                winner = attempts.winner()
-                if winner is not None:
-                    return winner
-                if race.lost:
-                    raise race.error()
-                now = self.now()
-                if until is not None and now >= until:
-                    total = job.deadline is not None and now >= job.deadline
-                    raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
-                await attempts.wait(until)
-        finally:
-            attempts.drop_all_but(winner)
+def stop_sending(connection: AsyncioConnection, exchange: Exchange, error: WriteError) -> None:
+    """Note that sending failed. A server that closes while we send has often responded before."""
+    connection.write_error = again(error)
+    exchange.cut_short()
 
 
-def _from_a_thread(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool]) -> None:
-    """Wake whoever waits for the future, if the loop has not ended meanwhile."""
-    try:
-        loop.call_soon_threadsafe(_settle_once, future)
-    except RuntimeError:
-        pass  # nobody is there any more
-
-
-def _settle_once(future: asyncio.Future[bool]) -> None:
-    if not future.done():
-        future.set_result(True)
-
-
-class Attempts:
-    """The attempts of one race: they report here, and wake the one who waits for them."""
-
-    def __init__(self, engine: AsyncioEngine, race: Race) -> None:
-        self._race = race
-        self._io = engine.io
-        self._loop = engine.loop
-        self._now = engine.now
-        self._settings = engine.settings
-        self._sockets: dict[socket.socket, Address] = {}
-        self._ended: list[tuple[socket.socket, OSError | None]] = []
-        self._waiter: asyncio.Future[None] | None = None
-
-    def begin_due(self) -> None:
-        """Begin every attempt that is due."""
-        while (address := self._race.next(self._now())) is not None:
-            try:
-                sock = new_socket(address, self._settings)
-            except OSError as exc:
-                self._race.failed(address, exc, self._now())
-                continue
-            self._sockets[sock] = address
-            self._io.connect(sock, address, partial(self._report, sock))
-
-    def _report(self, sock: socket.socket, error: OSError | None) -> None:
-        if sock in self._sockets:
-            self._ended.append((sock, error))
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def winner(self) -> socket.socket | None:
-        """The first socket that is connected; those that failed are told to the race."""
-        for sock, error in self._ended:
-            if error is None:
-                return sock
-            self._race.failed(self._sockets.pop(sock), error, self._now())
-            self._io.give_up(sock)
-        self._ended.clear()
-        return None
-
-    async def wait(self, until: float | None) -> None:
-        """Until an attempt ends, the next one is due, or time is up."""
-        if self._ended:
-            return
-        times = [when for when in (self._race.due, until) if when is not None]
-        self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(min(times), self._wake) if times else None
-        try:
-            await self._waiter
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def drop_all_but(self, winner: socket.socket | None) -> None:
-        """Close the sockets of all other attempts, whatever their state is."""
-        for sock in self._sockets:
-            if sock is not winner:
-                self._io.give_up(sock)
-        self._sockets.clear()
+def why(connection: AsyncioConnection, error: Exception | None = None) -> Exception:
+    """Return what to raise where nothing more can be received."""
+    error = connection.error or error
+    # If the TLS handshake was refused, nothing could be sent either.
+    if not isinstance(error, ConnectError):
+        error = connection.write_error or error
+    return again(error or ReadError("the connection was closed while a response was awaited"))

@@ -3,9 +3,10 @@ A connection on asyncio: its socket, the persistent callback that reads it, and 
 
     LoopIO             how a socket becomes ready, on loops that have `add_reader` (all of asyncio's but one, uvloop)
     FallbackIO         the same through `loop.sock_recv` and its kind (Windows' proactor loop)
-    AsyncioConnection  a wire, its callback, its timer; also the `network_stream` of a response
+    AsyncioConnection  a wire, its callback, its timer
 
-Not here: which request has the connection, and how it is made (`asyncio`); the streams of HTTP/2 (`http2.asyncio`).
+Not here: which request has the connection, and how it is made (`asyncio`); the streams of HTTP/2 (`http2.asyncio`);
+the stream of an upgraded connection (`asyncio_stream`).
 """
 
 from __future__ import annotations
@@ -13,30 +14,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Protocol, Union
 
-from .._exceptions import (
-    CloseError,
-    ConnectError,
-    ConnectTimeout,
-    ReadError,
-    ReadTimeout,
-    RemoteProtocolError,
-    TransportError,
-    WriteError,
-    WriteTimeout,
-)
+from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
-from .._protocol.tls import TLSFilter
-from .names import Address
-from .sockets import is_in_progress
-from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
+from .asyncio_stream import AsyncioStream, settle
+from .job import again
+from .multiplexing import AsyncioMultiplexing
+from .raw import MAX_CHATTER, Buffer, not_upgraded
+from .wire import LARGE_READ, SMALL_READ, Data, Wire
 
-if TYPE_CHECKING:
-    from .asyncio import AsyncioEngine
-    from .http2.asyncio import AsyncioMultiplexer
-
-# Bytes of a body that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
+# Bytes that may wait for a slow reader before the socket is left alone: the peer then slows down, too.
 HIGH_WATER = 1_048_576
 
 
@@ -66,24 +54,6 @@ class LoopIO:
         """Close the socket, which nobody watches any more."""
         connection.wire.close()
 
-    def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
-        """Begin to connect; `done` is told the outcome in a later turn of the loop."""
-        code = sock.connect_ex(address[4])
-        if is_in_progress(code):
-            self._loop.add_writer(sock, lambda: self._connected(sock, done))
-        else:
-            self._loop.call_soon(done, OSError(code, "") if code else None)
-
-    def _connected(self, sock: socket.socket, done: Callable[[OSError | None], None]) -> None:
-        self._loop.remove_writer(sock)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        done(OSError(code, "") if code else None)
-
-    def give_up(self, sock: socket.socket) -> None:
-        """End an attempt to connect and close its socket."""
-        self._loop.remove_writer(sock)
-        sock.close()
-
 
 class FallbackIO:
     """The same on loops without `add_reader`: an operation is always under way, and its end is the readiness."""
@@ -92,7 +62,6 @@ class FallbackIO:
         self._loop = loop
         self._reading: dict[AsyncioConnection, asyncio.Task[None]] = {}
         self._writing: dict[AsyncioConnection, asyncio.Task[None]] = {}
-        self._connecting: dict[socket.socket, asyncio.Task[None]] = {}
 
     def start_reading(self, connection: AsyncioConnection) -> None:
         self._reading[connection] = self._loop.create_task(self._read(connection))
@@ -125,34 +94,13 @@ class FallbackIO:
             except OSError as exc:
                 connection.write_error = WriteError(f"sending failed: {exc.strerror or exc}")
                 break
-            connection.unsent = connection.unsent[len(rest) :]
+            connection.unsent = connection.unsent[len(rest) :]  # nothing, but for what came meanwhile
         self._writing.pop(connection, None)
         connection.unsent = b""
         connection.wake()
 
     def stop_writing(self, connection: AsyncioConnection) -> None:
         self._cancel(self._writing.pop(connection, None))
-
-    def connect(self, sock: socket.socket, address: Address, done: Callable[[OSError | None], None]) -> None:
-        async def attempt() -> None:
-            error: OSError | None = None
-            try:
-                await self._loop.sock_connect(sock, address[4])
-            except OSError as exc:
-                error = OSError(exc.errno, "") if exc.errno else exc  # asyncio's words repeat the address
-            self._connecting.pop(sock, None)
-            done(error)
-
-        self._connecting[sock] = self._loop.create_task(attempt())
-
-    def give_up(self, sock: socket.socket) -> None:
-        task = self._connecting.pop(sock, None)
-        if task is None or task.done():
-            sock.close()
-        else:
-            # The loop still watches the socket until the task has seen its cancellation.
-            task.add_done_callback(lambda _: sock.close())
-            task.cancel()
 
     def close(self, connection: AsyncioConnection) -> None:
         # In the next turn: what was cancelled has let go of the descriptor then, and not of somebody else's.
@@ -171,27 +119,47 @@ def io_of(loop: asyncio.AbstractEventLoop) -> LoopIO | FallbackIO:
     return LoopIO(loop)
 
 
+class Owner(Protocol):
+    """What a connection needs of its engine."""
+
+    loop: asyncio.AbstractEventLoop
+    io: Union[LoopIO, FallbackIO]
+
+    def now(self) -> float:
+        """The time on the loop's clock, in seconds."""
+        ...
+
+    def lost(self, connection: AsyncioConnection) -> None:
+        """An idle connection ended, spoke out of turn, or is too old."""
+        ...
+
+
 class AsyncioConnection:
     """
-    A wire in the pool, the callback that reads it, and the one waiting for it.
+    A wire in the pool, the callback that reads it, and the one waiting for it. It is the `network_stream` of a response
+    whose connection was not upgraded.
 
     What arrives goes to `exchange` while there is one, and into `incoming` while bytes are wanted as they are (TLS
-    handshake, upgraded connections). Anything else ends the connection: nobody asked for it.
+    handshake, upgraded connections, and before the first request). Anything else ends the connection: nobody asked for
+    it.
+
+    Attributes:
+        reused: it has served others before, or was idle.
     """
 
-    def __init__(self, engine: AsyncioEngine, sock: socket.socket) -> None:
+    def __init__(self, engine: Owner, sock: socket.socket) -> None:
         self.wire = Wire(sock)
         self.exchange: Exchange | None = None
         self.incoming: bytearray | None = bytearray()
-        self.unsent = b""
-        self.was_idle = False
+        self.unsent: Data = b""
+        self.reused = False
         self.closed = False
         self.error: TransportError | None = None
         self.write_error: WriteError | None = None
-        self._ended = False
+        self.has_ended = False
         self._engine = engine
-        self._loop = engine.loop
-        self._now = engine.now
+        self.loop = engine.loop
+        self.now = engine.now
         self._reread = not isinstance(engine.loop, asyncio.BaseEventLoop)
         self._io = engine.io
         self._waiter: asyncio.Future[bool] | None = None
@@ -199,9 +167,10 @@ class AsyncioConnection:
         self.deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._chatter = 0  # bytes that TLS has added to what is unsent
         self.buffered = 0
         self._paused = False
-        self.multiplexer: AsyncioMultiplexer | None = None  # for the streams of HTTP/2: bytes and events are its own
+        self.multiplexer: AsyncioMultiplexing | None = None  # for the streams of HTTP/2: bytes and events are its own
         self._io.start_reading(self)
 
     # What the loop calls.
@@ -224,23 +193,23 @@ class AsyncioConnection:
             if waiter is not None and not waiter.done():
                 waiter.set_result(True)
             if self._reread and not exchange.finished:
-                self._loop.call_soon(self._on_maybe_readable)
+                self.loop.call_soon(self._on_maybe_readable)
             return
         if len(data) == SMALL_READ:
             wire.size = LARGE_READ
         self.on_received(data)
         if self._reread and data:
-            self._loop.call_soon(self._on_maybe_readable)
+            self.loop.call_soon(self._on_maybe_readable)
 
     def _on_maybe_readable(self) -> None:
         """Look again: uvloop does not call back for a reset that came together with data."""
-        if not self.closed and not self._ended and not self._paused:
+        if not self.closed and not self.has_ended and not self._paused:
             self.on_readable()
 
     def on_received(self, data: bytes) -> None:
         """Bytes of the socket, b"" at its end: through TLS, and on to whom they belong."""
         if not data:
-            self._ended = True
+            self.has_ended = True
             self._io.stop_reading(self)  # the end of a stream is readable for ever
         tls = self.wire.tls
         if tls is None:
@@ -249,7 +218,7 @@ class AsyncioConnection:
         try:
             data = tls.receive(data)
             if tls.due:
-                self._write(tls.pending())
+                self._respond(tls.pending())
         except TransportError as exc:
             self.on_broken(exc)
             return
@@ -258,34 +227,47 @@ class AsyncioConnection:
         if tls.ended:
             self._deliver(b"")
 
+    def _respond(self, data: bytes) -> None:
+        """Send what TLS wants to say in response to the peer, as far as that is finite."""
+        self._chatter = self._chatter + len(data) if self.unsent else 0
+        if self._chatter > MAX_CHATTER:
+            raise ReadError("TLS: the peer asks for more responses to its key updates than it receives")
+        self.send_below(data)
+
     def _deliver(self, data: bytes) -> None:
         exchange = self.exchange
         if self.multiplexer is not None:
             self.multiplexer.on_received(data)
         elif exchange is not None:
-            exchange.receive(data)
+            exchange.receive(data) if data else self.wire.deliver_end(exchange)
             if exchange.head is not None:
                 self.buffered += len(data)
-                if self.buffered > HIGH_WATER and not exchange.finished:
+                if self.buffered > HIGH_WATER and (exchange.upgraded or not exchange.finished):
                     self._pause()
             self.wake()
         elif self.incoming is not None:
             self.incoming += data
-            if not data and not self._ended:
-                self._ended = True
-                self._io.stop_reading(self)
+            if len(self.incoming) > HIGH_WATER:
+                self._pause()
+            if not data and not self.has_ended:
+                self._stop_at_end()
             self.wake()
         else:
             self._engine.lost(self)
 
+    def _stop_at_end(self) -> None:
+        self.has_ended = True
+        if not self._paused:
+            self._io.stop_reading(self)
+
     def on_broken(self, error: TransportError) -> None:
         """The socket failed."""
-        self.error = error
+        self.error = again(error)
         if self.exchange is None and self.incoming is None and self.multiplexer is None:
             self._engine.lost(self)
         else:
-            if not self._ended:
-                self._ended = True
+            if not self.has_ended:
+                self.has_ended = True
                 self._io.stop_reading(self)
             self.wake()
 
@@ -295,7 +277,7 @@ class AsyncioConnection:
             self.unsent = self.wire.send(self.unsent)
         except WriteError as exc:
             self.unsent = b""
-            self.write_error = exc
+            self.write_error = again(exc)
         if not self.unsent:
             self._io.stop_writing(self)
         self.wake()
@@ -307,7 +289,7 @@ class AsyncioConnection:
         if deadline is None:
             return
         # A loop may fire a timer early, by the resolution of its clock.
-        if self._now() < deadline - 0.001:
+        if self.now() < deadline - 0.001:
             self._set_timer(deadline)
         elif self._waiter is None:
             self._engine.lost(self)  # idle for too long
@@ -318,7 +300,7 @@ class AsyncioConnection:
 
     async def wait(self, until: float | None) -> bool:
         """Until something happened: True; or until time is up: False."""
-        waiter: asyncio.Future[bool] = self._loop.create_future()
+        waiter: asyncio.Future[bool] = self.loop.create_future()
         self._waiter = waiter
         self.deadline = until
         # A timer that fires earlier is left running: it will look again. So a warm request sets none.
@@ -338,26 +320,38 @@ class AsyncioConnection:
             if waiter is not None and not waiter.done():
                 waiter.set_result(True)
 
+    async def wait_for_room(self, until: float | None) -> bool:
+        """Wait until something happened: True; or until time is up: False. Beside `wait`, which a reader may be in."""
+        writer: asyncio.Future[bool] = self.loop.create_future()
+        self._writer = writer
+        timer = None if until is None else self.loop.call_at(until, settle, writer, False)
+        try:
+            return await writer
+        finally:
+            self._writer = None
+            if timer is not None:
+                timer.cancel()
+
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = self._loop.call_at(when, self.on_time)
+        self._timer = self.loop.call_at(when, self.on_time)
 
     def send(self, data: bytes) -> None:
         """Send what the socket takes at once; the rest stays in `unsent` and follows by itself. Raises WriteError."""
-        self._write(data if self.wire.tls is None else self.wire.tls.encrypt(data))
+        self.send_below(data if self.wire.tls is None else self.wire.tls.encrypt(data))
 
-    def _write(self, data: bytes) -> None:
+    def send_below(self, data: bytes) -> None:
         """Like `send`, below TLS."""
         rest = data if self.unsent else self.wire.send(data)
         if rest:
             self.queue(rest)
 
-    def queue(self, rest: bytes) -> None:
-        """What the socket did not take: it is sent when it takes more."""
+    def queue(self, rest: Data) -> None:
+        """Send when the socket takes more what it did not take now."""
         if self.unsent:
-            self.unsent += rest
+            self.unsent = b"".join((self.unsent, rest))
         else:
             self.unsent = rest
             self._io.start_writing(self)
@@ -366,15 +360,29 @@ class AsyncioConnection:
         """The pieces of the body that have arrived; reading goes on if it had stopped for them."""
         chunks, exchange.chunks = exchange.chunks, []
         self.buffered = 0
-        if self._paused and not self.closed and not self._ended:
-            self._paused = False
-            self._io.start_reading(self)
+        if self._paused:
+            self._resume()
         return chunks
 
+    def take_incoming(self) -> bytes:
+        """Remove and return the bytes that have arrived; reading goes on if it had stopped for them."""
+        incoming = self.incoming
+        data = bytes(incoming or b"")
+        if incoming:
+            incoming.clear()
+        if self._paused:
+            self._resume()
+        return data
+
     def _pause(self) -> None:
-        if not self._paused and not self._ended:
+        if not self._paused and not self.has_ended:
             self._paused = True
             self._io.stop_reading(self)
+
+    def _resume(self) -> None:
+        if not self.closed and not self.has_ended:
+            self._paused = False
+            self._io.start_reading(self)
 
     def is_quiet(self) -> bool:
         """Has the peer neither closed nor said anything since the last exchange? Takes what it said."""
@@ -382,15 +390,34 @@ class AsyncioConnection:
             self.on_readable()
         return not self.closed
 
-    def early_end(self) -> TransportError:
-        """What to raise where the peer did not wait to be asked."""
-        if isinstance(self.error, ConnectError):
-            return self.error  # it spoke to refuse the TLS handshake
-        return RemoteProtocolError("the peer closed the connection, or spoke, before it was asked anything")
+    def begin(self, exchange: Exchange) -> None:
+        """
+        Give the first exchange what has arrived by now; its request is out.
+
+        A server that is full may respond before it was asked, and close: on a new connection that is the response.
+        """
+        early, self.incoming, self.exchange = self.incoming, None, exchange
+        if early:
+            exchange.receive(bytes(early))
+        if self.has_ended or (self.wire.tls is not None and self.wire.tls.ended):
+            self.wire.deliver_end(exchange)
+
+    def was_left(self) -> None:
+        """The request that the connection was made for has another one: what was said early is for nobody."""
+        self.reused = True
+        if self.multiplexer is not None:
+            return
+        early, self.incoming = self.incoming, None
+        if early or self.has_ended:
+            self._engine.lost(self)
 
     def close(self) -> None:
         """Close, at once and without waiting."""
         if self.closed:
+            return
+        if self.loop.is_closed():  # its timers and tasks have ended with it
+            self.closed = True
+            self.wire.close()
             return
         if self.multiplexer is not None:
             self.multiplexer.say_goodbye()
@@ -398,10 +425,7 @@ class AsyncioConnection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._loop.is_closed():
-            self.wire.close()
-            return
-        if not self._ended and not self._paused:
+        if not self.has_ended and not self._paused:
             self._io.stop_reading(self)
         if self.unsent:
             self._io.stop_writing(self)
@@ -410,123 +434,33 @@ class AsyncioConnection:
 
     # `network_stream`.
 
-    def upgrade(self, surplus: bytes) -> None:
-        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
+    def upgrade(self, surplus: bytes) -> AsyncioStream:
+        """Return the stream of the connection, whose bytes are its user's from now on; `surplus` came already."""
         self.exchange = None
         self.incoming = bytearray(surplus)
-
-    def _own(self) -> bytearray:
-        if self.incoming is None:
-            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
-        return self.incoming
+        tls = self.wire.tls
+        if tls is not None and tls.ended and not self.has_ended:
+            self._stop_at_end()  # the end came in one piece with the head
+        return AsyncioStream(self)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """
-        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
+        """Raise CloseError: only an upgraded connection gives its bytes."""
+        raise not_upgraded()
 
-        Raises:
-            ReadTimeout, ReadError.
-        """
-        incoming = self._own()
-        until = None if timeout is None else self._now() + timeout
-        while not incoming:
-            if self.error is not None:
-                raise self.error
-            if self._ended:
-                return b""
-            if self.closed:
-                raise ReadError("the connection is closed")
-            if not await self.wait(until):
-                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
-        data = bytes(incoming[:max_bytes])
-        del incoming[:max_bytes]
-        return data
+    async def write(self, buffer: Buffer, timeout: float | None = None) -> None:
+        """Raise CloseError, as `read` does."""
+        raise not_upgraded()
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """
-        Send `buffer`. `timeout` in seconds.
-
-        Raises:
-            WriteTimeout, WriteError.
-        """
-        self._own()
-        if self.closed:
-            raise WriteError("the connection is closed")
-        until = None if timeout is None else self._now() + timeout
-        tls = self.wire.tls
-        self._write(buffer if tls is None else tls.encrypt(buffer))
-        while self.unsent:
-            if not await self._wait_for_room(until):
-                raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
-            if self.closed:
-                raise WriteError("the connection was closed while it was written to")
-        if self.write_error is not None:
-            raise self.write_error
-
-    async def _wait_for_room(self, until: float | None) -> bool:
-        """Until something happened: True; or False. Beside `wait`, which a task that reads meanwhile is in."""
-        self._writer = writer = self._loop.create_future()
-        timeout = None if until is None else max(0.0, until - self._now())
-        try:
-            return bool((await asyncio.wait([writer], timeout=timeout))[0])
-        finally:
-            self._writer = None
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> AsyncioStream:
+        """Raise CloseError, as `read` does."""
+        raise not_upgraded()
 
     async def aclose(self) -> None:
         """Close the connection."""
         self.close()
 
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> AsyncioConnection:
-        """
-        Begin TLS on an upgraded connection; returns the stream to use from now on.
-
-        Raises:
-            ConnectError, ConnectTimeout.
-        """
-        incoming = self._own()
-        if incoming:
-            raise ConnectError(EARLY)
-        until = None if timeout is None else self._now() + timeout
-        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
-        if not await self.shake_hands(tls, until):
-            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
-        incoming += tls.leftover()
-        return self
-
-    async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
-        """Do the TLS handshake; False if time is up. Raises ConnectError."""
-        incoming = self._own()
-        # Until the new filter is in place, bytes are wanted as they come from the socket.
-        carrier, self.wire.tls = self.wire.tls, None
-        try:
-            data = tls.handshake()
-            while True:
-                if data:
-                    self._write(data)
-                if tls.established:
-                    break
-                while not incoming and not self._ended:
-                    if not await self.wait(until):
-                        return False
-                    if self.error is not None:
-                        raise self.error
-                    if self.closed:
-                        raise ReadError("the connection was closed")
-                received, incoming[:] = bytes(incoming), b""
-                data = tls.handshake(received)
-        except (ReadError, WriteError) as exc:
-            self.wire.tls = carrier
-            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
-        self.wire.tls = tls
-        return True
-
     def get_extra_info(self, info: str) -> Any:
-        """What is known of the connection: see `Wire.extra_info`."""
+        """Return what is known of the connection: see `Wire.extra_info`."""
         return self.wire.extra_info(info)
-
-    def take_early(self) -> bytes:
-        """What the peer said before it was asked anything: a server of HTTP/2 begins with its settings."""
-        early, self.incoming = self.incoming, None
-        return bytes(early or b"") + self.wire.leftover()

@@ -8,32 +8,46 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .._content import ByteStream, in_async
-from .._exceptions import NetworkError, PoolTimeout, RemoteProtocolError, TimeoutException, UnsupportedProtocol
+from .._exceptions import (
+    ConnectError,
+    NetworkError,
+    PoolTimeout,
+    RemoteProtocolError,
+    RequestError,
+    StreamConsumed,
+    TimeoutException,
+    TransportError,
+    UnsupportedProtocol,
+    WriteError,
+)
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
+from .limits import FOREVER, NO_TIMEOUT, TIMER_SLACK, Limits
 from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
 
 Arguments = tuple[bytes, bytes, Fields, bytes, bool]
 E = TypeVar("E", bound=TimeoutException)
+T = TypeVar("T", bound=Exception)
 
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
-_NO_TIMEOUT: Mapping[str, float | None] = {}
-# Seconds from which on a timeout is none: poll() counts milliseconds in 32 bits, which is 24 days.
-_FOREVER = 2_000_000.0
-# Seconds by which a loop's timer may fire early.
-EARLY = 0.002
+
+# After so many pieces of a body an async shell lets others run: a sync iterator and a socket with room never wait.
+BREATH = 8
 
 # How often a request may be sent again by itself: some servers refuse for ever.
 _MAX_REPLAYS = 3
+# How often if others made progress on each of the connections: a server that closes after every 20 requests refuses
+# most of 400 that come at once, again and again. It ends anyway, because there are fewer others each time.
+_MAX_REFUSALS = 1000
 
 
-class Job:
+class Job(Limits):
     """
     A request, where it goes, and how long it may take.
 
@@ -41,21 +55,29 @@ class Job:
         request: complete; its extension "timeout" has seconds for connect, read, write, pool and total.
         now: the shell's clock, from which the total timeout counts.
 
+    Attributes:
+        pieces: the iterator of the request's body; None before it began and after it ended.
+        begun: how many pieces were asked for, in an async client; set while there are `pieces`.
+
     Raises:
-        UnsupportedProtocol: the URL's scheme is none that goes over a connection, or it has no host.
+        UnsupportedProtocol: the URL's scheme is not one that goes over a connection, or it has no host.
+        StreamConsumed: the body was sent before and cannot be sent again; known before anything is sent.
     """
 
-    __slots__ = ("arguments", "deadline", "key", "narrator", "read", "replays", "request", "timeout")
+    __slots__ = ("arguments", "begun", "has_begun_body", "key", "narrator", "pieces", "refusals", "replays", "request")
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
-        self.replays = 0
+        self.has_begun_body = False  # some of the body may be consumed, so it cannot be sent again
+        self.replays = self.refusals = 0
+        self.pieces: Any = None
         extensions, url = request.extensions, request.url
-        timeout: Mapping[str, float | None] = extensions.get("timeout") or _NO_TIMEOUT
+        # What `Limits.__init__` does, inlined: a frame of every request.
+        timeout: Mapping[str, float | None] = extensions.get("timeout") or NO_TIMEOUT
         self.timeout = timeout
         read, total = timeout.get("read"), timeout.get("total")
-        self.read = read if read is None or read < _FOREVER else None
-        self.deadline = None if total is None or total >= _FOREVER else now + total
+        self.read = read if read is None or read < FOREVER else None
+        self.deadline = None if total is None or total >= FOREVER else now + total
         key: tuple[Any, ...] = url._origin
         if key[0] not in _SCHEMES or not key[1]:
             raise _unsupported(key[0])
@@ -65,6 +87,8 @@ class Job:
         # What the machine for this request is made of: method, target, fields, body, whether more of it follows.
         stream = request.stream
         whole = type(stream) is ByteStream
+        if not whole and not getattr(stream, "_can_begin", _always)():
+            raise StreamConsumed()
         self.arguments: Arguments = (
             # In UTF-8, so that the machine's gate is what refuses a method or target beyond ASCII.
             request.method.encode(),
@@ -99,49 +123,73 @@ class Job:
             own = [*own, *(field for field in fields if field[0].lower() not in given)]
         self.arguments = (method, target, own, body, streaming)
 
+    # The body of the request, in pieces.
+
+    def should_rest(self) -> bool:
+        """Return whether an async shell should let others run before it asks for the next piece."""
+        return self.pieces is not None and not self.begun % BREATH
+
     def sync_pieces(self) -> Iterator[bytes]:
-        """The pieces of the body of a request in a sync client."""
+        """Return the iterator of the body of a request in a sync client."""
         stream = self.request.stream
         if not isinstance(stream, SyncByteStream):
             raise RuntimeError("the body of this request is an async stream, which a sync client cannot send")
+        self.has_begun_body = True
         return iter(stream)
 
     def async_pieces(self) -> AsyncIterator[bytes]:
-        """The pieces of the body of a request in an async client; a sync body will do, too."""
+        """Return the iterator of the body of a request in an async client, whose body may be a sync one."""
+        self.has_begun_body = True
         return in_async(self.request.stream).__aiter__()
 
-    def limit(self, phase: str, now: float) -> float | None:
-        """Until when the phase that begins now may last: its own timeout or the total one, whichever ends first."""
-        seconds = self.timeout.get(phase)
-        if seconds is None or seconds >= _FOREVER:
-            return self.deadline
-        own = now + seconds
-        return own if self.deadline is None or own < self.deadline else self.deadline
+    def next_piece(self) -> bytes | None:
+        """Return the next piece of the body, or None at its end."""
+        if self.pieces is None:
+            self.pieces = self.sync_pieces()
+        piece: bytes | None = next(self.pieces, None)
+        if piece is None:
+            self.pieces = None
+        return piece
+
+    async def anext_piece(self) -> bytes | None:
+        """Return the next piece of the body, or None at its end."""
+        if self.pieces is None:
+            self.pieces = self.async_pieces()
+            self.begun = 0
+        self.begun += 1
+        try:
+            piece: bytes = await self.pieces.__anext__()
+        except StopAsyncIteration:
+            self.pieces = None
+            return None
+        return piece
+
+    def end_pieces(self) -> None:
+        """End the iteration of the body early: a generator would stay suspended, with all that it holds open."""
+        pieces, self.pieces = self.pieces, None
+        if hasattr(pieces, "close"):
+            pieces.close()
+
+    async def aend_pieces(self) -> None:
+        """End the iteration of the body early: a generator would stay suspended, with all that it holds open."""
+        pieces, self.pieces = self.pieces, None
+        await end_pieces(pieces, self)
+
+    # Time.
 
     def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
-        """The exception for a phase that took too long; it says which of the two timeouts it was."""
-        if self.deadline is not None and now >= self.deadline - EARLY:
+        """Return the exception for a phase that took too long; it says which of the two timeouts it was."""
+        if self.deadline is not None and now >= self.deadline - TIMER_SLACK:
             phase = "total"
         return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
 
-    def queue_limit(self, now: float, awaits_dial: bool) -> float | None:
-        """
-        Until when the request may wait for a connection that others have, or make.
-
-        Args:
-            awaits_dial: it waits for the end of another request's dial, and not because there is no room (HTTP/2). That
-                takes as long as a dial may, and should not look like a pool that is full.
-        """
-        if not awaits_dial:
-            return self.limit("pool", now)
-        connected = self.limit("connect", now)
-        return None if connected is None else self.limit("pool", connected)
-
     def queue_timed_out(self, now: float) -> PoolTimeout:
-        """No connection became free in time."""
+        """Return the exception for a request that waited too long for a connection."""
         return self.timed_out(PoolTimeout, "pool", now, "no connection of the pool became free")
 
-    def may_replay(self, exchange: Exchange, error: BaseException, reused: bool = True) -> bool:
+    def may_replay(
+        self, exchange: Exchange, error: BaseException, reused: bool = True, others_progress: bool = False
+    ) -> bool:
         """
         May a request that failed be sent again on another connection?
 
@@ -153,9 +201,16 @@ class Job:
             exchange: where it failed.
             error: how.
             reused: had the connection served others before?
+            others_progress: it was refused because of the other requests on the connection, which made progress.
         """
-        if not isinstance(error, (NetworkError, RemoteProtocolError)) or type(self.request.stream) is not ByteStream:
+        if not isinstance(error, (NetworkError, RemoteProtocolError)):
             return False
+        # A body of which no piece was asked for can be sent later, if the peer said that it did nothing.
+        if type(self.request.stream) is not ByteStream and (self.has_begun_body or not exchange.refused):
+            return False
+        if others_progress and self.refusals < _MAX_REFUSALS:
+            self.refusals += 1
+            return True
         if not exchange.refused and not (reused and exchange.untouched and self.request.method in IDEMPOTENT):
             return False
         self.replays += 1
@@ -173,11 +228,69 @@ class Job:
 
     @staticmethod
     def annotate(response: Response, exchange: Exchange) -> None:
-        """Put what came around the answer into its extensions: interim answers before it, trailers behind it."""
+        """Put what came around the response into its extensions: 1xx responses before it, trailers after it."""
         if exchange.informational:
             response.extensions["informational"] = exchange.informational
         if exchange.trailers is not None:
             response.extensions["trailers"] = exchange.trailers
+
+
+def again(error: T) -> T:
+    """
+    Return a new exception that says the same.
+
+    An exception that was raised refers to the frames that it came through, and they to what they worked with. Where a
+    connection or an exchange remembers why it failed, raising that very object would make a circle of them.
+    """
+    new = type(error)(*error.args)
+    new.__cause__ = error.__cause__
+    if isinstance(new, RequestError) and isinstance(error, RequestError):
+        new._request = error._request
+    return new
+
+
+class Carrier(Protocol):
+    """What is asked here of a connection of HTTP/1.1 in threads and on trio."""
+
+    wire: Any
+    write_error: WriteError | None
+
+
+def listen(connection: Carrier, exchange: Exchange) -> bool:
+    """
+    Take what has arrived during an upload; False if nothing is meant for us, as may be under TLS.
+
+    Raises:
+        ReadError, WriteError, ConnectError: the connection broke.
+    """
+    try:
+        data = connection.wire.receive_now()
+    except TransportError as exc:
+        raise why(connection, exc) from None
+    if data is None:
+        return False
+    exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+    return True
+
+
+def hear_early(connection: Carrier, exchange: Exchange) -> None:
+    """Take what came together with the end of the dial: the response to the first request, if anything."""
+    early = connection.wire.take_early()
+    if early:
+        exchange.receive(early)
+
+
+def stop_sending(connection: Carrier, exchange: Exchange, error: WriteError) -> None:
+    """Note that sending failed. A server that closes while we send has often responded before."""
+    connection.write_error = again(error)
+    connection.wire.unsent = b""
+    exchange.cut_short()
+
+
+def why(connection: Carrier, error: Exception) -> Exception:
+    """Return what to raise for an error of receiving: it may be the consequence of one of sending."""
+    # If the TLS handshake was refused, nothing could be sent either.
+    return again(error if isinstance(error, ConnectError) else connection.write_error or error)
 
 
 async def end_pieces(pieces: AsyncIterator[bytes], job: Job) -> None:
@@ -202,6 +315,10 @@ def shown(connection: Any) -> Any:
     from .._transports.compat import network_stream
 
     return network_stream(connection)
+
+
+def _always() -> bool:
+    return True
 
 
 def _bytes_of(target: str | bytes) -> bytes:

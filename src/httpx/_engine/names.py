@@ -1,26 +1,27 @@
 """
-Which addresses a host has: what a transport was told, what it remembers, and whom it asks.
+Which addresses a host has: what a transport was told, what it remembers, and what its resolver says.
 
-    names.known(host, port)      -> addresses without asking anybody: overrides, literals, what was learned lately
-    names.look_up(host, port)    -> LookUp, for a resolver that blocks, which then has a thread of its own
-    names.learn(host, port, ...) -> addresses from the answer of a resolver that is awaited
-    names.distrust(host, port)      nobody answered there: the next one asks anew
+    names.known(host, port)      -> addresses without a look-up: overrides, literals, recent results
+    names.look_up(host, port)    -> LookUp, for a resolver that blocks, which has a thread of its own
+    names.learn(host, port, ...) -> addresses from the result of a resolver that is awaited
+    names.distrust(host, port)      forget the addresses: connecting to them failed
 
-The system's resolver cannot be interrupted. So whoever waits for it with a time limit waits for a thread that asks,
-and leaves it alone when time is up: the thread is a daemon, which neither the end of a loop nor that of the process
-waits for, as they would for the threads of asyncio's executor. All who want to know the same at the same time share
-one look-up. A thread costs 60 us, and only a new connection to a name asks at all.
+The system's resolver cannot be interrupted. So a request with a time limit waits for a thread that asks, and leaves it
+alone when time is up: the thread is a daemon, which neither the end of a loop nor that of the process waits for, as
+they would for the threads of asyncio's executor. Where no such thread may be started (an isolated subinterpreter, the
+end of the process) the caller's own thread asks. All who want to know the same at the same time share one look-up. A
+thread costs 60 us, and only a new connection to a name asks at all.
 
-What was learned is kept for `DNS_CACHE_TTL` seconds by default: shorter than the shortest life that records are given
-in practice (5 s, by databases that fail over), because the system does not tell how long an answer holds. That is
-enough for what it is for: many connections at once, or one after another. Failures are not kept, nor are addresses
-where nobody answered.
+Results are kept for `DNS_CACHE_TTL` seconds by default: shorter than the shortest time to live in practice (5 s, by
+databases that fail over), because the system does not tell how long a result holds. That is enough for many connections
+at once, or one after another. Failures are not kept, nor are addresses to which connecting failed.
 
-Not here: the order of attempts (`race.Race`), waiting (the shells), SOCKS proxies that resolve (`_protocol.socks`).
+Not here: the order of attempts (`race.Race`), waiting (`dialling`), SOCKS proxies that resolve (`_protocol.socks`).
 """
 
 from __future__ import annotations
 
+import copy
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -29,9 +30,9 @@ from typing import Any, Callable
 
 from .._config import _seconds
 from .._exceptions import ConnectError, InvalidURL
+from .._forks import FORKS, unlock
 from .._types import ResolverTypes, ResolveTypes
 from .._urls import URL
-from .forks import FORKS
 
 # (family, type, protocol, canonical name, socket address), as `socket.getaddrinfo` gives it.
 Address = tuple[int, int, int, str, Any]
@@ -40,14 +41,30 @@ Address = tuple[int, int, int, str, Any]
 DNS_CACHE_TTL = 2.0
 # Names; when there are more, the ones that were learned first go.
 _MAX_REMEMBERED = 256
-# Seconds after which nobody joins a look-up any more: a resolver that never comes back must not block its name.
+# Seconds after which a look-up is not joined any more, but begun anew: a resolver that never comes back must not block
+# its name.
 _JOINABLE = 15.0
+# Look-ups of one name at a time, each with a thread; when there are so many that hang, the latest is joined.
+_MAX_RUNNING = 4
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def literal_addresses(host: str, port: int) -> list[Address] | None:
-    """The address of a host that is an IP literal, without asking anybody; None for a name."""
+    """
+    Return the address of a host that is an IP literal, without a look-up; None for a name.
+
+    Only what `ipaddress` accepts is a literal. The system also reads `127.1`, `0x7f000001` and `2130706433` as
+    addresses; to us these are names, so a resolver of the user's is asked about them and can refuse them.
+    """
+    if ":" not in host and not host[-1:].isdigit():
+        return None
+    import ipaddress  # for hosts that look like an address
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return None
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]  # its tuples are looser typed
     except (OSError, UnicodeError):
@@ -55,13 +72,13 @@ def literal_addresses(host: str, port: int) -> list[Address] | None:
 
 
 def resolve_error(host: str, exc: BaseException) -> ConnectError:
-    """The error for a name that has no address."""
+    """Return the error for a name that could not be resolved."""
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
     return ConnectError(f"the name {host!r} could not be resolved: {reason or type(exc).__name__}")
 
 
 def texts(addresses: Sequence[Address]) -> list[str]:
-    """The addresses as people write them, without ports."""
+    """Return the addresses as text, without ports."""
     return [str(address[4][0]) for address in addresses]
 
 
@@ -99,17 +116,22 @@ class Names:
         FORKS.watch(self)
 
     def forget(self) -> None:
-        """Know nothing of earlier questions: at first, and in a forked child, where their threads are not."""
-        self._lock = threading.Lock()
-        self._learned: dict[tuple[str, int], tuple[float, list[Address]]] = {}
-        self._running: dict[tuple[str, int], LookUp] = {}
+        """Forget all results and look-ups: at first, and in a forked child, which has none of the threads."""
+        self._lock = threading.RLock()
+        # (from when, until when, what); the clock may go back, where a test sets it.
+        self._learned: dict[tuple[str, int], tuple[float, float, list[Address]]] = {}
+        self._running: dict[tuple[str, int], list[LookUp]] = {}  # the latest one last
+
+    def unlock(self) -> None:
+        """Release the lock if this thread has it, after an exception at an unknown point."""
+        unlock(self._lock)
 
     def known(self, host: str, port: int) -> list[Address] | None:
         """
-        What needs no question: None if there is one.
+        Return the addresses if they are known without a look-up, else None.
 
         Raises:
-            ConnectError: it is known, and of a family that is not wanted.
+            ConnectError: they are known, and of a family that is not wanted.
         """
         addresses: list[Address] | None = None
         if self._overrides:
@@ -123,35 +145,51 @@ class Names:
         if addresses is not None:
             return self._wanted(host, addresses)
         remembered = self._learned.get((host, port))
-        return remembered[1] if remembered is not None and remembered[0] > self._clock() else None
+        if remembered is None:
+            return None
+        since, until, addresses = remembered
+        return addresses if since <= self._clock() < until else None
 
     def look_up(self, host: str, port: int, wait: bool = False) -> LookUp:
         """
-        A question to a resolver that blocks: the one that is being asked already, or a new one.
+        Return a look-up by a resolver that blocks: one that is running already, or a new one.
+
+        What a signal handler raises meanwhile, such as KeyboardInterrupt, passes through unchanged. Requests that have
+        joined the look-up begin a new one then.
 
         Args:
-            host, port: that `known` knows nothing about.
-            wait: ask in this thread: the caller has no time limit.
+            host, port: without a result in `known`.
+            wait: resolve in this thread: the caller has no time limit.
         """
         key = host, port
         now = self._clock()
-        with self._lock:
-            running = self._running.get(key)
-            if running is not None and now - running.began < _JOINABLE:
-                return running
-            look_up = self._running[key] = LookUp(self, host, port, now)
-        if not wait:
-            thread = threading.Thread(target=look_up.run, name=f"httpx resolves {host[:50]}", daemon=True)
-            try:
-                thread.start()
-                return look_up
-            except RuntimeError:
-                pass  # no thread can be had, or not any more at the end of the process: better late than not at all
-        look_up.run()
+        look_up = LookUp(self, host, port, now)
+        try:
+            with self._lock:
+                running = self._running.setdefault(key, [])
+                if running and (0 <= now - running[-1].began < _JOINABLE or len(running) >= _MAX_RUNNING):
+                    return running[-1]
+                running.append(look_up)
+            if wait or not self._begins_in_thread(look_up):
+                look_up.run()
+        except BaseException:
+            look_up.abandon()
+            raise
         return look_up
 
+    @staticmethod
+    def _begins_in_thread(look_up: LookUp) -> bool:
+        """Try to begin a look-up in a thread of its own; return False where none can be had."""
+        name = f"httpx resolves {look_up.host[:50]}"
+        try:
+            threading.Thread(target=look_up.run_apart, name=name, daemon=True).start()
+        except RuntimeError:
+            # Too many threads, the end of the process, or a subinterpreter without daemons: late is better than never.
+            return False
+        return True
+
     def ask(self, host: str, port: int) -> Any:
-        """The answer of the resolver, which may block."""
+        """Return the resolver's result; it may block."""
         if self.resolver is not None:
             import inspect  # few have one
 
@@ -167,28 +205,29 @@ class Names:
 
     def learn(self, host: str, port: int, answer: Any) -> list[Address]:
         """
-        The addresses in the answer of a resolver, which are remembered.
+        Return the addresses in a resolver's result, and remember them.
 
         Raises:
             ConnectError: there is none, or none of the wanted family.
-            TypeError, ValueError: it is no answer.
+            TypeError, ValueError: the result is not a list of addresses.
         """
         if isinstance(answer, (str, bytes)):
             raise TypeError(f"the resolver gave {type(answer).__name__}, expected a list of addresses")
-        # The system's own answer needs no second look.
+        # The system's own result needs no check.
         addresses = [*answer] if self.resolver is None else [one for each in answer for one in _read(each, port)]
         addresses = self._wanted(host, addresses)
         if self._ttl is None or self._ttl > 0:
-            until = float("inf") if self._ttl is None else self._clock() + self._ttl
+            now = self._clock()
+            until = float("inf") if self._ttl is None else now + self._ttl
             with self._lock:
                 self._learned.pop((host, port), None)
                 while len(self._learned) >= _MAX_REMEMBERED:
                     del self._learned[next(iter(self._learned))]
-                self._learned[host, port] = until, addresses
+                self._learned[host, port] = now, until, addresses
         return addresses
 
     def distrust(self, host: str, port: int) -> None:
-        """Forget the addresses of a name: nobody answered there."""
+        """Forget the addresses of a name: connecting to them failed."""
         with self._lock:
             self._learned.pop((host, port), None)
 
@@ -203,13 +242,16 @@ class Names:
 
     def _ended(self, look_up: LookUp) -> None:
         key = look_up.host, look_up.port
-        if self._running.get(key) is look_up:
-            del self._running[key]
+        running = self._running.get(key, [])
+        if look_up in running:
+            running.remove(look_up)
+        if not running:
+            self._running.pop(key, None)
 
 
 class LookUp:
     """
-    One question to a resolver that blocks; any number may wait for its end.
+    One call of a resolver that blocks; any number of requests may wait for its end.
 
     Attributes:
         began: when, on the clock of the names.
@@ -223,25 +265,42 @@ class LookUp:
         self._lock = names._lock
         self._over = threading.Event()
         self._waiting: list[Callable[[], None]] = []
-        self._addresses: list[Address] = []
+        self._addresses: list[Address] | None = None
         self._error: BaseException | None = None
+        self._reason: str | None = None  # why there is no answer
 
     def run(self) -> None:
-        """Ask. Never raises; once."""
+        """Resolve in the thread of a caller; once. Raises what is not an `Exception`: it is the caller's."""
         names = self._names
         try:
             self._addresses = names.learn(self.host, self.port, names.ask(self.host, self.port))
-        except BaseException as exc:  # whatever it is, it belongs to those who wait, and not to this thread
-            self._error = exc
+        except Exception as exc:
+            self._fail(exc)
+        self.abandon()
+
+    def run_apart(self) -> None:
+        """Resolve in a thread of its own; once. Never raises: every exception belongs to the requests that wait."""
+        try:
+            self.run()
+        except BaseException as exc:
+            self._fail(exc)
+            self.abandon()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self._reason = str(error) if type(error) is ConnectError else str(resolve_error(self.host, error))
+
+    def abandon(self) -> None:
+        """End the look-up, with its result if there is one, and wake all that wait for it."""
         with self._lock:
-            names._ended(self)
+            self._names._ended(self)
             self._over.set()
-        for wake in self._waiting:
+            waiting, self._waiting = self._waiting, []
+        for wake in waiting:
             wake()
-        self._waiting.clear()
 
     def when_over(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when there is an answer: from another thread, or now. It must not raise."""
+        """Call `wake` when the look-up is over: from another thread, or now. It must not raise."""
         with self._lock:
             if not self._over.is_set():
                 self._waiting.append(wake)
@@ -249,21 +308,31 @@ class LookUp:
         wake()
 
     def wait(self, seconds: float | None) -> bool:
-        """In a thread: is there an answer within so many seconds?"""
+        """Block until the look-up is over, at most for `seconds`; return whether it is."""
         return self._over.wait(seconds)
 
-    def addresses(self) -> list[Address]:
+    def addresses(self) -> list[Address] | None:
         """
-        The answer, once it is over.
+        Return the result of a look-up that is over; None if it was abandoned, and a new one is needed.
 
         Raises:
-            ConnectError: there is none; a new one each time, because each belongs to a request.
+            ConnectError: it failed; a new exception for each request.
         """
-        if self._error is None:
+        if self._reason is None:
             return self._addresses
-        if type(self._error) is ConnectError:
-            raise ConnectError(str(self._error))
-        raise resolve_error(self.host, self._error) from self._error
+        # The first one to ask takes the cause along, whose frames hold this look-up: kept here it would be a cycle. The
+        # next one gets a copy.
+        error = self._error
+        self._error = _copy_of(error)
+        raise ConnectError(self._reason) from (None if type(error) is ConnectError else error)
+
+
+def _copy_of(error: BaseException | None) -> BaseException | None:
+    """A copy of the error without its frames; None if it cannot be copied."""
+    try:
+        return copy.copy(error)
+    except Exception:
+        return None
 
 
 def _is_async(resolver: Any) -> bool:

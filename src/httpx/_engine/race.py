@@ -1,14 +1,15 @@
 """
 Which addresses of a host are tried, in which order and when: RFC 8305 (Happy Eyeballs) as bookkeeping.
 
-The shells make the attempts that `Race` asks for. Not here: sockets in motion (`sync`, `asyncio`, `trio`).
+The shells make the attempts that `Race` asks for (`dialling`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from collections.abc import Sequence
-from typing import Any
 
 from .._exceptions import ConnectError, ConnectTimeout
 from .names import Address
@@ -18,7 +19,7 @@ ATTEMPT_DELAY = 0.25
 
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:
-    """The resolver's order, but with the families taking turns (RFC 8305 section 4), and nothing twice."""
+    """Return the addresses without duplicates, in order, the families taking turns (RFC 8305 section 4)."""
     families: dict[int, list[Address]] = {}
     seen = set()
     for address in addresses:
@@ -40,6 +41,9 @@ class Race:
     Args:
         host, port: for error messages.
         addresses: in the resolver's order.
+
+    Attributes:
+        found_full_backlog: the last attempt found a Unix socket whose backlog is full, and may be made again.
     """
 
     def __init__(self, host: str, port: int, addresses: Sequence[Address]) -> None:
@@ -51,10 +55,10 @@ class Race:
         self._last_error: OSError | None = None
         # When the next attempt should begin, on the shell's clock; None once there is none.
         self.due: float | None = float("-inf") if self._waiting else None
-        self.changed: Any = None  # for the shell: how whoever waits for `due` is woken when it changes
+        self.found_full_backlog = False
 
     def next(self, now: float) -> Address | None:
-        """The address that an attempt should begin with now, or None."""
+        """Return the address that should be tried now, or None."""
         if self.due is None or now < self.due:
             return None
         address = self._waiting.pop()
@@ -63,29 +67,32 @@ class Race:
         return address
 
     def failed(self, address: Address, error: OSError, now: float) -> None:
-        """An attempt failed: the next one, if there is any, need not wait any longer."""
+        """Note that an attempt failed: the next one, if there is any, is due at once."""
         self._running -= 1
         text = error.strerror or (os.strerror(error.errno) if error.errno else str(error) or type(error).__name__)
         self._errors.append(f"{_readable(address)}: {text}")
-        self._last_error = error
+        # Without the frames that it was raised in: they hold the race, and only the collector would end that.
+        self._last_error = error.with_traceback(None)
+        is_unix = address[0] == getattr(socket, "AF_UNIX", None)
+        self.found_full_backlog = is_unix and error.errno in (errno.EAGAIN, errno.EWOULDBLOCK)
         if self._waiting:
             self.due = now
 
     @property
     def lost(self) -> bool:
-        """Every address was tried, and none answered."""
+        """Whether every address was tried and has failed."""
         return not self._running and not self._waiting
 
     def error(self) -> ConnectError:
-        """What to raise when the race is lost: every address with its reason."""
+        """Return the exception for a lost race: every address with its reason."""
         if not self._errors:
             return ConnectError(f"no address is known for {self._name}")
         lost = ConnectError(f"no connection to {self._name}: {'; '.join(self._errors)}")
-        lost.__cause__ = self._last_error  # whoever looks for an errno finds it there
+        lost.__cause__ = self._last_error  # for callers that look for an errno
         return lost
 
     def timeout(self, seconds: float, total: bool = False) -> ConnectTimeout:
-        """What to raise when time is up: how many were tried, and the reasons of those that failed before."""
+        """Return the exception for time that is up: how many addresses were tried, and why some had failed before."""
         tried = self._total - len(self._waiting)
         what = "total timeout" if total else "timeout"
         failed = "".join(f"; {error}" for error in self._errors)
@@ -101,5 +108,5 @@ def _readable(address: Address) -> str:
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to wait before retry number `attempt` (0, 1, 2, ...): none, then 0.5, 1, 2, ..."""
+    """Return the seconds to wait before retry number `attempt` (0, 1, 2, ...): none, then 0.5, 1, 2, ..."""
     return 0.0 if attempt == 0 else 0.5 * 2 ** (attempt - 1)

@@ -1,8 +1,8 @@
 """
 How a connection gets to its origin: which host to dial, and which hops follow on the connection.
 
-Not here: the order of addresses (`race`), TLS (`security`), what is said to a proxy (`_protocol.tunnel`,
-`_protocol.socks`).
+Not here: the order of addresses (`race`), TLS (`security`), the handshakes with proxies (`_protocol.tunnel`,
+`_protocol.socks`), taking the hops (`connecting`).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Handshake(Protocol):
 
     @property
     def error(self) -> Exception | None:
-        """Why there is none."""
+        """Why there is no tunnel, or None."""
         ...
 
     @property
     def surplus(self) -> bytes:
-        """What came behind the proxy's answer."""
+        """The bytes that arrived after the proxy's response."""
         ...
 
     @property
     def step(self) -> str:
-        """What whoever traces the request knows it by."""
+        """The name of the step in trace events and log lines."""
         ...
 
     def take(self) -> bytes:
@@ -54,18 +54,23 @@ class Handshake(Protocol):
         ...
 
 
-# What is to be done on a connection, in order: begin TLS, or speak with a proxy.
+# One step on a connection: begin TLS, or ask a proxy for a tunnel.
 Hop = Union[TLSHop, Handshake]
 
 
 class Route:
     """
-    How a connection gets to its origin: whom to dial, and what to do then.
+    How a connection gets to its origin: which host to dial, and which hops follow.
 
     Args:
         key: begins with scheme, host and port of the origin.
         server_name: for TLS with the origin.
-        settings: of the transport; its proxy decides the way.
+        settings: of the transport; the route depends on its proxy.
+
+    Attributes:
+        unresolved: the host and port that have to be looked up and told to `resolved` before `hops`, because SOCKS 4
+            takes no names; or None.
+        early: what the origin sent together with the end of the proxy's response.
     """
 
     def __init__(self, key: tuple[Any, ...], server_name: str, settings: Settings) -> None:
@@ -73,7 +78,7 @@ class Route:
         self._settings = settings
         self._key = key
         self._origin = (scheme, host, port, server_name)
-        # What the shell has to look up and tell `resolved` before `hops`: SOCKS 4 takes no names.
+        self.early = b""
         self.unresolved: tuple[str, int] | None = None
         proxy = settings.proxy
         if proxy is None:
@@ -85,7 +90,7 @@ class Route:
                 self.unresolved = host, port
 
     def resolved(self, addresses: Sequence[Address]) -> None:
-        """Take the addresses of `unresolved`. Raises ConnectError: none of them is one of IPv4."""
+        """Take the addresses of `unresolved`. Raises ConnectError if none of them is an IPv4 address."""
         scheme, host, port, server_name = self._origin
         for address in addresses:
             if address[0] == socket.AF_INET:
@@ -95,10 +100,10 @@ class Route:
 
     def hops(self) -> Iterator[Hop]:
         """
-        What to do on the connection, one by one: each is made when the one before is done.
+        Yield the hops in order; each is made when the one before is done.
 
         Raises:
-            ConnectError, ProxyError, LocalProtocolError: the way cannot be gone.
+            ConnectError, ProxyError, LocalProtocolError: the route is impossible.
         """
         scheme, host, port, server_name = self._origin
         proxy = self._settings.proxy
@@ -109,8 +114,11 @@ class Route:
                 handshake = self._handshake(proxy, host, port)
                 yield handshake
                 if handshake.surplus:
-                    # Whoever sent these wants them taken for the origin's, which speaks after us.
-                    raise ProxyError("the proxy sent more than its answer")
+                    # Before TLS, or from a server of HTTP/1.1, which speaks after us, they cannot be the origin's
+                    # (CVE-2011-0411). A server of HTTP/2 begins with its SETTINGS.
+                    if scheme in SECURE_SCHEMES or not self._settings.speaks_http2(self._key, None):
+                        raise ProxyError("the proxy sent more than its answer")
+                    self.early = handshake.surplus
         if scheme in SECURE_SCHEMES:
             offered = self._settings.offered(scheme)
             yield self._settings.security.with_origin(self._key, server_name, offered, proxy)
@@ -126,7 +134,7 @@ class Route:
 
 
 def proxy_fields(proxy: Proxy) -> list[tuple[bytes, bytes]]:
-    """The fields that are for an HTTP proxy and nobody else."""
+    """Return the fields that are meant for an HTTP proxy alone."""
     fields = list(proxy.headers._raw)
     if proxy.raw_auth is not None and not proxy.headers._has(b"proxy-authorization"):
         fields.append((b"Proxy-Authorization", b"Basic " + b64encode(b":".join(proxy.raw_auth))))

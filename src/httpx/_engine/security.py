@@ -13,8 +13,8 @@ Not here: the handshake (`_protocol.tls`), what is in a certificate (`_protocol.
 
 from __future__ import annotations
 
-import os
 import ssl
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
@@ -22,13 +22,14 @@ from functools import partial
 from time import monotonic
 from typing import Any, Callable
 
+from .. import _config
 from .._config import Proxy, create_ssl_context, default_ssl_context
 from .._exceptions import ConnectError, InvalidURL
+from .._forks import FORKS, unlock
 from .._protocol.certificate import Pins
 from .._protocol.tls import TLSFilter
 from .._types import CertTypes, PinTypes, VerifyTypes
 from .._urls import URL
-from .forks import FORKS
 
 # What a transport remembers: of so many peers, so many sessions each (a session is for one connection), some kilobytes
 # apiece.
@@ -61,7 +62,7 @@ class Sessions:
 
     def forget(self) -> None:
         """Begin anew, also in a forked child: it should use neither its parent's tickets nor a lock of lost threads."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._of.clear()
 
     def begin(self, key: Hashable) -> tuple[ssl.SSLSession | None, Keep]:
@@ -180,17 +181,8 @@ def _checks_by_itself(context: Any) -> bool:
     return type(context).__module__ == "ssl" and context.sslobject_class.__module__ == "ssl"
 
 
-_offering = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that does not exist there, and so for ever."""
-    global _offering
-    _offering = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
-    os.register_at_fork(after_in_child=_forget_lock)
+_offering = threading.RLock()
+FORKS.renew(sys.modules[__name__], "_offering", threading.RLock)
 
 
 class Security:
@@ -219,6 +211,11 @@ class Security:
         if cert is not None or (verify is not True and verify is not None):
             # A path that does not exist should be an error here, where it is given.
             self._context = create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+
+    def unlock(self) -> None:
+        """Release the locks that this thread has, after an exception at an unknown point."""
+        for lock in (self._sessions._lock, _offering, _config._making_default):
+            unlock(lock)
 
     @property
     def context(self) -> ssl.SSLContext:

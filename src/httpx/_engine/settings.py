@@ -92,6 +92,11 @@ class Settings:
             return _HTTP1_ONLY
         return ("h2", "http/1.1") if self.http1 else ("h2",)
 
+    def unlock(self) -> None:
+        """Release the locks that this thread has, after an exception at an unknown point."""
+        self.names.unlock()
+        self.security.unlock()
+
     @property
     def ssl_context(self) -> ssl.SSLContext:
         """The TLS context for origins; see `Security.context`."""

@@ -1,15 +1,17 @@
 """
-Non-blocking sockets that are ready to connect.
+Non-blocking sockets that are ready to connect, and how a thread waits for them.
 
-Not here: connecting them (`sync`, `asyncio`, `trio`), what goes over them (`wire`).
+Not here: connecting them (`dialling`), what goes over them (`wire`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import sys
+from time import monotonic
 
 from .._exceptions import ConnectError
 from .names import Address
@@ -21,7 +23,7 @@ MAX_UNIX_PATH = 108 if sys.platform == "linux" else 104
 
 def new_socket(address: Address, settings: Settings) -> socket.socket:
     """
-    A non-blocking socket, ready to connect to `address`.
+    Return a non-blocking socket that is ready to connect to `address`.
 
     Raises:
         OSError: an option or the local address is refused, or the path of a Unix socket is too long.
@@ -47,13 +49,39 @@ def new_socket(address: Address, settings: Settings) -> socket.socket:
 
 
 def unix_address(path: str) -> Address:
-    """The address of a Unix domain socket. Raises ConnectError where the platform has none."""
+    """Return the address of a Unix domain socket. Raises ConnectError on platforms without them."""
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise ConnectError("this platform has no Unix domain sockets")
     return (family, socket.SOCK_STREAM, 0, "", path)
 
 
+# What `connect_ex` returns for an attempt that is under way. Not EAGAIN: with it Linux refuses an attempt at a Unix
+# socket whose backlog is full, and the socket would look connected afterwards.
+_IN_PROGRESS = frozenset(
+    (errno.EINPROGRESS, errno.EALREADY, errno.EINTR, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS))
+)
+
+
 def is_in_progress(code: int) -> bool:
-    """Does this result of `connect_ex` mean that the attempt is under way?"""
-    return code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1))
+    """Return whether this result of `connect_ex` means that the attempt is under way."""
+    return code in _IN_PROGRESS
+
+
+def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
+    """
+    Block until a socket is ready; return the ready ones, none if `until` (on the monotonic clock) has passed.
+
+    For the rare waits: dialling, and uploads that stall.
+    """
+    timeout = None if until is None else max(0.0, until - monotonic())
+    if hasattr(select, "poll"):
+        poll = select.poll()  # unlike `select`, it takes descriptors above 1,023
+        sockets = {sock.fileno(): sock for sock in [*reading, *writing]}
+        if -1 in sockets:
+            return {sockets[-1]}  # another thread has closed it: its user will see
+        for fd, sock in sockets.items():
+            poll.register(fd, (select.POLLIN if sock in reading else 0) | (select.POLLOUT if sock in writing else 0))
+        return {sockets[fd] for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
+    ready = select.select(reading, writing, writing, timeout)  # pragma: no cover - Windows
+    return {sock for group in ready for sock in group}  # pragma: no cover - Windows

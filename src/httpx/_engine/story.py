@@ -80,7 +80,9 @@ class Narrator:
                 events += self.complete() + self._begin("send_request_body")
         elif self._is_open("send_request_headers"):
             events += self.complete() + self._begin("send_request_body")
-        if self._is_open("send_request_body") and exchange.need not in (OUTPUT, BODY, PAUSE) and not exchange.uploading:
+        # A response may come before the upload is over; then that goes on without being told of.
+        is_sent = exchange.need not in (OUTPUT, BODY, PAUSE) and not exchange.uploading
+        if self._is_open("send_request_body") and (is_sent or exchange.head is not None):
             events += self.complete() + self._begin("receive_response_headers")
         if self._is_open("receive_response_headers") and exchange.head is not None:
             status, reason, fields, version = exchange.head

@@ -1,8 +1,6 @@
 """
 The shell for threads: blocking calls on non-blocking sockets, each wait bounded by its timeout.
 
-    SyncWire         a socket, maybe under TLS: send, receive, is it quiet
-    SyncConnection   a wire and the stream that `network_stream` gives out
     SyncBody         the body of a response that has not arrived whole
     SyncEngine       the connections of one transport; any number of threads may call `handle`
 
@@ -10,366 +8,189 @@ The pool is behind one lock that is held for bookkeeping only, never while anyth
 the one that waits, so here a dial is not overtaken by a released connection as it is on asyncio and trio: waking a
 thread out of `connect` would take a socket pair for every dial.
 
-Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`).
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`),
+sockets and how a thread waits for them (`sync_connection`).
 """
 
 from __future__ import annotations
 
-import select
 import socket
-import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import Any, Callable, Protocol
 
 from .._exceptions import (
-    CloseError,
     ConnectError,
-    ConnectTimeout,
-    ProxyError,
     ReadError,
     ReadTimeout,
     TransportError,
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS, unlock
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
-from .forks import FORKS
-from .job import Job, shown
-from .names import Address, texts
-from .race import Race, backoff
-from .route import Handshake, Route, proxy_fields
-from .security import TLSHop
+from .connecting import Dial
+from .dialling.sync import SyncDialling
+from .job import Job, again, hear_early, listen, shown, stop_sending, why
+from .route import proxy_fields
 from .settings import Settings, new_pool
-from .sockets import is_in_progress, new_socket, unix_address
 from .story import Event
-from .wire import EARLY, LARGE_READ, SMALL_READ, Wire
+from .sync_connection import SyncConnection, SyncWire
+from .wire import Wire
 
-if TYPE_CHECKING:
-    from .http2.sync import SyncLane, SyncMultiplexer
-
-# Seconds for the few bytes that TLS sends by itself: the peer's receive buffer holds them unless something is wrong.
-GOODBYE = 5.0
+# Seconds after which a thread that waits for a connection looks whether a response was dropped.
+LOOK_UP = 0.25
 
 CLOSED = "the transport was closed while the request waited for a connection"
 
 
-def wait_for(reading: list[socket.socket], writing: list[socket.socket], until: float | None) -> set[socket.socket]:
-    """Those sockets that are ready, or none when time is up. For the rare waits: dialling, and uploads that stall."""
-    timeout = None if until is None else max(0.0, until - monotonic())
-    if hasattr(select, "poll"):
-        poll = select.poll()  # unlike `select`, it takes descriptors above 1,023
-        sockets = {sock.fileno(): sock for sock in [*reading, *writing]}
-        if -1 in sockets:
-            return {sockets[-1]}  # another thread has closed it: its user will see
-        for fd, sock in sockets.items():
-            poll.register(fd, (select.POLLIN if sock in reading else 0) | (select.POLLOUT if sock in writing else 0))
-        return {sockets[fd] for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
-    ready = select.select(reading, writing, writing, timeout)  # pragma: no cover - Windows
-    return {sock for group in ready for sock in group}  # pragma: no cover - Windows
-
-
-class SyncWire(Wire):
-    """A wire that a thread waits on."""
-
-    __slots__ = ()
-
-    def receive(self, seconds: float | None, deadline: float | None = None) -> bytes | None:
-        """
-        What the peer sent next: b"" at its end, None if nothing came in time.
-
-        Args:
-            seconds: how long to wait for input; None for ever.
-            deadline: when to stop in any case, on the monotonic clock.
-
-        Raises:
-            ReadError: the connection broke.
-        """
-        if self.tls is not None and self.tls.ended:
-            return b""  # the end came in one piece with what was received last
-        while True:
-            if deadline is not None:
-                left = max(0.0, deadline - monotonic())
-                seconds = left if seconds is None else min(seconds, left)
-            if not self.poll(None if seconds is None else seconds * 1000.0):
-                return None
-            try:
-                data = self.sock.recv(self.size)
-            except (BlockingIOError, InterruptedError):  # pragma: no cover - a readiness that was none
-                continue
-            except OSError as exc:
-                raise ReadError(f"receiving failed: {exc.strerror or exc}") from exc
-            if self.tls is None:
-                if len(data) == SMALL_READ:
-                    self.size = LARGE_READ
-                return data
-            data = self._decrypt(self.tls, data)
-            if data or self.tls.ended:
-                return data
-
-    def _decrypt(self, tls: TLSFilter, data: bytes) -> bytes:
-        """The plain bytes of what came; what TLS wants to answer is sent."""
-        data = tls.receive(data)
-        if tls.due:
-            self.send_all(tls.pending(), monotonic() + GOODBYE)
-        return data
-
-    def await_raw(self, until: float | None) -> bytes | None:
-        """What the socket receives next, below TLS; None if nothing came until then."""
-        while True:
-            if not self.poll(None if until is None else max(0.0, until - monotonic()) * 1000.0):
-                return None
-            data = self.receive_raw()
-            if data is not None:
-                return data
-
-    def abort(self) -> None:
-        """Close without a word to the peer; a thread that waits here notices, as it would not notice `close`."""
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the peer was first
-        self.sock.close()
-
-    def hang_up(self) -> None:
-        """End the connection as `close` does, so that a thread that waits here notices, but keep the descriptor."""
-        try:
-            if self.tls is not None:
-                self.sock.send(self.tls.close())
-        except OSError:
-            pass  # the peer takes nothing, or is gone
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the peer was first
-
-    def is_quiet(self) -> bool:
-        """
-        Has the peer neither closed nor said anything since the last exchange?
-
-        Under TLS it may have sent session tickets, which are taken here.
-        """
-        if not self.poll(0):
-            return True
-        tls = self.tls
-        if tls is None:
-            return False
-        try:
-            return not tls.receive(self.receive_raw() or b"") and not tls.ended
-        except TransportError:
-            return False
-
-    def send_all(self, data: bytes, until: float | None) -> bool:
-        """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.send(data)
-        while rest:
-            if not wait_for([], [self.sock], until):
-                return False
-            rest = self.send(rest)
-        return True
-
-
-class SyncConnection:
-    """
-    A wire in the pool, and what `response.extensions["network_stream"]` is.
-
-    As a network stream it offers the raw bytes of an upgraded connection (101, or 2xx to CONNECT).
-    """
-
-    def __init__(self, wire: SyncWire) -> None:
-        self.wire = wire
-        self.reused = False
-        self.aborted = False  # the client was closed while it was in use
-        self.write_error: WriteError | None = None
-        self.multiplexer: SyncMultiplexer | None = None  # for the streams of HTTP/2
-        self._upgraded: bytes | None = None
-        # Of an upgraded connection, which one thread may read while another closes it.
-        self._lock: threading.Lock | None = None
-        self._readers = 0
-        self._closed = False
-
-    def upgrade(self, surplus: bytes) -> None:
-        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
-        self._upgraded = surplus
-        self._lock = threading.Lock()
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """
-        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
-
-        Raises:
-            ReadTimeout, ReadError.
-        """
-        if not self._own():
-            data = self._receive(timeout)
-            if data is None:
-                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
-            self._upgraded = data
-        data, self._upgraded = (self._upgraded or b"")[:max_bytes], (self._upgraded or b"")[max_bytes:]
-        return data
-
-    def _receive(self, timeout: float | None) -> bytes | None:
-        assert self._lock is not None
-        with self._lock:
-            if self._closed or self.aborted:
-                raise ReadError("the connection was closed")
-            self._readers += 1
-        try:
-            return self.wire.receive(timeout)
-        finally:
-            with self._lock:
-                self._readers -= 1
-                is_last = self._closed and not self._readers
-            if is_last:
-                self.wire.sock.close()
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """
-        Send `buffer`. `timeout` in seconds.
-
-        Raises:
-            WriteTimeout, WriteError.
-        """
-        self._own()
-        wire = self.wire
-        data = buffer if wire.tls is None else wire.tls.encrypt(buffer)
-        if not wire.send_all(data, None if timeout is None else monotonic() + timeout):
-            raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
-
-    def _own(self) -> bytes:
-        if self._upgraded is None:
-            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
-        return self._upgraded
-
-    def close(self) -> None:
-        """Close the connection. A thread that reads an upgraded one, as in httpx-ws, gets its end or a ReadError."""
-        if self.multiplexer is not None:
-            self.multiplexer.say_goodbye()
-        if self._lock is None:
-            self.wire.close()
-            return
-        with self._lock:
-            self._closed = True
-            is_read = self._readers > 0
-        self.wire.hang_up()
-        # A thread that reads closes it when it has noticed. Before that, the descriptor must not become another
-        # socket's: the thread would wait for what that one receives.
-        if not is_read:
-            self.wire.sock.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> SyncConnection:
-        """
-        Begin TLS on an upgraded connection; returns the stream to use from now on.
-
-        Raises:
-            ConnectError, ConnectTimeout.
-        """
-        if self._own():
-            raise ConnectError(EARLY)
-        until = None if timeout is None else monotonic() + timeout
-        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
-        if not shake_hands(self.wire, tls, until):
-            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
-        self._upgraded = tls.leftover()
-        return self
-
-    def get_extra_info(self, info: str) -> Any:
-        """What is known of the connection: see `Wire.extra_info`."""
-        return self.wire.extra_info(info)
-
-    @staticmethod
-    def take_chunks(exchange: Exchange) -> list[bytes]:
-        """The pieces of the body that have arrived."""
-        chunks, exchange.chunks = exchange.chunks, []
-        return chunks
-
-
-def shake_hands(wire: SyncWire, tls: TLSFilter, until: float | None) -> bool:
-    """Do the TLS handshake on `wire`; False if time is up. Raises ConnectError."""
+def wake(signal: threading.Lock) -> None:
+    """Let the thread go on that waits until it gets `signal`."""
     try:
-        data = tls.handshake()
-        while True:
-            if data and not wire.send_all(data, until):
-                return False
-            if tls.established:
-                wire.tls = tls
-                return True
-            received = wire.await_raw(until)
-            if received is None:
-                return False
-            data = tls.handshake(received)
-    except (ReadError, WriteError) as exc:
-        raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
+        signal.release()
+    except RuntimeError:
+        pass  # another thread has done it meanwhile
+
+
+class Source(Protocol):
+    """What a body asks of an engine, or of one stream of HTTP/2; `connection` is what the body was given as such."""
+
+    def receive(self, connection: Any, exchange: Any, job: Job) -> None: ...
+    def release(self, connection: Any, reusable: bool, job: Job) -> None: ...
+    def tell(self, job: Job, what: str) -> None: ...
+    def later(self, function: Callable[[], None]) -> None: ...
+    def now(self) -> float: ...
+
+
+class Chunks(Protocol):
+    """What a body asks of a connection, or of one stream of HTTP/2."""
+
+    @property
+    def wire(self) -> Wire: ...
+    @property
+    def closed(self) -> bool: ...
+    def take_chunks(self, exchange: Any) -> list[bytes]: ...
 
 
 class SyncBody(SyncByteStream):
-    """The rest of a response's body, read from its connection while it is iterated."""
+    """
+    The rest of a response's body, received while it is iterated. The upload goes on meanwhile, if it is not over.
 
-    def __init__(
-        self, engine: SyncEngine | SyncLane, connection: SyncConnection | SyncLane, exchange: Exchange, job: Job
-    ) -> None:
+    Args:
+        engine: receives, and takes the connection back.
+        connection: has the chunks that were received.
+        exchange: its head is there.
+        job: of the request.
+
+    Attributes:
+        extensions: of the response, for the trailers. Not the response itself, which refers to this.
+    """
+
+    def __init__(self, engine: Source, connection: Chunks, exchange: Exchange, job: Job) -> None:
         self._engine = engine
         self._connection = connection
         self._exchange = exchange
         self._job = job
         self._over = False
-        self.response: Response | None = None
+        self.extensions: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
         if self._job.narrator is not None:
             self._engine.tell(self._job, "body")
-        while True:
-            if exchange.chunks:
-                yield from self._connection.take_chunks(exchange)
-            elif exchange.need == NOTHING:
-                break
-            else:
-                self._receive()
+        try:
+            while True:
+                if exchange.chunks:
+                    yield from self._connection.take_chunks(exchange)
+                elif exchange.need == NOTHING:
+                    break
+                else:
+                    self._receive_as_user()
+        except GeneratorExit:
+            self._engine.later(self._drop)  # it may be the garbage collector that ends the iteration
+            raise
         if exchange.error is not None:
-            self._release(False)
-            raise exchange.error
-        if exchange.trailers is not None and self.response is not None:
-            self.response.extensions["trailers"] = exchange.trailers
+            self._close(False)
+            raise again(exchange.error)
+        if exchange.trailers is not None:
+            self.extensions["trailers"] = exchange.trailers
         if not exchange.upgraded:
-            self._release(exchange.reusable)
+            self.close()
+
+    def _receive_as_user(self) -> None:
+        """
+        Receive as one of the users of the wire: another thread may close the body, or the client, meanwhile.
+
+        Raises:
+            ReadError: that happened. The end that it makes is not the peer's.
+        """
+        connection, wire = self._connection, self._connection.wire
+        wire.users.append(None)
+        try:
+            if not connection.closed:
+                self._receive()
+            if connection.closed:
+                self._close(False)
+                raise ReadError("the response was closed while its body was read")
+        finally:
+            wire.leave()
 
     def _receive(self) -> None:
         try:
-            self._engine.receive(self._connection, self._exchange, self._job)  # type: ignore[arg-type]  # they fit
-        except BaseException:
-            self._release(False)
+            self._engine.receive(self._connection, self._exchange, self._job)
+        except BaseException as exc:
+            if not isinstance(exc, Exception):
+                self._job.narrator = None  # whose functions would have to wait
+            self._close(False)
             raise
 
-    def close(self) -> None:
-        """Free the connection; it stays usable only if the whole answer has arrived."""
-        self._release(self._exchange.reusable)
+    def hurry(self, ends_by_itself: bool) -> None:
+        """Let the rest of the body end soon, or fail: nobody asked for it. See `Limits.hurry`."""
+        self._job.hurry(self._engine.now(), ends_by_itself)
 
-    def _release(self, reusable: bool) -> None:
+    def close(self) -> None:
+        """Free the connection; it stays usable only if the whole response has arrived."""
+        self._close(self._exchange.reusable)
+
+    def _close(self, reusable: bool) -> None:
         if not self._over:
+            self._engine.release(self._connection, reusable, self._job)
             self._over = True
-            self._engine.release(self._connection, reusable)  # type: ignore[arg-type]  # they fit
+            if self._job.pieces is not None:
+                self._job.end_pieces()
             if self._job.narrator is not None:
                 self._engine.tell(self._job, "closed")
+
+    def _drop(self) -> None:
+        """Free the connection of a body whose reader is gone, unless it was closed."""
+        if not self._over:
+            self._engine.release(self._connection, self._exchange.reusable, self._job)
+            self._over = True
+
+    def __del__(self) -> None:
+        # An upgraded connection belongs to its `network_stream`.
+        if not self._over and not self._exchange.upgraded:
+            self._engine.later(self._drop)
 
 
 class SyncEngine:
     """The connections of one sync transport. Threads may share it."""
+
+    now = staticmethod(monotonic)
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._closings = 0
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
-        self._may_share = settings.http2
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
@@ -378,7 +199,8 @@ class SyncEngine:
         """Begin anew without any connection: at first, and in a forked child, where they are the parent's."""
         for connection in self.pool.connections if hasattr(self, "pool") else ():
             connection.wire.sock.close()  # the child's descriptor only, and no word to the peer
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self._later: deque[Callable[[], None]] = deque()
         self.pool: Pool[SyncConnection] = new_pool(self.settings, late_binding=False)
 
     def handle(self, request: Request) -> Response:
@@ -387,58 +209,61 @@ class SyncEngine:
 
         Raises:
             TransportError: of the class that says what failed.
+
+        Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         job = Job(request, monotonic())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
-        while True:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self._may_share else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-            with self.lock:
-                connection = pool.acquire(job.key, monotonic())
-            # Who has a multiplexer is watched by it: another thread may be waiting in the poll.
-            if (
-                isinstance(connection, Ticket)
-                or pool.has_chores
-                or (connection.multiplexer is None and connection.wire.poll(0))
-            ):
-                connection = self._acquire(connection, job)
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            try:
-                self._pump(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                self.tell(job, "failed", exc)
-                if not connection.aborted and job.may_replay(exchange, exc, reused):
-                    continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                # What `release` does, without its frame.
-                connection.reused = True
-                tls = connection.wire.tls
+        try:
+            while True:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
                 with self.lock:
-                    pool.release(connection, exchange.reusable and (tls is None or not tls.ended), monotonic())
-                if pool.has_chores:
-                    self.do_chores()
-                if job.narrator is not None:
-                    self.tell(job, "body")
-                    self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
+                    connection = pool.acquire(job.key, monotonic(), job)
+                # A connection with a multiplexer is watched by it: another thread may be waiting in the poll.
+                if (
+                    isinstance(connection, Ticket)
+                    or pool.has_chores
+                    or (connection.multiplexer is None and connection.wire.poll(0))
+                ):
+                    connection = self._acquire(connection, job)
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                try:
+                    self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        job.end_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        self.tell(job, "failed", exc)
+                    if not connection.interrupted and job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    self.release(connection, exchange.reusable, job)
+                    if job.narrator is not None:
+                        self.tell(job, "body")
+                        self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: SyncConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
@@ -447,116 +272,122 @@ class SyncEngine:
         try:
             return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
-
-    def _pump(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and receive until the head of the answer is there."""
-        wire = connection.wire
-        pieces: Iterator[bytes] | None = None
-        if job.narrator is not None:
-            self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and monotonic() >= job.deadline:
-                        raise job.timed_out(WriteTimeout, "write", monotonic(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            self._send_rest(rest, connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.sync_pieces()
-                    exchange.feed(next(pieces, None))
-                    if wire.poll(0):
-                        self._listen(connection, exchange)
-                elif need == PAUSE:
-                    self._await_consent(connection, exchange, job)
-                else:
-                    break
-                if job.narrator is not None:
-                    self.tell(job, "turn", exchange)
-        finally:
-            # A generator that is not used up would stay suspended, with whatever it holds open.
-            if pieces is not None and hasattr(pieces, "close"):
-                pieces.close()
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    def _send_rest(self, rest: bytes, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        wire = connection.wire
-        while rest:
-            ready = wait_for([wire.sock], [wire.sock], job.limit("write", monotonic()))
-            if not ready or (job.deadline is not None and monotonic() >= job.deadline):
-                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
-            if wire.poll(0):
-                self._listen(connection, exchange)
-                if exchange.need == NOTHING or exchange.abandoned:
-                    exchange.cut_short()
-                    return
-            rest = wire.send(rest)
 
     def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """
-        Receive once and feed the exchange.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        try:
-            data = connection.wire.receive(job.read, job.deadline)
-            if data is not None:
-                exchange.receive(data)
-                if exchange.only_informational:
-                    data = self._receive_on(connection, exchange, job)
-        except ReadError as exc:
-            raise connection.write_error or exc from None
-        # Where something always arrives no wait is long enough to be ended.
-        if data is None or (job.deadline is not None and monotonic() >= job.deadline):
-            raise job.timed_out(ReadTimeout, "read", monotonic(), "the answer did not arrive")
+        wire = connection.wire
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if wire.unsent and need != NOTHING and not exchange.abandoned:
+                self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(monotonic()):
+                    raise job.timed_out(WriteTimeout, "write", monotonic(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                except WriteError as exc:
+                    stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    hear_early(connection, exchange)
+            elif need == INPUT:
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", monotonic())
+                else:
+                    until = None if job.read is None else monotonic() + job.read
+                try:
+                    received = wire.receive(until)
+                except TransportError as exc:
+                    raise why(connection, exc) from None
+                if received is None or (job.deadline is not None and job.is_late(monotonic())):
+                    raise job.timed_out(ReadTimeout, "read", monotonic(), "the response did not arrive")
+                exchange.receive(received) if received else wire.deliver_end(exchange)
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                self._feed(connection, exchange, job)
+            elif need == PAUSE:
+                self._await_consent(connection, exchange, job)
+            else:
+                break
+            if job.narrator is not None and not has_head:
+                self.tell(job, "turn", exchange)
+        if job.narrator is not None and not has_head:
+            self.tell(job, "turn", exchange)  # the head may have come while the last events were told
+        if job.pieces is not None and exchange.need >= INPUT:
+            job.end_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise why(connection, exchange.error)
 
-    def _receive_on(self, connection: SyncConnection, exchange: Exchange, job: Job) -> bytes | None:
-        """After an interim answer: those are no progress, so the time to wait goes on through all that follow."""
-        until = job.limit("read", monotonic())
-        data: bytes | None = b""
-        while data is not None and exchange.only_informational and exchange.need == INPUT:
-            data = connection.wire.receive(None, until)
-            if data is not None:
-                exchange.receive(data)
-        return data
+    def _feed(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(job.next_piece())
 
-    def _listen(self, connection: SyncConnection, exchange: Exchange) -> None:
-        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
-        data = connection.wire.receive(0)
-        if data is not None:
-            exchange.receive(data)
+    def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
+        wire = connection.wire
+        until = job.limit("write", monotonic())
+        head, size = exchange.head, len(wire.unsent)
+        while wire.unsent and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+            ready = connection.wait_for_either(until)
+            if ready and wire.poll(0):
+                listen(connection, exchange)
+                if exchange.need == NOTHING:
+                    exchange.cut_short()  # the response is whole, and the request is not
+                    return
+            try:
+                wire.flush()
+            except WriteError as exc:
+                stop_sending(connection, exchange, exc)
+                return
+            if len(wire.unsent) < size:
+                size, until = len(wire.unsent), job.limit("write", monotonic())  # another wait begins
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            elif not ready or (until is not None and monotonic() >= until):
+                raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
 
     def _await_consent(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
-        data = connection.wire.receive(PATIENCE, job.deadline)
-        if data is None:
-            exchange.proceed()
-        else:
-            exchange.receive(data)
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        until = job.patience(monotonic())
+        while exchange.need == PAUSE:
+            try:
+                data = connection.wire.receive(until)
+            except TransportError as exc:
+                raise why(connection, exc) from None
+            if data is not None:
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+            if data is None or monotonic() >= until:
+                exchange.proceed()
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = SyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""
@@ -577,21 +408,53 @@ class SyncEngine:
             connection = self._redeem(got, job) if isinstance(got, Ticket) else got
             if not connection.reused or connection.multiplexer is not None or connection.wire.is_quiet():
                 return connection
-            self.release(connection, False)
+            self.release(connection, False, job)
             with self.lock:
-                got = self.pool.acquire(job.key, monotonic())
+                got = self.pool.acquire(job.key, monotonic(), job)
 
     def do_chores(self) -> None:
-        """Do what the pool asks for, outside its lock."""
-        if not self.pool.has_chores:
-            return
-        with self.lock:
-            connections, tickets = self.pool.take_chores()
-        for connection in connections:
-            connection.close()
-        for ticket in tickets:
-            if ticket.signal is not None:
-                ticket.signal.set()
+        """Do what the pool asks for, and what was left for later, outside the lock."""
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                with self.lock:
+                    connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None and ticket.signal.locked():
+                        wake(ticket.signal)
+                while (function := next_of(self._later)) is not None:
+                    function()
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool, lock = self.pool, self.lock
+        try:
+            with lock:
+                if pool.changing or pool.claim_of(job) is not None or not isinstance(exc, TransportError):
+                    pool.give_up(job)
+        finally:
+            unlock(lock)
+        self.settings.unlock()
+        if pool.has_chores:
+            self.do_chores()
+
+    def later(self, function: Callable[[], None]) -> None:
+        """
+        Let the next thread that looks at the pool call `function`. Takes no lock.
+
+        For the garbage collector, which may come within any of our own locked sections.
+        """
+        self._later.append(function)
+        self.pool.has_chores = True
 
     def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
         """Wait for a ticket to be served, and dial if that is how."""
@@ -600,31 +463,31 @@ class SyncEngine:
             self._wait_in_queue(ticket, job)
         if ticket.connection is not None:
             return ticket.connection
+        connection: SyncConnection | None = None
         try:
             self._check_open(closings)
             connection = self._connect(job)
-            self._check_open(closings, connection)
-        except BaseException as exc:
+            self._check_open(closings)
             with self.lock:
-                if not isinstance(exc, Exception):
-                    self.pool.abandon(ticket, monotonic())  # that says nothing about the server
-                self.pool.dial_failed(ticket, exc)
-                ticket.error = None  # it is raised here, and would keep its own frames alive
+                if connection.multiplexer is None:
+                    self.pool.dialled(ticket, connection, monotonic())
+                else:
+                    connection.multiplexer.enter_pool(ticket)
             self.do_chores()
-            raise
-        with self.lock:
-            if connection.multiplexer is None:
-                self.pool.dialled(ticket, connection, monotonic())
-            else:
-                connection.multiplexer.enter_pool(ticket)
-        self.do_chores()
-        return connection
-
-    def _check_open(self, closings: int, connection: SyncConnection | None = None) -> None:
-        """What was waiting when the transport was closed must not go on; `connection` is its own, and new."""
-        if self._closings != closings:
+            return connection
+        except BaseException as exc:
             if connection is not None:
                 connection.close()
+            if isinstance(exc, TransportError):  # others say nothing about the server, and are for `recover`
+                with self.lock:
+                    self.pool.dial_failed(ticket)
+                    self.pool.abandon(ticket, monotonic())
+                self.do_chores()
+            raise
+
+    def _check_open(self, closings: int) -> None:
+        """Raise ConnectError if the transport was closed meanwhile: what waited then must not go on."""
+        if self._closings != closings:
             raise ConnectError(CLOSED)
 
     def _wait_in_queue(self, ticket: Ticket[SyncConnection], job: Job) -> None:
@@ -632,11 +495,20 @@ class SyncEngine:
         until = job.queue_limit(now, self.pool.awaits_dial(job.key))
         with self.lock:
             served = ticket.connection is not None or ticket.dial
-            ticket.signal = threading.Event()
+            # Not an Event: an exception between its bytecodes would leave its own lock locked.
+            ticket.signal = threading.Lock()
+            ticket.signal.acquire()
         try:
             self.tell(job, "start", "pool.acquire_connection")
             if not served:
-                ticket.signal.wait(None if until is None else max(0.0, until - now))
+                while True:
+                    seconds = LOOK_UP if until is None else max(0.0, min(LOOK_UP, until - now))
+                    if ticket.signal.acquire(timeout=seconds):
+                        break
+                    self.do_chores()  # a response may have been dropped, which wakes nobody
+                    now = monotonic()
+                    if until is not None and now >= until:
+                        break
             with self.lock:
                 served = ticket.connection is not None or ticket.dial
                 if not served:
@@ -650,198 +522,81 @@ class SyncEngine:
             self.do_chores()
             raise
 
-    def release(self, connection: SyncConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused."""
+    def release(self, connection: SyncConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused."""
         connection.reused = True
-        tls = connection.wire.tls
-        if tls is not None and tls.ended:
+        wire = connection.wire
+        if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
         pool = self.pool
-        with self.lock:
-            pool.release(connection, reusable, monotonic())
-        if pool.has_chores:
-            self.do_chores()
+        try:
+            with self.lock:
+                pool.release(connection, reusable, monotonic(), job)
+            if pool.has_chores:
+                self.do_chores()
+            if connection.closed:
+                connection.close()  # `close` left that to the request that was using it
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def close(self) -> None:
-        """Close every connection, also those in use, and let nobody who waits for one go on."""
+        """
+        Close every connection, and end the requests that use one or wait for one.
+
+        A connection in use is only shut down, which wakes the thread that waits for it. That thread closes it: before
+        that, its descriptor must not become another socket's.
+        """
         self._closings += 1
-        with self.lock:
-            idle = {connection for connection in self.pool.connections if self.pool.remove(connection)}
-            connections = self.pool.shut()
-        for connection in connections:
-            if connection in idle:
-                connection.close()
-                continue
-            connection.aborted = True
-            # A thread that waits for one in use is woken; TLS is left to that thread, since it serves one at a time.
-            if connection.multiplexer is not None:
-                connection.multiplexer.say_goodbye()
-            connection.wire.abort()
-        self.do_chores()
+        known: list[SyncConnection] = []
+        idle: set[SyncConnection] = set()
+        try:
+            with self.lock:
+                known = self.pool.connections
+                idle.update(filter(self.pool.remove, known))
+                connections = self.pool.shut()
+            for connection in connections:
+                if connection in idle:
+                    connection.close()
+                else:
+                    connection.interrupt()
+            self.do_chores()
+        except BaseException:
+            unlock(self.lock)
+            with self.lock:
+                used = self.pool.used()
+                rest = self.pool.shut()
+            for connection in {*known, *rest}:
+                if connection in used:
+                    connection.interrupt()
+                else:
+                    connection.wire.sock.close()  # below `close`, which may have been interrupted half-way
+            raise
 
     # Dialling.
 
     def _connect(self, job: Job) -> SyncConnection:
-        """A new connection, tried again as often as the transport was told to."""
-        job.begin_dial()
-        attempt = 0
-        while True:
-            try:
-                return self._connect_once(job)
-            except (ConnectError, ConnectTimeout):
-                if attempt >= self.settings.retries or (job.deadline is not None and monotonic() >= job.deadline):
-                    raise
-            pause = backoff(attempt)
-            attempt += 1
-            self.tell(job, "start", "connection.retry")
-            sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - monotonic())))
-            self.tell(job, "complete")
+        """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
+        dial = Dial(job, self.settings, monotonic, self._new_connection)
+        return SyncDialling(self.settings, job).run(dial.connect())
 
-    def _connect_once(self, job: Job) -> SyncConnection:
-        until = job.limit("connect", monotonic())
-        route = Route(job.key, job.server_name(), self.settings)
-        if route.unresolved is not None:
-            route.resolved(self._resolve(*route.unresolved, job, until))
-        wire = SyncWire(self._connect_tcp(route, job, until))
-        try:
-            for hop in route.hops():
-                if isinstance(hop, TLSHop):
-                    self._start_tls(wire, hop, job, until)
-                else:
-                    self.tell(job, "start", hop.step)
-                    self._talk(wire, hop, job, until)
-                    self.tell(job, "complete")
-        except BaseException as exc:
-            wire.sock.close()
-            self.tell(job, "failed", exc)
-            raise
+    def _new_connection(
+        self, sock: socket.socket, tls: TLSFilter | None, early: bytes, is_http2: bool
+    ) -> SyncConnection:
+        """Return the connection that a dial has made; `early` are plain bytes that the peer has sent already."""
+        wire = SyncWire(sock)
+        wire.tls, wire.early = tls, early
         connection = SyncConnection(wire)
-        if self.settings.speaks_http2(job.key, wire.alpn):
+        if is_http2:
             from .http2.sync import SyncMultiplexer  # those who never meet it do not load it
 
-            try:
-                self.tell(job, "start", "http2.send_connection_init", request=job.request)
-                SyncMultiplexer(self, connection)
-                self.tell(job, "complete")
-            except BaseException:
-                wire.sock.close()
-                raise
+            SyncMultiplexer(self, connection)
         return connection
 
-    def _start_tls(self, wire: SyncWire, hop: TLSHop, job: Job, until: float | None) -> None:
-        name = hop.server_name
-        self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
-        if not shake_hands(wire, hop.begin(wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"no TLS session with {hop.peer}")
-        self.tell(job, "complete")
 
-    def _talk(self, wire: SyncWire, handshake: Handshake, job: Job, until: float | None) -> None:
-        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
-        try:
-            while not handshake.done:
-                data = handshake.take()
-                sent = wire.send_all(data if wire.tls is None else wire.tls.encrypt(data), until)
-                received = wire.receive(None, until) if sent else None
-                if received is None:
-                    raise job.timed_out(ConnectTimeout, "connect", monotonic(), "no tunnel through the proxy")
-                handshake.receive(received)
-                if handshake.error is not None:
-                    raise handshake.error
-        except (ReadError, WriteError) as exc:
-            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
-
-    def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
-        host, port = route.host, route.port
-        uds = self.settings.uds
-        seconds = job.timeout.get("connect")
-        addresses = self._resolve(host, port, job, until) if uds is None else []
-        try:
-            if uds is not None:
-                self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
-                addresses = [unix_address(uds)]
-            else:
-                self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-            sock = self._race(Race(uds or host, port, addresses), job, until)
-        except BaseException as exc:
-            self.settings.names.distrust(host, port)
-            self.tell(job, "failed", exc)
-            raise
-        try:
-            self.tell(job, "complete")
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
-        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
-        names = self.settings.names
-        addresses = names.known(host, port)
-        if addresses is not None:
-            return addresses
-        self.tell(job, "start", "connection.resolve_host", host=host, port=port)
-        try:
-            look_up = names.look_up(host, port, wait=until is None)
-            if not look_up.wait(None if until is None else max(0.0, until - monotonic())):
-                raise job.timed_out(ConnectTimeout, "connect", monotonic(), f"the name {host!r} was not resolved")
-            addresses = look_up.addresses()
-        except BaseException as exc:
-            self.tell(job, "failed", exc)
-            raise
-        self.tell(job, "complete", texts(addresses))
-        return addresses
-
-    def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
-        """Happy Eyeballs in one thread: attempts on non-blocking sockets, and one wait for all of them."""
-        attempts: dict[socket.socket, Address] = {}
-        winner: socket.socket | None = None
-        try:
-            while winner is None:
-                winner = self._begin_attempts(race, attempts)
-                if winner is not None:
-                    break
-                if race.lost:
-                    raise race.error()
-                now = monotonic()
-                if until is not None and now >= until:
-                    total = job.deadline is not None and now >= job.deadline
-                    raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
-                due = until if race.due is None else race.due if until is None else min(race.due, until)
-                for sock in wait_for([], list(attempts), due):
-                    winner = self._finish_attempt(race, attempts, sock) or winner
-            return winner
-        finally:
-            for sock in attempts:
-                if sock is not winner:
-                    sock.close()
-
-    def _begin_attempts(self, race: Race, attempts: dict[socket.socket, Address]) -> socket.socket | None:
-        """Begin what is due; the socket, if one connects at once."""
-        while (address := race.next(monotonic())) is not None:
-            try:
-                sock = new_socket(address, self.settings)
-            except OSError as exc:
-                race.failed(address, exc, monotonic())
-                continue
-            attempts[sock] = address
-            code = sock.connect_ex(address[4])
-            if code == 0:
-                return sock
-            if not is_in_progress(code):
-                self._drop_attempt(race, attempts, sock, OSError(code, ""))
+def next_of(functions: deque[Callable[[], None]]) -> Callable[[], None] | None:
+    """Remove and return the oldest, or None; other threads may do the same."""
+    try:
+        return functions.popleft()
+    except IndexError:
         return None
-
-    def _finish_attempt(
-        self, race: Race, attempts: dict[socket.socket, Address], sock: socket.socket
-    ) -> socket.socket | None:
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code == 0:
-            return sock
-        self._drop_attempt(race, attempts, sock, OSError(code, ""))
-        return None
-
-    def _drop_attempt(
-        self, race: Race, attempts: dict[socket.socket, Address], sock: socket.socket, error: OSError
-    ) -> None:
-        race.failed(attempts.pop(sock), error, monotonic())
-        sock.close()

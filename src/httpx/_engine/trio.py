@@ -1,7 +1,6 @@
 """
 The shell for trio: try at once, else wait for readiness under a cancel scope.
 
-    TrioConnection   a wire in the pool; also the `network_stream` of a response
     TrioEngine       the connections of one transport in one trio run
 
 A dial runs in a system task, because it may outlive the request that asked for it: somebody else takes the connection
@@ -10,266 +9,47 @@ then. Its cancel scope is kept, so that a dial that nobody waits for ends.
 Bookkeeping is synchronous: between taking a connection or a slot from the pool and the `try` that gives it back there
 is no checkpoint, and giving it back has none, so that a cancellation anywhere leaves everything as it was.
 
-Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`).
+Not here: what bytes mean (`_protocol`), who gets which connection (`_pool`), addresses and schedules (`race`, `route`),
+sockets and how a task waits for them (`trio_connection`).
 """
 
 from __future__ import annotations
 
 import contextvars
-import math
 import socket
-import ssl
-from collections.abc import AsyncIterator, Awaitable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 import trio
 
 from .._exceptions import (
-    CloseError,
     ConnectError,
-    ConnectTimeout,
-    ProxyError,
-    ReadError,
     ReadTimeout,
     TransportError,
     WriteError,
     WriteTimeout,
 )
+from .._forks import FORKS
 from .._models import Request, Response
 from .._pool import Pool, Ticket
-from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PATIENCE, PAUSE, Exchange
+from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
-from .forks import FORKS
-from .job import Job, end_pieces, next_piece, shown
-from .names import Address, resolve_error, texts
-from .race import Race, backoff
-from .route import Handshake, Route, proxy_fields
-from .security import TLSHop
+from .connecting import Dial
+from .dialling.trio import TrioDialling
+from .job import Job, hear_early, listen, shown, stop_sending, why
+from .route import proxy_fields
 from .settings import Settings, new_pool
-from .sockets import is_in_progress, new_socket, unix_address
 from .story import Event
-from .wire import EARLY, Wire
-
-if TYPE_CHECKING:
-    from .http2.trio import TrioMultiplexer
-
-now = trio.current_time
+from .trio_connection import TrioConnection, now, scope_until
 
 CLOSED = "the transport was closed while the request waited for a connection"
 
 
-def _scope(until: float | None) -> trio.CancelScope:
-    return trio.CancelScope(deadline=math.inf if until is None else until)
-
-
-class TrioConnection:
-    """
-    A wire in the pool, and what `response.extensions["network_stream"]` is.
-
-    As a network stream it offers the raw bytes of an upgraded connection (101, or 2xx to CONNECT).
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.wire = Wire(sock)
-        self.reused = False
-        self.closed = False
-        self.write_error: WriteError | None = None
-        self.multiplexer: TrioMultiplexer | None = None  # for the streams of HTTP/2
-        self._upgraded: bytes | None = None
-
-    # Waiting. A socket that is closed meanwhile, by `aclose` of the client, wakes its waiters with ClosedResourceError.
-
-    async def receive(self, until: float | None) -> bytes | None:
-        """
-        What the peer sent next: b"" at its end, None if nothing came until then.
-
-        Raises:
-            ReadError: the connection broke.
-        """
-        if self.wire.tls is not None and self.wire.tls.ended:
-            return b""  # the end came in one piece with what was received last
-        while True:
-            data = await self.receive_raw(until)
-            tls = self.wire.tls
-            if tls is None or data is None:
-                return data
-            data = tls.receive(data)
-            if tls.due:
-                await self.send_all(tls.pending(), until)
-            if data or tls.ended:
-                return data
-
-    async def receive_raw(self, until: float | None) -> bytes | None:
-        """Like `receive`, below TLS."""
-        while True:
-            if self.closed:
-                raise ReadError("the connection is closed")
-            # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
-            await trio.lowlevel.checkpoint_if_cancelled()
-            data = self.wire.receive_raw()
-            if data is not None:
-                await trio.lowlevel.cancel_shielded_checkpoint()  # fair to other tasks during a fast download
-                return data
-            if not await self._ready(trio.lowlevel.wait_readable, until):
-                return None
-
-    async def send_all(self, data: bytes, until: float | None) -> bool:
-        """Send `data`, which is below TLS already; False if time is up. Raises WriteError."""
-        rest = self.wire.send(data)
-        while rest:
-            if not await self._ready(trio.lowlevel.wait_writable, until):
-                return False
-            rest = self.wire.send(rest)
-        return True
-
-    async def _ready(self, wait: Callable[[socket.socket], Awaitable[None]], until: float | None) -> bool:
-        with _scope(until) as scope:
-            try:
-                await wait(self.wire.sock)
-            except trio.ClosedResourceError:
-                raise ReadError("the connection was closed while its answer was awaited") from None
-        return not scope.cancelled_caught
-
-    async def wait_for_either(self, until: float | None) -> bool:
-        """Until the socket takes or has bytes; False if time is up."""
-        async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = math.inf if until is None else until
-            done = []
-
-            async def one(wait: Callable[[socket.socket], Awaitable[None]]) -> None:
-                try:
-                    if not self.closed:
-                        await wait(self.wire.sock)
-                except trio.ClosedResourceError:
-                    pass  # whoever uses the socket next is told; raised here it would come out in a group
-                done.append(wait)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(one, trio.lowlevel.wait_readable)
-            nursery.start_soon(one, trio.lowlevel.wait_writable)
-        return bool(done)
-
-    def is_quiet(self) -> bool:
-        """
-        Has the peer neither closed nor said anything since the last exchange?
-
-        Under TLS it may have sent session tickets, which are taken here.
-        """
-        wire = self.wire
-        if self.closed or not wire.poll(0):
-            return not self.closed
-        if wire.tls is None:
-            return False
-        try:
-            return not wire.tls.receive(wire.receive_raw() or b"") and not wire.tls.ended
-        except TransportError:
-            return False
-
-    def close(self) -> None:
-        """Close, at once and without waiting."""
-        if not self.closed:
-            if self.multiplexer is not None:
-                self.multiplexer.say_goodbye()
-            self.closed = True
-            trio.lowlevel.notify_closing(self.wire.sock)
-            self.wire.close()
-
-    # `network_stream`.
-
-    def upgrade(self, surplus: bytes) -> None:
-        """From now on the bytes belong to whoever has the stream; `surplus` came already."""
-        self._upgraded = surplus
-
-    def _own(self) -> bytes:
-        if self._upgraded is None:
-            raise CloseError("the connection was not upgraded: its bytes belong to HTTP")
-        return self._upgraded
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """
-        At most `max_bytes` of what the peer sent; b"" at its end. `timeout` in seconds.
-
-        Raises:
-            ReadTimeout, ReadError.
-        """
-        data = self._own()
-        if not data:
-            received = await self.receive(None if timeout is None else now() + timeout)
-            if received is None:
-                raise ReadTimeout(f"nothing arrived within {timeout:g} s")
-            data = received
-        self._upgraded = data[max_bytes:]
-        return data[:max_bytes]
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """
-        Send `buffer`. `timeout` in seconds.
-
-        Raises:
-            WriteTimeout, WriteError.
-        """
-        self._own()
-        if self.closed:
-            raise WriteError("the connection is closed")
-        tls = self.wire.tls
-        data = buffer if tls is None else tls.encrypt(buffer)
-        if not await self.send_all(data, None if timeout is None else now() + timeout):
-            raise WriteTimeout(f"the peer took nothing for {timeout:g} s")
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        self.close()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> TrioConnection:
-        """
-        Begin TLS on an upgraded connection; returns the stream to use from now on.
-
-        Raises:
-            ConnectError, ConnectTimeout.
-        """
-        if self._own():
-            raise ConnectError(EARLY)
-        tls = TLSFilter(ssl_context, server_hostname, over=self.wire.tls)
-        if not await self.shake_hands(tls, None if timeout is None else now() + timeout):
-            raise ConnectTimeout(f"the TLS handshake was not done within {timeout:g} s")
-        self._upgraded = tls.leftover()
-        return self
-
-    async def shake_hands(self, tls: TLSFilter, until: float | None) -> bool:
-        """Do the TLS handshake; False if time is up. Raises ConnectError."""
-        try:
-            data = tls.handshake()
-            while True:
-                if data and not await self.send_all(data, until):
-                    return False
-                if tls.established:
-                    self.wire.tls = tls
-                    return True
-                received = await self.receive_raw(until)
-                if received is None:
-                    return False
-                data = tls.handshake(received)
-        except (ReadError, WriteError) as exc:
-            raise ConnectError(f"TLS handshake with {tls.peer} failed: {exc}") from exc
-
-    def get_extra_info(self, info: str) -> Any:
-        """What is known of the connection: see `Wire.extra_info`."""
-        return self.wire.extra_info(info)
-
-    @staticmethod
-    def take_chunks(exchange: Exchange) -> list[bytes]:
-        """The pieces of the body that have arrived."""
-        chunks, exchange.chunks = exchange.chunks, []
-        return chunks
-
-
 class TrioEngine:
     """The connections of one async transport in one trio run."""
+
+    now = staticmethod(now)
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -277,6 +57,8 @@ class TrioEngine:
         self._ended = False
         self._closed = False
         self._writer = FieldWriter()
+        self._head_limits = settings.head_limits
+        self._http2 = settings.http2
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[TrioConnection], trio.CancelScope] = {}
         self._no_dials = trio.Event()
@@ -307,165 +89,182 @@ class TrioEngine:
         job = Job(request, now())
         if self.settings.forwards:
             job.forward(self._proxy_fields)
-        while not self._closed:
-            # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-            exchange = None if self.settings.http2 else self._new_exchange(job)
-            connection = self.pool.acquire(job.key, now())
-            if isinstance(connection, Ticket):
-                connection = await self._redeem(connection, job)
-            if self.pool.has_chores:
-                self.settle()
-            if exchange is None:
-                if connection.multiplexer is not None:
-                    answer = await connection.multiplexer.handle(job)
-                    if answer is None:
-                        continue
-                    return answer
-                exchange = self._exchange_on(connection, job)
-            # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
-            if connection.reused and not connection.is_quiet():
-                self.release(connection, False)
-                continue
-            try:
-                await self._pump(connection, exchange, job)
-            except BaseException as exc:
-                reused = connection.reused
-                self.release(connection, False)
-                if job.narrator is not None and isinstance(exc, Exception):
-                    await self.tell(job, "failed", exc)
-                if job.may_replay(exchange, exc, reused):
+        pool = self.pool
+        try:
+            while not self._closed:
+                # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
+                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                connection = pool.acquire(job.key, now(), job)
+                if isinstance(connection, Ticket):
+                    connection = await self._redeem(connection, job)
+                if pool.has_chores:
+                    self.settle()
+                if exchange is None:
+                    if connection.multiplexer is not None:
+                        answer = await connection.multiplexer.handle(job)
+                        if answer is None:
+                            continue
+                        return answer
+                    exchange = self._exchange_on(connection, job)
+                # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
+                if connection.closed or (connection.reused and not connection.is_quiet()):
+                    self.release(connection, False, job)
                     continue
-                raise
-            if exchange.finished and not exchange.upgraded:
-                chunks = exchange.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
-                self.release(connection, exchange.reusable)
-                if job.narrator is not None:
-                    await self.tell(job, "body")
-                    await self.tell(job, "closed")
-            else:
-                response = self._stream(connection, exchange, job)
-            if exchange.informational or exchange.trailers is not None:
-                job.annotate(response, exchange)
-            return response
-        raise ConnectError(CLOSED)
-
-    def _new_exchange(self, job: Job) -> HTTP1Exchange:
-        return HTTP1Exchange(*job.arguments, self.settings.head_limits, self._writer)
+                try:
+                    await self.receive(connection, exchange, job)
+                except BaseException as exc:
+                    reused = connection.reused
+                    self.release(connection, False, job)
+                    if job.pieces is not None:
+                        await job.aend_pieces()
+                    if job.narrator is not None and isinstance(exc, Exception):
+                        await self.tell(job, "failed", exc)
+                    if job.may_replay(exchange, exc, reused):
+                        continue
+                    raise
+                if exchange.finished and not exchange.upgraded:
+                    chunks = exchange.chunks
+                    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    self.release(connection, exchange.reusable, job)
+                    if job.narrator is not None:
+                        await self.tell(job, "body")
+                        await self.tell(job, "closed")
+                else:
+                    response = self._stream(connection, exchange, job)
+                if exchange.informational or exchange.trailers is not None:
+                    job.annotate(response, exchange)
+                return response
+            raise ConnectError(CLOSED)
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
 
     def _exchange_on(self, connection: TrioConnection, job: Job) -> HTTP1Exchange:
         """The machine for a request that has its connection already."""
         if job.narrator is not None:
             job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
-            return self._new_exchange(job)
+            return HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
         except BaseException:
-            self.release(connection, True)
+            self.release(connection, True, job)
             raise
-
-    async def _pump(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        """Send the request, and receive until the head of the answer is there."""
-        wire = connection.wire
-        pieces: AsyncIterator[bytes] | None = None
-        if job.narrator is not None:
-            await self.tell(job, "turn", exchange)
-        try:
-            while exchange.head is None or exchange.need <= BODY:
-                need = exchange.need
-                if need == OUTPUT:
-                    if job.deadline is not None and now() >= job.deadline:
-                        raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
-                    data = exchange.take()
-                    try:
-                        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-                        if rest:
-                            await self._send_rest(rest, connection, exchange, job)
-                    except WriteError as exc:
-                        connection.write_error = exc
-                        exchange.cut_short()  # a server that closes while we send has often answered before
-                elif need == INPUT:
-                    await self.receive(connection, exchange, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.async_pieces()
-                    piece = await next_piece(pieces)
-                    if piece is None:
-                        pieces = None
-                    exchange.feed(piece)
-                    if wire.poll(0):
-                        await self._listen(connection, exchange)
-                elif need == PAUSE:
-                    await self._await_consent(connection, exchange, job)
-                else:
-                    break
-                if job.narrator is not None:
-                    await self.tell(job, "turn", exchange)
-        finally:
-            if pieces is not None:
-                await end_pieces(pieces, job)
-        # An answer that broke off behind its head is a response still, and raises when it is read.
-        if exchange.error is not None and exchange.head is None:
-            raise connection.write_error or exchange.error
-
-    async def _send_rest(self, rest: bytes, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        wire = connection.wire
-        while rest:
-            ready = await connection.wait_for_either(job.limit("write", now()))
-            if not ready or (job.deadline is not None and now() >= job.deadline):
-                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
-            if wire.poll(0):
-                await self._listen(connection, exchange)
-                if exchange.need == NOTHING or exchange.abandoned:
-                    exchange.cut_short()
-                    return
-            rest = wire.send(rest)
 
     async def receive(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """
-        Receive once and feed the exchange.
+        Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
 
         Raises:
-            ReadTimeout, ReadError.
+            ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
+            Whatever the request's body raises.
         """
-        until = job.limit("read", now())
-        while True:
-            try:
-                data = await connection.receive(until)
-            except ReadError as exc:
-                raise connection.write_error or exc from None
-            # Where something always arrives no wait is long enough to be ended.
-            if data is None or (job.deadline is not None and now() >= job.deadline):
-                raise job.timed_out(ReadTimeout, "read", now(), "the answer did not arrive")
-            exchange.receive(data)
-            # Interim answers are no progress: the time to wait goes on.
-            if not exchange.only_informational or exchange.need != INPUT:
-                return
+        wire = connection.wire
+        has_head = exchange.head is not None
+        is_new = not has_head and not connection.reused
+        until: float | None = None
+        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        if job.narrator is not None:
+            await self.tell(job, "turn", exchange)
+        while exchange.head is None or (has_head and not exchange.chunks):
+            need = exchange.need
+            if wire.unsent and need != NOTHING and not exchange.abandoned:
+                await self._await_room(connection, exchange, job)
+            elif need == OUTPUT:
+                if job.deadline is not None and job.is_late(now()):
+                    raise job.timed_out(WriteTimeout, "write", now(), "the request was not sent")
+                data = exchange.take()
+                try:
+                    wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                except WriteError as exc:
+                    stop_sending(connection, exchange, exc)
+                if is_new:
+                    is_new = False
+                    hear_early(connection, exchange)
+            elif need == INPUT:
+                if goes_on:
+                    pass
+                elif job.deadline is not None:
+                    until = job.limit("read", now())
+                else:
+                    until = None if job.read is None else now() + job.read
+                try:
+                    received = await connection.receive(until)
+                except TransportError as exc:
+                    raise why(connection, exc) from None
+                if received is None or (job.deadline is not None and job.is_late(now())):
+                    raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
+                exchange.receive(received) if received else wire.deliver_end(exchange)
+                goes_on = exchange.only_informational
+            elif need == BODY:
+                await self._feed(connection, exchange, job)
+            elif need == PAUSE:
+                await self._await_consent(connection, exchange, job)
+            else:
+                break
+            if job.narrator is not None and not has_head:
+                await self.tell(job, "turn", exchange)
+        if job.narrator is not None and not has_head:
+            await self.tell(job, "turn", exchange)  # the head may have come while the last events were told
+        if job.pieces is not None and exchange.need >= INPUT:
+            await job.aend_pieces()  # the upload is over
+        # A response that breaks off after its head is a response still, and raises when it is read.
+        if exchange.error is not None and exchange.head is None:
+            raise why(connection, exchange.error)
 
-    async def _listen(self, connection: TrioConnection, exchange: Exchange) -> None:
-        """Take what has arrived during an upload; under TLS that may be nothing that is meant for us."""
-        data = await connection.receive(now())
-        if data is not None:
-            exchange.receive(data)
+    async def _feed(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
+        # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
+        if not (connection.wire.poll(0) and listen(connection, exchange)):
+            exchange.feed(await job.anext_piece())
+
+    async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+        """Wait until the socket has taken what is unsent, or there is something for the reader."""
+        wire = connection.wire
+        until = job.limit("write", now())
+        head, size = exchange.head, len(wire.unsent)
+        while wire.unsent and exchange.head is head and not exchange.chunks and not exchange.abandoned:
+            ready = await connection.wait_for_either(until)
+            if ready and wire.poll(0):
+                listen(connection, exchange)
+                if exchange.need == NOTHING:
+                    exchange.cut_short()  # the response is whole, and the request is not
+                    return
+            try:
+                wire.flush()
+            except WriteError as exc:
+                stop_sending(connection, exchange, exc)
+                return
+            if len(wire.unsent) < size:
+                size, until = len(wire.unsent), job.limit("write", now())  # another wait begins
+            # The clock, too: where something always arrives, no wait is long enough to be ended.
+            elif not ready or (until is not None and now() >= until):
+                raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
 
     async def _await_consent(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
-        until = now() + PATIENCE
-        data = await connection.receive(until if job.deadline is None else min(until, job.deadline))
-        if data is None:
-            exchange.proceed()
-        else:
-            exchange.receive(data)
+        """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
+        until = job.patience(now())
+        while exchange.need == PAUSE:
+            try:
+                data = await connection.receive(until)
+            except TransportError as exc:
+                raise why(connection, exc) from None
+            if data is not None:
+                exchange.receive(data) if data else connection.wire.deliver_end(exchange)
+            if data is None or now() >= until:
+                exchange.proceed()
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
         """A response whose body is still to come, or whose connection was upgraded."""
         network_stream: Any = connection
         if exchange.upgraded:
-            connection.upgrade(exchange.surplus)
-            network_stream = shown(connection)
+            network_stream = shown(connection.upgrade(exchange.surplus))
         stream = AsyncBody(self, connection, exchange, job)
         assert exchange.head is not None
-        stream.response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        return stream.response
+        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
+        stream.extensions = response.extensions
+        return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
         """Deliver the events of a step of `Narrator` to whoever traces the request."""
@@ -491,12 +290,17 @@ class TrioEngine:
             if ticket.connection is None:
                 if self._closed:
                     raise ConnectError(CLOSED)
-                ticket.signal = trio.Event()
                 begun = True
                 self._begin_dial(ticket, job)
-                await ticket.signal.wait()
+                while not ticket.served:
+                    ticket.signal = trio.Event()
+                    await ticket.signal.wait()
             if ticket.error is not None:
-                raise ticket.error
+                error, ticket.error = ticket.error, None
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback holds this frame
             connection: TrioConnection | None = ticket.connection
             assert connection is not None
             return connection
@@ -511,7 +315,7 @@ class TrioEngine:
     async def _wait_in_queue(self, ticket: Ticket[TrioConnection], job: Job) -> None:
         ticket.signal = trio.Event()
         await self.tell(job, "start", "pool.acquire_connection")
-        with _scope(job.queue_limit(now(), self.pool.awaits_dial(job.key))) as scope:
+        with scope_until(job.queue_limit(now(), self.pool.awaits_dial(job.key))) as scope:
             await ticket.signal.wait()
         if scope.cancelled_caught and not ticket.served and not ticket.dial:
             raise job.queue_timed_out(now())
@@ -525,25 +329,58 @@ class TrioEngine:
             dial.cancel()
         self.settle()
 
-    def release(self, connection: TrioConnection, reusable: bool) -> None:
-        """Give a connection back; it is closed unless it may be reused. Has no checkpoint."""
+    def release(self, connection: TrioConnection, reusable: bool, job: Job) -> None:
+        """Give the connection of a request back; it is closed unless it may be reused. Has no checkpoint."""
         connection.reused = True
-        tls = connection.wire.tls
-        if tls is not None and tls.ended:
+        wire = connection.wire
+        if wire.unsent or (wire.tls is not None and wire.tls.ended):
             reusable = False
-        self.pool.release(connection, reusable and not connection.closed, now())
-        if self.pool.has_chores:
+        try:
+            self.pool.release(connection, reusable and not connection.closed, now(), job)
+            if self.pool.has_chores:
+                self.settle()
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+
+    def recover(self, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request still has, after an exception at an unknown point: out of a signal handler, Ctrl-C.
+
+        What it had is closed. Does next to nothing after a failure that has given back everything.
+        """
+        pool = self.pool
+        claim = pool.claim_of(job)
+        if pool.changing or claim is not None or not isinstance(exc, (TransportError, trio.Cancelled)):
+            pool.give_up(job, self._dials)
+            dial = self._dials.get(claim) if isinstance(claim, Ticket) else None
+            if dial is not None:
+                dial.cancel()
+            self.settings.unlock()
+        if pool.has_chores:
             self.settle()
 
     def settle(self) -> None:
         """Do what the pool asks for."""
-        while self.pool.has_chores:
-            connections, tickets = self.pool.take_chores()
-            for connection in connections:
-                connection.close()
-            for ticket in tickets:
-                if ticket.signal is not None:
-                    ticket.signal.set()
+        pool = self.pool
+        while pool.has_chores:
+            try:
+                connections, tickets = pool.take_chores()
+                for connection in connections:
+                    connection.close()
+                for ticket in tickets:
+                    if ticket.signal is not None:
+                        ticket.signal.set()
+            except BaseException:
+                pool.changing = True  # so that tickets which were not woken yet are woken again
+                raise
+
+    def later(self, function: Callable[[], None]) -> None:
+        """Call `function` soon, in the trio run. May be called from anywhere, also by the garbage collector."""
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            pass  # the next engine closes what this one has
 
     async def aclose(self) -> None:
         """Close every connection, also those in use, and wait for dials to end."""
@@ -557,9 +394,15 @@ class TrioEngine:
         self._closed = True
         for scope in self._dials.values():
             scope.cancel()
-        for connection in self.pool.shut():
-            connection.close()
-        self.settle()
+        known = self.pool.connections
+        try:
+            for connection in self.pool.shut():
+                connection.close()
+            self.settle()
+        except BaseException:
+            for connection in known:
+                connection.close()
+            raise
 
     def close_from_outside(self) -> None:
         """Close everything from where this trio run is not: another thread, or after its end."""
@@ -600,222 +443,27 @@ class TrioEngine:
                 connection.reused = ticket.connection is not connection
             else:
                 self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
+                error = None  # its traceback holds this frame
             self.settle()
             if not self._dials:
                 self._no_dials.set()
 
     async def _connect(self, job: Job) -> TrioConnection:
-        """A new connection, tried again as often as the transport was told to."""
-        job.begin_dial()
-        attempt = 0
-        while True:
-            try:
-                return await self._connect_once(job)
-            except (ConnectError, ConnectTimeout):
-                if attempt >= self.settings.retries or (job.deadline is not None and now() >= job.deadline):
-                    raise
-            pause = backoff(attempt)
-            attempt += 1
-            await self.tell(job, "start", "connection.retry")
-            await trio.sleep(pause if job.deadline is None else max(0.0, min(pause, job.deadline - now())))
-            await self.tell(job, "complete")
+        """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
+        dial = Dial(job, self.settings, now, self._new_connection)
+        return await TrioDialling(self.settings, job).run(dial.connect())
 
-    async def _connect_once(self, job: Job) -> TrioConnection:
-        until = job.limit("connect", now())
-        route = Route(job.key, job.server_name(), self.settings)
-        if route.unresolved is not None:
-            route.resolved(await self._resolve(*route.unresolved, job, until))
-        connection = TrioConnection(await self._connect_tcp(route, job, until))
-        try:
-            for hop in route.hops():
-                if isinstance(hop, TLSHop):
-                    await self._start_tls(connection, hop, job, until)
-                else:
-                    await self.tell(job, "start", hop.step)
-                    await self._talk(connection, hop, job, until)
-                    await self.tell(job, "complete")
-        except BaseException as exc:
-            connection.close()
-            if isinstance(exc, Exception):
-                await self.tell(job, "failed", exc)
-            raise
-        if self.settings.speaks_http2(job.key, connection.wire.alpn):
+    def _new_connection(
+        self, sock: socket.socket, tls: TLSFilter | None, early: bytes, is_http2: bool
+    ) -> TrioConnection:
+        """Return the connection that a dial has made; `early` are plain bytes that the peer has sent already."""
+        connection = TrioConnection(sock)
+        connection.wire.tls, connection.wire.early = tls, early
+        if is_http2:
             from .http2.trio import TrioMultiplexer  # those who never meet it do not load it
 
-            try:
-                await self.tell(job, "start", "http2.send_connection_init", request=job.request)
-                TrioMultiplexer(self, connection)
-                await self.tell(job, "complete")
-            except BaseException:
-                connection.close()
-                raise
+            TrioMultiplexer(self, connection)
         return connection
-
-    async def _start_tls(self, connection: TrioConnection, hop: TLSHop, job: Job, until: float | None) -> None:
-        name = hop.server_name
-        await self.tell(job, "start", hop.step, server_hostname=name, timeout=job.timeout.get("connect"))
-        if not await connection.shake_hands(hop.begin(connection.wire.tls), until):
-            raise job.timed_out(ConnectTimeout, "connect", now(), f"no TLS session with {hop.peer}")
-        await self.tell(job, "complete")
-
-    async def _talk(self, connection: TrioConnection, handshake: Handshake, job: Job, until: float | None) -> None:
-        """Speak with a proxy until there is a tunnel. Raises ProxyError, ConnectTimeout."""
-        tls = connection.wire.tls
-        try:
-            while not handshake.done:
-                data = handshake.take()
-                sent = await connection.send_all(data if tls is None else tls.encrypt(data), until)
-                received = await connection.receive(until) if sent else None
-                if received is None:
-                    raise job.timed_out(ConnectTimeout, "connect", now(), "no tunnel through the proxy")
-                handshake.receive(received)
-                if handshake.error is not None:
-                    raise handshake.error
-        except (ReadError, WriteError) as exc:
-            raise ProxyError(f"the proxy broke the connection: {exc}") from exc
-
-    async def _connect_tcp(self, route: Route, job: Job, until: float | None) -> socket.socket:
-        host, port = route.host, route.port
-        uds = self.settings.uds
-        seconds = job.timeout.get("connect")
-        addresses = await self._resolve(host, port, job, until) if uds is None else []
-        try:
-            if uds is not None:
-                await self.tell(job, "start", "connection.connect_unix_socket", path=uds, timeout=seconds)
-                addresses = [unix_address(uds)]
-            else:
-                await self.tell(job, "start", "connection.connect_tcp", host=host, port=port, timeout=seconds)
-            sock = await self._race(Race(uds or host, port, addresses), job, until)
-        except Exception as exc:
-            self.settings.names.distrust(host, port)
-            await self.tell(job, "failed", exc)
-            raise
-        try:
-            await self.tell(job, "complete")
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    async def _resolve(self, host: str, port: int, job: Job, until: float | None) -> list[Address]:
-        """The addresses of a host. Raises ConnectError, ConnectTimeout."""
-        addresses = self.settings.names.known(host, port)
-        if addresses is not None:
-            return addresses
-        await self.tell(job, "start", "connection.resolve_host", host=host, port=port)
-        try:
-            addresses = await self._look_up(host, port, until)
-            if addresses is None:
-                raise job.timed_out(ConnectTimeout, "connect", now(), f"the name {host!r} was not resolved")
-        except Exception as exc:
-            await self.tell(job, "failed", exc)
-            raise
-        await self.tell(job, "complete", texts(addresses))
-        return addresses
-
-    async def _look_up(self, host: str, port: int, until: float | None) -> list[Address] | None:
-        """The answer to a question; None if there was none in time."""
-        names = self.settings.names
-        with _scope(until):
-            try:
-                if names.is_awaited:
-                    return names.learn(host, port, await names.resolver(host, port))  # type: ignore[misc]  # there is one
-                if names.resolver is None and _has_custom_resolver():
-                    # It decides about names everywhere in this trio run: that is what tests set it for.
-                    answer = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                    return names.learn(host, port, answer)
-            except ConnectError:
-                raise
-            except Exception as exc:
-                raise resolve_error(host, exc) from exc
-            # Not `trio.to_thread`: its threads are few, and a look-up that hangs would keep one from everybody.
-            look_up, over = names.look_up(host, port), trio.Event()
-            look_up.when_over(partial(_from_a_thread, self._token, over))
-            await over.wait()
-            return look_up.addresses()
-        return None
-
-    async def _race(self, race: Race, job: Job, until: float | None) -> socket.socket:
-        """Happy Eyeballs: overlapping attempts, each a task, until one succeeds, all have failed, or time is up."""
-        winners: list[socket.socket] = []
-        broken: list[Exception] = []
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.cancel_scope.deadline = math.inf if until is None else until
-                nursery.start_soon(self._begin_attempts, race, nursery, winners, broken)
-        except BaseException:
-            for sock in winners:
-                sock.close()  # cancelled after it had won
-            raise
-        if winners:
-            return winners[0]
-        if broken:
-            raise broken[0]
-        if race.lost:
-            raise race.error()
-        total = job.deadline is not None and now() >= job.deadline
-        raise race.timeout(job.timeout["total" if total else "connect"] or 0.0, total)
-
-    async def _begin_attempts(
-        self, race: Race, nursery: trio.Nursery, winners: list[socket.socket], broken: list[Exception]
-    ) -> None:
-        """Begin every attempt that is due, and sleep until the next one is, or until one has failed."""
-        while True:
-            while (address := race.next(now())) is not None:
-                nursery.start_soon(self._attempt, race, address, nursery, winners, broken)
-            if race.due is None:
-                return
-            race.changed = trio.Event()
-            with _scope(race.due):
-                await race.changed.wait()
-
-    async def _attempt(
-        self,
-        race: Race,
-        address: Address,
-        nursery: trio.Nursery,
-        winners: list[socket.socket],
-        broken: list[Exception],
-    ) -> None:
-        sock: socket.socket | None = None
-        try:
-            sock = new_socket(address, self.settings)
-            code = sock.connect_ex(address[4])
-            if is_in_progress(code):
-                await trio.lowlevel.wait_writable(sock)
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, "")
-            if not winners:
-                winners.append(sock)
-                sock = None
-                nursery.cancel_scope.cancel()
-        except OSError as exc:
-            race.failed(address, exc, now())
-            if race.changed is not None:
-                race.changed.set()
-        except Exception as exc:  # a socket option that is none; out of here it would come as a group of exceptions
-            broken.append(exc)
-            nursery.cancel_scope.cancel()
-        finally:
-            if sock is not None:
-                trio.lowlevel.notify_closing(sock)
-                sock.close()
-
-
-def _from_a_thread(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
-    """Wake whoever waits for the event, if the run has not ended meanwhile."""
-    try:
-        token.run_sync_soon(event.set)
-    except trio.RunFinishedError:
-        pass  # nobody is there any more
-
-
-def _has_custom_resolver() -> bool:
-    """Was `trio.socket.set_custom_hostname_resolver` called? Only calling it again tells."""
-    custom = trio.socket.set_custom_hostname_resolver(None)
-    trio.socket.set_custom_hostname_resolver(custom)
-    return custom is not None
 
 
 def _nothing() -> None:

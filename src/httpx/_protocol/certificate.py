@@ -1,14 +1,15 @@
 """
-What is written in a certificate, as far as pins and error messages need it; and the pins themselves.
+The parts of a certificate that pins and error messages need; and the pins themselves.
 
 A certificate comes as DER (X.690): elements of a tag, a length and a content. Only what RFC 5280 allows is read:
 definite lengths in their shortest form, and the fields of a certificate in their order. Anything else is
-`NotACertificate`, so that a pin never compares with bytes that OpenSSL, which checked the certificate, reads otherwise.
+`NotACertificate`: a pin must never match bytes that OpenSSL, which checked the certificate, reads in another way.
+Reading is linear in the size of the certificate.
 
     key_pin(der)       "sha256//..." of the public key, as in curl's `--pinnedpubkey`
     fingerprint(der)   SHA-256 of the whole certificate, as hexadecimal digits
     names_of(der)      the DNS names and IP addresses that it is for
-    Pins               which of these a host's certificate may have
+    Pins               which keys and certificates a host may have
 
 Not here: whether a certificate is to be trusted, which is OpenSSL's business.
 """
@@ -33,7 +34,7 @@ _FINGERPRINT = re.compile(r"(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}")
 
 
 class NotACertificate(ValueError):
-    """These bytes are no certificate as RFC 5280 describes it."""
+    """These bytes are not a certificate as RFC 5280 describes it."""
 
 
 class _Element:
@@ -72,7 +73,7 @@ def _children(der: bytes, parent: _Element) -> list[_Element]:
 
 
 def _fields(der: bytes) -> list[_Element]:
-    """The fields of a certificate, from its serial number on; at least seven. RFC 5280 section 4.1."""
+    """Return the fields of a certificate from its serial number on, at least six (RFC 5280 section 4.1)."""
     outer = _Element(der, 0, len(der))
     parts = _children(der, outer)
     if outer.tag != _SEQUENCE or outer.end != len(der) or len(parts) != 3 or parts[0].tag != _SEQUENCE:
@@ -88,10 +89,10 @@ def _fields(der: bytes) -> list[_Element]:
 
 def public_key_of(der: bytes) -> bytes:
     """
-    The SubjectPublicKeyInfo of a certificate, as DER: algorithm and key.
+    Return the SubjectPublicKeyInfo of a certificate, as DER: algorithm and key.
 
     Raises:
-        NotACertificate: `der` is none.
+        NotACertificate: `der` is not a certificate.
     """
     key = _fields(der)[5]
     return der[key.begin : key.end]
@@ -99,10 +100,10 @@ def public_key_of(der: bytes) -> bytes:
 
 def names_of(der: bytes) -> list[str]:
     """
-    The DNS names and IP addresses that a certificate is for (RFC 5280 section 4.2.1.6); none if it names none.
+    Return the DNS names and IP addresses that a certificate is for (RFC 5280 section 4.2.1.6); [] if it names none.
 
     Raises:
-        NotACertificate: `der` is none.
+        NotACertificate: `der` is not a certificate.
     """
     names = []
     for field in _fields(der)[6:]:
@@ -127,28 +128,28 @@ def _alternative_names(der: bytes, extension: list[_Element]) -> list[str]:
 
 
 def key_pin(der: bytes) -> str:
-    """The pin of a certificate's public key: "sha256//" and the Base64 of its SHA-256 (RFC 7469 section 2.4)."""
+    """Return the pin of a certificate's public key: "sha256//" and the Base64 of its SHA-256 (RFC 7469 section 2.4)."""
     return KEY_PREFIX + b64encode(sha256(public_key_of(der)).digest()).decode("ascii")
 
 
 def fingerprint(der: bytes) -> str:
-    """The SHA-256 of a whole certificate, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a whole certificate, as 64 hexadecimal digits."""
     return sha256(der).hexdigest()
 
 
 class Pins:
     """
-    Which certificates a host may have, whatever authorities say.
+    Which certificates a host may have, in addition to what authorities say.
 
     Args:
-        pins: for every host one pin or several, of which one has to fit; or a mapping from host to the same. A host
-            that begins with "*." stands for all names below it; the entry that says the most wins; hosts that are not
-            in the mapping may have any certificate. A pin is "sha256//" and the Base64 of the SHA-256 of the public
-            key, or the SHA-256 of the whole certificate as 64 hexadecimal digits, with or without colons.
+        pins: for every host one pin or several, of which one must match; or a mapping from host to the same. A host
+            that begins with "*." stands for all names below it; the longest entry wins; hosts that are not in the
+            mapping may have any certificate. A pin is "sha256//" and the Base64 of the SHA-256 of the public key, or
+            the SHA-256 of the whole certificate as 64 hexadecimal digits, with or without colons.
 
     Raises:
-        TypeError: `pins` is none of these.
-        ValueError: a pin that cannot fit any certificate, or a host without one.
+        TypeError: `pins` has another type.
+        ValueError: a pin that cannot match any certificate, or a host without a pin.
     """
 
     def __init__(self, pins: PinTypes) -> None:
@@ -163,7 +164,7 @@ class Pins:
             self._everywhere = _pin_set(pins, "")
 
     def of(self, host: str) -> frozenset[str] | None:
-        """The pins of a host, or None if it has none."""
+        """Return the pins of a host, or None if it has none."""
         host = _plain(host)
         found = self._by_host.get(host, self._everywhere)
         while found is None and host:
@@ -173,10 +174,10 @@ class Pins:
 
     def check(self, hosts: Sequence[str], der: bytes | None) -> str | None:
         """
-        Why the certificate `der` is none for these names of the peer, or None if it is one.
+        Return why the certificate `der` must not be used for these names of the peer, or None if it may.
 
         Args:
-            hosts: the peer's names: every one that has pins has to agree.
+            hosts: the peer's names; the pins of each that has some must match.
             der: None if the peer showed no certificate.
         """
         for host in hosts:
@@ -184,19 +185,19 @@ class Pins:
             if pins is None:
                 continue
             if der is None:
-                return f"{host!r} is pinned, and its peer showed no certificate"
+                return f"{host!r} is pinned, but its peer showed no certificate"
             try:
                 seen = key_pin(der)
             except NotACertificate as exc:
-                return f"{host!r} is pinned, and its certificate cannot be read: {exc}"
+                return f"{host!r} is pinned, but its certificate cannot be read: {exc}"
             whole = fingerprint(der)
             if seen not in pins and whole not in pins:
-                return f"no pin of {host!r} fits its certificate, which has the key {seen} and the SHA-256 {whole}"
+                return f"no pin of {host!r} matches its certificate, which has the key {seen} and the SHA-256 {whole}"
         return None
 
 
 def _plain(host: str) -> str:
-    """A host as it is compared: an address in its shortest form, a name in lower case and without a dot at its end."""
+    """Return a host as it is compared: an address in its shortest form, a name in lower case without a final dot."""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -214,7 +215,7 @@ def _pin_set(pins: object, where: str) -> frozenset[str]:
 
 
 def _pin(pin: object, where: str) -> str:
-    """A pin as it is compared. Refused is whatever could not fit: a mistyped pin must not look like one."""
+    """Return a pin as it is compared. What cannot match is refused: a mistyped pin must not look like a pin."""
     if not isinstance(pin, str):
         raise TypeError(f"a pin{where} must be a str, not {type(pin).__name__}")
     if pin.startswith(KEY_PREFIX):

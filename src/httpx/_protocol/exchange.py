@@ -1,14 +1,14 @@
 """
-The seam between machines and shells: one request and its answer.
+The seam between machines and shells: one request and its response.
 
-A shell (a thread, asyncio, trio) owns a wire and carries bytes; everything that can be decided without a wire is
-decided by the exchange. `need` tells the shell what would make progress:
+A shell (threads, asyncio, trio) owns a wire and carries bytes. What can be decided without a wire is decided by the
+exchange. `need` tells the shell what would make progress:
 
     OUTPUT   `take()` has bytes that must be sent
     BODY     `feed()` wants the next piece of the request's body, or None at its end
     PAUSE    like INPUT, but after `PATIENCE` seconds of silence call `proceed()` (Expect: 100-continue)
     INPUT    `receive()` wants what the peer sends
-    NOTHING  the answer is complete, the connection was upgraded, or `error` is set
+    NOTHING  the response is complete, the connection was upgraded, or `error` is set
 
 so that a pump is:
 
@@ -23,8 +23,14 @@ so that a pump is:
         else:
             exchange.receive(wire.receive())
 
-While a body is uploaded, input may arrive at any time: pass it to `receive()` when it does. An answer that makes the
-rest of the upload pointless turns `need` away from OUTPUT and BODY, and the shell drops what it still wanted to send.
+While a body is uploaded, input may arrive at any time: pass it to `receive()` when it does. A response may begin then,
+and even end:
+
+    need is OUTPUT or BODY     go on sending, also after `head` is known: the peer may answer while it reads (an echo),
+                               so receive at the same time, and take `chunks` while the upload goes on
+    `abandoned`                the response made the rest of the upload pointless; `need` is INPUT or NOTHING. Drop what
+                               was taken and is not sent yet, and go on receiving
+    sending fails              call `cut_short()` and go on receiving: the peer may have responded before it closed
 
 Not here: retries, redirects, meaning of fields (`_flow`, `_models`); which connection is used (`_pool`).
 """
@@ -47,16 +53,16 @@ Head = tuple[int, bytes, Fields, bytes]  # status, reason, fields, version ("HTT
 
 class HeadLimits:
     """
-    What a peer's head, all its interim answers and its trailers may take together.
+    What a peer's head, all its interim responses and its trailers may take together.
 
     Args:
-        max_fields: number of field lines in one block.
+        max_fields: number of fields in one block.
         max_bytes: bytes of all blocks of one exchange.
     """
 
     __slots__ = ("max_bytes", "max_fields")
 
-    def __init__(self, max_fields: int = 100, max_bytes: int = 65_536) -> None:
+    def __init__(self, max_fields: int = 5_000, max_bytes: int = 262_144) -> None:
         self.max_fields = max_fields
         self.max_bytes = max_bytes
 
@@ -66,29 +72,30 @@ DEFAULT_HEAD_LIMITS = HeadLimits()
 
 class Exchange:
     """
-    What every protocol offers the shells for one request and its answer.
+    What every protocol offers the shells for one request and its response.
 
     Attributes:
         need: what would make progress (above).
-        head: None until the final answer's head is complete.
+        head: None until the final response's head is complete.
         chunks: pieces of the body not yet taken, framing removed; the shell empties the list.
-        informational: (status, fields) of each 1xx answer so far.
+        informational: (status, fields) of each 1xx response so far.
         trailers: the trailer fields, once `finished`.
-        finished: the answer is complete.
-        upgraded: the bytes that follow belong to another protocol; `surplus` holds those that came already.
+        finished: the response is complete.
+        upgraded: the bytes that follow belong to another protocol; `surplus` holds those that came already. The shell
+            takes them then, and gives the exchange no more.
         reusable: the connection may carry another exchange.
-        untouched: no byte of an answer has arrived.
-        refused: the peer said that it has not processed the request, so it may be sent again, whatever it is (HTTP/2).
+        untouched: no byte of a response has arrived.
+        refused: the peer said that it has not processed the request, so any request may be sent again (HTTP/2).
         uploading: part of the request has not been handed to the connection yet, maybe because the peer does not take
             it (HTTP/2).
-        abandoned: the answer made the rest of the upload pointless, and it was dropped.
+        abandoned: the rest of the upload was dropped: a response made it pointless, or sending failed.
         remarkable: the head has fields that a client acts on: Set-Cookie, Location, Content-Encoding.
-        only_informational: the last `receive` brought nothing but 1xx answers, so a read deadline should not restart.
-        error: what the peer did wrong, as an exception of the public classes; None while all is well.
+        only_informational: the last `receive` brought only 1xx responses, so a read deadline must not restart.
+        error: what the peer did wrong, as an exception of the public classes; None without a fault.
     """
 
-    # What every exchange changes is set by the constructors of the two kinds, because an attribute that is the class's,
-    # too, is reached the long way: 40 ns and not 5. What few change is the class's, which saves setting it.
+    # The constructors of the two kinds set what every exchange changes: an attribute that the class has too takes 40 ns
+    # to read instead of 5. What few exchanges change is an attribute of the class, which saves setting it.
     need: int
     head: Head | None
     chunks: list[bytes]
@@ -104,7 +111,11 @@ class Exchange:
     refused: bool = False
     uploading: bool = False
     abandoned: bool = False
-    surplus: bytes = b""
+
+    @property
+    def surplus(self) -> bytes:
+        """What arrived after the end of the response."""
+        return b""
 
     def take(self) -> bytes:
         """Remove and return what should be sent now, coalesced; b"" if there is nothing (`need` is not OUTPUT)."""
@@ -114,7 +125,7 @@ class Exchange:
         """
         Give the next piece of the request's body; None ends it.
 
-        Ignored once the body has ended or the answer has made it pointless. While `need` is PAUSE it means that the
+        Ignored once the body has ended or the response has made it pointless. While `need` is PAUSE it means that the
         shell does not wait any longer, as `proceed` does.
 
         Raises:
@@ -123,11 +134,11 @@ class Exchange:
         raise NotImplementedError
 
     def cut_short(self) -> None:
-        """The shell could not send all that it took: the connection is good for this answer and no other exchange."""
+        """Send nothing more: the shell could not send all that it took. The response may come; no exchange follows."""
         raise NotImplementedError
 
     def proceed(self) -> None:
-        """The peer said nothing for `PATIENCE` seconds: send the body without its consent."""
+        """Send the body without the peer's consent: it said nothing for `PATIENCE` seconds."""
         raise NotImplementedError
 
     def receive(self, data: bytes) -> None:
@@ -140,3 +151,13 @@ class Exchange:
             data: 1 to any number of bytes; b"" means that the peer closed its side.
         """
         raise NotImplementedError
+
+    def receive_incomplete_close(self) -> None:
+        """
+        Take the end of the peer's side under TLS without close_notify, which anyone on the path can forge.
+
+        Like `receive(b"")`, but a body that only ends with the connection may be incomplete and is an error (RFC 9112
+        section 9.8). A response that says itself where it ends is not in doubt, and many servers never send
+        close_notify after one.
+        """
+        self.receive(b"")

@@ -1,8 +1,8 @@
 """
 The frames of HTTP/2 as bytes (RFC 9113, sections 4 and 6).
 
-    frame, header_block, settings, ...     as bytes
-    unpadded, parsed_settings, ...         what is in them
+    frame, header_block, settings, ...     make frames
+    unpadded, parsed_settings, ...         read their payloads
 
 Not here: what frames mean and when they are legal (`http2`, `stream2`), and the loop that finds them (`http2`).
 """
@@ -73,7 +73,7 @@ MAX_WINDOW = 2**31 - 1
 DEFAULT_FRAME_SIZE = 16_384
 LARGEST_FRAME_SIZE = 2**24 - 1
 
-HEAD = Struct(">HBBBL")  # upper 16 and lower 8 bits of the size, type, flags, stream
+FRAME_HEAD = Struct(">HBBBL")  # upper 16 and lower 8 bits of the size, type, flags, stream
 _SETTING = Struct(">HL")
 _NUMBER = Struct(">L")
 _TWO_NUMBERS = Struct(">LL")
@@ -81,17 +81,17 @@ HEAD_SIZE = 9
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame."""
+    """Return a frame."""
     size = len(payload)
-    return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
+    return FRAME_HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
 def header_block(stream: int, block: bytes, end_stream: bool, max_size: int) -> bytes:
-    """A header block as HEADERS and as many CONTINUATION frames as it takes."""
+    """Return a header block as HEADERS and as many CONTINUATION frames as it needs."""
     flags = END_STREAM if end_stream else 0
     size = len(block)
     if size <= max_size:
-        return HEAD.pack(size >> 8, size & 0xFF, HEADERS, flags | END_HEADERS, stream) + block
+        return FRAME_HEAD.pack(size >> 8, size & 0xFF, HEADERS, flags | END_HEADERS, stream) + block
     pieces = [block[start : start + max_size] for start in range(0, size, max_size)]
     out = [frame(HEADERS, flags, stream, pieces[0])]
     out += [frame(CONTINUATION, 0, stream, piece) for piece in pieces[1:-1]]
@@ -100,38 +100,38 @@ def header_block(stream: int, block: bytes, end_stream: bool, max_size: int) -> 
 
 
 def settings(values: dict[int, int]) -> bytes:
-    """A SETTINGS frame."""
+    """Return a SETTINGS frame."""
     return frame(SETTINGS, 0, 0, b"".join([_SETTING.pack(*item) for item in values.items()]))
 
 
 def parsed_settings(payload: bytes) -> list[tuple[int, int]]:
-    """The (setting, value) pairs of a SETTINGS frame whose size is a multiple of six."""
+    """Return the (setting, value) pairs of a SETTINGS frame whose size is a multiple of six."""
     return list(_SETTING.iter_unpack(payload))
 
 
 def window_update(stream: int, increment: int) -> bytes:
-    """A WINDOW_UPDATE frame; stream 0 is the connection."""
+    """Return a WINDOW_UPDATE frame; stream 0 is the connection."""
     return frame(WINDOW_UPDATE, 0, stream, _NUMBER.pack(increment))
 
 
 def reset(stream: int, error: int) -> bytes:
-    """A RST_STREAM frame."""
+    """Return a RST_STREAM frame."""
     return frame(RST_STREAM, 0, stream, _NUMBER.pack(error))
 
 
 def goaway(last_stream: int, error: int, debug: bytes = b"") -> bytes:
-    """A GOAWAY frame."""
+    """Return a GOAWAY frame."""
     return frame(GOAWAY, 0, 0, _TWO_NUMBERS.pack(last_stream, error) + debug)
 
 
 def number(payload: bytes) -> int:
-    """The 32-bit number at the beginning of a payload."""
+    """Return the 32-bit number at the beginning of a payload."""
     value: int = _NUMBER.unpack_from(payload)[0]
     return value
 
 
 def unpadded(flags: int, payload: bytes) -> bytes | None:
-    """The payload of a DATA or HEADERS frame without its padding, or None if the padding is larger than the payload."""
+    """Return the payload of DATA or HEADERS without its padding, or None if the padding is too large for it."""
     if not flags & PADDED:
         return payload
     if not payload or payload[0] >= len(payload):
@@ -140,5 +140,5 @@ def unpadded(flags: int, payload: bytes) -> bytes | None:
 
 
 def error_name(code: int) -> str:
-    """The name of an error code."""
+    """Return the name of an error code."""
     return ERROR_NAMES[code] if code < len(ERROR_NAMES) else f"error {code}"

@@ -1,14 +1,15 @@
 """
 Header compression for HTTP/2 (RFC 7541).
 
-    Encoder.encode(fields)   -> a header block
-    Decoder.decode(block)    -> HeaderBlock, its fields, or HPACKError
+    Encoder.encode(fields)   -> bytes, a header block
+    Decoder.decode(block)    -> HeaderBlock; raises HPACKError
+    path_field(target)       -> bytes, `:path` for any header block
 
-Both sides of a connection keep a table of fields that went over it; a block refers to the table and changes it, so
-blocks must be made and sent, received and decoded, in one order without gaps.
+Both sides of a connection keep a table of recent fields. A header block refers to the table and changes it, so blocks
+must be encoded and sent, received and decoded, in one order without gaps.
 
-What is private (authorization, cookies, keys) is sent as "never indexed": no table keeps it, here or in any proxy (RFC
-7541 7.1.3).
+Fields with secrets (authorization, cookies, keys) are sent as "never indexed": no table keeps them, neither here nor in
+a proxy (RFC 7541 7.1.3).
 
 Not here: which fields are legal (`http2`), frames (`frames`).
 """
@@ -97,28 +98,28 @@ _STATIC_SIZE = len(_STATIC)
 _STATIC_FIELD = {field: number for number, field in enumerate(_STATIC, 1)}
 _STATIC_NAME = {name: number for number, (name, _) in reversed(list(enumerate(_STATIC, 1)))}
 
-_Sized = tuple[tuple[bytes, bytes], int]  # a field, and what it takes
+_Sized = tuple[tuple[bytes, bytes], int]  # a field, and its size in the table
 
-OVERHEAD = 32  # what an entry costs besides its bytes (RFC 7541 4.1)
+OVERHEAD = 32  # bytes that an entry counts for besides its name and value (RFC 7541 4.1)
 DEFAULT_TABLE_SIZE = 4096
 
 _INDEXES = [bytes((0x80 | number,)) for number in range(0x7F)]
-# For the decoder: the byte of a field of the static table -> that field, and the first byte of a literal -> how far
-# behind it the length of the value stands, or 0 if a name comes first.
+# For the decoder. Byte of an indexed field of the static table -> that field. First byte of a literal -> the distance
+# to the length of its value, or 0 if a name comes first.
 _INDEXED: dict[int, _Sized] = {
     0x80 + number: ((name, value), len(name) + len(value) + OVERHEAD) for number, (name, value) in enumerate(_STATIC, 1)
 }
 _TO_VALUE = [min(1, byte & (0x3F if byte >= 0x40 else 0x0F)) for byte in range(0x80)]
 
-# Fields whose value is another one in nearly every request: indexing them only pushes others out.
+# Fields whose value changes with nearly every request: in the table they would only evict others.
 _NOT_INDEXED = frozenset(
     (b":path", b"content-length", b"if-modified-since", b"if-none-match", b"range", b"age", b"etag", b"location")
 )
 
 
-# Bytes of entries, evicted ones among them, from which on the decoder looks what it must let go of.
+# Bytes of entries in the decoder's list, overdue ones included, that make it evict at once.
 MAX_OVERDUE = 16 * DEFAULT_TABLE_SIZE
-# Blocks that the decoder remembers, and the size of their fields: usually 50 KiB in all, and 2 MiB at the very worst.
+# Blocks that the decoder remembers, and the largest size of their fields: usually 50 KiB in all, 2 MiB at most.
 _MAX_REMEMBERED = 128
 _MAX_REMEMBERED_SIZE = 4096
 
@@ -128,7 +129,7 @@ class HPACKError(Exception):
 
 
 def _integer(value: int, prefix: int, flags: int) -> bytes:
-    """An integer behind the upper bits of `flags` (RFC 7541 5.1)."""
+    """Return an integer of a block; its first byte also has the upper bits of `flags` (RFC 7541 5.1)."""
     limit = (1 << prefix) - 1
     if value < limit:
         return bytes((flags | value,))
@@ -142,7 +143,7 @@ def _integer(value: int, prefix: int, flags: int) -> bytes:
 
 
 def _string(data: bytes) -> bytes:
-    """A string, as Huffman code where that is shorter (RFC 7541 5.2)."""
+    """Return a string of a block, as Huffman code where that is shorter (RFC 7541 5.2)."""
     size = huffman.encoded_size(data)
     if size < len(data):
         return _integer(size, 7, 0x80) + huffman.encode(data)
@@ -151,9 +152,9 @@ def _string(data: bytes) -> bytes:
 
 def path_field(target: bytes) -> bytes:
     """
-    A request's `:path` as it may stand in any block: the one field that is another one in nearly every request.
+    Return the `:path` of a request as it may stand in any block.
 
-    Not as Huffman code, which would take 3 us for 30 bytes to save 7 of them.
+    It is not Huffman-coded, which would take 3 us to save 7 of 30 bytes.
     """
     number = _STATIC_FIELD.get((b":path", target))
     if number is not None:
@@ -166,34 +167,34 @@ class Encoder:
     The sending side of one connection.
 
     Attributes:
-        version: of the table; grows with each change. A block that was encoded without a change may be sent again for
-            as long as the version is the same.
+        version: of the table; grows with each change. A block whose encoding changed nothing may be sent again while
+            the version is the same.
     """
 
     def __init__(self) -> None:
         self._entries: deque[tuple[bytes, bytes]] = deque()  # newest first
-        self._added = 0  # ever; an entry's place follows from when it was added
+        self._added = 0  # entries ever; the index of an entry follows from its number
         self._when: dict[tuple[bytes, bytes], int] = {}
         self._values: dict[bytes, bytes] = {}  # name -> the value with which it was added
-        self._heads: dict[bytes, tuple[bytes, bytes, bool]] = {}  # name -> what a literal begins with
+        self._heads: dict[bytes, tuple[bytes, bytes, bool]] = {}  # name -> see `_new_head`
         self._size = 0
         self._max_size = DEFAULT_TABLE_SIZE
         self._updates: list[int] = []
         self.version = 0
 
     def set_max_size(self, size: int) -> None:
-        """The peer's SETTINGS_HEADER_TABLE_SIZE; more than the default 4,096 is not used."""
+        """Apply the peer's SETTINGS_HEADER_TABLE_SIZE; more than the default of 4,096 bytes is not used."""
         size = min(size, DEFAULT_TABLE_SIZE)
         if size == self._max_size and not self._updates:
             return
         self._max_size = size
-        # A size that was lower in between must be told, too (RFC 7541 4.2).
+        # The lowest size in between must be sent as well (RFC 7541 4.2).
         self._updates = [min([size, *self._updates]), size] if self._updates else [size]
         self.version += 1
         self._evict()
 
     def encode(self, fields: Fields) -> bytes:
-        """The header block of `fields`, whose names are lower case, or a part of it; the table changes with it."""
+        """Return the header block of `fields`, or a part of it, and change the table; names must be lower case."""
         out = []
         if self._updates:
             out = [_integer(size, 5, 0x20) for size in dict.fromkeys(self._updates)]
@@ -218,11 +219,11 @@ class Encoder:
         if self._is_worth_an_entry(name, value):
             self._add(field)
             return indexed + _string(value)
-        # Not as Huffman code, which for something new each time costs more than its bytes do: 3 us for 4 of 16.
+        # Not Huffman-coded: for a value that is new each time that takes 3 us and saves 4 of 16 bytes.
         return plain + _integer(len(value), 7, 0) + value
 
     def _new_head(self, name: bytes) -> tuple[bytes, bytes, bool]:
-        """What a literal of that name begins with if it is not indexed, if it is, and whether it never may be."""
+        """Return the beginning of a literal with this name, not indexed and indexed, and whether it is a secret."""
         number = _STATIC_NAME.get(name, 0)
         text = b"" if number else _string(name)
         is_private = NEVER_INDEXED.search(name) is not None
@@ -234,10 +235,10 @@ class Encoder:
 
     def _is_worth_an_entry(self, name: bytes, value: bytes) -> bool:
         """
-        Will this field come again?
+        Return True if the field will probably be sent again.
 
-        One whose value is another one than last time (a request's number, a time) will not: its entries would push
-        others out, and with each of them all remembered blocks would be void.
+        A field whose value differs from the last one (a request's number, a time) will not. Its entries would evict
+        others, and each would make all remembered blocks useless.
         """
         if name in _NOT_INDEXED or len(name) + len(value) + OVERHEAD > self._max_size // 2:
             return False
@@ -263,16 +264,16 @@ class Encoder:
 
 class HeaderBlock:
     """
-    A header block that was decoded, kept for the next time that the same bytes come.
+    A decoded header block, kept for the next time that the same bytes arrive.
 
     Attributes:
-        fields: in their order; shared, so not to be changed.
-        size: bytes that they take, names, values and 32 for each.
-        added: those that go into the table with it, in their order.
-        added_size: bytes that these take.
-        version: of the table that it was decoded with.
-        refers: it says something else with another state of the table.
-        meaning: what a reader made of the fields, for the next time; None at first.
+        fields: in their order; shared, so they must not be changed.
+        size: of the fields in bytes: names, values and 32 for each.
+        added: the fields that the block adds to the table, in their order.
+        added_size: the size of those in bytes.
+        version: of the table that the block was decoded with.
+        refers: the block refers to the table, so that its meaning depends on the state of that.
+        meaning: what a reader made of the fields, kept for the next time; None at first.
     """
 
     __slots__ = ("added", "added_size", "fields", "meaning", "refers", "size", "version")
@@ -291,22 +292,22 @@ class Decoder:
     """
     The receiving side of one connection.
 
-    Servers repeat themselves: the same answer once more is often the same block, and if it is not, most of its strings
-    are the same. Both are remembered, within bounds. A block that comes again costs 0.4 us and not 10, a third of all
-    that the machine did for a small request.
+    Servers repeat themselves: the same response is often the same block, and otherwise most of its strings are the
+    same. Both are remembered, within bounds. A block that is known costs 0.4 us instead of 10, which was a third of the
+    machine's time for a small request.
 
     Args:
-        max_table_size: what SETTINGS_HEADER_TABLE_SIZE told the peer.
-        max_list_size: bytes that the fields of one block may take, names, values and 32 for each; what says more is
-            refused while it is decoded, so that a small block cannot become a large list.
+        max_table_size: the SETTINGS_HEADER_TABLE_SIZE that was sent to the peer.
+        max_list_size: the largest size of the fields of one block in bytes: names, values and 32 for each. It is
+            checked while a block is decoded, so that a small block cannot become a large list.
     """
 
     def __init__(self, max_table_size: int = DEFAULT_TABLE_SIZE, max_list_size: int = 65_536) -> None:
         self._limit = max_table_size
         self._max_size = max_table_size
         self._max_list_size = max_list_size
-        # Newest last. The first ones may be over the limit already: they are evicted before an entry is looked up, and
-        # not each time that one is added (nginx adds five with every answer and never refers to them).
+        # Newest last. The first ones may be overdue: they are evicted before an entry is looked up, not each time that
+        # one is added (nginx adds five with every response and never refers to them).
         self._entries: list[_Sized] = []
         self._size = 0
         self._version = 0  # of the table; grows with each change
@@ -317,10 +318,10 @@ class Decoder:
 
     def decode(self, block: bytes) -> HeaderBlock:
         """
-        What a header block says; the table changes with it.
+        Return a header block, decoded; the table changes with it.
 
         Raises:
-            HPACKError: it cannot be decoded, or its list of fields is too large.
+            HPACKError: the block cannot be decoded, or its list of fields is too large.
         """
         known = self._blocks.get(block)
         if known is None or (known.refers and known.version != self._version):
@@ -334,7 +335,7 @@ class Decoder:
         return known
 
     def _decode(self, block: bytes) -> HeaderBlock:
-        """A block that is not known in this state of the table."""
+        """Decode a block that is not known in this state of the table."""
         made = HeaderBlock(self._version)
         fields, added, entries, literals = made.fields, made.added, self._entries, self._literals
         position, end, room = 0, len(block), self._max_list_size
@@ -356,8 +357,8 @@ class Decoder:
                     position = self._update(block, position, made)
                     continue
                 else:
-                    # Most literals have come before. Where one ends is a guess here, right for short ones; no literal
-                    # is the beginning of another, so what is known is what stands there (0.6 us for each, and not 2).
+                    # Most literals are known. The end of one is guessed here, correctly for short ones. No literal is
+                    # the beginning of another, so a known one is what stands there (0.6 us for each instead of 2).
                     position += _TO_VALUE[byte] or 2 + block[position + 1] % 128
                     if position < end:
                         position += 1 + block[position] % 128
@@ -384,20 +385,20 @@ class Decoder:
         return made
 
     def _remember(self, block: bytes, made: HeaderBlock) -> None:
-        # What refers to the table and changes it will not come again in the same state.
+        # A block that refers to the table and changes it will not arrive again in the same state.
         if made.size <= _MAX_REMEMBERED_SIZE and (not made.refers or made.version == self._version):
             if len(self._blocks) >= _MAX_REMEMBERED:
                 self._blocks.clear()
             self._blocks[block] = made
 
     def _update(self, block: bytes, position: int, made: HeaderBlock) -> int:
-        """The peer changes the size of the table; where the next field begins."""
+        """Take a new size of the table; return where the next field begins."""
         if made.fields:
-            raise HPACKError("a table size update stands behind a field")
+            raise HPACKError("a table size update follows a field")
         size, position = self._integer(block, position, 5)
         if size > self._limit:
-            raise HPACKError(f"a table size of {size} is more than the {self._limit} that were allowed")
-        # Both before and after: a larger table does not bring back what the smaller one had no room for.
+            raise HPACKError(f"a table size of {size} is more than the {self._limit} that are allowed")
+        # Before and after: a larger table does not bring back entries that the smaller one had no room for.
         self._evict()
         self._max_size = size
         self._evict()
@@ -406,7 +407,7 @@ class Decoder:
         return position
 
     def _field(self, block: bytes, start: int, made: HeaderBlock) -> tuple[_Sized, int]:
-        """A field that is not known as it stands there, and where the next one begins."""
+        """Return a field that is not known, and where the next one begins."""
         byte = block[start]
         if byte >= 0x80:
             number, position = self._integer(block, start, 7)
@@ -434,7 +435,7 @@ class Decoder:
         position += 1
         if value < limit:
             return value, position
-        # Five bytes hold every number that makes sense here; more are a way to waste time.
+        # Five bytes hold every number that makes sense here.
         for shift in range(0, 35, 7):
             byte = block[position]
             position += 1
@@ -478,14 +479,14 @@ class Decoder:
             self._evict()
         place = number - _STATIC_SIZE
         if number == 0 or place > len(self._entries):
-            raise HPACKError(f"there is no entry {number} in the table")
+            raise HPACKError(f"the table does not have an entry {number}")
         return self._entries[-place][0]
 
     def _evict(self) -> None:
-        """Let go of the oldest entries that the table has no room for."""
+        """Remove the oldest entries, for which the table has no room."""
         entries, size, count = self._entries, self._size, 0
         if size > 2 * self._max_size:
-            # There is more to let go of than to keep, so what is kept is counted.
+            # More is evicted than kept, so the entries that are kept are counted.
             size = 0
             for _, one in reversed(entries):
                 if size + one > self._max_size:

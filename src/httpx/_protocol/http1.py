@@ -1,22 +1,27 @@
 """
-HTTP/1.1 for a client: one request and its answer as a pure machine (RFC 9112).
+HTTP/1.1 for a client: one request and its response as a pure machine (RFC 9112).
 
 Sending                                     Receiving
 
-    HELD ──100, proceed()──► BODY               HEAD ──1xx──► HEAD
-      │                        │                  ├─ no body ────────────────────────────► DONE
-      └──────final answer──┐   │ feed(None)       ├─ length ──► LENGTH ──────────────────► DONE
-                           ▼   ▼                  ├─ chunked ─► SIZE ─► DATA ─► DATA_END
-                          SENT ◄── no body        │              │▲──────────────┘
-                                                  │              └─ 0 ─► TRAILERS ───────► DONE
-                                                  ├─ neither ─► UNTIL_CLOSE ── end ──────► DONE
-                                                  └─ 101, 2xx to CONNECT ────────────────► UPGRADED
+    HELD ──100, proceed()──► STREAMING      IN_HEAD ──1xx──► IN_HEAD
+      │                        │              ├─ no body ───────────────────────────────────────► COMPLETE
+      └──final response────┐   │ feed(None)   ├─ length ──► IN_LENGTH ──────────────────────────► COMPLETE
+                           ▼   ▼              ├─ chunked ─► IN_SIZE ─► IN_DATA ─► AFTER_DATA
+                           SENT ◄── no body   │               │▲───────────────────────┘
+                                              │               └─ 0 ─► IN_TRAILERS ────────────► COMPLETE
+                                              ├─ neither ─► UNTIL_CLOSE ── end ─────────────────► COMPLETE
+                                              └─ 101, 2xx to CONNECT ───────────────────────────► SWITCHED
 
-An exchange carries nothing over to the next one on its connection: bytes past the end of the answer make the connection
-unusable (`reusable` is False), because they could only be an answer to a question that nobody asked yet.
+An exchange carries nothing over to the next one on its connection. Bytes after the end of the response make the
+connection unusable (`reusable` is False): they could only be the response to a request that was not sent yet.
 
-Strict where leniency would let two parties disagree about where a message ends; lenient in one place only: lines of the
-head may end in a bare LF (RFC 9112 2.2). The gate for what goes out is here too, below every API.
+Strict where two parties could disagree on where a message ends. Lenient where it is safe:
+  - lines of a head may end in a bare LF (RFC 9112 section 2.2), and field lines may be folded (5.2, see `fields`)
+  - blanks are skipped after a chunk size and before its extensions (7.1.1), but not before or inside the size
+  - Content-Length beside chunked: chunked wins, and the connection is not used again (6.3)
+  - a response that has no body ends with its fields, whatever these say about framing (6.3)
+
+Not here: which names and values are legal, in both directions (`fields`).
 """
 
 from __future__ import annotations
@@ -26,103 +31,50 @@ from collections.abc import Sequence
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from .exchange import BODY, DEFAULT_HEAD_LIMITS, INPUT, NOTHING, OUTPUT, PAUSE, Exchange, Fields, HeadLimits
+from .fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    FIELD_OF,
+    KIND_OF,
+    MAX_BODY,
+    REMARKABLE,
+    TOKEN,
+    TRANSFER_ENCODING,
+    BadFieldLine,
+    WrittenFields,
+    bad_coding,
+    bad_length,
+    content_length,
+    options_of,
+    unfolded,
+)
 
 # Receiving states.
-HEAD, LENGTH, SIZE, DATA, DATA_END, TRAILERS, UNTIL_CLOSE, DONE, UPGRADED = range(9)
+IN_HEAD, IN_LENGTH, IN_SIZE, IN_DATA, AFTER_DATA, IN_TRAILERS, UNTIL_CLOSE, COMPLETE, SWITCHED = range(9)
 # Sending states.
 SENT, STREAMING, HELD = range(3)
-# What is needed in each of them once there is nothing to send, as long as the answer is not complete.
+# What is needed in each of them once there is nothing to send, as long as the response is not complete.
 _NEED_WHEN = (INPUT, BODY, PAUSE)
 
 # A body up to this size leaves in the same piece as the head; copying more costs more than a second send call.
 COALESCE = 65_536
 # The most that is handed out at once of a larger body.
 PIECE = 262_144
-# The longest chunk-size line, and what all chunk extensions of a body may add up to: nobody uses extensions, and
-# they must not be a way to send without end.
+# The longest chunk-size line, and what all chunk extensions of a body may add up to. Extensions are not used in
+# practice, and they must not be a way to send without end.
 MAX_SIZE_LINE = 4_096
 MAX_EXTENSIONS = 65_536
-# Larger than any body, and small enough for every 64-bit counter.
-MAX_LENGTH = 2**63 - 1
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# Final answers without a body, whatever their fields say.
+# Final responses without a body, whatever their fields say.
 _NO_BODY = (101, 204, 304)
-_NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
-_NOT_VALUE = re.compile(rb"[\r\n\0]")
+_NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]")
 # VT and FF end lines in some programs, so they are refused like CR and NUL.
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: ([^\0\r\n\v\f]*))?")
-# A value that starts with no blank keeps the search linear on hostile input.
-_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?")
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _BLANK_LINE = re.compile(rb"\n\r?\n")  # the end of a line is its beginning
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 _COMMON_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-
-_CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _HOST, _EXPECT, _REMARKABLE = range(1, 7)
-_KINDS = {
-    b"content-length": _CONTENT_LENGTH,
-    b"transfer-encoding": _TRANSFER_ENCODING,
-    b"connection": _CONNECTION,
-    b"host": _HOST,
-    b"expect": _EXPECT,
-    b"set-cookie": _REMARKABLE,
-    b"location": _REMARKABLE,
-    b"content-encoding": _REMARKABLE,
-}
-
-
-class _FieldKinds(dict[bytes, int]):
-    """
-    Field name as written -> its part in framing, 0 for none; a name that is no token is refused.
-
-    Both directions use few names, so that a look-up is all that a known one costs. Bounded.
-    """
-
-    def __missing__(self, name: bytes) -> int:
-        if _TOKEN.fullmatch(name) is None:
-            raise LocalProtocolError(f"header name {name[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
-        kind = _KINDS.get(name.lower(), 0)
-        if len(name) <= 64:
-            if len(self) >= 1024:
-                self.clear()  # and not "remember no more": one peer could fill it for all others
-            self[name] = kind
-        return kind
-
-
-_KIND_OF = _FieldKinds()
-
-# Fields that say the same in answer after answer, and nothing about anybody.
-_COMMON = frozenset(
-    b"accept-ranges age alt-svc cache-control connection content-encoding content-language content-length content-type "
-    b"date etag expires keep-alive last-modified pragma server strict-transport-security transfer-encoding vary via "
-    b"x-content-type-options x-frame-options x-powered-by".split()
-)
-
-
-class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
-    """
-    Field line without its line end -> (name, value), or ValueError.
-
-    Servers repeat their lines, so common ones are remembered: 1.0 us for a head of eight fields instead of 2.9 us by
-    a regular expression over the block, 7 % of a request's whole cost. Bounded; nothing that could be private stays.
-    """
-
-    def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
-        match = _FIELD_LINE.fullmatch(line)
-        if match is None:
-            raise ValueError(line)
-        name, value = match.groups(b"")
-        field = (name, value.rstrip(b" \t"))
-        if len(line) <= 128 and name.lower() in _COMMON:
-            if len(self) >= 512:
-                self.clear()
-            self[line] = field
-        return field
-
-
-_FIELD_OF = _FieldLines()
 
 
 class _StatusLines(dict[bytes, tuple[int, bytes, bytes]]):
@@ -144,63 +96,9 @@ class _StatusLines(dict[bytes, tuple[int, bytes, bytes]]):
 _START_OF = _StatusLines()
 
 
-class WrittenFields:
-    """
-    The field block of a request as it goes out, and what it says about framing: the gate that everything passes.
-
-    Raises:
-        LocalProtocolError: a name is no token, a value holds CR, LF or NUL, or the framing fields disagree.
-    """
-
-    __slots__ = ("asked_close", "asked_upgrade", "block", "chunked", "expects_continue", "fields", "length")
-
-    def __init__(self, fields: Fields) -> None:
-        self.fields = fields.copy()  # the caller's list belongs to a request, which may change
-        self.length: int | None = None
-        self.chunked = self.asked_close = self.asked_upgrade = self.expects_continue = False
-        lines = []
-        hosts = 0
-        for name, value in fields:
-            kind = _KIND_OF[name]
-            if kind == _HOST:
-                hosts += 1
-            elif kind:
-                self._note(kind, value)
-            lines.append(b"%b: %b\r\n" % (name, value))
-        lines.append(b"\r\n")
-        self.block = block = b"".join(lines)
-        # Names are tokens, so a CR, LF or NUL beyond those written here can only be part of a value.
-        count = len(lines)
-        if block.count(b"\n") != count or block.count(b"\r") != count or 0 in block:
-            raise _bad_value(fields)
-        if hosts != 1:
-            raise LocalProtocolError(f"a request needs exactly one Host header, this one has {hosts}")
-        if self.chunked and self.length is not None:
-            raise LocalProtocolError("a request cannot have both Content-Length and Transfer-Encoding")
-
-    def _note(self, kind: int, value: bytes) -> None:
-        """Remember what one field says about framing and the connection."""
-        if kind == _CONTENT_LENGTH:
-            if self.length is not None:
-                raise LocalProtocolError("a request cannot have more than one Content-Length header")
-            if not value.isdigit() or len(value) > 19 or int(value) > MAX_LENGTH:
-                raise LocalProtocolError(f"Content-Length {value[:20]!r} of the request is not a number of bytes")
-            self.length = int(value)
-        elif kind == _TRANSFER_ENCODING:
-            if self.chunked or value.lower() != b"chunked":
-                raise LocalProtocolError(f"Transfer-Encoding {value[:20]!r} of the request is not 'chunked'")
-            self.chunked = True
-        elif kind == _CONNECTION:
-            options = _options(value)
-            self.asked_close = self.asked_close or b"close" in options
-            self.asked_upgrade = self.asked_upgrade or b"upgrade" in options
-        elif kind == _EXPECT:
-            self.expects_continue = value.lower() == b"100-continue"
-
-
 class FieldWriter:
     """
-    Remembers the last field block: a client that asks for one thing after another writes it once (0.1 us, not 2.5).
+    The last field block that was written: a client that sends the same fields again checks them once (0.1 us, not 2.5).
 
     One for each transport, so that what it remembers lives no longer than the client whose headers these are.
     Threads may share it: the one reference is replaced as a whole.
@@ -214,15 +112,15 @@ class FieldWriter:
 
 class HTTP1Exchange(Exchange):
     """
-    One request and its answer on a connection that is at rest.
+    One request and its response on a connection that is idle.
 
     Args:
         method: such as b"GET"; a token.
-        target: the request target as it stands on the wire: b"/path?query", a whole URL for a proxy, or b"host:port".
+        target: the request target as it is sent: b"/path?query", a whole URL for a proxy, or b"host:port".
         fields: the request's fields in their order, exactly one Host among them.
         body: what of the body is known now; it leaves together with the head when it is small.
         streaming: more of the body comes through `feed`; otherwise `body` is all of it.
-        limits: of the answer's head, interim answers and trailers.
+        limits: of the response's head, interim responses and trailers.
 
     Raises:
         LocalProtocolError: the request is not legal HTTP; nothing of it was sent.
@@ -234,7 +132,9 @@ class HTTP1Exchange(Exchange):
     _sending = SENT
     _held: Sequence[bytes] = ()
     _taken = 0
-    _buffer = b""
+    # What has arrived of a block or line that is not complete, and at the end the surplus. Blocks and surplus grow in
+    # place, as a bytearray.
+    _buffer: bytes | bytearray = b""
     _streaming = False
     _to_send: int | None = None
     _extensions = MAX_EXTENSIONS
@@ -263,11 +163,11 @@ class HTTP1Exchange(Exchange):
         self.chunks = []
         self.finished = self.reusable = self.only_informational = self._asked = False
         self.untouched = self._keep_alive = True
-        self._receiving = HEAD
+        self._receiving = IN_HEAD
         self._scanned = self._remaining = 0
-        if method not in _COMMON_METHODS and _TOKEN.fullmatch(method) is None:
+        if method not in _COMMON_METHODS and TOKEN.fullmatch(method) is None:
             raise LocalProtocolError(f"method {method[:20]!r} is not a token (letters, digits and !#$%&'*+-.^_`|~)")
-        if not target or _NOT_TARGET.search(target) is not None:
+        if not target or _NOT_IN_TARGET.search(target) is not None:
             raise LocalProtocolError(f"request target {target[:20]!r} has a character that is not visible ASCII")
         self._out = [b"%b %b HTTP/1.1\r\n%b" % (method, target, written.block)]
         if body or streaming or written.length or written.chunked:
@@ -311,7 +211,7 @@ class HTTP1Exchange(Exchange):
         self._sending = SENT
 
     def _join_output(self) -> None:
-        """Make one piece of what is small; a large chunk stays a piece of its own and is never copied."""
+        """Join small pieces; a large chunk stays a piece of its own and is never copied."""
         pieces: list[bytes] = []
         small: list[bytes] = []
         for piece in self._out:
@@ -334,7 +234,7 @@ class HTTP1Exchange(Exchange):
         self._asked = True
         data = out[0]
         if len(data) > PIECE:
-            # A slice and not all of it: when an answer ends the upload early, the rest has not left the machine yet.
+            # A slice: when a response ends the upload early, the rest has not left the machine yet.
             start = self._taken
             self._taken = end = start + PIECE
             if end < len(data):
@@ -364,7 +264,7 @@ class HTTP1Exchange(Exchange):
         self._update_need()
 
     def cut_short(self) -> None:
-        """What was taken did not go out whole: nothing more is sent, and the answer may still come."""
+        """Send nothing more: what was taken was not sent whole. The response may still come."""
         self._keep_alive = self.reusable = False
         if self._sending != SENT or self._out:
             self._drop_output()
@@ -379,6 +279,17 @@ class HTTP1Exchange(Exchange):
             self._join_output()
             self._update_need()
 
+    def _is_sent(self) -> bool:
+        """Has the request left the machine? One of known length has with its last byte, before `feed(None)`."""
+        return not self._out and (self._sending == SENT or (self._sending == STREAMING and self._to_send == 0))
+
+    def _drop_output(self) -> None:
+        self._sending = SENT
+        self._out = []
+        self._held = ()
+        self.abandoned = True
+        self._keep_alive = False
+
     # Receiving.
 
     def receive(self, data: bytes) -> None:
@@ -389,24 +300,24 @@ class HTTP1Exchange(Exchange):
             self._receive_end()
             return
         receiving = self._receiving
-        if receiving == LENGTH:
+        if receiving == IN_LENGTH:
             self._receive_length(data)
         elif receiving == UNTIL_CLOSE:
             self.chunks.append(data)
-        elif receiving in (DONE, UPGRADED):
-            self.surplus += data
-            self.reusable = False
-        elif receiving != HEAD:
+        elif receiving in (COMPLETE, SWITCHED):
+            self._keep_surplus(data)
+        elif receiving != IN_HEAD:
             self._receive_chunked(data)
         elif not self._asked:
-            # It answers nothing of ours. `untouched` stays: the request may go out on another connection.
-            self._fail(f"the peer sent {data[:20]!r} before it was asked anything")
+            # It is not a response to our request. `untouched` stays: the request may use another connection.
+            self._fail(f"the peer sent {data[:20]!r} before the request was sent")
         else:
             self.untouched = False
             if self._buffer:
-                data = self._buffer + data
-                self._buffer = b""
-            # A head, after whatever interim heads come before it; then what follows it.
+                data = self._with_buffer(data)
+                if not data:
+                    return
+            # A head, after the interim heads that come before it; then what follows it.
             start = 0
             while self.head is None and self.error is None:
                 end = self._parse_head(data, start)
@@ -416,9 +327,10 @@ class HTTP1Exchange(Exchange):
                 start = end
             self.only_informational = False
             if self._remaining and self._remaining == len(data) - start and self._sending == SENT and not self._out:
-                # The whole body came with the head, as that of most answers does: `_finish`, without its frame.
+                # The whole body came with the head, as that of most responses does. `_finish`, inlined: 1.4 % of an
+                # exchange, and one of the frames that a warm GET may have.
                 self.chunks.append(data[start:])
-                self._receiving = DONE
+                self._receiving = COMPLETE
                 self._remaining = 0
                 self.finished = True
                 self.reusable = self._keep_alive and not self._written.asked_close
@@ -426,20 +338,47 @@ class HTTP1Exchange(Exchange):
             elif start < len(data) and self.error is None:
                 self.receive(data[start:])
 
-    def _keep_part(self, part: bytes, after_interim: bool) -> None:
-        """Keep what has arrived of a head, unless it can be seen already that it will not do."""
+    def receive_incomplete_close(self) -> None:
+        """Take the end of the peer's side under TLS without close_notify. See `Exchange.receive_incomplete_close`."""
+        if self._receiving == UNTIL_CLOSE and self.error is None:
+            self._fail(
+                "the peer closed the connection without TLS close_notify in a body that ends with the connection: "
+                "the body may be incomplete"
+            )
+        else:
+            self.receive(b"")
+
+    def _with_buffer(self, data: bytes) -> bytes:
+        """
+        Append to the part of a head that has arrived. Return all of it if a blank line is there, else b"".
+
+        The part grows in place and only what is new is searched: a head that arrives byte by byte costs linear time.
+        """
+        buffer = self._buffer
+        buffer += data
+        if _BLANK_LINE.search(buffer, self._scanned) is None:
+            self._keep_part(buffer, False)
+            return b""
+        self._buffer = b""
+        return bytes(buffer)
+
+    def _keep_part(self, part: bytes | bytearray, after_interim: bool) -> None:
+        """Keep what has arrived of a head, unless it is certain already that it is not legal."""
         if not b"HTTP/1.".startswith(part[:7]):
             # Another protocol, whose blank line may never come.
             self._fail(_bad_start(part))
-        elif len(part) > self._budget:
-            self._fail(f"the heads of the answer are longer than {self._limits.max_bytes} bytes")
-        self._buffer = part
+            return
+        if len(part) > self._budget:
+            self._fail(f"the heads of the response are longer than {self._limits.max_bytes} bytes")
+            return
+        if part is not self._buffer:
+            self._buffer = bytearray(part)
         self._scanned = max(0, len(part) - 3)  # three bytes may be the beginning of the blank line
         status = part[9:12]
         self.only_informational = status.startswith(b"1") and status != b"101" if status else after_interim
 
     def _parse_head(self, data: bytes, start: int) -> int:
-        """Read the head that begins at `start`, interim or final; where it ends, or -1 if it is not all there."""
+        """Read the head that begins at `start`, interim or final. Return where it ends, or -1 if it is not complete."""
         # CRLF at the ends of all lines is the usual case, at half the cost. For the first head of a segment only: this
         # looks beyond heads that end in a bare LF, and many small ones in one segment would make that quadratic.
         end = data.find(b"\r\n\r\n", self._scanned, self._budget) if not start else -1
@@ -457,24 +396,34 @@ class HTTP1Exchange(Exchange):
         self._budget -= end - start
         try:
             status, reason, version = _START_OF[lines[0]]
-            fields = [_FIELD_OF[line] for line in lines[1:]]
+            fields = [FIELD_OF[line] for line in lines[1:]]
         except KeyError:
             self._fail(_bad_start(lines[0]))
             return end
-        except ValueError as exc:
-            self._fail(_bad_line(exc.args[0]))
-            return end
+        except BadFieldLine:
+            folded = self._read_folded(lines[1:])
+            if folded is None:
+                return end
+            fields = folded
         if len(fields) > self._limits.max_fields:
-            self._fail(f"the answer has {len(fields)} header fields, more than the limit of {self._limits.max_fields}")
+            self._fail(f"the response has {len(fields)} header fields, the limit is {self._limits.max_fields}")
         elif status < 200 and status != 101:
             self._receive_interim(status, fields)
         elif status == 101 and not self._written.asked_upgrade:
-            self._fail("the answer is 101 (Switching Protocols), but the request asked for no upgrade")
+            self._fail("the response is 101 (Switching Protocols), but the request asked for no upgrade")
         else:
             self._begin_body(status, fields, version != b"HTTP/1.0")
             if self.error is None:
                 self.head = (status, reason, fields, version)
         return end
+
+    def _read_folded(self, lines: list[bytes]) -> Fields | None:
+        """Return the fields of lines that may be folded; None, and an error, if one of them is not legal."""
+        try:
+            return [FIELD_OF[line] for line in unfolded(lines)]
+        except BadFieldLine as exc:
+            self._fail(str(exc))
+            return None
 
     def _receive_interim(self, status: int, fields: Fields) -> None:
         if isinstance(self.informational, list):
@@ -485,83 +434,106 @@ class HTTP1Exchange(Exchange):
             self.proceed()
 
     def _begin_body(self, status: int, fields: Fields, persistent: bool) -> None:
-        """Decide how the body is framed and whether the connection may live on (RFC 9112 6.3 and 9.3)."""
+        """Decide how the body is framed and whether the connection may be kept (RFC 9112 sections 6.3 and 9.3)."""
         length: int | None = None
         codings: list[bytes] = []
+        fault = ""
         current = persistent
         for name, value in fields:
-            kind = _KIND_OF[name]
+            kind = KIND_OF[name]
             if not kind:
                 continue
-            if kind == _CONTENT_LENGTH:
-                number = int(value) if value.isdigit() and len(value) < 19 else _content_length(value)
+            if kind == CONTENT_LENGTH:
+                number = int(value) if value.isdigit() and len(value) < 19 else content_length(value)
                 if number is None or (length is not None and number != length):
-                    self._fail(f"Content-Length {value[:20]!r} of the answer is not one number of bytes")
-                    return
+                    fault = fault or bad_length(value, number, length)
                 length = number
-            elif kind == _CONNECTION:
-                options = _options(value) if value != b"keep-alive" else [value]
+            elif kind == CONNECTION:
+                options = options_of(value) if value != b"keep-alive" else [value]
                 if b"close" in options:
                     self._keep_alive = False
                 persistent = persistent or b"keep-alive" in options
-            elif kind == _TRANSFER_ENCODING:
-                codings.append(value.lower())
-            elif kind == _REMARKABLE:
+            elif kind == TRANSFER_ENCODING:
+                codings.append(value)
+            elif kind == REMARKABLE:
                 self.remarkable = True
-        # Chunks from HTTP/1.0: whatever relayed them may have another idea of where they end (RFC 9112 6.1).
+        # Chunks from HTTP/1.0: a relay of that version may see their end elsewhere (RFC 9112 section 6.1).
         self._keep_alive = self._keep_alive and persistent and (current or not codings)
-        if codings and (length is not None or codings != [b"chunked"]):
-            what = "both Content-Length and Transfer-Encoding" if length is not None else f"{codings[0][:20]!r}"
-            self._fail(f"the answer's Transfer-Encoding is not exactly 'chunked': {what}")
-            return
         if self._sending != SENT or self._out:
-            self._answer_early(status)
+            self._end_upload(status)
         method = self._method
-        if length and status not in _NO_BODY and method != b"HEAD" and (method != b"CONNECT" or status >= 300):
-            self._receiving = LENGTH
+        if (
+            length
+            and not fault
+            and not codings
+            and status not in _NO_BODY
+            and method != b"HEAD"
+            and (method != b"CONNECT" or status >= 300)
+        ):
+            self._receiving = IN_LENGTH
             self._remaining = length
             if self._sending == SENT and not self._out:
                 self.need = INPUT
         else:
-            self._choose_framing(status, length, bool(codings))
+            self._choose_framing(status, length, codings, fault)
 
-    def _answer_early(self, status: int) -> None:
-        """An answer came before the request was sent: an error, or one that never gave consent, ends the upload."""
-        if status >= 400 or self._sending == HELD:
+    def _end_upload(self, status: int) -> None:
+        """
+        Drop the rest of the upload if the response that came before its end makes it pointless.
+
+        An error or a redirect does (RFC 9112 section 9.5), and a final response where consent was awaited. A success
+        does not, with or without `Connection: close`: a server that answers while it reads, such as an echo, needs the
+        rest. If it does not read, sending fails, the shell calls `cut_short`, and the response still arrives.
+        """
+        if (status >= 300 or self._sending == HELD) and not self._is_sent():
             self._drop_output()
 
-    def _drop_output(self) -> None:
-        self._sending = SENT
-        self._out = []
-        self._held = ()
-        self.abandoned = True
-        self._keep_alive = False
+    def _choose_framing(self, status: int, length: int | None, codings: list[bytes], fault: str) -> None:
+        """
+        Begin a body that is not framed by its length alone, or end the response without one.
 
-    def _choose_framing(self, status: int, length: int | None, chunked: bool) -> None:
+        Args:
+            length: the Content-Length, if there is one and it is legal.
+            codings: the values of Transfer-Encoding.
+            fault: what is wrong with the Content-Length; it matters only if there is a body to frame.
+        """
         if status == 101 or (self._method == b"CONNECT" and status < 300):
-            if self._sending != SENT or self._out or self.abandoned:
-                self._fail(f"the answer {status} switches protocols before the request was sent whole")
+            if self.abandoned or not self._is_sent():
+                self._fail(f"the response {status} switches protocols before the request was sent completely")
                 return
-            self._receiving = UPGRADED
+            self._receiving = SWITCHED
+            self._sending = SENT
             self.upgraded = self.finished = True
             self.need = NOTHING
-        elif self._method == b"HEAD" or status == 204 or status == 304 or (length == 0 and not chunked):
+        elif self._method == b"HEAD" or status == 204 or status == 304:
             self._finish()
-        elif chunked:
-            self._receiving = SIZE
+        elif fault:
+            self._fail(fault)
+        elif codings:
+            if len(codings) != 1 or codings[0].lower() != b"chunked":
+                self._fail(bad_coding(codings))
+                return
+            if length is not None:
+                self._keep_alive = False  # a party that goes by the length sees another end (RFC 9112 section 6.3)
+            self._receiving = IN_SIZE
+        elif length is not None:
+            self._finish()
         else:
             self._receiving = UNTIL_CLOSE
             self._keep_alive = False
-        if not self.finished and self._sending == SENT and not self._out:
+        if not self.finished and self.error is None and self._sending == SENT and not self._out:
             self.need = INPUT
 
     def _finish(self) -> None:
-        """The answer is complete; an upload that is still going on has become pointless."""
-        self._receiving = DONE
+        """End the exchange: the response is complete, and an upload that is still going on has become pointless."""
+        self._receiving = COMPLETE
         self._remaining = 0
         self.finished = True
         if self._sending != SENT or self._out:
-            self._drop_output()
+            if self._is_sent():
+                self._sending = SENT
+            else:
+                self._drop_output()
         self.reusable = self._keep_alive and not self._written.asked_close
         self.need = NOTHING
 
@@ -575,45 +547,43 @@ class HTTP1Exchange(Exchange):
         self.chunks.append(data if size == remaining else data[:remaining])
         self._finish()
         if size > remaining:
-            self.surplus = data[remaining:]
-            self.reusable = False
+            self._keep_surplus(data[remaining:])
 
     def _receive_chunked(self, data: bytes) -> None:
-        """Go through as many chunks as `data` holds; only an incomplete line is kept for the next time."""
+        """Read as many chunks as `data` holds; only an incomplete line is kept for the next time."""
+        if self._receiving == IN_TRAILERS:
+            self._receive_trailers(data)
+            return
         if self._buffer:
-            data = self._buffer + data
+            data = bytes(self._buffer) + data
             self._buffer = b""
         position, size = 0, len(data)
         while position < size:
             receiving = self._receiving
-            if receiving == DATA:
+            if receiving == IN_DATA:
                 end = min(size, position + self._remaining)
                 self.chunks.append(data[position:end])
                 self._remaining -= end - position
                 position = end
                 if not self._remaining:
-                    self._receiving = DATA_END
+                    self._receiving = AFTER_DATA
                 continue
-            if receiving == SIZE:
+            if receiving == IN_SIZE:
                 following = self._receive_size(data, position)
-            elif receiving == DATA_END:
+            elif receiving == AFTER_DATA:
                 following = self._receive_data_end(data, position)
             else:
-                following = self._receive_trailers(data, position)
+                self._receive_trailers(data[position:])
+                return
             if self.error is not None:
                 return
             if following < 0:
                 self._buffer = data[position:]
                 return
             position = following
-            if self.finished:
-                if position < size:
-                    self.surplus = data[position:]
-                    self.reusable = False
-                return
 
     def _receive_size(self, data: bytes, position: int) -> int:
-        """Where the line with a chunk's size ends, or -1 if it has not arrived whole."""
+        """Return where the line with a chunk's size ends, or -1 if it has not arrived whole."""
         end = data.find(b"\n", position, position + MAX_SIZE_LINE)
         if end < 0:
             if len(data) - position >= MAX_SIZE_LINE:
@@ -627,117 +597,96 @@ class HTTP1Exchange(Exchange):
         digits = match.group(1)
         self._extensions -= len(line) - len(digits)
         self._remaining = int(digits, 16)
-        if self._extensions < 0 or self._remaining > MAX_LENGTH:
+        if self._extensions < 0 or self._remaining > MAX_BODY:
             self._fail("a chunk is too large" if self._extensions >= 0 else "the chunk extensions are too long")
             return -1
-        self._receiving = DATA if self._remaining else TRAILERS
+        self._receiving = IN_DATA if self._remaining else IN_TRAILERS
         return end + 1
 
     def _receive_data_end(self, data: bytes, position: int) -> int:
-        """The CRLF after a chunk's data."""
+        """Return where the CRLF after a chunk's data ends, or -1 if it has not arrived whole."""
         line_end = data[position : position + 2]
         if line_end == b"\r\n":
-            self._receiving = SIZE
+            self._receiving = IN_SIZE
             return position + 2
         if line_end != b"\r":
-            self._fail(f"a chunk is followed by {line_end!r} and not by CRLF: its size was wrong")
+            self._fail(f"a chunk is followed by {line_end!r} instead of CRLF: its size was wrong")
         return -1
 
-    def _receive_trailers(self, data: bytes, position: int) -> int:
-        """The trailer fields and the blank line that ends the body."""
-        if data.startswith(b"\r\n", position):
-            self.trailers = []
-            self._finish()
-            return position + 2
-        start = position + self._scanned
-        end = data.find(b"\r\n\r\n", start, position + self._budget)
-        used = (end + 4 if end >= 0 else len(data)) - position
-        if _BARE_LF.search(data, start, position + used) is not None:
+    def _receive_trailers(self, data: bytes) -> None:
+        """Take more of the trailer fields and the blank line that ends the body; see `_with_buffer` for the cost."""
+        buffer: bytes | bytearray = data
+        if self._buffer:
+            buffer = self._buffer
+            buffer += data
+        if buffer.startswith(b"\r\n"):
+            self._finish_trailers([], buffer, 2)
+            return
+        end = buffer.find(b"\r\n\r\n", self._scanned, self._budget)
+        used = end + 4 if end >= 0 else len(buffer)
+        if _BARE_LF.search(buffer, self._scanned, used) is not None:
             self._fail("a line of the trailers does not end in CRLF")
         elif used > self._budget:
-            self._fail(f"head and trailers of the answer are longer than {self._limits.max_bytes} bytes")
-        elif end < 0:
-            self._scanned = max(0, used - 3)
+            self._fail(f"the head and trailers of the response are longer than {self._limits.max_bytes} bytes")
+        elif end >= 0:
+            self._finish_trailers(bytes(buffer[:end]).split(b"\r\n"), buffer, used)
         else:
-            self._parse_trailers(data[position:end].split(b"\r\n"))
-        return -1 if end < 0 else end + 4
+            if buffer is data:
+                self._buffer = bytearray(data)
+            self._scanned = max(0, used - 3)
 
-    def _parse_trailers(self, lines: list[bytes]) -> None:
-        if len(lines) > self._limits.max_fields:
-            self._fail(f"the answer has {len(lines)} trailer fields, more than the limit of {self._limits.max_fields}")
+    def _finish_trailers(self, lines: list[bytes], block: bytes | bytearray, end: int) -> None:
+        """Read the lines of the trailers and end the response; `block` is surplus from `end` on."""
+        self._buffer = b""
+        fields = self._read_folded(lines)
+        if fields is None:
             return
-        try:
-            self.trailers = [_FIELD_OF[line] for line in lines]
-        except ValueError as exc:
-            self._fail(_bad_line(exc.args[0]))
+        if len(fields) > self._limits.max_fields:
+            self._fail(f"the response has {len(fields)} trailer fields, the limit is {self._limits.max_fields}")
             return
+        self.trailers = fields
         self._finish()
+        if end < len(block):
+            self._keep_surplus(block[end:])
+
+    @property
+    def surplus(self) -> bytes:
+        """What arrived after the end of the response."""
+        return bytes(self._buffer) if self._receiving in (COMPLETE, SWITCHED) else b""
+
+    def _keep_surplus(self, data: bytes | bytearray) -> None:
+        if self._buffer:
+            self._buffer += data
+        else:
+            self._buffer = bytearray(data)
+        self.reusable = False
 
     def _receive_end(self) -> None:
-        """The peer closed its side."""
+        """Take the end of the peer's side."""
         receiving = self._receiving
         self._keep_alive = self.reusable = False
         if receiving == UNTIL_CLOSE:
             self._finish()
-        elif receiving == HEAD:
+        elif receiving == IN_HEAD:
             if self._buffer or self.informational:
-                self._fail("the peer closed the connection within the head of its answer")
+                self._fail("the peer closed the connection within the head of its response")
             else:
-                self._fail("the peer closed the connection without an answer")
-        elif receiving == LENGTH:
+                self._fail("the peer closed the connection without a response")
+        elif receiving == IN_LENGTH:
             self._fail(f"the peer closed the connection {self._remaining} bytes before the end of the body")
-        elif receiving != DONE and receiving != UPGRADED:
+        elif receiving != COMPLETE and receiving != SWITCHED:
             self._fail("the peer closed the connection before the end of the chunked body")
 
     def _fail(self, message: str) -> None:
-        """The one way into an error; there is none out of it."""
+        """Enter the error state: the only way in, and there is none out of it."""
         self.error = RemoteProtocolError(message)
         self._keep_alive = self.reusable = False
         self._sending = SENT
         self._out = []
         self._held = ()
+        self._buffer = b""
         self.need = NOTHING
 
 
-def _options(value: bytes) -> list[bytes]:
-    """The members of a comma-separated list, in lower case, empty ones left out (RFC 9110 5.6.1)."""
-    if b"," not in value:
-        option = value.strip(b" \t").lower()
-        return [option] if option else []
-    return [option for option in (part.strip(b" \t").lower() for part in value.split(b",")) if option]
-
-
-def _content_length(value: bytes) -> int | None:
-    """The number in a Content-Length, or None; a list of equal numbers counts as one (RFC 9110 8.6)."""
-    if value.isdigit() and len(value) <= 19:
-        length = int(value)
-        return length if length <= MAX_LENGTH else None
-    if b"," in value:
-        numbers = {part.strip(b" \t") for part in value.split(b",")}
-        if len(numbers) == 1 and b"," not in (number := numbers.pop()):
-            return _content_length(number)
-    return None
-
-
-def _bad_value(fields: Fields) -> LocalProtocolError:
-    """Which field it is that has a CR, LF or NUL in its value, and where."""
-    for name, value in fields:
-        match = _NOT_VALUE.search(value)
-        if match is not None:
-            what = "a NUL" if match.group() == b"\0" else "a newline"
-            return LocalProtocolError(f"header {name.decode('ascii')!r} contains {what} at position {match.start()}")
-    raise AssertionError("the head is clean")  # pragma: no cover - the caller found a fault
-
-
-def _bad_start(line: bytes) -> str:
-    return f"the answer begins with {line[:20]!r} and not with an HTTP/1.x status line"
-
-
-def _bad_line(line: bytes) -> str:
-    """Say what is wrong with a line that is no field."""
-    if line[:1] in (b" ", b"\t"):
-        return f"a header line of the answer is folded: {line[:20]!r}"
-    name, colon, _ = line.partition(b":")
-    if colon and _TOKEN.fullmatch(name):
-        return f"the value of the answer's header {name[:20]!r} contains a control character"
-    return f"{line[:20]!r} is not a header line of the form 'name: value'"
+def _bad_start(line: bytes | bytearray) -> str:
+    return f"the response begins with {bytes(line[:20])!r} instead of an HTTP/1.x status line"

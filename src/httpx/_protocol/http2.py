@@ -1,26 +1,28 @@
 """
 HTTP/2 for a client: one connection and its streams as a pure machine (RFC 9113).
 
-    open(...)       -> HTTP2Stream     one request begins; its header block is in the output at once, in one step with
-                                       its encoding, so that nothing can come between the two
-    take()          -> bytes           what to send now, of all streams; again until `output` is empty
-    receive(data)                      what arrived; `progressed` then has the streams for which something changed
-    capacity        -> int             how many more streams may begin now
-    error                              why the connection is lost; each of its streams has the same
+    open(...)       -> HTTP2Stream     begin a request; its header block is in the output at once
+    take()          -> bytes           what to send now, for all streams; again until `output` is empty
+    receive(data)                      what arrived; `progressed` then holds the streams for which something changed
+    may_open        -> bool            whether a stream may begin now
+    retired         -> bool            whether no stream can begin here any more
+    error                              why the connection is lost; each of its streams has an exception of its own
 
-The peer is not trusted: frames of the wrong size, order, stream or state end the connection or the stream as the RFC
-says, and frames that bring nothing (PING, SETTINGS, empty DATA, resets, unknown ones) are counted, so that a flood ends
-it, too.
+The peer is not trusted. A frame of the wrong size, order, stream or state ends the connection or the stream, as the RFC
+says. Frames that bring nothing (PING, SETTINGS, empty DATA, resets, unknown ones) are counted: a flood ends the
+connection.
 
-Windows: a stream may send `STREAM_WINDOW` bytes ahead of its reader, which bounds what waits in memory, and more if the
-reader keeps up; the connection's own window is given back on receipt, so that a slow reader does not stop the others.
+Windows: a stream may receive `STREAM_WINDOW` bytes ahead of its reader, which bounds memory, and more if the reader
+keeps up. The window of the connection is returned on receipt, so that a slow reader does not stop other streams.
 
-Not here: one stream's rules (`stream2`), time and sockets (`_engine`).
+Not here: one stream (`stream2`), header blocks of requests (`request_block`), time and sockets (`_engine`).
+
+Longer than 700 lines because every frame passes through few functions, which share the state of the connection.
 """
 
 from __future__ import annotations
 
-import re
+from collections import OrderedDict
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames, hpack
@@ -31,107 +33,33 @@ from .frames import (
     DEFAULT_FRAME_SIZE,
     END_HEADERS,
     END_STREAM,
-    HEAD,
+    FRAME_HEAD,
     HEAD_SIZE,
     HEADERS,
     MAX_WINDOW,
     PADDED,
     PRIORITY_FLAG,
 )
-from .http1 import WrittenFields
-from .stream2 import IDLE, MOVES, RECEIVING, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead
+from .request_block import RequestBlocks, check_body, check_connect, check_request_line
+from .stream2 import IDLE, MOVES, RECEIVING, SEND_END, SEND_HEADERS, HTTP2Stream, ReceivedHead, ResetStreams
 
 STREAM_WINDOW = 2_097_152
-# A stream whose reader keeps up gets more, step by step, as long as all of them together have not got more than that.
+# A stream whose reader keeps up gets more step by step, up to the first; all streams together, up to the second.
 MAX_STREAM_WINDOW = 8_388_608
 MAX_LENT = 33_554_432
 CONNECTION_WINDOW = 16_777_216
-# Frames without progress that are put up with in a row, done in 30 ms. More than an honest server sends: a PING every
-# ten seconds, while a stream is silent, for a day.
-MAX_IDLE_FRAMES = 10_000
-# Bytes of bodies that wait in the output. The rest stays in the streams, where an early answer can drop it and where
-# they take turns; also the largest frame, whatever the peer allows.
+# Useless frames in a row: 30 ms of work. An honest server sends fewer, such as a PING every ten seconds for a day.
+MAX_USELESS_FRAMES = 10_000
+# Bytes of bodies that wait in the output. The rest waits in the streams, where an early response can drop it and where
+# uploads take turns. Also the largest frame that is sent, even if the peer allows more.
 MAX_QUEUED = 262_144
-# Bytes of a DATA frame from which on it is worth to join it with others.
+# The smallest DATA frame, in bytes, that is worth joining with others.
 JOINED = 2048
-# What the peer's limit is taken for before it has said it (RFC 9113 6.5.2 recommends at least 100).
+# The limit of concurrent streams until the peer sends its own (RFC 9113 6.5.2 recommends at least 100).
 ASSUMED_STREAMS = 100
-# Targets of the last requests that are remembered, and how long they may be.
-MAX_TARGETS = 256
-MAX_REMEMBERED_TARGET = 256
 _LAST_STREAM = 2**31 - 1
 _NO_VIEW = memoryview(b"")
-_ASKED = MOVES[MOVES[IDLE, SEND_HEADERS], SEND_END]  # the state after a request without a body
-
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
-# Fields of the connection and not of the message: HTTP/2 has no place for them (RFC 9113 8.2.2).
-_OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"))
-
-
-class _SentNames(dict[bytes, bytes]):
-    """Field name of a request -> as HTTP/2 has it, or b"" where it has no place for it. Remembered, bounded."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        lower = name.lower()
-        sent = b"" if lower in _OF_HTTP1 else lower
-        if len(name) <= 64:
-            if len(self) >= 1024:
-                self.clear()
-            self[name] = sent
-        return sent
-
-
-_NAME_OF = _SentNames()
-
-
-class HTTP2Fields:
-    """
-    A request's fields as HTTP/2 has them, through the same gate as those of HTTP/1.1; remembered for the next.
-
-    Attributes:
-        authority: the value of Host.
-        fields: the others, names in lower case.
-        blocks: (scheme, method) -> state of the encoder's table, what stands before and behind `:path` in the block.
-
-    Raises:
-        LocalProtocolError: as `WrittenFields`, or the Host is no authority.
-    """
-
-    __slots__ = ("authority", "blocks", "fields", "source", "written")
-
-    def __init__(self, source: Fields) -> None:
-        self.written = WrittenFields(source)
-        self.source = self.written.fields
-        self.authority = b""
-        self.blocks: dict[tuple[bytes, bytes], tuple[int, bytes, bytes]] = {}
-        self.fields: Fields = []
-        for name, value in source:
-            sent = _NAME_OF[name]
-            value = value.strip(b" \t")
-            if sent:
-                if sent != b"te" or value == b"trailers":
-                    self.fields.append((sent, value))
-            elif name.lower() == b"host":
-                self.authority = value
-        if not self.authority or 0x40 in self.authority or _NOT_TARGET.search(self.authority) is not None:
-            raise LocalProtocolError(f"Host {self.authority[:20]!r} is not a host and perhaps a port")
-
-
-def _check_request_line(method: bytes, target: bytes) -> None:
-    if _TOKEN.fullmatch(method) is None:
-        raise LocalProtocolError(f"method {method[:20]!r} is not a token")
-    if not target or _NOT_TARGET.search(target) is not None:
-        raise LocalProtocolError(f"request target {target[:20]!r} has a character that is not visible ASCII")
-
-
-def _check_body(written: WrittenFields, body: bytes, streaming: bool) -> None:
-    """Does the body agree with the fields that announce it?"""
-    length = written.length
-    if length is None and not streaming and not written.chunked:
-        raise LocalProtocolError("a request with a body needs Content-Length or Transfer-Encoding: chunked")
-    if length is not None and (length < len(body) or (length > len(body) and not streaming)):
-        raise LocalProtocolError(f"the request's body has {len(body)} bytes, and its Content-Length says {length}")
+_REQUESTED = MOVES[MOVES[IDLE, SEND_HEADERS], SEND_END]  # the state after a request without a body
 
 
 class HTTP2Connection:
@@ -139,55 +67,55 @@ class HTTP2Connection:
     The client's side of one connection; its preface is in the output at once.
 
     Args:
-        limits: of each answer's head and trailers.
+        limits: of the head and trailers of each response.
 
     Attributes:
-        streams: those that are not over, by their numbers.
+        streams: number -> stream, those that are not closed.
         progressed: streams for which something changed; the shell empties the list.
-        max_streams: how many streams the peer takes at once; 0 also when it takes no more for another reason.
+        max_streams: how many streams may be open at once: the peer's limit, or 0 if the connection is `retired`.
         output: frames that wait for `take`.
-        going_away: the peer takes no more streams.
-        code: the error code with which it said so, or None.
-        pings, pongs: how many `ping` has sent, and how many of those were answered.
+        going_away: the peer sent GOAWAY and takes no more streams.
+        code: the error code of that GOAWAY, or None.
+        pings, pongs: how many PINGs were sent, and how many were acknowledged.
         allows_protocols: the peer takes CONNECT with a `protocol` (RFC 8441).
-        window: bytes of bodies that the peer lets us send, on all streams together.
+        window: bytes of bodies that the peer lets us send on all streams together.
         initial_window, max_frame_size: the peer's settings.
-        settings: all that it has sent of those that have a name, as it sent them: name -> value.
-        settings_frames: how many frames they came in.
+        settings: name -> value, all settings of the peer that have a name, as it sent them.
+        settings_frames: how many SETTINGS frames the peer sent, without acknowledgements.
         stream_window: bytes that the peer may send on a new stream ahead of its reader.
+        reset_streams: what may still arrive on streams that we reset.
         error: why the connection is lost, or None.
     """
 
     def __init__(self, limits: HeadLimits = DEFAULT_HEAD_LIMITS) -> None:
         self.limits = limits
-        self._encoder = hpack.Encoder()
+        self._blocks = RequestBlocks()
+        self._paths = self._blocks.paths
+        self._encoder = self._blocks.encoder
         self._decoder = hpack.Decoder(max_list_size=limits.max_bytes)
-        self._last_fields: HTTP2Fields | None = None
-        # Pseudo-fields of the last request but its path -> state of the encoder's table, how they are encoded in it.
-        self._starts: dict[tuple[tuple[bytes, bytes], ...], tuple[int, bytes]] = {}
-        self._paths: dict[bytes, bytes] = {}  # targets of the last requests, checked -> as they stand in a block
         self.streams: dict[int, HTTP2Stream] = {}
-        self._blocked: dict[HTTP2Stream, None] = {}  # streams with a body that waits for the connection's
+        self.reset_streams = ResetStreams()
+        # Streams with a body that waits for the connection's window or for room, in the order of their turns.
+        self._blocked: OrderedDict[HTTP2Stream, None] = OrderedDict()
         self._next_id = 1
         self._buffer = b""  # the beginning of a frame
-        # Of a DATA frame whose end has not arrived: the bytes that are missing, whether it ends its stream, and whose
-        # it is; None if nobody wants it any more.
+        # Of a DATA frame whose end has not arrived: the bytes that are missing, whether it ends its stream, and the
+        # stream; None if its bytes are discarded.
         self._missing = 0
         self._data_ends = False
         self._data_stream: HTTP2Stream | None = None
-        # Pieces of a body that arrived in a row, and whose they are; empty outside of `receive`.
+        # Pieces of a body that arrived in a row, and their stream; empty outside of `receive`.
         self._joining: HTTP2Stream | None = None
         self._pieces: list[memoryview] = []
         self._view = _NO_VIEW
-        # The only kind of frame that may come now: SETTINGS at first, CONTINUATION within a header block.
+        # The only kind of frame that may arrive now: SETTINGS at first, CONTINUATION within a header block.
         self._only: int | None = frames.SETTINGS
-        # Stream, flags, fragments of an unfinished header block.
-        self._block: tuple[int, int, list[bytes]] | None = None
-        self._block_size = 0
-        self._idle_frames = 0
-        self._answers = 0  # to PING and SETTINGS, since the output was last taken
+        # Stream, flags and bytes of an unfinished header block.
+        self._block: tuple[int, int, bytearray] | None = None
+        self._useless_frames = 0
+        self._acknowledgements = 0  # acknowledgements of PING and SETTINGS since the output was last taken
         self._queued = 0  # bytes of bodies in the output
-        self._received = 0  # bytes of DATA since the connection's window was last given back
+        self._received = 0  # bytes of DATA since the connection's window was last returned
         self._lent = 0  # bytes by which the windows of all streams have grown
         self.max_streams = ASSUMED_STREAMS
         self.going_away = False
@@ -214,7 +142,7 @@ class HTTP2Connection:
             frames.window_update(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW),
         ]
 
-    # What the shells call.
+    # For the shells.
 
     @property
     def capacity(self) -> int:
@@ -222,9 +150,37 @@ class HTTP2Connection:
         return max(0, self.max_streams - len(self.streams))
 
     @property
+    def may_open(self) -> bool:
+        """True if a stream may begin now; else `open` raises."""
+        return len(self.streams) < self.max_streams
+
+    @property
+    def retired(self) -> bool:
+        """
+        True if no stream can begin here any more: after GOAWAY, the last stream number, or the loss of the connection.
+
+        A limit of 0 streams alone does not retire a connection: the peer may raise it (RFC 9113 6.5.2).
+        """
+        return self.going_away or self._next_id > _LAST_STREAM or self.error is not None
+
+    @property
+    def is_over_limit(self) -> bool:
+        """True if more streams are open than the peer takes: they began before its limit was known or lowered."""
+        return not self.retired and 0 < self.max_streams < len(self.streams)
+
+    @property
+    def settings_received(self) -> bool:
+        """True once the peer's SETTINGS are known; until then its limits are assumed (RFC 9113 3.4)."""
+        return self.settings_frames > 0
+
+    @property
     def room(self) -> int:
-        """The most that a DATA frame may hold now, for the connection's part."""
+        """Bytes that a DATA frame may have now, as far as the connection limits it."""
         return min(self.window, self.max_frame_size) if self._queued < MAX_QUEUED else 0
+
+    def new_error(self) -> RemoteProtocolError | None:
+        """Return why the connection is lost, as a new exception each time (it belongs to one request), or None."""
+        return None if self.error is None else RemoteProtocolError(str(self.error))
 
     def open(
         self,
@@ -238,100 +194,55 @@ class HTTP2Connection:
         protocol: bytes = b"",
     ) -> HTTP2Stream:
         """
-        Begin a request; arguments as those of `HTTP1Exchange`, and the URL's scheme.
+        Begin a request and return its stream; the header block is in the output, and nothing can come before it.
 
-        A CONNECT opens a tunnel: `target` is the authority that it leads to, and what `feed` is given and `chunks`
-        hold are its bytes. With a `protocol` (`b"websocket"`) it has a target like any other request (RFC 8441).
+        A CONNECT opens a tunnel: `target` is the authority that it leads to, `feed` and `chunks` carry its bytes. With
+        a `protocol` (`b"websocket"`) it has a target like any other request (RFC 8441).
+
+        Args:
+            scheme: of the URL. The other arguments are those of `HTTP1Exchange`.
 
         Raises:
-            LocalProtocolError: the request is not legal HTTP, or `capacity` is 0; nothing of it is in the output.
+            LocalProtocolError: the request is not legal HTTP, or `may_open` is False; nothing of it is in the output.
         """
-        known = self._last_fields
+        blocks = self._blocks
+        known = blocks.last
         if known is None or known.source != fields:
-            known = self._last_fields = HTTP2Fields(fields)
+            known = blocks.fields_of(fields)
         written = known.written
         around, path = known.blocks.get((scheme, method)), self._paths.get(target)
-        if around is None or path is None:  # else both were sent before, and checked before: 0.7 us of 2.5
-            _check_request_line(method, target)
+        if around is None or path is None:  # else both were checked when they were sent first: 0.7 us of 2.5
+            check_request_line(method, target)
         is_connect = protocol != b"" or method == b"CONNECT"
         if is_connect:
-            self._check_connect(method, written, streaming, protocol)
+            if protocol and not self.allows_protocols:
+                raise LocalProtocolError(f"the peer does not take the protocol {protocol[:20]!r}")
+            check_connect(method, written, streaming, protocol)
         elif body or streaming or written.length:
-            _check_body(written, body, streaming)
+            check_body(written, body, streaming)
         identifier = self._next_id
         if len(self.streams) >= self.max_streams:
-            raise LocalProtocolError("the connection takes no more streams now")
+            raise LocalProtocolError(f"the connection takes no more than {self.max_streams} streams now")
         self._next_id = identifier + 2
         if self._next_id > _LAST_STREAM:
             self.max_streams = 0
         if around is not None and path is not None and around[0] == self._encoder.version:
             block = around[1] + path + around[2]
         elif is_connect:
-            block = self._encode_connect(known, scheme, target, protocol)
+            block = blocks.encode_connect(known, scheme, target, protocol)
         else:
-            block = self._encode(known, scheme, method, target)
+            block = blocks.encode(known, scheme, method, target)
         ends = not body and not streaming
-        size = len(block)
-        if ends and size <= self.max_frame_size:
-            # What `header_block` gives for nearly every request.
-            self.output += (HEAD.pack(size >> 8, size & 0xFF, HEADERS, END_HEADERS | END_STREAM, identifier), block)
-        else:
-            self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
+        self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
         stream = self.streams[identifier] = HTTP2Stream(self, identifier, method == b"HEAD", written.length)
-        if self._idle_frames > 0:
-            self._idle_frames = 0
+        if self._useless_frames > 0:
+            self._useless_frames = 0
         if ends:
-            stream.state = _ASKED
+            stream.state = _REQUESTED
         else:
             stream.is_tunnel = is_connect
             self._begin_upload(stream, body, streaming, written.expects_continue)
         return stream
-
-    def _check_connect(self, method: bytes, written: WrittenFields, streaming: bool, protocol: bytes) -> None:
-        if protocol and not self.allows_protocols:
-            raise LocalProtocolError(f"the peer does not take the protocol {protocol[:20]!r}")
-        if method != b"CONNECT" or _TOKEN.fullmatch(protocol or b"none") is None:
-            raise LocalProtocolError(f"protocol {protocol[:20]!r} is no token, or the method is not CONNECT")
-        if not streaming or written.length is not None or written.chunked:
-            raise LocalProtocolError("a CONNECT has bytes that come and go, and no body of a length")
-
-    def _encode(self, known: HTTP2Fields, scheme: bytes, method: bytes, target: bytes) -> bytes:
-        """The header block of a request; what stands around its path is remembered while the table is the same."""
-        encoder = self._encoder
-        around = known.blocks.get((scheme, method))
-        if around is None or around[0] != encoder.version:
-            version = encoder.version
-            start = (b":method", method), (b":scheme", scheme), (b":authority", known.authority)
-            before = self._starts.get(start)
-            if before is None or before[0] != version:
-                before = (version, encoder.encode([*start]))
-                if encoder.version == version:
-                    self._starts = {start: before}  # one is enough: it is for those who send other fields each time
-            around = (version, before[1], encoder.encode(known.fields))
-            if encoder.version == version:
-                known.blocks[scheme, method] = around
-        path = self._paths.get(target)
-        if path is None:
-            path = hpack.path_field(target)
-            if len(self._paths) >= MAX_TARGETS:
-                self._paths.clear()
-            if len(target) <= MAX_REMEMBERED_TARGET:
-                self._paths[target] = path
-        return around[1] + path + around[2]
-
-    def _encode_connect(self, known: HTTP2Fields, scheme: bytes, target: bytes, protocol: bytes) -> bytes:
-        """The header block of a CONNECT (RFC 9113 8.5, RFC 8441 4)."""
-        if protocol:
-            pseudo = [
-                (b":method", b"CONNECT"),
-                (b":protocol", protocol),
-                (b":scheme", scheme),
-                (b":authority", known.authority),
-                (b":path", target),
-            ]
-        else:
-            pseudo = [(b":method", b"CONNECT"), (b":authority", target)]
-        return self._encoder.encode(pseudo + known.fields)
 
     @staticmethod
     def _begin_upload(stream: HTTP2Stream, body: bytes, streaming: bool, expects_continue: bool) -> None:
@@ -348,31 +259,27 @@ class HTTP2Connection:
         """
         Remove and return what should be sent now.
 
-        Bodies that waited for room in the output follow at once: `output` says so, and `progressed` whose they are.
+        Bodies that waited for room move to the output at once; `progressed` then holds their streams.
         """
         out, self.output = self.output, []
         was_full = self._queued >= MAX_QUEUED
-        self._queued = self._answers = 0
+        self._queued = self._acknowledgements = 0
         if was_full:
             self._flush_blocked()
         return b"".join(out)
 
     def ping(self) -> None:
-        """
-        Ask the peer for a sign of life.
-
-        `pings` and `pongs` count: while they differ an answer is missing. How long to wait for it, the shell says.
-        """
+        """Ask the peer for a sign of life; `pings` and `pongs` differ until it is there."""
         self.pings += 1
         self.output.append(frames.frame(frames.PING, 0, 0, bytes(8)))
 
     def close(self) -> bytes:
-        """What to send before the connection is closed."""
+        """Return what to send before the connection is closed."""
         if self.error is None:
             self.output.append(frames.goaway(0, frames.NO_ERROR))
         return self.take() if self.output else b""
 
-    # What the streams call.
+    # For the streams.
 
     def write(self, frame: bytes) -> None:
         """Queue a frame."""
@@ -383,25 +290,25 @@ class HTTP2Connection:
         size = len(data)
         self.window -= size
         self._queued += size
-        # What goes out comes back as WINDOW_UPDATE, for the stream and for the connection, per frame or per KiB: such
-        # updates are not idle, also when nothing waits for them.
-        self._idle_frames -= 2 + size // 1024
-        self.output += (HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
+        # What is sent comes back as WINDOW_UPDATE, for the stream and for the connection, per frame or per KiB. Such
+        # updates are expected, also if nothing waits for them.
+        self._useless_frames -= 2 + size // 1024
+        self.output += (FRAME_HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
 
     def mark_blocked(self, stream: HTTP2Stream, blocked: bool) -> None:
-        """Note whether a stream waits for the connection's window or room; who had a turn waits behind the others."""
+        """Note whether a stream waits for the connection's window or room; it is then the last in the line."""
         self._blocked.pop(stream, None)
         if blocked:
             self._blocked[stream] = None
 
     def lend(self, stream: HTTP2Stream) -> int:
-        """By how many bytes the window of a stream may grow."""
+        """Return by how many bytes the window of a stream grows now."""
         growth = max(0, min(stream.receive_window, MAX_STREAM_WINDOW - stream.receive_window, MAX_LENT - self._lent))
         self._lent += growth
         return growth
 
     def forget(self, stream: HTTP2Stream) -> None:
-        """A stream is closed."""
+        """Let go of a stream that is closed."""
         self.streams.pop(stream.identifier, None)
         self._lent -= stream.receive_window - self.stream_window
         if stream is self._data_stream:
@@ -411,7 +318,7 @@ class HTTP2Connection:
             progressed.append(stream)
 
     def _note(self, stream: HTTP2Stream) -> None:
-        """Something changed for a stream."""
+        """Note that something changed for a stream."""
         progressed = self.progressed
         if not progressed or progressed[-1] is not stream:
             progressed.append(stream)
@@ -419,11 +326,16 @@ class HTTP2Connection:
     # Receiving.
 
     def receive(self, data: bytes) -> None:
-        """Take bytes that arrived, in any split; b"" is the end of the peer's side. Never raises: see `error`."""
+        """
+        Take bytes that arrived, in any split; never raises, see `error`.
+
+        Args:
+            data: 1 to any number of bytes; b"" means that the peer closed its side.
+        """
         if self.error is not None:
             return
         if not data:
-            reason = "" if self.code is None else f" after it said that it goes away: {frames.error_name(self.code)}"
+            reason = "" if self.code is None else f" after GOAWAY: {frames.error_name(self.code)}"
             self._lose(f"the peer closed the connection{reason}")
             return
         position = self._continue_data(data) if self._missing else 0
@@ -439,9 +351,9 @@ class HTTP2Connection:
             self._received = 0
 
     def _receive_frames(self, data: bytes, position: int) -> int:
-        """The frames that begin at `position`; where the one begins that is not whole."""
+        """Take the frames from `position` on; return where one begins that is not complete."""
         end = len(data)
-        unpack = HEAD.unpack_from
+        unpack = FRAME_HEAD.unpack_from
         while end - position >= HEAD_SIZE and self.error is None:
             high, low, kind, flags, identifier = unpack(data, position)
             size = high << 8 | low
@@ -453,7 +365,7 @@ class HTTP2Connection:
                 if self.error is not None:
                     break
             if kind == DATA and not flags & PADDED:
-                # As far as it is there: it goes to its stream as it arrives, and so is copied once.
+                # Its bytes go to the stream as they arrive, so that they are copied once.
                 self._receive_data(flags, identifier, data, start, following)
                 if following > end:
                     return end
@@ -462,64 +374,64 @@ class HTTP2Connection:
             elif following > end:
                 break
             elif kind == HEADERS and flags & (END_HEADERS | PADDED | PRIORITY_FLAG) == END_HEADERS:
-                self._receive_block(identifier, flags, data[start:following])  # the short way of nearly all
+                self._receive_block(identifier, flags, data[start:following])  # the fast path of nearly all
             elif kind == DATA:
                 self._receive_padded_data(flags, identifier, data, start, following)
             elif kind <= CONTINUATION:
                 _RECEIVERS[kind](self, flags, identifier, data[start:following])
             else:
-                self._idle()
+                self._count_useless()
             position = following
         return position
 
     def _check_frame(self, kind: int, identifier: int, size: int) -> None:
-        """May a frame of this size and kind come now?"""
+        """Lose the connection if a frame of this size and kind may not arrive now."""
         if self._block is None and self._only is not None and kind != self._only:
-            # First, because an answer of HTTP/1.1 ("HTTP/") would be a frame of 4,740,180 bytes.
+            # Checked first: a response of HTTP/1.1 ("HTTP/") would be a frame of 4,740,180 bytes.
             self._fail("the peer's first frame is not SETTINGS: it does not speak HTTP/2")
         elif size > DEFAULT_FRAME_SIZE:
             self._fail(
-                f"a frame of {size} bytes, more than the {DEFAULT_FRAME_SIZE} that were allowed",
+                f"a frame has {size} bytes, at most {DEFAULT_FRAME_SIZE} are allowed",
                 frames.FRAME_SIZE_ERROR,
             )
         elif self._block is not None and (kind != CONTINUATION or identifier != self._block[0]):
             self._fail("a header block was interrupted by another frame")
 
-    def _idle(self, count: int = 1) -> None:
-        """A frame that brought nothing, or one that is as much work as `count` of them."""
-        self._idle_frames += count
-        if self._idle_frames > MAX_IDLE_FRAMES:
+    def _count_useless(self, count: int = 1) -> None:
+        """Count a frame that brings nothing, or one that is as much work as `count` such frames."""
+        self._useless_frames += count
+        if self._useless_frames > MAX_USELESS_FRAMES:
             self._fail("the peer floods the connection with frames that bring nothing", frames.ENHANCE_YOUR_CALM)
 
-    def _answer(self, frame: bytes) -> None:
-        """Queue what the peer made us say; it must not fill the output of a connection whose peer does not read."""
-        self._answers += 1
-        if self._answers > MAX_IDLE_FRAMES:
-            self._fail("the peer asks for answers and does not read them", frames.ENHANCE_YOUR_CALM)
+    def _acknowledge(self, frame: bytes) -> None:
+        """Queue an acknowledgement; a peer that does not read must not fill the output with them."""
+        self._acknowledgements += 1
+        if self._acknowledgements > MAX_USELESS_FRAMES:
+            self._fail("the peer asks for acknowledgements and does not read them", frames.ENHANCE_YOUR_CALM)
         elif self.error is None:
             self.output.append(frame)
 
-    def _missed(self, identifier: int, what: str, count: int = 1) -> None:
-        """A frame is for a stream that is not there: it is over, and the frame only counted; or it never was."""
-        if identifier == 0 or not identifier & 1 or identifier >= self._next_id:
-            self._fail(f"{what} on stream {identifier}, which was never opened")
-        else:
-            self._idle(count)
+    def _check_opened(self, identifier: int, what: str) -> bool:
+        """Lose the connection, and return False, if a frame is for a stream that was never opened."""
+        if identifier & 1 and identifier < self._next_id:
+            return True
+        self._fail(f"{what} on stream {identifier}, which was never opened")
+        return False
 
     def _receive_data(
         self, flags: int, identifier: int, data: bytes, start: int, following: int, padding: int = 0
     ) -> None:
-        """A DATA frame whose bytes begin at `start` and end before `following`, or would, if all were there."""
+        """Take a DATA frame whose bytes are those from `start` to `following`, as far as they are there."""
         size = following - start
         self._received += size + padding
         stream = self.streams.get(identifier)
         if stream is None:
-            self._missed(identifier, "DATA")  # after a reset such frames are still under way
+            self._receive_late_data(flags, identifier, size, padding)
         else:
             if not size and not flags & END_STREAM:
-                self._idle()
-            elif self._idle_frames > 0:
-                self._idle_frames = 0
+                self._count_useless()
+            elif self._useless_frames > 0:
+                self._useless_frames = 0
             progressed = self.progressed
             if not progressed or progressed[-1] is not stream:
                 progressed.append(stream)
@@ -527,10 +439,7 @@ class HTTP2Connection:
                 stream = None
             elif size and start < len(data):
                 if stream is not self._joining and size < JOINED:
-                    if stream.chunks:
-                        stream.receive_data(data[start:following])
-                    else:
-                        stream.chunks.append(data[start:following])  # the same for a first piece, without a frame
+                    stream.receive_data(data[start:following])
                 else:
                     if stream is not self._joining:
                         self._join(stream, data)
@@ -541,15 +450,28 @@ class HTTP2Connection:
         elif flags & END_STREAM and stream is not None:
             stream.receive_end()
 
+    def _receive_late_data(self, flags: int, identifier: int, size: int, padding: int) -> None:
+        """Judge a DATA frame for a closed stream; its bytes are discarded."""
+        if not self._check_opened(identifier, "DATA"):
+            return
+        ends = flags & END_STREAM != 0
+        left = self.reset_streams.data(identifier, size + padding, ends)
+        if left is not None and left < 0:
+            self._fail(
+                f"more data than the window of stream {identifier} allows, which was reset", frames.FLOW_CONTROL_ERROR
+            )
+        elif left is None or not (size or ends):
+            self._count_useless()
+
     def _receive_run(self, data: bytes, position: int, stream: HTTP2Stream) -> int:
         """
-        More DATA for the stream whose pieces are being joined; where something else begins.
+        Take more DATA for the stream whose pieces are joined; return where something else begins.
 
-        What `_receive_data` does, for whole frames that are within all limits, in a loop of its own: these are
-        nearly all of a download, and each costs a third.
+        The loop does what `_receive_data` does for complete frames within all limits, at a third of the time. Nearly
+        all of a download is of this kind.
         """
         end, identifier, room = len(data), stream.identifier, stream.room
-        unpack, append, view = HEAD.unpack_from, self._pieces.append, self._view
+        unpack, append, view = FRAME_HEAD.unpack_from, self._pieces.append, self._view
         total, largest = 0, DEFAULT_FRAME_SIZE
         while end - position >= HEAD_SIZE:
             high, low, kind, flags, number = unpack(data, position)
@@ -574,7 +496,7 @@ class HTTP2Connection:
         return position
 
     def _continue_data(self, data: bytes) -> int:
-        """The rest of a DATA frame, or more of it; where what follows it begins."""
+        """Take the rest of a DATA frame, or more of it; return where its bytes end."""
         size = min(self._missing, len(data))
         self._missing -= size
         stream = self._data_stream
@@ -597,10 +519,10 @@ class HTTP2Connection:
 
     def _join(self, stream: HTTP2Stream, data: bytes) -> None:
         """
-        Collect the pieces that a stream gets from these bytes, as long as they come in a row.
+        Begin to collect the pieces of a stream's body that arrive in a row.
 
-        One copy and one chunk, however small the frames are and wherever they were cut: costs no more here, and half as
-        much above, where each chunk goes its way.
+        They become one chunk with one copy, for frames of any size. That costs no more here, and half as much in the
+        shell, which handles chunks one by one.
         """
         if self._joining is not None:
             self._hand_over()
@@ -608,7 +530,7 @@ class HTTP2Connection:
         self._view = memoryview(data)
 
     def _hand_over(self) -> None:
-        """Make a chunk of what was collected."""
+        """Make one chunk of the collected pieces."""
         assert self._joining is not None
         self._joining.chunks.append(b"".join(self._pieces))
         self._joining = None
@@ -616,7 +538,7 @@ class HTTP2Connection:
         self._view = _NO_VIEW
 
     def _receive_padded_data(self, flags: int, identifier: int, data: bytes, start: int, following: int) -> None:
-        """A whole DATA frame with padding."""
+        """Take a complete DATA frame with padding."""
         if start == following or data[start] >= following - start:
             self._fail("the padding is larger than its frame")
             return
@@ -624,64 +546,60 @@ class HTTP2Connection:
         stream = self.streams.get(identifier)
         self._receive_data(flags, identifier, data, start + 1, following - data[start], padding)
         if stream is not None:
-            stream.took(padding)  # it is used up at once
+            stream.took(padding)  # padding is not read, so it is returned at once
 
     def _receive_headers(self, flags: int, identifier: int, payload: bytes) -> None:
-        """A header block that has padding or a priority, or goes on in other frames."""
+        """Take a header block that has padding or a priority, or continues in other frames."""
         fragment = frames.unpadded(flags, payload)
         if fragment is not None and flags & PRIORITY_FLAG:
             fragment = fragment[5:] if len(fragment) >= 5 else None
         if fragment is None:
             self._fail("the padding or priority of a header block is larger than its frame")
-            return
-        if identifier not in self.streams:
-            self._missed(identifier, "HEADERS", 0)
-            if self.error is not None:
-                return
-        self._block = (identifier, flags, [])
-        self._block_size = 0
-        self._only = CONTINUATION
-        self._add_fragment(fragment, flags)
+        elif identifier in self.streams or self._check_opened(identifier, "HEADERS"):
+            self._block = (identifier, flags, bytearray())
+            self._only = CONTINUATION
+            self._add_fragment(fragment, flags)
 
     def _receive_continuation(self, flags: int, identifier: int, payload: bytes) -> None:
         if self._block is None:
             self._fail("CONTINUATION without a header block")
             return
         if not payload:
-            self._idle()
+            self._count_useless()
         if self.error is None:
             self._add_fragment(payload, flags)
 
     def _add_fragment(self, fragment: bytes, flags: int) -> None:
         assert self._block is not None
-        identifier, first_flags, fragments = self._block
-        self._block_size += len(fragment)
-        if self._block_size > self.limits.max_bytes:
+        identifier, first_flags, block = self._block
+        block += fragment
+        if len(block) > self.limits.max_bytes:
             self._fail(f"a header block is longer than {self.limits.max_bytes} bytes", frames.ENHANCE_YOUR_CALM)
-            return
-        fragments.append(fragment)
-        if flags & END_HEADERS:
+        elif flags & END_HEADERS:
             self._block = self._only = None
-            self._receive_block(identifier, first_flags, b"".join(fragments))
+            self._receive_block(identifier, first_flags, bytes(block))
 
     def _receive_block(self, identifier: int, flags: int, block: bytes) -> None:
-        """A whole header block."""
+        """Take a complete header block."""
         try:
-            # Also a block for a stream that is closed must be decoded: the table changes with it.
+            # A block for a closed stream must be decoded as well: the table changes with it.
             decoded = self._decoder.decode(block)
         except hpack.HPACKError as exc:
             self._fail(f"a header block cannot be decoded: {exc}", frames.COMPRESSION_ERROR)
             return
-        stream = self.streams.get(identifier)
+        stream, ends = self.streams.get(identifier), flags & END_STREAM != 0
         if stream is None:
-            self._missed(identifier, "HEADERS", 1 + decoded.size // 1024)
+            if self._check_opened(identifier, "HEADERS") and not self.reset_streams.block(identifier, ends):
+                self._count_useless(1 + decoded.size // 1024)
             return
-        limits, ends = self.limits, bool(flags & END_STREAM)
+        limits = self.limits
         stream.spent += decoded.size
         if len(decoded.fields) > limits.max_fields + 1:
-            stream.fail(f"the answer has more than {limits.max_fields} header fields", frames.ENHANCE_YOUR_CALM)
+            stream.fail(f"the response has more than {limits.max_fields} header fields", frames.ENHANCE_YOUR_CALM)
         elif stream.spent > limits.max_bytes:
-            stream.fail(f"the answer's heads have more than {limits.max_bytes} bytes", frames.ENHANCE_YOUR_CALM)
+            stream.fail(
+                f"the header blocks of the response have more than {limits.max_bytes} bytes", frames.ENHANCE_YOUR_CALM
+            )
         elif stream.head is not None:
             stream.receive_trailers(decoded.fields, ends)
         else:
@@ -689,9 +607,9 @@ class HTTP2Connection:
                 decoded.meaning = ReceivedHead(decoded.fields)
             stream.receive_head(decoded.meaning, ends)
         if stream.only_informational:
-            self._idle()
-        elif self._idle_frames > 0:
-            self._idle_frames = 0
+            self._count_useless()
+        elif self._useless_frames > 0:
+            self._useless_frames = 0
         progressed = self.progressed
         if not progressed or progressed[-1] is not stream:
             progressed.append(stream)
@@ -700,16 +618,16 @@ class HTTP2Connection:
         if not identifier:
             self._fail("PRIORITY on no stream")
         elif self._check_size(payload, 5):
-            self._idle()
+            self._count_useless()
 
     def _receive_reset(self, flags: int, identifier: int, payload: bytes) -> None:
         if not self._check_size(payload, 4):
             return
         stream = self.streams.get(identifier)
-        if stream is None:
-            self._missed(identifier, "RST_STREAM")
-        else:
+        if stream is not None:
             stream.receive_reset(frames.number(payload))
+        elif self._check_opened(identifier, "RST_STREAM") and not self.reset_streams.reset(identifier):
+            self._count_useless()
 
     def _receive_settings(self, flags: int, identifier: int, payload: bytes) -> None:
         if identifier:
@@ -720,15 +638,15 @@ class HTTP2Connection:
             if is_first:
                 self._fail("the peer acknowledged SETTINGS before it sent its own")
             elif self._check_size(payload, 0):
-                self._idle()
+                self._count_useless()
             return
         if len(payload) % 6:
-            self._fail("SETTINGS of a size that is no multiple of six", frames.FRAME_SIZE_ERROR)
+            self._fail(f"SETTINGS has {len(payload)} bytes, expected a multiple of six", frames.FRAME_SIZE_ERROR)
             return
         if is_first:
             self._only = None
         else:
-            self._idle(1 + len(payload) // 60)
+            self._count_useless(1 + len(payload) // 60)
         before = self.initial_window
         self.settings_frames += 1
         for setting, value in frames.parsed_settings(payload):
@@ -737,9 +655,9 @@ class HTTP2Connection:
             name = frames.SETTING_NAMES.get(setting)
             if name is not None:
                 self.settings[name] = value
-        # First the acknowledgement and then what the new values let out: there are peers (h2) for which they are not
-        # in force before it.
-        self._answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        # The acknowledgement goes first, then what the new values allow: for some peers (h2) they are in force only
+        # after it.
+        self._acknowledge(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if self.error is not None:
             return
         if before != self.initial_window:
@@ -752,7 +670,7 @@ class HTTP2Connection:
             if value:
                 self._fail("a server cannot enable push")
         elif setting == frames.MAX_CONCURRENT_STREAMS:
-            self.max_streams = 0 if self.going_away or self._next_id > _LAST_STREAM else value
+            self.max_streams = 0 if self.retired else value
         elif setting == frames.INITIAL_WINDOW_SIZE:
             if value > MAX_WINDOW:
                 self._fail(f"INITIAL_WINDOW_SIZE {value} is out of its range", frames.FLOW_CONTROL_ERROR)
@@ -763,46 +681,47 @@ class HTTP2Connection:
             self.max_frame_size = min(value, MAX_QUEUED)
         elif setting == frames.ENABLE_CONNECT_PROTOCOL:
             if value > 1 or value < self.allows_protocols:
-                self._fail(f"ENABLE_CONNECT_PROTOCOL {value} is out of its range, or taken back")
+                self._fail(f"ENABLE_CONNECT_PROTOCOL {value} is out of its range, or withdrawn")
             self.allows_protocols = value == 1
 
     def _change_windows(self, difference: int) -> None:
-        """A new initial window changes that of every live stream, maybe to less than nothing (RFC 9113 6.9.2)."""
-        self._idle(len(self.streams) // 8)
+        """Change the window of every open stream with the initial one; it may become negative (RFC 9113 6.9.2)."""
+        self._count_useless(len(self.streams) // 8)
         for stream in list(self.streams.values()):
             stream.window += difference
             if stream.window > MAX_WINDOW:
                 self._fail("a window became too large", frames.FLOW_CONTROL_ERROR)
             if self.error is not None:
                 return
-            stream.flush(max_frames=0)  # nothing yet, but those who may send now line up
+            stream.flush(max_frames=0)  # sends nothing yet: streams that may send now line up
         self._flush_blocked()
 
     def _receive_push(self, flags: int, identifier: int, payload: bytes) -> None:
-        self._fail("PUSH_PROMISE, which was not enabled")
+        self._fail("PUSH_PROMISE, but push was disabled")
 
     def _receive_ping(self, flags: int, identifier: int, payload: bytes) -> None:
         if identifier:
             self._fail("PING on a stream")
         elif self._check_size(payload, 8):
-            self._idle()
+            self._count_useless()
             if not flags & frames.ACK:
-                self._answer(frames.frame(frames.PING, frames.ACK, 0, payload))
+                self._acknowledge(frames.frame(frames.PING, frames.ACK, 0, payload))
             elif self.pongs < self.pings:
                 self.pongs += 1
 
     def _receive_goaway(self, flags: int, identifier: int, payload: bytes) -> None:
         if identifier or len(payload) < 8:
             self._fail(
-                "GOAWAY on a stream, or too short", frames.PROTOCOL_ERROR if identifier else frames.FRAME_SIZE_ERROR
+                "GOAWAY on a stream, or shorter than 8 bytes",
+                frames.PROTOCOL_ERROR if identifier else frames.FRAME_SIZE_ERROR,
             )
             return
         last, self.code = frames.number(payload) & MAX_WINDOW, frames.number(payload[4:])
         self.going_away = True
         self.max_streams = 0
-        self._idle()
+        self._count_useless()
         for stream in [stream for number, stream in self.streams.items() if number > last]:
-            # The peer has not processed these and will not (RFC 9113 6.8).
+            # The peer did not process these and will not (RFC 9113 6.8).
             stream.lose(RemoteProtocolError(f"the peer goes away: {frames.error_name(self.code)}"), processed=False)
             self.mark_blocked(stream, False)
             self.forget(stream)
@@ -815,46 +734,46 @@ class HTTP2Connection:
         if identifier == 0:
             self.window += increment
             if not increment or self.window > MAX_WINDOW:
-                self._fail("the connection's window was changed by nothing, or too much", code)
+                self._fail(f"the connection's window cannot grow by {increment} bytes", code)
             elif not self._flush_blocked():
-                self._idle()
+                self._count_useless()
             return
         stream = self.streams.get(identifier)
         if stream is None:
-            self._missed(identifier, "WINDOW_UPDATE")
+            if self._check_opened(identifier, "WINDOW_UPDATE"):
+                self._count_useless()
             return
         stream.window += increment
         if not increment or stream.window > MAX_WINDOW:
-            stream.fail("the window was changed by nothing, or too much", code)
+            stream.fail(f"the window cannot grow by {increment} bytes", code)
         elif stream.unsent:
             before = stream.window
             stream.flush()
             if stream.window != before:
                 self._note(stream)
                 return
-        self._idle()
+        self._count_useless()
 
     def _flush_blocked(self) -> bool:
-        """Send what waits for a window, a frame of each stream in turn; True if anything moved."""
+        """Move what waits to the output, a frame of each stream in turn; return True if anything moved."""
         moved: dict[HTTP2Stream, None] = {}
         while self._blocked and self.room > 0:
-            stream = next(iter(self._blocked))
-            del self._blocked[stream]  # if it has more, it goes to the end of the line
-            stream.flush(max_frames=1)
+            stream, _ = self._blocked.popitem(last=False)
+            stream.flush(max_frames=1)  # if it has more, it goes to the end of the line
             moved[stream] = None
         self.progressed.extend(moved)
         return bool(moved)
 
     def _check_size(self, payload: bytes, size: int) -> bool:
         if len(payload) != size:
-            self._fail(f"a frame has {len(payload)} bytes and should have {size}", frames.FRAME_SIZE_ERROR)
+            self._fail(f"a frame has {len(payload)} bytes, expected {size}", frames.FRAME_SIZE_ERROR)
             return False
         return True
 
     # Errors.
 
     def _fail(self, message: str, code: int = frames.PROTOCOL_ERROR) -> None:
-        """The peer broke the rules of the connection: say so, and lose it."""
+        """Lose the connection because the peer broke its rules, and tell the peer."""
         if self.error is None:
             self.output.append(frames.goaway(0, code, message.encode("ascii", "replace")[:100]))
             self._lose(message)

@@ -5,12 +5,13 @@ The client's side of the handshake with a SOCKS proxy, as a pure machine.
     socks4a           the proxy resolves names
     socks4            wants an IPv4 address, so the shell resolves the name first
 
-    METHOD ──user name and password──► LOGIN ──accepted──┐
-      └──────────no authentication───────────────────► CONNECT ──succeeded──► DONE        socks5, socks5h
-                                                       REQUEST ──granted────► DONE        socks4, socks4a
-    any ──refused, malformed, ended, too early──► FAILED
+    AWAIT_METHOD ──user name and password──► AWAIT_LOGIN ──accepted──┐
+      └────────────no authentication──────────────────────────► AWAIT_REPLY ──succeeded──► TUNNEL   socks5, socks5h
+                                                              AWAIT_REPLY_4 ──granted────► TUNNEL   socks4, socks4a
+    any ──refused, malformed, ended, too early──► NO_TUNNEL
 
-A shell pumps until the tunnel stands; what the proxy sent behind the handshake is the tunnel's, and is in `surplus`:
+A shell pumps until the tunnel is established. What the proxy sent after the handshake belongs to the tunnel; it is in
+`surplus`:
 
     while not handshake.done:
         wire.send(handshake.take())
@@ -18,8 +19,8 @@ A shell pumps until the tunnel stands; what the proxy sent behind the handshake 
         if handshake.error is not None:
             raise handshake.error
 
-The proxy speaks when it was asked: bytes that arrive before the question has been taken are an error, so that a
-finished handshake never leaves anything to send.
+The proxy speaks only in reply: bytes that arrive before the request has been taken are an error, so a finished
+handshake never leaves anything to send.
 
 Not here: resolving names, sockets, time (`_engine`); the URL of the proxy (`_config.Proxy`).
 """
@@ -33,23 +34,24 @@ from .._exceptions import LocalProtocolError, ProxyError
 VERSIONS = ("socks5", "socks5h", "socks4", "socks4a")
 
 # States.
-METHOD, LOGIN, CONNECT, REQUEST, DONE, FAILED = range(6)
+AWAIT_METHOD, AWAIT_LOGIN, AWAIT_REPLY, AWAIT_REPLY_4, TUNNEL, NO_TUNNEL = range(6)
 
 # State -> what the proxy is doing in it, for messages.
 _STEPS = {
-    METHOD: "choosing an authentication method",
-    LOGIN: "checking user name and password",
-    CONNECT: "connecting",
-    REQUEST: "connecting",
+    AWAIT_METHOD: "choosing an authentication method",
+    AWAIT_LOGIN: "checking user name and password",
+    AWAIT_REPLY: "connecting",
+    AWAIT_REPLY_4: "connecting",
 }
 
 _NO_AUTHENTICATION, _PASSWORD, _NONE_ACCEPTABLE = 0, 2, 255
 _IPV4, _NAME, _IPV6 = 1, 3, 4
 
-# A length is one byte in SOCKS 5 (RFC 1928 5, RFC 1929 2). SOCKS 4 sets no bound, and proxies no larger buffer.
+# A length is one byte in SOCKS 5 (RFC 1928 section 5, RFC 1929 section 2). SOCKS 4 sets no bound, but no proxy has a
+# larger buffer.
 _MAX_FIELD = 255
 
-# RFC 1928 6.
+# RFC 1928 section 6.
 _REPLIES = {
     1: "general failure of the proxy",
     2: "connection not allowed by its rules",
@@ -78,26 +80,26 @@ class SocksHandshake:
 
     Args:
         version: "socks5", "socks5h", "socks4" or "socks4a".
-        host: where the tunnel should end: an ASCII name of at most 255 bytes, or an address without brackets. For
-            "socks4" an IPv4 address.
+        host: where the tunnel ends: an ASCII name of at most 255 bytes, or an address without brackets. For "socks4"
+            an IPv4 address.
         port: 1 to 65535.
         username: None for no authentication; for SOCKS 4 the user id, None or b"" for an empty one. With a user name
-            SOCKS 5 offers no other method, as 0.28.1 did: a proxy that lets everybody in could otherwise
-            choose to treat a known user as anybody.
+            SOCKS 5 offers no other method, as in 0.28.1: a proxy that also admits unknown users could otherwise choose
+            to treat a known user as one of them.
         password: None is an empty one.
 
     Attributes:
-        done: the tunnel stands.
-        surplus: what arrived behind the handshake; it belongs to the tunnel. More of it, given to `receive`, is added.
-        error: why there will be no tunnel, as a `ProxyError`; it names the step and the proxy's reply in words, and
-            never the password. None while all is well.
+        done: the tunnel is established.
+        surplus: what arrived after the handshake; it belongs to the tunnel. What `receive` gets later is appended.
+        error: why there is no tunnel, as a `ProxyError` that names the step and the proxy's reply in words, but never
+            the password. None without a fault.
 
     Raises:
-        LocalProtocolError: host, port, user name or password cannot be said in this version.
+        LocalProtocolError: host, port, user name or password cannot be expressed in this version.
         ValueError: there is no such version.
     """
 
-    __slots__ = ("_arrived", "_login", "_outgoing", "_request", "_state", "_target", "_version", "error", "surplus")
+    __slots__ = ("_arrived", "_login", "_outgoing", "_request", "_state", "_target", "_version", "error")
 
     def __init__(
         self, version: str, host: str, port: int, username: bytes | None = None, password: bytes | None = None
@@ -108,30 +110,34 @@ class SocksHandshake:
         self._version = version
         self._target = f"{host!r}, port {port}"
         self._arrived = bytearray()
-        self.surplus = b""
         self.error: ProxyError | None = None
         self._login = b""
         if version in ("socks4", "socks4a"):
             self._request = _request_4(version, host, port, username or b"", password or b"")
-            self._state, self._outgoing = REQUEST, self._request
+            self._state, self._outgoing = AWAIT_REPLY_4, self._request
         else:
             self._login = _login(username, password)
             self._request = b"\x05\x01\x00" + _address_5(host) + port.to_bytes(2, "big")
             method = _PASSWORD if self._login else _NO_AUTHENTICATION
-            self._state, self._outgoing = METHOD, bytes((5, 1, method))
+            self._state, self._outgoing = AWAIT_METHOD, bytes((5, 1, method))
 
     @property
     def step(self) -> str:
-        """Its name in a trace: with the letter left out that says who resolves names."""
+        """The name of the step in a trace, without the letter that says which side resolves names."""
         return f"socks.setup_{self._version[:6]}_connection"
 
     @property
     def done(self) -> bool:
-        """Does the tunnel stand?"""
-        return self._state == DONE
+        """Is the tunnel established?"""
+        return self._state == TUNNEL
+
+    @property
+    def surplus(self) -> bytes:
+        """What arrived after the handshake."""
+        return bytes(self._arrived) if self._state == TUNNEL else b""
 
     def take(self) -> bytes:
-        """Remove and return what should be sent now; b"" if the proxy's answer is due, or nothing is."""
+        """Remove and return what should be sent now; b"" while the proxy's reply is awaited, and at the end."""
         outgoing, self._outgoing = self._outgoing, b""
         return outgoing
 
@@ -139,45 +145,43 @@ class SocksHandshake:
         """
         Take bytes that arrived from the proxy; any split is allowed, and the outcome does not depend on it.
 
-        Never raises: what the proxy did wrong sets `error`, and whatever comes behind that is dropped.
+        Never raises: what the proxy did wrong sets `error`, and what arrives after that is dropped.
 
         Args:
             data: 1 to any number of bytes; b"" means that the proxy closed the connection.
         """
-        if self._state == DONE:
-            self.surplus += data
-        elif self._state != FAILED:
+        if self._state != NO_TUNNEL:
             self._arrived += data
+            if self._state == TUNNEL:
+                return
             if data:
                 self._advance()
             else:
-                self._fail(f"it closed the connection after {len(self._arrived)} bytes of its answer")
+                self._fail(f"it closed the connection after {len(self._arrived)} bytes of its reply")
 
     def _advance(self) -> None:
-        """Go through the answers that are complete."""
-        while self._arrived and self._state < DONE:
+        """Read the replies that are complete."""
+        while self._arrived and self._state < TUNNEL:
             if self._outgoing:
-                self._fail("it sent bytes before it was asked")
+                self._fail("it sent bytes before the request")
                 return
-            size = _ANSWERS[self._state](self)
+            size = _READERS[self._state](self)
             if not size:
                 return
             del self._arrived[:size]
-        if self._state == DONE:
-            self.surplus = bytes(self._arrived)
 
-    def _ask(self, state: int, question: bytes) -> None:
-        self._state, self._outgoing = state, question
+    def _request_next(self, state: int, request: bytes) -> None:
+        self._state, self._outgoing = state, request
 
     def _fail(self, reason: str) -> int:
-        """End without a tunnel; 0, so that an answer's reader can return it."""
+        """End without a tunnel. Return 0, so that the reader of a reply can return it."""
         step = _STEPS[self._state]
         self.error = ProxyError(f"{self._version} proxy made no tunnel to {self._target}, while {step}: {reason}")
-        self._state, self._outgoing, self._login = FAILED, b"", b""
+        self._state, self._outgoing, self._login = NO_TUNNEL, b"", b""
         return 0
 
-    # The answers, one reader for each state. Each looks at the bytes in their order, and at no byte before it must, so
-    # that the split decides nothing; it returns the answer's size, or 0 while more is needed and after a failure.
+    # One reader for the reply in each state. It reads the bytes in their order, each no earlier than necessary, so that
+    # the split does not matter. It returns the reply's size, or 0 while more is needed and after a failure.
 
     def _read_method(self) -> int:
         """VER METHOD (RFC 1928, section 3)."""
@@ -188,13 +192,13 @@ class SocksHandshake:
             return 0
         method = arrived[1]
         if method == _NO_AUTHENTICATION and not self._login:
-            self._ask(CONNECT, self._request)
+            self._request_next(AWAIT_REPLY, self._request)
         elif method == _PASSWORD and self._login:
-            self._ask(LOGIN, self._login)
+            self._request_next(AWAIT_LOGIN, self._login)
         elif method == _NONE_ACCEPTABLE and self._login:
             return self._fail("it does not accept authentication by user name and password")
         elif method == _NONE_ACCEPTABLE:
-            return self._fail("it asks for authentication, and no user name was given")
+            return self._fail("it requires authentication, but no user name was given")
         else:
             return self._fail(f"it chose method {method}, which was not offered")
         return 2
@@ -209,17 +213,19 @@ class SocksHandshake:
         if arrived[1] != 0:
             return self._fail(f"it refused user name and password (status {arrived[1]})")
         self._login = b""
-        self._ask(CONNECT, self._request)
+        self._request_next(AWAIT_REPLY, self._request)
         return 2
 
     def _read_reply(self) -> int:
-        """VER REP RSV ATYP BND.ADDR BND.PORT (RFC 1928, section 6); the address it bound is of no use here."""
+        """VER REP RSV ATYP BND.ADDR BND.PORT (RFC 1928, section 6); the address that the proxy bound is not used."""
         arrived = self._arrived
         if arrived[0] != 5:
             return self._fail_version(5)
         # Before the rest is there: some proxies send no address with a refusal.
         if len(arrived) > 1 and arrived[1] != 0:
-            return self._fail(f"{_REPLIES.get(arrived[1], 'a reply that RFC 1928 does not know')} (reply {arrived[1]})")
+            return self._fail(
+                f"{_REPLIES.get(arrived[1], 'a reply that RFC 1928 does not define')} (reply {arrived[1]})"
+            )
         if len(arrived) > 2 and arrived[2] != 0:
             return self._fail(f"the reserved byte of its reply is {arrived[2]}, expected 0")
         if len(arrived) > 3 and arrived[3] not in (_IPV4, _NAME, _IPV6):
@@ -229,34 +235,34 @@ class SocksHandshake:
         size = 6 + {_IPV4: 4, _IPV6: 16}.get(arrived[3], 1 + arrived[4])
         if len(arrived) < size:
             return 0
-        self._state = DONE
+        self._state = TUNNEL
         return size
 
     def _read_reply_4(self) -> int:
-        """VN CD DSTPORT DSTIP; VN is 0, and nothing behind CD has a meaning."""
+        """VN CD DSTPORT DSTIP; VN is 0, and what follows CD has no meaning."""
         arrived = self._arrived
         if arrived[0] != 0:
             return self._fail_version(0)
         if len(arrived) > 1 and arrived[1] != _GRANTED:
             return self._fail(
-                f"{_REPLIES_4.get(arrived[1], 'a reply that SOCKS 4 does not know')} (reply {arrived[1]})"
+                f"{_REPLIES_4.get(arrived[1], 'a reply that SOCKS 4 does not define')} (reply {arrived[1]})"
             )
         if len(arrived) < 8:
             return 0
-        self._state = DONE
+        self._state = TUNNEL
         return 8
 
     def _fail_version(self, expected: int) -> int:
         found = self._arrived[0]
         hint = ", which looks like HTTP" if found == ord("H") else ""
-        return self._fail(f"its answer starts with {found}{hint}, expected {expected}")
+        return self._fail(f"its reply starts with {found}{hint}, expected {expected}")
 
 
-_ANSWERS = {
-    METHOD: SocksHandshake._read_method,
-    LOGIN: SocksHandshake._read_login,
-    CONNECT: SocksHandshake._read_reply,
-    REQUEST: SocksHandshake._read_reply_4,
+_READERS = {
+    AWAIT_METHOD: SocksHandshake._read_method,
+    AWAIT_LOGIN: SocksHandshake._read_login,
+    AWAIT_REPLY: SocksHandshake._read_reply,
+    AWAIT_REPLY_4: SocksHandshake._read_reply_4,
 }
 
 
@@ -271,13 +277,13 @@ def _check_target(host: str, port: int) -> None:
 
 
 def _packed(host: str) -> bytes:
-    """The 4 or 16 bytes of an address; b"" for a name."""
+    """Return the 4 or 16 bytes of an address; b"" for a name."""
     if ":" not in host and _IPV4_SHAPE.fullmatch(host) is None:
         return b""
     import ipaddress  # most hosts are names
 
     try:
-        if "%" in host:  # a zone names an interface of this machine, so it means nothing to the proxy
+        if "%" in host:  # a zone names an interface of this machine, which the proxy does not know
             raise ValueError(host)
         return ipaddress.ip_address(host).packed
     except ValueError:
@@ -296,19 +302,19 @@ def _login(username: bytes | None, password: bytes | None) -> bytes:
     """VER ULEN UNAME PLEN PASSWD (RFC 1929, section 2); b"" without authentication."""
     if username is None:
         if password:
-            raise LocalProtocolError("a password for a SOCKS proxy without a user name")
+            raise LocalProtocolError("a password for a SOCKS proxy needs a user name")
         return b""
     password = password or b""
     if not 1 <= len(username) <= _MAX_FIELD:
         raise LocalProtocolError(f"user name for a SOCKS proxy has {len(username)} bytes, expected 1 to {_MAX_FIELD}")
-    # RFC 1929 wants one byte at least of the password, too, but 0.28.1, curl and the proxies take none.
+    # RFC 1929 requires at least one byte of the password, too, but 0.28.1, curl and the proxies accept an empty one.
     if len(password) > _MAX_FIELD:
         raise LocalProtocolError(f"password for a SOCKS proxy is longer than {_MAX_FIELD} bytes")
     return bytes((1, len(username))) + username + bytes((len(password),)) + password
 
 
 def _request_4(version: str, host: str, port: int, user: bytes, password: bytes) -> bytes:
-    """VN CD DSTPORT DSTIP USERID NUL, and in SOCKS 4a the name behind an address that cannot be."""
+    """VN CD DSTPORT DSTIP USERID NUL, and in SOCKS 4a the name after an address that cannot exist."""
     if password:
         raise LocalProtocolError(f"{version} has no passwords, only a user id")
     if len(user) > _MAX_FIELD or b"\0" in user:
@@ -319,7 +325,7 @@ def _request_4(version: str, host: str, port: int, user: bytes, password: bytes)
     if not packed and version == "socks4":
         raise LocalProtocolError(f"socks4 needs an IPv4 address, not the name {host[:50]!r}")
     if packed[:3] == b"\0\0\0" and packed[3]:
-        # This is how 4a says that a name follows: the proxy would wait for it for ever.
-        raise LocalProtocolError(f"{version} cannot say the address {host!r}")
+        # In 4a such an address means that a name follows: the proxy would wait for it for ever.
+        raise LocalProtocolError(f"{version} cannot express the address {host!r}")
     name = b"" if packed else host.encode("ascii") + b"\0"
     return b"\x04\x01" + port.to_bytes(2, "big") + (packed or b"\0\0\0\1") + user + b"\0" + name

@@ -1,20 +1,21 @@
 """
 TLS as a filter between a wire and a machine: bytes of the wire in, plain bytes out, and the other way.
 
-OpenSSL works on two memory buffers here and never sees a socket, so the same filter serves threads, asyncio and trio,
-and one filter may run inside another (TLS to an origin through a TLS proxy).
+OpenSSL works on two memory buffers and never sees a socket, so the same filter serves threads, asyncio and trio, and
+one filter may run inside another (TLS to an origin through a TLS proxy).
 
     handshake(data)  -> bytes for the wire, until `established`
     encrypt(data)    -> bytes for the wire
-    receive(data)    -> plain bytes; `ended` once the peer said that nothing more comes
-    pending()        -> bytes for the wire that OpenSSL wants sent by itself (answers to key updates); `due` tells
-                        after `receive` whether there are any
+    receive(data)    -> plain bytes; `ended` once nothing more comes
+    pending()        -> bytes for the wire that OpenSSL wants to send on its own (replies to key updates); after
+                        `receive`, `due` tells whether there are any
 
-A peer that closes without close_notify counts as one that ended: many servers never send it, and whether a body is
-complete is decided by its framing, not here.
+A peer that closes without close_notify has ended too: many servers never send it. `incomplete_close` tells it from a
+peer that sent it, because anyone on the path can close a connection. Whether a body is complete without it is decided
+by the body's framing (RFC 9112 section 9.8), not here. With OP_IGNORE_UNEXPECTED_EOF (OpenSSL 3) the context hides it.
 
-Not here: contexts and what they trust (`_config`), which session belongs to whom (`_engine.security`), what OpenSSL's
-reasons mean (`tls_errors`), sockets and time (`_engine`).
+Not here: contexts and what they trust (`_config`), which session belongs to which peer (`_engine.security`), what
+OpenSSL's reasons mean (`tls_errors`), sockets and time (`_engine`).
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from typing import Callable
 from .._exceptions import ConnectError, ReadError, TransportError, WriteError
 from .tls_errors import explain, reason, refusal
 
-# The most that one TLS record holds (RFC 8446 5.1): what `SSLObject.read` can give at once.
+# The most that one TLS record holds (RFC 8446 section 5.1): what `SSLObject.read` can return at once.
 RECORD = 16_384
-# Of what the peer sends first, as much as tells what it speaks.
-_FIRST = 8
+# Bytes of what the peer sends first: enough to tell what it speaks.
+_MAX_FIRST = 8
+# Plain bytes that may wait for the peer to complete a handshake message: a request, and not a whole upload.
+MAX_HELD = 1_048_576
 
 
 class TLSFilter:
@@ -37,19 +40,19 @@ class TLSFilter:
 
     Args:
         context: says what is trusted and offered.
-        server_hostname: for SNI and for the check of the certificate; None for neither, if the context checks none.
+        server_hostname: for SNI and for the check of the certificate; None for neither, if the context checks no name.
         over: the filter that carries this one, for TLS within TLS.
-        peer: who the peer is, for errors; its name if that is all.
+        peer: how errors name the peer; by default its host name.
         check: called with the peer's certificate (DER, None if it showed none) before the last bytes of the handshake
-            leave; says why it is not the right one, or returns None.
-        session: an `ssl.SSLSession` to go on with, so that the handshake is a short one. One that does not belong to
-            `context`, or that the server does not know any more, makes no difference.
+            leave; returns why it is not the right one, or None.
+        session: an `ssl.SSLSession` to resume, which makes the handshake short. One of another context, or one that
+            the server no longer knows, is ignored.
         keep: called with the SSLObject, whose session may serve the next connection, and whether this one is closed:
             when the peer's first plain bytes have arrived (with TLS 1.3 what a session needs comes after the
             handshake), and at the end.
 
     Raises:
-        ConnectError: the context and the host name do not fit.
+        ConnectError: the context does not accept the host name.
     """
 
     def __init__(
@@ -67,18 +70,20 @@ class TLSFilter:
         self._outgoing = ssl.MemoryBIO()
         self._over = over
         self.established = False
-        self.ended = False
+        self.ended = False  # nothing more comes: the peer sent close_notify, or the wire ended
+        self.incomplete_close = False  # it ended without close_notify
         self.due = False
         self.peer = repr(server_hostname) if peer is None else peer
         self._check = check
         self._keep = keep
         self._heard = False  # plain bytes of the peer have arrived
         self._first = b""  # what it sent first
+        self._held = b""  # plain bytes that wait for the peer to complete a handshake message
         self._eof = False  # the incoming buffer was told that nothing more comes
         self._failure: TransportError | None = None  # why nothing more can be received; it stays so
         if server_hostname is None and getattr(context, "check_hostname", False):
-            # On memory buffers the standard library checks nothing then, and any host's certificate would do.
-            raise ConnectError("TLS cannot begin: the context checks host names, and no server name is given")
+            # On memory buffers the standard library checks nothing then, and accepts any host's certificate.
+            raise ConnectError("TLS cannot begin: the context checks host names, but no server name is given")
         try:
             self.ssl_object = self._wrap(context, server_hostname, session)
         # A name with NUL is a TypeError, one that is a number an AttributeError.
@@ -90,12 +95,15 @@ class TLSFilter:
             try:
                 return context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
             except (ssl.SSLError, ValueError, TypeError):
-                pass  # of another context, or this one takes none
+                pass  # a session of another context, or a context without sessions
         return context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
 
     def handshake(self, data: bytes | None = None) -> bytes:
         """
-        Go on with the handshake; `data` is what arrived, None at the beginning.
+        Go on with the handshake, and return the bytes for the wire.
+
+        Args:
+            data: what arrived; None at the beginning.
 
         Raises:
             ConnectError: the handshake failed; the message has OpenSSL's reason, or that of `check`.
@@ -103,8 +111,8 @@ class TLSFilter:
         try:
             if data is not None:
                 data = self._put(data)
-                if len(self._first) < _FIRST:
-                    self._first += data[:_FIRST]
+                if len(self._first) < _MAX_FIRST:
+                    self._first += data[:_MAX_FIRST]
             try:
                 self.ssl_object.do_handshake()
             except ssl.SSLWantReadError:
@@ -121,7 +129,7 @@ class TLSFilter:
             raise ConnectError(f"TLS handshake with {self.peer} failed below: {exc}") from exc
 
     def _chain(self) -> list[bytes] | None:
-        """The certificates that the peer showed, unverified, where Python tells (from 3.13 on)."""
+        """Return the certificates that the peer showed, unverified; None where Python does not tell (before 3.13)."""
         try:
             chain: list[bytes] = self.ssl_object.get_unverified_chain()  # type: ignore[attr-defined]  # since 3.13
         except (AttributeError, ValueError, ssl.SSLError):
@@ -133,16 +141,24 @@ class TLSFilter:
         """The protocol that both sides agreed on, or None."""
         return self.ssl_object.selected_alpn_protocol()
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | memoryview) -> bytes:
         """
-        Bytes for the wire that carry `data`, and whatever else is due.
+        Return bytes for the wire that carry `data`, and all else that is due.
 
         Raises:
             WriteError: the session is closed or broken.
         """
         try:
             if data:  # writing nothing is an error before Python 3.10
-                self.ssl_object.write(data)  # all of it: the buffer behind it grows
+                if self._held:
+                    data, self._held = self._held + data, b""
+                self.ssl_object.write(data)  # all of it: the outgoing buffer grows
+        except ssl.SSLWantReadError:
+            # In the middle of a handshake message that follows the handshake, such as a session ticket with a large
+            # client certificate in it, OpenSSL writes nothing. The rest of the message is on its way.
+            if len(data) > MAX_HELD:
+                raise WriteError("TLS: the peer has not completed a handshake message") from None
+            self._held = bytes(data)
         except ssl.SSLError as exc:
             raise WriteError(f"TLS: {reason(exc)}" if self._failure is None else str(self._failure)) from exc
         return self.pending()
@@ -154,26 +170,33 @@ class TLSFilter:
 
     def receive(self, data: bytes) -> bytes:
         """
-        The plain bytes that came with `data`: maybe none. `ended` tells whether more can come.
+        Return the plain bytes that came with `data`, maybe none. `ended` tells whether more can come.
 
         Args:
             data: from the wire; b"" means that the peer closed it.
 
         Raises:
-            ReadError: what arrived is not TLS, or is the peer's word that it gives up.
-            ConnectError: before it sent anything else, the peer said that it does not accept the handshake.
+            ReadError: what arrived is not TLS, or is an alert that ends the session.
+            ConnectError: before anything else, the peer sent an alert that refuses the handshake.
         """
-        if data and self._over is None and not self._eof:
-            self._incoming.write(data)  # what `_put` does, without its frame
-        else:
-            self._put(data)
+        self._put(data)
         plain = self.leftover()
+        if self._held:
+            self._write_held()
         self.due = self._outgoing.pending > 0 or (self._over is not None and self._over.due)
         return plain
 
+    def _write_held(self) -> None:
+        """Write what could not be written before, if that is possible now; an error shows at the next `encrypt`."""
+        try:
+            self.ssl_object.write(self._held)
+            self._held = b""
+        except ssl.SSLError:
+            pass
+
     def leftover(self) -> bytes:
         """
-        The plain bytes that are there without anything new from the wire: those that came with the handshake's end.
+        Return the plain bytes that are there without new input: those that came with the end of the handshake.
 
         Raises:
             ReadError, ConnectError: as for `receive`.
@@ -189,7 +212,7 @@ class TLSFilter:
                     self.ended = True
                     break
                 pieces.append(piece)
-                # The way out without the cost of an exception: there is no more of this record, and no other one.
+                # Leaves without the cost of an exception: nothing is left of this record, and there is no other one.
                 if not incoming.pending and len(piece) < RECORD and not self._eof:
                     break
         except ssl.SSLWantReadError:
@@ -199,6 +222,7 @@ class TLSFilter:
             if not self._eof:
                 self._failure = self._refusal(exc) or ReadError(f"TLS: {reason(exc)}")
                 raise self._again(self._failure) from exc
+            self.incomplete_close = not self.ended or self.incomplete_close
             self.ended = True
         if not self._heard and pieces:
             self._heard = True  # the peer has accepted the handshake
@@ -207,21 +231,21 @@ class TLSFilter:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _refusal(self, exc: ssl.SSLError) -> ConnectError | None:
-        """Did the handshake fail at the peer, although here it was done?"""
+        """Return the error if the peer refused a handshake that was complete on this side, else None."""
         refused = None if self._heard else refusal(exc)
         return None if refused is None else ConnectError(f"TLS handshake with {self.peer} failed: {refused}")
 
     @staticmethod
     def _again(failure: TransportError) -> TransportError:
-        """The same error for whoever asks next: one that was raised holds on to the frames of who got it."""
+        """Return a new error like `failure`: one that was raised keeps the frames of its caller alive."""
         return type(failure)(str(failure))
 
     def close(self) -> bytes:
-        """The bytes that tell the peer that nothing more comes (close_notify)."""
+        """Return the bytes that tell the peer that nothing more comes (close_notify)."""
         try:
             self.ssl_object.unwrap()
         except ssl.SSLError:
-            pass  # it wants the peer's close_notify, which nobody waits for
+            pass  # it wants the peer's close_notify, which is not waited for
         if self._heard and self._keep is not None:
             self._keep(self.ssl_object, True)
             self._keep = None
@@ -231,7 +255,7 @@ class TLSFilter:
             return b""
 
     def _put(self, data: bytes) -> bytes:
-        """Give OpenSSL what arrived, and return it as it is above what carries this filter."""
+        """Give OpenSSL what arrived, and return it as it is above the filter that carries this one."""
         over = self._over
         if over is not None:
             data = over.receive(data)

@@ -1,11 +1,11 @@
 """
-The handshake with an HTTP proxy for a tunnel: CONNECT and its answer, as a pure machine (RFC 9110 9.3.6).
+The handshake with an HTTP proxy for a tunnel: CONNECT and its response, as a pure machine (RFC 9110 section 9.3.6).
 
     take() -> bytes     what to send now
     receive(data)       what arrived, in any split; b"" is the end
-    done                the tunnel is there
-    error               why there is none
-    surplus             what came behind the answer
+    done                the tunnel is established
+    error               why there is no tunnel
+    surplus             what arrived after the response's head: it belongs to the tunnel
 
 SOCKS has a handshake with the same seam (`socks`).
 """
@@ -22,12 +22,12 @@ _MAX_REASON = 100
 
 class ConnectHandshake:
     """
-    One handshake.
+    One handshake with an HTTP proxy.
 
     Args:
         authority: host and port of the origin, as the request's target.
         fields: for the proxy alone, such as Proxy-Authorization; Host and Accept among them replace the usual ones.
-        limits: of the answer's head.
+        limits: of the response's head.
 
     Raises:
         LocalProtocolError: authority or fields are not legal.
@@ -41,8 +41,12 @@ class ConnectHandshake:
         fields = [*(field for field in usual if field[0].lower() not in given), *fields]
         self._exchange = HTTP1Exchange(b"CONNECT", authority, fields, limits=limits)
         self.done = False
-        self.surplus = b""
         self.error: Exception | None = None
+
+    @property
+    def surplus(self) -> bytes:
+        """What arrived after the response's head."""
+        return self._exchange.surplus if self.done else b""
 
     def take(self) -> bytes:
         """Remove and return what should be sent now."""
@@ -54,10 +58,9 @@ class ConnectHandshake:
         exchange.receive(data)
         if exchange.upgraded:
             self.done = True
-            self.surplus = exchange.surplus
         elif exchange.head is not None:
-            # Before anything that is wrong behind the head: nobody reads the body of a refusal.
+            # Before anything that is wrong after the head: the body of a refusal is not read.
             status, reason, _, _ = exchange.head
             self.error = ProxyError(f"{status} {reason[:_MAX_REASON].decode('ascii', 'replace')}".rstrip())
         elif exchange.error is not None:
-            self.error = ProxyError(f"the proxy's answer to CONNECT: {exchange.error}")
+            self.error = ProxyError(f"the proxy's response to CONNECT: {exchange.error}")

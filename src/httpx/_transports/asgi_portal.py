@@ -7,6 +7,7 @@ Not here: what runs there (`asgi_run`), the transport (`asgi`).
 from __future__ import annotations
 
 import atexit
+import threading
 import weakref
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
@@ -15,8 +16,8 @@ from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Any, Callable, TypeVar
 
-from .._engine.forks import FORKS
 from .._exceptions import ReadError, ReadTimeout
+from .._forks import FORKS
 from .asgi_run import Run, Server
 
 T = TypeVar("T")
@@ -26,7 +27,8 @@ class Worker:
     """
     A thread with an asyncio loop.
 
-    A daemon: a program that ends without closing it waits for it for a second, see `_end_all`.
+    A daemon: a program that ends without closing it waits for it for a second, see `_end_all`. An isolated
+    subinterpreter allows none: there it is an ordinary thread, which is ended before the interpreter waits for it.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,12 @@ class Worker:
         self._lock = Lock()
         self._pending: set[Future[Any]] = set()
         ready: Future[tuple[Any, Any]] = Future()
-        self._thread = Thread(target=self._live, args=(ready,), name="httpx.ASGITransport", daemon=True)
+        options: dict[str, Any] = {"target": self._live, "args": (ready,), "name": "httpx.ASGITransport"}
+        try:
+            self._thread = Thread(**options, daemon=True)
+        except RuntimeError:
+            self._thread = Thread(**options, daemon=False)
+            _end_with_interpreter(self)
         self._thread.start()
         self.loop, self._stop = ready.result()
 
@@ -132,6 +139,18 @@ class Worker:
 
         for task in asyncio.all_tasks(self.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # not in its stubs
+
+
+def _end_with_interpreter(worker: Worker) -> None:
+    """End the worker when its interpreter ends, before that waits for threads: `atexit` comes after."""
+    reference = weakref.ref(worker)
+
+    def end() -> None:
+        found = reference()
+        if found is not None:
+            found.end()
+
+    threading._register_atexit(end)  # type: ignore[attr-defined]  # what `concurrent.futures` does
 
 
 # The workers whose threads run, so that the end of the program can wait for all of them at once.

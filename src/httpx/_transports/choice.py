@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from .._config import Proxy
 from .._engine.settings import Settings
+from .._forks import FORKS
 from .._urls import URL
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ class Choice:
         self._close = close
         self._own = _identity(settings.proxy)
         self._lock = Lock()
-        self._entries: dict[tuple[Hashable, Hashable], _Entry] = {}  # used least lately first
+        self._entries: dict[tuple[Hashable, Hashable], _Entry] = {}  # least recently used first
+        # In a forked child the requests that use an engine do not go on.
+        FORKS.renew(self, "_lock", Lock)
+        FORKS.renew(self, "_entries", dict)
         self._texts: dict[str, Proxy] = {}
 
     def use(self, request: Request, place: Hashable = None) -> Use | None:

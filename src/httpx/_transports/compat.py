@@ -545,35 +545,71 @@ def _proxy_headers(proxy: Proxy) -> list[tuple[bytes, bytes]]:
 
 
 class _Borrowed:
-    """A pool of httpcore's in the place of an engine."""
+    """
+    A pool of httpcore's in the place of an engine. As in 0.28.1 it is entered, left and closed with the transport.
 
-    def __init__(self, pool: Any) -> None:
+    Args:
+        pool: what has the interface of httpcore's pools.
+        replaced: the transport's own engine, which is closed, too.
+    """
+
+    def __init__(self, pool: Any, replaced: Any = None) -> None:
         self.pool = pool
+        self.replaced = replaced
 
     def handle(self, request: Request) -> Any:
         if hasattr(self.pool, "handle_async_request"):
             return handle_async(self.pool.handle_async_request, request)
         return handle(self.pool.handle_request, request)
 
-    def close(self) -> None:
-        self.pool.close()
+    def enter(self) -> None:
+        if hasattr(self.pool, "__enter__"):
+            self.pool.__enter__()
 
-    async def aclose(self) -> None:
-        await self.pool.aclose()
+    def leave(self, *exc_info: Any) -> None:
+        if hasattr(self.pool, "__exit__"):
+            self.replaced.close()
+            self.pool.__exit__(*exc_info)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        self.replaced.close()
+        self.pool.close()
 
 
 class _Everywhere(dict[Any, Any]):
-    """Engines by event loop: the same one for all of them."""
+    """
+    Engines by event loop: the same one for all of them.
 
-    def __init__(self, engine: _Borrowed) -> None:
+    Args:
+        engine: with the pool.
+        replaced: the transport's own engines.
+    """
+
+    def __init__(self, engine: _Borrowed, replaced: dict[Any, Any]) -> None:
         super().__init__()
         self._engine = engine
         self.pool = engine.pool
+        self.replaced = replaced
 
     def get(self, key: Any, default: Any = None) -> Any:
         return self._engine
 
     pop = get
+
+    async def enter(self) -> None:
+        if hasattr(self.pool, "__aenter__"):
+            await self.pool.__aenter__()
+
+    async def leave(self, *exc_info: Any) -> None:
+        if hasattr(self.pool, "__aexit__"):
+            await self.pool.__aexit__(*exc_info)
+        else:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        await self.pool.aclose()
 
 
 def use_pool(transport: Transport, pool: Any) -> None:
@@ -582,8 +618,12 @@ def use_pool(transport: Transport, pool: Any) -> None:
 
     Users do this by `transport._pool = httpcore.ConnectionPool(network_backend=...)`.
     """
-    engine: Any = _Borrowed(pool)
     if _is_async(transport):
-        transport._engines = _Everywhere(engine)
+        engines: Any = transport._engines
+        own = engines.replaced if isinstance(engines, _Everywhere) else engines
+        transport._engines = _Everywhere(_Borrowed(pool), own)
     else:
+        engine: Any = transport._engine
+        own = engine.replaced if isinstance(engine, _Borrowed) else engine
+        engine = _Borrowed(pool, own)
         transport._engine = engine

@@ -20,6 +20,7 @@ from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state
 from .._engine.names import Names
 from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
+from .._forks import FORKS
 from .._request import Request
 from .._response import Response
 from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
@@ -113,6 +114,9 @@ class HTTPTransport(BaseTransport):
         self._chooses = callable(proxy)
 
     def __enter__(self: T) -> T:
+        enter = getattr(self._engine, "enter", None)  # a pool of httpcore's may have been put in its place
+        if enter is not None:
+            enter()
         return self
 
     def __exit__(
@@ -121,7 +125,12 @@ class HTTPTransport(BaseTransport):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self.close()
+        leave = getattr(self._engine, "leave", None)
+        if leave is None:
+            self.close()
+        else:
+            leave(exc_type, exc_value, traceback)
+            self._close_chosen()
 
     def handle_request(self, request: Request) -> Response:
         """Send one request; see `BaseTransport.handle_request`."""
@@ -141,6 +150,9 @@ class HTTPTransport(BaseTransport):
     def close(self) -> None:
         """Close all connections."""
         self._engine.close()
+        self._close_chosen()
+
+    def _close_chosen(self) -> None:
         for _, engine in self._choice.take_all():
             engine.close()
 
@@ -214,12 +226,16 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         self._settings = _settings(**self._given)
         self._engines: dict[Any, AsyncEngine] = {}
         self._lock = Lock()
+        FORKS.renew(self, "_lock", Lock)
         self._choice = Choice(
             self._settings, proxy if callable(proxy) else None, _engine_of_this_loop, _close_from_outside
         )
         self._chooses = callable(proxy)
 
     async def __aenter__(self: A) -> A:
+        enter = getattr(self._engines, "enter", None)  # a pool of httpcore's may have been put in their place
+        if enter is not None:
+            await enter()
         return self
 
     async def __aexit__(
@@ -228,7 +244,12 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        await self.aclose()
+        leave = getattr(self._engines, "leave", None)
+        if leave is None:
+            await self.aclose()
+        else:
+            await leave(exc_type, exc_value, traceback)
+            await self._close_own()
 
     async def handle_async_request(self, request: Request) -> Response:
         """Send one request; see `AsyncBaseTransport.handle_async_request`."""
@@ -253,8 +274,18 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections, also those that belong to other event loops."""
+        close = getattr(self._engines, "aclose", None)
+        if close is not None:
+            await close()
+        await self._close_own()
+
+    async def _close_own(self) -> None:
+        """Close the engines of this transport, and those of chosen proxies."""
         with self._lock:
-            engines, self._engines = self._engines, {}
+            if hasattr(self._engines, "replaced"):  # by a pool of httpcore's, which stays
+                engines, self._engines.replaced = self._engines.replaced, {}
+            else:
+                engines, self._engines = self._engines, {}
         here = _running()
         own: list[AsyncEngine] = []
         for place, engine in [*engines.items(), *self._choice.take_all()]:

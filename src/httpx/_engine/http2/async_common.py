@@ -2,185 +2,348 @@
 One request of HTTP/2 on asyncio or trio: what is the same on both.
 
     AsyncMultiplexer   `handle` carries a request out; the shells say how it is sent and waited for
-    AsyncLane          what a body that has not arrived whole sees of its multiplexer
+    AsyncStreamBody    the body of a response that has not arrived whole
 
-Not here: the socket, turns and timers (`http2.asyncio`, `http2.trio`).
+Not here: the socket, turns and timers (`http2.asyncio`, `http2.trio`), what needs no waiting (`session`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from functools import partial
+from typing import Any, Callable, Protocol
 
 from ..._models import Response
 from ..._pool import Ticket
-from ..._protocol.exchange import BODY, INPUT, PATIENCE, PAUSE, Exchange
+from ..._protocol.exchange import BODY, INPUT, NOTHING, PATIENCE, PAUSE
 from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from ..._sharing import SharingPool
-from ..async_body import AsyncBody
-from ..job import Job, end_pieces, next_piece
-from .session import Multiplexer
+from ..._types import AsyncByteStream
+from ..job import Job, again
+from .session import Session, take_chunk
 
 
-class AsyncMultiplexer(Multiplexer):
+class Engine(Protocol):
+    """What a multiplexer asks of `AsyncioEngine` or `TrioEngine`."""
+
+    def settle(self) -> None:
+        """Do what the pool asks for."""
+        ...
+
+    def later(self, function: Callable[[], None]) -> None:
+        """Call `function` soon. May be called from anywhere, also by the garbage collector and in other threads."""
+        ...
+
+    async def tell(self, job: Job, what: str, *args: Any) -> None:
+        """Deliver the events of a step to the trace of a request."""
+        ...
+
+
+class AsyncMultiplexer(ABC):
     """
     The requests on one connection of an engine.
 
-    Attributes:
-        engine: `AsyncioEngine` or `TrioEngine`.
+    Args:
+        engine: whose pool the connection belongs to.
         pool: the engine's.
+        connection: established, and agreed to speak HTTP/2.
+        session: the requests on it.
+
+    Attributes:
+        connection: None when it is closed.
     """
 
-    engine: Any
-    pool: SharingPool[Any]
+    def __init__(self, engine: Engine, pool: Any, connection: Any, session: Session) -> None:
+        assert isinstance(pool, SharingPool)
+        self.engine = engine
+        self.pool: SharingPool[Any] = pool
+        self.connection: Any = connection
+        self.session = session
 
-    # For the shells.
+    # How each shell does it. None of these waits, but what `wait` returns.
 
+    @abstractmethod
     def wait(self, stream: HTTP2Stream, until: float | None) -> Awaitable[bool]:
         """
-        Until something happened to the stream: True; or until time is up: False. What is in the output is sent first,
-        at once or with what others begin in this turn.
+        Wait until something happened to the stream: True; or until time is up: False.
 
         Raises, now or when it is awaited:
             ReadError, WriteError, ConnectError: the connection broke or was closed.
         """
-        raise NotImplementedError
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
-        """A request is over, or given up: its place is free. Never waits."""
-        raise NotImplementedError
+    @abstractmethod
+    def flush(self) -> None:
+        """Send what there is, as far as the socket takes it at once; the rest follows when it takes more."""
+
+    @abstractmethod
+    def flush_soon(self) -> None:
+        """As `flush`, maybe together with what others begin in this turn."""
+
+    @abstractmethod
+    def catch_up(self) -> None:
+        """Take what the peer has sent, if nothing else does so by itself."""
+
+    @abstractmethod
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
+        """A request is over, or given up: its place is free."""
 
     # What they share.
 
     def enter_pool(self, ticket: Ticket[Any]) -> None:
         """The dial that the ticket asked for is done."""
-        self.pool.dialled(ticket, self.connection, self.clock(), self.capacity)
+        self.pool.dialled(ticket, self.connection, self.session.clock(), self.session.take_limit())
 
     def tell_pool(self) -> None:
-        """Tell the pool of a new capacity, if there is one."""
-        capacity = self.new_capacity()
-        if capacity is not None:
-            self.pool.resize(self.connection, capacity, self.clock())
+        """Tell the pool how many requests may be here from now on."""
+        session = self.session
+        limit = session.take_limit()
+        if self.connection is not None:
+            self.pool.resize(self.connection, limit, session.clock())
             self.engine.settle()
 
     async def handle(self, job: Job) -> Response | None:
         """
         Send a request on a connection that the pool gave for it, and return the response as soon as its head is there.
 
-        None means that it did not happen, and may be tried again on what the pool gives then.
+        None means that it was not sent, and may be tried again on what the pool gives then.
 
         Raises:
             TransportError: of the class that says what failed.
+
+        Long because its parts, as functions, would be frames of a warm request.
         """
-        reused = self.has_served
+        session, connection = self.session, self.connection
+        was_used = session.has_served
         stream: HTTP2Stream | None = None
+        until: float | None = None
         # No await before the `try`: a cancellation there would leak the connection.
         try:
-            stream = self.begin(job)
-            if stream is None:  # give back what the pool gave for nothing
-                self.pool.release(self.connection, self.is_usable, self.clock())
-                self.engine.settle()
+            self.catch_up()
+            stream = session.begin(job)
+            if stream is None:
+                self._give_back(job)
                 return None
             if job.narrator is not None:
-                self.begin_story(job, stream)
+                session.begin_story(job, stream)
                 await self.engine.tell(job, "turn", stream)
-            elif (
-                stream.state == LOCAL_DONE
-                and job.deadline is None
-                # The first turn of `_pump`, and for nearly all the only one, without its frame.
-                and not await self.wait(stream, None if job.read is None else self.clock() + job.read)
-            ):
-                raise self.timed_out(stream, job, self.clock())
-            if stream.head is None or stream.need == BODY:
-                await self._pump(stream, job)
+            elif stream.state == LOCAL_DONE and job.deadline is None and not session.sending:
+                # The first turn of `_pump`, and nearly always the only one.
+                heard = session.heard
+                until = None if job.read is None else session.clock() + job.read
+                if not await self.wait(stream, until):
+                    raise self._timed_out(stream, job, heard, False)
+            if stream.head is None:
+                await self._pump(stream, job, until)
         except BaseException as exc:
-            self.leave(stream)
+            not_for_itself = stream is not None and session.was_processing(stream)
+            self.leave(stream, job)
+            if job.pieces is not None:
+                await job.aend_pieces()
             if job.narrator is not None and isinstance(exc, Exception):
                 await self.engine.tell(job, "failed", exc)
-            if stream is not None and job.may_replay(stream, exc, reused):
+            if stream is not None and job.may_replay(stream, exc, was_used, not_for_itself):
                 return None
             raise
+        assert stream.head is not None
         if not stream.finished:
-            lane = AsyncLane(self, stream)
-            body = AsyncBody(lane, lane, stream, job)
-            body.response = self.answer(stream, job, body)
-            return body.response
+            body = AsyncStreamBody(self, connection, stream, job)
+            response = Response._from_wire(stream.head, stream.remarkable, body, connection, stream.identifier)
+            body.extensions = response.extensions
+            if stream.informational:
+                job.annotate(response, stream)
+            return response
         chunks = stream.chunks
-        response = self.answer(stream, job, chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self.leave(stream)
+        content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        response = Response._from_wire(stream.head, stream.remarkable, content, connection, stream.identifier)
+        if stream.informational or stream.trailers is not None:
+            job.annotate(response, stream)
+        self.leave(stream, job)
+        if job.pieces is not None:
+            await job.aend_pieces()
         if job.narrator is not None:
             await self.engine.tell(job, "body")
             await self.engine.tell(job, "closed")
         return response
 
-    async def _pump(self, stream: HTTP2Stream, job: Job) -> None:
-        """Hand over the request's body, and wait until the head of the answer is there."""
-        pieces: AsyncIterator[bytes] | None = None
-        try:
+    async def _pump(self, stream: HTTP2Stream, job: Job, until: float | None) -> None:
+        """Hand over the request's body, and wait until the head of the response is there."""
+        patience: float | None = None
+        clock = self.session.clock
+        if job.narrator is not None:
+            await self.engine.tell(job, "turn", stream)  # what was sent at once
+        while stream.head is None:
+            need = stream.need
+            if need == INPUT:
+                await self._receive(stream, job, True, until)
+                until = None
+            elif need == BODY:
+                await self._feed(stream, job)
+            elif need == PAUSE:
+                if patience is None:
+                    patience = clock() + PATIENCE
+                if not await self.wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
+                    stream.proceed()
+                    self.flush_soon()
+            else:
+                break
             if job.narrator is not None:
-                await self.engine.tell(job, "turn", stream)  # what was sent at once
-            while stream.head is None or stream.need == BODY:
-                need = stream.need
-                if need == INPUT:
-                    await self.receive(stream, job)
-                elif need == BODY:
-                    if pieces is None:
-                        pieces = job.async_pieces()
-                    piece = await next_piece(pieces)
-                    if piece is None:
-                        pieces = None
-                    self.feed(stream, piece, job)
-                elif need == PAUSE:
-                    patience = self.clock() + PATIENCE
-                    if not await self.wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
-                        self.proceed(stream)
-                else:
-                    break
-                if job.narrator is not None:
-                    await self.engine.tell(job, "turn", stream, self.new_settings())
-        finally:
-            if pieces is not None:
-                await end_pieces(pieces, job)
-        # An answer that broke off behind its head is a response still, and raises when it is read.
+                await self.engine.tell(job, "turn", stream, self.session.new_settings())
+        # A response that broke off after its head is a response still, and raises when it is read.
         if stream.error is not None and stream.head is None:
-            raise self.write_failure or stream.error
+            raise self.session.failure_of(stream)
 
-    async def receive(self, stream: HTTP2Stream, job: Job) -> None:
+    async def _receive(self, stream: HTTP2Stream, job: Job, wants_head: bool, until: float | None = None) -> None:
         """
-        Wait until the stream has got something, or was rid of something.
+        Wait until there is something new for the owner of a stream, or the peer has taken more of its request.
+
+        Args:
+            stream: of the request.
+            job: the request.
+            wants_head: its owner waits for the head of the response.
+            until: when a wait that goes on ends; None for one that begins.
 
         Raises:
             ReadTimeout, WriteTimeout, ReadError, WriteError, ConnectError.
         """
-        until = self.limit(stream, job, self.clock())
+        session = self.session
+        if session.machine.output:
+            self.flush()  # first, because which limit holds depends on what the socket takes
+        sends = session.is_sending(stream)
+        before = session.mark(stream, sends)
+        heard = session.heard
+        if until is None or sends:
+            until = job.limit("write" if sends else "read", session.clock())
         while True:
             happened = await self.wait(stream, until)
             # Where something always arrives no wait is long enough to be ended.
-            if not happened or (job.deadline is not None and self.clock() >= job.deadline):
-                raise self.timed_out(stream, job, self.clock())
-            if self.is_progress(stream):
+            if not happened or (job.deadline is not None and session.clock() >= job.deadline):
+                raise self._timed_out(stream, job, heard, sends)
+            if session.is_progress(stream, wants_head, before):
                 return
 
+    def _timed_out(self, stream: HTTP2Stream, job: Job, heard: int, sends: bool) -> Exception:
+        self.catch_up()
+        error = self.session.timed_out(stream, job, heard, sends)
+        if self.session.told != self.session.machine.max_streams:
+            self.tell_pool()
+        self.flush_soon()
+        return error
 
-class AsyncLane:
-    """One stream of a multiplexer, in the place of the engine and the connection of an `AsyncBody`."""
+    async def _feed(self, stream: HTTP2Stream, job: Job) -> None:
+        """Hand over the next piece of the request's body."""
+        piece = await job.anext_piece()
+        if job.deadline is not None and self.session.clock() >= job.deadline:
+            raise self._timed_out(stream, job, -1, True)
+        stream.feed(piece)
+        self.flush_soon()
+        self.catch_up()  # maybe a response that makes the rest pointless
+        if self.session.is_broken:
+            stream.cut_short()  # a server that closes while we send has often responded before
+        elif stream in self.session.news:
+            await self.wait(stream, None)  # which does not wait, but is a checkpoint on trio
 
-    def __init__(self, multiplexer: AsyncMultiplexer, stream: HTTP2Stream) -> None:
+    async def read(self, stream: HTTP2Stream, job: Job) -> bytes | None:
+        """
+        Return what has arrived of the body, or wait for it; None at its end. What is left of the request is sent.
+
+        Raises:
+            TransportError: the body broke off.
+        """
+        while True:
+            if stream.chunks:
+                chunk = take_chunk(stream)
+                if self.session.machine.output:
+                    self.flush()
+                return chunk
+            need = stream.need
+            if need == NOTHING:
+                if stream.error is not None:
+                    raise again(stream.error)
+                return None
+            if need == BODY:
+                await self._feed(stream, job)
+            else:
+                await self._receive(stream, job, False)
+
+    def _give_back(self, job: Job) -> None:
+        """Give back what the pool gave."""
+        session = self.session
+        if self.connection is None:
+            self.forget(job)
+        else:
+            self.pool.release(self.connection, session.is_usable and not session.is_suspect, session.clock(), job)
+        self.engine.settle()
+
+    def forget(self, job: Job) -> None:
+        """The pool has forgotten the connection, and not who had it: let it do so."""
+        if self.pool.claim_of(job) is not None:
+            self.pool.give_up(job)
+
+
+class AsyncStreamBody(AsyncByteStream):
+    """
+    The rest of a response's body, received while it is iterated.
+
+    Attributes:
+        extensions: of the response, which get the trailers. Not the response: the two would be a cycle.
+    """
+
+    def __init__(self, multiplexer: AsyncMultiplexer, connection: Any, stream: HTTP2Stream, job: Job) -> None:
         self._multiplexer = multiplexer
+        self._connection = connection
         self._stream = stream
+        self._job = job
+        self._over = False
+        self._begun = False
+        self.extensions: dict[str, Any] = {}
 
-    def take_chunks(self, exchange: Exchange) -> list[bytes]:
-        """The pieces of the body that have arrived; the peer may send as many more."""
-        return self._multiplexer.take_chunks(self._stream)
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
 
-    async def receive(self, connection: Any, exchange: Exchange, job: Job) -> None:
-        """Wait until more has arrived."""
-        await self._multiplexer.receive(self._stream, job)
+    async def __anext__(self) -> bytes:
+        job = self._job
+        if job.narrator is not None and not self._begun:
+            self._begun = True
+            await self._multiplexer.engine.tell(job, "body")
+        try:
+            chunk = await self._multiplexer.read(self._stream, job)
+        except Exception:
+            await self.aclose()
+            raise
+        except BaseException:
+            self._release()
+            if job.pieces is not None:
+                await job.aend_pieces()
+            raise
+        if chunk is not None:
+            return chunk
+        if self._stream.trailers is not None:
+            self.extensions["trailers"] = self._stream.trailers
+        await self.aclose()
+        raise StopAsyncIteration
 
-    def release(self, connection: Any, reusable: bool) -> None:
-        """The body was read, or nobody wants it."""
-        self._multiplexer.leave(self._stream)
+    def hurry(self, ends_by_itself: bool) -> None:
+        """Let the rest of the body end soon, or fail: it was not asked for. See `Limits.hurry`."""
+        self._job.hurry(self._multiplexer.session.clock(), ends_by_itself)
 
-    async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
-        """As the engine's `tell`."""
-        await self._multiplexer.engine.tell(job, what, *args, **info)
+    async def aclose(self) -> None:
+        """Free the place on the connection; a response that has not arrived whole is given up."""
+        if not self._release():
+            return
+        job = self._job
+        if job.pieces is not None:
+            await job.aend_pieces()
+        if job.narrator is not None:
+            await self._multiplexer.engine.tell(job, "closed")
+
+    def _release(self) -> bool:
+        if self._over:
+            return False
+        self._over = True
+        self._multiplexer.leave(self._stream, self._job)
+        return True
+
+    def __del__(self) -> None:
+        if not self._over:
+            self._multiplexer.engine.later(partial(self._multiplexer.leave, self._stream, self._job))

@@ -6,34 +6,42 @@ HTTP/2 on asyncio: the connection's reader callback receives for all its streams
 Requests that begin in the same turn of the loop leave in one send, at the turn's end. One timer serves all streams: it
 is set for the nearest deadline and looks at all of them when it fires, so a request usually finds it running.
 
-Not here: what a request goes through (`async_common`), the socket and its callback (`asyncio`).
+Not here: what a request goes through (`async_common`), the socket and its callback (`asyncio_connection`).
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from ..._exceptions import ReadError, TransportError, WriteError
-from ..._protocol.frames import CANCEL
-from ..._protocol.stream2 import CLOSED, HTTP2Stream
-from ..._sharing import SharingPool
+from ..._exceptions import WriteError
+from ..._protocol.stream2 import HTTP2Stream
 from ..asyncio import AsyncioEngine
 from ..asyncio_connection import AsyncioConnection
-from ..job import Job
+from ..job import Job, again
 from .async_common import AsyncMultiplexer
+from .session import Session
+
+# How many times `catch_up` receives at most; see `carrier`.
+_MAX_LOOKS = 16
 
 
 class AsyncioMultiplexer(AsyncMultiplexer):
-    """The requests on one connection of `engine`."""
+    """
+    The requests on one connection of `engine`.
 
-    connection: AsyncioConnection
-    listens = True
+    Args:
+        engine: whose pool the connection belongs to.
+        connection: established, and agreed to speak HTTP/2; what it has received is taken from it.
+
+    Attributes:
+        connection: None when it is closed.
+        waiting: streams whose owner waits -> the future that wakes it, and when its time is up.
+    """
+
+    connection: AsyncioConnection | None
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
-        super().__init__(connection, engine.settings, engine.now)
-        self.engine = engine
-        assert isinstance(engine.pool, SharingPool)
-        self.pool = engine.pool
+        super().__init__(engine, engine.pool, connection, Session(engine.settings, engine.loop.time))
         self._loop = engine.loop
         self._expiry = engine.settings.limits.keepalive_expiry
         self.waiting: dict[HTTP2Stream, tuple[asyncio.Future[bool], float | None]] = {}
@@ -41,144 +49,165 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._idle_until: float | None = None
-        early = connection.take_early()
+        self._unsent_size = 0  # bytes that the socket had not taken when it was looked at last
+        early = connection.wire.take_early()
         connection.multiplexer = self
         if early:
-            self.on_received(early)
+            self.session.received(early)
+        if connection.wire.tls is not None and connection.wire.tls.ended:
+            self.session.received(b"")  # the end came with it
         self.flush()
 
     # What the connection calls.
 
     def on_received(self, data: bytes) -> None:
         """The peer sent something; b"" is its end."""
-        self.received(data)
-        if self.machine.output:
-            self._flush_soon()
-        self.tell_pool()
-
-    @property
-    def failure(self) -> TransportError | None:
-        return self.connection.error or self.connection.write_error
-
-    @property
-    def write_failure(self) -> TransportError | None:
-        return self.connection.write_error
-
-    def lose(self, error: TransportError) -> None:
-        self.connection.on_broken(error)
-
-    def catch_up(self) -> None:
-        # What an idle connection's peer said is not known yet where the loop was busy: maybe that it closed.
-        connection = self.connection
-        if self.has_served and not connection.closed and connection.wire.poll(0):
-            connection.on_readable()
-
-    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
-        super().feed(stream, piece, job)
-        if not self._flush_is_due:
-            self._flush_soon()
-        if self.is_broken:
-            stream.cut_short()  # a server that closes while we send has often answered before
+        session = self.session
+        machine = session.machine
+        session.received(data)
+        if machine.progressed:
+            self._wake_progressed()
+        if machine.output and not self._flush_is_due:
+            self.flush_soon()
+        if session.told != machine.max_streams:
+            self.tell_pool()
 
     def on_event(self) -> None:
-        """The socket took what was unsent, or it failed, or it was closed."""
-        connection = self.connection
-        if connection.closed or connection.error is not None or connection.write_error is not None:
-            self.is_broken = True
-            self.tell_pool()
-            self._wake_all()
+        """The socket took what was unsent, or it failed."""
+        connection, session = self.connection, self.session
+        if connection is None:
+            return
+        if connection.error is not None:
+            session.fail(connection.error)
+        elif connection.write_error is not None:
+            session.fail(connection.write_error, sending=True)
         else:
-            self.flush()
-
-    def note_progress(self) -> None:
-        machine = self.machine
-        if machine.progressed:
-            take = self.waiting.pop
-            for stream in machine.progressed:
-                entry = take(stream, None)
-                if entry is not None and not entry[0].done():
-                    entry[0].set_result(True)
-            machine.progressed.clear()
-
-    def _wake_all(self) -> None:
-        for waiter, _ in self.waiting.values():
-            if not waiter.done():
-                waiter.set_result(True)
-        self.waiting.clear()
-
-    # Sending.
-
-    def proceed(self, stream: HTTP2Stream) -> None:
-        super().proceed(stream)
-        self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            self._loop.call_soon(self.flush)
-
-    def flush(self) -> None:
-        """Send what there is, as long as the socket takes it at once; the rest follows when it takes more."""
-        self._flush_is_due = False
-        connection, machine = self.connection, self.machine
-        while machine.output and not connection.unsent and not connection.closed:
-            # One step, with nothing between its parts that could fail half-way: the peer's header tables follow ours.
-            data = machine.take()
-            try:
-                connection.send(data)
-            except WriteError as exc:
-                connection.write_error = exc
-                self.on_event()
-                return
-            self.note_progress()
+            size = len(connection.unsent)
+            if size < self._unsent_size:
+                session.note_moved()
+            self._unsent_size = size
+            if not size:
+                session.stalls = False
+                self.flush()
+        if session.told != session.machine.max_streams:
+            self.tell_pool()
+        if session.news:
+            self._wake_news()
 
     def say_goodbye(self) -> None:
         """The connection is about to be closed: tell the peer, if that needs no waiting."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self.connection.unsent:
+        connection, self.connection = self.connection, None
+        if connection is not None and not connection.unsent and not self.session.is_broken:
             try:
-                self.connection.send(self.machine.close())
+                connection.send(self.session.machine.close())
             except WriteError:
                 pass
+        self.session.close()
+        self._wake_news()
+
+    def _wake_progressed(self) -> None:
+        """Wake the owners of the streams for which the machine changed something, or note it for those who come."""
+        progressed, take, news = self.session.machine.progressed, self.waiting.pop, self.session.news
+        for stream in progressed:
+            entry = take(stream, None)
+            if entry is None:
+                news.add(stream)
+            elif not entry[0].done():
+                entry[0].set_result(True)
+        progressed.clear()
+
+    def _wake_news(self) -> None:
+        news = self.session.news
+        for stream in self.waiting.keys() & news:
+            waiter, _ = self.waiting.pop(stream)
+            news.discard(stream)
+            if not waiter.done():
+                waiter.set_result(True)
+
+    def catch_up(self) -> None:
+        # The callback listens while there are requests. What the peer of an idle connection sent is not known yet where
+        # the loop was busy: it may have closed.
+        connection = self.connection
+        if connection is None or self.session.machine.streams:
+            return
+        looks, machine = 0, self.session.machine
+        while looks < _MAX_LOOKS and machine.error is None and not connection.closed and connection.wire.poll(0):
+            looks += 1
+            connection.on_readable()
+
+    # Sending.
+
+    def flush_soon(self) -> None:
+        if not self._flush_is_due and not self._loop.is_closed():
+            self._flush_is_due = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        self._flush_is_due = False
+        connection, session = self.connection, self.session
+        if connection is None:
+            return
+        machine = session.machine
+        while machine.output and not connection.unsent and not session.is_broken:
+            # One step, with nothing between its parts that could fail half-way: the peer's header tables follow ours.
+            data = machine.take()
+            session.batches += 1
+            try:
+                connection.send(data)
+            except WriteError as exc:
+                connection.write_error = again(exc)
+                self.on_event()
+                return
+            if connection.unsent:
+                session.stalls = True
+                self._unsent_size = len(connection.unsent)
+            if machine.progressed:
+                self._wake_progressed()
 
     # Waiting.
 
     def wait(self, stream: HTTP2Stream, until: float | None) -> asyncio.Future[bool]:
-        connection, machine = self.connection, self.machine
-        if connection.error is not None:
-            raise connection.error
-        if connection.closed:
-            raise connection.write_error or ReadError("the connection was closed while its answer was awaited")
+        session = self.session
+        machine = session.machine
+        if session.error is not None:
+            raise session.failure()  # type: ignore[misc]  # there is one
         if machine.output and not self._flush_is_due:
             if len(machine.streams) == 1:
-                self.flush()  # nobody else could begin in this turn but newcomers
+                self.flush()  # only newcomers could begin in this turn
             else:
-                self._flush_soon()
+                self.flush_soon()
         waiter: asyncio.Future[bool] = self._loop.create_future()
+        if session.news and stream in session.news:
+            session.news.discard(stream)
+            waiter.set_result(True)
+            return waiter
         self.waiting[stream] = waiter, until
-        if self.ping_interval is not None and (
-            self._timer is None or self._timer_at > self.clock() + self.ping_interval
+        if session.ping_interval is not None and (
+            self._timer is None or self._timer_at > session.clock() + session.ping_interval
         ):
-            self._set_timer(self.clock() + self.ping_interval)
+            self._set_timer(session.clock() + session.ping_interval)
         if until is not None and (self._timer is None or self._timer_at > until):
             self._set_timer(until)
         return waiter
 
-    def leave(self, stream: HTTP2Stream | None) -> None:
+    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
+        session, connection = self.session, self.connection
         if stream is not None:
-            if stream.finished:
-                self.has_served = True
-            if stream.state != CLOSED:
-                self.waiting.pop(stream, None)  # whoever waited was cancelled
-                stream.reset(CANCEL)
-                if not self._loop.is_closed():
-                    self._flush_soon()  # with what others begin in this turn
-        connection, now = self.connection, self.clock()
-        if not self.machine.streams and self._expiry is not None:
+            session.end(stream)
+            if self.waiting:
+                self.waiting.pop(stream, None)  # its owner was cancelled
+            if session.machine.output and not self._flush_is_due:
+                self.flush_soon()  # with what others begin in this turn
+        if connection is None:
+            self.forget(job)
+            return
+        now = session.clock()
+        if not session.machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
-        self.pool.release(connection, not connection.closed and connection.error is None, now)
+        self.pool.release(connection, session.is_usable, now, job)
         if self.pool.has_chores:
             self.engine.settle()
 
@@ -193,14 +222,18 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     def _on_time(self) -> None:
         """The timer fired: for a deadline of now, or for one that was met."""
         self._timer = None
-        if self.connection.closed:
+        connection, session = self.connection, self.session
+        if connection is None:
             return
         # A loop may fire a timer early, by the resolution of its clock.
-        late = self.clock() + 0.001
-        nearest = self._idle_until if not self.machine.streams else None
+        late = session.clock() + 0.001
+        nearest = self._idle_until if not session.machine.streams else None
         if nearest is not None and nearest <= late:
-            self.engine.lost(self.connection)  # idle for too long
-            return
+            self._idle_until = nearest = None
+            # Only the pool knows whether it is idle: a request may have it, and not have begun.
+            if self.pool.remove(connection):
+                self.engine.settle()
+                return
         for stream, (waiter, until) in list(self.waiting.items()):
             if until is None:
                 continue
@@ -210,9 +243,12 @@ class AsyncioMultiplexer(AsyncMultiplexer):
                     waiter.set_result(False)
             elif nearest is None or until < nearest:
                 nearest = until
-        again = self.look_after() if self.waiting else None
-        if again is not None:
-            self._flush_soon()
-            nearest = again if nearest is None else min(again, nearest)
+        again_at = session.look_after() if self.waiting else None
+        if session.error is not None:
+            connection.on_broken(session.error)
+            return
+        if again_at is not None:
+            self.flush_soon()
+            nearest = again_at if nearest is None else min(again_at, nearest)
         if nearest is not None:
             self._set_timer(nearest)

@@ -1,133 +1,307 @@
 """
-One connection of HTTP/2 and the requests on it, as far as it needs no waiting; the same for every shell.
+One HTTP/2 connection and the requests on it, without sockets and without waiting; the same for every shell.
 
-    begin(job)   -> the stream of a request, its head in the output
-    received(x)     feeds the machine and notes for which streams something changed
-    answer(...)  -> the response of a stream whose head is there
+    begin(job)           -> the stream of a request, with its head in the output; None: not on this connection
+    received(data)          feed what arrived to the machine
+    news                    streams for which something changed since their owner last looked
+    is_sending(stream)   -> does the write timeout hold for its next wait, or the read timeout?
+    is_progress(...)     -> did a change bring what the owner of a stream waits for?
+    timed_out(...)       -> the exception for a wait that was in vain; a silent peer becomes suspect
+    take_limit()         -> what the pool should be told: how many requests may be here at once
+    fail(error)             the connection broke
 
-Not here: what bytes mean (`_protocol.http2`), who gets a place on which connection (`_sharing`), sending and waiting
-(the shells' own multiplexers: `sync`, `asyncio`, `trio`).
+A shell (`http2.sync`, `http2.asyncio`, `http2.trio`) owns a `Session`, moves its bytes and waits for it.
+
+Liveness: a connection from which nothing arrived while a request waited in vain is suspect. It gets a PING and takes no
+new request until something arrives. The streams that still wait on it keep their own deadlines.
+
+Not here: what bytes mean (`_protocol.http2`), who gets a place on which connection (`_sharing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Callable
+from typing import Callable
 
 from ..._exceptions import (
+    ConnectError,
     ReadError,
     ReadTimeout,
     RemoteProtocolError,
     TimeoutException,
     TransportError,
-    WriteError,
     WriteTimeout,
 )
-from ..._models import Response
-from ..._protocol.exchange import INPUT
+from ..._protocol.exchange import BODY, NOTHING
 from ..._protocol.frames import CANCEL
 from ..._protocol.http2 import HTTP2Connection
-from ..._protocol.stream2 import CLOSED, HTTP2Stream
-from ..._types import AsyncByteStream, SyncByteStream
-from ..job import EARLY, Job
+from ..._protocol.stream2 import CLOSED, LOCAL_DONE, HTTP2Stream
+from ..._sharing import UNKNOWN
+from ..job import Job, again
+from ..limits import TIMER_SLACK
 from ..settings import Settings
-from ..wire import Wire
+
+# `Session.told` when the pool should be told of the limit in any case; no limit is equal to it.
+_STALE = -2
+
+# Bytes of a body that a socket takes at once unless it is stalled already, so that it need not be looked after.
+SMALL_BODY = 16_384
+
+# The mark of a wait for the peer, with nothing to be sent.
+NOT_SENDING = (-1, -1)
 
 
-class Multiplexer:
+class Session:
     """
-    What the multiplexers of all shells have.
+    The requests on one connection.
 
     Args:
-        connection: the shell's; for the extension `network_stream`.
         settings: of the transport.
         clock: the shell's, in seconds.
 
     Attributes:
         machine: the connection's.
-        is_broken: nothing more can be sent.
-        capacity: how many requests the peer takes here at once, as the pool was told last.
-        clock: the shell's, in seconds.
-        has_served: an answer has arrived here, so what fails from now on fails on a connection that was good.
-        listens: while there are streams, what the peer says is taken by itself; for the shell.
+        error: why nothing more can be received, or None.
+        write_error: why nothing more can be sent, or None. What the peer sent before is received all the same: a
+            server that closes while we send has often responded before.
+        has_begun: a request was sent here.
+        has_served: a whole response has arrived here, so what fails later fails on a connection that was good.
+        is_broken: there is an `error` or a `write_error`.
+        is_suspect: nothing arrived while a request waited in vain, and nothing has arrived since.
+        heard: how many times bytes have arrived.
+        news: streams for which something changed since their owner last looked.
+        sending: streams with bytes that the socket may not have taken yet -> the last batch with some of them; 0 while
+            that is not known.
+        batches: how many times the shell has taken output from the machine; the next batch follows when the socket has
+            taken the last one.
+        stalls: the socket did not take all of the last batch.
+        moved: how many times the socket has taken bytes that it did not take at once.
+        told: the `machine.max_streams` that the pool knows; anything else while it should be told.
+        ping_interval: seconds of silence, while requests wait, after which the peer gets a PING; None for never.
     """
 
-    listens = False
-
-    def __init__(self, connection: Any, settings: Settings, clock: Callable[[], float]) -> None:
-        self.connection = connection
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self.machine = HTTP2Connection(settings.head_limits)
+        self.clock = clock
+        self.error: TransportError | None = None
+        self.write_error: TransportError | None = None
+        self.has_begun = False
         self.has_served = False
         self.is_broken = False
+        self.is_suspect = False
+        self.heard = 0
+        self.news: set[HTTP2Stream] = set()
+        self.sending: dict[HTTP2Stream, int] = {}
+        self.batches = 0
+        self.stalls = False
+        self.moved = 0
+        self.told = _STALE
         self.ping_interval = settings.limits.ping_interval
-        self.clock = clock
-        self._silent_since = 0.0  # only where there is a `ping_interval`
+        self._silent_since = 0.0  # only kept up to date if there is a `ping_interval`
         self._has_pinged = False  # since then
-        self.capacity = self.machine.max_streams
-        self._told_settings = 0  # frames of settings that `new_settings` has told of
+        self._told_settings = 0  # SETTINGS frames that `new_settings` has told of
+
+    # Requests.
 
     def begin(self, job: Job) -> HTTP2Stream | None:
         """
-        The stream of a request, with its head in the output; None if the peer takes no more here, after all.
+        Return the stream of a request, with its head in the output; None if it should go to another connection.
 
         Raises:
             LocalProtocolError: the request is not legal HTTP.
-            TransportError: the peer never took any here, so it would not help to try again.
+            TransportError: the connection took no request at all, so another one would not help.
         """
         machine = self.machine
-        if not (machine.streams and self.listens):
-            self.catch_up()
-        if len(machine.streams) >= self.capacity or self.is_broken:
-            if self.has_served or not (self.is_broken or self.capacity == 0):
+        if len(machine.streams) >= machine.max_streams or self.is_broken or self.is_suspect:
+            if self.has_begun or self.is_suspect or not (self.is_broken or machine.max_streams == 0):
                 return None
-            raise self.failure or machine.error or RemoteProtocolError("the peer takes no requests on a new connection")
+            error = self.error or self.write_error or machine.error
+            raise (
+                RemoteProtocolError("the peer takes no requests on a new connection") if error is None else again(error)
+            )
         if self.ping_interval is not None and not machine.streams:
-            self._note_sign_of_life()  # of an idle connection nothing was expected
+            self._note_sign_of_life()  # nothing was expected of an idle connection
         method, target, fields, body, streaming = job.arguments
-        return machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
+        stream = machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
+        self.has_begun = True
+        if self.stalls or stream.state != LOCAL_DONE or len(body) > SMALL_BODY:
+            self.sending[stream] = 0
+        return stream
 
-    def catch_up(self) -> None:
-        """Take what the peer has said since somebody listened last; for the shell."""
-        raise NotImplementedError
+    def begin_story(self, job: Job, stream: HTTP2Stream) -> None:
+        """A request that is traced has this stream."""
+        assert job.narrator is not None
+        job.narrator.over_http2(stream.identifier)
+        if self.has_served:
+            self.new_settings()  # what came before does not belong to this request
 
-    @property
-    def failure(self) -> TransportError | None:
-        """Why the connection is broken; for the shell."""
-        raise NotImplementedError
-
-    @property
-    def write_failure(self) -> TransportError | None:
-        """Why nothing more can be sent; for the shell."""
-        raise NotImplementedError
+    def end(self, stream: HTTP2Stream) -> None:
+        """A request is over, or given up: reset its stream if the peer may still send on it."""
+        if stream.finished:
+            self.has_served = True
+        if stream.state != CLOSED:
+            stream.reset(CANCEL)
+            progressed = self.machine.progressed
+            while stream in progressed:
+                progressed.remove(stream)
+        self.news.discard(stream)
+        if self.sending:
+            self.sending.pop(stream, None)
 
     @property
     def is_usable(self) -> bool:
-        """Does the connection take another request, as far as is known?"""
+        """Does the connection take another request, as far as is known? A suspect one is asked again later."""
         return not self.is_broken and self.machine.max_streams > 0
+
+    def was_processing(self, stream: HTTP2Stream) -> bool:
+        """
+        Did the peer refuse a stream because of the others on the connection, and not refuse everything?
+
+        Such a refusal says nothing against sending the request again: others made progress meanwhile.
+        """
+        machine = self.machine
+        others = len(machine.streams) - (stream.identifier in machine.streams)
+        return stream.refused and (others > 0 or (machine.going_away and self.has_served))
+
+    def failure_of(self, stream: HTTP2Stream) -> Exception:
+        """Return the exception for a stream that failed before its head was there."""
+        assert stream.error is not None
+        return again(self.write_error or stream.error)
+
+    # What arrives.
 
     def received(self, data: bytes) -> None:
         """Take what the peer sent; b"" is its end."""
+        self.heard += 1
+        if self.is_suspect:
+            self.is_suspect = False
+            self.told = _STALE
         if self.ping_interval is not None:
             self._note_sign_of_life()
         self.machine.receive(data)
-        self.note_progress()
 
-    def _note_sign_of_life(self) -> None:
-        self._silent_since = self.clock()
-        self._has_pinged = False
+    def fail(self, error: TransportError, *, sending: bool = False) -> None:
+        """The connection broke: nothing more is received, or with `sending` nothing more is sent."""
+        # A copy: what was raised has the frames that work with this session.
+        kept = again(error)
+        if kept.__cause__ is not None:
+            kept.__cause__.__traceback__ = None
+        if sending:
+            self.write_error = self.write_error or kept
+        else:
+            self.error = self.error or kept
+            self.news.update(self.machine.streams.values())
+        self.is_broken = True
+        self.told = _STALE
+
+    def close(self) -> None:
+        """The connection is closed: the requests that are still on it fail."""
+        if self.machine.streams:
+            self.fail(ReadError("the connection was closed while its response was awaited"))
+        self.is_broken = True
+
+    def failure(self) -> TransportError | None:
+        """Return a new exception for a request that waits for something to arrive; None if it may still wait."""
+        if self.error is None:
+            return None
+        # A handshake that the peer refused is why nothing could be sent.
+        return again(self.error if isinstance(self.error, ConnectError) else self.write_error or self.error)
+
+    # What the pool and traces should know.
+
+    def take_limit(self) -> int:
+        """Return how many requests may be here at once, for the pool: `UNKNOWN` before the peer has said it."""
+        machine = self.machine
+        if self.is_broken or machine.error is not None:
+            self.told = machine.max_streams
+            return 0
+        if self.is_suspect and len(machine.streams) > 1:
+            # With one request it is not the pool's business: the next one sees what has arrived by then.
+            self.told = machine.max_streams
+            return 0
+        if not machine.settings_frames:
+            return UNKNOWN
+        self.told = machine.max_streams
+        return machine.max_streams
+
+    def new_settings(self) -> dict[str, int] | None:
+        """Return the peer's settings if some have arrived since the last call; for traces."""
+        if self.machine.settings_frames == self._told_settings:
+            return None
+        self._told_settings = self.machine.settings_frames
+        return self.machine.settings.copy()
+
+    # Waiting.
+
+    def is_sending(self, stream: HTTP2Stream) -> bool:
+        """Is the write timeout the one that holds: is part of the request not taken by the socket yet?"""
+        if stream.uploading:
+            return True
+        last = self.sending.get(stream)
+        if last is None:
+            return False
+        if last == 0:
+            last = self.sending[stream] = self.batches + bool(self.machine.output)
+        if last > self.batches or (last == self.batches and self.stalls):
+            return True
+        del self.sending[stream]
+        return False
+
+    def note_moved(self) -> None:
+        """The socket took bytes that it did not take at once: whose request is among them looks again."""
+        self.moved += 1
+        self.news.update(self.sending)
+
+    def mark(self, stream: HTTP2Stream, sends: bool) -> tuple[int, int]:
+        """Return what `is_progress` compares with, when a wait begins; `sends`: what `is_sending` said."""
+        return (self.moved, unsent_of(stream)) if sends else NOT_SENDING
+
+    def is_progress(self, stream: HTTP2Stream, wants_head: bool, before: tuple[int, int]) -> bool:
+        """
+        Is there what the owner of a stream waits for, or did some of its body leave?
+
+        Interim responses, empty DATA, SETTINGS and whatever else arrives do not end a wait, so its deadline stays.
+
+        Args:
+            stream: for which something changed.
+            wants_head: its owner waits for the head of the response.
+            before: `mark(stream)` when the wait began.
+        """
+        if stream.chunks or stream.need in (BODY, NOTHING) or (wants_head and stream.head is not None):
+            return True
+        if before is NOT_SENDING:
+            return False
+        return self.moved != before[0] or unsent_of(stream) < before[1]
+
+    def timed_out(self, stream: HTTP2Stream, job: Job, heard: int, uploading: bool) -> TimeoutException:
+        """
+        Return the exception for a wait that took too long; a peer that was silent meanwhile becomes suspect.
+
+        Args:
+            stream: of the request.
+            job: the request.
+            heard: the session's, when the wait began.
+            uploading: the wait was for the peer to take the request.
+        """
+        if heard == self.heard and not self.is_suspect and not self.is_broken and self.machine.error is None:
+            self.is_suspect = True
+            self.told = _STALE
+            self.machine.ping()
+        if uploading:
+            return job.timed_out(WriteTimeout, "write", self.clock(), "the peer did not take the request")
+        return job.timed_out(ReadTimeout, "read", self.clock(), "the response did not arrive")
 
     def look_after(self) -> float | None:
         """
-        While requests wait: ask a peer that has been silent for a sign of life, or give it up if it was asked before.
+        While requests wait: send a PING to a peer that was silent for `ping_interval`, or give it up if it had one.
 
         Returns when to do that again, on the shell's clock; None for never.
         """
         if self.ping_interval is None:
             return None
         now = self.clock()
-        if now >= self._silent_since + self.ping_interval - EARLY:
+        if now >= self._silent_since + self.ping_interval - TIMER_SLACK:
             if self._has_pinged:
-                self.lose(
+                self.fail(
                     ReadError(f"the peer was silent for {self.ping_interval:g} s, and as long again after a PING")
                 )
                 return None
@@ -136,236 +310,26 @@ class Multiplexer:
             self.machine.ping()
         return self._silent_since + self.ping_interval
 
-    def lose(self, error: TransportError) -> None:
-        """The connection failed: nothing more is received or sent, and everybody is told; for the shell."""
-        raise NotImplementedError
-
-    def tell_pool(self) -> None:
-        """Tell the pool of a new capacity, if there is one; for the shell."""
-        raise NotImplementedError
-
-    def note_progress(self) -> None:
-        """Take note of the streams for which the machine changed something; for the shell."""
-        raise NotImplementedError
-
-    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
-        """
-        Hand over a piece of the request's body, None at its end.
-
-        Raises:
-            WriteTimeout: the whole request takes too long.
-        """
-        if job.deadline is not None and self.clock() >= job.deadline:
-            raise self.timed_out(stream, job, self.clock())
-        stream.feed(piece)
-
-    def proceed(self, stream: HTTP2Stream) -> None:
-        """The peer does not say whether it wants the body: send it."""
-        stream.proceed()
-
-    def new_capacity(self) -> int | None:
-        """How many requests may be here at once from now on, if that is something new to the pool."""
-        capacity = 0 if self.is_broken else self.machine.max_streams
-        if capacity == self.capacity:
-            return None
-        self.capacity = capacity
-        return capacity
-
-    def new_settings(self) -> dict[str, int] | None:
-        """The peer's settings, if it has sent some since this was asked last; for traces."""
-        if self.machine.settings_frames == self._told_settings:
-            return None
-        self._told_settings = self.machine.settings_frames
-        return self.machine.settings.copy()
-
-    def begin_story(self, job: Job, stream: HTTP2Stream) -> None:
-        """A request that somebody traces has this stream; for shells."""
-        assert job.narrator is not None
-        job.narrator.over_http2(stream.identifier)
-        if self.has_served:
-            self.new_settings()  # what came before is no part of this request
-
-    @staticmethod
-    def is_progress(stream: HTTP2Stream) -> bool:
-        """Did what happened last bring the request on? Interim answers do not: the time to wait goes on."""
-        return stream.uploading or not stream.only_informational or stream.need != INPUT
-
-    def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
-        """The pieces of the body that have arrived; the peer may send as many more."""
-        chunks, stream.chunks = stream.chunks, []
-        # In one piece: servers send frames of 8 KiB, and each piece costs the reader more than copying it.
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        stream.took(len(body))
-        return [body]
-
-    def answer(self, stream: HTTP2Stream, job: Job, body: bytes | SyncByteStream | AsyncByteStream) -> Response:
-        """The response of a stream whose head is there."""
-        assert stream.head is not None
-        response = Response._from_wire(stream.head, stream.remarkable, body, self.connection, stream.identifier)
-        if stream.informational or stream.trailers is not None:
-            job.annotate(response, stream)
-        return response
-
-    @staticmethod
-    def timed_out(stream: HTTP2Stream, job: Job, now: float) -> TimeoutException:
-        """The exception for a wait that took too long."""
-        if stream.uploading:
-            return job.timed_out(WriteTimeout, "write", now, "the peer did not take the request")
-        return job.timed_out(ReadTimeout, "read", now, "the answer did not arrive")
-
-    @staticmethod
-    def limit(stream: HTTP2Stream, job: Job, now: float) -> float | None:
-        """Until when the stream may wait for its peer from now on."""
-        return job.limit("write" if stream.uploading else "read", now)
+    def _note_sign_of_life(self) -> None:
+        self._silent_since = self.clock()
+        self._has_pinged = False
 
 
-class TurnTaking(Multiplexer):
+def unsent_of(stream: HTTP2Stream) -> int:
+    """Return how many bytes of a request's body wait for a window or for room, plus one while more may follow."""
+    if not stream.uploading:
+        return 0
+    unsent = stream.unsent
+    return 1 + (sum(map(len, unsent)) - stream._offset if unsent else 0)
+
+
+def take_chunk(stream: HTTP2Stream) -> bytes:
     """
-    For shells without a callback on the socket: whoever waits and finds nobody receiving does it for all streams, and
-    passes that turn on when it goes.
+    Remove and return the body that has arrived; the peer may send as much more.
 
-    Attributes:
-        news: streams for which something changed since their owner last looked.
-        waiting: streams whose owner waits for others -> how it is woken.
-        unsent: bytes that the socket did not take at once.
-        error: why nothing more can be received.
-        write_error: why nothing more can be sent. What the peer said before is received all the same: a server that
-            closes while we send has often answered before.
+    In one piece: servers send frames of 8 KiB, and each piece costs the reader more than copying it.
     """
-
-    def __init__(self, connection: Any, settings: Settings, clock: Callable[[], float]) -> None:
-        super().__init__(connection, settings, clock)
-        self.wire: Wire = connection.wire
-        self.news: set[HTTP2Stream] = set()
-        self.waiting: dict[HTTP2Stream, Any] = {}
-        self.unsent = b""
-        self.error: TransportError | None = None
-        self.write_error: WriteError | None = None
-        connection.multiplexer = self
-        early = self.wire.leftover()
-        if early:
-            self.received(early)
-
-    def take_chunks(self, stream: HTTP2Stream) -> list[bytes]:
-        chunks = super().take_chunks(stream)
-        if self.machine.output:
-            self.flush()
-        return chunks
-
-    def wake(self, streams: Iterable[HTTP2Stream]) -> None:
-        """Wake those who wait for one of `streams`; for the shell."""
-        raise NotImplementedError
-
-    def feed(self, stream: HTTP2Stream, piece: bytes | None, job: Job) -> None:
-        super().feed(stream, piece, job)
-        self.flush()
-        self.catch_up()  # maybe an answer that makes the rest pointless
-        if self.is_broken:
-            stream.cut_short()  # a server that closes while we send has often answered before
-
-    def proceed(self, stream: HTTP2Stream) -> None:
-        super().proceed(stream)
-        self.flush()
-
-    @property
-    def failure(self) -> TransportError | None:
-        return self.error or self.write_error
-
-    @property
-    def write_failure(self) -> TransportError | None:
-        return self.write_error
-
-    def note_progress(self) -> None:
-        machine = self.machine
-        if machine.progressed:
-            self.news.update(machine.progressed)
-            machine.progressed.clear()
-
-    def flush(self) -> None:
-        """Send what there is, as far as the socket takes it at once; the rest stays in `unsent`."""
-        machine, wire = self.machine, self.wire
-        if self.is_broken:
-            return
-        try:
-            while self.unsent or machine.output:
-                data = self.unsent
-                if not data:
-                    data = machine.take()
-                    if wire.tls is not None:
-                        data = wire.tls.encrypt(data)
-                    if machine.progressed:  # there is room for the bodies of others, who do not know
-                        self.note_progress()
-                        self.wake(self.news)
-                self.unsent = wire.send(data)
-                if self.unsent:
-                    break
-        except WriteError as exc:
-            self.write_error = exc
-            self.is_broken = True
-            self.unsent = b""
-            self.tell_pool()
-        except BaseException as exc:
-            # An interrupt in between: bytes are lost, and with them the peer's header tables.
-            self.lose(WriteError(f"sending was interrupted: {type(exc).__name__}"))
-            raise
-
-    def take_input(self) -> bool:
-        """Receive what is there, for everybody and without waiting; False if nothing is there."""
-        tls = self.wire.tls
-        try:
-            data = self.wire.receive_raw()
-            if data is None:
-                return False
-            ended = not data
-            if tls is not None:
-                data = tls.receive(data)
-                ended = tls.ended
-                if tls.due:
-                    self.unsent += tls.pending()
-            if data:
-                self.received(data)
-            if ended:
-                self.received(b"")
-        except TransportError as exc:
-            self.lose(exc)
-            return True
-        except BaseException as exc:
-            # An interrupt in between: bytes are lost, and what follows would be taken for something else.
-            self.lose(ReadError(f"receiving was interrupted: {type(exc).__name__}"))
-            raise
-        if self.unsent or self.machine.output:
-            self.flush()
-        if self.machine.max_streams != self.capacity:
-            self.tell_pool()
-        if self.waiting:
-            self.wake(self.news)
-        return True
-
-    def lose(self, error: TransportError) -> None:
-        if self.error is None:
-            self.error = error
-        self.is_broken = True
-        self.unsent = b""
-        self.tell_pool()
-        self.wake(self.machine.streams.values())
-
-    def settle_with(self, stream: HTTP2Stream | None) -> None:
-        """A request is over, or given up: what the peer must know of that is sent."""
-        if stream is not None:
-            if stream.finished:
-                self.has_served = True
-            if stream.state != CLOSED:
-                stream.reset(CANCEL)
-                self.flush()
-                self.note_progress()
-            self.news.discard(stream)
-
-    def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting."""
-        if not self.is_broken and not self.unsent:
-            data, tls = self.machine.close(), self.wire.tls
-            try:
-                self.wire.send(data if tls is None else tls.encrypt(data))
-            except WriteError:
-                pass
-        self.lose(ReadError("the connection was closed while its answer was awaited"))
+    chunks, stream.chunks = stream.chunks, []
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    stream.took(len(body))
+    return body

@@ -213,7 +213,7 @@ def test_a_try_that_succeeds_ends_the_trying(any_engine: EngineDriver, no_pause:
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The pauses between retries, by number, each of no time."""
-    from httpx._engine import asyncio, sync, trio
+    from httpx._engine import connecting
 
     seen: list[int] = []
 
@@ -221,8 +221,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(attempt)
         return 0.0
 
-    for module in (asyncio, sync, trio):
-        monkeypatch.setattr(module, "backoff", backoff)
+    monkeypatch.setattr(connecting, "backoff", backoff)
     return seen
 
 
@@ -490,7 +489,7 @@ def test_an_idle_connection_is_not_used_after_its_time(any_engine: EngineDriver)
         pool = own.pool
         # Its time is over, without waiting for that.
         acquire = pool.acquire
-        pool.acquire = lambda key, now: acquire(key, now + 10)
+        pool.acquire = lambda key, now, holder: acquire(key, now + 10, holder)
         await client.get(f"{peer.url}/echo")
         pool.acquire = acquire
 

@@ -1,0 +1,1 @@
+"""The operations of a dial (`operations`) as each shell carries them out."""

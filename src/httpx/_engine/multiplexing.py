@@ -1,0 +1,54 @@
+"""
+What the engines ask of the multiplexer of an HTTP/2 connection.
+
+The multiplexers (`http2.sync`, `http2.asyncio`, `http2.trio`) import the engines, and the engines load them when the
+first connection of HTTP/2 is made. So the engines and their connections know them by these protocols only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .._models import Response
+from .._pool import Ticket
+from .job import Job
+
+
+class Multiplexing(Protocol):
+    """The part that is the same for every shell."""
+
+    def enter_pool(self, ticket: Ticket[Any]) -> None:
+        """The dial of `ticket` is done: give the connection to the pool."""
+        ...
+
+    def say_goodbye(self) -> None:
+        """The connection is about to be closed: tell the peer, if that needs no waiting."""
+        ...
+
+
+class SyncMultiplexing(Multiplexing, Protocol):
+    """For threads."""
+
+    def handle(self, job: Job) -> Response | None:
+        """Send a request and return its response; None: it was not sent, and another connection should be tried."""
+        ...
+
+
+class AsyncMultiplexing(Multiplexing, Protocol):
+    """For trio."""
+
+    async def handle(self, job: Job) -> Response | None:
+        """Send a request and return its response; None: it was not sent, and another connection should be tried."""
+        ...
+
+
+class AsyncioMultiplexing(AsyncMultiplexing, Protocol):
+    """For asyncio, where the connection's callbacks report here."""
+
+    def on_received(self, data: bytes) -> None:
+        """The peer sent something; b"" is its end."""
+        ...
+
+    def on_event(self) -> None:
+        """The socket took what was unsent, or it failed, or it was closed."""
+        ...

@@ -1,0 +1,170 @@
+"""
+The request that a redirect asks for (RFC 9110 15.4).
+
+`Client` has these functions as methods of the same names, which subclasses may override:
+
+    location_of(response)                        -> the one Location, or None
+    redirect_method(request, response)           -> the method
+    redirect_url(request, response)              -> the URL
+    redirect_headers(request, url, method, ...)  -> the header fields, without those that were for the first origin
+    redirect_stream(request, method)             -> the body
+    redirected(...)                              -> the request made of these, with the cookies that belong there
+
+Where a redirect leads to another origin, the fields that the caller meant for the first one are left out:
+Authorization, Cookie, Proxy-Authorization, and the headers that the client calls sensitive.
+
+Not here: when a redirect is followed (`_flow`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ._content import ByteStream
+from ._cookies import Cookies
+from ._exceptions import InvalidURL, RemoteProtocolError
+from ._headers import Headers
+from ._request import Request
+from ._response import Response
+from ._secrets import CREDENTIALS
+from ._types import AsyncByteStream, SyncByteStream
+from ._urlparse import DEFAULT_PORTS
+from ._urls import URL, url_of
+
+# Fields that describe a body, or say how it is sent, and are left out with it (Fetch, 4.4 step 12).
+_OF_THE_BODY = (
+    *(b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"content-language"),
+    *(b"content-location", b"content-digest", b"repr-digest", b"digest", b"content-md5", b"expect", b"trailer"),
+)
+# Extensions that were meant for one URL.
+_OF_THE_URL = ("target", "sni_hostname")
+
+
+def location_of(response: Response) -> str | None:
+    """
+    Return the value of the Location field, or None if there is none, or an empty one. Two equal fields count as one.
+
+    Raises:
+        RemoteProtocolError: there are two different ones.
+    """
+    values = dict.fromkeys(response.headers.get_list("location"))
+    if len(values) > 1:
+        raise RemoteProtocolError("the response has two different Location headers", request=response._request)
+    return next(iter(values), None) or None
+
+
+def redirect_method(request: Request, response: Response) -> str:
+    """Return the method that browsers use: GET after a 303 and a 302, and after a 301 that responds to a POST."""
+    method, status = request.method, response.status_code
+    if method in ("HEAD", "GET"):
+        return method
+    if status in (302, 303) or (status == 301 and method == "POST"):
+        return "GET"
+    return method
+
+
+def redirect_url(request: Request, response: Response) -> URL:
+    """
+    Return the URL that the Location field means.
+
+    A Location without a host (`https:/path`, `http:page`) is relative to the request's URL, as `URL.join` reads it; its
+    scheme counts.
+
+    Raises:
+        RemoteProtocolError: it is not a valid URL.
+    """
+    location = location_of(response) or ""
+    try:
+        url = url_of(location)
+        if url.scheme in ("", request.url.scheme):
+            url = request.url.join(url)
+        elif not url.host and url.scheme in DEFAULT_PORTS:
+            url = request.url.copy_with(scheme=url.scheme, port=None).join(url.copy_with(scheme=None))
+        elif not url.host and not url.raw_path.startswith(b"/"):
+            raise InvalidURL(f"the scheme {url.scheme[:20]!r} cannot be followed")
+    except InvalidURL as exc:
+        raise RemoteProtocolError(f"invalid URL in Location header: {exc}", request=request) from None
+    if request.url.fragment and not url.fragment:
+        url = url.copy_with(fragment=request.url.fragment)
+    return url
+
+
+def redirect_headers(request: Request, url: URL, method: str, sensitive: Iterable[bytes] = ()) -> Headers:
+    """
+    Return the header fields of the next request. No Cookie is among them: the cookies may have changed meanwhile.
+
+    Args:
+        sensitive: lower-case names of fields that are as private as Authorization.
+    """
+    headers = request.headers.copy()
+    if not may_keep_secrets(request.url, url):
+        _remove(headers, [*CREDENTIALS, *sensitive])
+    if request.url._origin != url._origin:
+        _remove(headers, [b"host"])
+        headers = Headers._from_raw([url._host_field, *headers._raw], headers._encoding)
+    _remove(headers, [b"cookie"])
+    if method != request.method:
+        _remove(headers, _OF_THE_BODY)
+    return headers
+
+
+def redirect_stream(request: Request, method: str) -> SyncByteStream | AsyncByteStream | None:
+    """Return the body of the next request: the same one, or None if the method became GET."""
+    return request.stream if method == request.method else None
+
+
+def redirected(
+    request: Request,
+    url: URL,
+    method: str,
+    headers: Headers,
+    stream: SyncByteStream | AsyncByteStream | None,
+    cookies: Cookies,
+) -> Request:
+    """
+    Return the next request.
+
+    Its body is the same stream; where that cannot be sent again, sending it raises `StreamConsumed`.
+
+    Args:
+        request: the one that was redirected; the others are those of the next one.
+        cookies: the client's. Those without a domain stay with the origin of the caller's request.
+    """
+    same_origin = request.url._origin == url._origin
+    extensions = {
+        name: value
+        for name, value in request.extensions.items()
+        if name not in _OF_THE_URL or (same_origin and name != "target")
+    }
+    stream = ByteStream(b"") if stream is None else stream
+    following = Request(method, url, headers=headers, stream=stream, extensions=extensions)
+    if type(stream) is ByteStream:
+        following._content = stream.body
+    home = request._home or request.url
+    following._home = home
+    is_home = may_keep_secrets(home, url)
+    own = request._own_cookies if is_home and same_origin else None
+    if own is not None:
+        following._own_cookies = own
+    if (own is not None or cookies._jar is not None) and not following.headers._has(b"cookie"):
+        line = cookies._line_for(url, own, everywhere=is_home)
+        if line is not None:
+            following.headers["Cookie"] = line
+    return following
+
+
+def may_keep_secrets(here: URL, there: URL) -> bool:
+    """Return whether both have one origin, or the step is from http to https on one host and the default ports."""
+    if here._origin == there._origin:
+        return True
+    return (
+        here._origin[1] == there._origin[1]
+        and here._origin[::2] == ("http", 80)
+        and there._origin[::2] == ("https", 443)
+    )
+
+
+def _remove(headers: Headers, names: Iterable[bytes]) -> None:
+    for name in names:
+        if headers._has(name):
+            del headers[name.decode("ascii")]

@@ -1,0 +1,352 @@
+"""
+An exception out of a signal handler, as Ctrl-C and soft time limits are, after any bytecode of a request.
+
+Whatever it interrupts: each slot of the pool is free or held by a connection that is known, no lock stays locked, no
+connection serves two requests, and the next request works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gc
+import random
+import signal
+import threading
+import types
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+
+import httpx
+from support.depth import QUICK
+from support.interrupts import ENGINE, ON_LOOPS, Interrupted, interrupt, opcodes_of
+from support.leaks import engines_of, trusting_context
+from support.peer import Peer
+from support.pools import check_pool
+
+# So many bytecodes of each scenario are tried, spread over it; which ones differs from run to run.
+TRIED = 40 if QUICK else 120
+SIGNALS = 60 if QUICK else 200
+LARGE = b"x" * 300_000  # does not arrive with its head
+
+pytestmark = [
+    # A socket that nothing refers to any more is closed by the interpreter, which is as good here.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """What was interrupted may be in cycles: it goes here, and warns nobody else."""
+    yield
+    gc.collect()
+
+
+class Soft(Exception):
+    """As the soft time limits of task queues: an exception that `except Exception` catches."""
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
+    with Peer(tls=request.param, timeout=30) as peer:
+        yield peer
+
+
+def client_of(peer: Any, **options: Any) -> httpx.Client:
+    limits = httpx.Limits(max_connections=2)
+    return httpx.Client(timeout=httpx.Timeout(10, pool=5), limits=limits, verify=trusting_context(), **options)
+
+
+def echo(client: httpx.Client, url: str, name: str) -> None:
+    assert client.get(f"{url}/echo", headers={"X-Id": name}).text == name
+
+
+def get(client: httpx.Client, url: str) -> None:
+    echo(client, url, "interrupted")
+
+
+def post_pieces(client: httpx.Client, url: str) -> None:
+    assert client.post(f"{url}/echo", content=iter([b"a", b"b"])).text == "-ab"
+
+
+def stream(client: httpx.Client, url: str) -> None:
+    with client.stream("POST", f"{url}/echo", content=LARGE) as response:
+        assert sum(map(len, response.iter_raw())) == len(LARGE) + 1
+
+
+def leave_early(client: httpx.Client, url: str) -> None:
+    with client.stream("POST", f"{url}/echo", content=LARGE) as response:
+        next(response.iter_raw())
+
+
+def fail(client: httpx.Client, url: str) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        client.get(f"{url}/silent", timeout=httpx.Timeout(10, read=0.001))
+
+
+def queue(client: httpx.Client, url: str) -> None:
+    """Both slots are taken by another thread, which gives one back as soon as this one waits."""
+    pool = engines_of(client)[0].pool
+    taken, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with client.stream("POST", f"{url}/echo", content=LARGE), client.stream("POST", f"{url}/echo", content=LARGE):
+            taken.set()
+            while not over.is_set() and not pool.counts()[3]:
+                over.wait(0.0005)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        taken.wait()
+        get(client, url)
+    finally:
+        over.set()
+        thread.join()
+
+
+def check(client: httpx.Client, url: str, where: str) -> None:
+    """The client is as good as new."""
+    (engine,) = engines_of(client)
+    pool = engine.pool
+    free: list[bool] = []
+
+    def look() -> None:
+        free.append(engine.lock.acquire(timeout=5))
+        engine.lock.release()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert free == [True], f"the lock stays locked: {where}"
+    echo(client, url, "next")
+    assert pool._claims == {}, where
+    assert not pool.changing
+    check_pool(pool)
+    opened, idle, dials, waiting = pool.counts()
+    assert (opened, dials, waiting) == (idle, 0, 0), where
+    assert opened <= 2
+    options: dict[str, Any] = {"content": LARGE, "timeout": httpx.Timeout(10, pool=1)}
+    with client.stream("POST", f"{url}/echo", **options) as one, client.stream("POST", f"{url}/echo", **options) as two:
+        assert (len(one.read()), len(two.read())) == (len(LARGE) + 1, len(LARGE) + 1)
+
+
+def points(count: int, tried: int = TRIED) -> list[int]:
+    """Bytecodes to be interrupted, spread over all of them."""
+    step = max(1, count // tried)
+    return list(range(1 + random.randrange(step), count + 1, step))
+
+
+@pytest.mark.parametrize("error", [Interrupted, Soft])
+@pytest.mark.parametrize("scenario", [get, post_pieces, stream, leave_early, fail, queue])
+def test_an_interrupted_request_loses_no_slot(peer: Peer, scenario: Callable[..., None], error: type[BaseException]):
+    """Of 300 requests 42 lost their slot for good, and 11 left a raw KeyError to all that came after them."""
+    with client_of(peer) as client:
+        get(client, peer.url)
+        for _ in range(2):
+            count = opcodes_of(lambda: scenario(client, peer.url), ENGINE)
+        interrupted = 0
+        for number in points(count):
+            try:
+                interrupt(lambda: scenario(client, peer.url), ENGINE, number, error)
+                where = "nowhere"
+            except error as exc:
+                where = str(exc)
+                interrupted += 1
+            check(client, peer.url, f"{where}, {number} of {count}")
+        assert interrupted > 10
+
+
+def test_an_interrupted_first_request_loses_no_slot(peer: Peer):
+    with client_of(peer) as client:
+        count = opcodes_of(lambda: get(client, peer.url), ENGINE)
+    for number in points(count):
+        with client_of(peer) as client:
+            with contextlib.suppress(Interrupted):
+                interrupt(lambda: get(client, peer.url), ENGINE, number)
+            check(client, peer.url, str(number))
+
+
+def test_an_interrupted_close_closes_everything(peer: Peer):
+    def used() -> httpx.Client:
+        client = client_of(peer)
+        get(client, peer.url)
+        return client
+
+    count = opcodes_of(used().close, ENGINE)
+    for number in points(count):
+        client = used()
+        (engine,) = engines_of(client)
+        (connection,) = engine.pool.connections
+        with contextlib.suppress(Interrupted):
+            interrupt(client.close, ENGINE, number)
+        client.close()
+        engine.close()
+        assert connection.wire.sock.fileno() == -1, number
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[float], None]]:
+    """Sets the timer whose signal raises `Soft`."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("no setitimer")
+
+    def handler(*_: Any) -> None:
+        raise Soft("time is up")
+
+    before = signal.signal(signal.SIGALRM, handler)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("scenario", [get, stream])
+def test_real_signals_lose_no_slot(peer: Peer, scenario: Callable[..., None], alarm: Callable[[float], None]):
+    dice = random.Random()
+    interrupted = tries = 0
+    with client_of(peer) as client:
+        get(client, peer.url)
+        while interrupted < SIGNALS and tries < 50 * SIGNALS:
+            tries += 1
+            try:
+                alarm(dice.uniform(0.00002, 0.001))
+                scenario(client, peer.url)
+                alarm(0)
+            except BaseException as exc:
+                alarm(0)
+                if not isinstance(exc, Soft):
+                    raise
+                interrupted += 1
+        check(client, peer.url, f"after {interrupted} signals")
+    assert interrupted > SIGNALS // 4
+
+
+# Event loops: Ctrl-C comes in the middle of what runs on the loop's thread.
+
+
+async def aget(client: httpx.AsyncClient, url: str) -> None:
+    assert (await client.get(f"{url}/echo", headers={"X-Id": "a"})).text == "a"
+
+
+async def astream(client: httpx.AsyncClient, url: str) -> None:
+    async with client.stream("POST", f"{url}/echo", content=LARGE) as response:
+        assert len(await response.aread()) == len(LARGE) + 1
+
+
+async def aleave(client: httpx.AsyncClient, url: str) -> None:
+    async with client.stream("POST", f"{url}/echo", content=LARGE) as response:
+        async for _ in response.aiter_raw():
+            break
+
+
+async def acheck(client: httpx.AsyncClient, url: str, where: str) -> None:
+    for _ in range(3):
+        gc.collect()  # a traceback refers to the task that it comes from, and to what that had
+        await asyncio.sleep(0)  # what was dropped is given back, after generators were closed
+    await aget(client, url)
+    (engine,) = engines_of(client)
+    pool = engine.pool
+    assert pool._claims == {}, where
+    check_pool(pool)
+    opened, idle, dials, waiting = pool.counts()
+    assert (opened, dials, waiting) == (idle, 0, 0), where
+    options: dict[str, Any] = {"content": LARGE, "timeout": httpx.Timeout(10, pool=1)}
+    both = client.stream("POST", f"{url}/echo", **options), client.stream("POST", f"{url}/echo", **options)
+    async with both[0] as one, both[1] as two:
+        assert (len(await one.aread()), len(await two.aread())) == (len(LARGE) + 1, len(LARGE) + 1)
+
+
+@pytest.mark.parametrize("scenario", [aget, astream, aleave])
+def test_an_interrupted_request_on_asyncio_loses_no_slot(peer: Peer, scenario: Callable[..., Any]):
+    """The loop may go on after KeyboardInterrupt, as in a notebook."""
+    options: dict[str, Any] = {"limits": httpx.Limits(max_connections=2), "verify": trusting_context()}
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+
+    def run(client: httpx.AsyncClient) -> None:
+        task = loop.create_task(scenario(client, peer.url))
+        try:
+            loop.run_until_complete(task)
+        except KeyboardInterrupt:
+            # The loop goes on, and what it ran does, too.
+            with contextlib.suppress(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait([task], timeout=5))
+            if not task.done():
+                raise AssertionError("the request hangs") from None
+            with contextlib.suppress(KeyboardInterrupt, httpx.TransportError):
+                task.result()
+            raise
+
+    try:
+        client = httpx.AsyncClient(timeout=httpx.Timeout(0.5, pool=1), **options)
+        loop.run_until_complete(aget(client, peer.url))
+        count = opcodes_of(lambda: run(client), ON_LOOPS)
+        for number in points(count, TRIED // 2):
+            where = "nowhere"
+            try:
+                interrupt(lambda: run(client), ON_LOOPS, number, KeyboardInterrupt)
+            except KeyboardInterrupt as exc:
+                where = str(exc)
+            except httpx.TransportError:
+                pass
+            except AssertionError as exc:
+                raise AssertionError(f"{exc} after {exc.__context__}, {number} of {count}") from None
+            loop.run_until_complete(acheck(client, peer.url, f"{where}, {number} of {count}"))
+        loop.run_until_complete(client.aclose())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("scenario", [aget, astream, aleave])
+def test_an_interrupted_request_on_trio_loses_no_slot(peer: Peer, scenario: Callable[..., Any]):
+    """trio raises KeyboardInterrupt in the task that runs, and the program may catch it there."""
+    trio = pytest.importorskip("trio")
+
+    async def main() -> None:
+        limits, timeout = httpx.Limits(max_connections=2), httpx.Timeout(5, pool=1)
+        async with httpx.AsyncClient(limits=limits, timeout=timeout, verify=trusting_context()) as client:
+            await aget(client, peer.url)
+            (engine,) = engines_of(client)
+
+            for number in points(900, TRIED // 2):
+                try:
+                    await interrupted_in_task(scenario(client, peer.url), number)
+                except KeyboardInterrupt:
+                    interrupted.append(number)
+                for _ in range(3):
+                    gc.collect()
+                    await trio.lowlevel.checkpoint()
+                await aget(client, peer.url)
+                assert engine.pool._claims == {}, number
+                check_pool(engine.pool)
+                assert engine.pool.users() == 0
+
+    interrupted: list[int] = []
+    trio.run(main)
+    assert len(interrupted) > 10
+
+
+@types.coroutine
+def interrupted_in_task(coroutine: Any, number: int) -> Any:
+    """Await a coroutine, and raise KeyboardInterrupt before a bytecode of its own."""
+    left, value, error = number, None, None
+    while True:
+        passed: list[int] = []
+        try:
+            if error is not None:
+                step = functools.partial(coroutine.throw, error)
+            else:
+                step = functools.partial(coroutine.send, value)
+            traps = interrupt(step, ON_LOOPS, left, KeyboardInterrupt, passed)
+        except StopIteration as exc:
+            return exc.value
+        left = left - passed[0] if left > passed[0] else -1
+        value = error = None
+        try:
+            value = yield traps
+        except BaseException as exc:
+            error = exc
