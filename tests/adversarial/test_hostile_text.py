@@ -28,7 +28,6 @@ from httpx._cookies.dates import parse_date
 from httpx._cookies.rules import parse as parse_cookie
 from httpx._cookies.suffixes import is_public_suffix
 from httpx._decoders import get_decoder
-from httpx._flow import Policy, redirected
 from httpx._text import LineDecoder, TextDecoder
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, repeat
@@ -123,7 +122,7 @@ def digest_info(answered: httpx.Response) -> None:
 
 
 def redirect(answered: httpx.Response) -> None:
-    redirected(answered.request, answered, Policy(httpx.Cookies(), 20, frozenset(), False), httpx.URL(URL))
+    httpx.Client()._build_redirect_request(answered.request, answered)
 
 
 def jar(answered: httpx.Response) -> None:
