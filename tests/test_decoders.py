@@ -149,7 +149,7 @@ def test_no_body_at_all_is_not_an_error(coding: Any) -> None:
 
 
 def test_what_is_no_compressed_data_raises(coding: Any) -> None:
-    with pytest.raises(DecodingError, match="the body is no"):
+    with pytest.raises(DecodingError, match="data in the body"):
         decoded(coding[0](), b"<html>an error page that says it is compressed</html>")
 
 
@@ -283,7 +283,7 @@ def test_a_later_gzip_member_that_is_cut_raises() -> None:
 def test_a_wrong_gzip_checksum_raises() -> None:
     body = bytearray(gzip.compress(TEXT))
     body[-5] ^= 1
-    with pytest.raises(DecodingError, match="no gzip data"):
+    with pytest.raises(DecodingError, match="invalid gzip data"):
         decoded(GZipDecoder(), bytes(body))
 
 
@@ -294,7 +294,7 @@ def test_garbage_after_deflate_is_ignored(compress: Any) -> None:
 
 def test_garbage_after_br_raises() -> None:
     for parts in ([brotli.compress(TEXT) + b"garbage"], [brotli.compress(TEXT), b"garbage"]):
-        with pytest.raises(DecodingError, match="no br data"):
+        with pytest.raises(DecodingError, match="invalid br data"):
             decoded(BrotliDecoder(), *parts)
 
 
@@ -332,7 +332,7 @@ def test_garbage_after_zstd_raises(trail: bytes) -> None:
 def test_a_wrong_zstd_checksum_raises() -> None:
     body = bytearray(zstd_with_checksum(TEXT))
     body[-1] ^= 1
-    with pytest.raises(DecodingError, match="no zstd data"):
+    with pytest.raises(DecodingError, match="invalid zstd data"):
         decoded(ZStandardDecoder(), bytes(body))
 
 
@@ -436,7 +436,7 @@ def test_zstd_of_the_standard_library_is_used_where_the_package_is_not(
     assert decoder is not None
     body = zstd_with_checksum(TEXT)
     assert decoded(decoder, body, body) == TEXT * 2
-    with pytest.raises(DecodingError, match="no zstd data"):
+    with pytest.raises(DecodingError, match="invalid zstd data"):
         decoded(ZStandardDecoder(), zstd_frame(0x00, b"\x58", (2 << 3 | 2 << 1 | 1).to_bytes(3, "little") + b"xx"))
 
 

@@ -147,7 +147,7 @@ class _ZlibDecoder(ContentDecoder):
             try:
                 piece = stream.decompress(data, MAX_PIECE)
             except zlib.error as exc:
-                raise DecodingError(f"the body is no {self.coding} data: {exc}") from exc
+                raise DecodingError(f"invalid {self.coding} data in the body: {exc}") from exc
             if piece:
                 yield piece
             data = stream.unconsumed_tail
@@ -252,7 +252,7 @@ class BrotliDecoder(ContentDecoder):
             try:
                 yield from pieces(step)
             except self._error as exc:
-                raise DecodingError(f"the body is no br data: {exc}") from exc
+                raise DecodingError(f"invalid br data in the body: {exc}") from exc
 
     def _limited(self, data: bytes) -> Iterator[bytes]:
         # An empty input asks for what is still inside. The answer may be less than the limit and not the last.
@@ -327,7 +327,7 @@ class ZStandardDecoder(ContentDecoder):
             return self._next(ZStandardDecoder._descriptor, 1, data)
         if data[0] & 0xF0 == 0x50 and data[1:] == b"\x2a\x4d\x18":
             return self._next(ZStandardDecoder._skippable_size, 4)
-        raise DecodingError(f"the body is no zstd data: a frame begins with {data!r}")
+        raise DecodingError(f"invalid zstd data in the body: a frame begins with {data!r}")
 
     def _skippable_size(self, data: bytes) -> bytes:
         self._skipped = int.from_bytes(data, "little")
@@ -363,7 +363,7 @@ class ZStandardDecoder(ContentDecoder):
         self._is_last = bool(fields & 1)
         kind, size = fields >> 1 & 3, fields >> 3
         if kind == 3 or size > self._MAX_BLOCK:
-            raise DecodingError(f"the body is no zstd data: a block of type {kind} and {size} bytes")
+            raise DecodingError(f"invalid zstd data in the body: a block of type {kind} and {size} bytes")
         # In a block of type 1 one byte is repeated `size` times.
         return self._next(ZStandardDecoder._block, 1 if kind == 1 else size, data)
 
@@ -385,7 +385,7 @@ class ZStandardDecoder(ContentDecoder):
     def _end_frame(self) -> None:
         # Should the library be of another mind about where the frame ends, then one of us two is wrong.
         if not self._frame.eof:
-            raise DecodingError("the body is no zstd data: a frame ends too early")
+            raise DecodingError("invalid zstd data in the body: a frame ends too early")
         self._frame = None
         self._next(ZStandardDecoder._magic, 4)
 
@@ -394,7 +394,7 @@ class ZStandardDecoder(ContentDecoder):
         try:
             output: bytes = self._frame.decompress(data)
         except self._error as exc:
-            raise DecodingError(f"the body is no zstd data: {exc}") from exc
+            raise DecodingError(f"invalid zstd data in the body: {exc}") from exc
         return output
 
 

@@ -98,7 +98,7 @@ class HTTPError(_Picklable):
 
 
 class RequestError(HTTPError):
-    """Base of everything that can go wrong while a request is sent and its answer is read."""
+    """Base of everything that can go wrong while a request is sent and its response is read."""
 
     def __init__(self, message: str, *, request: Request | None = None) -> None:
         super().__init__(message)
@@ -166,7 +166,7 @@ class ProxyError(TransportError):
 
 
 class UnsupportedProtocol(TransportError):
-    """The URL's scheme is missing, or is none that the transport speaks."""
+    """The URL's scheme is missing, or the transport does not speak it."""
 
 
 class DecodingError(RequestError):
@@ -186,7 +186,7 @@ class TooManyRedirects(RequestError):
 
 
 class HTTPStatusError(HTTPError):
-    """The answer's status is not 2xx, found by `Response.raise_for_status()`."""
+    """The status is not 2xx, raised by `Response.raise_for_status()`."""
 
     def __init__(self, message: str, *, request: Request, response: Response) -> None:
         super().__init__(message)

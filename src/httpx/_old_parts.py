@@ -19,7 +19,7 @@ from . import _decoders, _exceptions, _multipart, _urlparse
 from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import measure
 from ._exceptions import InvalidURL
-from ._response import Response, _charset, _parsed_links
+from ._response import Response, charset_of, parsed_links
 from ._urls import URL
 from ._utils import primitive_to_str
 
@@ -102,12 +102,12 @@ def _obfuscate_sensitive_headers(items: Iterable[tuple[AnyStr, AnyStr]]) -> Iter
 
 
 def _parse_content_type_charset(content_type: str) -> Optional[str]:
-    return _charset(content_type)
+    return charset_of(content_type)
 
 
 def _parse_header_links(value: str) -> list[dict[str, str]]:
     """Return the links of a Link header, each as its parameters and "url"."""
-    return list(_parsed_links(value))
+    return list(parsed_links(value))
 
 
 # Bodies.

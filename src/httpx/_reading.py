@@ -63,7 +63,7 @@ class Pipeline:
 
 
 class SizeLimit:
-    """A stage that ends a body that is too large, whatever comes of it later. Bytes in, the same bytes out."""
+    """A stage that ends a body that is too large. Bytes in, the same bytes out."""
 
     __slots__ = ("_left", "_limit")
 
@@ -156,7 +156,7 @@ class AsyncPieces(Generic[Piece]):
     async def _advance(self, source: AsyncIterator[bytes]) -> None:
         """Take the next piece of the stream, or finish it."""
         if self._response.is_closed and self._response._whole is None:
-            raise StreamClosed()  # by whoever iterates: what it has is not all of the body
+            raise StreamClosed()  # during the iteration, so this is not all of the body
         try:
             piece = await source.__anext__()
         except StopAsyncIteration:
@@ -173,7 +173,7 @@ class AsyncPieces(Generic[Piece]):
         self._pieces, self._source = iter(()), None
 
     def __del__(self) -> None:
-        # Dropped in the middle, maybe by the garbage collector and in any thread: the rest can be read by nobody.
+        # Dropped in the middle, maybe by the garbage collector and in any thread: the rest cannot be read any more.
         left = getattr(self._source, "left", None)
         if left is not None:
             left()

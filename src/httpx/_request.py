@@ -1,5 +1,5 @@
 """
-Request: what a caller builds, whatever the transport.
+Request: what a caller builds for any transport.
 
 A request is complete when it is built: its headers hold what goes on the wire, its stream yields the body.
 
@@ -73,7 +73,7 @@ class Request:
     # The URL of the caller's request, if this one was made on the way: by a redirect or by an auth flow.
     _home: URL | None = None
 
-    # Will all of the answer be read, however long it is, before the caller gets it? For transports without a network.
+    # Is the whole response read before the caller gets it? For transports without a network.
     _whole: bool
 
     def __init__(
@@ -241,7 +241,7 @@ def _is_not_host(field: tuple[bytes, bytes]) -> bool:
 
 def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     """
-    A copy of the extensions that somebody gives with a request.
+    Return a copy of the extensions that were given with a request.
 
     A "target" is looked at here and not only where it is sent, so that every transport can rely on it.
 

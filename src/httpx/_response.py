@@ -1,5 +1,5 @@
 """
-Response: what a caller gets, whatever the transport.
+Response: what a caller gets from any transport.
 
 A response begins with status and headers; its body is read, or streamed once, through decoders that work piece by
 piece.
@@ -56,7 +56,7 @@ _new_headers = Headers.__new__
 
 class _StreamOfWhole:
     """
-    `Response.stream` of a body that came in whole: made when somebody asks for it, which is hardly ever.
+    `Response.stream` of a body that arrived whole: made on first use, which is rare.
 
     Setting the attribute puts the value in front of this.
     """
@@ -72,7 +72,7 @@ class _StreamOfWhole:
 
 class Response:
     """
-    The answer to a request.
+    The response to a request.
 
     From a client its body is read already, unless it was asked for with `stream()`. Made by hand, for tests and
     transports, it takes one of:
@@ -83,7 +83,7 @@ class Response:
         content: the body: bytes, str, or an iterable (sync or async) of bytes.
         text, html, json: the body, with the Content-Type that belongs to it.
         stream: the body as it is; no header is added for it.
-        request: what this is the answer to.
+        request: the request that this responds to.
         extensions: from the transport: "http_version" (bytes), "reason_phrase" (bytes), "network_stream", "trailers".
         history: the redirects that led here, oldest first.
         default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
@@ -116,7 +116,7 @@ class Response:
     _encoding: str | None = None
     # What the body is iterated with in async code, to be ended when the response is closed.
     _source: AsyncIterator[bytes] | None = None
-    # The body as it came over the wire, if nobody had asked for it: see `_drain`.
+    # The body as it came over the wire, if it was drained: see `_drain`.
     _drained: bytes | None = None
 
     if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Response:
             remarkable: whether there are fields that a client acts on.
             body: all of it, or what it is read from.
             network_stream: the connection, for the extension of this name.
-            stream_id: of HTTP/2, for the extension of this name; there is no reason then.
+            stream_id: of HTTP/2, for the extension of this name; HTTP/2 has no reason phrase.
         """
         response = cls.__new__(cls)
         response.status_code, reason, fields, version = head
@@ -209,7 +209,7 @@ class Response:
             response.stream = body  # type: ignore[assignment]  # not bytes, by the check above
         return response
 
-    # What it answers.
+    # Its request.
 
     @property
     def request(self) -> Request:
@@ -230,13 +230,13 @@ class Response:
     @property
     def elapsed(self) -> datetime.timedelta:
         """
-        From the start of sending to the head of the answer, and once the body is closed, to the end of the body.
+        The time from the start of sending to the head of the response; once the body is closed, to its end.
 
         Raises:
             RuntimeError: the response does not come from a client.
         """
         if self._seconds is None:
-            raise RuntimeError("`elapsed` is known only of a response that a client received")
+            raise RuntimeError("`elapsed` is only set on responses received through a client")
         return datetime.timedelta(seconds=self._seconds)
 
     @elapsed.setter
@@ -258,7 +258,7 @@ class Response:
 
     @property
     def reason_phrase(self) -> str:
-        """The words behind the status code, such as "Not Found"; the usual ones where the peer sends none (HTTP/2)."""
+        """The words after the status code, such as "Not Found"; the usual ones if the peer sends none (HTTP/2)."""
         reason: bytes | None = self.extensions.get("reason_phrase")
         return codes.get_reason_phrase(self.status_code) if reason is None else reason.decode("ascii", "ignore")
 
@@ -301,7 +301,7 @@ class Response:
         """
         Return the response itself if its status is 2xx.
 
-        A 304 that answers a conditional request of the caller's passes too.
+        A 304 to a conditional request of the caller's passes, too.
 
         Raises:
             HTTPStatusError: any other status.
@@ -309,7 +309,7 @@ class Response:
         """
         request = self._request
         if request is None:
-            raise RuntimeError("`raise_for_status` needs the request, which this response was made without")
+            raise RuntimeError("cannot call `raise_for_status` on a response without a request")
         if self.is_success or (self.status_code == 304 and _is_conditional(request)):
             return self
         raise HTTPStatusError(self._status_message(request), request=request, response=self)
@@ -340,11 +340,11 @@ class Response:
         """
         The Link header as {relation: {"url": ..., "rel": ..., other parameters}}.
 
-        A link with several relations stands under each of them, one without any under its URL. RFC 8288.
+        A link with several relations is under each of them, one without any is under its URL. RFC 8288.
         """
         header = self.headers.get("link")
         links: dict[str | None, dict[str, str]] = {}
-        for link in _parsed_links(header) if header else []:
+        for link in parsed_links(header) if header else []:
             relations = link["rel"].split() if link.get("rel") else [link["url"]]
             for relation in relations:
                 links[relation] = link
@@ -356,7 +356,7 @@ class Response:
     def charset_encoding(self) -> str | None:
         """The charset that the Content-Type names, or None."""
         content_type = self.headers.get("content-type")
-        return None if content_type is None else _charset(content_type)
+        return None if content_type is None else charset_of(content_type)
 
     @property
     def encoding(self) -> str | None:
@@ -380,7 +380,7 @@ class Response:
     @encoding.setter
     def encoding(self, value: str) -> None:
         if hasattr(self, "_text"):
-            raise ValueError("the encoding cannot be set any more: `text` was used already")
+            raise ValueError("cannot set `encoding` after `text` was read")
         self._encoding = value
 
     @property
@@ -448,7 +448,7 @@ class Response:
         return self._content
 
     def _take_whole(self) -> bool:
-        """The body is all there and needs no decoding, as most are: take it, without a generator."""
+        """Take a body that arrived whole and needs no decoding, as most do, without a generator."""
         whole = self._whole
         if whole is None or self.is_stream_consumed or self.is_closed or hasattr(self, "_content"):
             return False
@@ -469,7 +469,7 @@ class Response:
 
     def _drain(self) -> None:
         """
-        Take a body that nobody asked for off the wire, undecoded, so that the connection can be used again.
+        Take an unwanted body off the wire, undecoded, so that the connection can be used again.
 
         `content` decodes it if it is asked for after all. One that is large or does not end soon is given up, and its
         connection with it. One that breaks off is an error: what comes before it may be in doubt, too.
@@ -533,14 +533,14 @@ class Response:
             self.__dict__.pop("stream", None)
 
     def _decode_drained(self, raw: bytes) -> bytes:
-        """Somebody asks for the drained body after all."""
+        """Decode a drained body that is read after all."""
         pipeline = Pipeline(self._decoders())
         with request_context(self._request):
             self._content = b"".join(chain(pipeline.feed(raw), pipeline.flush()))
         return self._content
 
     def _is_read(self) -> bool:
-        """Is the body in memory, decoded?"""
+        """Return whether the body is in memory, decoded."""
         if not hasattr(self, "_content"):
             if self._drained is None:
                 return False
@@ -676,7 +676,7 @@ class Response:
         return f"<{type(self).__name__} [{self.status_code} {shown_reason(self)}]>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # What belongs to a connection stays behind; a body that was not read is gone in the copy.
+        # Without what belongs to a connection; a body that was not read is gone in the copy.
         left = ("extensions", "stream", "is_closed", "_started", "_whole", "_source")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         state["extensions"] = {
@@ -721,7 +721,7 @@ def shown_reason(response: Response) -> str:
 _CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
 
 
-def _charset(content_type: str) -> str | None:
+def charset_of(content_type: str) -> str | None:
     """
     The charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
 
@@ -733,11 +733,11 @@ def _charset(content_type: str) -> str | None:
 
 _UNQUOTED = re.compile(r'[^,"]*')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-# Single quotes are no quotes in the RFC, but some servers think so, and httpx always took them off.
+# The RFC does not have single quotes, but some servers send them, and httpx always removed them.
 _LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;,"]+))""")
 
 
-def _parsed_links(header: str) -> Iterator[dict[str, str]]:
+def parsed_links(header: str) -> Iterator[dict[str, str]]:
     """Yield each link of a Link header as its parameters and "url" (RFC 8288 section 3)."""
     for target, parameters in _targets(header):
         link = {"url": target.strip()}

@@ -81,7 +81,7 @@ def is_text_encoding(label: str) -> bool:
         codec = codecs.lookup(label)
     except (LookupError, ValueError):  # ValueError: a NUL in the label
         return False
-    # What `bytes.decode` asks too; there is no public way to tell `hex` from `utf-8`.
+    # `bytes.decode` asks this, too; nothing public tells `hex` from `utf-8`.
     is_text: bool = getattr(codec, "_is_text_encoding", True)
     return is_text and codec.name not in _NOT_FOR_BODIES and codec.incrementaldecoder is not None
 

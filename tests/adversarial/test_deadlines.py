@@ -25,7 +25,7 @@ from support.servers import Conn, ScriptedServer
 SHORT = 0.1  # seconds
 WHOLE = 0.5  # seconds of a total timeout: a TLS handshake on a busy machine is a part of it
 LONG = 10.0  # seconds; never waited for
-TOO_LONG = 2.0  # seconds
+TOO_LONG = 3.0  # seconds
 TICK = 0.01  # seconds between two bytes that bring nothing
 
 INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"

@@ -125,7 +125,7 @@ USES: list[tuple[str, Callable[[Any], Any], tuple[type[Exception], ...]]] = [
     *[(f"Request({name}=)", request(name), TYPE) for name in ("params", "headers", "content", "data", "files")],
     *[(f"Request({name}=)", request(name), VALUE) for name in ("cookies", "json")],
     ("Request(extensions=)", lambda value: httpx.Request("GET", URL, extensions=value), TYPE),
-    ("Response status", lambda value: looked_at(httpx.Response(value)), TYPE),
+    ("Response status", lambda value: looked_at(httpx.Response(value or 200)), VALUE),
     *[(f"Response({name}=)", response(name), TYPE) for name in ("headers", "text", "html", "extensions", "history")],
     ("Response(json=)", response("json"), VALUE),
     ("Response(content=)", lambda value: httpx.Response(200, content=value), TYPE),

@@ -5,18 +5,18 @@ An ASGI application in place of the network, for async clients and for the sync 
     iterating the body   ─┼─ Exchange (a state) ──┤
     closing it           ─┘                       └─ receive
 
-The app runs as it would under a server: beside whoever reads its response, at most 64 KiB ahead. What differs
+The app runs as it would under a server: beside the reader of its response, at most 64 KiB ahead. What differs
 from a server is made for tests: the end of the body is the end of the app, so that work that it does after its response
 is done, and what it raises is raised, before `client.get` returns.
 
-Where an async client reads all of the answer anyway, and all of the request is in memory, the app runs in the caller's
-task, as in 0.28.1: a cancellation reaches it where it is, with whatever scopes and shields it has.
+Where an async client reads the whole response anyway, and all of the request is in memory, the app runs in the caller's
+task, as in 0.28.1: a cancellation reaches it where it is, with its scopes and shields.
 
 The reader also fetches the pieces of a request's body that is a stream, when the app asks for them: a generator is run
-by the task, or thread, that it came from, and what it raises never passes through the app. While nobody reads, the app
-gets no more of the request.
+by the task, or thread, that it came from, and what it raises never passes through the app. While the body is not read,
+the app gets no more of the request.
 
-Nothing is left behind: a task ends before what closes it returns. On trio the app is in a system task, because a
+Nothing is left over: a task ends before what closes it returns. On trio the app is in a system task, because a
 response outlives the call that made it, and a nursery does not.
 
 Of the timeouts only the total one has a meaning without a network: the client bounds async calls, and cancels them
@@ -68,7 +68,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
 
     Args:
         app: the application (ASGI 3: one callable with scope, receive, send).
-        raise_app_exceptions: let what the app raises through. If False, it becomes a response with status 500; behind
+        raise_app_exceptions: let what the app raises through. If False, it becomes a response with status 500; after
             the head of the response it is too late for that, and the reader gets a RemoteProtocolError, unless the
             response was complete.
         root_path: where the app is mounted, for the scope.
@@ -156,7 +156,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         return response
 
     async def _call_inline(self, request: Request) -> Response:
-        """`handle_async_request` where all is in memory before and after, so that nobody need run beside the app."""
+        """`handle_async_request` where all is in memory before and after, so that nothing has to run beside the app."""
         exchange = self._server.enter(Inline(self.app, self._scope(request, self._server), request.stream))
         try:
             await self.app(exchange._scope, exchange.receive, exchange.send)
@@ -189,7 +189,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
             try:
                 self._portal.run(self._portal.server.start_lifespan, self.app).check("startup")
             except BaseException:
-                self._portal.close()  # nobody calls `__exit__` when this fails
+                self._portal.close()  # `__exit__` is not called when this fails
                 raise
         return self
 
@@ -319,7 +319,7 @@ class _AsyncBody(AsyncByteStream):
         self._exchange.check_exit()
 
     async def _finish_upload(self) -> None:
-        # A generator that is not used up would stay suspended, with whatever it holds open.
+        # A generator that is not used up would stay suspended, with what it holds open.
         upload, self._upload = self._upload, None
         if upload is not None:
             if hasattr(upload, "aclose"):

@@ -103,7 +103,7 @@ class Worker:
             future.cancel()
             raise ReadTimeout("no whole response of the ASGI app within the total timeout") from None
         except CancelledError:
-            raise ReadError("the event loop of the ASGI app ended before the app had answered") from None
+            raise ReadError("the event loop of the ASGI app ended before the app had responded") from None
         except BaseException:
             future.cancel()  # does nothing if the exception is its own
             raise
@@ -155,7 +155,9 @@ def _end_with_interpreter(worker: Worker) -> None:
 
 # The workers whose threads run, so that the end of the program can wait for all of them at once.
 _WORKERS: set[Worker] = set()
-PATIENCE = 1.0  # seconds for an app to clean up when nobody waits for it: at the end of the program, or as garbage
+PATIENCE = (
+    1.0  # seconds for an app to clean up when its client was not closed: at the end of the program, or as garbage
+)
 _registered = False
 
 
@@ -169,7 +171,7 @@ def _note(worker: Worker) -> None:
 
 
 def _end_all() -> None:
-    """End the threads that nobody has closed: one second for all together, since an app may never end."""
+    """End the threads of clients that were not closed: one second for all together, since an app may never end."""
     workers = [worker for worker in list(_WORKERS) if worker.is_alive()]
     for worker in workers:
         worker.stop()

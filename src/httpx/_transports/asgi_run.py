@@ -2,7 +2,7 @@
 One call of an ASGI app: for a request, or for its startup and shutdown.
 
     Run         one call of the app: `Exchange` for a request, `Lifespan` for its startup and shutdown
-    Inline      the same for an answer that is not streamed
+    Inline      the same for a response that is not streamed
     Server      the runs that are alive, of the async side of a transport or of the sync one
 
 Not here: how tasks are begun and ended (`hosts`); the bodies that read from a run, and the transport (`asgi`).
@@ -51,7 +51,7 @@ class Run:
         self.host = host_here()
         self.over = False
         self.error: BaseException | None = None
-        self.left = False  # is the app to end, because nobody reads any more?
+        self.left = False  # must the app end, because its reader has left?
         self.told = False  # does it know that there is nothing more to send?
         self.alive: set[Run] = set()  # where to sign off
         self.task: Any = None  # what the host needs to cancel it
@@ -211,7 +211,7 @@ class Exchange(Run):
     # The reader's side.
 
     def asks(self) -> bool:
-        """After `answer`: does the app want a piece of the request's body before it answers?"""
+        """After `answer`: does the app want a piece of the request's body before it responds?"""
         return self.status is None and not self.over
 
     async def answer(self) -> None:
@@ -236,7 +236,7 @@ class Exchange(Run):
         self.changed()
 
     def response(self, body: AsyncByteStream | SyncByteStream, raising: bool) -> Response:
-        """What the app has answered: 500 if it failed before it did, and `raising` does not say to raise that."""
+        """Return the response of the app: 500 if it failed before it sent one and `raising` is false."""
         if self.status is not None:
             return Response(self.status, headers=self.headers, stream=body)
         try:
@@ -253,7 +253,7 @@ class Exchange(Run):
         Raises:
             ReadError: it was not waited for.
             RemoteProtocolError: its response was not complete.
-            Whatever it raised, if `raising`; what is no Exception in any case.
+            Whatever it raised, if `raising`; what is not an Exception in any case.
         """
         error, self.error = self.error, None
         try:
@@ -377,11 +377,11 @@ class Server:
 
     def __init__(self) -> None:
         self.lifespan: Lifespan | None = None
-        # The event loop keeps no task that waits; whoever began it has to.
+        # The event loop keeps no reference to a task that waits, so this does.
         self._alive: set[Run] = set()
 
     async def begin(self, app: ASGIApp, scope: Message, stream: AsyncByteStream | SyncByteStream) -> Exchange:
-        """Begin to answer a request, whose body is `stream`, and wait as `answer` does."""
+        """Start a run for a request whose body is `stream`, and wait as `answer` does."""
         exchange = Exchange(app, scope, stream)
         # No await between here and the `try`: a cancellation in between would leave the app alone.
         self._spawn(exchange)

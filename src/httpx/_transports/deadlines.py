@@ -255,3 +255,9 @@ class _BoundedPieces:
 
     async def __anext__(self) -> bytes:
         return await self._bound.run(self._pieces.__anext__)
+
+    def left(self) -> None:
+        """The reader has dropped this in the middle: tell the network, if it is that."""
+        left = getattr(self._pieces, "left", None)
+        if left is not None:
+            left()

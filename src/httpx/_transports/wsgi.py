@@ -4,7 +4,7 @@ A WSGI application in place of the network.
     request ─► environ ─► app(environ, start_response) ─► first piece of the body ─► Response
                                                           └─ the rest is made while it is read
 
-Everything runs in the thread that sends the request, so nothing goes on while nobody reads, and the app sees the
+Everything runs in the thread that sends the request, so nothing goes on between two reads, and the app sees the
 caller's context variables. A function cannot be interrupted, so the total timeout is looked at between the pieces of
 the body (`deadlines`).
 
@@ -53,7 +53,7 @@ class WSGITransport(BaseTransport):
     Args:
         app: the application.
         raise_app_exceptions: let what the app raises through, also what it reports to `start_response`. If False, it
-            becomes a response with status 500, and its traceback goes to `wsgi_errors`; behind the first piece of the
+            becomes a response with status 500, and its traceback goes to `wsgi_errors`; after the first piece of the
             body it is too late for that, and the reader gets a RemoteProtocolError.
         script_name: where the app is mounted, for SCRIPT_NAME. It is not taken off the path.
         remote_addr: the client's address, for REMOTE_ADDR.
@@ -276,7 +276,7 @@ class _Answer:
             exc_info = None
 
     def pieces(self) -> Iterator[bytes]:
-        """The body. A HEAD has none, whatever the app makes."""
+        """The body. A HEAD has none, even if the app makes one."""
         while not self._is_head:
             pieces, self._pieces = self._pieces, []
             yield from pieces
