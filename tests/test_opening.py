@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from httpx import LocalProtocolError
 from httpx._protocol.deflate import Deflate
 from httpx._protocol.opening import OWN_NAMES, BadOpening, Opening, expected_accept, extensions
+from httpx._protocol.websocket import WebSocketMachine
 from support.linear import linear
 
 NONCE = base64.b64decode(b"dGhlIHNhbXBsZSBub25jZQ==")
@@ -258,3 +259,79 @@ def test_a_long_list_of_extensions_takes_linear_time(unit: bytes, end: bytes):
         return work
 
     linear(prepare)
+
+
+# Servers' judgement: the whole way with each of two other implementations, compression included.
+
+
+def request_bytes(opening: Opening) -> bytes:
+    lines = [b"GET /chat HTTP/1.1", b"Host: example.org", *(name + b": " + value for name, value in opening.fields)]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def opened(opening: Opening, response: bytes) -> tuple[WebSocketMachine, Any]:
+    """A machine on what a server's response agreed to, and the agreement."""
+    head, _, rest = response.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    assert rest == b""
+    fields = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    agreement = opening.accept(int(first.split()[1]), fields)
+    return WebSocketMachine(agreement.codec), agreement
+
+
+WANTED = [
+    None,
+    Deflate(),
+    Deflate(min_size=0, window_bits=9, peer_window_bits=9),
+    Deflate(min_size=0, peer_window_bits=15, context_takeover=False, peer_context_takeover=False),
+]
+TEXTS = ["", "a", "Hello" * 100, "Hello" * 100, "κόσμε" * 10_000]
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_wsproto_as_a_server_opens_and_understands(wanted: Optional[Deflate]):
+    from wsproto import ConnectionType, WSConnection
+    from wsproto.events import AcceptConnection, Request, TextMessage
+    from wsproto.extensions import PerMessageDeflate
+
+    server = WSConnection(ConnectionType.SERVER)
+    opening = Opening(NONCE, [b"chat", b"other"], wanted)
+    server.receive_data(request_bytes(opening))
+    (request,) = server.events()
+    assert isinstance(request, Request)
+    assert request.subprotocols == ["chat", "other"]
+    response = server.send(AcceptConnection(subprotocol="other", extensions=[PerMessageDeflate()]))
+    machine, agreement = opened(opening, response)
+    assert (agreement.subprotocol, agreement.codec is not None) == (b"other", wanted is not None)
+    for text in TEXTS:
+        machine.send(text)
+        server.receive_data(machine.take())
+        assert "".join(event.data for event in server.events() if isinstance(event, TextMessage)) == text
+        machine.receive(server.send(TextMessage(text)))
+        assert machine.take_message() == text
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_websockets_as_a_server_opens_and_understands(wanted: Optional[Deflate]):
+    from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+    from websockets.http11 import Request
+    from websockets.server import ServerProtocol
+    from websockets.typing import Subprotocol
+
+    factories = [ServerPerMessageDeflateFactory()]
+    server = ServerProtocol(extensions=factories, subprotocols=[Subprotocol("other")])
+    opening = Opening(NONCE, [b"chat", b"other"], wanted)
+    server.receive_data(request_bytes(opening))
+    (request,) = server.events_received()
+    assert isinstance(request, Request)
+    server.send_response(server.accept(request))
+    machine, agreement = opened(opening, b"".join(server.data_to_send()))
+    assert (agreement.subprotocol, agreement.codec is not None) == (b"other", wanted is not None)
+    for text in TEXTS:
+        machine.send(text)
+        server.receive_data(machine.take())
+        (received,) = server.events_received()
+        assert received.data.decode() == text
+        server.send_text(text.encode())
+        machine.receive(b"".join(server.data_to_send()))
+        assert machine.take_message() == text
