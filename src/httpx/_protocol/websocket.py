@@ -15,17 +15,29 @@ The client's side of one WebSocket connection (RFC 6455) after its opening hands
     ping(), close()     queue a control frame
     take_message()      the oldest of `messages`
 
-A shell sends what `take` returns after every call, receives while `need` is INPUT and not `full`, and closes the
-connection once `finished`, or a little after `closed`: the peer should close first (RFC 6455 7.1.1).
+A shell sends what `take` returns after every call, and waits for a message like this:
+
+    while not machine.messages:
+        if machine.full:
+            machine.resume()
+        elif machine.need is NOTHING or machine.closed:
+            raise ...
+        else:
+            machine.receive(wire.receive())
+
+It closes the connection once `finished`, or a little after `closed`: the peer should close first (RFC 6455 7.1.1).
 
 Bounded, whatever the peer sends:
 - A message has at most `max_message_size` bytes, after decompression. What the head of a frame announces is checked
   before a byte of its payload is kept.
 - When `max_messages` or `max_waiting` bytes of complete messages wait, frames are left as they came until all of them
-  are taken. So a shell that stops receiving then keeps at most one more message than that, plus one `receive`.
+  are taken. A shell that stops receiving while `full` keeps at most one more message than that, plus one `receive`.
 - Fragments go into one buffer, so tiny ones take no more than their bytes. Of fragments without bytes, 10,000 in a row
   are too many.
 - At most 64 pongs wait for `take`. The oldest are dropped, which RFC 6455 5.5.3 allows.
+
+What the peer did wrong ends the connection after the messages before it were taken, so that they can be answered. In
+what order the network delivered them makes no difference then.
 
 After our Close nothing else is sent, pongs included: a peer that has closed the connection would respond to them with a
 reset, and the reset can destroy its Close on the way. Messages that arrive then are skipped.
@@ -94,7 +106,7 @@ class WebSocketMachine:
     Attributes:
         messages: complete ones, oldest first; remove them with `take_message`.
         waiting_bytes: of `messages`, text as UTF-8.
-        full: give no more input until the messages are taken. What is given all the same is kept.
+        full: give no more input before `resume`, which waits until all messages are taken. What is given is kept.
         closing: our Close is sent or queued, so nothing else can be sent.
         closed: the peer's Close came, so no message will follow.
         closed_by_peer: the peer's Close came before ours.
@@ -106,7 +118,18 @@ class WebSocketMachine:
     """
 
     __slots__ = (
-        *("_assembly", "_codec", "_compressed", "_compressed_size", "_empty", "_ended", "_final", "_keys", "_kind"),
+        *(
+            "_assembly",
+            "_codec",
+            "_compressed",
+            "_compressed_size",
+            "_empty",
+            "_ended",
+            "_fault",
+            "_final",
+            "_keys",
+            "_kind",
+        ),
         *("_later", "_limit", "_max_messages", "_max_waiting", "_missing", "_out", "_pings", "_pings_sent", "_pongs"),
         *(
             "_quick",
@@ -163,6 +186,7 @@ class WebSocketMachine:
         self._later = bytearray()  # what came while `full`
         self._missing = 0
         self._ended = False
+        self._fault: tuple[int, str] | None = None  # what the peer did wrong: code of our Close, text of the error
         # Messages: the one that is not complete. `_kind` is TEXT or BINARY, 0 for none.
         self._kind = 0
         self._final = self._compressed = False
@@ -278,8 +302,7 @@ class WebSocketMachine:
             return
         self._queue_close(payload)
         self._assembly = bytearray()
-        if self.full:
-            self._resume()
+        self.resume()
 
     def forget_keys(self) -> None:
         """Use new keys from now on: a forked child must not mask with the keys that its parent uses."""
@@ -320,7 +343,7 @@ class WebSocketMachine:
             self._ended = True
             if not self.full:
                 self._end()
-        elif self.closed or self.finished:
+        elif self.closed or self._fault is not None:
             pass
         elif self.full:
             self._later += data
@@ -347,33 +370,51 @@ class WebSocketMachine:
             self.waiting_bytes -= len(message.encode())
         else:
             self.waiting_bytes -= len(message)
-        if self.full and not self.messages:
-            self._resume()
         return message
 
-    def _resume(self) -> None:
-        """Go on with what came while messages were waiting."""
+    def resume(self) -> None:
+        """
+        Go on with what came while `full`, if all messages were taken.
+
+        Not a part of `take_message`: what comes next may end the connection, and the caller may want to respond to the
+        last message before that.
+        """
+        if not self.full or (self.messages and not self.closing):
+            return
         self.full = False
+        if self._fault is not None:
+            self._fail(*self._fault)
+            return
         rest, at = self._rest, self._rest_at
         self._rest, self._rest_at = b"", 0
         self._read_frames(rest, at)
         if self._later and not self.full:
             later, self._later = bytes(self._later), bytearray()
             rest, self._rest = self._rest, b""
-            if not self.closed and not self.finished:
+            if not self.closed and self._fault is None:
                 self._read_frames(rest + later, 0)
         if self._ended and not self.full:
             self._end()
 
     def _end(self) -> None:
         """Note the end of the stream, after all that came before it."""
-        if not self.closed and not self.finished:
+        if not self.closed and self.error is None:
             self.error = RemoteProtocolError("the connection ended without a Close frame")
             self.close_code = ABNORMAL
         self._stop()
 
     def _fail(self, code: int, problem: str) -> None:
-        """End the connection for a fault of the peer; nothing that follows is looked at (RFC 6455 7.1.7)."""
+        """
+        End the connection for a fault of the peer; nothing that follows is looked at (RFC 6455 7.1.7).
+
+        While messages wait only the fault is noted, for `resume`.
+        """
+        self._fault = code, problem
+        if self.messages and not self.closing:
+            self.full = True
+            self._quick = -1
+            self._later = bytearray()
+            return
         self.error = RemoteProtocolError(problem)
         self.close_code = ABNORMAL
         if not self.closing:
@@ -393,7 +434,7 @@ class WebSocketMachine:
         try:
             if self._missing and at < size:
                 at = self._read_payload(data, at, size)
-                if self.finished:
+                if self._fault is not None:
                     return
             while at < last and not self.full:
                 first, length = data[at], data[at + 1]
@@ -414,9 +455,11 @@ class WebSocketMachine:
             self._fail(INVALID_DATA, _NOT_UTF_8)
         except BadCompression as exc:
             self._fail(INVALID_DATA, str(exc))
+        if self._fault is not None or self.closed:
+            return
         if self.full:
             self._rest, self._rest_at = data, at  # without a copy: there may be many more messages in it
-        elif at < size and not self.finished and not self.closed:
+        elif at < size:
             self._rest = data[at:]
 
     def _read_frame(self, data: bytes, at: int, size: int) -> int:
@@ -437,7 +480,7 @@ class WebSocketMachine:
             if end > size:
                 return -1
             self._read_control(opcode, data[start:end])
-            return -1 if self.closed or self.finished else end
+            return -1 if self.closed or self._fault is not None else end
         if length >= 126:
             start = at + (4 if length == 126 else 10)
             if start > size:
@@ -510,10 +553,12 @@ class WebSocketMachine:
         is_last = self._final and not self._missing
         if not self.closing and (end > start or is_last):
             self._read_piece(data[start:end], is_last)
-        if is_last and not self.finished:
+        if self._fault is not None:
+            return -1
+        if is_last:
             self._kind = 0
             self._set_quick()
-        return -1 if self.finished else end
+        return end
 
     def _read_piece(self, piece: bytes, is_last: bool) -> None:
         """Take a piece of a message's payload; `is_last` is the end of the message."""
