@@ -16,11 +16,14 @@ def plainly_masked(payload: bytes, key: bytes) -> bytes:
     return bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
 
 
-@pytest.mark.parametrize("size", [*range(20), 123, 124, 125, 126, 127, 511, 512, 513, 514, 515, 516, 517, 1000, 4099])
+@pytest.mark.parametrize(
+    "size", [*range(20), 123, 124, 125, 126, 127, 511, 512, 513, 514, 515, 516, 517, 1000, 1024, 1025, 4099]
+)
 def test_a_payload_of_any_size_is_masked_as_the_rfc_says(size: int):
     payload, key = bytes(range(256)) * 17, b"\x00\xff\x5a\x81"
     assert masked(payload[:size], key) == plainly_masked(payload[:size], key)
     assert masked(bytearray(payload[:size]), key) == plainly_masked(payload[:size], key)
+    assert masked(payload[:size], key, b"head") == b"head" + plainly_masked(payload[:size], key)
 
 
 @given(st.binary(max_size=2000), st.binary(min_size=4, max_size=4))

@@ -15,6 +15,7 @@ from httpx import LocalProtocolError, RemoteProtocolError
 from httpx._protocol.deflate import Codec, Deflate, agreed
 from httpx._protocol.exchange import INPUT, NOTHING
 from httpx._protocol.websocket import WebSocketMachine
+from support.counting import frames
 from support.linear import linear
 from support.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_frame, frame, sent_frames
 from support.wires import cuts
@@ -853,3 +854,42 @@ def test_websockets_has_the_same_messages_and_sends_the_same(before: bytes, clos
     # It refuses a Close between fragments, which RFC 6455 5.5.1 does not forbid; so that is not compared.
     before = frame(TEXT, b"a", final=False) + frame(PING, b"b") + frame(CONTINUATION, b"c")
     assert ours(before + close + after) == theirs_in_websockets(before + close + after)
+
+
+# What it costs.
+
+
+def test_a_message_in_a_batch_costs_no_frame_of_its_own():
+    machine = WebSocketMachine()
+    for size in (64, 1024):
+        data = frame(TEXT, b"x" * size) * 500
+        with frames() as entered:
+            machine.receive(data)
+        assert len(drained(machine)) == 500
+        assert len(entered) <= 2, entered
+
+
+def test_a_short_message_costs_few_frames():
+    machine = WebSocketMachine()
+    machine.send("first")  # which makes the keys
+    machine.take()
+    data = frame(TEXT, b"x" * 32)
+    with frames() as entered:
+        machine.send("x" * 32)
+        machine.take()
+        machine.receive(data)
+        machine.take_message()
+    assert len(entered) <= 6, entered
+
+
+def test_an_idle_machine_is_small():
+    def make() -> None:
+        machines.extend(WebSocketMachine() for _ in range(100))
+        for machine in machines:
+            machine.send("x" * 1000)
+            machine.take()
+            machine.receive(frame(TEXT, b"x" * 1000))
+            machine.take_message()
+
+    machines: list[WebSocketMachine] = []
+    assert grown_by(make) < 100 * 4096

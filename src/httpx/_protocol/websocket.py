@@ -175,8 +175,9 @@ class WebSocketMachine:
         self._random = random
         self._keys: Iterator[tuple[bytes]] = iter(())
         self._out: list[Payload] = []
-        self._pongs: deque[bytes] = deque(maxlen=_MAX_PONGS)
-        self._pings: deque[tuple[bytes, int]] = deque(maxlen=_MAX_PINGS)  # payload and number, not answered yet
+        # Lists, of at most 64: an empty deque takes 0.7 KiB.
+        self._pongs: list[Payload] = []
+        self._pings: list[tuple[bytes, int]] = []  # payload and number, not answered yet
         self._pings_sent = 0
 
         # Receiving. Frames: a frame that is not complete is in `_rest` while that is its head or a control frame, so at
@@ -203,14 +204,14 @@ class WebSocketMachine:
 
     # Sending.
 
-    def take(self) -> bytes:
-        """Remove and return what should be sent now; b"" if there is nothing."""
+    def take(self) -> Payload:
+        """Remove and return what should be sent now, coalesced; b"" if there is nothing."""
         out = self._out
         if self._pongs:
             out[:0] = self._pongs  # before a Close
             self._pongs.clear()
         if len(out) == 1:
-            return bytes(out.pop())
+            return out.pop()
         data = b"".join(out)
         out.clear()
         return data
@@ -251,7 +252,7 @@ class WebSocketMachine:
             body = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
             self._out.append(_SHORT_HEADS[first][size] + key + body)
         else:
-            self._out += (_head(first, size) + key, masked(payload, key))
+            self._out.append(masked(payload, key, _head(first, size) + key))
 
     def ping(self, payload: bytes | None = None) -> int:
         """
@@ -273,6 +274,7 @@ class WebSocketMachine:
             self._pings_sent -= 1
             raise LocalProtocolError(f"a ping can have at most {MAX_CONTROL} bytes, got {len(payload)}")
         self._pings.append((payload, number))
+        del self._pings[:-_MAX_PINGS]
         self._out.append(self._control_frame(PING, payload))
         return number
 
@@ -314,9 +316,9 @@ class WebSocketMachine:
         self._keys = keys(self._random)
         return next(self._keys)[0]
 
-    def _control_frame(self, opcode: int, payload: bytes) -> bytes:
+    def _control_frame(self, opcode: int, payload: bytes) -> Payload:
         key = self._new_key()
-        return _SHORT_HEADS[_FINAL | opcode][len(payload)] + key + masked(payload, key)
+        return masked(payload, key, _SHORT_HEADS[_FINAL | opcode][len(payload)] + key)
 
     def _queue_close(self, payload: bytes) -> None:
         self._out.append(self._control_frame(CLOSE, payload))
@@ -437,11 +439,15 @@ class WebSocketMachine:
                 if self._fault is not None:
                     return
             while at < last and not self.full:
-                first, length = data[at], data[at + 1]
-                end = at + 2 + length
+                first, length, start = data[at], data[at + 1], at + 2
+                if length > MAX_CONTROL:
+                    start += 2
+                    length = data[at + 2] << 8 | data[at + 3] if length == 126 and start <= size else 0
+                    length = length if length > MAX_CONTROL else _MAX_LENGTH  # which is left to `_read_frame`
+                end = start + length
                 if length <= self._quick and end <= size and _FINAL < first <= _FINAL_BINARY:
-                    # Nearly all frames are whole, short messages: a third of the cost of `_read_frame`.
-                    payload = data[at + 2 : end]
+                    # Nearly all frames are whole messages: a third of the cost of `_read_frame` here.
+                    payload = data[start:end]
                     messages.append(payload.decode() if first == _FINAL_TEXT else payload)
                     self.waiting_bytes += length
                     if self.waiting_bytes >= self._max_waiting or len(messages) >= self._max_messages:
@@ -589,7 +595,7 @@ class WebSocketMachine:
 
     def _set_quick(self) -> None:
         if not self.closing:
-            self._quick = MAX_CONTROL if self._limit is None else min(MAX_CONTROL, self._limit)
+            self._quick = 0xFFFF if self._limit is None else min(0xFFFF, self._limit)
 
     def _read_control(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE:
@@ -598,15 +604,15 @@ class WebSocketMachine:
             self._read_pong(payload)
         elif not self.closing:
             self._pongs.append(self._control_frame(PONG, payload))
+            del self._pongs[:-_MAX_PONGS]
 
     def _read_pong(self, payload: bytes) -> None:
         """Note which ping was answered, and with it all before it; a pong may also come by itself (RFC 6455 5.5.3)."""
-        pings = self._pings
-        number = next((number for sent, number in pings if sent == payload), 0)
-        if number:
-            self.pings_answered = number
-            while pings and pings[0][1] <= number:
-                pings.popleft()
+        for index, (sent, number) in enumerate(self._pings):
+            if sent == payload:
+                self.pings_answered = number
+                del self._pings[: index + 1]
+                return
 
     def _read_close(self, payload: bytes) -> None:
         code, reason = NO_CODE, ""
