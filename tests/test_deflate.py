@@ -233,7 +233,7 @@ def test_many_final_blocks_take_linear_time():
 # Bounds.
 
 
-@pytest.mark.parametrize("room", [0, 1, 100, 5000])
+@pytest.mark.parametrize("room", [0, 1, 49, 100, 5000])
 def test_no_more_than_the_room_and_one_byte_comes_out(room: int):
     payload = Server().compress(b"x" * 10_000)
     assert codec().finish(payload, room) == b"x" * (room + 1)
@@ -246,7 +246,7 @@ def test_no_more_than_the_room_and_one_byte_comes_out(room: int):
 
 def test_a_bomb_does_not_fill_the_memory():
     """CVE-2018-1000518: a message of a megabyte became a gigabyte before its size was looked at."""
-    bomb = Server().compress(b"\0" * 100_000_000)
+    bomb = Server().compress(b"\0" * 20_000_000)
     tracemalloc.start()
     try:
         assert len(codec().finish(bomb, 100_000)) == 100_001

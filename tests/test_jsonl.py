@@ -137,8 +137,8 @@ def test_a_line_without_an_end_is_not_kept():
     assert decoder.error is not None
 
 
-@pytest.mark.parametrize("unit", [b"x", b" ", b"1\n", b"\n", b"1\r\n", b"\r"])
-@pytest.mark.parametrize("piece", [1, 64, 1 << 20])
+@pytest.mark.parametrize("unit", [b"x", b"1\r\n", b"\n"])
+@pytest.mark.parametrize("piece", [1, 1 << 20])
 @pytest.mark.parametrize("limit", [None, 100])
 def test_work_is_linear_however_the_body_is_cut(unit: bytes, piece: int, limit: Optional[int]):
     """A long line took quadratic time, as each piece was added to it anew."""

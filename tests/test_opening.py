@@ -244,8 +244,8 @@ def test_no_list_of_extensions_does_more_than_be_refused(value: bytes):
         extensions(value)
 
 
-@pytest.mark.parametrize("unit", [b"a, ", b",", b" ", b"a;b;", b'a;b="c', b"a" * 10 + b" ", b"\t;", b'";a'])
-@pytest.mark.parametrize("end", [b"", b"!", b'"', b"\0"])
+@pytest.mark.parametrize("unit", [b"a, ", b",", b" ", b"a;b;", b'a;b="c', b"\t;"])
+@pytest.mark.parametrize("end", [b"", b"\0"])
 def test_a_long_list_of_extensions_takes_linear_time(unit: bytes, end: bytes):
     """CVE-2021-32640: a field in a handshake took quadratic time."""
 

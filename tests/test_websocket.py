@@ -500,9 +500,9 @@ def test_tiny_fragments_take_no_more_memory_than_their_bytes():
     """CVE-2026-48779: a message in fragments of one byte took 15 and more times its size."""
     machine = fed([frame(TEXT, b"a", final=False)])
     fragments = frame(CONTINUATION, b"b", final=False) * 1000
-    assert grown_by(lambda: [machine.receive(fragments) for _ in range(200)]) < 300_000
+    assert grown_by(lambda: [machine.receive(fragments) for _ in range(50)]) < 80_000
     machine.receive(frame(CONTINUATION))
-    assert machine.take_message() == "a" + "b" * 200_000
+    assert machine.take_message() == "a" + "b" * 50_000
 
 
 def test_empty_fragments_cannot_go_on_for_ever():
@@ -558,6 +558,15 @@ def test_what_arrived_while_messages_waited_may_end_in_the_middle_of_a_frame(cut
     assert drained(machine) == ["1", "2"]
     fed(cut(b"3" * 154), machine)
     assert machine.take_message() == "3" * 200
+
+
+def test_what_arrives_after_a_close_or_a_fault_that_waits_is_dropped():
+    for last in (close_frame(1000), frame(3)):
+        machine = fed([frame(TEXT, b"1") + last, frame(TEXT, b"2") + frame(TEXT, b"3")], max_messages=1)
+        assert drained(machine) == ["1"]
+        machine.receive(frame(TEXT, b"4"))
+        machine.receive(b"")
+        assert (list(machine.messages), machine.finished) == ([], True)
 
 
 def test_closing_drops_what_waits_unread_and_finds_the_close_of_the_peer(cut: Cut):
@@ -689,8 +698,8 @@ def test_a_message_that_is_not_deflate_data_ends_the_connection(payload: bytes, 
 
 def test_a_small_message_that_expands_to_a_huge_one_is_refused_before_it_fills_the_memory():
     """CVE-2018-1000518, CVE-2026-1526: six megabytes became a gigabyte, as the limit was looked at before or after."""
-    bomb = compressed(b"\0" * 50_000_000)
-    assert len(bomb) < 60_000
+    bomb = compressed(b"\0" * 20_000_000)
+    assert len(bomb) < 25_000
 
     def receive():
         for pieces in ([frame(BINARY, bomb, reserved=0x40)], list(cuts(frame(BINARY, bomb, reserved=0x40)))[2]):
