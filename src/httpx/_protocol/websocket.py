@@ -36,8 +36,8 @@ Bounded, whatever the peer sends:
   are too many.
 - At most 64 pongs wait for `take`. The oldest are dropped, which RFC 6455 5.5.3 allows.
 
-What the peer did wrong ends the connection after the messages before it were taken, so that they can be answered. In
-what order the network delivered them makes no difference then.
+What the peer did wrong ends the connection after the messages before it were taken, so that they can be answered. It
+makes no difference whether they arrived together.
 
 After our Close nothing else is sent, pongs included: a peer that has closed the connection would respond to them with a
 reset, and the reset can destroy its Close on the way. Messages that arrive then are skipped.
@@ -118,32 +118,12 @@ class WebSocketMachine:
     """
 
     __slots__ = (
-        *(
-            "_assembly",
-            "_codec",
-            "_compressed",
-            "_compressed_size",
-            "_empty",
-            "_ended",
-            "_fault",
-            "_final",
-            "_keys",
-            "_kind",
-        ),
-        *("_later", "_limit", "_max_messages", "_max_waiting", "_missing", "_out", "_pings", "_pings_sent", "_pongs"),
-        *(
-            "_quick",
-            "_random",
-            "_rest",
-            "_rest_at",
-            "_utf_8",
-            "close_code",
-            "close_reason",
-            "closed",
-            "closed_by_peer",
-            "closing",
-        ),
-        *("error", "finished", "full", "messages", "pings_answered", "waiting_bytes"),
+        *("close_code", "close_reason", "closed", "closed_by_peer", "closing", "error", "finished", "full", "messages"),
+        *("pings_answered", "waiting_bytes"),
+        *("_codec", "_limit", "_max_messages", "_max_waiting", "_random"),
+        *("_keys", "_out", "_pings", "_pings_sent", "_pongs"),
+        *("_ended", "_fault", "_later", "_missing", "_quick", "_rest", "_rest_at"),
+        *("_assembly", "_compressed", "_compressed_size", "_empty", "_final", "_kind", "_utf_8"),
     )
 
     # What a shell for exchanges looks at: the response that opened the connection is over.
@@ -205,7 +185,7 @@ class WebSocketMachine:
     # Sending.
 
     def take(self) -> Payload:
-        """Remove and return what should be sent now, coalesced; b"" if there is nothing."""
+        """Remove and return what should be sent now, coalesced, for large messages as a bytearray; b"" for nothing."""
         out = self._out
         if self._pongs:
             out[:0] = self._pongs  # before a Close
@@ -247,7 +227,7 @@ class WebSocketMachine:
         size = len(payload)
         key = self._new_key()
         if size <= MAX_CONTROL and not first & _COMPRESSED:
-            # The frame of a short message, in one step: `_queue` and `masked` would be 0.15 us of 1.0.
+            # The frame of a short message in one step: with `masked` and `_head` it takes 1.2 us instead of 1.0.
             mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
             body = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
             self._out.append(_SHORT_HEADS[first][size] + key + body)
@@ -414,8 +394,7 @@ class WebSocketMachine:
         self._fault = code, problem
         if self.messages and not self.closing:
             self.full = True
-            self._quick = -1
-            self._later = bytearray()
+            self._drop_input()
             return
         self.error = RemoteProtocolError(problem)
         self.close_code = ABNORMAL
@@ -425,6 +404,9 @@ class WebSocketMachine:
 
     def _stop(self) -> None:
         self.finished = self.closing = True
+        self._drop_input()
+
+    def _drop_input(self) -> None:
         self._quick = -1
         self._rest, self._rest_at, self._later, self._assembly = b"", 0, bytearray(), bytearray()
 
