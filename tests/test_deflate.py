@@ -166,12 +166,16 @@ def test_our_messages_are_expanded_by_the_peer(bits: int, takeover: bool):
     found = codec([] if takeover else [(b"client_no_context_takeover", None)], window_bits=bits)
     server = Server(peer_bits=bits, peer_takeover=takeover)
     sizes = []
-    for message in (b"", b"", b"a", bytearray(b"Hello, and hello again"), b"Hello, and hello again", b"z" * 100_000):
+    for message in (b"a", b"b", b"c", bytearray(b"Hello, and hello again"), b"Hello, and hello again", b"z" * 100_000):
         payload = found.compress(message)
         assert payload is not None
         assert server.expand(payload) == message
         sizes.append(len(payload))
     assert (sizes[4] < sizes[3]) is takeover
+
+
+def test_an_empty_message_goes_as_it_is():
+    assert codec().compress(b"") is None
 
 
 def test_a_window_of_8_bits_cannot_be_made_so_messages_go_as_they_are():
@@ -230,6 +234,24 @@ def test_many_final_blocks_take_linear_time():
     linear(prepare, 1 << 19, 1 << 21)
 
 
+def test_without_takeover_no_window_is_kept_between_messages():
+    parameters = [(b"client_no_context_takeover", None), (b"server_no_context_takeover", None)]
+    with_windows, without = codec(), codec(parameters)
+    payload = Server().compress(bytes(range(256)) * 100)
+    sizes = []
+    tracemalloc.start()
+    try:
+        for each in (with_windows, without):
+            before = tracemalloc.get_traced_memory()[0]
+            each.finish(payload, None)
+            each.compress(b"x" * 1000)
+            sizes.append(tracemalloc.get_traced_memory()[0] - before)
+    finally:
+        tracemalloc.stop()
+    assert sizes[0] > 30_000
+    assert sizes[1] < 1_000
+
+
 # Bounds.
 
 
@@ -269,6 +291,8 @@ def test_what_is_compressed_expands_to_itself(messages: list[bytes], takeover: b
     ours, theirs = codec(parameters, window_bits=bits), codec(parameters, window_bits=15)
     for message in messages:
         payload = ours.compress(message)
-        assert payload is not None
+        assert (payload is None) is (message == b"")
+        if payload is None:
+            continue
         *pieces, last = next(iter(list(cuts(payload, seed=seed))[2:]))
         assert b"".join([*[theirs.expand(piece, 300) for piece in pieces], theirs.finish(last, 300)]) == message

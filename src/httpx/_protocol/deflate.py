@@ -218,8 +218,8 @@ class Codec:
         self._final_blocks = 0  # of the message that is being expanded
 
     def compress(self, message: bytes | bytearray) -> bytes | None:
-        """Return the payload for a whole message; None if it must be sent as it is: zlib has no window that small."""
-        if self.window_bits < _SMALLEST_WINDOW:
+        """Return the payload for a whole message; None if it must be sent as it is: empty, or no such window in zlib."""
+        if self.window_bits < _SMALLEST_WINDOW or not message:
             return None
         compressor = self._compressor
         if compressor is None:
@@ -227,8 +227,7 @@ class Codec:
             if self.context_takeover:
                 self._compressor = compressor
         payload: bytes = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        # An empty message has no block before the tail, and an empty payload would not be valid DEFLATE data (7.2.3.6).
-        return payload[:-4] or b"\0"
+        return payload[:-4]
 
     def expand(self, piece: bytes, room: int | None) -> bytes:
         """
