@@ -218,7 +218,7 @@ class Codec:
         self._final_blocks = 0  # of the message that is being expanded
 
     def compress(self, message: bytes | bytearray) -> bytes | None:
-        """Return the payload for a whole message; None if it must be sent as it is: empty, or no such window in zlib."""
+        """Return the payload for a whole message; None if it goes as it is: empty, or in a window that zlib has not."""
         if self.window_bits < _SMALLEST_WINDOW or not message:
             return None
         compressor = self._compressor
