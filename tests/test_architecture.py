@@ -44,6 +44,8 @@ LEVELS = {
     "_content": 1,
     "_multipart": 1,
     "_decoders": 1,
+    "_events": 1,
+    "_jsonl": 1,
     "_config": 1,
     "_models": 1,
     "_reading": 1,
