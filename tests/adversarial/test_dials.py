@@ -43,7 +43,9 @@ def run(engine: EngineDriver, scenario: Any, **options: Any) -> Any:
     async def main() -> Any:
         with no_lost_exceptions():
             options.setdefault("timeout", 5)
-            async with engine.client(**{"verify": trusting_context(), "trust_env": False, **options}) as client:
+            if "transport" not in options:  # which has a context of its own
+                options.setdefault("verify", trusting_context())
+            async with engine.client(**{"trust_env": False, **options}) as client:
                 outcome = await scenario(client)
                 await settled(client)
             return outcome

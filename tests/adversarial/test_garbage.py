@@ -684,7 +684,7 @@ async def error_within_a_stream(world: World) -> None:
 
 @outcome(max_response_size=1000)
 async def response_too_large(world: World) -> None:
-    await world.fails(httpx.TransportError, "GET", "/large")
+    await world.fails(httpx.ResponseTooLarge, "GET", "/large")
 
 
 @outcome()

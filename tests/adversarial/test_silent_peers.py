@@ -52,14 +52,19 @@ def test_a_peer_that_answers_pings_may_take_its_time(driver):
     assert server.received[0].count(PING) == 3
 
 
-def test_nobody_is_asked_by_default(driver):
+def test_a_peer_is_not_asked_by_default_before_a_request_has_waited_in_vain(driver):
+    """After that the connection is suspect, and a PING tells whether it can be used again."""
+
     async def impatient(client: httpx.AsyncClient) -> None:
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/", timeout=3 * INTERVAL)
 
     with ScriptedServer([send(SETTINGS), silence()]) as server:
         driver.run(impatient, **options(server, limits=httpx.Limits()))
-    assert PING not in server.received[0]
+    assert server.received[0].count(PING) <= 1
+    reset = frames.frame(frames.RST_STREAM, 0, 1, b"\0\0\0\x08")
+    if PING in server.received[0]:  # with or after the reset of the request that waited in vain
+        assert abs(server.received[0].index(PING) - server.received[0].index(reset)) <= len(PING + reset)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, -0.5])

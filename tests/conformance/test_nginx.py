@@ -137,7 +137,9 @@ def options_for(server: NginxServer, site: str, **options: Any) -> dict[str, Any
     scheme = "http" if site == "http" else "https"
     host = "127.0.0.1" if site == "http" else "localhost"
     base_url = f"{scheme}://{host}:{server.ports[site]}"
-    return {"base_url": base_url, "verify": trusting_context(), "trust_env": False, **options}
+    if "transport" not in options:  # which has a context of its own
+        options.setdefault("verify", trusting_context())
+    return {"base_url": base_url, "trust_env": False, **options}
 
 
 @pytest.fixture

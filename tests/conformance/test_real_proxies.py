@@ -68,10 +68,12 @@ def warm() -> None:
 def run(driver: Driver, scenario: Any, *args: Any, **options: Any) -> Any:
     """The scenario's result; afterwards no connection is in use, and no descriptor left."""
     options.setdefault("timeout", 3)
+    if "transport" not in options and "all://" not in options.get("mounts", {}):  # those have a context of their own
+        options["verify"] = trusting_context()
 
     async def main() -> Any:
         with no_lost_exceptions():
-            async with driver.client(verify=trusting_context(), trust_env=False, **options) as client:
+            async with driver.client(trust_env=False, **options) as client:
                 outcome = await scenario(client, *args)
                 await settled(client)
             return outcome
