@@ -1,9 +1,8 @@
 """
 The pages for users are true: every Python block in `docs/` runs, from top to bottom, as one program in an empty folder.
 
-A reader can paste the blocks of a page in their order. Nothing is hidden from the reader: a page shows every name that it
-uses. `await` stands in functions only, so the blocks work in a script and at the prompt of Python alike. What
-a page expects on the machine, and says so, is in `GIVEN`.
+A reader can paste the blocks of a page in their order, into a file or at the prompt of Python 3.13: the page makes every
+name that it uses, hides nothing, and has `await` in functions only. What it expects on the machine is in `GIVEN`.
 
 A comment after an expression is checked: a literal is its value, `raises X` the class that it raises.
 
@@ -211,6 +210,28 @@ def test_every_page_is_in_the_index():
     assert [path.name for path in PAGES if path.name != "index.md" and f"({path.name})" not in index] == []
 
 
+WORDS = {
+    # pattern: how often it may occur in all pages together
+    r"\b(is|are|was) no\b(?! longer)": 3,
+    r"\b(whoever|whatever|nobody|somebody)\b": 5,
+    r"\bbehind\b(?! (a|the|an HTTP|this) proxy)": 0,
+    r"\banswer(s|ed|ing)?\b": 3,  # of resolvers: a server sends a response
+}
+"""Words of an English that slowed readers down; `api.md` is left to the docstrings that it is made from."""
+
+
+@pytest.mark.parametrize("pattern", WORDS)
+def test_the_pages_use_the_usual_words(pattern: str):
+    found = [
+        f"{path.name}: {line}"
+        for path in [README, *PAGES]
+        if path.name != "api.md"
+        for line in path.read_text("utf-8").splitlines()
+        for _ in re.finditer(pattern, line, re.IGNORECASE)
+    ]
+    assert len(found) <= WORDS[pattern], "\n".join(found)
+
+
 def test_the_runner_notices_what_is_not_true():
     page = "```python\n1 + 1  # 3\n```\n"
     with pytest.raises(AssertionError, match="the page says 3, it is 2"):
@@ -233,7 +254,8 @@ def test_the_runner_notices_what_never_runs_and_an_await_outside_of_functions():
 def test_the_runner_runs_coroutines_and_replaces_ports():
     page = (
         "```python\nimport asyncio\nx = 1\n```\n\n"
-        "```python\nasync def main():\n    await asyncio.sleep(0)\n    x  # 1\n    return 2\n\nasyncio.run(main())  # 2\n```\n"
+        "```python\nasync def main():\n    await asyncio.sleep(0)\n    x  # 1\n    return 2\n```\n"
+        "```python\nasyncio.run(main())  # 2\n```\n"
         "```python\nif x:\n    [][0]  # raises IndexError: for it is empty\n    x  # just a word\n```\n"
         '```python\nu = "http://127.0.0.1:8000/a"\nlen(u)  # 20\n```\n'
     )
