@@ -1,7 +1,7 @@
 """
 The pages for users are true: every Python block in `docs/` runs, from top to bottom, as one program in an empty folder.
 
-A reader can paste the blocks of a page in their order, into a file or at the prompt of Python 3.13: the page makes every
+A reader can paste the blocks of a page in order, into a file or at the prompt of Python 3.13: the page makes every
 name that it uses, hides nothing, and has `await` in functions only. What it expects on the machine is in `GIVEN`.
 
 A comment after an expression is checked: a literal is its value, `raises X` the class that it raises.
@@ -185,11 +185,21 @@ def test_pages_hide_nothing_and_say_what_a_reader_starts(path: Path):
             assert words in page
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def anchors(page: str) -> set[str]:
+    """Return the anchors of the headings of a page, as Markdown viewers make them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page))
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
 def test_links_between_pages_lead_somewhere(path: Path):
-    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
-        if "://" not in target:
-            assert (path.parent / target.partition("#")[0]).exists(), target
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+        name, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text("utf-8")), link
 
 
 def test_the_reference_is_what_the_docstrings_say():
