@@ -96,7 +96,8 @@ def test_a_ticket_that_is_served_while_the_timeout_fires_is_used(monkeypatch: py
             held.close()  # in the moment in which the waiter gives up
             return False
 
-    with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, trust_env=False) as client:
+    timeout = httpx.Timeout(5, pool=0.1)
+    with nothing_left(), Peer() as peer, httpx.Client(limits=ONE, trust_env=False, timeout=timeout) as client:
         held = client.send(client.build_request("GET", f"{peer.url}/stall"), stream=True)
         with monkeypatch.context() as patch:
             patch.setattr(sync, "threading", with_signal(Late))

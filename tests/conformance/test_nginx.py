@@ -707,8 +707,8 @@ def test_session_tickets_in_the_middle_of_an_upload_are_no_answer(driver: Driver
     async def scenario(client: Any) -> None:
         def pieces() -> Iterator[bytes]:
             (connection,) = engines_of(client)[0].pool.connections
-            # On asyncio they may have been taken already, and then nothing more comes.
-            select.select([connection.wire.sock], [], [], 0.1 if driver.is_async else 5)
+            # They may have been taken already, and then nothing more comes.
+            select.select([connection.wire.sock], [], [], 0.1)
             yield b"one"
             yield b"two"
             yield BIG
