@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import Callable
 
 from ._pool import C, Holder, Key, Pool, Ticket, discard, pop_first
+from ._protocol.frames import ASSUMED_STREAMS
 
 # The capacity of a connection whose peer has not said yet how many requests it takes at once.
 UNKNOWN = -1
@@ -148,7 +149,9 @@ class SharingPool(Pool[C]):
         else:
             self._exclusive.pop(key, None)
             if capacity == UNKNOWN:
-                share = _Share(self._allowed.get(key, 1), False)
+                # Not more than the machine lets begin before it knows: a request that the pool gives a place, and the
+                # machine none, would be given the same place again and again.
+                share = _Share(min(self._allowed.get(key, 1), ASSUMED_STREAMS), False)
                 self._probing.add(key)
             else:
                 share = _Share(capacity, True)

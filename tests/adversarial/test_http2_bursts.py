@@ -100,6 +100,34 @@ def test_a_limit_that_became_lower_since_the_last_connection(several: Any):
         assert server.connections == 2
 
 
+def test_a_burst_on_the_second_connection_to_a_server_that_takes_more_than_a_hundred(several: Any):
+    """The pool gave 150 places and the machine 100: the next request tried again without end, and the loop stood still."""
+    warm: list[bool] = []
+
+    def first(peer: FramePeer) -> None:
+        peer.answer(peer.request().stream)
+        stream = peer.request().stream
+        peer.send(frames.goaway(stream, 0), peer.whole(stream, b"ok"))
+        peer.rest()
+
+    def second(conn: Conn, _: Any) -> None:
+        LatePeer(conn, 1, 200).serve()
+
+    async def ask(client: Any) -> str:
+        if not warm:
+            warm.append(False)
+            for _ in range(2):
+                await client.get("/")
+            warm.append(True)
+        await until_true(lambda: len(warm) == 2)
+        return str((await client.get("/")).text)
+
+    values = {frames.MAX_CONCURRENT_STREAMS: 200}
+    with ScriptedServer(frames_of(first, values), second) as server:
+        run = several(server, limits=httpx.Limits(max_connections=1))
+        assert run.run(*[ask] * 150) == ["ok"] * 150
+
+
 def test_the_first_request_does_not_wait_for_settings(any_engine: EngineDriver):
     """A server may say nothing before it is asked."""
 

@@ -28,6 +28,7 @@ from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames, hpack
 from .exchange import DEFAULT_HEAD_LIMITS, Fields, HeadLimits
 from .frames import (
+    ASSUMED_STREAMS,
     CONTINUATION,
     DATA,
     DEFAULT_FRAME_SIZE,
@@ -55,8 +56,6 @@ MAX_USELESS_FRAMES = 10_000
 MAX_QUEUED = 262_144
 # The smallest DATA frame, in bytes, that is worth joining with others.
 JOINED = 2048
-# The limit of concurrent streams until the peer sends its own (RFC 9113 6.5.2 recommends at least 100).
-ASSUMED_STREAMS = 100
 _LAST_STREAM = 2**31 - 1
 _NO_VIEW = memoryview(b"")
 _REQUESTED = MOVES[MOVES[IDLE, SEND_HEADERS], SEND_END]  # the state after a request without a body
