@@ -24,6 +24,7 @@ from support.http2 import FramePeer, StreamServer, data, frames_of, prior
 from support.leaks import engines_of, settled, wait_for
 from support.servers import ScriptedServer
 from support.steps import in_trio, turns
+from support.together import together
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -242,6 +243,50 @@ def test_a_response_that_outlives_its_loop_is_dropped_in_silence():
         asyncio.run(main())
         kept.clear()
         gc.collect()
+
+
+@pytest.mark.parametrize("turn", ["its own", "another's"])
+def test_closing_a_response_elsewhere_wakes_its_reader(several: Any, turn: str, tls: bool):
+    """It waited for its read timeout, on asyncio for ever: the one who closes took the reader's place away from it."""
+    others = threading.Event()  # a request that waits already, and receives for all
+
+    async def other(client: Any) -> str:
+        others.set()
+        return str((await client.get("/held")).text)
+
+    async def read_and_close(client: Any) -> str:
+        if turn != "its own":
+            await until_true(lambda: others.is_set() and len(server.asked) == 1)
+        response = await client.send(client.build_request("GET", "/stall"), stream=True)
+        pieces = response.aiter_raw()
+        assert await pieces.__anext__() == b"hello"
+
+        async def read() -> None:
+            with pytest.raises(httpx.ReadError, match="the response was closed while its body was read"):
+                await pieces.__anext__()
+
+        async def close() -> None:
+            await turns(5)
+            await response.aclose()
+
+        if isinstance(client, SyncAdapter):
+            timer = threading.Timer(0.05, response.close)
+            timer.start()
+            await read()
+            timer.join()
+        else:
+            await together([read, close])
+        server.let_go()
+        return str((await client.get("/id")).text)
+
+    async def nothing(client: Any) -> str:
+        return "-"
+
+    with StreamServer(tls=tls) as server:
+        run = several(server, timeout=httpx.Timeout(5, read=3))
+        assert run.run(nothing if turn == "its own" else other, read_and_close) == ["-", "-"]
+        assert server.connections == 1
+        wait_for(lambda: [code for _, code in server.resets] == [frames.CANCEL])
 
 
 # The last part of a body.

@@ -101,7 +101,7 @@ def test_a_limit_that_became_lower_since_the_last_connection(several: Any):
 
 
 def test_a_burst_on_the_second_connection_to_a_server_that_takes_more_than_a_hundred(several: Any):
-    """The pool gave 150 places and the machine 100: the next request tried again without end, and the loop stood still."""
+    """The pool gave 150 places and the machine 100: the next request tried without end, and the loop stood still."""
     warm: list[bool] = []
 
     def first(peer: FramePeer) -> None:

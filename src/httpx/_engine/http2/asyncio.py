@@ -198,7 +198,9 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         if stream is not None:
             session.end(stream)
             if self.waiting:
-                self.waiting.pop(stream, None)  # its owner was cancelled
+                entry = self.waiting.pop(stream, None)  # of a task that was cancelled, or another one that reads
+                if entry is not None and not entry[0].done():
+                    entry[0].set_result(True)
             if session.machine.output and not self._flush_is_due:
                 self.flush_soon()  # with what others begin in this turn
         if connection is None:

@@ -135,11 +135,17 @@ class Session:
             self.new_settings()  # what came before does not belong to this request
 
     def end(self, stream: HTTP2Stream) -> None:
-        """A request is over, or given up: reset its stream if the peer may still send on it."""
+        """
+        A request is over, or given up: reset its stream if the peer may still send on it.
+
+        Its response may be left to another thread or task, which waits for the body: that one is to be woken.
+        """
         if stream.finished:
             self.has_served = True
         if stream.state != CLOSED:
             stream.reset(CANCEL)
+            if not stream.finished:
+                stream.lose(ReadError("the response was closed while its body was read"), processed=True)
             progressed = self.machine.progressed
             while stream in progressed:
                 progressed.remove(stream)

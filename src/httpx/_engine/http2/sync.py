@@ -144,14 +144,14 @@ class SyncMultiplexer:
         news = session.news
         with self._lock:
             try:
-                while stream not in news:
+                while stream not in news and stream.error is None:
                     if session.error is not None:
                         raise session.failure()  # type: ignore[misc]  # there is one
                     if self._reads and (self._writes or not carrier.unsent):
                         self._wait_for_others(stream, until)
                     else:
                         self._take_turn(until)
-                    if stream not in news and until is not None and monotonic() >= until:
+                    if stream not in news and until is not None and monotonic() >= until and stream.error is None:
                         return False
                 news.discard(stream)
             finally:
@@ -385,6 +385,9 @@ class SyncMultiplexer:
             if stream is not None:
                 with self._lock:
                     self.session.end(stream)
+                    waiter = self.waiting.get(stream)
+                    if waiter is not None and waiter.locked():
+                        waiter.release()  # another thread reads what this one closes
                     if self.session.machine.output:
                         self.carrier.flush()
             self._give_back(job)
