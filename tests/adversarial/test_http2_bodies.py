@@ -155,6 +155,33 @@ def test_the_iteration_of_a_request_ends_with_its_response(any_engine: EngineDri
         any_engine.run(scenario, **options(server))
 
 
+def test_pieces_that_are_there_at_once_let_other_tasks_run(engine: EngineDriver):
+    """An upload that never had to wait could not be cancelled, and stopped the loop: on trio for as long as it took."""
+    made = [0]
+    seen: set[int] = set()
+
+    def pieces() -> Iterator[bytes]:
+        while made[0] < 2000:
+            made[0] += 1
+            yield b"x" * 100
+
+    async def scenario(client: Any) -> None:
+        async def watch() -> None:
+            while made[0] < 2000:
+                seen.add(made[0])
+                await turns(1)
+
+        async def upload() -> None:
+            assert (await client.post("/digest", content=pieces())).text.startswith("200000 ")
+
+        await client.get("/id")
+        await together([upload, watch])
+
+    with StreamServer(window=10_000_000) as server:
+        engine.run(scenario, **options(server))
+    assert len(seen) > 100
+
+
 # Bodies that are dropped.
 
 

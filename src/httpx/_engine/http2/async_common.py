@@ -61,7 +61,7 @@ class AsyncMultiplexer(ABC):
         self.connection: Any = connection
         self.session = session
 
-    # How each shell does it. None of these waits, but what `wait` returns.
+    # How each shell does it. None of these waits, but what `wait` and `rest` return.
 
     @abstractmethod
     def wait(self, stream: HTTP2Stream, until: float | None) -> Awaitable[bool]:
@@ -83,6 +83,10 @@ class AsyncMultiplexer(ABC):
     @abstractmethod
     def catch_up(self) -> None:
         """Take what the peer has sent, if nothing else does so by itself."""
+
+    @abstractmethod
+    def rest(self) -> Awaitable[None]:
+        """Let other tasks run."""
 
     @abstractmethod
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
@@ -232,6 +236,10 @@ class AsyncMultiplexer(ABC):
 
     async def _feed(self, stream: HTTP2Stream, job: Job) -> None:
         """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await self.rest()  # else nothing else could run while there are pieces and room
+            if stream.need != BODY:
+                return
         piece = await job.anext_piece()
         if job.deadline is not None and self.session.clock() >= job.deadline:
             raise self._timed_out(stream, job, -1, True)

@@ -12,6 +12,7 @@ Not here: what a request goes through (`async_common`), the socket and its callb
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from ..._exceptions import WriteError
 from ..._protocol.stream2 import HTTP2Stream
@@ -192,6 +193,9 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         if until is not None and (self._timer is None or self._timer_at > until):
             self._set_timer(until)
         return waiter
+
+    def rest(self) -> Awaitable[None]:
+        return asyncio.sleep(0)
 
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         session, connection = self.session, self.connection

@@ -131,6 +131,9 @@ class TrioMultiplexer(AsyncMultiplexer):
         finally:
             del self.waiting[stream]
 
+    async def rest(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     def _wake_reader(self, stream: HTTP2Stream) -> None:
         """Let a task look again that reads the body of a response which another task has closed."""
         event = self.waiting.get(stream)
