@@ -37,6 +37,10 @@ class SyncMultiplexing(Multiplexing, Protocol):
 class AsyncMultiplexing(Multiplexing, Protocol):
     """For trio."""
 
+    def was_left(self) -> None:
+        """The request that the connection was made for has another one: it may be idle for a while."""
+        ...
+
     async def handle(self, job: Job) -> Response | None:
         """Send a request and return its response; None: it was not sent, and another connection should be tried."""
         ...

@@ -98,6 +98,10 @@ class AsyncMultiplexer(ABC):
         """The dial that the ticket asked for is done."""
         self.pool.dialled(ticket, self.connection, self.session.clock(), self.session.take_limit())
 
+    def was_left(self) -> None:
+        """The request that the connection was made for has another one."""
+        self.session.has_begun = True
+
     def tell_pool(self) -> None:
         """Tell the pool how many requests may be here from now on."""
         session = self.session

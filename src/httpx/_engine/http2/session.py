@@ -63,7 +63,8 @@ class Session:
         error: why nothing more can be received, or None.
         write_error: why nothing more can be sent, or None. What the peer sent before is received all the same: a
             server that closes while we send has often responded before.
-        has_begun: a request was sent here.
+        has_begun: the connection was given a request, or was idle: what fails later may be for its age, and a new
+            connection may help.
         has_served: a whole response has arrived here, so what fails later fails on a connection that was good.
         is_broken: there is an `error` or a `write_error`.
         is_suspect: nothing arrived while a request waited in vain, and nothing has arrived since.
@@ -108,12 +109,14 @@ class Session:
 
         Raises:
             LocalProtocolError: the request is not legal HTTP.
-            TransportError: the connection took no request at all, so another one would not help.
+            TransportError: a new connection takes no request at all, so another one would not help.
         """
         machine = self.machine
         if len(machine.streams) >= machine.max_streams or self.is_broken or self.is_suspect:
             if self.has_begun or self.is_suspect or not (self.is_broken or machine.max_streams == 0):
                 return None
+            if machine.going_away and job.may_try_again():
+                return None  # as if the request had been sent a moment before
             error = self.error or self.write_error or machine.error
             raise (
                 RemoteProtocolError("the peer takes no requests on a new connection") if error is None else again(error)
@@ -121,8 +124,8 @@ class Session:
         if self.ping_interval is not None and not machine.streams:
             self._note_sign_of_life()  # nothing was expected of an idle connection
         method, target, fields, body, streaming = job.arguments
-        stream = machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
         self.has_begun = True
+        stream = machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
         if self.stalls or stream.state != LOCAL_DONE or len(body) > SMALL_BODY:
             self.sending[stream] = 0
         return stream
