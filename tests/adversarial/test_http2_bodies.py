@@ -219,6 +219,34 @@ def test_a_response_that_is_dropped_frees_its_place(any_engine: EngineDriver, ho
     assert [code for _, code in server.resets] == [frames.CANCEL] * 5
 
 
+@pytest.mark.parametrize("how", ["dropped", "closed"])
+def test_an_iterator_that_is_dropped_frees_the_place_of_a_response_that_is_kept(any_engine: EngineDriver, how: str):
+    """On asyncio and trio its place was taken for as long as the response lived."""
+    kept: list[Any] = []
+
+    async def begin(client: Any) -> None:
+        response = await client.send(client.build_request("GET", "/bytes/20000000"), stream=True)
+        kept.append(response)
+        pieces = response.aiter_raw()
+        assert await pieces.__anext__()
+        if how == "closed":
+            await pieces.aclose()
+
+    async def scenario(client: Any) -> None:
+        for _ in range(5):
+            await begin(client)
+            await freed(client)
+        assert (await client.get("/id")).text == "-"
+        await until_true(lambda: len(server.resets) == 5)
+        await kept[0].aclose()  # does nothing any more
+        await settled(client)
+
+    with StreamServer(max_streams=2) as server:
+        limits = httpx.Limits(max_connections=1)
+        any_engine.run(scenario, **options(server, limits=limits, timeout=httpx.Timeout(5, pool=0.5)))
+        assert server.connections == 1
+
+
 def test_the_collector_may_find_a_response_within_our_own_locks():
     """A destructor that took a lock would wait for the thread that it runs in."""
     with StreamServer() as server, httpx.Client(**prior(server.url, timeout=5)) as client:

@@ -356,6 +356,11 @@ class AsyncStreamBody(AsyncByteStream):
         self._multiplexer.leave(self._stream, self._job)
         return True
 
+    def left(self) -> None:
+        """Free the place soon: the iteration was dropped. May be called from anywhere, as by a destructor."""
+        if not self._over:
+            self._multiplexer.engine.later(self._release)
+
     def __del__(self) -> None:
         if not self._over:
             self._multiplexer.engine.later(partial(self._multiplexer.leave, self._stream, self._job))
