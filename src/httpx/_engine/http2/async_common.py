@@ -359,7 +359,10 @@ class AsyncStreamBody(AsyncByteStream):
     def left(self) -> None:
         """Free the place soon: the iteration was dropped. May be called from anywhere, as by a destructor."""
         if not self._over:
-            self._multiplexer.engine.later(self._release)
+            self._multiplexer.engine.later(self._drop)
+
+    def _drop(self) -> None:
+        self._release()
 
     def __del__(self) -> None:
         if not self._over:
