@@ -155,7 +155,7 @@ class ReceivedHead:
         else:
             self.status = int(status)
             self.fault = _fault_of(self.fields, self)
-            if self.status in (204, 304):  # no body, whatever the fields say (RFC 9112 6.3)
+            if self.status in (204, 304):  # no body, also if the fields say so (RFC 9112 6.3)
                 self.length = 0
                 self.length_fault = ""
 

@@ -78,7 +78,7 @@ class AsyncMultiplexer(ABC):
 
     @abstractmethod
     def flush_soon(self) -> None:
-        """As `flush`, maybe together with what others begin in this turn."""
+        """Send as `flush` does, maybe together with what others begin in this turn."""
 
     @abstractmethod
     def catch_up(self) -> None:
@@ -90,16 +90,16 @@ class AsyncMultiplexer(ABC):
 
     @abstractmethod
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
-        """A request is over, or given up: its place is free."""
+        """Free the place of a request that is over or given up."""
 
     # What they share.
 
     def enter_pool(self, ticket: Ticket[Any]) -> None:
-        """The dial that the ticket asked for is done."""
+        """Give the connection to the pool: the dial that the ticket asked for is done."""
         self.pool.dialled(ticket, self.connection, self.session.clock(), self.session.take_limit())
 
     def was_left(self) -> None:
-        """The request that the connection was made for has another one."""
+        """Note that the request that the connection was made for has another one."""
         self.session.has_begun = True
 
     def tell_pool(self) -> None:
@@ -224,7 +224,7 @@ class AsyncMultiplexer(ABC):
             until = job.limit("write" if sends else "read", session.clock())
         while True:
             happened = await self.wait(stream, until)
-            # Where something always arrives no wait is long enough to be ended.
+            # Where something always arrives, no wait lasts long enough to time out.
             if not happened or (job.deadline is not None and session.clock() >= job.deadline):
                 raise self._timed_out(stream, job, heard, sends)
             if session.is_progress(stream, wants_head, before):
@@ -288,7 +288,7 @@ class AsyncMultiplexer(ABC):
         self.engine.settle()
 
     def forget(self, job: Job) -> None:
-        """The pool has forgotten the connection, and not who had it: let it do so."""
+        """Let the pool forget who had the connection, which it has forgotten."""
         if self.pool.claim_of(job) is not None:
             self.pool.give_up(job)
 

@@ -62,7 +62,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     # What the connection calls.
 
     def on_received(self, data: bytes) -> None:
-        """The peer sent something; b"" is its end."""
+        """Take what the peer sent; b"" is its end."""
         session = self.session
         machine = session.machine
         session.received(data)
@@ -74,7 +74,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self.tell_pool()
 
     def on_event(self) -> None:
-        """The socket took what was unsent, or it failed."""
+        """Look at what changed below: the socket took what was unsent, or it failed."""
         connection, session = self.connection, self.session
         if connection is None:
             return
@@ -96,7 +96,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self._wake_news()
 
     def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting."""
+        """Tell the peer that the connection is about to be closed, if that needs no waiting."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -110,7 +110,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         self._wake_news()
 
     def _wake_progressed(self) -> None:
-        """Wake the owners of the streams for which the machine changed something, or note it for those who come."""
+        """Wake the owners of the streams for which the machine changed something, or keep the news for later."""
         progressed, take, news = self.session.machine.progressed, self.waiting.pop, self.session.news
         for stream in progressed:
             entry = take(stream, None)
@@ -226,7 +226,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         self._timer = self._loop.call_at(when, self._on_time)
 
     def _on_time(self) -> None:
-        """The timer fired: for a deadline of now, or for one that was met."""
+        """Look at all deadlines: the timer fired, for one of now or for one that was met."""
         self._timer = None
         connection, session = self.connection, self.session
         if connection is None:

@@ -4,15 +4,15 @@ One HTTP/2 connection and the requests on it, without sockets and without waitin
     begin(job)           -> the stream of a request, with its head in the output; None: not on this connection
     received(data)          feed what arrived to the machine
     news                    streams for which something changed since their owner last looked
-    is_sending(stream)   -> does the write timeout hold for its next wait, or the read timeout?
-    is_progress(...)     -> did a change bring what the owner of a stream waits for?
-    timed_out(...)       -> the exception for a wait that was in vain; a silent peer becomes suspect
+    is_sending(stream)   -> whether the write timeout holds for its next wait, or the read timeout
+    is_progress(...)     -> whether a change brought what the owner of a stream waits for
+    timed_out(...)       -> the exception for a wait that took too long; a silent peer becomes suspect
     take_limit()         -> what the pool should be told: how many requests may be here at once
     fail(error)             the connection broke
 
 A shell (`http2.sync`, `http2.asyncio`, `http2.trio`) owns a `Session`, moves its bytes and waits for it.
 
-Liveness: a connection from which nothing arrived while a request waited in vain is suspect. It gets a PING and takes no
+Liveness: a connection from which nothing arrived during a wait that timed out is suspect. It gets a PING and takes no
 new request until something arrives. The streams that still wait on it keep their own deadlines.
 
 Not here: what bytes mean (`_protocol.http2`), who gets a place on which connection (`_sharing`).
@@ -46,7 +46,7 @@ _STALE = -2
 # Bytes of a body that a socket takes at once unless it is stalled already, so that it need not be looked after.
 SMALL_BODY = 16_384
 
-# The mark of a wait for the peer, with nothing to be sent.
+# What `mark` returns for a wait with nothing to be sent.
 NOT_SENDING = (-1, -1)
 
 
@@ -67,7 +67,7 @@ class Session:
             connection may help.
         has_served: a whole response has arrived here, so what fails later fails on a connection that was good.
         is_broken: there is an `error` or a `write_error`.
-        is_suspect: nothing arrived while a request waited in vain, and nothing has arrived since.
+        is_suspect: nothing arrived during a wait that timed out, and nothing has arrived since.
         heard: how many times bytes have arrived.
         news: streams for which something changed since their owner last looked.
         sending: streams with bytes that the socket may not have taken yet -> the last batch with some of them; 0 while
@@ -131,7 +131,7 @@ class Session:
         return stream
 
     def begin_story(self, job: Job, stream: HTTP2Stream) -> None:
-        """A request that is traced has this stream."""
+        """Tell the trace of a request which stream it has."""
         assert job.narrator is not None
         job.narrator.over_http2(stream.identifier)
         if self.has_served:
@@ -139,7 +139,7 @@ class Session:
 
     def end(self, stream: HTTP2Stream) -> None:
         """
-        A request is over, or given up: reset its stream if the peer may still send on it.
+        End the stream of a request that is over or given up: reset it if the peer may still send on it.
 
         Its response may be left to another thread or task, which waits for the body: that one is to be woken.
         """
@@ -158,12 +158,12 @@ class Session:
 
     @property
     def is_usable(self) -> bool:
-        """Does the connection take another request, as far as is known? A suspect one is asked again later."""
+        """Return whether the connection takes another request, as far as is known. A suspect one is asked later."""
         return not self.is_broken and self.machine.max_streams > 0
 
     def was_processing(self, stream: HTTP2Stream) -> bool:
         """
-        Did the peer refuse a stream because of the others on the connection, and not refuse everything?
+        Return whether the peer refused a stream because of the others on the connection, and not everything.
 
         Such a refusal says nothing against sending the request again: others made progress meanwhile.
         """
@@ -189,7 +189,7 @@ class Session:
         self.machine.receive(data)
 
     def fail(self, error: TransportError, *, sending: bool = False) -> None:
-        """The connection broke: nothing more is received, or with `sending` nothing more is sent."""
+        """Note that the connection broke: nothing more is received, or with `sending` nothing more is sent."""
         # A copy: what was raised has the frames that work with this session.
         kept = again(error)
         if kept.__cause__ is not None:
@@ -203,7 +203,7 @@ class Session:
         self.told = _STALE
 
     def close(self) -> None:
-        """The connection is closed: the requests that are still on it fail."""
+        """Fail the requests that are still on the connection, which is closed."""
         if self.machine.streams:
             self.fail(ReadError("the connection was closed while its response was awaited"))
         self.is_broken = True
@@ -242,7 +242,7 @@ class Session:
     # Waiting.
 
     def is_sending(self, stream: HTTP2Stream) -> bool:
-        """Is the write timeout the one that holds: is part of the request not taken by the socket yet?"""
+        """Return whether the write timeout holds: the socket has not taken all of the request yet."""
         if stream.uploading:
             return True
         last = self.sending.get(stream)
@@ -256,7 +256,7 @@ class Session:
         return False
 
     def note_moved(self) -> None:
-        """The socket took bytes that it did not take at once: whose request is among them looks again."""
+        """Note that the socket took bytes that it did not take at once: the requests among them look again."""
         self.moved += 1
         self.news.update(self.sending)
 
@@ -266,9 +266,9 @@ class Session:
 
     def is_progress(self, stream: HTTP2Stream, wants_head: bool, before: tuple[int, int]) -> bool:
         """
-        Is there what the owner of a stream waits for, or did some of its body leave?
+        Return whether there is what the owner of a stream waits for, or some of its body has left.
 
-        Interim responses, empty DATA, SETTINGS and whatever else arrives do not end a wait, so its deadline stays.
+        Interim responses, empty DATA, SETTINGS and other frames do not end a wait, so its deadline stays.
 
         Args:
             stream: for which something changed.

@@ -47,7 +47,7 @@ class TrioMultiplexer(AsyncMultiplexer):
         self.carrier.begin()
 
     def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting."""
+        """Tell the peer that the connection is about to be closed, if that needs no waiting."""
         # The pool has forgotten it. This way round, so that what is left is not a cycle.
         self.connection = None
         self.carrier.say_goodbye()
