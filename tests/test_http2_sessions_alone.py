@@ -150,6 +150,13 @@ def test_a_new_connection_that_takes_no_request_says_why():
         empty.session.begin(empty.job())
 
 
+def test_a_connection_that_the_client_closed_before_its_first_request_does_not_blame_the_peer():
+    alone = Alone()
+    alone.session.close()
+    with pytest.raises(ReadError, match="the connection was closed"):
+        alone.session.begin(alone.job())
+
+
 def test_a_new_connection_that_goes_away_is_tried_again_a_few_times():
     job = Alone().job()
     for _ in range(3):

@@ -204,9 +204,7 @@ class Session:
 
     def close(self) -> None:
         """Fail the requests that are still on the connection, which is closed."""
-        if self.machine.streams:
-            self.fail(ReadError("the connection was closed while its response was awaited"))
-        self.is_broken = True
+        self.fail(ReadError("the connection was closed while a response was awaited"))
 
     def failure(self) -> TransportError | None:
         """Return a new exception for a request that waits for something to arrive; None if it may still wait."""
