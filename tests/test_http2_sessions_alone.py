@@ -139,15 +139,32 @@ def test_the_limit_is_unknown_before_the_peer_says_it_and_the_machines_after_tha
     assert alone.session.take_limit() == 0
 
 
-def test_a_connection_that_never_took_a_request_says_why():
-    alone = Alone()
-    alone.session.received(frames.goaway(0, 0))
-    with pytest.raises(RemoteProtocolError, match="takes no requests on a new connection"):
-        alone.session.begin(alone.job())
+def test_a_new_connection_that_takes_no_request_says_why():
     broken = Alone()
     broken.session.fail(ReadError("reset"))
     with pytest.raises(ReadError, match="reset"):
         broken.session.begin(broken.job())
+    empty = Alone()
+    empty.session.received(frames.settings({frames.MAX_CONCURRENT_STREAMS: 0}))
+    with pytest.raises(RemoteProtocolError, match="takes no requests on a new connection"):
+        empty.session.begin(empty.job())
+
+
+def test_a_connection_that_the_client_closed_before_its_first_request_does_not_blame_the_peer():
+    alone = Alone()
+    alone.session.close()
+    with pytest.raises(ReadError, match="the connection was closed"):
+        alone.session.begin(alone.job())
+
+
+def test_a_new_connection_that_goes_away_is_tried_again_a_few_times():
+    job = Alone().job()
+    for _ in range(3):
+        alone = Alone()
+        alone.session.received(frames.goaway(0, 0))
+        assert alone.session.begin(job) is None
+    with pytest.raises(RemoteProtocolError, match="takes no requests on a new connection"):
+        alone.session.begin(job)
 
 
 # Which limit holds, and what ends a wait.

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from httpx import _sharing
 from httpx._pool import Ticket
+from httpx._protocol.frames import ASSUMED_STREAMS
 from httpx._sharing import UNKNOWN, SharingPool
 from support.counting import calls_of
 
@@ -796,6 +797,19 @@ def test_what_a_key_allowed_last_is_what_its_next_connection_begins_with():
     assert [ticket.connection for ticket in others] == [again] * 4 + [None] * 3
     shell.resize(again, 6)
     assert [ticket.connection for ticket in others] == [again] * 5 + [None] * 2
+
+
+def test_a_connection_of_unknown_capacity_gets_no_more_than_http2_assumes():
+    """Those beyond it found no room there, were given a place there again, and so on without end."""
+    shell = Shell(max_connections=1)
+    connection = shell.shared(200)
+    shell.release(connection, reusable=False)
+    first = shell.dialling()
+    others = [shell.waiting() for _ in range(150)]
+    again = shell.dial(first, UNKNOWN)
+    assert [ticket.connection for ticket in others].count(again) == ASSUMED_STREAMS - 1
+    shell.resize(again, 200)
+    assert [ticket.connection for ticket in others].count(again) == 150
 
 
 def test_unknown_is_nothing_new():

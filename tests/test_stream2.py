@@ -65,7 +65,6 @@ class FakeConnection:
         self.forgotten = 0
         self.growth = 0
         self.reset_streams = ResetStreams()
-        self.is_over_limit = False
 
     def write(self, frame: bytes) -> None:
         self.written += split(frame, 2**24)[0]

@@ -216,7 +216,7 @@ class Pool(Generic[C]):
         self._keys[connection] = ticket.key
         self._end_dial(ticket)
         if discard(self._dialling, ticket):
-            self._answer(ticket, connection)
+            self._serve(ticket, connection)
         else:
             self._put(connection, ticket.key, now)
         self.changing = False
@@ -289,7 +289,7 @@ class Pool(Generic[C]):
         """
         Make everything anew from the record, after an operation that was interrupted.
 
-        Tickets with an outcome are to be woken again: nobody knows which of them were.
+        Tickets with an outcome are to be woken again: it is not known which of them were.
         """
         self.changing = True
         for connection in self._close:
@@ -346,7 +346,7 @@ class Pool(Generic[C]):
         self._idle_of.clear()
         for connection in self.connections:
             self._drop(connection)
-        # Also those that were to be closed before, and that nobody has taken as chores yet.
+        # Also those that were to be closed before, and were not taken as chores yet.
         connections = self._close
         self.changing = False
         self._close = []
@@ -424,7 +424,7 @@ class Pool(Generic[C]):
         """Give a connection that no request has to a ticket, or keep it as idle, or drop it."""
         ticket = self._entitled(key) if self._dialling or self._waiting else None
         if ticket is not None:
-            self._answer(ticket, connection)
+            self._serve(ticket, connection)
         elif self._line:
             # The oldest ticket in the line needs another origin, and there is no other room for it.
             self._drop(connection)
@@ -490,7 +490,7 @@ class Pool(Generic[C]):
         self._line_up(key)
         return ticket
 
-    def _answer(self, ticket: Ticket[C], connection: C) -> None:
+    def _serve(self, ticket: Ticket[C], connection: C) -> None:
         """Serve a ticket. Its `dial` stays: where it is set, that dial is in flight and will serve another ticket."""
         ticket.connection = connection
         self._wake.append(ticket)

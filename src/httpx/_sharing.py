@@ -8,10 +8,10 @@ Who gets which connection, where a connection may carry several requests at once
                                                 `UNKNOWN`: the peer has not said it yet
     resize(connection, capacity, now)           the peer has said it, or something else; 0: it takes no new ones
 
-Rules, beside those of `_pool`:
+Rules, besides those of `_pool`:
 - Whether a connection can be shared is known only when it is there. So while the first dial of a key is in flight the
   others wait for its end instead of dialling too: either all of them fit on the new connection, or it turns out to be
-  for one at a time (or the dial fails), and then they dial side by side, until a connection can be shared again.
+  for one at a time (or the dial fails), and then they dial at once, until a connection can be shared again.
 - How many may share it is known a moment later. Until then it takes as many as the last connection of its key did, or
   one if there was none, and the others still wait: what is too much for the peer it refuses, and not all of that can be
   sent again. So only the second and later requests of a burst wait for a round trip, once for each origin.
@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import Callable
 
 from ._pool import C, Holder, Key, Pool, Ticket, discard, pop_first
+from ._protocol.frames import ASSUMED_STREAMS
 
 # The capacity of a connection whose peer has not said yet how many requests it takes at once.
 UNKNOWN = -1
@@ -44,7 +45,7 @@ class _Share:
         self.capacity = capacity
         self.is_known = is_known  # the peer has said how many there may be
         self.uses = 0
-        # In use, and not by as many as it takes. Then nobody waits for its key.
+        # In use, and not by as many as it takes. Then no ticket waits for its key.
         self.has_room = False
 
 
@@ -126,7 +127,7 @@ class SharingPool(Pool[C]):
 
     def dialled(self, ticket: Ticket[C], connection: C, now: float, capacity: int | None = None) -> None:
         """
-        A new connection is there; see `Pool.dialled`.
+        Take a new connection; see `Pool.dialled`.
 
         Args:
             capacity: how many requests may use it at once; `UNKNOWN` if `resize` is going to say it; None for a
@@ -142,20 +143,22 @@ class SharingPool(Pool[C]):
         if capacity is None:
             self._note_exclusive(key)
             if discard(self._dialling, ticket):
-                self._answer(ticket, connection)
+                self._serve(ticket, connection)
             else:
                 self._put(connection, key, now)
         else:
             self._exclusive.pop(key, None)
             if capacity == UNKNOWN:
-                share = _Share(self._allowed.get(key, 1), False)
+                # Not more than the machine lets begin before it knows: a request that the pool gives a place, and the
+                # machine none, would be given the same place again and again.
+                share = _Share(min(self._allowed.get(key, 1), ASSUMED_STREAMS), False)
                 self._probing.add(key)
             else:
                 share = _Share(capacity, True)
                 self._remember(key, capacity)
             self._shares[connection] = share
             if discard(self._dialling, ticket):
-                self._answer(ticket, connection)
+                self._serve(ticket, connection)
             self._offer(connection, share, now)
         self._line_up(key)
         self._grant_waiting()
@@ -178,7 +181,7 @@ class SharingPool(Pool[C]):
 
     def resize(self, connection: C, capacity: int, now: float) -> None:
         """
-        The peer takes so many requests at once from now on.
+        Note how many requests the peer takes at once from now on.
 
         Args:
             connection: one that is shared, or any other, which is ignored.
@@ -208,7 +211,7 @@ class SharingPool(Pool[C]):
             self.changing = False
 
     def users(self) -> int:
-        """As `Pool.users`; a shared connection has several."""
+        """Return how many requests are on a connection now; a shared one has several."""
         return super().users() + sum(share.uses - 1 for share in self._shares.values() if share.uses)
 
     def awaits_dial(self, key: Key) -> bool:
@@ -218,7 +221,7 @@ class SharingPool(Pool[C]):
     # What they share.
 
     def _offer(self, connection: C, share: _Share, now: float) -> None:
-        """Whoever waits and fits on the connection gets it; without any user it rests, or goes."""
+        """Give the connection to tickets that wait and fit on it; without a user it becomes idle, or is closed."""
         if share.capacity <= 0:
             self._note_room(connection, share)
             if not share.uses:
@@ -230,14 +233,14 @@ class SharingPool(Pool[C]):
             ticket = self._next(self._keys[connection])
             if ticket is None:
                 break
-            self._answer(ticket, connection)
+            self._serve(ticket, connection)
         self._note_room(connection, share)
 
     def _next(self, key: Key) -> Ticket[C] | None:
         """
         Remove and return the oldest ticket of `key` that can be served.
 
-        Whatever else waits in the line has no claim: a place on a connection that is in use is no slot.
+        Tickets of other keys have no claim: a place on a connection that is in use is not a slot.
         """
         if self._late_binding and key in self._dialling:
             return pop_first(self._dialling, key)
@@ -248,7 +251,7 @@ class SharingPool(Pool[C]):
         return ticket
 
     def _note_room(self, connection: C, share: _Share) -> None:
-        """Keep `_roomy` true to a connection's numbers."""
+        """Bring `_roomy` up to date with a connection's numbers."""
         has_room = 0 < share.uses < share.capacity
         if has_room == share.has_room:
             return
@@ -303,7 +306,7 @@ class SharingPool(Pool[C]):
                 ticket = self._next(self._keys[connection])
                 if ticket is None:
                     break
-                self._answer(ticket, connection)
+                self._serve(ticket, connection)
             self._note_room(connection, share)
 
     def _may_dial(self, key: Key) -> bool:
@@ -314,11 +317,11 @@ class SharingPool(Pool[C]):
         if ticket.key not in self._exclusive and self._may_share(ticket.key):
             self._probing.add(ticket.key)
 
-    def _answer(self, ticket: Ticket[C], connection: C) -> None:
+    def _serve(self, ticket: Ticket[C], connection: C) -> None:
         share = self._shares.get(connection)
         if share is not None:
             share.uses += 1
-        super()._answer(ticket, connection)
+        super()._serve(ticket, connection)
 
     def _drop(self, connection: C) -> None:
         share = self._shares.pop(connection, None)

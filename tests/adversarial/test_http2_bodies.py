@@ -24,6 +24,7 @@ from support.http2 import FramePeer, StreamServer, data, frames_of, prior
 from support.leaks import engines_of, settled, wait_for
 from support.servers import ScriptedServer
 from support.steps import in_trio, turns
+from support.together import together
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -154,6 +155,33 @@ def test_the_iteration_of_a_request_ends_with_its_response(any_engine: EngineDri
         any_engine.run(scenario, **options(server))
 
 
+def test_pieces_that_are_there_at_once_let_other_tasks_run(engine: EngineDriver):
+    """An upload that never had to wait could not be cancelled, and stopped the loop: on trio for as long as it took."""
+    made = [0]
+    seen: set[int] = set()
+
+    def pieces() -> Iterator[bytes]:
+        while made[0] < 2000:
+            made[0] += 1
+            yield b"x" * 100
+
+    async def scenario(client: Any) -> None:
+        async def watch() -> None:
+            while made[0] < 2000:
+                seen.add(made[0])
+                await turns(1)
+
+        async def upload() -> None:
+            assert (await client.post("/digest", content=pieces())).text.startswith("200000 ")
+
+        await client.get("/id")
+        await together([upload, watch])
+
+    with StreamServer(window=10_000_000) as server:
+        engine.run(scenario, **options(server))
+    assert len(seen) > 100
+
+
 # Bodies that are dropped.
 
 
@@ -189,6 +217,34 @@ def test_a_response_that_is_dropped_frees_its_place(any_engine: EngineDriver, ho
         any_engine.run(scenario, **options(server, limits=limits, timeout=httpx.Timeout(5, pool=0.5)))
         assert server.connections == 1
     assert [code for _, code in server.resets] == [frames.CANCEL] * 5
+
+
+@pytest.mark.parametrize("how", ["dropped", "closed"])
+def test_an_iterator_that_is_dropped_frees_the_place_of_a_response_that_is_kept(any_engine: EngineDriver, how: str):
+    """On asyncio and trio its place was taken for as long as the response lived."""
+    kept: list[Any] = []
+
+    async def begin(client: Any) -> None:
+        response = await client.send(client.build_request("GET", "/bytes/20000000"), stream=True)
+        kept.append(response)
+        pieces = response.aiter_raw()
+        assert await pieces.__anext__()
+        if how == "closed":
+            await pieces.aclose()
+
+    async def scenario(client: Any) -> None:
+        for _ in range(5):
+            await begin(client)
+            await freed(client)
+        assert (await client.get("/id")).text == "-"
+        await until_true(lambda: len(server.resets) == 5)
+        await kept[0].aclose()  # does nothing any more
+        await settled(client)
+
+    with StreamServer(max_streams=2) as server:
+        limits = httpx.Limits(max_connections=1)
+        any_engine.run(scenario, **options(server, limits=limits, timeout=httpx.Timeout(5, pool=0.5)))
+        assert server.connections == 1
 
 
 def test_the_collector_may_find_a_response_within_our_own_locks():
@@ -242,6 +298,50 @@ def test_a_response_that_outlives_its_loop_is_dropped_in_silence():
         asyncio.run(main())
         kept.clear()
         gc.collect()
+
+
+@pytest.mark.parametrize("turn", ["its own", "another's"])
+def test_closing_a_response_elsewhere_wakes_its_reader(several: Any, turn: str, tls: bool):
+    """It waited for its read timeout, on asyncio for ever: the one who closes took the reader's place away from it."""
+    others = threading.Event()  # a request that waits already, and receives for all
+
+    async def other(client: Any) -> str:
+        others.set()
+        return str((await client.get("/held")).text)
+
+    async def read_and_close(client: Any) -> str:
+        if turn != "its own":
+            await until_true(lambda: others.is_set() and len(server.asked) == 1)
+        response = await client.send(client.build_request("GET", "/stall"), stream=True)
+        pieces = response.aiter_raw()
+        assert await pieces.__anext__() == b"hello"
+
+        async def read() -> None:
+            with pytest.raises(httpx.ReadError, match="the response was closed while its body was read"):
+                await pieces.__anext__()
+
+        async def close() -> None:
+            await turns(5)
+            await response.aclose()
+
+        if isinstance(client, SyncAdapter):
+            timer = threading.Timer(0.05, response.close)
+            timer.start()
+            await read()
+            timer.join()
+        else:
+            await together([read, close])
+        server.let_go()
+        return str((await client.get("/id")).text)
+
+    async def nothing(client: Any) -> str:
+        return "-"
+
+    with StreamServer(tls=tls) as server:
+        run = several(server, timeout=httpx.Timeout(5, read=3))
+        assert run.run(nothing if turn == "its own" else other, read_and_close) == ["-", "-"]
+        assert server.connections == 1
+        wait_for(lambda: [code for _, code in server.resets] == [frames.CANCEL])
 
 
 # The last part of a body.

@@ -6,6 +6,7 @@ Not here: the bookkeeping (`test_sharing.py`), servers that others wrote (`confo
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -23,9 +24,10 @@ from support.depth import depth
 from support.engines import EngineDriver, driver_named
 from support.frame_reader import split
 from support.http2 import FramePeer, StreamServer, frames_of, h2_context, prior
-from support.leaks import engines_of, settled
+from support.leaks import counts_of, engines_of, settled
 from support.servers import Conn, ScriptedServer
 from support.steps import until
+from support.together import together
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -98,6 +100,34 @@ def test_a_limit_that_became_lower_since_the_last_connection(several: Any):
         run = several(server, limits=httpx.Limits(max_connections=1))
         assert run.run(*[ask] * 10) == ["ok"] * 10
         assert server.connections == 2
+
+
+def test_a_burst_on_the_second_connection_to_a_server_that_takes_more_than_a_hundred(several: Any):
+    """The pool gave 150 places and the machine 100: the next request tried without end, and the loop stood still."""
+    warm: list[bool] = []
+
+    def first(peer: FramePeer) -> None:
+        peer.answer(peer.request().stream)
+        stream = peer.request().stream
+        peer.send(frames.goaway(stream, 0), peer.whole(stream, b"ok"))
+        peer.rest()
+
+    def second(conn: Conn, _: Any) -> None:
+        LatePeer(conn, 1, 200).serve()
+
+    async def ask(client: Any) -> str:
+        if not warm:
+            warm.append(False)
+            for _ in range(2):
+                await client.get("/")
+            warm.append(True)
+        await until_true(lambda: len(warm) == 2)
+        return str((await client.get("/")).text)
+
+    values = {frames.MAX_CONCURRENT_STREAMS: 200}
+    with ScriptedServer(frames_of(first, values), second) as server:
+        run = several(server, limits=httpx.Limits(max_connections=1))
+        assert run.run(*[ask] * 150) == ["ok"] * 150
 
 
 def test_the_first_request_does_not_wait_for_settings(any_engine: EngineDriver):
@@ -205,6 +235,109 @@ def test_after_the_last_stream_number_a_new_connection_is_made(several: Any):
         assert server.connections == 2
 
 
+@pytest.mark.parametrize("says", ["nothing", "GOAWAY"])
+def test_a_connection_that_ended_while_it_was_idle_is_replaced_if_it_never_took_a_request(
+    any_engine: EngineDriver, says: str, tls: bool
+):
+    """Its first request was not legal, and the next one failed because the connection counted as a new one."""
+    go, gone = threading.Event(), threading.Event()
+
+    def idle(conn: Conn, _: Any) -> None:
+        peer = FramePeer(conn)
+        assert go.wait(5)
+        if says == "GOAWAY":
+            peer.send(frames.goaway(0, 0))
+        conn.shutdown(socket.SHUT_WR)
+        gone.set()
+        peer.rest()
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.LocalProtocolError):
+            await client.post("/", content=b"abc", headers={"Content-Length": "5"})
+        go.set()
+        assert gone.wait(5)
+        assert (await client.post("/", content=b"once")).text == "ok"
+        await settled(client)
+
+    with ScriptedServer(idle, frames_of(FramePeer.serve), tls=h2_context("h2") if tls else None) as server:
+        any_engine.run(scenario, **options(server))
+        assert server.connections == 2
+
+
+def test_a_dial_that_was_overtaken_leaves_a_connection_that_may_end_while_it_is_idle(engine: EngineDriver):
+    """It counted as a new one for ever: its end, long ago, was the error of the request that got it."""
+    held, resolved, gone = threading.Event(), threading.Event(), threading.Event()
+    lookups: list[str] = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        lookups.append(host)
+        if len(lookups) == 2:
+            await until(resolved.is_set)
+        return ["127.0.0.1"]
+
+    def first(peer: FramePeer) -> None:
+        stream = peer.request().stream
+        assert held.wait(5)
+        peer.answer(stream, b"first")
+        peer.serve(b"second")
+
+    def second(conn: Conn, _: Any) -> None:
+        peer = FramePeer(conn)
+        conn.shutdown(socket.SHUT_WR)
+        gone.set()
+        peer.rest()
+
+    async def scenario(client: Any) -> None:
+        async def overtake() -> str:
+            await until(lambda: len(lookups) == 1 and len(engines_of(client)[0].pool.connections) == 1)
+            return str((await client.post("/", content=b"2")).text)
+
+        async def ask() -> str:
+            return str((await client.post("/", content=b"1")).text)
+
+        async def let_go() -> str:
+            await until(lambda: len(lookups) == 2)
+            held.set()
+            return "-"
+
+        assert await together([ask, overtake, let_go]) == ["first", "second", "-"]
+        resolved.set()
+        await until(lambda: not counts_of(client)[2] and gone.is_set())
+        assert (await client.post("/", content=b"3")).text in ("second", "ok")
+        await settled(client)
+
+    values = {frames.MAX_CONCURRENT_STREAMS: 1}
+    scripts = frames_of(first, values), second, frames_of(FramePeer.serve)
+    with ScriptedServer(*scripts) as server:
+        given = options(server, timeout=5)
+        transport = engine.transport(http1=False, http2=True, resolver=resolver, dns_cache_ttl=0)
+        url = server.url.replace("127.0.0.1", "localhost")
+        engine.run(scenario, base_url=url, transport=transport, timeout=given["timeout"], trust_env=False)
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_new_connection_that_says_goodbye_before_its_request_is_tried_again_a_few_times(
+    any_engine: EngineDriver, times: int
+):
+    """The same GOAWAY a moment later, after the request was sent, was no error."""
+
+    def away(peer: FramePeer) -> None:
+        peer.send(frames.goaway(0, 0))
+        peer.rest()
+
+    async def scenario(client: Any) -> None:
+        if times > 4:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.post("/", content=b"once")
+        else:
+            assert (await client.post("/", content=b"once")).text == "ok"
+        await settled(client)
+
+    with ScriptedServer(*[frames_of(away)] * times, frames_of(FramePeer.serve)) as server:
+        any_engine.run(scenario, **options(server))
+        assert server.connections == min(times + 1, 4)
+
+
 def test_what_an_idle_peer_said_and_its_end_are_both_seen_before_a_request_is_written(
     any_engine: EngineDriver, tls: bool
 ):
@@ -221,6 +354,10 @@ def test_what_an_idle_peer_said_and_its_end_are_both_seen_before_a_request_is_wr
         frames_of(script)(conn, recorded)
         conn.shutdown(socket.SHUT_WR)
         spoke.set()
+        # A peer that is gone would reset the connection, and writing would fail.
+        with contextlib.suppress(OSError):
+            conn.sock.settimeout(5)
+            conn.read_to_end()
 
     async def scenario(client: Any) -> None:
         assert (await client.get("/")).text == "first"

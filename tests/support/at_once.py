@@ -13,7 +13,7 @@ import httpx
 
 from .drivers import Driver, SyncAdapter, run_without_loop
 from .http2 import prior
-from .leaks import settled, wait_for
+from .leaks import counts_of, settled, wait_for
 from .servers import ScriptedServer
 from .steps import in_trio, until
 from .together import in_threads, together
@@ -40,6 +40,8 @@ class Together:
             results = await together([lambda request=request: self._outcome(request, client) for request in requests])
             if after is not None:
                 await after(client)
+            # A dial that was overtaken goes on for those that come later, until it has a connection or its timeout.
+            await until(lambda: not counts_of(client)[2])
             await settled(client)
             return results
 

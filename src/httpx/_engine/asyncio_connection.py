@@ -406,6 +406,7 @@ class AsyncioConnection:
         """The request that the connection was made for has another one: what was said early is for nobody."""
         self.reused = True
         if self.multiplexer is not None:
+            self.multiplexer.was_left()
             return
         early, self.incoming = self.incoming, None
         if early or self.has_ended:

@@ -213,6 +213,10 @@ class Job(Limits):
             return True
         if not exchange.refused and not (reused and exchange.untouched and self.request.method in IDEMPOTENT):
             return False
+        return self.may_try_again()
+
+    def may_try_again(self) -> bool:
+        """Count a try that the peer did nothing with; return False if there were too many."""
         self.replays += 1
         return self.replays <= _MAX_REPLAYS
 

@@ -22,7 +22,7 @@ class Multiplexing(Protocol):
         ...
 
     def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting."""
+        """Tell the peer that the connection is about to be closed, if that needs no waiting."""
         ...
 
 
@@ -37,6 +37,10 @@ class SyncMultiplexing(Multiplexing, Protocol):
 class AsyncMultiplexing(Multiplexing, Protocol):
     """For trio."""
 
+    def was_left(self) -> None:
+        """Note that the request that the connection was made for has another one: it may be idle for a while."""
+        ...
+
     async def handle(self, job: Job) -> Response | None:
         """Send a request and return its response; None: it was not sent, and another connection should be tried."""
         ...
@@ -46,9 +50,9 @@ class AsyncioMultiplexing(AsyncMultiplexing, Protocol):
     """For asyncio, where the connection's callbacks report here."""
 
     def on_received(self, data: bytes) -> None:
-        """The peer sent something; b"" is its end."""
+        """Take what the peer sent; b"" is its end."""
         ...
 
     def on_event(self) -> None:
-        """The socket took what was unsent, or it failed, or it was closed."""
+        """Look at what changed below: the socket took what was unsent, or failed, or was closed."""
         ...

@@ -267,7 +267,7 @@ class LookUp:
         self._waiting: list[Callable[[], None]] = []
         self._addresses: list[Address] | None = None
         self._error: BaseException | None = None
-        self._reason: str | None = None  # why there is no answer
+        self._reason: str | None = None  # why there are no addresses
 
     def run(self) -> None:
         """Resolve in the thread of a caller; once. Raises what is not an `Exception`: it is the caller's."""
@@ -348,11 +348,11 @@ def _read(address: Any, port: int) -> list[Address]:
     """One address of a resolver's answer: a text (or one of `ipaddress`), or a tuple as of `getaddrinfo`."""
     if isinstance(address, tuple) and len(address) == 5 and address[0] in (socket.AF_INET, socket.AF_INET6):
         family, _, _, name, where = address
-        # Streams are wanted, whatever was asked for; and the URL's port where the resolver has none.
+        # Always for streams, and with the URL's port where the resolver gave none.
         return [(family, socket.SOCK_STREAM, 0, name, (where[0], where[1] or port, *where[2:]))]
     found = None if isinstance(address, (tuple, bytes, int)) else literal_addresses(str(address), port)
     if found is None:
-        raise ValueError(f"the resolver gave {str(address)[:50]!r}, which is no IP address")
+        raise ValueError(f"the resolver gave {str(address)[:50]!r}, which is not an IP address")
     return found
 
 
@@ -379,9 +379,9 @@ def _read_key(key: str) -> tuple[str, int | None]:
         url = URL(f"http://[{key}]" if bare else f"//{key}")
         host = url._origin[1]
     except InvalidURL as exc:
-        raise ValueError(f"the key {key!r} of resolve is no host: {exc}") from None
+        raise ValueError(f"the key {key!r} of `resolve` is not a host: {exc}") from None
     if not host or url.userinfo or url.raw_path not in (b"", b"/"):
-        raise ValueError(f"the key {key!r} of resolve is no host, expected 'host' or 'host:port'")
+        raise ValueError(f"the key {key!r} of `resolve` is not a host, expected 'host' or 'host:port'")
     return _plain(host, literal_addresses(host, 0)), url.port
 
 

@@ -117,7 +117,7 @@ class Route:
                     # Before TLS, or from a server of HTTP/1.1, which speaks after us, they cannot be the origin's
                     # (CVE-2011-0411). A server of HTTP/2 begins with its SETTINGS.
                     if scheme in SECURE_SCHEMES or not self._settings.speaks_http2(self._key, None):
-                        raise ProxyError("the proxy sent more than its answer")
+                        raise ProxyError("the proxy sent more than its response")
                     self.early = handshake.surplus
         if scheme in SECURE_SCHEMES:
             offered = self._settings.offered(scheme)

@@ -51,7 +51,7 @@ class Sessions:
 
     Copying a session out of OpenSSL takes a third of a millisecond, which many clients would pay for nothing: they make
     one connection to a host. So the first connection to a peer is left alone until it is closed, and even then what is
-    kept is its `SSLObject`; the copy is made when somebody connects again. Later connections to the peer give theirs as
+    kept is its `SSLObject`; the copy is made for the next connection. Later connections to the peer give theirs as
     soon as they are in use, until there are enough.
     """
 
@@ -87,7 +87,7 @@ class Sessions:
         Remember the session of a connection.
 
         Args:
-            at_end: only once the connection is closed, when nobody else uses it.
+            at_end: only after the connection was closed, when nothing else uses it.
             now, since: when the connection began, and the session that it was offered: what it has taken over from
                 that one was last checked then.
             tls: its SSLObject.
@@ -123,7 +123,7 @@ class TLSHop:
         server_name: for SNI and the check of the certificate.
         offered: the protocols to offer (ALPN), the preferred one first.
         peer: who that is, for error messages.
-        step: what whoever traces the request knows it by.
+        step: its name in trace events and log lines.
     """
 
     __slots__ = ("_check", "_key", "_sessions", "context", "offered", "peer", "server_name", "step")
@@ -165,7 +165,7 @@ class TLSHop:
             name = name[:-1]
         session, keep = self._sessions.begin(self._key) if _checks_by_itself(self.context) else (None, None)
         # One context serves clients that offer different protocols, and a session takes over what its context says
-        # when it begins. So the context is told each time, and nobody else may begin in between.
+        # when it begins. So the context is told each time, and no other session may begin in between.
         with _offering:
             self.context.set_alpn_protocols(list(self.offered))
             return TLSFilter(self.context, name, over, peer=self.peer, check=self._check, session=session, keep=keep)
@@ -173,10 +173,10 @@ class TLSHop:
 
 def _checks_by_itself(context: Any) -> bool:
     """
-    Is it OpenSSL that checks certificates?
+    Return whether OpenSSL checks certificates.
 
-    A context of another kind, such as truststore's, may do it behind the handshake, with certificates that a session
-    has not got.
+    A context of another kind, such as truststore's, may do it after the handshake, with certificates that a session
+    does not have.
     """
     return type(context).__module__ == "ssl" and context.sslobject_class.__module__ == "ssl"
 
@@ -245,7 +245,7 @@ class Security:
             ConnectError: as for `context`.
         """
         name = _ascii_name(name)
-        # Both names: the one in the URL is what the user pinned, the other is who answers.
+        # Both names: the user pinned the one in the URL, the other one is who responds.
         check = None if self._pins is None else partial(self._pins.check, (key[1], name))
         way = None if proxy is None else (str(proxy.url), proxy.auth)
         return TLSHop(

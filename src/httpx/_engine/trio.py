@@ -441,6 +441,8 @@ class TrioEngine:
                     connection.multiplexer.enter_pool(ticket)
                 # Somebody else's now, or nobody's for a while: to be looked at before it is used.
                 connection.reused = ticket.connection is not connection
+                if connection.reused and connection.multiplexer is not None:
+                    connection.multiplexer.was_left()
             else:
                 self.pool.dial_failed(ticket, error or ConnectError(CLOSED))
                 error = None  # its traceback holds this frame

@@ -33,6 +33,9 @@ SETTING_NAMES = {
     ENABLE_CONNECT_PROTOCOL: "ENABLE_CONNECT_PROTOCOL",
 }
 
+# The limit of concurrent streams until the peer sends its own (RFC 9113 6.5.2 recommends at least 100).
+ASSUMED_STREAMS = 100
+
 # Errors (RFC 9113 7).
 (
     NO_ERROR,

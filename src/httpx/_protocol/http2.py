@@ -4,7 +4,7 @@ HTTP/2 for a client: one connection and its streams as a pure machine (RFC 9113)
     open(...)       -> HTTP2Stream     begin a request; its header block is in the output at once
     take()          -> bytes           what to send now, for all streams; again until `output` is empty
     receive(data)                      what arrived; `progressed` then holds the streams for which something changed
-    may_open        -> bool            whether a stream may begin now
+    capacity        -> int             how many more streams may begin now
     retired         -> bool            whether no stream can begin here any more
     error                              why the connection is lost; each of its streams has an exception of its own
 
@@ -28,6 +28,7 @@ from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames, hpack
 from .exchange import DEFAULT_HEAD_LIMITS, Fields, HeadLimits
 from .frames import (
+    ASSUMED_STREAMS,
     CONTINUATION,
     DATA,
     DEFAULT_FRAME_SIZE,
@@ -55,8 +56,6 @@ MAX_USELESS_FRAMES = 10_000
 MAX_QUEUED = 262_144
 # The smallest DATA frame, in bytes, that is worth joining with others.
 JOINED = 2048
-# The limit of concurrent streams until the peer sends its own (RFC 9113 6.5.2 recommends at least 100).
-ASSUMED_STREAMS = 100
 _LAST_STREAM = 2**31 - 1
 _NO_VIEW = memoryview(b"")
 _REQUESTED = MOVES[MOVES[IDLE, SEND_HEADERS], SEND_END]  # the state after a request without a body
@@ -146,13 +145,8 @@ class HTTP2Connection:
 
     @property
     def capacity(self) -> int:
-        """How many more streams may begin now."""
+        """How many more streams may begin now; if there are none, `open` raises."""
         return max(0, self.max_streams - len(self.streams))
-
-    @property
-    def may_open(self) -> bool:
-        """True if a stream may begin now; else `open` raises."""
-        return len(self.streams) < self.max_streams
 
     @property
     def retired(self) -> bool:
@@ -164,23 +158,9 @@ class HTTP2Connection:
         return self.going_away or self._next_id > _LAST_STREAM or self.error is not None
 
     @property
-    def is_over_limit(self) -> bool:
-        """True if more streams are open than the peer takes: they began before its limit was known or lowered."""
-        return not self.retired and 0 < self.max_streams < len(self.streams)
-
-    @property
-    def settings_received(self) -> bool:
-        """True once the peer's SETTINGS are known; until then its limits are assumed (RFC 9113 3.4)."""
-        return self.settings_frames > 0
-
-    @property
     def room(self) -> int:
         """Bytes that a DATA frame may have now, as far as the connection limits it."""
         return min(self.window, self.max_frame_size) if self._queued < MAX_QUEUED else 0
-
-    def new_error(self) -> RemoteProtocolError | None:
-        """Return why the connection is lost, as a new exception each time (it belongs to one request), or None."""
-        return None if self.error is None else RemoteProtocolError(str(self.error))
 
     def open(
         self,
@@ -203,7 +183,7 @@ class HTTP2Connection:
             scheme: of the URL. The other arguments are those of `HTTP1Exchange`.
 
         Raises:
-            LocalProtocolError: the request is not legal HTTP, or `may_open` is False; nothing of it is in the output.
+            LocalProtocolError: the request is not legal HTTP, or `capacity` is 0; nothing of it is in the output.
         """
         blocks = self._blocks
         known = blocks.last

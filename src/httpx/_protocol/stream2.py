@@ -155,7 +155,7 @@ class ReceivedHead:
         else:
             self.status = int(status)
             self.fault = _fault_of(self.fields, self)
-            if self.status in (204, 304):  # no body, whatever the fields say (RFC 9112 6.3)
+            if self.status in (204, 304):  # no body, also if the fields say so (RFC 9112 6.3)
                 self.length = 0
                 self.length_fault = ""
 
@@ -252,9 +252,6 @@ class HTTP2Stream(Exchange):
     Attributes:
         code: the error code with which the peer reset the stream, or None.
         identifier: the number of the stream.
-        over_limit: the peer refused the stream while more were open than it takes: they began before it said or lowered
-            its limit. Sending the request again should not count as another try.
-        body_begun: `feed` was called, so part of a streamed body was consumed and cannot be sent again.
         spent: bytes of all header blocks of the response so far.
         unsent: pieces of the body that wait for a window, or for room in the output; None if there never were any.
         window: bytes of the body that the peer lets us send.
@@ -267,8 +264,6 @@ class HTTP2Stream(Exchange):
     unsent: list[bytes | memoryview] | None = None
     code: int | None = None
     unread: int = 0
-    over_limit: bool = False
-    body_begun: bool = False
     is_tunnel: bool = False  # a CONNECT: the lengths in a 2xx response mean nothing (RFC 9110 9.3.6)
     _offset: int = 0  # bytes of the first chunk that were sent: cutting them off would copy the rest each time
     _body_ends: bool = False  # `feed` gives nothing more, or it is not wanted
@@ -314,7 +309,6 @@ class HTTP2Stream(Exchange):
     def feed(self, chunk: bytes | None) -> None:
         """Give the next piece of the request's body; None ends it. See `Exchange.feed`."""
         self._held = False
-        self.body_begun = True
         self.queue(chunk)
         self.flush()
 
@@ -529,7 +523,6 @@ class HTTP2Stream(Exchange):
 
     def receive_reset(self, code: int) -> None:
         """Take the end of the stream from the peer's side."""
-        over_limit = self._connection.is_over_limit
         self.move(RECEIVE_RESET)
         self._end_upload()
         self._connection.forget(self)
@@ -538,7 +531,6 @@ class HTTP2Stream(Exchange):
             self.abandoned = True  # the response is complete, and the peer does not read the rest (RFC 9113 8.1)
             return
         self.refused = code == frames.REFUSED_STREAM and self.head is None
-        self.over_limit = self.refused and over_limit
         self._set_error(f"the peer reset the stream: {frames.error_name(code)}")
 
     def fail(self, message: str, code: int = frames.PROTOCOL_ERROR) -> None:

@@ -1,13 +1,13 @@
 """
-By which proxy a request travels, where that is not the same for all of them.
+Which proxy a request goes through, where that is not the same for all requests.
 
     request.extensions["proxy"]     a URL, a Proxy, or None for no proxy: for this request
     proxy=function                  function(request) -> the same: for each request of a transport
     proxy=...                       for all others
 
-The transport has an engine for what is its own, and one more for each proxy that requests ask for besides: connections
+The transport has an engine for its own proxy, and one more for each other proxy that requests ask for: connections
 are kept by proxy, its credentials and fields included. At most `MAX_ENGINES` of these are kept. Where there are more,
-those that nobody uses are closed, the one that was used least lately first; one in use is never closed for that.
+unused ones are closed, the least recently used one first; one in use is never closed for that.
 
 Not here: what is said to a proxy (`_engine.route`), which proxy the environment wants (`_proxies`).
 """
@@ -37,10 +37,10 @@ Function = Callable[["Request"], Any]
 
 def as_proxy(proxy: Any) -> Proxy | None:
     """
-    What somebody gave as a proxy, as a `Proxy`.
+    Return a proxy that was given as a URL, a `Proxy` or None as a `Proxy` or None.
 
     Raises:
-        InvalidURL, TypeError, ValueError: it is none.
+        InvalidURL, TypeError, ValueError: it is not a proxy.
     """
     if proxy is None or isinstance(proxy, Proxy):
         return proxy
@@ -64,7 +64,7 @@ class _Entry:
         self.users = 0
 
     def is_busy(self) -> bool:
-        """Would somebody notice if it were closed? Not on an event loop that has ended, whatever is open there."""
+        """Return whether requests use the engine. Those of an event loop that has ended do not go on."""
         has_ended = getattr(self.engine, "has_ended", None)  # engines for threads have none
         if has_ended is not None and has_ended():
             return False
@@ -104,14 +104,14 @@ class Choice:
 
     def use(self, request: Request, place: Hashable = None) -> Use | None:
         """
-        The engine for this request, for the time of a `with`; None if it is the transport's own.
+        Return the engine for this request, for the time of a `with`; None if it is the transport's own.
 
         Args:
             request: it has the extension "proxy", or there is a function.
             place: engines of different places are different ones: the event loop.
 
         Raises:
-            InvalidURL, TypeError, ValueError: what was chosen is no proxy.
+            InvalidURL, TypeError, ValueError: what was chosen is not a proxy.
         """
         proxy = self._chosen(request)
         identity = _identity(proxy)
@@ -147,7 +147,7 @@ class Choice:
         return proxy
 
     def _take_surplus(self) -> list[Any]:
-        """Make room for one more."""
+        """Remove and return unused engines, to make room for one more."""
         surplus = []
         for key, entry in list(self._entries.items()):
             if len(self._entries) < MAX_ENGINES:
@@ -157,7 +157,7 @@ class Choice:
         return surplus
 
     def leave(self, entry: _Entry) -> None:
-        """A request is out of `handle`."""
+        """Note that a request has left `handle`."""
         with self._lock:
             entry.users -= 1
 
@@ -168,14 +168,14 @@ class Choice:
         return [(place, entry.engine) for (place, _), entry in entries.items()]
 
     def take_ended(self) -> list[Any]:
-        """The same for the engines of event loops that have ended."""
+        """Forget the engines of event loops that have ended, and return them."""
         with self._lock:
             ended = [key for key, entry in self._entries.items() if entry.engine.has_ended()]
             return [self._entries.pop(key).engine for key in ended]
 
 
 class Use:
-    """The time in which a request is in an engine's `handle`: the engine is not closed for want of room then."""
+    """The time in which a request is in an engine's `handle`: the engine is not closed then for lack of room."""
 
     __slots__ = ("_choice", "_entry")
 

@@ -5,8 +5,8 @@ httpx 0.28.1 sent its requests through the pools of httpcore, so packages of the
 httpx-ws, SDKs in their tests) import that package and patch or inspect its classes. We have engines of our own and
 never import it. Once a process has imported it, though:
 
-    replaced pool          somebody put a function in the place of `handle_request` of httpcore's `ConnectionPool`,
-                           `HTTPProxy`, `SOCKSProxy` or `HTTPConnection`: it gets our requests, and what it answers is
+    replaced pool          a function was put in the place of `handle_request` of httpcore's `ConnectionPool`,
+                           `HTTPProxy`, `SOCKSProxy` or `HTTPConnection`: it gets our requests, and what it returns is
                            our response; so respx works
     handed through         the replacement calls the original: the request goes on to our own engine, by `_Door`
     `transport._pool`      passes `isinstance(..., httpcore.ConnectionPool)`, and shows what the engine is doing
@@ -200,7 +200,7 @@ def replaced(transport: HTTPTransport) -> Any:
     """
     What takes the transport's requests instead of its engine, as a method that takes and gives what httpcore's do.
 
-    None if there is nothing, which is the case unless somebody has replaced `handle_request` on httpcore's classes.
+    None unless `handle_request` was replaced on httpcore's classes.
     """
     return _replaced(transport, "HTTPConnection", "handle_request")
 
@@ -224,7 +224,7 @@ def _replaced(transport: Transport, connection: str, method: str) -> Any:
 
 def _on_connection(settings: Settings, kind: Any, method: str, request: Any) -> Any:
     """
-    Let a connection of httpcore's answer, whose method was replaced.
+    Send a request through a connection of httpcore's whose method was replaced.
 
     If that calls the original, httpcore connects by itself: below its connection there is no place for our engine.
     """
@@ -234,7 +234,7 @@ def _on_connection(settings: Settings, kind: Any, method: str, request: Any) -> 
 
 def handle(handler: Any, request: Request) -> Response:
     """
-    Let one of httpcore's pools, or what stands in its place, answer a request.
+    Send a request through one of httpcore's pools, or through its replacement, and return the response.
 
     Args:
         handler: takes an `httpcore.Request`, returns an `httpcore.Response`.
@@ -243,15 +243,15 @@ def handle(handler: Any, request: Request) -> Response:
         TransportError: for httpcore's error of the same name. What else is raised passes through.
     """
     with _as_ours():
-        answer = handler(_to_theirs(request))
-    return _to_ours(answer, _Body(answer.stream))
+        response = handler(_to_theirs(request))
+    return _to_ours(response, _Body(response.stream))
 
 
 async def handle_async(handler: Any, request: Request) -> Response:
     """Like `handle`, with a handler that is awaited."""
     with _as_ours():
-        answer = await handler(_to_theirs(request))
-    return _to_ours(answer, _AsyncBody(answer.stream))
+        response = await handler(_to_theirs(request))
+    return _to_ours(response, _AsyncBody(response.stream))
 
 
 def _to_theirs(request: Request) -> Any:
@@ -266,8 +266,8 @@ def _to_theirs(request: Request) -> Any:
     )
 
 
-def _to_ours(answer: Any, stream: SyncByteStream | AsyncByteStream) -> Response:
-    return Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
+def _to_ours(response: Any, stream: SyncByteStream | AsyncByteStream) -> Response:
+    return Response(response.status, headers=response.headers, stream=stream, extensions=response.extensions)
 
 
 class _Body(SyncByteStream):
@@ -472,7 +472,7 @@ class _PoolView:
     def _requests(self) -> list[Any]:
         found: list[Any] = []
         for pool in self._pools():
-            # Only their number is known to the pool; what they are is asked for by nobody.
+            # Only their number is known to the pool; nothing asks for more.
             found += ["active"] * pool.users() + ["waiting"] * pool.counts()[3]
         return found
 
@@ -614,7 +614,7 @@ class _Everywhere(dict[Any, Any]):
 
 def use_pool(transport: Transport, pool: Any) -> None:
     """
-    Send a transport's requests through a pool of httpcore's, or through whatever has its interface.
+    Send a transport's requests through a pool of httpcore's, or through an object with its interface.
 
     Users do this by `transport._pool = httpcore.ConnectionPool(network_backend=...)`.
     """

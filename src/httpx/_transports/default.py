@@ -5,7 +5,7 @@ The transports of the network.
     AsyncHTTPTransport   one engine for each event loop that it is used from: connections belong to a loop
 
 Not here: how a request travels (`_engine`), and what packages find that know 0.28.1's httpcore below these classes
-(`compat`, which is loaded only where httpcore is, or where somebody asks for `_pool`).
+(`compat`, which is loaded only where httpcore is, or where `_pool` is asked for).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class HTTPTransport(BaseTransport):
         limits: on the connections.
         proxy: send everything through this proxy; or a function that is given each request, and returns its proxy or
             None. The extension "proxy" of a request comes before either.
-        uds: path of a Unix domain socket to connect to, whatever the URL's host is.
+        uds: path of a Unix domain socket to connect to, instead of the URL's host.
         local_address: IP address to connect from.
         retries: how often to try again when no connection can be made; after a response nothing is sent again.
         socket_options: for `socket.setsockopt`, as tuples of its arguments.
@@ -330,7 +330,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         return engine
 
 
-# What the constructors make. It stays behind when a transport is copied or pickled: the copy makes its own.
+# What the constructors make. It is left out when a transport is copied or pickled: the copy makes its own.
 _MADE = frozenset(("_settings", "_engine", "_engines", "_lock", "_choice", "_chooses"))
 
 

@@ -61,7 +61,7 @@ class AsyncMultiplexer(ABC):
         self.connection: Any = connection
         self.session = session
 
-    # How each shell does it. None of these waits, but what `wait` returns.
+    # How each shell does it. None of these waits, but what `wait` and `rest` return.
 
     @abstractmethod
     def wait(self, stream: HTTP2Stream, until: float | None) -> Awaitable[bool]:
@@ -78,21 +78,29 @@ class AsyncMultiplexer(ABC):
 
     @abstractmethod
     def flush_soon(self) -> None:
-        """As `flush`, maybe together with what others begin in this turn."""
+        """Send as `flush` does, maybe together with what others begin in this turn."""
 
     @abstractmethod
     def catch_up(self) -> None:
         """Take what the peer has sent, if nothing else does so by itself."""
 
     @abstractmethod
+    def rest(self) -> Awaitable[None]:
+        """Let other tasks run."""
+
+    @abstractmethod
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
-        """A request is over, or given up: its place is free."""
+        """Free the place of a request that is over or given up."""
 
     # What they share.
 
     def enter_pool(self, ticket: Ticket[Any]) -> None:
-        """The dial that the ticket asked for is done."""
+        """Give the connection to the pool: the dial that the ticket asked for is done."""
         self.pool.dialled(ticket, self.connection, self.session.clock(), self.session.take_limit())
+
+    def was_left(self) -> None:
+        """Note that the request that the connection was made for has another one."""
+        self.session.has_begun = True
 
     def tell_pool(self) -> None:
         """Tell the pool how many requests may be here from now on."""
@@ -216,7 +224,7 @@ class AsyncMultiplexer(ABC):
             until = job.limit("write" if sends else "read", session.clock())
         while True:
             happened = await self.wait(stream, until)
-            # Where something always arrives no wait is long enough to be ended.
+            # Where something always arrives, no wait lasts long enough to time out.
             if not happened or (job.deadline is not None and session.clock() >= job.deadline):
                 raise self._timed_out(stream, job, heard, sends)
             if session.is_progress(stream, wants_head, before):
@@ -232,6 +240,10 @@ class AsyncMultiplexer(ABC):
 
     async def _feed(self, stream: HTTP2Stream, job: Job) -> None:
         """Hand over the next piece of the request's body."""
+        if job.should_rest():
+            await self.rest()  # else nothing else could run while there are pieces and room
+            if stream.need != BODY:
+                return
         piece = await job.anext_piece()
         if job.deadline is not None and self.session.clock() >= job.deadline:
             raise self._timed_out(stream, job, -1, True)
@@ -276,7 +288,7 @@ class AsyncMultiplexer(ABC):
         self.engine.settle()
 
     def forget(self, job: Job) -> None:
-        """The pool has forgotten the connection, and not who had it: let it do so."""
+        """Let the pool forget who had the connection, which it has forgotten."""
         if self.pool.claim_of(job) is not None:
             self.pool.give_up(job)
 
@@ -343,6 +355,14 @@ class AsyncStreamBody(AsyncByteStream):
         self._over = True
         self._multiplexer.leave(self._stream, self._job)
         return True
+
+    def left(self) -> None:
+        """Free the place soon: the iteration was dropped. May be called from anywhere, as by a destructor."""
+        if not self._over:
+            self._multiplexer.engine.later(self._drop)
+
+    def _drop(self) -> None:
+        self._release()
 
     def __del__(self) -> None:
         if not self._over:

@@ -12,6 +12,7 @@ Not here: what a request goes through (`async_common`), the socket and its callb
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from ..._exceptions import WriteError
 from ..._protocol.stream2 import HTTP2Stream
@@ -61,7 +62,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     # What the connection calls.
 
     def on_received(self, data: bytes) -> None:
-        """The peer sent something; b"" is its end."""
+        """Take what the peer sent; b"" is its end."""
         session = self.session
         machine = session.machine
         session.received(data)
@@ -73,7 +74,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self.tell_pool()
 
     def on_event(self) -> None:
-        """The socket took what was unsent, or it failed."""
+        """Look at what changed below: the socket took what was unsent, or it failed."""
         connection, session = self.connection, self.session
         if connection is None:
             return
@@ -95,7 +96,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self._wake_news()
 
     def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting."""
+        """Tell the peer that the connection is about to be closed, if that needs no waiting."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -109,7 +110,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         self._wake_news()
 
     def _wake_progressed(self) -> None:
-        """Wake the owners of the streams for which the machine changed something, or note it for those who come."""
+        """Wake the owners of the streams for which the machine changed something, or keep the news for later."""
         progressed, take, news = self.session.machine.progressed, self.waiting.pop, self.session.news
         for stream in progressed:
             entry = take(stream, None)
@@ -193,12 +194,17 @@ class AsyncioMultiplexer(AsyncMultiplexer):
             self._set_timer(until)
         return waiter
 
+    def rest(self) -> Awaitable[None]:
+        return asyncio.sleep(0)
+
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         session, connection = self.session, self.connection
         if stream is not None:
             session.end(stream)
             if self.waiting:
-                self.waiting.pop(stream, None)  # its owner was cancelled
+                entry = self.waiting.pop(stream, None)  # of a task that was cancelled, or another one that reads
+                if entry is not None and not entry[0].done():
+                    entry[0].set_result(True)
             if session.machine.output and not self._flush_is_due:
                 self.flush_soon()  # with what others begin in this turn
         if connection is None:
@@ -220,7 +226,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         self._timer = self._loop.call_at(when, self._on_time)
 
     def _on_time(self) -> None:
-        """The timer fired: for a deadline of now, or for one that was met."""
+        """Look at all deadlines: the timer fired, for one of now or for one that was met."""
         self._timer = None
         connection, session = self.connection, self.session
         if connection is None:

@@ -28,8 +28,8 @@ class Carrier:
     Args:
         wire: the connection's.
         session: the requests on it.
-        waiting: those who wait for others; if it is empty, `on_change` need not wake anyone.
-        on_change: called when the pool should be told something, or a stream has got something and others wait.
+        waiting: the streams whose owner waits for another one; while it is empty, `on_change` need not wake any.
+        on_change: called when the pool should be told something, or a stream of `waiting` may have news.
 
     Attributes:
         unsent: bytes that the socket did not take at once.
@@ -133,13 +133,13 @@ class Carrier:
                 return
 
     def lose(self, error: TransportError) -> None:
-        """The connection failed: nothing more is received or sent."""
+        """Note that the connection failed: nothing more is received or sent."""
         self.unsent = b""
         self.session.fail(error)
         self._on_change()
 
     def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting, and fail what is on it."""
+        """Tell the peer that the connection is closed, if that needs no waiting, and fail the requests on it."""
         if not self.session.is_broken and not self.unsent:
             data, tls = self.session.machine.close(), self.wire.tls
             try:

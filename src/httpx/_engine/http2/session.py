@@ -4,15 +4,15 @@ One HTTP/2 connection and the requests on it, without sockets and without waitin
     begin(job)           -> the stream of a request, with its head in the output; None: not on this connection
     received(data)          feed what arrived to the machine
     news                    streams for which something changed since their owner last looked
-    is_sending(stream)   -> does the write timeout hold for its next wait, or the read timeout?
-    is_progress(...)     -> did a change bring what the owner of a stream waits for?
-    timed_out(...)       -> the exception for a wait that was in vain; a silent peer becomes suspect
+    is_sending(stream)   -> whether the write timeout holds for its next wait, or the read timeout
+    is_progress(...)     -> whether a change brought what the owner of a stream waits for
+    timed_out(...)       -> the exception for a wait that took too long; a silent peer becomes suspect
     take_limit()         -> what the pool should be told: how many requests may be here at once
     fail(error)             the connection broke
 
 A shell (`http2.sync`, `http2.asyncio`, `http2.trio`) owns a `Session`, moves its bytes and waits for it.
 
-Liveness: a connection from which nothing arrived while a request waited in vain is suspect. It gets a PING and takes no
+Liveness: a connection from which nothing arrived during a wait that timed out is suspect. It gets a PING and takes no
 new request until something arrives. The streams that still wait on it keep their own deadlines.
 
 Not here: what bytes mean (`_protocol.http2`), who gets a place on which connection (`_sharing`).
@@ -46,7 +46,7 @@ _STALE = -2
 # Bytes of a body that a socket takes at once unless it is stalled already, so that it need not be looked after.
 SMALL_BODY = 16_384
 
-# The mark of a wait for the peer, with nothing to be sent.
+# What `mark` returns for a wait with nothing to be sent.
 NOT_SENDING = (-1, -1)
 
 
@@ -63,10 +63,11 @@ class Session:
         error: why nothing more can be received, or None.
         write_error: why nothing more can be sent, or None. What the peer sent before is received all the same: a
             server that closes while we send has often responded before.
-        has_begun: a request was sent here.
+        has_begun: the connection was given a request, or was idle: what fails later may be for its age, and a new
+            connection may help.
         has_served: a whole response has arrived here, so what fails later fails on a connection that was good.
         is_broken: there is an `error` or a `write_error`.
-        is_suspect: nothing arrived while a request waited in vain, and nothing has arrived since.
+        is_suspect: nothing arrived during a wait that timed out, and nothing has arrived since.
         heard: how many times bytes have arrived.
         news: streams for which something changed since their owner last looked.
         sending: streams with bytes that the socket may not have taken yet -> the last batch with some of them; 0 while
@@ -108,12 +109,14 @@ class Session:
 
         Raises:
             LocalProtocolError: the request is not legal HTTP.
-            TransportError: the connection took no request at all, so another one would not help.
+            TransportError: a new connection takes no request at all, so another one would not help.
         """
         machine = self.machine
         if len(machine.streams) >= machine.max_streams or self.is_broken or self.is_suspect:
             if self.has_begun or self.is_suspect or not (self.is_broken or machine.max_streams == 0):
                 return None
+            if machine.going_away and job.may_try_again():
+                return None  # as if the request had been sent a moment before
             error = self.error or self.write_error or machine.error
             raise (
                 RemoteProtocolError("the peer takes no requests on a new connection") if error is None else again(error)
@@ -121,25 +124,31 @@ class Session:
         if self.ping_interval is not None and not machine.streams:
             self._note_sign_of_life()  # nothing was expected of an idle connection
         method, target, fields, body, streaming = job.arguments
-        stream = machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
         self.has_begun = True
+        stream = machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
         if self.stalls or stream.state != LOCAL_DONE or len(body) > SMALL_BODY:
             self.sending[stream] = 0
         return stream
 
     def begin_story(self, job: Job, stream: HTTP2Stream) -> None:
-        """A request that is traced has this stream."""
+        """Tell the trace of a request which stream it has."""
         assert job.narrator is not None
         job.narrator.over_http2(stream.identifier)
         if self.has_served:
             self.new_settings()  # what came before does not belong to this request
 
     def end(self, stream: HTTP2Stream) -> None:
-        """A request is over, or given up: reset its stream if the peer may still send on it."""
+        """
+        End the stream of a request that is over or given up: reset it if the peer may still send on it.
+
+        Its response may be left to another thread or task, which waits for the body: that one is to be woken.
+        """
         if stream.finished:
             self.has_served = True
         if stream.state != CLOSED:
             stream.reset(CANCEL)
+            if not stream.finished:
+                stream.lose(ReadError("the response was closed while its body was read"), processed=True)
             progressed = self.machine.progressed
             while stream in progressed:
                 progressed.remove(stream)
@@ -149,12 +158,12 @@ class Session:
 
     @property
     def is_usable(self) -> bool:
-        """Does the connection take another request, as far as is known? A suspect one is asked again later."""
+        """Return whether the connection takes another request, as far as is known. A suspect one is asked later."""
         return not self.is_broken and self.machine.max_streams > 0
 
     def was_processing(self, stream: HTTP2Stream) -> bool:
         """
-        Did the peer refuse a stream because of the others on the connection, and not refuse everything?
+        Return whether the peer refused a stream because of the others on the connection, and not everything.
 
         Such a refusal says nothing against sending the request again: others made progress meanwhile.
         """
@@ -180,7 +189,7 @@ class Session:
         self.machine.receive(data)
 
     def fail(self, error: TransportError, *, sending: bool = False) -> None:
-        """The connection broke: nothing more is received, or with `sending` nothing more is sent."""
+        """Note that the connection broke: nothing more is received, or with `sending` nothing more is sent."""
         # A copy: what was raised has the frames that work with this session.
         kept = again(error)
         if kept.__cause__ is not None:
@@ -194,10 +203,8 @@ class Session:
         self.told = _STALE
 
     def close(self) -> None:
-        """The connection is closed: the requests that are still on it fail."""
-        if self.machine.streams:
-            self.fail(ReadError("the connection was closed while its response was awaited"))
-        self.is_broken = True
+        """Fail the requests that are still on the connection, which is closed."""
+        self.fail(ReadError("the connection was closed while a response was awaited"))
 
     def failure(self) -> TransportError | None:
         """Return a new exception for a request that waits for something to arrive; None if it may still wait."""
@@ -233,7 +240,7 @@ class Session:
     # Waiting.
 
     def is_sending(self, stream: HTTP2Stream) -> bool:
-        """Is the write timeout the one that holds: is part of the request not taken by the socket yet?"""
+        """Return whether the write timeout holds: the socket has not taken all of the request yet."""
         if stream.uploading:
             return True
         last = self.sending.get(stream)
@@ -247,7 +254,7 @@ class Session:
         return False
 
     def note_moved(self) -> None:
-        """The socket took bytes that it did not take at once: whose request is among them looks again."""
+        """Note that the socket took bytes that it did not take at once: the requests among them look again."""
         self.moved += 1
         self.news.update(self.sending)
 
@@ -257,9 +264,9 @@ class Session:
 
     def is_progress(self, stream: HTTP2Stream, wants_head: bool, before: tuple[int, int]) -> bool:
         """
-        Is there what the owner of a stream waits for, or did some of its body leave?
+        Return whether there is what the owner of a stream waits for, or some of its body has left.
 
-        Interim responses, empty DATA, SETTINGS and whatever else arrives do not end a wait, so its deadline stays.
+        Interim responses, empty DATA, SETTINGS and other frames do not end a wait, so its deadline stays.
 
         Args:
             stream: for which something changed.

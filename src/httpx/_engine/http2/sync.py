@@ -1,6 +1,6 @@
 """
 HTTP/2 for threads. A thread that waits and finds no other one receiving does it for all streams, and passes that turn
-on when it goes. There is no thread in the background.
+on when it goes. No thread runs in the background.
 
     SyncMultiplexer   the requests on one connection; any number of threads may call `handle`
     SyncStreamBody    the body of a response that has not arrived whole
@@ -70,11 +70,11 @@ class SyncMultiplexer:
         self.carrier.begin()
 
     def enter_pool(self, ticket: Ticket[Any]) -> None:
-        """The dial that the ticket asked for is done. The engine's lock is held."""
+        """Give the connection to the pool: the ticket's dial is done. The engine's lock is held."""
         self._pool.dialled(ticket, self.connection, monotonic(), self.session.take_limit())
 
     def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting."""
+        """Tell the peer that the connection is about to be closed, if that needs no waiting."""
         with self._lock:
             # The pool has forgotten it. This way round, so that what is left is not a cycle.
             self.connection = None
@@ -117,7 +117,7 @@ class SyncMultiplexer:
             until = job.limit("write" if sends else "read", monotonic())
         while True:
             happened = self._wait(stream, until)
-            # Where something always arrives no wait is long enough to be ended.
+            # Where something always arrives, no wait lasts long enough to time out.
             if not happened or (job.deadline is not None and monotonic() >= job.deadline):
                 raise self._timed_out(stream, job, heard, sends)
             with self._lock:
@@ -144,14 +144,14 @@ class SyncMultiplexer:
         news = session.news
         with self._lock:
             try:
-                while stream not in news:
+                while stream not in news and stream.error is None:
                     if session.error is not None:
                         raise session.failure()  # type: ignore[misc]  # there is one
                     if self._reads and (self._writes or not carrier.unsent):
                         self._wait_for_others(stream, until)
                     else:
                         self._take_turn(until)
-                    if stream not in news and until is not None and monotonic() >= until:
+                    if stream not in news and until is not None and monotonic() >= until and stream.error is None:
                         return False
                 news.discard(stream)
             finally:
@@ -380,11 +380,14 @@ class SyncMultiplexer:
                 self._receive(stream, job, False)
 
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
-        """A request is over, or given up: its place is free."""
+        """Free the place of a request that is over or given up."""
         try:
             if stream is not None:
                 with self._lock:
                     self.session.end(stream)
+                    waiter = self.waiting.get(stream)
+                    if waiter is not None and waiter.locked():
+                        waiter.release()  # another thread reads what this one closes
                     if self.session.machine.output:
                         self.carrier.flush()
             self._give_back(job)

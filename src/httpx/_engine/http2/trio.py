@@ -47,7 +47,7 @@ class TrioMultiplexer(AsyncMultiplexer):
         self.carrier.begin()
 
     def say_goodbye(self) -> None:
-        """The connection is about to be closed: tell the peer, if that needs no waiting."""
+        """Tell the peer that the connection is about to be closed, if that needs no waiting."""
         # The pool has forgotten it. This way round, so that what is left is not a cycle.
         self.connection = None
         self.carrier.say_goodbye()
@@ -81,7 +81,7 @@ class TrioMultiplexer(AsyncMultiplexer):
         if stream in session.news:
             await trio.lowlevel.checkpoint()  # a request that never has to wait must let others run, too
         try:
-            while stream not in session.news:
+            while stream not in session.news and stream.error is None:
                 if session.error is not None:
                     raise session.failure()  # type: ignore[misc]  # there is one
                 if until is not None and now() >= until:
@@ -131,9 +131,22 @@ class TrioMultiplexer(AsyncMultiplexer):
         finally:
             del self.waiting[stream]
 
+    async def rest(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def _wake_reader(self, stream: HTTP2Stream) -> None:
+        """Let a task look again that reads the body of a response which another task has closed."""
+        event = self.waiting.get(stream)
+        if event is not None:
+            event.set()
+        elif self._turn is not None:
+            self._turn.cancel()  # it may be the one that has the turn
+
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         if stream is not None:
             self.session.end(stream)
+            if not stream.finished:
+                self._wake_reader(stream)
             if self.session.machine.output:
                 self.flush()
         if self.connection is None:
