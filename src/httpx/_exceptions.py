@@ -68,7 +68,7 @@ class _Picklable(Exception):
 
 class HTTPError(_Picklable):
     """
-The base class of `RequestError` and `HTTPStatusError`: catch it around a request and its `raise_for_status()`.
+    The base class of `RequestError` and `HTTPStatusError`: catch it around a request and its `raise_for_status()`.
 
         try:
             httpx.get("https://www.example.com/").raise_for_status()
@@ -83,7 +83,7 @@ The base class of `RequestError` and `HTTPStatusError`: catch it around a reques
     @property
     def request(self) -> Request:
         """
-Return the request that failed.
+        Return the request that failed.
 
         Raises:
             RuntimeError: no request was attached.
@@ -249,7 +249,7 @@ class RequestNotRead(StreamError):
 @contextmanager
 def request_context(request: Request | None = None) -> Iterator[None]:
     """
-Attach `request` to each `RequestError` that is raised in the `with` block.
+    Attach `request` to each `RequestError` that is raised in the `with` block.
 
     For code that raises errors without knowing the request (vcrpy uses it, too). Not used on the hot path.
     """

@@ -139,7 +139,7 @@ GONE: dict[str, dict[str, str]] = {
 
 def find(module: str, name: str) -> Any:
     """
-Return the object that 0.28.1 had under this name, and set it in the module.
+    Return the object that 0.28.1 had under this name, and set it in the module.
 
     Raises:
         AttributeError: no such name; for one that is gone, the message says what to use instead.

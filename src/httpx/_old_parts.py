@@ -170,7 +170,7 @@ class FileField:
     A file of a multipart form; `value` is one of the forms that `files=` takes.
 
     Raises:
-TypeError: it is another type.
+        TypeError: it is another type.
     """
 
     CHUNK_SIZE = 65_536
@@ -469,7 +469,7 @@ def validate_path(path: str, has_scheme: bool, has_authority: bool) -> None:
     Check a path against the other parts of a URL.
 
     Raises:
-InvalidURL: the path would be parsed as another part of the URL.
+        InvalidURL: the path would be parsed as another part of the URL.
     """
     if has_authority:
         if path and not path.startswith("/"):

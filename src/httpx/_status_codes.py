@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class codes(IntEnum):
     """
-An `IntEnum` of the registered status codes.
+    An `IntEnum` of the registered status codes.
 
     Each member has a lower-case alias, a plain `int`: `codes.ok` is 200. The `is_...` methods take any number, not
     only members, and look at its first digit (RFC 9110, section 15): 299 is a success, 600 is in no class.

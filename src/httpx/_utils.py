@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class _LowerNames(dict[bytes, bytes]):
     """
-A dictionary of field names in lower case, filled on use.
+    A dictionary of field names in lower case, filled on use.
 
     Peers use few names, so `LOWER[name]` is one dictionary look-up (0.03 µs, where `name.lower()` makes a new object
     in 0.09 µs). Bounded: names after the first 1,024 are not stored.
@@ -90,7 +90,7 @@ def install_old_names(*names: str) -> None:
 
 def level_of_caller() -> int:
     """
-Return the `stacklevel` with which a warning of the calling function names a line of the program, not of httpx.
+    Return the `stacklevel` with which a warning of the calling function names a line of the program, not of httpx.
 
     A fixed number would be wrong if other functions are in between, such as the constructor of a subclass.
     """

@@ -14,7 +14,7 @@ A = TypeVar("A", bound="AsyncBaseTransport")
 
 class BaseTransport:
     """
-The interface of sync transports: subclass it and define `handle_request`.
+    The interface of sync transports: subclass it and define `handle_request`.
 
     A client enters its transports when it is entered itself, and closes them when it is closed.
     """

@@ -37,10 +37,10 @@ Function = Callable[["Request"], Any]
 
 def as_proxy(proxy: Any) -> Proxy | None:
     """
-Return the value that was given as a proxy, as a `Proxy`.
+    Return the value that was given as a proxy, as a `Proxy`.
 
     Raises:
-InvalidURL, TypeError, ValueError: it is not a valid proxy.
+        InvalidURL, TypeError, ValueError: it is not a valid proxy.
     """
     if proxy is None or isinstance(proxy, Proxy):
         return proxy
@@ -74,7 +74,7 @@ class _Entry:
 
 class Choice:
     """
-The engines of a transport for chosen proxies. Threads and event loops may share it.
+    The engines of a transport for chosen proxies. Threads and event loops may share it.
 
     Args:
         settings: those of the transport.
@@ -104,7 +104,7 @@ The engines of a transport for chosen proxies. Threads and event loops may share
 
     def use(self, request: Request, place: Hashable = None) -> Use | None:
         """
-Return a context manager that yields the engine for this request; None if it is the transport's own.
+        Return a context manager that yields the engine for this request; None if it is the transport's own.
 
         Args:
             request: has the extension "proxy", unless there is a function.

@@ -173,9 +173,9 @@ _originals: dict[int, Any] = {}
 
 def _is_original(function: Any) -> bool:
     """
-Return whether httpcore defined this function.
+    Return whether httpcore defined this function.
 
-Its globals tell. Its name and module do not: `functools.wraps` copies them to a replacement.
+    Its globals tell. Its name and module do not: `functools.wraps` copies them to a replacement.
     """
     if id(function) in _originals:
         return True
@@ -198,9 +198,9 @@ def _pool_class(core: Any, transport: Transport) -> Any:
 
 def replaced(transport: HTTPTransport) -> Any:
     """
-Return the method that gets the transport's requests instead of its engine, with httpcore's types; None without.
+    Return the method that gets the transport's requests instead of its engine, with httpcore's types; None without.
 
-It is None unless `handle_request` was replaced on httpcore's classes.
+    It is None unless `handle_request` was replaced on httpcore's classes.
     """
     return _replaced(transport, "HTTPConnection", "handle_request")
 
@@ -224,7 +224,7 @@ def _replaced(transport: Transport, connection: str, method: str) -> Any:
 
 def _on_connection(settings: Settings, kind: Any, method: str, request: Any) -> Any:
     """
-Return the response of httpcore's connection class, whose method was replaced.
+    Return the response of httpcore's connection class, whose method was replaced.
 
     If the replacement calls the original, httpcore itself connects: our engine cannot be put below its connection.
     """
@@ -234,7 +234,7 @@ Return the response of httpcore's connection class, whose method was replaced.
 
 def handle(handler: Any, request: Request) -> Response:
     """
-Send a request through a pool of httpcore, or its replacement.
+    Send a request through a pool of httpcore, or its replacement.
 
     Args:
         handler: takes an `httpcore.Request`, returns an `httpcore.Response`.
@@ -306,7 +306,7 @@ class _AsyncBody(AsyncByteStream):
 
 def _passage(core: Any, transport: Transport) -> Any:
     """
-Return a working pool of httpcore, whose connections pass requests to the transport's engine.
+    Return a working pool of httpcore, whose connections pass requests to the transport's engine.
 
     A replacement that calls the original function passes it this pool, so the original code runs on it.
     """
@@ -546,7 +546,7 @@ def _proxy_headers(proxy: Proxy) -> list[tuple[bytes, bytes]]:
 
 class _Borrowed:
     """
-A pool of httpcore in the place of an engine. As in 0.28.1 it is entered, left and closed with the transport.
+    A pool of httpcore in the place of an engine. As in 0.28.1 it is entered, left and closed with the transport.
 
     Args:
         pool: an object with the interface of httpcore's pools.
@@ -580,7 +580,7 @@ A pool of httpcore in the place of an engine. As in 0.28.1 it is entered, left a
 
 class _Everywhere(dict[Any, Any]):
     """
-A mapping from event loops to engines that has the same engine for all.
+    A mapping from event loops to engines that has the same engine for all.
 
     Args:
         engine: with the pool.
@@ -614,7 +614,7 @@ A mapping from event loops to engines that has the same engine for all.
 
 def use_pool(transport: Transport, pool: Any) -> None:
     """
-Send a transport's requests through a pool of httpcore, or an object with its interface.
+    Send a transport's requests through a pool of httpcore, or an object with its interface.
 
     Users do this with `transport._pool = httpcore.ConnectionPool(network_backend=...)`.
     """

@@ -79,7 +79,7 @@ class _Deadline:
         Return the seconds that are left.
 
         Raises:
-ReadTimeout: no time is left.
+            ReadTimeout: no time is left.
         """
         left = self._deadline - monotonic()
         if left <= 0:

@@ -38,7 +38,7 @@ A = TypeVar("A", bound="AsyncHTTPTransport")
 
 class HTTPTransport(BaseTransport):
     """
-A transport that sends requests over the network, for sync clients, and keeps connections for later requests.
+    A transport that sends requests over the network, for sync clients, and keeps connections for later requests.
 
     Args:
         verify: True checks the server's certificate, False does not; or the authorities (a path, or PEM text),
@@ -179,7 +179,7 @@ A transport that sends requests over the network, for sync clients, and keeps co
 
 class AsyncHTTPTransport(AsyncBaseTransport):
     """
-A transport that sends requests over the network, for async clients on asyncio or trio; arguments as `HTTPTransport`.
+    A transport that sends requests over the network, for async clients on asyncio or trio; arguments as `HTTPTransport`.
 
     It may be used from several event loops, one after the other or at once in several threads: each has its own
     connections and its own limits.

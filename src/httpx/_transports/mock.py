@@ -14,7 +14,7 @@ Handler = Callable[[Request], Union[Response, Awaitable[Response]]]
 
 class MockTransport(AsyncBaseTransport, BaseTransport):
     """
-A transport that calls a function with each request and returns its response.
+    A transport that calls a function with each request and returns its response.
 
         client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
 
@@ -27,7 +27,7 @@ A transport that calls a function with each request and returns its response.
 
     def handle_request(self, request: Request) -> Response:
         """
-Return the response of the handler.
+        Return the response of the handler.
 
         Raises:
             TypeError: it is `async def`, which a sync client cannot wait for, or did not return a response.
@@ -41,10 +41,10 @@ Return the response of the handler.
 
     async def handle_async_request(self, request: Request) -> Response:
         """
-Return the response of the handler, which is awaited if it is `async def` or returned an awaitable.
+        Return the response of the handler, which is awaited if it is `async def` or returned an awaitable.
 
         Raises:
-TypeError: it did not return a response.
+            TypeError: it did not return a response.
         """
         await request.aread()
         response = self.handler(request)

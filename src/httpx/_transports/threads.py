@@ -23,7 +23,7 @@ from .default import _running
 
 async def in_thread(function: Callable[[], Any]) -> Any:
     """
-Return the result of a function that runs in a thread, or in the caller's if no thread can be started.
+    Return the result of a function that runs in a thread, or in the caller's if no thread can be started.
 
     A cancellation does not wait for the function: the thread ends by itself, and its outcome is dropped.
     """

@@ -41,7 +41,7 @@ _PORTS = {"http": 80, "https": 443}
 
 class WSGITransport(BaseTransport):
     """
-A transport that calls a WSGI application, for tests and for mounting an app beside the network.
+    A transport that calls a WSGI application, for tests and for mounting an app beside the network.
 
         with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://testserver") as client:
             response = client.get("/")
@@ -83,7 +83,7 @@ A transport that calls a WSGI application, for tests and for mounting an app bes
         Raises:
             RemoteProtocolError: the app did not call `start_response`.
             RuntimeError: the request's body is an async stream.
-Any exception of the app, if `raise_app_exceptions` is true.
+            Any exception of the app, if `raise_app_exceptions` is true.
         """
         upload = _Upload(request)
         environ = self._environ(request, upload)
@@ -199,7 +199,7 @@ class _Pieces(io.RawIOBase):
 
 class _Answer:
     """
-The response of an app: from `start_response`, `write`, and the iterable that it returns.
+    The response of an app: from `start_response`, `write`, and the iterable that it returns.
 
     The head is final, and can be returned, when there are bytes of the body or the body is empty; until then
     `start_response` may replace it with an `exc_info` (PEP 3333, "The start_response() Callable").
@@ -221,12 +221,12 @@ The response of an app: from `start_response`, `write`, and the iterable that it
         self, status: str, response_headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         """
-Take the head from the app; return the legacy `write` function.
+        Take the head from the app; return the legacy `write` function.
 
         Raises (in the app):
             RuntimeError: a second call without `exc_info`.
             ValueError: `status` does not begin with a number.
-The exception of `exc_info`, if the head was already returned.
+            The exception of `exc_info`, if the head was already returned.
         """
         try:
             if exc_info is not None and exc_info[1] is not None:
@@ -258,10 +258,10 @@ The exception of `exc_info`, if the head was already returned.
 
     def hand_over(self, raising: bool) -> int:
         """
-Return the status of the head, which is final from now on.
+        Return the status of the head, which is final from now on.
 
         Raises:
-RemoteProtocolError: the app did not call `start_response`.
+            RemoteProtocolError: the app did not call `start_response`.
             The exception that the app reported, if `raising`.
         """
         exc_info, self._exc_info = self._exc_info, None
