@@ -35,7 +35,7 @@ The exceptions that the library raises.
 
 A total timeout (`Timeout(total=...)`) raises the class of the phase that it interrupts.
 
-All of them can be pickled, with its request and response. The wire and the machines raise without knowing the
+All of them can be pickled, with their request and response. The wire and the machines raise without knowing the
 request; the client attaches it late (`request_context`, or by setting `.request`).
 """
 
