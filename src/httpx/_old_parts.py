@@ -201,7 +201,8 @@ class FileField:
         return chain((self._head,), self.render_data())
 
 
-# Decoders. Responses use this same dictionary, so adding, replacing or removing a decoder here has an effect. Codings whose library is not installed are not in it, as in 0.28.1.
+# Decoders. Responses use this same dictionary, so adding, replacing or removing a decoder here has an
+# effect. Codings whose library is not installed are not in it, as in 0.28.1.
 
 SUPPORTED_DECODERS = _decoders._DECODERS
 SUPPORTED_DECODERS.setdefault("identity", _decoders.IdentityDecoder)
@@ -237,7 +238,7 @@ ACCEPT_ENCODING = _decoders.accept_encoding()
 
 
 class BoundSyncStream(SyncByteStream):
-    """The body of a response, whose `elapsed` is set when the body is closed: the time since `start` (`perf_counter`)."""
+    """The body of a response; closing it sets `elapsed` to the time since `start` (`perf_counter`)."""
 
     def __init__(self, stream: SyncByteStream, response: Response, start: float) -> None:
         self._stream = stream

@@ -88,7 +88,7 @@ class _Posix:
         following = self._text[self._at + 1 : self._at + 2]
         if char in "|;<>" or (char == "&" and (self._word is None or not (following.isalnum() or following == "_"))):
             raise ValueError(
-                f"only one command of curl can be taken over, without the shell's {char!r}; put it in quotes"
+                f"only one curl command can be converted, without the shell's {char!r}; put it in quotes"
             )
         self._add(char, self._at + 1)
 

@@ -61,20 +61,20 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
     The body is streamed both ways, with `client.stream` and with the sync client. Reading it to its end waits until the
     app has returned: background tasks are done then, and an exception of the app is raised to the reader. Closing a
     response early makes `receive` return `http.disconnect`; an app that does not return is cancelled, after ten turns
-    of the event loop, or after one second if it has received the message. Its exceptions are then dropped. So a response
-    without end can be read for a while and closed.
+    of the event loop, or after one second if it has received the message. Its exceptions are then dropped. So an
+    endless response can be read for a while and closed.
 
     The app sees the caller's context variables, and the async caller sees the app's when the body is read.
 
     Args:
         app: the application (ASGI 3: one callable with scope, receive, send).
-        raise_app_exceptions: raise the app's exceptions. If False, one becomes a response with status 500; after the head
-            of the response it is too late for that, and the reader gets RemoteProtocolError, unless the response was
-            complete.
+        raise_app_exceptions: raise the app's exceptions. If False, one becomes a response with status 500; after the
+            head of the response it is too late for that, and the reader gets RemoteProtocolError, unless the response
+            was complete.
         root_path: where the app is mounted, for the scope.
         client: address and port of the client, for the scope.
-        lifespan: send the startup event when the transport, or its client, is opened with `with`, and the shutdown event
-            when it is closed. The app's `state` is then in the scope of every request.
+        lifespan: send the startup event when the transport, or its client, is opened with `with`, and the shutdown
+            event when it is closed. The app's `state` is then in the scope of every request.
 
     ASGI 3.0, HTTP 2.0 and lifespan 2.0 message formats.
     """

@@ -219,7 +219,7 @@ class Exchange(Run):
         await self.until(lambda: self.status is not None or self.over or self._wanted)
 
     async def next_piece(self) -> bytes | None:
-        """Return the next piece of the response's body; b"" at the app's end; None if it waits for the request's body."""
+        """Return the next piece of the response's body; b"" at the app's end; None if it waits for input."""
         await self.until(lambda: self._pieces or self.over or (self._wanted and not self._complete))
         if self._pieces:
             piece = self._pieces.popleft()
@@ -412,7 +412,7 @@ class Server:
         return run
 
     async def aclose(self) -> Lifespan | None:
-        """End the runs of this event loop, and return that of the lifespan. Runs of other loops end with their loops."""
+        """End the runs of this event loop, and return that of the lifespan. Others end with their loops."""
         home = _running()
         lifespan = self.lifespan
         if lifespan is not None and lifespan.host.home is not home:

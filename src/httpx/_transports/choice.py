@@ -6,8 +6,8 @@ Choose the proxy of each request, if it is not the same for all.
     proxy=...                       for all others
 
 The transport has an engine for its own proxy (or none), and one more for each other proxy that requests choose:
-connections are kept by proxy, its credentials and header fields included. At most `MAX_ENGINES` of these are kept. Above
-that, engines that are not in use are closed, the least recently used first; an engine in use is never closed for this.
+connections are kept by proxy, its credentials and header fields included. At most `MAX_ENGINES` of these are kept.
+Above that, engines that are not in use are closed, the least recently used first; an engine in use is never closed for this.
 
 Not here: the proxy protocols (`_engine.route`), the proxies of the environment (`_proxies`).
 """

@@ -186,7 +186,7 @@ def _is_original(function: Any) -> bool:
 
 
 def _pool_class(core: Any, transport: Transport) -> Any:
-    """Return the pool class of httpcore that 0.28.1 would have used for this transport; None if it is not there (yet)."""
+    """Return the pool class of httpcore that 0.28.1 would have used for this transport; None if there is none (yet)."""
     prefix = "Async" if _is_async(transport) else ""
     pool, proxy = getattr(core, f"{prefix}ConnectionPool", None), transport._settings.proxy
     if pool is None or proxy is None:
@@ -458,7 +458,7 @@ class _PoolView:
     """
     A view of the engine with the attributes of httpcore's pools that packages read.
 
-    `_requests` are those that wait for a connection or whose response is not closed, `_connections` those that are open.
+    `_requests` are those that wait for a connection or whose response is not closed, `_connections` the open ones.
     """
 
     transport: Any

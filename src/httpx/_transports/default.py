@@ -179,7 +179,9 @@ class HTTPTransport(BaseTransport):
 
 class AsyncHTTPTransport(AsyncBaseTransport):
     """
-    A transport that sends requests over the network, for async clients on asyncio or trio; arguments as `HTTPTransport`.
+    A transport that sends requests over the network, for async clients (asyncio or trio).
+
+    Arguments as in `HTTPTransport`.
 
     It may be used from several event loops, one after the other or at once in several threads: each has its own
     connections and its own limits.
