@@ -679,7 +679,7 @@ def give_uuid(received: Received) -> Reply:
 
 @route("/etag/<etag>")
 def give_etag(received: Received, etag: str) -> Reply:
-    """Return the request, with this entity tag: 304 if If-None-Match has it, 412 if If-Match lacks it (RFC 9110, 13.1)."""
+    """Return the request, with this entity tag: 304 if If-None-Match has it, 412 if If-Match lacks it."""
     tag = f'"{etag}"'
     fields = [("ETag", tag)]
     if received.field("if-none-match") and matches(received.field("if-none-match"), tag):
@@ -981,7 +981,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Args:
         argv: the arguments after the program's name; `None` takes them from the command line.
     """
-    parser = argparse.ArgumentParser(prog="echo_server", description="An HTTP server that describes each request in its response.")
+    parser = argparse.ArgumentParser(
+        prog="echo_server", description="An HTTP server that describes each request in its response."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
     parser.add_argument("--port", type=port_number, default=0, help="port (default: a free one)")
     parser.add_argument("--cert", help="PEM file with certificate chain and key: serve https")

@@ -12,7 +12,7 @@
 
 A body is text, or {"base64": ...} if it is binary; `null` if there is no body. `response` is null if none arrived,
 `error` if there was none, `tls` if the last connection had no TLS, `certificate` if it was not checked.
-Secret values of header fields and of URLs are "***" unless --show-secrets is given; a body is shown as it is.
+Secret values of header fields and of URLs are "***" unless --with-secrets is given; a body is shown as it is.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Choose the proxy of each request, if it is not the same for all.
 
 The transport has an engine for its own proxy (or none), and one more for each other proxy that requests choose:
 connections are kept by proxy, its credentials and header fields included. At most `MAX_ENGINES` of these are kept.
-Above that, engines that are not in use are closed, the least recently used first; an engine in use is never closed for this.
+Above that, engines that are not in use are closed, the least recently used first; engines in use never are.
 
 Not here: the proxy protocols (`_engine.route`), the proxies of the environment (`_proxies`).
 """
