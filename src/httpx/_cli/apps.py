@@ -101,13 +101,13 @@ def _loaded(where: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         if exc.name and (module_name == exc.name or module_name.startswith(exc.name + ".")):
-            raise click.UsageError(f"there is no module {module_name!r} for --app") from None
+            raise click.UsageError(f"module {module_name!r} of --app was not found") from None
         raise  # a module that the module itself imports
     for name in path[: -2 if is_factory else None].split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise click.UsageError(f"there is no {name!r} in {where!r} for --app") from None
+            raise click.UsageError(f"--app {where}: {name!r} was not found") from None
     found = found() if is_factory else found
     if not callable(found):
         raise click.UsageError(f"--app {where} is not an application: it cannot be called")

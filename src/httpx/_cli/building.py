@@ -41,7 +41,7 @@ _METHODS = frozenset(
         "PURGE",
     ]
 )
-# Written before the URL, these methods take their body from standard input if there is no other.
+# Written before the URL, these methods take their body from standard input if it is not given otherwise.
 _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LOCAL = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
@@ -114,11 +114,11 @@ def method_and_url(words: tuple[str, ...], given: str | None) -> tuple[str | Non
     """
     Return the method before the URL in capitals or None, the URL, and the items after it.
 
-    The first word is a method if it has only letters and a URL follows; in `localhost a=b` there is no method.
+    The first word is a method if it has only letters and a URL follows; `localhost a=b` is without a method.
     """
     rest = list(words)
     if not rest:
-        raise click.UsageError("there is no URL")
+        raise click.UsageError("the URL is missing")
     method = None
     if len(rest) > 1 and _LETTERS.fullmatch(rest[0]) and (rest[0].upper() in _METHODS or not _ITEM.match(rest[1])):
         method = rest.pop(0).upper()

@@ -104,7 +104,7 @@ def _cert(options: dict[str, Any]) -> Any:
 
 def _existing(path: str, option: str) -> str:
     if not os.path.exists(path):
-        raise click.UsageError(f"there is no {path!r} for {option}")
+        raise click.UsageError(f"{option} {path!r} does not exist")
     return path
 
 

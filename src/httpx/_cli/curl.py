@@ -178,7 +178,7 @@ def _connection(options: dict[str, Any], mask: bool) -> list[str]:
     if options.get("proxy"):
         proxy = options["proxy"]
         words += ["-x", re.sub(r"://[^/@]*@", f"://{masking.MASK}@", proxy) if mask else proxy]
-    if options.get("digest") and options.get("auth"):  # there is no such header before the server's challenge
+    if options.get("digest") and options.get("auth"):  # the header is sent only after the server's challenge
         user, password = options["auth"]
         words += ["--digest", "-u", f"{user}:{masking.MASK if mask else password}"]
     if options.get("retry"):

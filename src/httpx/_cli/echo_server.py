@@ -163,7 +163,7 @@ def route(template: str, methods: tuple[str, ...] = READING) -> Callable[[Route]
 
 def respond(received: Received) -> Reply:
     """
-    Return the response to a request; it does not raise, whatever the client sent.
+    Return the response to a request; it does not raise for any request.
 
     404 for a path that is not in the table, 405 with Allow for a method that the path does not allow, 400 with the
     reason for invalid parameters.
@@ -733,9 +733,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.raw_requestline or len(self.raw_requestline) > 65536 or not self.parse_request():
             self.close_connection = True
             return
-        self.answer()
+        self.respond()
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         fields = [(name, str(value)) for name, value in self.headers.items()]
         try:
             body = self.read_body()

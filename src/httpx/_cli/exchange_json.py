@@ -10,7 +10,7 @@
                    "certificate": {"subject", "issuer", "not_before", "not_after", "names"}},
      "error":     {"type", "message"}}
 
-A body is text, or {"base64": ...} if it is binary; `null` if there is no body. `response` is null if none arrived,
+A body is text, or {"base64": ...} if it is binary; `null` without a body. `response` is null if none arrived,
 `error` if there was none, `tls` if the last connection had no TLS, `certificate` if it was not checked.
 Secret values of header fields and of URLs are "***" unless --with-secrets is given; a body is shown as it is.
 """

@@ -84,7 +84,7 @@ def split(word: str) -> tuple[str, str, str]:
     Return name, separator and value of an item.
 
     Raises:
-        ValueError: there is no separator.
+        ValueError: it has no separator.
     """
     name: list[str] = []
     at = 0

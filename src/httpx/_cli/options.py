@@ -146,7 +146,7 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--print",),
             "WHAT",
-            "Which parts to show: H and B, head and body of the request; h and b, of the response; m, its status, size and time. "
+            "Which parts to show: H and B, head and body of the request; h and b, of the response; m, its figures. "
             "[default: hb]",
         ),
         Option(

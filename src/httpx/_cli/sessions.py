@@ -7,7 +7,7 @@
     ...
     session.keep(client.cookies); session.save()
 
-A session is a JSON file that only its owner can read, in `<configuration>/httpx/sessions/<host>/<name>.json`: configuration is
+A JSON file that only its owner can read, in `<configuration>/httpx/sessions/<host>/<name>.json`: configuration is
 XDG_CONFIG_HOME or ~/.config, and %APPDATA% on Windows. A name with a slash is the path of the file, which then
 belongs to the host that it was first used for. It is replaced in one step, so that two runs at the same time leave the
 file of one and never a mixture. It holds secrets; no other file does.
@@ -78,7 +78,7 @@ class Session:
         except FileNotFoundError:
             return cls(path, {}, host, read_only)
         except KeyError as exc:
-            raise ValueError(f"the session's file {path!r} is broken: there is no {exc}") from None
+            raise ValueError(f"the session's file {path!r} is broken: {exc} is missing") from None
         except (ValueError, TypeError, AttributeError) as exc:
             raise ValueError(f"the session's file {path!r} is broken: {exc}") from None
         owner = content.get("host", host)

@@ -153,8 +153,8 @@ class Timings:
         if not self.hops:
             self.hops.append(Hop(0.0))
         hop = self.hops[-1]
-        answered = "receive" in hop.spans or (hop.spans.get("wait") is not None and hop.spans["wait"].end is not None)
-        if answered and state == "started" and short in _PHASE_OF and short != "receive_response_headers":
+        has_head = "receive" in hop.spans or (hop.spans.get("wait") is not None and hop.spans["wait"].end is not None)
+        if has_head and state == "started" and short in _PHASE_OF and short != "receive_response_headers":
             hop.stop("receive", hop.end if hop.end is not None else now)
             hop.end = hop.end if hop.end is not None else now
             hop = Hop(now)
@@ -194,7 +194,7 @@ class Timings:
         ]
 
     def until(self, phase: str) -> float:
-        """Return the seconds from the beginning of the run to the end of a phase of the last hop; 0.0 without the phase."""
+        """Return the seconds from the beginning of the run to the end of a phase of the last hop, or 0.0."""
         span = self.hops[-1].spans.get(phase) if self.hops else None
         return 0.0 if span is None or span.end is None else span.end
 

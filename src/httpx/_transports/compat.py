@@ -243,15 +243,15 @@ def handle(handler: Any, request: Request) -> Response:
         TransportError: for httpcore's error of the same name. Other exceptions pass through.
     """
     with _as_ours():
-        answer = handler(_to_theirs(request))
-    return _to_ours(answer, _Body(answer.stream))
+        theirs = handler(_to_theirs(request))
+    return _to_ours(theirs, _Body(theirs.stream))
 
 
 async def handle_async(handler: Any, request: Request) -> Response:
     """Send a request like `handle`, with a handler that is awaited."""
     with _as_ours():
-        answer = await handler(_to_theirs(request))
-    return _to_ours(answer, _AsyncBody(answer.stream))
+        theirs = await handler(_to_theirs(request))
+    return _to_ours(theirs, _AsyncBody(theirs.stream))
 
 
 def _to_theirs(request: Request) -> Any:
@@ -266,8 +266,8 @@ def _to_theirs(request: Request) -> Any:
     )
 
 
-def _to_ours(answer: Any, stream: SyncByteStream | AsyncByteStream) -> Response:
-    return Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
+def _to_ours(theirs: Any, stream: SyncByteStream | AsyncByteStream) -> Response:
+    return Response(theirs.status, headers=theirs.headers, stream=stream, extensions=theirs.extensions)
 
 
 class _Body(SyncByteStream):
@@ -363,7 +363,7 @@ class _Door(_OneRequest):
     def handle_request(self, request: Any) -> Any:
         with _as_theirs():
             response = self._transport._engine.handle(_from_theirs(request, IteratorByteStream))
-        return _answered(response, _DoorBody(self, response.stream))
+        return _response_for_core(response, _DoorBody(self, response.stream))
 
     def close(self) -> None:
         self._over = True
@@ -375,7 +375,7 @@ class _AsyncDoor(_OneRequest):
     async def handle_async_request(self, request: Any) -> Any:
         with _as_theirs():
             response = await self._transport._engine_here().handle(_from_theirs(request, AsyncIteratorByteStream))
-        return _answered(response, _AsyncDoorBody(self, response.stream))
+        return _response_for_core(response, _AsyncDoorBody(self, response.stream))
 
     async def aclose(self) -> None:
         self._over = True
@@ -425,7 +425,7 @@ def _from_theirs(request: Any, kind: Any) -> Request:
     )
 
 
-def _answered(response: Response, stream: Any) -> Any:
+def _response_for_core(response: Response, stream: Any) -> Any:
     core = sys.modules["httpcore"]
     return core.Response(
         status=response.status_code,

@@ -87,17 +87,17 @@ class WSGITransport(BaseTransport):
         """
         upload = _Upload(request)
         environ = self._environ(request, upload)
-        answer = _Answer(request.method == "HEAD", upload)
+        app_response = _AppResponse(request.method == "HEAD", upload)
         try:
-            answer.begin(self.app(environ, answer.start_response))
-            status = answer.hand_over(self.raise_app_exceptions)
+            app_response.begin(self.app(environ, app_response.start_response))
+            status = app_response.hand_over(self.raise_app_exceptions)
         except BaseException as exc:
-            answer.close()
+            app_response.close()
             if self.raise_app_exceptions or not isinstance(exc, Exception):
                 raise
             traceback.print_exc(file=environ["wsgi.errors"])
             return Response(500, stream=ByteStream(b""))
-        return Response(status, headers=answer.headers, stream=_Body(answer, self.raise_app_exceptions))
+        return Response(status, headers=app_response.headers, stream=_Body(app_response, self.raise_app_exceptions))
 
     def _environ(self, request: Request, upload: _Upload) -> dict[str, Any]:
         """Return the environ of a request: all text in it is bytes decoded as Latin-1 (PEP 3333, "Unicode Issues")."""
@@ -197,7 +197,7 @@ class _Pieces(io.RawIOBase):
             self._stream.close()
 
 
-class _Answer:
+class _AppResponse:
     """
     The response of an app: from `start_response`, `write`, and the iterable that it returns.
 
@@ -310,12 +310,12 @@ def _checked(data: Any) -> bytes:
 class _Body(SyncByteStream):
     """The body of a response, made by the app while it is iterated."""
 
-    def __init__(self, answer: _Answer, raising: bool) -> None:
-        self._answer = answer
+    def __init__(self, app_response: _AppResponse, raising: bool) -> None:
+        self._app_response = app_response
         self._raising = raising
 
     def __iter__(self) -> Iterator[bytes]:
-        pieces = self._answer.pieces()
+        pieces = self._app_response.pieces()
         while True:
             try:
                 piece = next(pieces, None)
@@ -326,8 +326,8 @@ class _Body(SyncByteStream):
             if piece is None:
                 return
             yield piece
-            if self._answer.closed:
+            if self._app_response.closed:
                 raise ReadError("the response was closed while its body was read")
 
     def close(self) -> None:
-        self._answer.close()
+        self._app_response.close()
