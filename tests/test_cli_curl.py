@@ -163,7 +163,7 @@ def test_a_command_becomes_our_arguments(command: str, arguments: str):
     ("command", "message"),
     [
         ("curl", "one URL"),
-        ("curl http://a/ http://b/", "one URL, not 2"),
+        ("curl http://a/ http://b/", "one URL, got 2"),
         ("curl --ftp-pasv http://a/", "--ftp-pasv cannot be converted"),
         ("curl -Z http://a/", "-Z cannot be converted"),
         ("curl http://a/ -H", "-H lacks its value"),

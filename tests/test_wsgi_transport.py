@@ -499,7 +499,7 @@ def test_an_app_may_start_once_only():
         start_response("201 Created", [])
         return []
 
-    with pytest.raises(RuntimeError, match="called again, without exc_info"):
+    with pytest.raises(RuntimeError, match="called a second time without exc_info"):
         get(app)
 
 

@@ -279,7 +279,7 @@ class _Reader:
     def result(self) -> list[str]:
         """Return our arguments."""
         if len(self.urls) != 1:
-            raise ValueError("the curl command must have one URL" + (f", not {len(self.urls)}" if self.urls else ""))
+            raise ValueError("the curl command must have one URL" + (f", got {len(self.urls)}" if self.urls else ""))
         url = self.urls[0]
         out = [*self.out]
         given = {name.lower() for name, _ in self.headers} | {name.lower() for name in self.absent}

@@ -286,7 +286,7 @@ class _Body(SyncByteStream):
 
 
 class _AsyncBody(AsyncByteStream):
-    """The same in async code."""
+    """Like `_Body`, in async code."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -370,7 +370,7 @@ class _Door(_OneRequest):
 
 
 class _AsyncDoor(_OneRequest):
-    """The same in async code."""
+    """Like `_Door`, in async code."""
 
     async def handle_async_request(self, request: Any) -> Any:
         with _as_theirs():
@@ -397,7 +397,7 @@ class _DoorBody(_Body):
 
 
 class _AsyncDoorBody(_AsyncBody):
-    """The same in async code."""
+    """Like `_DoorBody`, in async code."""
 
     def __init__(self, door: _AsyncDoor, stream: Any) -> None:
         super().__init__(stream)

@@ -304,7 +304,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
     @property
     def _pool(self) -> Any:
-        """As `HTTPTransport._pool`."""
+        """The pool as packages expect it of httpcore, see `HTTPTransport._pool`."""
         from . import compat
 
         return compat.pool_of(self)
