@@ -279,7 +279,7 @@ def test_what_else_the_transport_was_told_holds_for_chosen_proxies_too(driver: D
 @pytest.mark.parametrize(
     ("proxy", "kind", "words"),
     [
-        (5, TypeError, "a proxy is a URL, an httpx.Proxy or None, not int"),
+        (5, TypeError, "a proxy must be a URL, an httpx.Proxy or None, got int"),
         ("ftp://a", ValueError, "unknown scheme 'ftp'"),
         ("http://[", httpx.InvalidURL, "IPv6|bracket|host"),
     ],

@@ -127,9 +127,9 @@ def test_an_error_in_the_startup_is_an_error(folder: Path):
     [
         ("shop_app", b"MODULE:APP"),
         (":app", b"MODULE:APP"),
-        ("no_such_app:app", b"there is no module 'no_such_app'"),
-        ("no_such_app.web:app", b"there is no module 'no_such_app.web'"),
-        ("shop_app:nothing", b"there is no 'nothing'"),
+        ("no_such_app:app", b"module 'no_such_app' of --app was not found"),
+        ("no_such_app.web:app", b"module 'no_such_app.web' of --app was not found"),
+        ("shop_app:nothing", b"'nothing' was not found"),
         ("shop_app:thing", b"it cannot be called"),
     ],
 )

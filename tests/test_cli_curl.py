@@ -163,11 +163,11 @@ def test_a_command_becomes_our_arguments(command: str, arguments: str):
     ("command", "message"),
     [
         ("curl", "one URL"),
-        ("curl http://a/ http://b/", "one URL, not 2"),
-        ("curl --ftp-pasv http://a/", "--ftp-pasv cannot be taken over"),
-        ("curl -Z http://a/", "-Z cannot be taken over"),
+        ("curl http://a/ http://b/", "one URL, got 2"),
+        ("curl --ftp-pasv http://a/", "--ftp-pasv cannot be converted"),
+        ("curl -Z http://a/", "-Z cannot be converted"),
         ("curl http://a/ -H", "-H lacks its value"),
-        ("curl 'http://a/", "quotation"),
+        ("curl 'http://a/", "a quote"),
         ("curl -b jar http://a/", "--session"),
         ("curl -H @file http://a/", "-H @file"),
         ("curl -d @- http://a/", "standard input"),
@@ -200,7 +200,7 @@ def test_a_pasted_command_runs_with_more_options_on_top(echo_server: EchoServer,
 
 def test_a_command_that_cannot_be_taken_over_is_bad_usage(capfdbinary: Capture):
     assert run(["--from-curl", "curl --nonsense x"]) == exits.USAGE
-    assert b"--nonsense cannot be taken over" in capfdbinary.readouterr().err
+    assert b"--nonsense cannot be converted" in capfdbinary.readouterr().err
 
 
 @CURL

@@ -118,16 +118,16 @@ def test_a_word_that_begins_with_at_is_the_body(word: str, content: str):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["a"], "'a' is no item"),
-        (["a;b"], "'a;b' is no item"),
-        ([""], "'' is no item"),
+        (["a"], "'a' is not an item"),
+        (["a;b"], "'a;b' is not an item"),
+        ([""], "'' is not an item"),
         (["=a"], "no name before '='"),
         ([":a"], "no name before ':'"),
-        (["@"], "needs a path"),
+        (["@"], "must be followed by a path"),
         (["@a", "@b"], "more than one body"),
         (["a:=x"], "the value of 'a' is not valid JSON"),
-        (["a=@bytes"], "'bytes' is no text"),
-        (["a:@lines"], "the file 'lines' for 'a' should have one line"),
+        (["a=@bytes"], "'bytes' is not UTF-8 text"),
+        (["a:@lines"], "the file 'lines' for 'a' must have one line"),
         (["a:=@text"], "the value of 'a' is not valid JSON"),
     ],
 )

@@ -55,7 +55,7 @@ def test_an_answer_that_says_not_now_is_asked_for_again(status: int):
     peer = Peer(status, status, 200)
     assert peer.ask().status_code == 200
     assert peer.slept == [1, 2]
-    assert peer.told[0].endswith("; trying again in 1 s (1 of 3)")
+    assert peer.told[0].endswith("; retrying in 1 s (1 of 3)")
     assert peer.told[0].startswith(str(status))
 
 
@@ -159,8 +159,8 @@ def test_the_command_tries_again_and_says_so(capfdbinary: pytest.CaptureFixture[
         captured = capfdbinary.readouterr()
         assert captured.out == b'{"body": "text"}2'
         assert captured.err.splitlines() == [
-            b"httpx: 503 Service Unavailable; trying again in 0 s (1 of 2)",
-            b"httpx: 429 Too Many Requests; trying again in 0 s (2 of 2)",
+            b"httpx: 503 Service Unavailable; retrying in 0 s (1 of 2)",
+            b"httpx: 429 Too Many Requests; retrying in 0 s (2 of 2)",
         ]
         assert run([f"{api.url}/", "--retry", "1"]) == exits.SERVER_ERROR
         assert [asked.method for asked in api.asked] == ["PUT", "PUT", "PUT", "GET", "GET"]

@@ -102,7 +102,7 @@ def test_offline_shows_the_session_and_changes_nothing(headers: Any, echo_server
 @pytest.mark.parametrize("name", ["", "..", "a b", ".hidden", "a" * 101])
 def test_a_name_is_letters_and_digits(name: str, capfdbinary: Capture):
     assert run(["http://a.invalid/", "--session", name]) == exits.USAGE
-    assert b"a session's name" in capfdbinary.readouterr().err
+    assert b"the name of a session" in capfdbinary.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_path_is_the_file_itself_and_belongs_to_one_host(home: Path, tmp_path:
     assert not home.exists()
     with pytest.raises(ValueError, match=r"belongs to 'a\.invalid', not to 'b\.invalid:8000'"):
         Session.load(path, "b.invalid:8000")
-    with pytest.raises(ValueError, match="a session's file is expected"):
+    with pytest.raises(ValueError, match="expected the file of a session"):
         Session.load(f"{tmp_path}/", "a.invalid")
 
 

@@ -73,19 +73,19 @@ def test_words_of_cmd(command: str, expected: list[str]):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("a 'b", "a quotation with ' is not closed"),
-        ('a "b', 'a quotation with " is not closed'),
-        ("a $'b", "a quotation with \\$' is not closed"),
-        ('^"a', 'a quotation with " is not closed'),
+        ("a 'b", "a quote with ' is not closed"),
+        ('a "b', 'a quote with " is not closed'),
+        ("a $'b", "a quote with \\$' is not closed"),
+        ('^"a', 'a quote with " is not closed'),
         ("a | b", "without the shell's '\\|'"),
         ("a > b", "without the shell's '>'"),
         ("a && b", "without the shell's '&'"),
         ("a; b", "without the shell's ';'"),
-        ('"Bearer $TOKEN"', "the shell's \\$TOKEN cannot be filled in"),
+        ('"Bearer $TOKEN"', "the shell's \\$TOKEN cannot be expanded"),
         ("${A}", "the shell's \\$\\{A\\} cannot"),
         ("$(a)", "the shell's \\$\\(...\\) cannot"),
         ('"`a`"', "the shell's `...` cannot"),
-        ("$'\\ud83d'", "no character"),
+        ("$'\\ud83d'", "not a character"),
     ],
 )
 def test_what_only_a_shell_can_do_is_refused(command: str, message: str):

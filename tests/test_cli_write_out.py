@@ -58,7 +58,7 @@ def test_all_of_them_come_as_json():
 
 def test_a_variable_that_there_is_not_is_told_before_anything_is_sent(capfdbinary: Capture):
     assert run(["http://a.invalid/", "-w", "%{nonsense}"]) == exits.USAGE
-    assert b"there is no variable 'nonsense'" in capfdbinary.readouterr().err
+    assert b"unknown variable 'nonsense'" in capfdbinary.readouterr().err
 
 
 def figures(url: str, *argv: str, capture: Capture) -> Any:

@@ -248,7 +248,7 @@ def test_http2_is_spoken_and_shown_as_it_is(version: str):
         )
     text = done.stdout.decode()
     assert done.returncode == 0
-    head, _, answer = text.partition("\n* Answer on stream 1\n")
+    head, _, answer = text.partition("\n* Response on stream 1\n")
     assert "\nGET /id?id=7 HTTP/2\n:authority: " in head
     assert "\naccept: */*\n" in head
     assert "connection:" not in head
@@ -390,7 +390,7 @@ def test_input_that_is_piped_and_not_sent_is_told_on_a_terminal(echo_server: Ech
     )
     code, shown = on_a_terminal("-h", "X-A", "b", command=["sh", "-c", script, "sh"])
     assert code == 0
-    assert shown.startswith("httpx: what is piped in is not sent: write POST before the URL")
+    assert shown.startswith("httpx: standard input is not sent: write POST before the URL")
     assert on_a_terminal("--ignore-stdin", command=["sh", "-c", script, "sh"]) == (0, "")
 
 

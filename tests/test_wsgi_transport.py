@@ -499,7 +499,7 @@ def test_an_app_may_start_once_only():
         start_response("201 Created", [])
         return []
 
-    with pytest.raises(RuntimeError, match="called again, without exc_info"):
+    with pytest.raises(RuntimeError, match="called a second time without exc_info"):
         get(app)
 
 
@@ -518,7 +518,7 @@ def test_a_name_with_an_underscore_does_not_become_the_key_of_another_field(spoo
 
 @pytest.mark.parametrize("status", ["OK", "", "\u0662\u0660\u0660 OK", "99 No", "99999 No", "0 No"])
 def test_a_status_is_a_number_with_words(status: str):
-    with pytest.raises(ValueError, match="should be like '200 OK'"):
+    with pytest.raises(ValueError, match="must be like '200 OK'"):
         get(answering([], status))
 
 

@@ -1,9 +1,9 @@
 """
-Every exception that leaves the library, and nothing else does.
+The exceptions that the library raises.
 
     Exception
     ├── HTTPError                       has `.request`
-    │   ├── RequestError                something went wrong while a request was under way
+    │   ├── RequestError                an error while a request was sent or its response read
     │   │   ├── TransportError
     │   │   │   ├── TimeoutException
     │   │   │   │   ├── ConnectTimeout  name lookup, TCP, TLS or proxy handshake took too long
@@ -16,8 +16,8 @@ Every exception that leaves the library, and nothing else does.
     │   │   │   │   ├── WriteError
     │   │   │   │   └── CloseError
     │   │   │   ├── ProtocolError
-    │   │   │   │   ├── LocalProtocolError      we were asked to send something illegal
-    │   │   │   │   └── RemoteProtocolError     the peer sent something illegal
+    │   │   │   │   ├── LocalProtocolError      the request cannot be sent as it is
+    │   │   │   │   └── RemoteProtocolError     the peer violated the protocol
     │   │   │   ├── ProxyError
     │   │   │   └── UnsupportedProtocol
     │   │   ├── DecodingError           the body does not fit its Content-Encoding
@@ -33,9 +33,9 @@ Every exception that leaves the library, and nothing else does.
             ├── ResponseNotRead
             └── RequestNotRead
 
-A total timeout (`Timeout(total=...)`) raises the class of the phase that it ended.
+A total timeout (`Timeout(total=...)`) raises the class of the phase that it interrupts.
 
-Every one of them survives pickling, with its request and response. The wire and the machines raise without knowing the
+All of them can be pickled, with their request and response. The wire and the machines raise without knowing the
 request; the client attaches it late (`request_context`, or by setting `.request`).
 """
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
-    """Make an exception again without its constructor, whose required keywords pickle cannot know."""
+    """Return an exception made without its constructor, because pickle cannot pass required keyword arguments."""
     exc = cls.__new__(cls, *args)
     exc.args = args
     exc.__dict__.update(state)
@@ -60,7 +60,7 @@ def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, A
 
 
 class _Picklable(Exception):
-    """What every exception here shares: it comes out of a pickle as it went in."""
+    """A base class of exceptions that can be pickled."""
 
     def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
@@ -68,7 +68,7 @@ class _Picklable(Exception):
 
 class HTTPError(_Picklable):
     """
-    Base of `RequestError` and `HTTPStatusError`: catch it around a request and its `raise_for_status()`.
+    The base class of `RequestError` and `HTTPStatusError`: catch it around a request and its `raise_for_status()`.
 
         try:
             httpx.get("https://www.example.com/").raise_for_status()
@@ -83,10 +83,10 @@ class HTTPError(_Picklable):
     @property
     def request(self) -> Request:
         """
-        The request that was under way.
+        Return the request that failed.
 
         Raises:
-            RuntimeError: none was attached.
+            RuntimeError: no request was attached.
         """
         if self._request is None:
             raise RuntimeError("no request is attached to this exception")
@@ -98,7 +98,7 @@ class HTTPError(_Picklable):
 
 
 class RequestError(HTTPError):
-    """Base of everything that can go wrong while a request is sent and its response is read."""
+    """The base class of errors while a request is sent and its response is read."""
 
     def __init__(self, message: str, *, request: Request | None = None) -> None:
         super().__init__(message)
@@ -106,15 +106,15 @@ class RequestError(HTTPError):
 
 
 class TransportError(RequestError):
-    """Base of all errors below the level of HTTP's meaning: time, network, framing, proxies."""
+    """The base class of errors of the transport: timeouts, network, framing, proxies."""
 
 
 class TimeoutException(TransportError):
-    """Base of the four timeouts."""
+    """The base class of the four timeouts."""
 
 
 class ConnectTimeout(TimeoutException):
-    """No connection within the connect timeout."""
+    """No connection was made within the connect timeout."""
 
 
 class ReadTimeout(TimeoutException):
@@ -130,11 +130,11 @@ class PoolTimeout(TimeoutException):
 
 
 class NetworkError(TransportError):
-    """Base of errors that the operating system's network reports."""
+    """The base class of network errors that the operating system reports."""
 
 
 class ConnectError(NetworkError):
-    """No connection could be made: name lookup, TCP or TLS."""
+    """The connection could not be made: name lookup, TCP or TLS."""
 
 
 class ReadError(NetworkError):
@@ -150,15 +150,15 @@ class CloseError(NetworkError):
 
 
 class ProtocolError(TransportError):
-    """Base of violations of HTTP's rules."""
+    """The base class of violations of the HTTP protocol."""
 
 
 class LocalProtocolError(ProtocolError):
-    """What was to be sent is not legal HTTP, so nothing of it was sent."""
+    """The request is not valid HTTP; nothing of it was sent."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """What the peer sent is not legal HTTP, or ended too early."""
+    """The peer sent invalid HTTP, or closed the connection too early."""
 
 
 class ProxyError(TransportError):
@@ -170,7 +170,7 @@ class UnsupportedProtocol(TransportError):
 
 
 class DecodingError(RequestError):
-    """The body is not what its Content-Encoding says."""
+    """The body is not valid data of its Content-Encoding."""
 
 
 class ResponseTooLarge(RequestError):
@@ -182,11 +182,11 @@ class ResponseTooLarge(RequestError):
 
 
 class TooManyRedirects(RequestError):
-    """More redirects than `max_redirects`."""
+    """A request was redirected more than `max_redirects` times."""
 
 
 class HTTPStatusError(HTTPError):
-    """The status is not 2xx, raised by `Response.raise_for_status()`."""
+    """The status is not 2xx; raised by `Response.raise_for_status()`."""
 
     def __init__(self, message: str, *, request: Request, response: Response) -> None:
         super().__init__(message)
@@ -202,14 +202,14 @@ class InvalidURL(_Picklable):
 
 
 class CookieConflict(_Picklable):
-    """Several cookies have the name that was asked for; say which domain or path is meant."""
+    """Several cookies have the requested name; pass `domain` or `path` to select one."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
 
 
 class StreamError(RuntimeError, _Picklable):
-    """Base of wrong uses of a body stream: a bug in the calling code."""
+    """The base class of wrong uses of a body stream: a bug in the calling code."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -220,7 +220,7 @@ class StreamConsumed(StreamError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the body was streamed already; to use it more than once call `.read()` first, and for a request that is "
+            "the body was already streamed; to use it more than once call `.read()` first, and for a request that is "
             "sent again (redirect, authentication) give `content` as bytes or as an object that can be iterated twice"
         )
 
@@ -233,14 +233,14 @@ class StreamClosed(StreamError):
 
 
 class ResponseNotRead(StreamError):
-    """`.content`, `.text` or `.json()` of a streaming response before `.read()`."""
+    """`.content`, `.text` or `.json()` of a streaming response was used before `.read()`."""
 
     def __init__(self) -> None:
         super().__init__("the body of a streaming response is not there yet: call `.read()` or `await .aread()` first")
 
 
 class RequestNotRead(StreamError):
-    """`.content` of a streaming request before `.read()`."""
+    """`.content` of a streaming request was used before `.read()`."""
 
     def __init__(self) -> None:
         super().__init__("the body of a streaming request is not there yet: call `.read()` or `await .aread()` first")
@@ -249,9 +249,9 @@ class RequestNotRead(StreamError):
 @contextmanager
 def request_context(request: Request | None = None) -> Iterator[None]:
     """
-    Attach `request` to any `RequestError` that passes through.
+    Attach `request` to each `RequestError` that is raised in the `with` block.
 
-    For the borders where an error is made without knowing the request (vcrpy uses it too). Not on the hot path.
+    For code that raises errors without knowing the request (vcrpy uses it, too). Not used on the hot path.
     """
     try:
         yield

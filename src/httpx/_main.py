@@ -1,8 +1,8 @@
 """
-The door to the command line client: `httpx` in a shell, and `python -m httpx`.
+The entry point of the command line client: `httpx` in a shell, and `python -m httpx`.
 
-`main` looks whether the extra `cli` is installed (click, rich, pygments) and hands over to `_cli.command`. It imports
-nothing of that before it is called, so that a program which imports httpx does not pay for a command line.
+`main` checks that the extra `cli` is installed (click, rich, pygments) and calls `_cli.command`. It imports neither
+before it is called, so that a program which imports httpx does not pay for the command line.
 
 Not here: options (`_cli.options`), what a run does (`_cli.command`), how it looks (`_cli.screen`).
 """
@@ -31,7 +31,7 @@ def main() -> None:
         from ._cli.command import run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # so early, or so late, that `run` did not see it
+    except KeyboardInterrupt:  # before or after `run` could catch it
         code = 130
     raise SystemExit(code)
 
@@ -39,5 +39,5 @@ def main() -> None:
 def _is_installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except (ImportError, ValueError):  # a finder refuses it, or `sys.modules` says that there is none
+    except (ImportError, ValueError):  # an import hook refuses it, or `sys.modules` has None for it
         return False

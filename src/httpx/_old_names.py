@@ -1,15 +1,15 @@
 """
-Names of httpx 0.28.1's private modules that have moved, or that nothing here needs any more.
+Names of httpx 0.28.1's private modules that have moved or are not used here any more.
 
-Public code imports some of them (`from httpx._utils import to_bytes`). They are found when they are asked for:
+Public code imports some of them (`from httpx._utils import to_bytes`). They are looked up on first use:
 `_utils.install_old_names` gives their modules a `__getattr__` (PEP 562), which asks `find`. A name that was found is
-then set in its module, so that later look-ups take the usual way and `mock.patch("httpx._utils.to_bytes")` works.
+then set in its module, so that later look-ups are ordinary ones and `mock.patch("httpx._utils.to_bytes")` works.
 
     TABLE   module -> name -> "module:name", where the name is today, or "module"
     GONE    module -> name -> what to use instead
 
-Every module-level name of 0.28.1 is in its module, in `TABLE` or in `GONE`; a test holds this to a stored list. What
-0.28.1 had as small functions and nothing here uses is written in `_old_parts`.
+Every module-level name of 0.28.1 is in its module, in `TABLE` or in `GONE`; a test holds this to a stored list. Small
+functions of 0.28.1 that nothing here uses are in `_old_parts`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SUPPORTED = f"{_PARTS}:SUPPORTED_DECODERS"
 
 
 def _parts(*names: str) -> dict[str, str]:
-    """Names that are in `_old_parts`."""
+    """Return table entries for names that are in `_old_parts`."""
     return {name: f"{_PARTS}:{name}" for name in names}
 
 
 def _public(*names: str) -> dict[str, str]:
-    """Names that `httpx` exports."""
+    """Return table entries for names that `httpx` exports."""
     return {name: f"httpx:{name}" for name in names}
 
 
@@ -131,7 +131,7 @@ GONE: dict[str, dict[str, str]] = {
         ),
         _COMMAND_LINE,
     ),
-    "httpx._status_codes": {"code": "it was the variable of a loop: use httpx.codes"},
+    "httpx._status_codes": {"code": "it was a loop variable: use httpx.codes"},
     "httpx._transports.wsgi": {"_T": "it was a type variable: use one of your own"},
     "httpx._urlparse": {"COMPONENT_REGEX": "use the attributes of httpx.URL"},
 }
@@ -139,7 +139,7 @@ GONE: dict[str, dict[str, str]] = {
 
 def find(module: str, name: str) -> Any:
     """
-    Return what 0.28.1 had under this name, and set it in the module.
+    Return the object that 0.28.1 had under this name, and set it in the module.
 
     Raises:
         AttributeError: no such name; for one that is gone, the message says what to use instead.

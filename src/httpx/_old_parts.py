@@ -1,8 +1,8 @@
 """
-Small functions and classes that 0.28.1 had in its private modules, for packages that import them from there.
+Small functions and classes of 0.28.1's private modules, for packages that import them from there.
 
-Nothing of httpx uses them, and nothing loads this module before one of them is asked for; see `_old_names`. They do
-what those of 0.28.1 did, written anew; where that was an error of its own (`unquote("")`), they do the obvious.
+httpx itself does not use them, and this module is loaded when one of them is first used; see `_old_names`. They
+behave as in 0.28.1; where that was a bug (`unquote("")`), they do the obvious.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def to_str(value: Union[str, bytes], encoding: str = "utf-8") -> str:
 
 
 def to_bytes_or_str(value: str, match_type_of: AnyStr) -> AnyStr:
-    """Return `value` as str or bytes, whichever the second argument is."""
+    """Return `value` as the type of the second argument, str or bytes."""
     return value if isinstance(match_type_of, str) else value.encode()
 
 
@@ -50,12 +50,12 @@ def unquote(value: str) -> str:
 
 
 def is_ipv4_hostname(hostname: str) -> bool:
-    """Is it an IPv4 address, or one with something after a slash?"""
+    """Return whether it is an IPv4 address, or one with something after a slash."""
     return _is_address(hostname, 4)
 
 
 def is_ipv6_hostname(hostname: str) -> bool:
-    """Is it an IPv6 address without brackets, or one with something after a slash?"""
+    """Return whether it is an IPv6 address without brackets, or one with something after a slash."""
     return _is_address(hostname, 6)
 
 
@@ -74,7 +74,7 @@ SENSITIVE_HEADERS = {"authorization", "proxy-authorization"}
 
 
 def _is_known_encoding(encoding: str) -> bool:
-    """Does Python know an encoding of this name?"""
+    """Return whether Python has an encoding of this name."""
     import codecs
 
     try:
@@ -156,11 +156,11 @@ class DataField:
         return self._body
 
     def get_length(self) -> int:
-        """Return the length of both in bytes."""
+        """Return the length of headers and content in bytes."""
         return len(self._head) + len(self._body)
 
     def render(self) -> Iterator[bytes]:
-        """Yield both."""
+        """Yield headers and content."""
         yield self._head
         yield self._body
 
@@ -170,7 +170,7 @@ class FileField:
     A file of a multipart form; `value` is one of the forms that `files=` takes.
 
     Raises:
-        TypeError: it is none of them.
+        TypeError: it is another type.
     """
 
     CHUNK_SIZE = 65_536
@@ -197,12 +197,12 @@ class FileField:
         return iter((self._content,)) if isinstance(self._content, bytes) else self._content.source.pieces()
 
     def render(self) -> Iterator[bytes]:
-        """Yield both."""
+        """Yield headers and content."""
         return chain((self._head,), self.render_data())
 
 
-# Decoders. The dictionary is the one that responses look into: a decoder that is added, replaced or removed there is
-# added, replaced or removed. Codings whose library is not installed are not in it, as in 0.28.1.
+# Decoders. Responses use this same dictionary, so adding, replacing or removing a decoder here has an
+# effect. Codings whose library is not installed are not in it, as in 0.28.1.
 
 SUPPORTED_DECODERS = _decoders._DECODERS
 SUPPORTED_DECODERS.setdefault("identity", _decoders.IdentityDecoder)
@@ -212,13 +212,13 @@ for _coding in _decoders._LIBRARIES:
 
 
 class WholeDecoder:
-    """What `Response._get_content_decoder` returns: a decoder whose methods return bytes, where ours yield pieces."""
+    """A decoder as `Response._get_content_decoder` returns it: its methods return bytes, where ours yield pieces."""
 
     def __init__(self, decoders: list[Any]) -> None:
         self._decoders = decoders
 
     def decode(self, data: bytes) -> bytes:
-        """Return what `data` adds."""
+        """Return the decoded bytes of `data`."""
         for decoder in self._decoders:
             data = b"".join(decoder.decode(data))
         return data
@@ -238,7 +238,7 @@ ACCEPT_ENCODING = _decoders.accept_encoding()
 
 
 class BoundSyncStream(SyncByteStream):
-    """The body of a response, which is told the time from `start` (`perf_counter`) when the body is closed."""
+    """The body of a response; closing it sets `elapsed` to the time since `start` (`perf_counter`)."""
 
     def __init__(self, stream: SyncByteStream, response: Response, start: float) -> None:
         self._stream = stream
@@ -281,7 +281,7 @@ def _set_elapsed(response: Response, start: float) -> None:
 
 
 class ResponseStream(SyncByteStream):
-    """The body of one of httpcore's responses, whose errors become those of httpx."""
+    """The body of a response of httpcore, whose errors become those of httpx."""
 
     def __init__(self, httpcore_stream: Iterable[bytes]) -> None:
         self._httpcore_stream = httpcore_stream
@@ -316,7 +316,7 @@ class AsyncResponseStream(AsyncByteStream):
 
 
 class ASGIResponseStream(AsyncByteStream):
-    """The pieces of a body, in one."""
+    """A body in one piece."""
 
     def __init__(self, body: list[bytes]) -> None:
         self._body = body
@@ -327,29 +327,29 @@ class ASGIResponseStream(AsyncByteStream):
 
 
 class WSGIByteStream(SyncByteStream):
-    """What a WSGI application returned."""
+    """The iterable that a WSGI application returned."""
 
     def __init__(self, result: Iterable[bytes]) -> None:
         self._result = _skip_leading_empty_chunks(result)
         self._close = getattr(result, "close", None)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield its pieces."""
+        """Yield the pieces of the iterable."""
         yield from self._result
 
     def close(self) -> None:
-        """Call the `close` of what was returned, if it has one."""
+        """Close the iterable, if it has a `close` method."""
         if self._close is not None:
             self._close()
 
 
 def _skip_leading_empty_chunks(body: Iterable[T]) -> Iterable[T]:
-    """Return the pieces from the first that is not empty."""
+    """Return the pieces from the first one that is not empty."""
     return dropwhile(lambda piece: not piece, body)
 
 
 def is_running_trio() -> bool:
-    """Does the caller run in a task of trio?"""
+    """Return whether the caller runs in a trio task."""
     if "trio" not in sys.modules:
         return False
     try:
@@ -379,7 +379,7 @@ _MAPPED = (
 
 
 def _load_httpcore_exceptions() -> dict[type[Exception], type[_exceptions.HTTPError]]:
-    """Return the errors of httpcore, each with that of httpx. Raises ImportError without httpcore."""
+    """Return a mapping from httpcore's exceptions to those of httpx. Raises ImportError without httpcore."""
     from importlib import import_module
 
     httpcore = import_module("httpcore")
@@ -388,7 +388,7 @@ def _load_httpcore_exceptions() -> dict[type[Exception], type[_exceptions.HTTPEr
 
 @contextmanager
 def map_httpcore_exceptions() -> Generator[None, None, None]:
-    """Raise errors of httpcore as those of httpx; for transports that are built on httpcore."""
+    """Raise exceptions of httpcore as those of httpx; for transports that are built on httpcore."""
     try:
         yield
     except Exception as exc:
@@ -409,7 +409,7 @@ SUB_DELIMS = "!$&'()*+,;="
 
 
 def _safe(encode_set: str) -> str:
-    """What stays as it is where the characters of the set are encoded."""
+    """The characters that are not in the set to encode."""
     return "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in encode_set)
 
 
@@ -426,24 +426,24 @@ def PERCENT(string: str) -> str:
 
 
 def percent_encoded(string: str, safe: str) -> str:
-    """Return the text with everything escaped that is neither unreserved nor `safe`."""
+    """Return the text with all characters escaped that are neither unreserved nor in `safe`."""
     kept = UNRESERVED_CHARACTERS + safe
     return "".join(char if char in kept else PERCENT(char) for char in string)
 
 
 def quote(string: str, safe: str) -> str:
     """Like `percent_encoded`, but escapes in the text stay as they are."""
-    parts = _ESCAPED.split(string)  # every second one is an escape
+    parts = _ESCAPED.split(string)  # every second part is an escape
     return "".join(part if index % 2 else percent_encoded(part, safe) for index, part in enumerate(parts))
 
 
 def encode_host(host: str) -> str:
-    """Return a host as it is written in a URL, an IPv6 address without brackets. Raises InvalidURL if it cannot."""
+    """Return a host as it is written in a URL, an IPv6 address without brackets. Raises InvalidURL if it is invalid."""
     return URL(scheme="http", host=host).raw_host.decode("ascii") if host else ""
 
 
 def normalize_port(port: Union[str, int, None], scheme: str) -> Optional[int]:
-    """Return a port as a number; None for the scheme's default and for none. Raises InvalidURL if it is not one."""
+    """Return a port as a number; None for the scheme's default and for no port. Raises InvalidURL if it is invalid."""
     if port is None or port == "":
         return None
     try:
@@ -470,7 +470,7 @@ def validate_path(path: str, has_scheme: bool, has_authority: bool) -> None:
     Check a path against the other parts of a URL.
 
     Raises:
-        InvalidURL: it would be read as something else.
+        InvalidURL: the path would be parsed as another part of the URL.
     """
     if has_authority:
         if path and not path.startswith("/"):
@@ -482,7 +482,7 @@ def validate_path(path: str, has_scheme: bool, has_authority: bool) -> None:
 
 
 def _same_origin(url: URL, other: URL) -> bool:
-    """Have both the same scheme, host and port?"""
+    """Return whether both have the same scheme, host and port."""
     return url._origin == other._origin
 
 
@@ -491,6 +491,6 @@ def _port_or_default(url: URL) -> Optional[int]:
 
 
 def _is_https_redirect(url: URL, location: URL) -> bool:
-    """Does it lead from http to https on the same host, both on their default ports?"""
+    """Return whether it goes from http to https on the same host, both on their default ports."""
     here, there = url._origin, location._origin
     return here[1] == there[1] and here[::2] == ("http", 80) and there[::2] == ("https", 443)

@@ -6,7 +6,7 @@ Status codes by name, and the reason phrase of each.
     codes.get_reason_phrase(404) == "Not Found"
 
 Names and phrases follow RFC 9110 as it stood in httpx 0.28.1 ("Request Entity Too Large", not "Content Too Large"):
-tests compare them. A phrase is its name in title case; the few that are not stand in a table of their own.
+tests compare them. A phrase is its name in title case; a table lists the few exceptions.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 class codes(IntEnum):
     """
-    The registered status codes as an `IntEnum`.
+    An `IntEnum` of the registered status codes.
 
     Each member has a lower-case alias, a plain `int`: `codes.ok` is 200. The `is_...` methods take any number, not
-    only members, and go by its first digit (RFC 9110, section 15), so that 299 is a success and 600 is nothing.
+    only members, and look at its first digit (RFC 9110, section 15): 299 is a success, 600 is in no class.
     """
 
     # 1xx: RFC 9110; 102 RFC 2518; 103 RFC 8297
@@ -162,7 +162,7 @@ class codes(IntEnum):
         not_extended: ClassVar[int]
         network_authentication_required: ClassVar[int]
 
-    # The number in every Python: before 3.11 an IntEnum would print as "codes.OK" and format as either.
+    # The number in every Python version: before 3.11 `str` of an IntEnum is "codes.OK".
     def __str__(self) -> str:
         return str(int(self))
 
@@ -171,37 +171,37 @@ class codes(IntEnum):
 
     @classmethod
     def get_reason_phrase(cls, value: int) -> str:
-        """The phrase that belongs to `value`, such as "Not Found"; "" if the number is not registered."""
+        """Return the reason phrase of `value`, such as "Not Found"; "" if the number is not registered."""
         return _PHRASES.get(value, "")
 
     @classmethod
     def is_informational(cls, value: int) -> bool:
-        """Whether `value` is 100 to 199."""
+        """Return whether `value` is 100 to 199."""
         return value // 100 == 1
 
     @classmethod
     def is_success(cls, value: int) -> bool:
-        """Whether `value` is 200 to 299."""
+        """Return whether `value` is 200 to 299."""
         return value // 100 == 2
 
     @classmethod
     def is_redirect(cls, value: int) -> bool:
-        """Whether `value` is 300 to 399."""
+        """Return whether `value` is 300 to 399."""
         return value // 100 == 3
 
     @classmethod
     def is_client_error(cls, value: int) -> bool:
-        """Whether `value` is 400 to 499."""
+        """Return whether `value` is 400 to 499."""
         return value // 100 == 4
 
     @classmethod
     def is_server_error(cls, value: int) -> bool:
-        """Whether `value` is 500 to 599."""
+        """Return whether `value` is 500 to 599."""
         return value // 100 == 5
 
     @classmethod
     def is_error(cls, value: int) -> bool:
-        """Whether `value` is 400 to 599."""
+        """Return whether `value` is 400 to 599."""
         return value // 100 in (4, 5)
 
 

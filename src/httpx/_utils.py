@@ -1,4 +1,4 @@
-"""What several modules share and none of them owns. Small on purpose: at most what two modules really need."""
+"""Small parts that several modules share. Only what at least two modules need."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 class _LowerNames(dict[bytes, bytes]):
     """
-    Field name -> the same in lower case.
+    A dictionary of field names in lower case, filled on use.
 
     Peers use few names, so `LOWER[name]` is one dictionary look-up (0.03 µs, where `name.lower()` makes a new object
-    in 0.09 µs). Bounded: names after the first 1,024 are lowered each time.
+    in 0.09 µs). Bounded: names after the first 1,024 are not stored.
     """
 
     def __missing__(self, name: bytes) -> bytes:
@@ -31,7 +31,7 @@ LOWER = _LowerNames()
 
 
 class _LazyPattern:
-    """A regular expression that is compiled when one of its methods is first asked for, and set there."""
+    """A regular expression that is compiled when one of its methods is first used."""
 
     def __init__(self, pattern: Any, flags: int) -> None:
         self._given = pattern, flags
@@ -40,17 +40,17 @@ class _LazyPattern:
         if name.startswith("_"):
             raise AttributeError(name)
         method = getattr(re.compile(*self._given), name)
-        self.__dict__[name] = method  # the next use finds it there, as fast as that of a compiled pattern
+        self.__dict__[name] = method  # later uses are as fast as with a compiled pattern
         return method
 
 
 def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return what `re.compile` does, compiled on first use: all patterns of the package take 8 ms, few are used."""
+    """Return a pattern that is compiled on first use: to compile all of the package takes 8 ms, and few are used."""
     return cast("re.Pattern[AnyStr]", _LazyPattern(pattern, flags))
 
 
 def percent_decoded(text: str) -> str:
-    """Return what `urllib.parse.unquote` does, which is loaded by texts that have an escape."""
+    """Return `urllib.parse.unquote(...)`, which is imported only for a text with an escape."""
     if "%" not in text:
         return text
     from urllib.parse import unquote
@@ -59,7 +59,7 @@ def percent_decoded(text: str) -> str:
 
 
 def primitive_to_str(value: PrimitiveData) -> str:
-    """Text of a query or form value: `True` is "true", `False` is "false", `None` is the empty string."""
+    """Return a query or form value as text: `True` is "true", `False` is "false", `None` is the empty string."""
     if value is True:
         return "true"
     if value is False:
@@ -69,7 +69,7 @@ def primitive_to_str(value: PrimitiveData) -> str:
     return str(value)
 
 
-# The modules that 0.28.1's names are looked for in; see `_old_names`. `_transports.asgi`, which is loaded when it is
+# The modules in which names of 0.28.1 are looked up; see `_old_names`. `_transports.asgi`, which is loaded when it is
 # used, does it itself.
 _WITH_OLD_NAMES = (
     *("_api", "_auth", "_client", "_content", "_decoders", "_main", "_models", "_multipart", "_status_codes"),
@@ -81,7 +81,7 @@ def install_old_names(*names: str) -> None:
     """
     Give modules of the package, by default all, a `__getattr__` for the names that they had in 0.28.1 (PEP 562).
 
-    From outside and not in each module: type checkers would take any name of a module that defines one.
+    Done here and not in each module, because type checkers accept any name of a module that defines `__getattr__`.
     """
     for name in names or _WITH_OLD_NAMES:
         module = f"{__package__}.{name}"
@@ -90,9 +90,9 @@ def install_old_names(*names: str) -> None:
 
 def level_of_caller() -> int:
     """
-    Return the `stacklevel` for a warning of the function that calls this: the line of the program, not of the package.
+    Return the `stacklevel` with which a warning of the calling function names a line of the program, not of httpx.
 
-    A number would change with every function in between, such as the constructor of a subclass.
+    A fixed number would be wrong if other functions are in between, such as the constructor of a subclass.
     """
     own = f"{__package__}."
     frame, level = sys._getframe(1), 1

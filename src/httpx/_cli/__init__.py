@@ -1,6 +1,6 @@
 """
-What runs on a command line.
+The command line client and the echo server.
 
-`echo_server` answers every request with a description of it: the other end for `scripts/demo`, for the tests, and for
-trying things out without a network. Nothing here is imported by `import httpx`.
+`echo_server` responds to every request with a description of it: a server for `scripts/demo`, for the tests, and for
+experiments without a network. `import httpx` imports none of this.
 """

@@ -1,10 +1,10 @@
 """
-`--app module:app`: a WSGI or ASGI application in this process, in place of the network.
+`--app module:app`: a WSGI or ASGI application in this process instead of the network.
 
     transport_for("shop.web:app")
-    transport_for("shop.web:make_app()")      called without arguments, and what it returns is the application
+    transport_for("shop.web:make_app()")      called without arguments; it returns the application
 
-The current folder can be imported from, as with the servers that take the same notation.
+Modules of the current folder can be imported, as with the servers that use the same notation.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ import httpx
 
 def transport_for(where: str) -> httpx.BaseTransport:
     """
-    A transport that calls the application; the ASGI one runs its lifespan.
+    Return a transport that calls the application; the one for ASGI runs its lifespan.
 
     Raises:
-        click.UsageError: the notation is wrong, the module or the name is missing, or what is there cannot be called.
+        click.UsageError: the notation is wrong, the module or the name is missing, or the object cannot be called.
     """
     app = _loaded(where)
     if _is_asgi(app):
-        return _Told(httpx.ASGITransport(app=_WithoutLifespan(app), lifespan=True))
-    return _Told(httpx.WSGITransport(app=app))
+        return _Traced(httpx.ASGITransport(app=_WithoutLifespan(app), lifespan=True))
+    return _Traced(httpx.WSGITransport(app=app))
 
 
-class _Told(httpx.BaseTransport):
-    """A transport that reports its steps as those of the network do, so that they can be shown and timed."""
+class _Traced(httpx.BaseTransport):
+    """A transport that reports trace events as those of the network do, so that they can be shown and timed."""
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
 
-    def __enter__(self) -> _Told:
+    def __enter__(self) -> _Traced:
         self._transport.__enter__()
         return self
 
@@ -47,7 +47,7 @@ class _Told(httpx.BaseTransport):
         self._transport.__exit__(*exc_info)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        tell = request.extensions.get("trace") or _nobody
+        tell = request.extensions.get("trace") or _ignore
         for step in ("send_request_headers", "send_request_body"):
             tell(f"http11.{step}.started", {"request": request})
             tell(f"http11.{step}.complete", {"return_value": None})
@@ -58,15 +58,15 @@ class _Told(httpx.BaseTransport):
         return response
 
 
-def _nobody(name: str, info: dict[str, Any]) -> None:
+def _ignore(name: str, info: dict[str, Any]) -> None:
     pass
 
 
 class _WithoutLifespan:
     """
-    An ASGI application that may know nothing of lifespan: raising before it asks for the first message says so.
+    An ASGI application without lifespan support: it raises before it receives the first message.
 
-    ASGI lifespan 2.0, "Scope": servers go on without it then. An error in the startup itself is still an error.
+    ASGI lifespan 2.0, "Scope": servers then continue without lifespan. An error in the startup is still an error.
     """
 
     def __init__(self, app: Any) -> None:
@@ -93,7 +93,7 @@ class _WithoutLifespan:
 def _loaded(where: str) -> Any:
     module_name, _, path = where.partition(":")
     if not module_name or not path:
-        raise click.UsageError(f"--app takes MODULE:APP, such as shop.web:app, not {where!r}")
+        raise click.UsageError(f"--app must be MODULE:APP, such as shop.web:app, got {where!r}")
     is_factory = path.endswith("()")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -101,24 +101,24 @@ def _loaded(where: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         if exc.name and (module_name == exc.name or module_name.startswith(exc.name + ".")):
-            raise click.UsageError(f"there is no module {module_name!r} for --app") from None
-        raise  # something that the module itself imports
+            raise click.UsageError(f"module {module_name!r} of --app was not found") from None
+        raise  # a module that the module itself imports
     for name in path[: -2 if is_factory else None].split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise click.UsageError(f"there is no {name!r} in {where!r} for --app") from None
+            raise click.UsageError(f"--app {where}: {name!r} was not found") from None
     found = found() if is_factory else found
     if not callable(found):
-        raise click.UsageError(f"{where!r} is no application: it cannot be called")
+        raise click.UsageError(f"--app {where} is not an application: it cannot be called")
     return found
 
 
 def _is_asgi(app: Any) -> bool:
-    """Whether an application is ASGI 3 (a coroutine function of three arguments) and not WSGI."""
+    """Return whether an application is ASGI 3 (a coroutine function of three arguments) and not WSGI."""
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__ if callable(app) else None):
         return True
-    # What wraps an application in a plain function still has its number of arguments.
+    # A plain function around an application has the same number of arguments.
     try:
         return len(inspect.signature(app).parameters) == 3
     except (TypeError, ValueError):

@@ -1,10 +1,10 @@
 """
-What is to be sent: method, URL, header and body, from the options and the words behind `httpx`.
+Build the request: method, URL, header fields and body, from the options and the words after `httpx`.
 
     plan(options)      Plan(method="POST", url="http://localhost:8000/", body={"json": {"a": 1}}, ...)
 
-Nothing is sent here, and nothing opened but files that go into the body and standard input.
-Not here: which word is which item (`items`), and the client (`clients`).
+Nothing is sent here; only files of the body and standard input are opened.
+Not here: how words become items (`items`), and the client (`clients`).
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ _METHODS = frozenset(
         "PURGE",
     ]
 )
-# Written before the URL, these take their body from standard input if there is no other.
+# Written before the URL, these methods take their body from standard input if it is not given otherwise.
 _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LOCAL = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
-# What makes a word an item and not the URL behind a method: a separator before anything that only a URL has.
+# A word is an item, and not the URL after a method, if it has a separator before any part of a URL.
 _ITEM = re.compile(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
 
-# Seconds for the first byte of standard input. Nobody types there, so it comes at once or something is amiss.
+# Seconds for the first byte of standard input. It is not a terminal, so the byte comes at once or never.
 PATIENCE = 5.0
 
 
 class Plan(NamedTuple):
     """
-    A request to be built.
+    The parts of a request.
 
     Attributes:
         method, url, params, headers, cookies: as for `Client.build_request`.
         absent: names of header fields that the request must not have.
-        body: further arguments of `Client.build_request`.
-        may_miss_input: whether somebody who knows other clients could expect standard input to be the body.
+        body: more arguments of `Client.build_request`.
+        may_miss_input: whether a user of other clients may expect standard input to be the body.
     """
 
     method: str
@@ -81,10 +81,10 @@ class Plan(NamedTuple):
 
 def plan(options: dict[str, Any]) -> Plan:
     """
-    What the options ask for.
+    Return the request that the options describe.
 
     Raises:
-        click.UsageError: they contradict each other, or standard input stays silent.
+        click.UsageError: they contradict each other, or standard input sends nothing.
         OSError: a file for the body cannot be read.
     """
     before, url, words = method_and_url(options["words"], options["method"])
@@ -112,13 +112,13 @@ def plan(options: dict[str, Any]) -> Plan:
 
 def method_and_url(words: tuple[str, ...], given: str | None) -> tuple[str | None, str, list[str]]:
     """
-    The method before the URL in capitals or None, the URL, and the items behind it.
+    Return the method before the URL in capitals or None, the URL, and the items after it.
 
-    The first word is a method if it is letters only and a URL follows; `localhost a=b` has none.
+    The first word is a method if it has only letters and a URL follows; `localhost a=b` is without a method.
     """
     rest = list(words)
     if not rest:
-        raise click.UsageError("there is no URL")
+        raise click.UsageError("the URL is missing")
     method = None
     if len(rest) > 1 and _LETTERS.fullmatch(rest[0]) and (rest[0].upper() in _METHODS or not _ITEM.match(rest[1])):
         method = rest.pop(0).upper()
@@ -132,7 +132,7 @@ def method_and_url(words: tuple[str, ...], given: str | None) -> tuple[str | Non
 
 
 def address(url: str, in_process: bool = False) -> str:
-    """A URL with its scheme: what is no machine of ours gets https, because a guess must not give secrets away."""
+    """Return a URL with a scheme: https except for this machine, because a guess must not reveal secrets."""
     if _SCHEME.match(url):
         return url
     if url.startswith(":"):
@@ -144,7 +144,7 @@ def address(url: str, in_process: bool = False) -> str:
 
 
 def has_unread_input() -> bool:
-    """Whether something was piped to standard input and is there by now; on Windows nobody knows."""
+    """Return whether piped standard input has unread bytes; on Windows always False, because it cannot be known."""
     try:
         descriptor = sys.stdin.fileno()
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -156,10 +156,10 @@ def has_unread_input() -> bool:
 
 def from_stdin(patience: float = PATIENCE) -> bytes | None:
     """
-    What is piped or redirected to standard input, to its end; None if it is a terminal or closed.
+    Return all of standard input if it is piped or redirected; None if it is a terminal or closed.
 
     Raises:
-        click.UsageError: nothing comes and nobody closes it. Going on would send an empty body by accident of timing.
+        click.UsageError: it sends nothing and is not closed. An empty body would then depend on timing.
     """
     if sys.stdin is None or sys.stdin.isatty():
         return None
@@ -170,7 +170,7 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
     pieces: list[bytes] = []
 
     def first() -> None:
-        # Not by `sys.stdin`: the interpreter cannot end while a thread holds the lock of its buffer.
+        # Not through `sys.stdin`: the interpreter cannot end while a thread holds the lock of its buffer.
         try:
             pieces.append(os.read(descriptor, 65536))
         except OSError:
@@ -179,7 +179,7 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
     try:
         reader = threading.Thread(target=first, daemon=True)
         reader.start()
-    except RuntimeError:  # a subinterpreter allows no daemons, or there are too many threads: wait as long as it takes
+    except RuntimeError:  # a subinterpreter without daemons, or too many threads: wait without a limit
         first()
     else:
         reader.join(patience)
@@ -201,7 +201,7 @@ def _items(words: list[str]) -> Items:
 
 
 def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | None]:
-    """The arguments of the body, and the Content-Type that goes with it beyond what the library sets itself."""
+    """Return the arguments of the body, and its Content-Type if the library does not set it."""
     bodies: list[tuple[dict[str, Any], str | None]] = []
     as_form = options["form"] or options["multipart"] or bool(items.files or options["data"] or options["files"])
     form = _form(options, items if as_form else None)
@@ -243,7 +243,7 @@ def _from_file(path: str) -> tuple[dict[str, Any], str | None]:
 
 
 def _json(value: Any) -> tuple[dict[str, Any], str | None]:
-    # `json=None` is no body to the library.
+    # For the library, `json=None` means no body.
     return ({"content": b"null"}, "application/json") if value is None else ({"json": value}, None)
 
 
@@ -262,7 +262,7 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
 
 
 def _type_of(content: bytes) -> str | None:
-    """The type of a body that came without one: JSON if it is an object or a list of it."""
+    """Return the type of a body without a given one: JSON if it is a JSON object or list."""
     if content.lstrip()[:1] not in (b"{", b"["):
         return None
     try:

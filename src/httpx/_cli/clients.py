@@ -1,5 +1,5 @@
 """
-The client that a run sends its request with: the options about network, TLS, time and authentication.
+Build the client of a run, from the options about network, TLS, time and authentication.
 
 Not here: the request itself (`building`).
 """
@@ -24,14 +24,14 @@ _HTTP_VERSIONS: dict[str | None, dict[str, bool]] = {
 
 def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
     """
-    A client, not opened yet.
+    Return a client that is not open yet.
 
     Args:
-        options: what the parser made of the arguments.
-        more: further arguments of the client.
+        options: the parsed arguments.
+        more: more arguments of the client.
 
     Raises:
-        click.UsageError: options exclude each other, or a value makes no sense.
+        click.UsageError: options exclude each other, or a value is invalid.
     """
     redirects = options["max_redirects"]
     try:
@@ -42,12 +42,12 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
             **_network(options),
             **more,
         )
-    except ValueError as exc:  # of the proxy's URL
+    except ValueError as exc:  # from the proxy's URL
         raise click.UsageError(str(exc)) from None
 
 
 def auth_of(options: dict[str, Any]) -> Any:
-    """What `auth=` gets; "-" as password asks for it on the terminal."""
+    """Return the value for `auth=`; for the password "-", prompt for it on the terminal."""
     if options["auth"] and options["bearer"]:
         raise click.UsageError("--auth and --bearer exclude each other")
     if options["bearer"]:
@@ -59,12 +59,12 @@ def auth_of(options: dict[str, Any]) -> Any:
     user, password = options["auth"]
     if password == "-":
         password = click.prompt("Password", hide_input=True, err=True)
-        options["auth"] = (user, password)  # asked for once
+        options["auth"] = (user, password)  # prompt only once
     return httpx.DigestAuth(user, password) if options["digest"] else httpx.BasicAuth(user, password)
 
 
 def _network(options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments about connections."""
+    """Return the arguments about connections."""
     if options["app"]:
         from .apps import transport_for
 
@@ -104,7 +104,7 @@ def _cert(options: dict[str, Any]) -> Any:
 
 def _existing(path: str, option: str) -> str:
     if not os.path.exists(path):
-        raise click.UsageError(f"there is no {path!r} for {option}")
+        raise click.UsageError(f"{option} {path!r} does not exist")
     return path
 
 
@@ -121,10 +121,10 @@ def _addresses(options: dict[str, Any]) -> dict[str, Any]:
 
 def overrides(given: tuple[str, ...]) -> dict[str, list[str]]:
     """
-    HOST:PORT:ADDRESS[,ADDRESS ...] of --resolve, as {"host:port": [address, ...]}; IPv6 may stand in brackets.
+    Return HOST:PORT:ADDRESS[,ADDRESS ...] of --resolve as {"host:port": [address, ...]}; IPv6 may be in brackets.
 
     Raises:
-        click.UsageError: one is not of this form.
+        click.UsageError: a value does not have this form.
     """
     out = {}
     for text in given:
@@ -137,6 +137,6 @@ def overrides(given: tuple[str, ...]) -> dict[str, list[str]]:
             if not host or not 0 < int(port) < 65536:
                 raise ValueError
         except ValueError:
-            raise click.UsageError(f"--resolve takes HOST:PORT:ADDRESS, not {text!r}") from None
+            raise click.UsageError(f"--resolve must be HOST:PORT:ADDRESS, got {text!r}") from None
         out[f"{host.lower()}:{port}"] = addresses
     return out

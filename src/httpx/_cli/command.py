@@ -5,9 +5,9 @@ One run of the command line client: arguments in, output and exit code out.
 
     options ──► plan (`building`) ──► client (`clients`) ──► exchange ──► screen, file ──► exit code (`exits`)
 
-Everything that can go wrong ends in one line on standard error and a code; a traceback is a bug, or comes from the
-application of --app. What only some runs need is imported where they need it: starting is most of what a run takes.
-Not here: options (`options`), what --verbose tells (`wiretap`), saving (`download`), looks (`screen`).
+Every error ends in one line on standard error and an exit code; a traceback is a bug, or comes from the application of
+--app. Modules that only some runs need are imported there, because most of a run's time is its start.
+Not here: options (`options`), the output of --verbose (`wiretap`), saving (`download`), formatting (`screen`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .screen import Screen
 
 
 def run(argv: list[str]) -> int:
-    """Do what the arguments (without the program's name) say; returns the exit code."""
-    if sys.stdout is None:  # closed by whoever started us
+    """Run the client with the arguments (without the program's name); return the exit code."""
+    if sys.stdout is None:  # closed by the parent process
         _complain("standard output is closed")
         return exits.FAILED
     try:
@@ -38,12 +38,12 @@ def run(argv: list[str]) -> int:
         return exits.BROKEN_PIPE
     except OSError as exc:
         _complain(str(exc))
-        _forget_output()  # if it was standard output that failed, its buffer would fail again at the end
+        _forget_output()  # if standard output failed, its buffer would fail again at the end
         return exits.FAILED
 
 
 def _help(options: dict[str, Any] | None = None) -> int:
-    """The help comes without the parser, which takes longer to import than to print the page."""
+    """Show the help, without the parser, which takes longer to import than the page to print."""
     from .manual import print_manual
 
     print_manual(Screen(sys.stdout))
@@ -62,7 +62,7 @@ def _parsed(argv: list[str]) -> int:
     except click.UsageError as exc:
         _complain(f"{exc.format_message()}\nTry 'httpx --help'.")
         return exits.USAGE
-    except click.Abort:  # what click makes of Ctrl-C while it asks for a password
+    except click.Abort:  # Ctrl-C while click prompts for a password
         return exits.INTERRUPTED
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         _complain(f"{type(exc).__name__}: {exc}")
@@ -116,7 +116,7 @@ def _completion(options: dict[str, Any]) -> int:
 
 
 def _manual(options: dict[str, Any]) -> int:
-    """On a terminal the page is shown as `man` does; else its source comes out, to be installed."""
+    """Show the page with `man` on a terminal; else write its source, to be installed."""
     import httpx
 
     from .completion import man_page
@@ -147,7 +147,7 @@ def _serve(options: dict[str, Any]) -> int:
     return main(["--port", port, *(["--host", host.strip("[]")] if host else [])])
 
 
-# What --version and the like do in place of a request: by their key, in the order in which they win.
+# Options that do something else than a request, by key; the first that is given wins.
 _MODES: dict[str, Callable[[dict[str, Any]], int]] = {
     "help": _help,
     "version": _version,
@@ -163,5 +163,5 @@ def _complain(message: str) -> None:
 
 
 def _forget_output() -> None:
-    """Nobody listens: what is still in buffers would fail again when the interpreter flushes them at its end."""
+    """Drop unwritten output, which would fail again when the interpreter flushes it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,10 +1,10 @@
 """
-What other programs read about the options: completion scripts for shells, and the page for `man`.
+Completion scripts for shells, and the page for `man`.
 
     script("bash")      to be read by the shell: eval "$(httpx --completion bash)"
     man_page()          roff
 
-Made from the table in `options`, so that they never lag behind it.
+Made from the table in `options`, so that they are always up to date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def script(shell: str) -> str:
-    """The script that completes the command in "bash", "zsh" or "fish"."""
+    """Return the script that completes the command in "bash", "zsh" or "fish"."""
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]()
 
 
@@ -76,7 +76,7 @@ def _zsh_value(option: Option) -> str:
         return ""
     what = f"({' '.join(option.choices)})" if option.choices else "_files" if option.path else ""
     optional = ":" if option.bare is not None else ""
-    # Options with two values have the path in the second.
+    # In options with two values, the second is the path.
     names = option.metavar.strip("[]").replace(":", "\\:").split() or ["value"]
     return "".join(f":{optional}{name}:{what if number == len(names) else ''}" for number, name in enumerate(names, 1))
 
@@ -99,7 +99,7 @@ def _fish() -> str:
 
 
 def man_page(version: str) -> str:
-    """The page for `man`, in the macros `man`."""
+    """Return the page for `man`, in its macros."""
     out = [
         f'.TH HTTPX 1 "" "httpx {_roff(version)}" "User Commands"',
         ".SH NAME",
@@ -109,7 +109,7 @@ def man_page(version: str) -> str:
         "[\\fIMETHOD\\fR] \\fIURL\\fR [\\fIITEM\\fR ...] [\\fIOPTIONS\\fR]",
         ".SH DESCRIPTION",
         _roff(
-            "Sends one HTTP request and shows the answer: head and body on standard output, complaints on standard "
+            "Sends one HTTP request and shows the response: head and body on standard output, errors on standard "
             "error. On a terminal there are colours and indentation; a pipe or a file gets the bytes of the body."
         ),
         ".PP",
@@ -136,6 +136,6 @@ def man_page(version: str) -> str:
 
 
 def _roff(text: str) -> str:
-    """Text that roff shows as it is: backslashes, hyphens, and dots or quotes at the beginning of a line."""
+    """Return text escaped for roff: backslashes, hyphens, and dots or quotes at the beginning of a line."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     return "\\&" + text if text[:1] in (".", "'") else text

@@ -1,11 +1,11 @@
 """
-To and from the command lines of curl.
+Convert requests to and from command lines of curl.
 
     to_curl(request)                      curl -X PUT --json '{"a":1}' http://localhost:8000/
     from_curl("curl -H 'X-A: b' ...")     ["-h", "X-A", "b", ...], arguments of ours
 
-Both know the options that people paste: those of a request, of authentication, redirects, TLS, proxy, output. An option
-that is not known is an error with its name, because without it something else could happen than what was asked for.
+Both know the common options: those of a request, of authentication, redirects, TLS, proxy, output. An unknown option is
+an error with its name, because without it the command could do something else.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from .shell_words import words as _words
 if TYPE_CHECKING:
     import httpx
 
-# What curl computes itself, or says by default.
+# Header fields that curl computes or sends by default.
 _COMPUTED = frozenset(("host", "content-length", "connection", "transfer-encoding"))
 
 
 def to_curl(request: httpx.Request, *, mask: bool = True, options: dict[str, Any] | None = None) -> str:
     """
-    A command for a shell of POSIX that sends the same request.
+    Return a command for a POSIX shell that sends the same request.
 
     Args:
         request: as it would be sent, with its body read.
-        mask: put "***" in place of credentials and cookies.
-        options: what the parser made of our arguments, for those about the connection.
+        mask: replace credentials and cookies with "***".
+        options: our parsed arguments, for those about the connection.
     """
     options = {} if options is None else options
     url = masking.address(request.url) if mask else str(request.url)
@@ -47,12 +47,12 @@ def to_curl(request: httpx.Request, *, mask: bool = True, options: dict[str, Any
         # A field without a value is written with ";".
         words += ["-H", f"{name}: {shown}" if shown else f"{name};"]
     if options:
-        # The client would have put them in, so that somebody took them away.
+        # The client sends these by default, so they were removed.
         words += [
             word for name in ("Accept", "User-Agent") if name not in request.headers for word in ("-H", f"{name}:")
         ]
     words += _body(request) if form is None else form
-    if re.search(r"[\[\]{}]", url):  # curl would take them for ranges
+    if re.search(r"[\[\]{}]", url):  # curl would read them as ranges
         words.append("-g")
     return ("" if form is not None else _fed(request)) + " ".join(map(shlex.quote, [*words, url]))
 
@@ -65,12 +65,12 @@ def _method(request: httpx.Request) -> list[str]:
 
 
 def _fields(request: httpx.Request) -> list[tuple[str, str]]:
-    """The fields that curl would not send by itself; what it would send and the request has not is taken away."""
+    """Return the header fields that curl must be given: not those that it computes, or that httpx sends by default."""
     fields = []
     for raw_name, raw_value in request.headers.raw:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         if name.lower() == "accept-encoding" or name.lower() in _COMPUTED:
-            continue  # `--compressed` asks for what curl can decode
+            continue  # `--compressed` sends the encodings that curl can decode
         if name.lower() == "accept" and value == "*/*":
             continue
         if name.lower() == "user-agent" and value.startswith("python-httpx/"):
@@ -95,7 +95,7 @@ _PART_NAME = re.compile(rb'; name="([^"%=]+)"(?:; filename="([^"%]+)")?(?:\r\n|$
 
 
 def _form(request: httpx.Request, options: dict[str, Any]) -> list[str] | None:
-    """The parts of a multipart body as options; None if it is none, or curl could not make the same from its files."""
+    """Return the parts of a multipart body as options; None if it is not one, or if curl cannot make the same body."""
     kind = re.fullmatch(r"multipart/form-data; *boundary=([^;\s\"]+)", request.headers.get("content-type", ""), re.I)
     if kind is None:
         return None
@@ -131,14 +131,14 @@ def _part(head: str, content: bytes, paths: dict[tuple[str, str], str]) -> list[
 
 
 def _quoted(path: str) -> str:
-    """A path within the value of -F, where `,` and `;` mean something."""
+    """Return a path for the value of -F, where `,` and `;` have a meaning."""
     if not re.search(r'[,;"\\]', path):
         return path
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _paths(options: dict[str, Any]) -> dict[tuple[str, str], str]:
-    """Name of the field and of the file, as they are sent -> path, from the arguments."""
+    """Return paths from the arguments, by field name and file name as they are sent."""
     from .items import path_and_options, split
 
     found = {(name, os.path.basename(file.name)): str(file.name) for name, file in options.get("files", ())}
@@ -155,7 +155,7 @@ def _paths(options: dict[str, Any]) -> dict[tuple[str, str], str]:
 
 
 def _fed(request: httpx.Request) -> str:
-    """What goes before the command, for a body that no argument can hold."""
+    """Return the command to put before curl, for a body that cannot be an argument."""
     if "@-" not in _body(request)[-1:]:
         return ""
     return f"printf %s {base64.b64encode(request.content).decode()} | base64 -d | "
@@ -178,7 +178,7 @@ def _connection(options: dict[str, Any], mask: bool) -> list[str]:
     if options.get("proxy"):
         proxy = options["proxy"]
         words += ["-x", re.sub(r"://[^/@]*@", f"://{masking.MASK}@", proxy) if mask else proxy]
-    if options.get("digest") and options.get("auth"):  # there is no header before the server's challenge
+    if options.get("digest") and options.get("auth"):  # the header is sent only after the server's challenge
         user, password = options["auth"]
         words += ["--digest", "-u", f"{user}:{masking.MASK if mask else password}"]
     if options.get("retry"):
@@ -198,7 +198,7 @@ def _connection(options: dict[str, Any], mask: bool) -> list[str]:
 
 
 class _Reader:
-    """Reads the words of a command of curl, and writes ours."""
+    """A reader of the words of a curl command, which writes our arguments."""
 
     def __init__(self) -> None:
         self.out: list[str] = []
@@ -219,7 +219,7 @@ class _Reader:
 
     def header(self, value: str) -> None:
         if value.startswith("@"):
-            raise ValueError("a file of headers, -H @file, cannot be taken over")
+            raise ValueError("a file of headers, -H @file, cannot be converted")
         name, colon, text = value.partition(":")
         if colon and text.strip():
             self.headers.append((name.strip(), text.strip()))
@@ -238,7 +238,7 @@ class _Reader:
 
     def json(self, value: str) -> None:
         self.kind = "application/json"
-        before = self.data.pop() if self.data else b""  # several make one text, without "&"
+        before = self.data.pop() if self.data else b""  # several are joined without "&"
         self.body(value, strips=False)
         self.data[-1] = before + self.data[-1]
         self.is_json = True
@@ -260,28 +260,26 @@ class _Reader:
     def multipart(self, value: str, literal: bool = False) -> None:
         name, equals, text = value.partition("=")
         if not equals:
-            raise ValueError(f"-F takes NAME=VALUE, not {value[:40]!r}")
+            raise ValueError(f"-F must be NAME=VALUE, got {value[:40]!r}")
         if not literal and text.startswith("<"):
             self.form.append(f"{_escaped(name)}=@{text[1:]}")
         elif not literal and text.startswith("@"):
             self.form.append(f"{_escaped(name)}@{text[1:]}")
         elif not literal and re.search(r";\s*(?:type|headers|encoder)=", text):
-            raise ValueError(f"-F {value[:40]!r}: the type of a text cannot be taken over")
+            raise ValueError(f"-F {value[:40]!r}: the type of a text cannot be converted")
         else:
-            # What begins with "@" is text here, and would name a file otherwise.
+            # A value with "@" is text here, and would name a file in our arguments.
             self.form.append(f"{_escaped(name)}=" + re.sub(r"^(\\*[=@])", r"\\\1", text))
 
     def cookie(self, value: str) -> None:
         if "=" not in value:
-            raise ValueError("a file of cookies, -b file, cannot be taken over: see --session")
+            raise ValueError("a file of cookies, -b file, cannot be converted: see --session")
         self.cookies.append(value.strip("; "))
 
     def result(self) -> list[str]:
-        """Our arguments."""
+        """Return our arguments."""
         if len(self.urls) != 1:
-            raise ValueError(
-                "the command of curl should have one URL" + (f", not {len(self.urls)}" if self.urls else "")
-            )
+            raise ValueError("the curl command must have one URL" + (f", got {len(self.urls)}" if self.urls else ""))
         url = self.urls[0]
         out = [*self.out]
         given = {name.lower() for name, _ in self.headers} | {name.lower() for name in self.absent}
@@ -306,7 +304,7 @@ class _Reader:
         if self.method:
             out += ["-m", self.method]
         items = [*self.form, *(f"{_escaped(name)}:" for name in self.absent)]
-        # curl's own guess for a URL without a scheme is http.
+        # curl uses http for a URL without a scheme.
         return [*out, url if "://" in url else f"http://{url}", *items]
 
 
@@ -316,7 +314,7 @@ def _escaped(name: str) -> str:
 
 def _file(path: str) -> bytes:
     if path == "-":
-        raise ValueError("a body from standard input, @-, cannot be taken over: add the item @- to the command")
+        raise ValueError("a body from standard input, @-, cannot be converted: add the item @- to the command")
     with open(os.path.expanduser(path), "rb") as file:
         return file.read()
 
@@ -325,7 +323,7 @@ Take = Callable[[_Reader, str], None]
 
 
 def _passes(*ours: str) -> Take:
-    """The value goes behind an option of ours."""
+    """Return a function that passes the value to an option of ours."""
     return lambda reader, value: reader.out.extend([*ours, value])
 
 
@@ -334,12 +332,12 @@ def _sets(name: str, constant: Any = None) -> Take:
 
 
 def _cert(reader: _Reader, value: str) -> None:
-    # Behind a colon is the key's password; the one behind a single letter is of a drive of Windows.
+    # After a colon comes the key's password; after a single letter it belongs to a Windows drive.
     path = re.match(r"(?:[A-Za-z]:[\\/])?[^:]*", value)
     reader.out += ["--cert", value if path is None else path[0]]
 
 
-# Options with a value -> what is done with it. The short ones may have it without a space.
+# Options with a value -> the function for it. Short ones may have it without a space.
 _WITH_VALUE: dict[str, Take] = {
     "-X": _sets("method"),
     "-H": _Reader.header,
@@ -372,7 +370,7 @@ _WITH_VALUE: dict[str, Take] = {
     "--url": lambda reader, value: reader.urls.append(value),
 }
 
-# Options without one -> what they do; None is nothing, because we do it anyway or it only concerns what curl shows.
+# Options without a value -> their function; None if we do it anyway or it only concerns curl's output.
 _FLAGS: dict[str, Take | None] = {
     "-L": lambda reader, _: reader.out.append("--follow-redirects"),
     "-k": lambda reader, _: reader.out.append("--no-verify"),
@@ -429,17 +427,17 @@ _LONG = {
 
 def from_curl(text: str) -> list[str]:
     """
-    Our arguments for what a command of curl does.
+    Return our arguments for a curl command.
 
     Args:
-        text: as it was typed or copied from a browser: quotes, `$'...'` and backslashes at the ends of lines included.
+        text: as typed or copied from a browser: quotes, `$'...'` and backslashes at the ends of lines included.
 
     Raises:
-        ValueError: a quote is open, an option is not known or lacks its value, or there is not one URL.
+        ValueError: a quote is open, an option is unknown or lacks its value, or there is not exactly one URL.
         OSError: a file for the body cannot be read.
     """
     words = _words(text)
-    if words and words[0] in ("$", "%", ">"):  # a prompt, copied with the command
+    if words and words[0] in ("$", "%", ">"):  # a shell prompt, copied with the command
         del words[0]
     if words and os.path.basename(words[0]) in ("curl", "curl.exe"):
         del words[0]
@@ -465,11 +463,11 @@ def _option(reader: _Reader, name: str, words: list[str]) -> None:
         if take is not None:
             take(reader, "")
     else:
-        raise ValueError(f"curl's option {name} cannot be taken over")
+        raise ValueError(f"curl's option {name} cannot be converted")
 
 
 def _cluster(reader: _Reader, word: str, words: list[str]) -> None:
-    """Short options in one word: `-sSL`, `-XPOST`, `-sXPOST`."""
+    """Read short options in one word: `-sSL`, `-XPOST`, `-sXPOST`."""
     rest = word[1:]
     while rest:
         name, rest = "-" + rest[0], rest[1:]

@@ -1,19 +1,19 @@
 """
-Saving a body: whole or not at all.
+Save a body, whole or not at all.
 
-    download = Download("photos/", url)         a folder, or "" for this one: the server chooses the name
+    download = Download("photos/", url)         a folder, or "" for the current one: the server chooses the name
     request.headers.update(download.headers())
     ...
     path = download.save(response)
 
-The body goes to a draft beside the target, which takes the target's place when the last byte is there and the digest
-is right. After a failure the target is as it was, and the draft is gone, unless the server gave a validator by which it
-can be asked for the rest: then the draft stays as `<target>.part`, with what is known of it in `<target>.part.json`,
-and `resume=True` goes on there (RFC 9110, 13.1.5 If-Range and 14.2 Range). A device or a named pipe is written to
-directly: it must not be replaced by a file. On a terminal, standard error shows a bar with size, speed and time left.
+The body is written to a draft beside the target, which replaces the target when it is complete and the digest is right.
+After a failure the target is unchanged, and the draft is deleted, unless the server sent a validator with which the
+rest can be requested: then the draft stays as `<target>.part`, with its metadata in `<target>.part.json`, and
+`resume=True` continues it (RFC 9110, 13.1.5 If-Range and 14.2 Range). A device or a named pipe is written to directly:
+it must not be replaced by a file. On a terminal, standard error shows a bar with size, speed and time left.
 
-A name that the server chooses is only ever a new file in the folder: it has no path, no leading dot, nothing that
-drives a terminal, and gets a number if there is such a file.
+A name that the server chooses is always that of a new file in the folder: it has no path, no leading dot, no control
+characters, and gets a number if such a file exists.
 """
 
 from __future__ import annotations
@@ -37,40 +37,40 @@ from .exits import OTHER_DIGEST, Failure
 if TYPE_CHECKING:
     from httpx import Response
 
-# Characters that one of the usual file systems refuses or a shell stumbles over, and controls (C0, C1).
+# Characters that a common file system refuses or a shell interprets, and controls (C0, C1).
 _UNFIT = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*/\\\\]')
-# Devices of Windows, whatever the extension.
+# Devices of Windows, with any extension.
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.I)
-# Bytes; file systems take 255, and the number and ".part.json" want some.
+# Bytes; file systems allow 255, and the number and ".part.json" need some.
 _MAX_NAME = 200
-_MAX_DISPOSITION = 4_096  # characters of a Content-Disposition that is looked into
-# RFC 8187; other charsets than these two are not allowed there.
+_MAX_DISPOSITION = 4_096  # characters; a longer Content-Disposition is ignored
+# RFC 8187 allows only these two charsets.
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$")
 
 
 class OtherDigest(Failure):
-    """The file does not have the digest that was demanded."""
+    """The file does not have the requested digest."""
 
     code = OTHER_DIGEST
 
 
 class NotResumed(Failure):
-    """The server has something else than the rest of the file."""
+    """The server did not send the rest of the file."""
 
 
 class Download:
     """
-    A body on its way to a file.
+    A body to be saved to a file.
 
     Args:
         target: a file, a folder, "" for the current folder, or "-" for standard output.
         url: of the request, for a file name if the server gives none.
-        resume: go on with the draft that an earlier run left.
+        resume: continue the draft of an earlier run.
         digest: name of a hash and its value, such as "sha256:9f86...".
 
     Raises:
-        ValueError: the digest is not of this form, or standard output should be resumed.
+        ValueError: the digest does not have this form, or `resume` is given with standard output.
     """
 
     def __init__(self, target: str, url: str, *, resume: bool = False, digest: str | None = None) -> None:
@@ -80,24 +80,24 @@ class Download:
         self._part: _Part | None = None
         if resume:
             if target == "-":
-                raise ValueError("--continue needs a file, and not standard output")
+                raise ValueError("--continue needs a file, not standard output")
             self._part = _Part.found(self._path_for_resuming(), url)
 
     def headers(self) -> dict[str, str]:
-        """Header fields for the request; a Range counts bytes that are not compressed."""
+        """Return header fields for the request; a Range needs a body that is not compressed."""
         if self._target == "-":
             return {}
         return {"Accept-Encoding": "identity", **({} if self._part is None else self._part.headers())}
 
     def save(self, response: Response) -> str:
         """
-        Write a body that is still to be read, or the rest of it; returns the path, or "-".
+        Write an unread body, or the rest of it; return the path, or "-".
 
         Raises:
             OSError: the file cannot be written.
-            RequestError: the body did not arrive whole.
-            OtherDigest: it did, but is not the one that was wanted.
-            NotResumed: the server refuses the rest.
+            RequestError: the body did not arrive completely.
+            OtherDigest: the body has another digest.
+            NotResumed: the server did not send the rest.
         """
         if self._target == "-":
             self._into(sys.stdout.buffer, response, "-", 0)
@@ -108,9 +108,9 @@ class Download:
         if part is not None and response.status_code == 206:
             return self._resumed(part, response)
         if response.status_code == 206 and part is None:
-            raise NotResumed("the server sent a part of the file, which was not asked for")
+            raise NotResumed("the server sent a part of the file, which was not requested")
         if part is not None and response.status_code >= 400:
-            raise NotResumed(f"the server answered {response.status_code}; {part.path!r} is kept")
+            raise NotResumed(f"the server responded with {response.status_code}; {part.path!r} is kept")
         path = os.path.realpath(self._path(response))  # a link stays a link
         if os.path.lexists(path) and not os.path.isfile(path):
             with open(path, "wb") as device:
@@ -120,14 +120,14 @@ class Download:
         descriptor, draft = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
         with os.fdopen(descriptor, "wb") as file:
             self._finished(file, draft, response, path, 0)
-        if part is not None:  # the file had changed, and the draft is that of an old one
+        if part is not None:  # the file has changed, and the draft belongs to the old one
             part.remove()
         return path
 
     def _resumed(self, part: _Part, response: Response) -> str:
         """Append the rest to the draft."""
         if not _is_the_rest(part, response):
-            raise NotResumed(f"the server sent another part than what is missing; {part.path!r} is kept")
+            raise NotResumed(f"the server did not send the part that is missing; {part.path!r} is kept")
         start = part.size
         draft = part.take()
         with open(draft, "r+b") as file:
@@ -136,7 +136,7 @@ class Download:
         return part.target
 
     def _completed(self, part: _Part) -> str:
-        """The draft is the whole file: only its name was missing."""
+        """Rename a draft that is the whole file."""
         draft = part.take()
         with open(draft, "rb") as file:
             self._check(_hash_of(file, self._digest))
@@ -145,10 +145,10 @@ class Download:
         return part.target
 
     def _finished(self, file: IO[bytes], draft: str, response: Response, path: str, start: int) -> None:
-        """Fill a draft and put it in its place, or keep it or throw it away."""
+        """Fill a draft and move it to the target; after a failure keep or delete it."""
         try:
             self._into(file, response, path, start)
-            file.close()  # Windows moves no open files
+            file.close()  # Windows cannot move open files
             os.chmod(draft, _mode(path))
             os.replace(draft, path)
         except OtherDigest:
@@ -199,7 +199,7 @@ class Download:
 
 
 class _Part:
-    """What an earlier run left: a draft, and the validator of the file that it is a part of."""
+    """A draft of an earlier run, and the validator of the file that it is a part of."""
 
     def __init__(self, target: str, validator: str) -> None:
         self.target = os.path.realpath(target)
@@ -209,7 +209,7 @@ class _Part:
 
     @classmethod
     def found(cls, target: str, url: str) -> _Part | None:
-        """That of a target and a URL; None if there is none, or nothing is known of it."""
+        """Return the draft of a target and a URL; None if there is none, or it has no metadata."""
         try:
             with open(f"{os.path.realpath(target)}.part.json", encoding="utf-8") as file:
                 known = json.load(file)
@@ -222,7 +222,7 @@ class _Part:
         return {"Range": f"bytes={self.size}-", "If-Range": self.validator}
 
     def take(self) -> str:
-        """Make the draft this process's own; returns its new path."""
+        """Rename the draft so that only this process uses it; return its new path."""
         folder, name = os.path.split(self.path)
         descriptor, draft = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
         os.close(descriptor)
@@ -236,7 +236,7 @@ class _Part:
 
 
 def _keep_or_remove(draft: str, path: str, place: str, validator: str | None) -> None:
-    """Keep a draft where it can be gone on with."""
+    """Keep a draft where a later run can continue it."""
     if validator is None or not os.path.getsize(draft):
         os.unlink(draft)
         return
@@ -247,7 +247,7 @@ def _keep_or_remove(draft: str, path: str, place: str, validator: str | None) ->
 
 def validator_of(response: Response) -> str | None:
     """
-    By what the rest of a body can be asked for later: a strong entity tag, or a date that is old enough to be one.
+    Return the validator to request the rest of a body with: a strong entity tag, or a date that counts as strong.
 
     RFC 9110, 8.8.1 and 8.8.2.2.
     """
@@ -270,7 +270,7 @@ def validator_of(response: Response) -> str | None:
 
 
 def server_name(response: Response, url: str) -> str:
-    """A file name: that of Content-Disposition (RFC 6266), else the end of the URL, else "index" of the body's type."""
+    """Return a file name: from Content-Disposition (RFC 6266), else the end of the URL, else "index" and the type."""
     name = fit_name(_disposed(response.headers.get("content-disposition", ""))) or fit_name(_name_in(url))
     if name:
         return name
@@ -281,7 +281,7 @@ def server_name(response: Response, url: str) -> str:
 
 
 def _disposed(value: str) -> str:
-    """The name in a Content-Disposition; that of `filename*` goes before that of `filename` (RFC 6266, 4.3)."""
+    """Return the name in a Content-Disposition; `filename*` is preferred to `filename` (RFC 6266, 4.3)."""
     extended = _EXTENDED.search(value)
     if extended is not None:
         return unquote(extended[2], "latin-1" if extended[1].lower() == "iso-8859-1" else "utf-8")
@@ -293,7 +293,7 @@ def _disposed(value: str) -> str:
 
 
 def fit_name(name: str) -> str:
-    """A name without folders, leading dots, and characters that some system refuses; "" if nothing is left."""
+    """Return a name without folders, leading dots, and characters that some system refuses; "" if nothing is left."""
     name = re.split(r"[/\\]", name)[-1]
     name = _UNFIT.sub("_", name).strip(" ").lstrip(".").rstrip(". ")
     if _DEVICES.match(name):
@@ -301,13 +301,13 @@ def fit_name(name: str) -> str:
     if len(name.encode("utf-8", "replace")) > _MAX_NAME:
         stem, suffix = os.path.splitext(name)
         room = _MAX_NAME - len(suffix.encode("utf-8", "replace"))
-        # A suffix that leaves no room is part of the name like the rest of it.
+        # A suffix that leaves no room is treated as part of the name.
         name = _cut(stem, room) + suffix if room > 0 else _cut(name, _MAX_NAME)
     return name
 
 
 def _cut(text: str, most: int) -> str:
-    """As many characters as fit into `most` bytes of UTF-8."""
+    """Return as many characters as fit into `most` bytes of UTF-8."""
     return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
@@ -317,7 +317,7 @@ def _name_in(url: str) -> str:
 
 
 def _folder_of(target: str) -> str | None:
-    """The folder that a target means; None if it is a file."""
+    """Return the folder that a target means; None if it is a file."""
     if not target:
         return "."
     return target if os.path.isdir(target) or target.endswith(("/", os.sep)) else None
@@ -338,7 +338,7 @@ def _wanted_digest(text: str) -> tuple[str, str]:
     try:
         size = hashlib.new(name).digest_size
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is no digest: it should be as sha256:<64 digits>") from None
+        raise ValueError(f"{text[:40]!r} is not a digest: expected a form such as sha256:<64 digits>") from None
     if size == 0 or not re.fullmatch(rf"[0-9a-f]{{{size * 2}}}", value):
         raise ValueError(f"a digest of {name} has {size * 2} hexadecimal digits")
     return name, value
@@ -357,7 +357,7 @@ def _total(response: Response) -> int | None:
 
 
 def _is_the_rest(part: _Part, response: Response) -> bool:
-    """Whether a 206 has all that a draft lacks, of the same file and as it is (RFC 9110, 14.4 and 15.3.7)."""
+    """Return whether a 206 has all that a draft lacks, of the same file, unencoded (RFC 9110, 14.4 and 15.3.7)."""
     headers = response.headers
     match = _CONTENT_RANGE.match(headers.get("content-range", ""))
     if match is None or match[1] is None or int(match[1]) != part.size or "content-encoding" in headers:
@@ -368,7 +368,7 @@ def _is_the_rest(part: _Part, response: Response) -> bool:
 
 
 def _place(url: str) -> str:
-    """A URL without what may differ from run to run or be secret: credentials, query, fragment."""
+    """Return a URL without parts that may differ between runs or be secret: credentials, query, fragment."""
     return re.sub(r"//[^/?#@]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
@@ -380,7 +380,7 @@ def _unlink(path: str) -> None:
 
 
 def _mode(path: str) -> int:
-    """The permissions of the file that is replaced, or those of a new file: `mkstemp` gives only the owner any."""
+    """Return the permissions of the replaced file, or of a new file: `mkstemp` gives them only to the owner."""
     try:
         return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -391,7 +391,7 @@ def _mode(path: str) -> int:
 
 @contextmanager
 def _progress(response: Response, target: str, start: int) -> Iterator[Any]:
-    """A function to call after each piece, which moves the bar."""
+    """Yield a function that moves the progress bar, to be called after each piece."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
@@ -407,7 +407,7 @@ def _progress(response: Response, target: str, start: int) -> Iterator[Any]:
     )
     length = response.headers.get("content-length", "")
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        # Content-Length counts the bytes on the wire, so that is what is compared with it: not the decoded ones.
+        # Content-Length counts the bytes on the wire, so they are compared with it, not the decoded ones.
         total = start + int(length) if length.isdigit() else None
         task = progress.add_task(os.path.basename(target), total=total, completed=start)
         yield lambda: progress.update(task, completed=start + response.num_bytes_downloaded)

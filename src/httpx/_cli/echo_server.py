@@ -1,8 +1,8 @@
 """
-A small HTTP/1.1 server that says what it was asked.
+A small HTTP/1.1 server that describes each request in its response.
 
-It is the other end of `scripts/demo` and of many tests, and what `httpx --serve` is to start: something real to
-talk to on a machine without a network.
+It is the server of `scripts/demo`, of many tests, and of `httpx --serve`: a real server for a machine without a
+network.
 
     with EchoServer() as server:
         httpx.get(server.url + "/get?a=1").json()["args"]       # {'a': '1'}
@@ -11,10 +11,10 @@ A request becomes a `Received`, the route table finds the function for its path,
 the connection's thread writes it. Routes are plain functions without sockets; `ROUTES` lists them all, and `GET /`
 prints that list. Paths and JSON keys follow httpbin's conventions, because people know them.
 
-Standard library only, and nothing of the rest of the package, so that the server cannot share a mistake with the
-client that it tests.
+It uses only the standard library and no other module of the package, so that it cannot share a bug with the client
+that it tests.
 
-Not here: HTTP/2, proxying, anything that is meant to face a network. It binds to 127.0.0.1 unless told otherwise.
+Not here: HTTP/2, proxying, protection against a hostile network. It binds to 127.0.0.1 unless told otherwise.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Fields = list[tuple[str, str]]
 Pairs = list[tuple[str, str]]
 
 MAX_BODY = 64 * 1024 * 1024  # bytes of a request body: it is kept in memory
-MAX_BYTES = 100 * 1024 * 1024  # bytes of an answer that a path may ask for
+MAX_BYTES = 100 * 1024 * 1024  # bytes of a response that a path may request
 MAX_DELAY = 10.0  # seconds
 MAX_LINES = 100
 IDLE_TIMEOUT = 60.0  # seconds that a connection may stay silent before the server closes it
@@ -60,7 +60,7 @@ READING = ("GET", "HEAD")
 
 
 class BadRequest(Exception):
-    """The request makes no sense to the server; becomes an answer with status 400, or `status`."""
+    """The request is invalid; becomes a response with status 400, or `status`."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -75,12 +75,12 @@ class Received:
         method: as it was sent.
         path: percent-decoded, without the query.
         query: pairs in order, decoded.
-        fields: header fields in order, names in the casing that was sent.
+        fields: header fields in order, names in the case that was sent.
         body: framing removed; `b""` when there was none.
         base: "http://host:port", from the Host field.
         target: as it was sent.
         origin: the client's address.
-        pause: waits so many seconds, or less when the server is being closed.
+        pause: waits a number of seconds, or less if the server is closed.
     """
 
     def __init__(
@@ -108,27 +108,27 @@ class Received:
 
     @property
     def url(self) -> str:
-        """The URL that was asked for, put together from Host and target."""
+        """Return the URL of the request, made from Host and target."""
         return self.base + self.target if self.target.startswith("/") else self.target
 
     def field(self, name: str, default: str = "") -> str:
-        """The value of a header field, several joined with a comma; the name's case does not matter."""
+        """Return the value of a header field, several joined with a comma; the name's case does not matter."""
         values = [value for key, value in self.fields if key.lower() == name.lower()]
         return ", ".join(values) if values else default
 
     def arg(self, name: str, default: str) -> str:
-        """The first value of a query parameter."""
+        """Return the first value of a query parameter."""
         return next((value for key, value in self.query if key == name), default)
 
     def cookies(self) -> dict[str, str]:
-        """Name and value of each cookie that was sent."""
+        """Return name and value of each cookie that was sent."""
         pairs = (piece.partition("=") for piece in self.field("cookie").replace(",", ";").split(";") if "=" in piece)
         return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 class Reply:
     """
-    An answer.
+    A response.
 
     Args:
         body: bytes go out with a Content-Length, an iterable goes out chunked (or up to the end of the connection, for
@@ -150,7 +150,7 @@ ROUTES: list[tuple[re.Pattern[str], str, tuple[str, ...], Route]] = []
 
 
 def route(template: str, methods: tuple[str, ...] = READING) -> Callable[[Route], Route]:
-    """Enter a function into the table: `<name>` in the template is one segment, `<*>` the rest of the path."""
+    """Add a function to the table: `<name>` in the template is one segment, `<*>` the rest of the path."""
     pattern = re.escape(template).replace(re.escape("<*>"), "(.*)")
     pattern = re.sub(r"<\w+>", "([^/]*)", pattern)
 
@@ -163,10 +163,10 @@ def route(template: str, methods: tuple[str, ...] = READING) -> Callable[[Route]
 
 def respond(received: Received) -> Reply:
     """
-    The answer to a request; never raises for what a client sent.
+    Return the response to a request; it does not raise for any request.
 
-    404 for a path that is not in the table, 405 with Allow for a method that the path does not take, 400 with the
-    reason for parameters that make no sense.
+    404 for a path that is not in the table, 405 with Allow for a method that the path does not allow, 400 with the
+    reason for invalid parameters.
     """
     allowed: set[str] = set()
     for pattern, _, methods, function in ROUTES:
@@ -189,10 +189,10 @@ def respond(received: Received) -> Reply:
 
 def checked(reply: Reply) -> Reply:
     """
-    The same reply, if its fields may go out.
+    Return the same reply, if its header fields are valid.
 
-    The one gate for fields: paths like /response-headers put what a client sent into them, and a line break there
-    would be a second answer.
+    All fields are checked here: paths such as /response-headers fill them with text of the client, and a line break
+    there would begin a second response.
     """
     for name, value in reply.fields:
         if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name):
@@ -203,30 +203,30 @@ def checked(reply: Reply) -> Reply:
 
 
 def as_json(value: object, status: int = 200, fields: Optional[Fields] = None) -> Reply:
-    """A JSON answer, indented for people."""
+    """Return a JSON response, indented for people."""
     body = json.dumps(value, indent=2).encode() + b"\n"
     return Reply(body, status, [("Content-Type", "application/json"), *(fields or [])])
 
 
 def number(text: str, most: float, what: str) -> int:
-    """A whole number of at least 0 and at most `most`."""
+    """Return a text as a whole number from 0 to `most`."""
     if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) > most:
         raise BadRequest(f"{what} must be a whole number from 0 to {most:g}")
     return int(text)
 
 
 def seconds(text: str, what: str) -> float:
-    """A time of at least 0 and at most `MAX_DELAY`; decimals are allowed."""
+    """Return a text as seconds from 0 to `MAX_DELAY`; decimals are allowed."""
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) > MAX_DELAY:
         raise BadRequest(f"{what} must be seconds from 0 to {MAX_DELAY:g}")
     return float(text)
 
 
-# What a request looks like in JSON.
+# Requests as JSON.
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, Union[str, list[str]]]:
-    """Pairs as a dictionary; a name that comes several times has a list."""
+    """Return pairs as a dictionary; a repeated name has a list."""
     lists: dict[str, list[str]] = {}
     for name, value in pairs:
         lists.setdefault(name, []).append(value)
@@ -234,7 +234,7 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, Union[str, list[str]]
 
 
 def as_text(content: bytes) -> str:
-    """The content itself if it is UTF-8, else a data URL."""
+    """Return the content as text if it is UTF-8, else as a data URL."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -257,7 +257,7 @@ class Part:
 
 
 def parts_of(received: Received) -> list[Part]:
-    """The parts of a multipart/form-data body, in order (RFC 7578)."""
+    """Return the parts of a multipart/form-data body, in order (RFC 7578)."""
     content_type = Message()
     content_type["content-type"] = received.field("content-type")
     boundary = content_type.get_param("boundary")
@@ -275,7 +275,7 @@ def parts_of(received: Received) -> list[Part]:
 
 
 def shown(received: Received, *keys: str) -> dict[str, Any]:
-    """The named facts about a request: args, headers, origin, url, method, data, form, files, json."""
+    """Return facts about a request by key: args, headers, origin, url, method, data, form, files, json."""
     facts: dict[str, Any] = {
         "args": grouped(received.query),
         "headers": {name: received.field(name) for name, _ in received.fields},
@@ -289,7 +289,7 @@ def shown(received: Received, *keys: str) -> dict[str, Any]:
 
 
 def shown_body(received: Received) -> dict[str, Any]:
-    """What the body says: `form` and `files` if it is a form, else `data`, and `json` where it can be parsed."""
+    """Return the facts of the body: `form` and `files` of a form; else `data`, and `json` if it can be parsed."""
     facts: dict[str, Any] = {"data": "", "form": {}, "files": {}, "json": None}
     content_type = received.field("content-type").partition(";")[0].strip().lower()
     if content_type == "application/x-www-form-urlencoded":
@@ -311,12 +311,12 @@ BRIEF = ("args", "headers", "origin", "url")
 FULL = ("args", "data", "files", "form", "headers", "json", "method", "origin", "url")
 
 
-# The routes: what was asked.
+# The routes: the request.
 
 
 @route("/")
 def show_routes(received: Received) -> Reply:
-    """All paths, one on a line."""
+    """Return all paths, one on a line."""
     lines = [f"{', '.join(methods):30} {template}" if methods != ANY_METHOD else f"{'any method':30} {template}"
              for _, template, methods, _ in ROUTES]  # fmt: skip
     return Reply(("\n".join(lines) + "\n").encode(), 200, [("Content-Type", "text/plain; charset=utf-8")])
@@ -324,7 +324,7 @@ def show_routes(received: Received) -> Reply:
 
 @route("/get")
 def show_get(received: Received) -> Reply:
-    """The request without its body."""
+    """Return the request without its body."""
     return as_json(shown(received, *BRIEF))
 
 
@@ -335,13 +335,13 @@ def show_get(received: Received) -> Reply:
 @route("/anything", ANY_METHOD)
 @route("/anything/<*>", ANY_METHOD)
 def show_all(received: Received, rest: str = "") -> Reply:
-    """The request with its body."""
+    """Return the request with its body."""
     return as_json(shown(received, *FULL))
 
 
 @route("/headers")
 def show_headers(received: Received) -> Reply:
-    """The header fields; with `?raw=1` a list of pairs, in order, as they came."""
+    """Return the header fields; with `?raw=1` as a list of pairs, in order, as received."""
     if received.arg("raw", ""):
         return as_json({"headers": received.fields})
     return as_json(shown(received, "headers"))
@@ -349,19 +349,19 @@ def show_headers(received: Received) -> Reply:
 
 @route("/ip")
 def show_origin(received: Received) -> Reply:
-    """The client's address."""
+    """Return the client's address."""
     return as_json(shown(received, "origin"))
 
 
 @route("/user-agent")
 def show_user_agent(received: Received) -> Reply:
-    """What the client calls itself."""
+    """Return the User-Agent."""
     return as_json({"user-agent": received.field("user-agent")})
 
 
 @route("/upload", ("POST", "PUT"))
 def show_upload(received: Received) -> Reply:
-    """Size and SHA-256 of the body and of each file in it, not the content."""
+    """Return size and SHA-256 of the body and of each file in it, without the content."""
     files = [
         {
             "name": part.name,
@@ -388,10 +388,10 @@ def show_upload(received: Received) -> Reply:
 
 @route("/status/<code>", ANY_METHOD)
 def give_status(received: Received, code: str) -> Reply:
-    """An empty answer with that status; 401 has a challenge and redirects have a Location."""
+    """Return an empty response with this status; 401 has a challenge and redirects have a Location."""
     status = number(code, 599, "a status")
     if status < 200:
-        raise BadRequest("a final status is from 200 to 599")
+        raise BadRequest("a final status must be from 200 to 599")
     fields: Fields = []
     if status in REDIRECTS:
         fields.append(("Location", "/get"))
@@ -402,24 +402,24 @@ def give_status(received: Received, code: str) -> Reply:
 
 @route("/redirect/<count>", ANY_METHOD)
 def redirect(received: Received, count: str) -> Reply:
-    """So many redirects to absolute URLs (or with `?status=307` and so on), then /get."""
+    """Return a redirect to an absolute URL, `count` times (`?status=307` and so on are allowed), then /get."""
     return redirected(received, received.base + next_hop("/redirect", count, received))
 
 
 @route("/relative-redirect/<count>", ANY_METHOD)
 def redirect_relative(received: Received, count: str) -> Reply:
-    """So many redirects to paths, then /get."""
+    """Return a redirect to a path, `count` times, then /get."""
     return redirected(received, next_hop("/relative-redirect", count, received))
 
 
 @route("/redirect-to", ANY_METHOD)
 def redirect_to(received: Received) -> Reply:
-    """A redirect to `?url=`, with `&status=` if given."""
+    """Return a redirect to `?url=`, with `&status=` if given."""
     return redirected(received, quote(received.arg("url", "/get"), safe=":/?#[]@!$&'()*+,;=%~"))
 
 
 def next_hop(path: str, count: str, received: Received) -> str:
-    """Where the redirect number `count` leads."""
+    """Return the path that redirect number `count` leads to."""
     left = number(count, MAX_LINES, "the number of redirects") - 1
     end = "/get" if received.method in READING or status_of(received) in (301, 302, 303) else "/anything"
     query = f"?status={status_of(received)}" if received.arg("status", "") else ""
@@ -427,34 +427,34 @@ def next_hop(path: str, count: str, received: Received) -> str:
 
 
 def status_of(received: Received) -> int:
-    """The `status` parameter of a path that redirects; 302 by default."""
+    """Return the `status` parameter of a path that redirects; 302 by default."""
     status = number(received.arg("status", "302"), 599, "a status")
     if status not in REDIRECTS:
-        raise BadRequest("a redirect's status is 301, 302, 303, 307 or 308")
+        raise BadRequest("the status of a redirect must be 301, 302, 303, 307 or 308")
     return status
 
 
 def redirected(received: Received, location: str) -> Reply:
-    """The redirect itself."""
+    """Return the redirect."""
     return Reply(b"", status_of(received), [("Location", location)])
 
 
 @route("/response-headers", ("GET", "HEAD", "POST"))
 def give_fields(received: Received) -> Reply:
-    """An answer that has the query's pairs as its header fields, and in its body."""
+    """Return a response that has the query's pairs as header fields and in its body."""
     extra = [pair for pair in received.query if pair[0].lower() not in ("content-length", "transfer-encoding")]
     return as_json(grouped(extra), 200, extra)
 
 
 @route("/cookies")
 def show_cookies(received: Received) -> Reply:
-    """The cookies that were sent."""
+    """Return the cookies that were sent."""
     return as_json({"cookies": received.cookies()})
 
 
 @route("/cookies/set")
 def set_cookies(received: Received) -> Reply:
-    """Sets the query's pairs as cookies and redirects to /cookies."""
+    """Set the query's pairs as cookies and redirect to /cookies."""
     fields = [("Location", "/cookies")]
     fields += [("Set-Cookie", f"{name}={quote(value)}; Path=/") for name, value in received.query]
     return Reply(b"", 302, fields)
@@ -462,28 +462,28 @@ def set_cookies(received: Received) -> Reply:
 
 @route("/cookies/delete")
 def delete_cookies(received: Received) -> Reply:
-    """Makes the cookies named in the query expire and redirects to /cookies."""
+    """Delete the cookies named in the query and redirect to /cookies."""
     fields = [("Location", "/cookies")]
     fields += [("Set-Cookie", f"{name}=; Path=/; Max-Age=0") for name, _ in received.query]
     return Reply(b"", 302, fields)
 
 
-# The routes: who are you.
+# The routes: authentication.
 
 
 def welcome(user: str) -> Reply:
-    """The answer to the right credentials."""
+    """Return the response to the right credentials."""
     return as_json({"authenticated": True, "user": user})
 
 
 def challenge(value: str) -> Reply:
-    """The answer to missing or wrong credentials."""
+    """Return the response to missing or wrong credentials."""
     return as_json({"authenticated": False}, 401, [("WWW-Authenticate", value)])
 
 
 @route("/basic-auth/<user>/<password>")
 def basic_auth(received: Received, user: str, password: str) -> Reply:
-    """200 for these Basic credentials, else 401 (RFC 7617)."""
+    """Return 200 for these Basic credentials, else 401 (RFC 7617)."""
     scheme, _, token = received.field("authorization").partition(" ")
     try:
         given = base64.b64decode(token, validate=True)
@@ -496,7 +496,7 @@ def basic_auth(received: Received, user: str, password: str) -> Reply:
 
 @route("/bearer")
 def bearer(received: Received) -> Reply:
-    """200 for any bearer token, which is shown, else 401 (RFC 6750)."""
+    """Return 200 for any bearer token, and the token; else 401 (RFC 6750)."""
     scheme, _, token = received.field("authorization").partition(" ")
     if scheme.lower() == "bearer" and token:
         return as_json({"authenticated": True, "token": token})
@@ -508,12 +508,12 @@ NONCE_KEY = secrets.token_bytes(16)
 
 
 def nonce_for(salt: str) -> str:
-    """A nonce that the server can recognize as its own without a list of all that it gave out."""
+    """Return a nonce that the server can recognize as its own without a list of all nonces."""
     return salt + hmac.new(NONCE_KEY, salt.encode("latin-1", "replace"), "sha256").hexdigest()[:16]
 
 
 def digest_params(text: str) -> dict[str, str]:
-    """The parameters after `Digest`, names in lower case, quotes removed."""
+    """Return the parameters after `Digest`, names in lower case, quotes removed."""
     found = re.findall(r'([a-zA-Z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', text)
     return {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in found}
 
@@ -522,7 +522,7 @@ def digest_params(text: str) -> dict[str, str]:
 @route("/digest-auth/<qop>/<user>/<password>/<algorithm>")
 def digest_auth(received: Received, qop: str, user: str, password: str, algorithm: str = "MD5") -> Reply:
     """
-    200 for these Digest credentials, else 401 (RFC 7616).
+    Return 200 for these Digest credentials, else 401 (RFC 7616).
 
     Args:
         qop: auth, auth-int, or none for the older form without `qop`.
@@ -543,7 +543,7 @@ def digest_auth(received: Received, qop: str, user: str, password: str, algorith
 
 
 def digest_response(received: Received, given: dict[str, str], qop: str, password: str, algorithm: str) -> str:
-    """What `response` must be (RFC 7616, section 3.4.1)."""
+    """Return the expected `response` parameter (RFC 7616, section 3.4.1)."""
 
     def digest(*pieces: str) -> str:
         return hashlib.new(DIGESTS[algorithm.replace("-sess", "")], ":".join(pieces).encode()).hexdigest()
@@ -560,24 +560,24 @@ def digest_response(received: Received, given: dict[str, str], qop: str, passwor
     return digest(secret, nonce, count, cnonce, qop, digest(*action))
 
 
-# The routes: bodies of many kinds.
+# The routes: bodies.
 
 
 def random_bytes(received: Received, count: str) -> bytes:
-    """So many bytes; the same for the same `?seed=`."""
+    """Return a number of random bytes; the same for the same `?seed=`."""
     size = number(count, MAX_BYTES, "the number of bytes")
     return random.Random(received.arg("seed", "") or None).randbytes(size)
 
 
 @route("/bytes/<count>")
 def give_bytes(received: Received, count: str) -> Reply:
-    """So many random bytes with a Content-Length."""
+    """Return a number of random bytes with a Content-Length."""
     return Reply(random_bytes(received, count), 200, [("Content-Type", "application/octet-stream")])
 
 
 @route("/stream-bytes/<count>")
 def stream_bytes(received: Received, count: str) -> Reply:
-    """So many random bytes, chunked, `?chunk_size=` at a time (10,240 by default)."""
+    """Return a number of random bytes, chunked, `?chunk_size=` at a time (10,240 by default)."""
     content = random_bytes(received, count)
     size = max(1, number(received.arg("chunk_size", "10240"), MAX_BYTES, "chunk_size"))
     pieces = (content[start : start + size] for start in range(0, len(content), size))
@@ -586,7 +586,7 @@ def stream_bytes(received: Received, count: str) -> Reply:
 
 @route("/stream/<count>")
 def stream_lines(received: Received, count: str) -> Reply:
-    """So many lines of JSON, each a chunk."""
+    """Return a number of JSON lines, each a chunk."""
     facts = shown(received, *BRIEF)
     lines = (
         json.dumps({"id": index, **facts}).encode() + b"\n" for index in range(number(count, MAX_LINES, "the lines"))
@@ -596,19 +596,19 @@ def stream_lines(received: Received, count: str) -> Reply:
 
 @route("/delay/<time>", ANY_METHOD)
 def delay(received: Received, time: str) -> Reply:
-    """The request, after so many seconds."""
+    """Return the request, after a number of seconds."""
     received.pause(seconds(time, "the delay"))
     return as_json(shown(received, *FULL))
 
 
 @route("/drip")
 def drip(received: Received) -> Reply:
-    """`?numbytes=` bytes (10) over `?duration=` seconds (2), after `?delay=` (0), with the status `?code=` (200)."""
+    """Return `?numbytes=` bytes (10) over `?duration=` seconds (2) after `?delay=` (0), with status `?code=` (200)."""
     count = number(received.arg("numbytes", "10"), 10_000, "numbytes")
     pause = seconds(received.arg("duration", "2"), "duration") / max(1, count)
     status = number(received.arg("code", "200"), 599, "code")
     if status < 200 or status in NO_BODY:
-        raise BadRequest("code must be a status that has a body")
+        raise BadRequest("code must be a status with a body")
     received.pause(seconds(received.arg("delay", "0"), "delay"))
 
     def drops() -> Iterator[bytes]:
@@ -621,7 +621,7 @@ def drip(received: Received) -> Reply:
 
 @route("/events")
 def give_events(received: Received) -> Reply:
-    """`?count=` server-sent events (3), `?interval=` seconds (0) apart, the last one named "end"."""
+    """Return `?count=` server-sent events (3), `?interval=` seconds (0) apart, the last one named "end"."""
     count = number(received.arg("count", "3"), MAX_LINES, "count")
     interval = seconds(received.arg("interval", "0"), "interval")
 
@@ -636,14 +636,14 @@ def give_events(received: Received) -> Reply:
 
 @route("/gzip")
 def give_gzip(received: Received) -> Reply:
-    """The request as JSON, compressed with gzip."""
+    """Return the request as JSON, compressed with gzip."""
     body = json.dumps({"gzipped": True, **shown(received, "headers", "method", "origin")}).encode()
     return Reply(gzip.compress(body), 200, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")])
 
 
 @route("/deflate")
 def give_deflate(received: Received) -> Reply:
-    """The request as JSON, compressed with deflate: zlib's format, or bare deflate data with `?raw=1`."""
+    """Return the request as JSON, compressed with deflate: zlib's format, or raw deflate data with `?raw=1`."""
     body = json.dumps({"deflated": True, **shown(received, "headers", "method", "origin")}).encode()
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS if received.arg("raw", "") else zlib.MAX_WBITS)
     content = compressor.compress(body) + compressor.flush()
@@ -652,34 +652,34 @@ def give_deflate(received: Received) -> Reply:
 
 @route("/encoding/utf8")
 def give_utf8(received: Received) -> Reply:
-    """Text in several scripts."""
-    # The noqa: letters that look like Latin ones are what the text is for.
+    """Return text in several scripts."""
+    # The noqa: the text has letters that look like Latin ones on purpose.
     text = "English: peace\nΕλληνικά: ειρήνη\nРусский: мир\nעברית: שלום\n日本語: 平和\nEmoji: 🕊️\n"  # noqa: RUF001
     return Reply(text.encode(), 200, [("Content-Type", "text/plain; charset=utf-8")])
 
 
 @route("/html")
 def give_html(received: Received) -> Reply:
-    """A small page."""
+    """Return a small page."""
     page = "<!DOCTYPE html>\n<html><head><title>Echo</title></head>\n<body><h1>It works</h1></body></html>\n"
     return Reply(page.encode(), 200, [("Content-Type", "text/html; charset=utf-8")])
 
 
 @route("/json")
 def give_json(received: Received) -> Reply:
-    """A fixed JSON document."""
+    """Return a fixed JSON document."""
     return as_json({"title": "Echo", "numbers": [1, 2.5, -3], "nothing": None, "yes": True, "text": "naïve ☕"})
 
 
 @route("/uuid")
 def give_uuid(received: Received) -> Reply:
-    """A random UUID."""
+    """Return a random UUID."""
     return as_json({"uuid": str(uuid.uuid4())})
 
 
 @route("/etag/<etag>")
 def give_etag(received: Received, etag: str) -> Reply:
-    """The request, under that entity tag: 304 if If-None-Match has it, 412 if If-Match has not (RFC 9110, 13.1)."""
+    """Return the request, with this entity tag: 304 if If-None-Match has it, 412 if If-Match lacks it."""
     tag = f'"{etag}"'
     fields = [("ETag", tag)]
     if received.field("if-none-match") and matches(received.field("if-none-match"), tag):
@@ -690,13 +690,13 @@ def give_etag(received: Received, etag: str) -> Reply:
 
 
 def matches(value: str, tag: str) -> bool:
-    """Whether a list of entity tags has this one; `*` has all, and weak tags count."""
+    """Return whether a list of entity tags has this one; `*` has all, and weak tags count."""
     return value.strip() == "*" or tag in (piece.strip().replace("W/", "", 1) for piece in value.split(","))
 
 
 @route("/range/<count>")
 def give_range(received: Received, count: str) -> Reply:
-    """So many bytes of a repeated alphabet, or one range of them (RFC 9110, section 14)."""
+    """Return a number of bytes of a repeated alphabet, or one range of them (RFC 9110, section 14)."""
     size = number(count, MAX_BYTES, "the number of bytes")
     alphabet = b"abcdefghijklmnopqrstuvwxyz"
     content = (alphabet * (size // 26 + 1))[:size]
@@ -704,7 +704,7 @@ def give_range(received: Received, count: str) -> Reply:
     # Only the tag, because nothing here has a date (RFC 9110, 13.1.5).
     current = received.field("if-range") in ("", f'"range{size}"')
     match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", received.field("range") if current else "")
-    if match is None or match.group(0) == "bytes=-":  # a Range that is not understood is as none
+    if match is None or match.group(0) == "bytes=-":  # an invalid Range is ignored
         return Reply(content, 200, fields)
     first, last = match.groups()
     start = int(first) if first else max(0, size - int(last))
@@ -714,11 +714,11 @@ def give_range(received: Received, count: str) -> Reply:
     return Reply(content[start : end + 1], 206, [*fields, ("Content-Range", f"bytes {start}-{end}/{size}")])
 
 
-# The wire.
+# Connections.
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection: reads requests, writes the answers."""
+    """A connection: it reads requests and writes the responses."""
 
     protocol_version = "HTTP/1.1"
     server_version = "echo"
@@ -728,19 +728,19 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Listener
 
     def handle_one_request(self) -> None:
-        """Replaces the inherited one, which knows only methods that have a `do_` method of their own."""
+        """Handle one request; the inherited method allows only HTTP methods that have a `do_` method."""
         self.raw_requestline = self.rfile.readline(65537)
         if not self.raw_requestline or len(self.raw_requestline) > 65536 or not self.parse_request():
             self.close_connection = True
             return
-        self.answer()
+        self.respond()
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         fields = [(name, str(value)) for name, value in self.headers.items()]
         try:
             body = self.read_body()
         except BadRequest as exc:
-            # How much of the body is left is not known, so nothing after it can be a request.
+            # It is unknown how much of the body is left, so no further request can be read.
             self.close_connection = True
             self.write(as_json({"error": str(exc)}, exc.status))
             return
@@ -757,12 +757,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.write(respond(received))
 
     def read_body(self) -> bytes:
-        """The body of the request, framing removed (RFC 9112, section 6.3)."""
+        """Return the body of the request, framing removed (RFC 9112, section 6.3)."""
         length = self.headers.get_all("content-length") or []
         coding = self.headers.get("transfer-encoding")
         if coding is not None:
             if length or coding.strip().lower() != "chunked":
-                raise BadRequest("a request has either a Content-Length or `Transfer-Encoding: chunked`")
+                raise BadRequest("a request must have either a Content-Length or `Transfer-Encoding: chunked`")
             return self.read_chunks()
         if not length:
             return b""
@@ -777,7 +777,7 @@ class _Handler(BaseHTTPRequestHandler):
         return content
 
     def read_chunks(self) -> bytes:
-        """Chunks up to the last one, and the trailers, which are dropped."""
+        """Return the body from its chunks; the trailers are read and dropped."""
         pieces = []
         total = 0
         while True:
@@ -799,7 +799,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(pieces)
 
     def write(self, reply: Reply) -> None:
-        """Head and body, in one send if the body is short."""
+        """Send head and body, in one call if the body is short."""
         has_body = reply.status not in NO_BODY and self.command != "HEAD"
         names = {name.lower() for name, _ in reply.fields}
         chunked = not isinstance(reply.body, bytes) and "content-length" not in names
@@ -808,7 +808,7 @@ class _Handler(BaseHTTPRequestHandler):
             fields.append(("Content-Length", str(len(reply.body))))
         elif chunked and self.request_version == "HTTP/1.1":
             fields.append(("Transfer-Encoding", "chunked"))
-        elif chunked:  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
+        elif chunked:  # HTTP/1.0 has no chunks: the end of the connection is the end of the body
             chunked = False
             self.close_connection = True
         if self.close_connection:
@@ -847,7 +847,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Listener(socketserver.TCPServer):
-    """The listening socket, and one thread for each connection."""
+    """A listening socket, and one thread for each connection."""
 
     allow_reuse_address = True
     request_queue_size = 512
@@ -867,7 +867,7 @@ class _Listener(socketserver.TCPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         thread = threading.Thread(target=self.serve, args=(request, client_address), name="echo connection")
-        thread.daemon = True  # a program that forgets to close the server can still end
+        thread.daemon = True  # a program that does not close the server can still end
         with self.lock:
             self.open[thread] = request
         thread.start()
@@ -876,7 +876,7 @@ class _Listener(socketserver.TCPServer):
         try:
             connection = self.encrypted(connection)
             _Handler(connection, client_address, self)
-        except OSError:  # the client went away, was silent for too long, or (ssl.SSLError) does not trust us
+        except OSError:  # the client went away, was silent for too long, or (ssl.SSLError) rejects our certificate
             pass
         except Exception:
             self.handle_error(connection, client_address)
@@ -889,7 +889,7 @@ class _Listener(socketserver.TCPServer):
         if self.context is None:
             return connection
         connection.settimeout(IDLE_TIMEOUT)
-        # The handshake is a step of its own because `wrap_socket` closes nothing when it fails in the middle.
+        # The handshake is a separate step because `wrap_socket` does not close the socket when it fails.
         secured = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         try:
             with self.lock:
@@ -911,7 +911,7 @@ class _Listener(socketserver.TCPServer):
             try:
                 # Not the method of SSLSocket, which would take the TLS state away under the thread that reads.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:  # gone already
+            except OSError:  # already closed
                 pass
         for thread in running:
             thread.join()
@@ -919,7 +919,7 @@ class _Listener(socketserver.TCPServer):
 
 class EchoServer:
     """
-    The server, running in a thread of its own.
+    A server that runs in its own thread.
 
     It listens when the constructor returns. Use it as a context manager, or call `close()`.
 
@@ -927,10 +927,10 @@ class EchoServer:
         host: address to bind to; 127.0.0.1 by default, which other machines cannot reach.
         port: 0, the default, takes a free one; see `.port`.
         ssl_context: makes it an https server; a context with `PROTOCOL_TLS_SERVER` and a certificate chain.
-        log: called with one line for each answer; `None` logs nothing.
+        log: called with one line for each response; `None` logs nothing.
 
     Raises:
-        OSError: the address is taken, or is none of this machine.
+        OSError: the address is in use, or does not belong to this machine.
     """
 
     def __init__(
@@ -944,19 +944,19 @@ class EchoServer:
         self._listener = _Listener((host, port), ssl_context, log)
         self.host = host
         self.port = int(self._listener.server_address[1])
-        # The poll interval is how long `close` may have to wait.
+        # `close` waits at most for the poll interval.
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.02,), name="echo server")
         self._thread.daemon = True
         self._thread.start()
 
     @property
     def url(self) -> str:
-        """Scheme, host and port, without a slash at the end."""
+        """Return scheme, host and port, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self._listener.scheme}://{host}:{self.port}"
 
     def close(self) -> None:
-        """Stop listening, end all connections, wait for their threads. May be called again."""
+        """Stop listening, end all connections and wait for their threads. May be called again."""
         self._listener.shutdown()
         self._thread.join()
         self._listener.stop()
@@ -976,16 +976,18 @@ class EchoServer:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """
-    Run the server until Ctrl-C; returns the exit status.
+    Run the server until Ctrl-C; return the exit status.
 
     Args:
         argv: the arguments after the program's name; `None` takes them from the command line.
     """
-    parser = argparse.ArgumentParser(prog="echo_server", description="An HTTP server that says what it was asked.")
+    parser = argparse.ArgumentParser(
+        prog="echo_server", description="An HTTP server that describes each request in its response."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
     parser.add_argument("--port", type=port_number, default=0, help="port (default: a free one)")
     parser.add_argument("--cert", help="PEM file with certificate chain and key: serve https")
-    parser.add_argument("--quiet", action="store_true", help="no line for each request")
+    parser.add_argument("--quiet", action="store_true", help="do not print a line for each request")
     options = parser.parse_args(argv)
     context = None
     if options.cert:
@@ -994,7 +996,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     log = None if options.quiet else lambda line: say(line, sys.stderr)
     with EchoServer(options.host, options.port, ssl_context=context, log=log) as server:
         try:
-            # Within, because whoever reads the line may send the signal at once.
+            # Inside the `try`: the reader of the line may send the signal at once.
             say(f"listening on {server.url} (Ctrl-C ends it)", sys.stdout)
             server._thread.join()
         except KeyboardInterrupt:
@@ -1003,14 +1005,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def port_number(text: str) -> int:
-    """The number of a port, for `argparse`."""
+    """Return a port as a number, for `argparse`."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text[:20]!r}")
+        raise argparse.ArgumentTypeError(f"a port must be a number from 0 to 65535, got {text[:20]!r}")
     return int(text)
 
 
 def say(line: str, stream: Any) -> None:
-    """One line, at once."""
+    """Print a line and flush it."""
     stream.write(line + "\n")
     stream.flush()
 

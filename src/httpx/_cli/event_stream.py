@@ -1,10 +1,10 @@
 """
-`--stream`: the body as it comes, line by line; server-sent events one by one.
+`--stream`: show the body as it arrives, line by line; server-sent events one by one.
 
     show(response, screen)
 
-A pipe gets the bytes as they are, each line at once. A terminal gets text that cannot drive it, with JSON coloured: the
-values of server-sent events and of JSON lines are JSON more often than not.
+A pipe gets the bytes unchanged, each line at once. A terminal gets text without control characters, with JSON in
+colours: most server-sent events and lines are JSON.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import httpx
 
 _EVENTS = re.compile(r"text/event-stream\s*(?:;|$)", re.I)
-# Not those of `str.splitlines`: U+2028 and its like are text in events and in JSON.
+# Fewer than `str.splitlines` has: U+2028 and similar characters are text in events and in JSON.
 _END = re.compile(r"\r\n|\r|\n")
 
-# Characters of one line, and of the data of one event: a server that never ends one must not fill the memory.
+# Characters of one line, and of the data of one event: an endless one must not fill the memory.
 MAX_LENGTH = 16 * 1024 * 1024
 
 
@@ -35,7 +35,7 @@ class Event(NamedTuple):
     Attributes:
         event: its name, "message" unless the server says otherwise.
         data: its lines, joined.
-        id: the last that was given; "" for none.
+        id: the last one that was given; "" for none.
     """
 
     event: str
@@ -45,11 +45,11 @@ class Event(NamedTuple):
 
 def lines(pieces: Iterable[bytes], charset: str = "utf-8", most: int = MAX_LENGTH) -> Iterator[str]:
     """
-    The lines of a body, each as soon as its end is there: CR LF, LF, or CR. The last one may lack its end.
+    Yield the lines of a body, each as soon as its end has arrived: CR LF, LF, or CR. The last one may lack its end.
 
     Args:
         pieces: of the body, cut anywhere.
-        charset: what is no text in it becomes U+FFFD.
+        charset: bytes that are invalid in it become U+FFFD.
         most: characters in a line.
 
     Raises:
@@ -61,7 +61,7 @@ def lines(pieces: Iterable[bytes], charset: str = "utf-8", most: int = MAX_LENGT
     for piece in pieces:
         text = decode(piece)
         if after_cr and text:
-            text, after_cr = text.removeprefix("\n"), False  # the line went out at its CR
+            text, after_cr = text.removeprefix("\n"), False  # the line was yielded at its CR
         if not text:
             continue
         *whole, tail = _END.split(text)
@@ -85,7 +85,7 @@ def _check_length(size: int, most: int, what: str) -> None:
 
 def events(lines: Iterable[str], most: int = MAX_LENGTH) -> Iterator[Event]:
     """
-    The events in the lines of an event stream; the last one only if an empty line ends it.
+    Yield the events in the lines of an event stream; the last one only if an empty line ends it.
 
     Args:
         lines: without their ends.
@@ -121,12 +121,12 @@ def events(lines: Iterable[str], most: int = MAX_LENGTH) -> Iterator[Event]:
 
 
 def show(response: httpx.Response, screen: Screen) -> None:
-    """Show a body that is still to be read."""
+    """Show an unread body."""
     if not (screen.is_terminal or screen.formats or screen.has_colours):
         for piece in response.iter_bytes():
             screen.write_bytes(piece)
     elif _EVENTS.match(response.headers.get("content-type", "")):
-        # They are UTF-8 whatever the header says.
+        # Events are UTF-8; the charset of the header does not count.
         for event in events(lines(response.iter_bytes())):
             _show_event(event, screen)
     else:

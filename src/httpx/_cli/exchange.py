@@ -1,9 +1,9 @@
 """
-A request sent and its answer shown, or whatever the options ask for in place of it.
+Send a request and show the response, or do what the options request instead.
 
     perform(options) -> exit code
 
-Not here: what is sent (`building`), by whom (`clients`), and the ways of showing it (`screen`, `wiretap`, `download`).
+Not here: the request (`building`), the client (`clients`), and the output (`screen`, `wiretap`, `download`).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _PARTS = frozenset("HBhbm")
 
 
 def perform(options: dict[str, Any]) -> int:
-    """Do what parsed arguments ask for; returns the exit code."""
+    """Run parsed arguments; return the exit code."""
     intent = plan(options)
     if intent.may_miss_input and sys.stderr is not None and sys.stderr.isatty() and has_unread_input():
-        _tell("what is piped in is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
+        _tell("standard input is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
@@ -52,11 +52,11 @@ class Run:
     One run of the client.
 
     Args:
-        options: what the parser made of the arguments.
-        intent: the request that is to be sent.
+        options: the parsed arguments.
+        intent: the request to send.
 
     Raises:
-        click.UsageError: options exclude each other, or a value makes no sense.
+        click.UsageError: options exclude each other, or a value is invalid.
     """
 
     def __init__(self, options: dict[str, Any], intent: Plan) -> None:
@@ -64,7 +64,7 @@ class Run:
         self._intent = intent
         self._parts = parts_of(options)
         self._download = _download(options, intent)
-        # A body on standard output leaves no room for anything else there.
+        # If the body goes to standard output, nothing else may.
         to_stdout = "-" in (options["output"], options["download"])
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
         is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
@@ -75,7 +75,7 @@ class Run:
         self._addresses: dict[str, Any] = {}
 
     def go(self) -> int:
-        """Build, send, show; returns the exit code."""
+        """Build and send the request and show the response; return the exit code."""
         session = _session(self._options, self._intent)
         auth = _auth(self._options, session)
         hooks = {} if self._tap is None else {"response": [self._tap.response]}
@@ -120,7 +120,7 @@ class Run:
 
         def send(request: httpx.Request) -> httpx.Response:
             self._tries += 1
-            if until is not None and self._tries > 1:  # the time is for all tries together
+            if until is not None and self._tries > 1:  # the time is for all attempts together
                 left = round(max(0.001, until - time.monotonic()), 3)
                 request.extensions["timeout"] = {**request.extensions["timeout"], "total": left}
             return client.send(request, stream=True)
@@ -138,11 +138,11 @@ class Run:
                 self._tap.flush()
 
     def _received(self, response: httpx.Response) -> None:
-        """Show head and body of the last answer, or save the body."""
+        """Show head and body of the last response, or save the body."""
         if self._options["write_out"] is not None:
             from .write_out import addresses_of
 
-            self._addresses = addresses_of(response)  # while there still is a connection
+            self._addresses = addresses_of(response)  # while the connection is still open
         if self._options["output_json"]:
             response.read()
         else:
@@ -158,7 +158,7 @@ class Run:
         elif "b" in self._parts:
             self._show_body(response)
         elif self._timings is not None:
-            for _ in response.iter_raw():  # its size and time are wanted
+            for _ in response.iter_raw():  # its size and time are shown
                 pass
         if self._options["verbose"] and response.extensions.get("trailers"):
             self._screen.trailers(response.extensions["trailers"])
@@ -174,7 +174,7 @@ class Run:
             self._screen.body(response)
 
     def _epilogue(self, request: httpx.Request, response: httpx.Response | None, error: Exception | None) -> None:
-        """What comes behind the answer, or in its place."""
+        """Show what follows the response, or replaces it."""
         timings, options = self._timings, self._options
         if timings is None:
             return
@@ -200,7 +200,7 @@ class Run:
     ) -> None:
         from .write_out import facts_of, facts_of_error, write_out
 
-        assert self._timings is not None  # --write-out is a reason for them
+        assert self._timings is not None  # --write-out needs them
         more: dict[str, Any] = {"url": self._intent.url, "num_retries": self._tries - 1, **self._addresses}
         if error is not None:
             code = error.code if isinstance(error, exits.Failure) else exits.of_error(error)
@@ -216,7 +216,7 @@ class Run:
 
 def built(client: httpx.Client, intent: Plan) -> httpx.Request:
     """
-    The request that a plan means.
+    Return the request of a plan.
 
     Raises:
         click.UsageError: a part of it cannot be encoded.
@@ -230,7 +230,7 @@ def built(client: httpx.Client, intent: Plan) -> httpx.Request:
             cookies=intent.cookies,
             **intent.body,
         )
-    except (TypeError, ValueError) as exc:  # such as a header that cannot be encoded
+    except (TypeError, ValueError) as exc:  # for example a header that cannot be encoded
         raise click.UsageError(str(exc)) from None
     for name in intent.absent:
         request.headers.pop(name, None)
@@ -238,7 +238,7 @@ def built(client: httpx.Client, intent: Plan) -> httpx.Request:
 
 
 def show_unsent(options: dict[str, Any], intent: Plan) -> int:
-    """Show what would be sent, and send nothing: --offline and --curl."""
+    """Show the request without sending it: --offline and --curl."""
     screen = Screen(sys.stdout, options["pretty"])
     request = unsent(options, intent)
     if options["curl"]:
@@ -253,7 +253,7 @@ def show_unsent(options: dict[str, Any], intent: Plan) -> int:
 
 
 def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
-    """The request as it would leave the client, with what the authentication puts into it before any answer."""
+    """Return the request as it would be sent, with what the authentication adds before any response."""
     sent: list[httpx.Request] = []
 
     def keep(request: httpx.Request) -> httpx.Response:
@@ -268,13 +268,13 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
 
 def parts_of(options: dict[str, Any]) -> frozenset[str]:
     """
-    The letters of --print, or what goes without saying.
+    Return the letters of --print, or the default.
 
     Raises:
-        click.UsageError: a letter means nothing.
+        click.UsageError: a letter is unknown.
     """
     given = options["print"]
-    if options["output_json"]:  # nothing may stand beside its object
+    if options["output_json"]:  # nothing may be written beside its object
         return frozenset()
     if given is None:
         if options["verbose"] or options["offline"]:
@@ -282,12 +282,12 @@ def parts_of(options: dict[str, Any]) -> frozenset[str]:
         return frozenset("" if options["output"] is not None else "hb")
     unknown = set(given) - _PARTS
     if unknown:
-        raise click.UsageError(f"--print takes the letters H, B, h, b and m, not {min(unknown)!r}")
+        raise click.UsageError(f"--print must have only the letters H, B, h, b and m, got {min(unknown)!r}")
     return frozenset(given)
 
 
 def _download(options: dict[str, Any], intent: Plan) -> Download | None:
-    """The file that the body goes to; None if it goes to none."""
+    """Return the download that the body is saved with; None if it is not saved."""
     target = options["output"] if options["download"] is None else options["download"]
     if options["download"] is not None and options["output"] is not None:
         raise click.UsageError("--download and --output exclude each other")
@@ -297,7 +297,7 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | None:
                 raise click.UsageError(f"{name} needs --download or --output")
         return None
     if options["output_json"]:
-        raise click.UsageError("--output-json and a file for the body exclude each other")
+        raise click.UsageError("--output-json excludes --download and --output")
     from .download import Download
 
     try:
@@ -307,7 +307,7 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | None:
 
 
 def _timings(options: dict[str, Any], parts: frozenset[str]) -> Timings | None:
-    """A watch, if anything is asked for that needs one."""
+    """Return a `Timings` if an option needs one, else None."""
     if options["write_out"] is not None:
         from .write_out import check
 
@@ -338,7 +338,7 @@ def _session(options: dict[str, Any], intent: Plan) -> Session | None:
 
 
 def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
-    """The request with what the session has; what it says itself wins, and is remembered."""
+    """Return the request with the session's header fields; its own fields win, and are remembered."""
     session.restore(client.cookies)
     session.remember(intent.headers)
     given = {name.lower() for name, _ in intent.headers} | {name.lower() for name in intent.absent}
@@ -350,7 +350,7 @@ def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
 
 
 def _auth(options: dict[str, Any], session: Session | None) -> Any:
-    """The authentication that is asked for, else that of the session; what is asked for is remembered there."""
+    """Return the authentication of the options, which the session remembers, else that of the session."""
     auth = auth_of(options)
     if session is None:
         return auth

@@ -10,9 +10,9 @@
                    "certificate": {"subject", "issuer", "not_before", "not_after", "names"}},
      "error":     {"type", "message"}}
 
-A body is text, or {"base64": ...} where it is none; `null` if there is none. `response` is null where none came,
-`error` where nothing went wrong, `tls` where the last connection had none, `certificate` where it was not checked.
-Values of header fields and of URLs that are secrets are "***" unless asked for; a body is shown as it is.
+A body is text, or {"base64": ...} if it is binary; `null` without a body. `response` is null if none arrived,
+`error` if there was none, `tls` if the last connection had no TLS, `certificate` if it was not checked.
+Secret values of header fields and of URLs are "***" unless --with-secrets is given; a body is shown as it is.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def exchange(
     with_secrets: bool = False,
 ) -> dict[str, Any]:
     """
-    What `json.dumps` gets.
+    Return the exchange as an object for `json.dumps`.
 
     Args:
-        request: what was asked for at first; replaced by that of the answer, which may come from a redirect.
+        request: the first request; replaced by that of the response, which may come from a redirect.
         response: with its body read.
         timings: finished.
-        error: what ended it.
+        error: the exception that ended it.
         with_secrets: show credentials and cookies.
     """
     asked = request if response is None else response.request
@@ -85,7 +85,7 @@ def _address(url: httpx.URL, with_secrets: bool) -> str:
 def _sent(request: httpx.Request) -> Any:
     try:
         content = request.content
-    except httpx.RequestNotRead:  # it came from files
+    except httpx.RequestNotRead:  # it is read from files
         return None
     return _text_or_base64(content, "utf-8") if content else None
 
@@ -93,7 +93,7 @@ def _sent(request: httpx.Request) -> Any:
 def _body(response: httpx.Response) -> Any:
     try:
         content = response.content
-    except httpx.ResponseNotRead:  # it broke off
+    except httpx.ResponseNotRead:  # it is incomplete
         return None
     return _text_or_base64(content, response.encoding) if content else None
 
@@ -118,7 +118,7 @@ def _tls(stream: Any) -> dict[str, Any] | None:
 
 
 def certificate(parts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What `SSLObject.getpeercert` gives, flattened; the times are as OpenSSL writes them. None for none."""
+    """Return the dictionary of `SSLObject.getpeercert`, flattened, with OpenSSL's times; None without a certificate."""
     if not parts:
         return None
     return {

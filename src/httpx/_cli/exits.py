@@ -1,7 +1,7 @@
 """
-With which code a run of the command line client ends, and why.
+Exit codes of the command line client.
 
-The codes are an interface: scripts test them. 4 and 5 are the first digit of the status, as in HTTPie.
+The codes are a public interface: scripts test them. 4 and 5 are the first digit of the status, as in HTTPie.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ SERVER_ERROR = 5
 TIMED_OUT = 6
 NETWORK = 7
 OTHER_DIGEST = 8
-# What a shell reports for a process that the signals SIGINT (2) and SIGPIPE (13) ended.
+# The codes that a shell reports for a process ended by the signals SIGINT (2) and SIGPIPE (13).
 INTERRUPTED = 128 + 2
 BROKEN_PIPE = 128 + 13
 
 MEANINGS = {
-    OK: "an answer with a status below 400",
-    FAILED: "anything not listed here, such as an answer that is no HTTP or a file that cannot be written",
-    USAGE: "the command makes no sense: options, URL, or what to send",
-    CLIENT_ERROR: "an answer with a status from 400 to 499",
-    SERVER_ERROR: "an answer with a status from 500",
-    TIMED_OUT: "it took too long",
-    NETWORK: "no connection, or it broke, or the proxy refused",
-    OTHER_DIGEST: "the file does not have the digest that --check-digest demands",
+    OK: "a response with a status below 400",
+    FAILED: "any other error, such as a response that is not HTTP or a file that cannot be written",
+    USAGE: "the command is invalid: options, URL, or the data to send",
+    CLIENT_ERROR: "a response with a status from 400 to 499",
+    SERVER_ERROR: "a response with a status from 500",
+    TIMED_OUT: "a timeout",
+    NETWORK: "no connection, a lost connection, or a refusal by the proxy",
+    OTHER_DIGEST: "the file does not have the digest of --check-digest",
     INTERRUPTED: "Ctrl-C",
-    BROKEN_PIPE: "nobody reads the output any more",
+    BROKEN_PIPE: "the reader of the output has closed it",
 }
 
 
 class Failure(Exception):
     """
-    What went wrong behind the answer, told in a line.
+    A failure after the response, with a message of one line.
 
     Attributes:
-        code: with which the run ends.
+        code: the exit code.
     """
 
     code = FAILED
 
 
 def of_status(status: int) -> int:
-    """The exit code for an answer."""
+    """Return the exit code for a response."""
     if status < 400:
         return OK
     return CLIENT_ERROR if status < 500 else SERVER_ERROR
 
 
 def of_error(exc: Exception) -> int:
-    """The exit code for what the library raised."""
+    """Return the exit code for an exception of the library."""
     if isinstance(exc, httpx.TimeoutException):
         return TIMED_OUT
     if isinstance(exc, (httpx.NetworkError, httpx.ProxyError)):

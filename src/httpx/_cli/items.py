@@ -1,5 +1,5 @@
 """
-Items: the words behind the URL, each of which is a piece of the request.
+Items: the words after the URL, each of which is a part of the request.
 
     name=value      text, in a JSON object or a form        name=@path      the same, from a file
     name:=json      a value of JSON                         name:=@path     the same, from a file
@@ -9,12 +9,12 @@ Items: the words behind the URL, each of which is a piece of the request.
     name@path       file of a form; name@path;type=image/png;filename=other.png
     @path           the whole body, from a file; @- from stdin
 
-The separator is the first that appears, and the longest of those that begin there. A backslash before a character that
-could begin one takes that from it: `a\\=b=c` is the name `a=b`, and `a\\\\=b` the name `a\\`. Right behind the
-separator it keeps "@" and "=" in the value: `a=\\@b` has the value `@b`.
+The first separator counts, and the longest of those that begin there. A backslash before a character that could begin
+one removes that meaning: `a\\=b=c` is the name `a=b`, and `a\\\\=b` the name `a\\`. Directly after
+the separator it keeps "@" and "=" in the value: `a=\\@b` has the value `@b`.
 
-In headers and queries, a line break at the end of a file is not part of the value. Files of forms are opened here;
-whoever parses closes them. Not here: what the body becomes (`building`), names that are paths into JSON (`nested`).
+In headers and queries, a line break at the end of a file is not part of the value. Files of forms are opened here
+and closed by the caller. Not here: the body (`building`), names that are paths into JSON (`nested`).
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from typing import Any, NamedTuple
 
 _SEPARATORS = (":=@", "==@", ":=", "==", "=@", ":@", "=", ":", "@")
 _SPECIAL = frozenset("=:@;\\")
-# A value whose first character would otherwise lengthen the separator.
+# A value whose first character would otherwise be part of the separator.
 _ESCAPED_VALUE = re.compile(r"\\+[=@]")
-# What may stand behind the path of a file.
+# Attributes that may follow the path of a file.
 _OPTION = re.compile(r"(.+);(type=[^;\s]+/[^;\s]+|filename=[^;/\\]+)", re.S)
 
 
 class Items(NamedTuple):
     """
-    The pieces, by where they go; each list in the order of the words.
+    The parts of a request, by kind; each list in the order of the words.
 
     Attributes:
         params: names and values of the query.
         headers: names and values of header fields.
         absent: names of header fields that the request must not have.
-        fields: names and text, as a form has them; values of JSON as they were written.
-        values: names and values, as an object of JSON has them.
+        fields: names and text, for a form; JSON values as they were written.
+        values: names and values, for a JSON object.
         files: names, and (file name, open file) or (file name, open file, type).
-        content: the path of the file that is the body, "-" for standard input; None if there is none.
+        content: the path of the file for the body, "-" for standard input; None without one.
     """
 
     params: list[tuple[str, str]]
@@ -57,10 +57,10 @@ class Items(NamedTuple):
 
 def parse(words: list[str]) -> Items:
     """
-    What the words mean.
+    Return the items of the words.
 
     Raises:
-        ValueError: a word is no item, or its JSON is none, or its file no text; or there are two bodies.
+        ValueError: a word is not an item, its JSON or the text of its file is invalid, or there are two bodies.
         OSError: a file cannot be read.
     """
     items = Items([], [], [], [], [], [], None)
@@ -70,7 +70,7 @@ def parse(words: list[str]) -> Items:
                 raise ValueError("more than one body is given")
             items = items._replace(content=word[1:])
             if word == "@":
-                raise ValueError("'@' needs a path behind it, or '-' for standard input")
+                raise ValueError("'@' must be followed by a path, or by '-' for standard input")
             continue
         name, separator, value = split(word)
         if not name and separator != ";":
@@ -81,10 +81,10 @@ def parse(words: list[str]) -> Items:
 
 def split(word: str) -> tuple[str, str, str]:
     """
-    Name, separator and value of an item.
+    Return name, separator and value of an item.
 
     Raises:
-        ValueError: there is no separator.
+        ValueError: it has no separator.
     """
     name: list[str] = []
     at = 0
@@ -102,7 +102,9 @@ def split(word: str) -> tuple[str, str, str]:
             return "".join(name), ";", ""
         name.append(char)
         at += 1
-    raise ValueError(f"{word!r} is no item: name=value, name:=json, name==value, Name:value, name@path, @path")
+    raise ValueError(
+        f"{word!r} is not an item: expected name=value, name:=json, name==value, Name:value, name@path, @path"
+    )
 
 
 def _add_text(items: Items, name: str, value: str) -> None:
@@ -127,13 +129,13 @@ def _add_header(items: Items, name: str, value: str) -> None:
 
 def _add_file(items: Items, name: str, value: str) -> None:
     path, more = path_and_options(value)
-    file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed with the request, by whoever parses
+    file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed by the caller, with the request
     entry = (more.get("filename", os.path.basename(path)), file)
     items.files.append((name, (*entry, more["type"]) if "type" in more else entry))
 
 
 def path_and_options(value: str) -> tuple[str, dict[str, str]]:
-    """The path of a file, and what stands behind it: "type" and "filename"."""
+    """Return the path of a file and its attributes: "type" and "filename"."""
     more: dict[str, str] = {}
     while (match := _OPTION.fullmatch(value)) is not None:
         value, option = match.groups()
@@ -142,10 +144,10 @@ def path_and_options(value: str) -> tuple[str, dict[str, str]]:
 
 
 def _line_of(name: str, path: str) -> str:
-    """The text of a file that holds one line, such as a token."""
+    """Return the text of a file with one line, such as a token."""
     text = _text_of(path).rstrip("\r\n")
     if "\n" in text or "\r" in text:
-        raise ValueError(f"the file {path!r} for {name!r} should have one line")
+        raise ValueError(f"the file {path!r} for {name!r} must have one line")
     return text
 
 
@@ -154,7 +156,7 @@ def _text_of(path: str) -> str:
         with open(os.path.expanduser(path), encoding="utf-8") as file:
             return file.read()
     except UnicodeDecodeError:
-        raise ValueError(f"{path!r} is no text in UTF-8: name@path sends a file as it is") from None
+        raise ValueError(f"{path!r} is not UTF-8 text: name@path sends a file as it is") from None
 
 
 _ADD = {

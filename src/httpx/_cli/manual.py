@@ -1,8 +1,8 @@
 """
-`httpx --help`: the options as a table, fitted to the width of the terminal.
+`httpx --help`: show the options as a table that fits the terminal.
 
-The words are those of `options`; here is only what they look like. It is written by hand, because the libraries that
-draw tables take longer to import than the whole page takes.
+The texts are those of `options`; this is only the layout. It uses no library for tables, because importing one takes
+longer than the whole page.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ ITEMS = (
 
 ENVIRONMENT = (
     ("NO_COLOR", "no colours, unless --pretty asks for them"),
-    ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and for which hosts there is none"),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities in place of the usual ones"),
+    ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and hosts without a proxy"),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities instead of the default ones"),
     ("XDG_CONFIG_HOME, APPDATA", "where sessions are kept, in httpx/sessions"),
 )
 
@@ -49,14 +49,14 @@ ADDRESSES = "A URL without a scheme is https, or http on this machine; :8000/pat
 _BOLD = "1"
 _INDENT = 2
 _GAP = 2
-# A left column wider than this has its text below it.
+# The text of a wider left column is below it.
 _MAX_LEFT = 31
 # Longer lines are hard to read.
 _MAX_WIDTH = 110
 
 
 def print_manual(screen: Screen) -> None:
-    """Write the help, without colours where it is no terminal or NO_COLOR is set."""
+    """Write the help, without colours if it is not a terminal or NO_COLOR is set."""
     width = min(columns(sys.stdout), _MAX_WIDTH)
     screen.painted("1;36", "httpx")
     screen.write("  an HTTP client for the terminal\n\n")
@@ -67,7 +67,7 @@ def print_manual(screen: Screen) -> None:
     tables = {
         title: [(names(option), option.metavar, option.help) for option in options] for title, options in GROUPS.items()
     }
-    # One width for all, so that the page has one edge.
+    # One width for all, so that the columns are aligned.
     widest = min(max(_width(row) for rows in tables.values() for row in rows), _MAX_LEFT)
     for title, rows in tables.items():
         _rows(screen, title, rows, width, widest)
@@ -77,7 +77,7 @@ def print_manual(screen: Screen) -> None:
 
 
 def columns(stream: TextIO) -> int:
-    """The width of a terminal: COLUMNS, or what the system says, or 80."""
+    """Return the width of the terminal: COLUMNS, or the system's value, or 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given):
         return int(given)
@@ -88,7 +88,7 @@ def columns(stream: TextIO) -> int:
 
 
 def names(option: Option) -> str:
-    """The names of an option, so that the long ones stand below each other."""
+    """Return the names of an option, with the long names aligned."""
     return ", ".join(option.names) if len(option.names) > 1 or len(option.names[0]) == 2 else "    " + option.names[0]
 
 
@@ -113,7 +113,7 @@ def _rows(screen: Screen, title: str, rows: list[tuple[str, str, str]], width: i
 
 
 def _described(screen: Screen, line: str) -> None:
-    """A line of a description, with the default in grey."""
+    """Return a line of a description, with the default in grey."""
     text, bracket, rest = line.partition("[default: ")
     screen.write(text)
     if bracket:

@@ -1,10 +1,10 @@
 """
-Exchanges without their secrets, for output that people paste into tickets and chats.
+Mask secrets in output that people paste into tickets and chats.
 
     field("Authorization", "Bearer abc")      "Bearer ***"
     address(httpx.URL("http://ann:pw@a/?token=abc"))      "http://ann:***@a/?token=***"
 
-What is a secret is known by its name, as where the library hides it in logs. A body is not looked into.
+Secrets are recognized by name, as in the library's logs. Bodies are not masked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WITH_SCHEME = frozenset(("authorization", "proxy-authorization"))
 
 
 def field(name: str, value: str) -> str:
-    """The value of a header field, or as much of it as is no secret."""
+    """Return the value of a header field, or the part of it that is not secret."""
     lower = name.lower()
     if lower in _WITH_SCHEME:
         scheme, space, _ = value.partition(" ")
@@ -29,11 +29,11 @@ def field(name: str, value: str) -> str:
         try:
             return address(httpx.URL(value))
         except (httpx.InvalidURL, ValueError):
-            return MASK  # nobody knows what is in it
+            return MASK  # its content is unknown
     return value
 
 
 def address(url: httpx.URL) -> str:
-    """A URL without its password, and without the values of parameters whose names look secret."""
-    # The library's own mark has brackets, which curl would take for a range.
+    """Return a URL without its password and without the values of parameters whose names look secret."""
+    # The library's mask has brackets, which curl would read as a range.
     return url._redacted().replace(HIDDEN, MASK)

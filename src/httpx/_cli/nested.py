@@ -5,10 +5,10 @@ Names of items as paths into JSON.
     nested([("[]", 1), ("[]", 2)])                             [1, 2]
 
     a[b]      member b of an object          a[0]      item of a list; those before it become null
-    a[]       one more item of a list        a\\[b     the name `a[b]`: no path
+    a[]       one more item of a list        a\\[b     the name `a[b]`, not a path
 
-Within brackets, digits are an index, and `a[\\0]` is the member "0". Where a name is a path at all, a backslash takes
-the meaning from a bracket, a digit and a backslash. A name given twice has the last value.
+Within brackets, digits are an index, and `a[\\0]` is the member "0". If a name is a path, a backslash removes
+the meaning of a bracket, a digit and a backslash. A name given twice has the last value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Union
 
-# The index of a list: so far may its items be filled up with null.
+# The largest index of a list, because items before it are filled with null.
 MAX_INDEX = 100_000
 
 # A step into an object, into a list, or (None) to a new item of a list.
@@ -27,7 +27,7 @@ _TOKEN = re.compile(r"\\[\[\]\\0-9]|[\[\]]|[^\[\]\\]+|\\", re.S)
 
 
 class _Missing:
-    """What is at a place where nothing was put yet."""
+    """The mark of a place without a value."""
 
 
 _MISSING = _Missing()
@@ -35,10 +35,10 @@ _MISSING = _Missing()
 
 def nested(pairs: Iterable[tuple[str, Any]]) -> Any:
     """
-    The object or list that the names and values describe.
+    Return the object or list that the names and values describe.
 
     Raises:
-        ValueError: brackets do not match, an index is too large, or two names want different things of one place. The
+        ValueError: brackets do not match, an index is too large, or two names need different types in one place. The
             message has the name.
     """
     root: Any = _MISSING
@@ -49,7 +49,7 @@ def nested(pairs: Iterable[tuple[str, Any]]) -> Any:
 
 def steps(name: str) -> list[Step]:
     """
-    The path that a name means.
+    Return the path that a name means.
 
     Raises:
         ValueError: a bracket is not closed, not opened, or followed by text.
@@ -91,7 +91,7 @@ def _plain(token: str) -> str:
 
 
 def _put(root: Any, path: list[Step], value: Any, name: str) -> Any:
-    """Put a value where a path leads; returns the root, which may be a new one."""
+    """Put a value at a path; return the root, which may be a new one."""
     holder: list[Any] = [root]
     place: Any = holder
     key: Any = 0
@@ -105,14 +105,14 @@ def _put(root: Any, path: list[Step], value: Any, name: str) -> Any:
 
 
 def _enter(inside: Any, step: Step, name: str) -> Any:
-    """The key of a step in what is there; the place exists afterwards."""
+    """Return the key of a step in an object or list, where the place exists afterwards."""
     if isinstance(step, str):
         if not isinstance(inside, dict):
             raise ValueError(f"{name!r} wants the member {step!r} of {_kind(inside)}")
         inside.setdefault(step, _MISSING)
         return step
     if not isinstance(inside, list):
-        raise ValueError(f"{name!r} wants an item of {_kind(inside)}, which is no list")
+        raise ValueError(f"{name!r} wants an item of {_kind(inside)}, which is not a list")
     index = len(inside) if step is None else step
     inside.extend([_MISSING] * (index + 1 - len(inside)))
     return index
@@ -125,7 +125,7 @@ def _kind(value: Any) -> str:
 
 
 def _filled(value: Any) -> Any:
-    """The value with null where a list was not filled."""
+    """Return the value with null where a list was not filled."""
     if isinstance(value, dict):
         return {key: _filled(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,35 +1,35 @@
 """
-What can be written behind `httpx`: one table, for the parser, the help, the completion and the man page.
+The table of options, for the parser, the help, the completion and the man page.
 
     OPTIONS[0].names      ("-m", "--method")
 
-It is plain data, so that the help needs no parser. Not here: how arguments are taken apart (`parser`), what the
-options do (`command` and its neighbours), how the help looks (`manual`).
+It is plain data, so that the help needs no parser. Not here: parsing (`parser`), the effect of the options (`command`
+and other modules), the layout of the help (`manual`).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# What the value of an option is.
+# The kind of an option's value.
 FLAG, TEXT, PAIR, FILE_PAIR, JSON, SECONDS, NUMBER = "flag", "text", "pair", "file pair", "json", "seconds", "number"
 
 
 class Option(NamedTuple):
     """
-    One option.
+    An option.
 
     Attributes:
-        names: as they are written, the short form first; the long one without its hyphens is the key in the result.
-        metavar: what stands for the value in the help; "" for a flag.
+        names: the short form first; the long one without its hyphens is the key in the result.
+        metavar: the name of the value in the help; "" for a flag.
         help: a sentence or two.
-        kind: what the value is: "flag", "text", "pair" (two words), "file pair" (name and path), "json", "seconds"
+        kind: of the value: "flag", "text", "pair" (two words), "file pair" (name and path), "json", "seconds"
             (above 0, or from 0 if `zero`), "number" (an integer from 0).
         multiple: whether it may be repeated; the result is then a tuple.
         choices: the values that are allowed; () for any.
-        bare: for a value that may be left out, what it is then; None if it may not.
-        default: what the result is without the option, for the parser.
-        key: in the result, where it is not the long name.
+        bare: the value if it is left out; None if it must be given.
+        default: the result without the option, for the parser.
+        key: in the result, if it is not the long name.
         path: whether the value is a file name, for the completion.
     """
 
@@ -47,24 +47,24 @@ class Option(NamedTuple):
 
     @property
     def opts(self) -> list[str]:
-        """The names."""
+        """Return the names."""
         return list(self.names)
 
     @property
     def is_flag(self) -> bool:
-        """Whether it has no value."""
+        """Return whether it has no value."""
         return self.kind == FLAG
 
     @property
     def arity(self) -> int:
-        """How many words follow it; an optional value is not counted."""
+        """Return the number of words that follow it, without an optional value."""
         if self.kind == FLAG or self.bare is not None:
             return 0
         return 2 if self.kind in (PAIR, FILE_PAIR) else 1
 
     @property
     def dest(self) -> str:
-        """The key in the result of the parser."""
+        """Return the key in the result of the parser."""
         return self.key or self.names[-1].lstrip("-").replace("-", "_")
 
 
@@ -82,15 +82,17 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("-m", "--method"),
             "METHOD",
-            "Request method; it may also stand before the URL. [default: GET, with a body POST]",
+            "Request method; it may also be before the URL. [default: GET, with a body POST]",
         ),
         _pairs("-p", "--params", metavar="NAME VALUE", help="Query parameter of the URL. Repeat it for more."),
         _pairs("-h", "--headers", metavar="NAME VALUE", help="Header of the request. Repeat it for more."),
         _pairs("--cookies", metavar="NAME VALUE", help="Cookie of the request. Repeat it for more."),
         Option(
-            ("--session",), "NAME", "Keep cookies, headers and authentication under this name, for each host apart."
+            ("--session",),
+            "NAME",
+            "Keep cookies, headers and authentication under this name, for each host separately.",
         ),
-        Option(("--session-read-only",), "NAME", "Use what a session has, and leave it as it is."),
+        Option(("--session-read-only",), "NAME", "Use a session, but do not change it."),
     ],
     "Body": [
         Option(("-c", "--content"), "TEXT", "Request body as it is."),
@@ -117,16 +119,16 @@ GROUPS: dict[str, list[Option]] = {
             "Basic authentication. '-' for PASS asks for it. Mind that --verbose shows it.",
             PAIR,
         ),
-        _flag("--digest", help="Make the authentication of --auth Digest."),
+        _flag("--digest", help="Use Digest authentication with --auth."),
         Option(("--bearer",), "TOKEN", "Bearer authentication. Mind that --verbose shows it."),
     ],
-    "Redirects, time, and trying again": [
-        _flag("--follow-redirects", help="Go where a redirect leads, at most 20 times."),
+    "Redirects, timeouts and retries": [
+        _flag("--follow-redirects", help="Follow redirects, at most 20 times."),
         Option(("--max-redirects",), "N", "Follow redirects, at most N times.", NUMBER),
         Option(
             ("--timeout",),
             "SECONDS",
-            "Longest wait for each of: a connection, the next bytes of the answer, room for the request. [default: 5]",
+            "Longest wait for each of: a connection, the next bytes of the response, sending. [default: 5]",
             SECONDS,
             default=5.0,
             zero=True,
@@ -135,7 +137,7 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--retry",),
             "N",
-            "Try again, at most N times, what may be sent twice and met a failure that may pass.",
+            "Retry, at most N times, after a temporary failure of a request that is safe to repeat.",
             NUMBER,
             default=0,
         ),
@@ -144,7 +146,7 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--print",),
             "WHAT",
-            "Which parts to show: H and B, head and body of the request; h and b, of the answer; m, its figures. "
+            "Which parts to show: H and B, head and body of the request; h and b, of the response; m, its figures. "
             "[default: hb]",
         ),
         Option(
@@ -154,29 +156,29 @@ GROUPS: dict[str, list[Option]] = {
             choices=("all", "colors", "format", "none"),
         ),
         _flag("-v", "--verbose", help="Show connection, certificate and request as well."),
-        _flag("--stream", help="Show each line as it comes; server-sent events one by one."),
+        _flag("--stream", help="Show each line as it arrives; server-sent events one by one."),
         Option(
             ("-o", "--output"),
             "FILE",
-            "Save the body of the answer to FILE and show nothing else; '-' is standard output.",
+            "Save the body of the response to FILE and show nothing else; '-' is standard output.",
             path=True,
         ),
         _flag("--output-json", help="Show the whole exchange as one JSON object."),
         Option(
-            ("-w", "--write-out"), "FORMAT", "Show this behind the answer, with curl's variables such as %{http_code}."
+            ("-w", "--write-out"), "FORMAT", "Show this after the response, with curl's variables such as %{http_code}."
         ),
-        _flag("--timings", help="Show on standard error where the time went."),
+        _flag("--timings", help="Show the time of each phase on standard error."),
     ],
     "Downloads": [
         Option(
             ("--download",),
             "[FILE]",
-            "Save the body of the answer to FILE; to a folder, or without FILE here, by the name the server gives. "
+            "Save the body of the response to FILE; to a folder, or without FILE here, by the name the server gives. "
             "'-' is standard output.",
             bare="",
             path=True,
         ),
-        _flag("--continue", help="Go on with a download that was cut short.", key="resume"),
+        _flag("--continue", help="Continue a download that was interrupted.", key="resume"),
         Option(("--check-digest",), "NAME:HEX", "Fail unless the file has this digest, such as sha256:9f86d0..."),
     ],
     "Network": [
@@ -185,50 +187,50 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--http-version",),
             "VERSION",
-            "Which HTTP to speak: 1.1, 2 (if the server does), or 2-prior-knowledge.",
+            "HTTP version: 1.1, 2 (if the server does), or 2-prior-knowledge.",
             choices=("1.1", "2", "2-prior-knowledge"),
         ),
         Option(
             ("--resolve",),
             "HOST:PORT:ADDRESS",
-            "Connect to ADDRESS in place of looking HOST up. Repeat it for more.",
+            "Connect to ADDRESS instead of looking up HOST. Repeat it for more.",
             multiple=True,
             default=(),
         ),
-        Option(("--unix-socket",), "PATH", "Connect to this socket of the machine.", path=True),
+        Option(("--unix-socket",), "PATH", "Connect to this Unix domain socket.", path=True),
         _flag("-4", "--ipv4", help="Use IPv4 only."),
         _flag("-6", "--ipv6", help="Use IPv6 only."),
     ],
     "TLS": [
-        _flag("--no-verify", help="Accept any certificate of the server."),
+        _flag("--no-verify", help="Do not check the certificate of the server."),
         Option(("--ca",), "PATH", "File or folder with the certificate authorities to trust.", path=True),
         Option(
             ("--cert",),
             "FILE",
-            "Certificate to show to the server, in PEM, with its key or with --cert-key.",
+            "Client certificate, in PEM, with its key or with --cert-key.",
             path=True,
         ),
         Option(("--cert-key",), "FILE", "Key of the certificate, in PEM.", path=True),
     ],
-    "In place of sending": [
-        _flag("--offline", help="Show the request that would be sent."),
-        _flag("--curl", help="Show the command of curl that would do the same, without secrets."),
+    "Other actions": [
+        _flag("--offline", help="Show the request, do not send it."),
+        _flag("--curl", help="Show a curl command that does the same, without secrets."),
         _flag("--with-secrets", help="Let --curl and --output-json show passwords and tokens."),
-        Option(("--from-curl",), "COMMAND", "Do what this command of curl does; the other options come on top."),
+        Option(("--from-curl",), "COMMAND", "Do what this curl command does; other options are added."),
         Option(("--app",), "MODULE:APP", "Give the request to a WSGI or ASGI application in this process."),
         Option(
             ("--serve",),
             "[PORT]",
-            "Run a server for trying things out, which says what it was asked. [default: 8000]",
+            "Run a test server that describes each request in its response. [default: 8000]",
             bare="8000",
         ),
         Option(
             ("--completion",),
             "SHELL",
-            "Show the script that completes these options in bash, zsh or fish.",
+            "Show a completion script for bash, zsh or fish.",
             choices=("bash", "zsh", "fish"),
         ),
-        _flag("--manual", help="Show the whole manual, as a page for man if it goes into a file."),
+        _flag("--manual", help="Show the manual; write it as a page for man if the output is a file."),
         _flag("--version", help="Show the version."),
         _flag("--help", help="Show this page."),
     ],

@@ -1,9 +1,9 @@
 """
-Arguments taken apart: the words of a command line become a dictionary.
+Parse the words of a command line into a dictionary.
 
     parse(["PUT", ":8000/", "-v"])      {"words": ("PUT", ":8000/"), "verbose": True, "method": None, ...}
 
-Not here: the table of options (`options`), and what they do (`command`).
+Not here: the table of options (`options`), and their effect (`command`).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import click
 from .options import FILE_PAIR, FLAG, JSON, NUMBER, OPTIONS, PAIR, SECONDS, Option
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
-# A word that is a URL beyond doubt: what has a scheme, or `:8000`, or `:/path`.
+# A word that is certainly a URL: with a scheme, or `:8000`, or `:/path`.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
 _FLAGS_TOGETHER = re.compile(r"-[A-Za-z0-9]{2,}")
 
 
 def parse(argv: list[str], *, expand: Callable[[str], list[str]] | None = None) -> click.Context:
     """
-    The arguments as the `params` of a context, which closes the files of `--files` when it is left.
+    Return a context with the arguments as `params`, which closes the files of `--files` when it is left.
 
     Args:
         argv: without the program's name.
-        expand: makes arguments of what is given to `--from-curl`.
+        expand: returns the arguments for the value of `--from-curl`.
 
     Raises:
-        click.UsageError: an option is unknown, lacks its value, or has one that it does not take.
+        click.UsageError: an option is unknown, lacks its value, or has an invalid one.
     """
     command = click.Command(
         "httpx",
@@ -44,10 +44,10 @@ def parse(argv: list[str], *, expand: Callable[[str], list[str]] | None = None) 
 
 def normalised(argv: list[str], expand: Callable[[str], list[str]] | None = None) -> list[str]:
     """
-    The arguments as the parser wants them: `-d NAME=VALUE` as `-d NAME VALUE`, and values that were left out filled in.
+    Return the arguments for the parser: `-d NAME=VALUE` as `-d NAME VALUE`, and optional values filled in.
 
-    What 0.28.1 understood stays as it is: a name with "=" in it, and a value behind it. So the short form is seen only
-    where no value can be what follows: another option, a URL, or nothing.
+    As in 0.28.1, a name may have "=" in it, with a value after it. So the short form is only recognized if no value can
+    follow: before another option, a URL, or the end.
     """
     out: list[str] = []
     rest = list(argv)
@@ -100,7 +100,7 @@ def _type(option: Option) -> Any:
 
 
 def _json_value(text: str) -> tuple[Any]:
-    # In a tuple, so that `null` is not taken for an option that was not given.
+    # In a tuple, so that `null` differs from an option that was not given.
     try:
         return (json.loads(text),)
     except (ValueError, RecursionError) as exc:

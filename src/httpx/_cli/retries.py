@@ -1,11 +1,11 @@
 """
-`--retry N`: trying again what may be sent twice and met a failure that may pass.
+`--retry N`: retry after a temporary failure of a request that is safe to repeat.
 
     with_retries(send, request, most=3, sleep=time.sleep, tell=print) -> response
 
 A request that never left is always safe to send again; one that may have arrived only if its method is idempotent
-(RFC 9110, 9.2.2). Between the tries passes what the answer's Retry-After says, or 1, 2, 4, ... seconds and up to a
-quarter more, by chance, so that clients which failed together do not come back together.
+(RFC 9110, 9.2.2). The pause between attempts is that of the response's Retry-After, or 1, 2, 4, ... seconds plus
+a random part of up to a quarter, so that clients which failed together do not retry together.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"))
-# Statuses that say "not now": as curl takes them.
+# Statuses of temporary failures, as in curl.
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
-# Errors before the first byte of a request left.
+# Errors before the first byte of a request was sent.
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _BROKE = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
 
-# Seconds. Longer waits are for programs that run by themselves.
+# Seconds. A person at a terminal does not wait longer.
 _MAX_PAUSE = 60.0
-# How much of a pause chance may add to it.
+# The largest random part, relative to the pause.
 _JITTER = 0.25
 
 
@@ -37,12 +37,12 @@ def next_delay(
     chance: Callable[[], float] = random.random,
 ) -> float | None:
     """
-    Seconds until a request should be sent again, or None if it should not be.
+    Return the seconds until a request should be sent again, or None if it should not be.
 
     Args:
-        attempt: how many tries there were before this one.
-        outcome: of this one.
-        chance: a number from 0 to 1.
+        attempt: the number of attempts before this one.
+        outcome: of this attempt.
+        chance: a random number from 0 to 1.
     """
     safe = request.method in _IDEMPOTENT
     pause = min(2.0 ** min(attempt, 10) * (1 + _JITTER * chance()), _MAX_PAUSE)
@@ -67,18 +67,18 @@ def with_retries(
     tell: Callable[[str], None] = lambda text: None,
 ) -> httpx.Response:
     """
-    The answer to a request, or to one of its repetitions: the last answer if none is good.
+    Return the first good response to a request or its repetitions, or else the last one.
 
     Args:
-        send: sends a request, returns the answer with its body unread.
-        most: how many more tries.
-        until: when no further try may begin, by the clock; None for no limit.
-        clock, sleep: seconds, and how to let them pass.
-        chance: a number from 0 to 1, for the pauses.
+        send: sends a request, returns the response with its body unread.
+        most: the number of retries.
+        until: the time, by the clock, after which no retry may begin; None for no limit.
+        clock, sleep: functions of seconds, as in `time`.
+        chance: a random number from 0 to 1, for the pauses.
         tell: called with a line before each pause.
 
     Raises:
-        Whatever the last try raised.
+        The exception of the last attempt.
     """
     if most:
         request.read()  # a file could not be sent a second time
@@ -95,7 +95,7 @@ def with_retries(
                 raise outcome
             return outcome
         attempt += 1
-        tell(f"{_why(outcome)}; trying again in {pause:.3g} s ({attempt} of {most})")
+        tell(f"{_why(outcome)}; retrying in {pause:.3g} s ({attempt} of {most})")
         if isinstance(outcome, httpx.Response):
             outcome.close()
         sleep(pause)
@@ -109,9 +109,9 @@ def _why(outcome: httpx.Response | Exception) -> str:
 
 def _asked_for(response: httpx.Response, otherwise: float) -> float:
     """
-    Seconds to wait: those of Retry-After (RFC 9110, 10.2.3), a number or a date.
+    Return the seconds to wait from Retry-After (RFC 9110, 10.2.3), a number or a date.
 
-    A date is taken relative to the answer's own Date, so that a wrong clock on this side does no harm.
+    A date is relative to the response's Date, so that a wrong local clock does no harm.
     """
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():

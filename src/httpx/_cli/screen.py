@@ -1,12 +1,13 @@
 """
-Where the output goes, and what it looks like there.
+Write and format output, for terminals, pipes and files.
 
-A terminal gets colours, indented JSON, and nothing that could drive it: control characters are shown as escapes,
-binary bodies as their size. A pipe or a file gets the same text without colours, and bodies as the bytes they are.
-NO_COLOR (https://no-color.org) and TERM=dumb turn colours off; `pretty` overrules all of that but the protection of the
+A terminal gets colours and indented JSON, but no control characters: they are shown as escapes, and binary bodies as
+their size. A pipe or a file gets the same text without colours, and bodies as unchanged bytes. NO_COLOR
+(https://no-color.org) and TERM=dumb turn colours off; `pretty` overrides all of that but the protection of the
 terminal.
 
-JSON is painted here, token by token; pygments, which takes longer to import than a request takes, paints markup only.
+JSON gets its colours here, token by token; pygments, which takes longer to import than a request takes, colours markup
+only.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ Fields = Iterable[tuple[bytes, bytes]]
 GREY, RED, GREEN, YELLOW, BLUE, CYAN = "2", "31", "32", "33", "34", "36"
 _STATUS_COLOURS = {"2": GREEN, "3": YELLOW}
 
-# Bodies that are shown whole and formatted; everything else is shown as it comes.
+# Larger bodies are not formatted, but shown as they arrive.
 _JSON = re.compile(r"(?:application|text)/(?:[^;]*\+)?json\s*(?:;|$)", re.I)
 _MARKUP = re.compile(r"(?:application|text)/(?:html|xml|css|javascript|[^;]*\+xml)\s*(?:;|$)", re.I)
 
-# C0 and C1 but for tab, line feed and carriage return: they move cursors, set titles, and answer back as if typed.
+# C0 and C1 except tab, line feed and carriage return: they move cursors, set titles, and send input as if typed.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _INDENT = "    "
@@ -39,13 +40,13 @@ _INDENT = "    "
 
 def indented(text: str, paint: Callable[[str, str], str] | None = None) -> str:
     """
-    JSON with one member per line; the same text if it is no JSON.
+    Return JSON with one member per line; the same text if it is not JSON.
 
     Works on the text and not on its values: numbers keep their digits, strings their escapes, objects their repeated
     names.
 
     Args:
-        paint: called with a colour and each name and value, to put colours around it.
+        paint: called with a colour and each name and value; returns it with the colour.
     """
     try:
         json.loads(text)
@@ -72,27 +73,27 @@ def indented(text: str, paint: Callable[[str, str], str] | None = None) -> str:
 
 
 def _colour_of(token: str, after: str) -> str:
-    """The colour of a token of JSON that is a name or a value."""
+    """Return the colour of a JSON token that is a name or a value."""
     if token[0] == '"':
         return BLUE if after == ":" else GREEN
     return YELLOW if token in ("true", "false", "null") else CYAN
 
 
 def harmless(text: str) -> str:
-    """Text that does nothing to a terminal but appear on it."""
+    """Return text that is safe for a terminal: control characters are escaped."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 class Screen:
     """
-    A stream to write to: standard output, or standard error.
+    An output stream with formatting: standard output or standard error.
 
     Args:
         stream: a text stream over a binary one.
-        pretty: "all", "colors", "format" or "none"; None decides by what the stream is.
+        pretty: "all", "colors", "format" or "none"; None decides by the type of the stream.
 
     Attributes:
-        block: the character that bars are made of.
+        block: the character for bars.
         formats: whether bodies are indented.
         has_colours: whether there are colours.
     """
@@ -106,7 +107,7 @@ class Screen:
         self.has_colours = _wants_colours(self.is_terminal) if pretty is None else pretty in ("all", "colors")
 
     def write(self, text: str) -> None:
-        """Write text, with a terminal in mind or as it is; what the encoding lacks appears as an escape."""
+        """Write text, made safe for a terminal; characters that the encoding lacks are escaped."""
         self._put(self._safe(text))
 
     def write_bytes(self, data: bytes) -> None:
@@ -115,30 +116,30 @@ class Screen:
         self._out.flush()
 
     def note(self, text: str) -> None:
-        """A line about what happens, not part of the exchange."""
+        """Write a line about an event, not part of the exchange."""
         self.painted(GREY, f"* {text}")
         self._put("\n")
 
     def request(self, method: bytes, target: bytes, version: bytes, fields: Fields) -> None:
-        """The head of a request."""
+        """Write the head of a request."""
         self.painted(GREEN, method.decode("latin-1"))
         self.painted(CYAN, f" {target.decode('latin-1')} ")
         self.painted(BLUE, version.decode("latin-1"))
         self._fields(fields)
 
     def response(self, version: bytes, status: int, reason: bytes, fields: Fields) -> None:
-        """The head of a response."""
+        """Write the head of a response."""
         self.painted(BLUE, version.decode("latin-1"))
         phrase = f" {status} {reason.decode('latin-1')}".rstrip()
         self.painted(_STATUS_COLOURS.get(str(status)[0], RED), phrase)
         self._fields(fields)
 
     def trailers(self, fields: Fields) -> None:
-        """The fields behind a body."""
+        """Write the trailer fields."""
         self._fields(fields)
 
     def body(self, response: Response) -> None:
-        """The body of a response that is still to be read: formatted, or piece by piece as it arrives."""
+        """Write the unread body of a response: formatted, or piece by piece as it arrives."""
         content_type = response.headers.get("content-type", "")
         if (self.formats or self.has_colours) and _is_structured(content_type):
             response.read()
@@ -150,7 +151,7 @@ class Screen:
                 self.write_bytes(piece)
 
     def sent(self, content: bytes, content_type: str = "") -> None:
-        """The body of a request."""
+        """Write the body of a request."""
         if (self.formats or self.has_colours) and _is_structured(content_type):
             self._formatted(content, content_type, "utf-8", end="")
         elif not self.is_terminal:
@@ -161,13 +162,13 @@ class Screen:
             self.write(content.decode("utf-8"))
 
     def value(self, text: str, indent: str = "") -> None:
-        """Lines of text that may be JSON: an object or a list is formatted as bodies are."""
+        """Write lines of text that may be JSON: an object or a list is formatted like a body."""
         shown = self.json(text) if text[:1] in ("{", "[") else self._safe(text)
         for line in shown.split("\n"):
             self._put(f"{indent}{line}\n")
 
     def stand_in(self, what: str) -> None:
-        """Appears in place of something that is not shown."""
+        """Write a note in place of content that is not shown."""
         self.painted(GREY, f"<{what}>")
 
     def _binary(self, size: int) -> None:
@@ -190,7 +191,7 @@ class Screen:
         self._put(text if text.endswith(end) else text + end)
 
     def json(self, text: str) -> str:
-        """JSON, indented and with colours as this screen wants it; the same text if it is no JSON."""
+        """Return JSON with this screen's indentation and colours; the same text if it is not JSON."""
         if self.formats:
             done = indented(text, self._token)
             return self._safe(text) if done is text else done
@@ -210,7 +211,7 @@ class Screen:
     def _as_it_comes(self, response: Response) -> None:
         pieces = response.iter_bytes()
         first = next(pieces, b"")
-        # The first piece decides: a body may be endless, and its beginning should not wait for its end.
+        # The first piece decides: a body may be endless, and its beginning must not wait for its end.
         if _is_binary(first, response.encoding, cut=True):
             self._binary(len(first) + sum(len(piece) for piece in pieces))
             self._put("\n")
@@ -252,8 +253,8 @@ def _paint(colour: str, text: str) -> str:
 
 
 def coloured(text: str, mime_type: str) -> str:
-    """Text with the colours of its language; the same text if the language is unknown."""
-    from pygments import formatters, highlight, lexers, util  # type: ignore[import-untyped]  # it has no types
+    """Return text with the colours of its language; the same text if the language is unknown."""
+    from pygments import formatters, highlight, lexers, util  # type: ignore[import-untyped]  # pygments has no types
 
     try:
         lexer: Any = lexers.get_lexer_for_mimetype(mime_type, stripnl=False, ensurenl=False)
@@ -263,7 +264,7 @@ def coloured(text: str, mime_type: str) -> str:
 
 
 def _is_binary(content: bytes, charset: str | None = None, cut: bool = False) -> bool:
-    """Whether bytes are no text: they hold a NUL, or are not UTF-8 though no other charset was named."""
+    """Return whether bytes are binary: they have a NUL, or are not UTF-8 and no other charset was given."""
     if charset is not None and charset.lower().replace("_", "-") not in ("utf-8", "utf8"):
         return False
     if b"\0" in content:

@@ -1,5 +1,5 @@
 """
-`--session NAME`: what a server should see again the next time, kept on disk for each host apart.
+`--session NAME`: cookies, header fields and authentication for later requests, kept on disk for each host.
 
     session = Session.load("work", "api.example.org")
     session.headers, session.auth                      for the next request
@@ -7,10 +7,10 @@
     ...
     session.keep(client.cookies); session.save()
 
-A file of JSON that only its owner can read, in `<configuration>/httpx/sessions/<host>/<name>.json`: configuration is
-XDG_CONFIG_HOME or ~/.config, and %APPDATA% on Windows. A name with a slash is the path of the file itself, which then
-belongs to the host that it was first used for. It is replaced in one step, so that two runs at once leave that of one
-and never a mixture. It holds secrets; nothing else does.
+A JSON file that only its owner can read, in `<configuration>/httpx/sessions/<host>/<name>.json`: configuration is
+XDG_CONFIG_HOME or ~/.config, and %APPDATA% on Windows. A name with a slash is the path of the file, which then
+belongs to the host that it was first used for. It is replaced in one step, so that two runs at the same time leave the
+file of one and never a mixture. It holds secrets; no other file does.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from typing import Any
 import httpx
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-# They belong to one request, and not to the next.
+# Fields that belong to one request only.
 _NOT_KEPT = re.compile(r"content-|if-|host$|range$|authorization$|cookie$", re.I)
 
 
 class Session:
     """
-    What is kept under a name for a host.
+    A session: the data kept under a name for a host.
 
     Attributes:
         path: of the file.
         headers: names and values.
-        auth: the options of authentication; None if there are none.
+        auth: the options of authentication, or None.
         read_only: whether `save` does nothing.
 
     Raises:
-        TypeError, KeyError, ValueError: the content is none of a session.
+        TypeError, KeyError, ValueError: the content is not that of a session.
     """
 
     def __init__(self, path: str, content: dict[str, Any], host: str = "", read_only: bool = False) -> None:
@@ -51,15 +51,15 @@ class Session:
         self.headers: list[tuple[str, str]] = [(str(name), str(value)) for name, value in content.get("headers", ())]
         self.auth: dict[str, Any] | None = content.get("auth")
         if not isinstance(self.auth, (dict, type(None))):
-            raise TypeError("'auth' is no object")
+            raise TypeError("'auth' is not an object")
         self._cookies: list[dict[str, Any]] = list(content.get("cookies", ()))
         for kept in self._cookies:
-            _cookie(kept)  # a broken file should be told before anything is sent
+            _cookie(kept)  # a broken file must be reported before a request is sent
 
     @classmethod
     def load(cls, name: str, host: str, *, read_only: bool = False) -> Session:
         """
-        The session of a name for a host; an empty one if there is none yet.
+        Return the session of a name for a host; an empty one if there is none yet.
 
         Args:
             name: letters, digits, "_", "-" and "."; or the path of a file, which has a slash in it.
@@ -67,7 +67,7 @@ class Session:
             read_only: leave the file as it is.
 
         Raises:
-            ValueError: the name is no name, or the file is broken or belongs to another host.
+            ValueError: the name is invalid, or the file is broken or belongs to another host.
             OSError: the file cannot be read.
         """
         path = _path_of(name, host)
@@ -78,11 +78,11 @@ class Session:
         except FileNotFoundError:
             return cls(path, {}, host, read_only)
         except KeyError as exc:
-            raise ValueError(f"the session's file {path!r} is broken: there is no {exc}") from None
+            raise ValueError(f"the session's file {path!r} is broken: {exc} is missing") from None
         except (ValueError, TypeError, AttributeError) as exc:
             raise ValueError(f"the session's file {path!r} is broken: {exc}") from None
         owner = content.get("host", host)
-        if owner != host:  # its headers and credentials are not for this one
+        if owner != host:  # its headers and credentials must not go to this host
             raise ValueError(f"the session's file {path!r} belongs to {owner!r}, not to {host!r}")
         return session
 
@@ -92,18 +92,18 @@ class Session:
             cookies.jar.set_cookie(_cookie(kept))
 
     def keep(self, cookies: httpx.Cookies) -> None:
-        """Remember the cookies of a jar, those without an end too, in place of those before."""
+        """Replace the kept cookies with those of a jar, including session cookies."""
         self._cookies = [_as_json(cookie) for cookie in cookies.jar if not cookie.is_expired()]
 
     def remember(self, headers: list[tuple[str, str]]) -> None:
-        """Send these header fields with the next requests, too, in place of others of the same names."""
+        """Keep these header fields for later requests; they replace kept ones of the same names."""
         kept = [(name, value) for name, value in headers if not _NOT_KEPT.match(name)]
         names = {name.lower() for name, _ in kept}
         self.headers = [pair for pair in self.headers if pair[0].lower() not in names] + kept
 
     def save(self) -> None:
         """
-        Write the file, for its owner's eyes only.
+        Write the file, readable only by its owner.
 
         Raises:
             OSError: it cannot be written.
@@ -113,7 +113,7 @@ class Session:
         parent = os.path.dirname(os.path.abspath(self.path))
         _make_private(parent)
         content = {"host": self._host, "headers": self.headers, "auth": self.auth, "cookies": self._cookies}
-        # `mkstemp` makes it with mode 0600.
+        # `mkstemp` creates it with mode 0600.
         descriptor, draft = tempfile.mkstemp(prefix=".", suffix=".json", dir=parent)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -125,7 +125,7 @@ class Session:
 
 
 def folder() -> str:
-    """Where sessions are kept."""
+    """Return the folder of the sessions."""
     if sys.platform == "win32":
         base = os.environ.get("APPDATA") or os.path.expanduser("~")
     else:
@@ -136,17 +136,17 @@ def folder() -> str:
 def _path_of(name: str, host: str) -> str:
     if "/" in name or os.sep in name:
         if not os.path.basename(name):
-            raise ValueError(f"a session's file is expected, not the folder {name!r}")
+            raise ValueError(f"expected the file of a session, got the folder {name!r}")
         return name
     if not _NAME.fullmatch(name):
-        raise ValueError(f"a session's name has letters, digits, '_', '-' and '.', not {name!r}")
+        raise ValueError(f"the name of a session must have only letters, digits, '_', '-' and '.', got {name!r}")
     return os.path.join(folder(), _folder_name(host), f"{name}.json")
 
 
 def _folder_name(host: str) -> str:
-    """A name for a host, which no other host has: "_" stands for the colon, so that it is written twice itself."""
+    """Return a unique file name for a host: "_" replaces the colon, and "__" each "_"."""
     name = re.sub(r"[^A-Za-z0-9.-]", _written, host)
-    return name if name.strip(".") else f"_{name}"  # ".." would be another folder
+    return name if name.strip(".") else f"_{name}"  # ".." is another folder
 
 
 def _written(match: re.Match[str]) -> str:
@@ -154,7 +154,7 @@ def _written(match: re.Match[str]) -> str:
 
 
 def _make_private(path: str) -> None:
-    """Make a folder, and those above it that are missing, for the owner only: `makedirs` gives the mode to the last."""
+    """Make a folder and its missing parents, for the owner only: `makedirs` sets the mode only of the last."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
@@ -168,7 +168,7 @@ def _as_json(cookie: Cookie) -> dict[str, Any]:
         "name": cookie.name,
         "value": cookie.value,
         "domain": cookie.domain,
-        # Whether other hosts below the domain get it, too.
+        # Whether subdomains get it, too.
         "subdomains": cookie.domain_specified,
         "path": cookie.path,
         "secure": cookie.secure,

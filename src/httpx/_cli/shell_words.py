@@ -1,18 +1,18 @@
 """
-A command as somebody pasted it -> its words, as the shell that it was written for would make them.
+Split a pasted command into words, as the shell that it was written for does.
 
     words("curl -H 'a: b' $'it\\'s'")          ["curl", "-H", "a: b", "it's"]
     words('curl ^"http://a/^" ^\\n -d ^"x^"')     ["curl", "http://a/", "-d", "x"]
 
-Two kinds: POSIX shells with bash's `$'...'`, and cmd of Windows. Nothing is run or filled in: a variable, a command in
-a command, a pipe or a redirection is an error, because what it stands for is not here.
+Two kinds: POSIX shells with bash's `$'...'`, and cmd of Windows. Nothing is run or expanded: a variable, a command
+substitution, a pipe or a redirection is an error, because its value is unknown.
 """
 
 from __future__ import annotations
 
 import re
 
-# Only cmd has a caret before a quotation or at the end of a line; within '...' it is text.
+# Only cmd has a caret before a quote or at the end of a line; within '...' it is text.
 _CMD = re.compile(r"(?:^|\s)\^[\"\r\n]")
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
 _SIMPLE = re.compile(r"[^\s\\'\"$`|;&<>#]+")
@@ -35,16 +35,16 @@ _ANSI_LETTERS = {
 
 def words(text: str) -> list[str]:
     """
-    The words of a command.
+    Return the words of a command.
 
     Raises:
-        ValueError: a quotation is not closed, or there is something that only a shell can do.
+        ValueError: a quote is not closed, or there is something that only a shell can do.
     """
     return _cmd_words(text) if _CMD.search(_SINGLE_QUOTED.sub("''", text)) else _Posix(text).words()
 
 
 class _Posix:
-    """Reads the words of a command for a POSIX shell."""
+    """A reader of the words of a command for a POSIX shell."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -53,7 +53,7 @@ class _Posix:
         self._word: list[str] | None = None  # None between words
 
     def words(self) -> list[str]:
-        """All of them."""
+        """Return all words."""
         while self._at < len(self._text):
             self._step()
         self._end()
@@ -83,13 +83,11 @@ class _Posix:
             self._special(char)
 
     def _special(self, char: str) -> None:
-        """A character that a shell would act on; harmless are `$` before nothing, and `&` and `#` within a URL."""
+        """Read a character that is special to a shell; a lone `$`, and `&` and `#` within a URL, are text."""
         self._refuse_variables(self._at)
         following = self._text[self._at + 1 : self._at + 2]
         if char in "|;<>" or (char == "&" and (self._word is None or not (following.isalnum() or following == "_"))):
-            raise ValueError(
-                f"only one command of curl can be taken over, without the shell's {char!r}; put it in quotes"
-            )
+            raise ValueError(f"only one curl command can be converted, without the shell's {char!r}; put it in quotes")
         self._add(char, self._at + 1)
 
     def _add(self, text: str, at: int) -> None:
@@ -112,7 +110,7 @@ class _Posix:
     def _closing(self, start: int) -> int:
         end = self._text.find("'", start)
         if end < 0:
-            raise ValueError("a quotation with ' is not closed")
+            raise ValueError("a quote with ' is not closed")
         return end
 
     def _quoted(self, at: int) -> None:
@@ -133,24 +131,24 @@ class _Posix:
                 self._refuse_variables(at)
                 out.append(char)
                 at += 1
-        raise ValueError('a quotation with " is not closed')
+        raise ValueError('a quote with " is not closed')
 
     def _ansi(self) -> None:
         match = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.S).match(self._text, self._at)
         if match is None:
-            raise ValueError("a quotation with $' is not closed")
+            raise ValueError("a quote with $' is not closed")
         self._add(_unescaped(match[1]), match.end())
 
     def _refuse_variables(self, at: int) -> None:
         match = _VARIABLE.match(self._text, at)
         if match is not None:
             what = match[0] if match[0] not in ("`", "$(") else f"{match[0]}...{')' if match[0] == '$(' else '`'}"
-            raise ValueError(f"the shell's {what} cannot be filled in: write what it stands for")
+            raise ValueError(f"the shell's {what} cannot be expanded: write its value instead")
 
 
 def _unescaped(text: str) -> str:
-    """What is between `$'` and `'`. Escapes of bytes may make up a character together."""
-    # Browsers write a character beyond U+FFFF as the two halves that JavaScript has.
+    """Read the text between `$'` and `'`. Several byte escapes may form one character."""
+    # Browsers write a character above U+FFFF as a surrogate pair, as JavaScript does.
     text = _PAIR.sub(lambda pair: chr(0x10000 + ((int(pair[1], 16) & 0x3FF) << 10) + (int(pair[2], 16) & 0x3FF)), text)
     out, at = b"", 0
     for match in _ANSI.finditer(text):
@@ -165,7 +163,7 @@ def _escape(escape: str) -> bytes:
     if kind in "uU" and len(escape) > 1:
         code = int(escape[1:], 16)
         if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-            raise ValueError(f"\\{escape} is no character")
+            raise ValueError(f"\\{escape} is not a character")
         return chr(code).encode()
     if kind == "x" and len(escape) > 1:
         return bytes([int(escape[1:], 16)])
@@ -175,7 +173,7 @@ def _escape(escape: str) -> bytes:
 
 
 def _cmd_words(text: str) -> list[str]:
-    """cmd takes its carets away, and the program then parts the line as Microsoft's C library does."""
+    """Return the words of a cmd command: remove the carets, then split as Microsoft's C library does."""
     return _windows_arguments(_without_carets(text))
 
 
@@ -186,7 +184,7 @@ def _without_carets(text: str) -> str:
     while at < len(text):
         char = text[at]
         match = line_break.match(text, at)
-        if match is not None:  # a line goes on; an empty one behind it is a line break in the text
+        if match is not None:  # the line continues; an empty line after it is a line break in the text
             out.append("\n" if match[1] else "")
             at = match.end()
         elif char == "^" and not in_quotes:
@@ -206,7 +204,7 @@ def _windows_arguments(line: str) -> list[str]:
     token = re.compile(r'(\\*)"|\\+|[ \t\r\n]+|[^ \t\r\n"\\]+')
     while at < len(line):
         match = token.match(line, at)
-        assert match is not None  # each character begins one
+        assert match is not None  # an argument begins
         text, at = match[0], match.end()
         if text[0] in " \t\r\n" and not in_quotes:
             if word is not None:
@@ -220,11 +218,11 @@ def _windows_arguments(line: str) -> list[str]:
         word.append("\\" * (len(match[1]) // 2))
         if len(match[1]) % 2:
             word.append('"')
-        elif in_quotes and line.startswith('"', at):  # two quotes in quotes are one
+        elif in_quotes and line.startswith('"', at):  # two quotes in quotes are one quote
             word.append('"')
             at += 1
         else:
             in_quotes = not in_quotes
     if in_quotes:
-        raise ValueError('a quotation with " is not closed')
+        raise ValueError('a quote with " is not closed')
     return out if word is None else [*out, "".join(word)]

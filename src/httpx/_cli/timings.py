@@ -1,14 +1,13 @@
 """
-Where the time of a run went: phases of each hop, collected from the library's trace events.
+Measure the phases of each hop of a run, from the library's trace events.
 
-    timings = Timings()                     hop = one request and its answer; a redirect makes a further hop
+    timings = Timings()                     hop = one request and its response; a redirect makes another hop
     request.extensions["trace"] = timings.event
     ...
     timings.finish()
     show(timings, screen)
 
-Collecting is arithmetic on a clock that is passed in. Not here: who asks for events (`exchange`), curl's names for the
-figures (`write_out`).
+The clock is passed in. Not here: the request of the events (`exchange`), curl's names for the figures (`write_out`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 from . import masking
 from .screen import BLUE, CYAN, GREEN, GREY, RED, YELLOW, Screen
 
-# In the order in which they happen.
+# In the order of an exchange.
 PHASES = ("queue", "DNS", "connect", "TLS", "send", "wait", "receive")
 _COLOURS = {
     "queue": GREY,
@@ -32,7 +31,7 @@ _COLOURS = {
     "receive": "32;1",
 }
 
-# What an event begins, by its name without ".started"; the same event with ".complete" or ".failed" ends it.
+# The phase that an event begins, by its name without ".started"; ".complete" or ".failed" ends the phase.
 _PHASE_OF = {
     "pool.acquire_connection": "queue",
     "connection.resolve_host": "DNS",
@@ -56,7 +55,7 @@ _LEFT = 26
 
 
 class Span:
-    """A stretch of time, in seconds from the beginning of the run; `end` is None while it lasts."""
+    """A span of time, in seconds from the beginning of the run; `end` is None until it ends."""
 
     __slots__ = ("end", "start")
 
@@ -66,19 +65,19 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Return the duration."""
         return 0.0 if self.end is None else self.end - self.start
 
 
 class Hop:
     """
-    One request and its answer.
+    A request and its response.
 
     Attributes:
         title: method and URL.
-        status: of the answer; None if there was none.
+        status: of the response; None without one.
         start, end: seconds from the beginning of the run.
-        spans: phase -> when. A phase that happened twice (a tunnel's TLS, a second address) is one span over both.
+        spans: phase -> span. A repeated phase (a tunnel's TLS, a second address) is one span over both.
     """
 
     def __init__(self, start: float) -> None:
@@ -89,12 +88,12 @@ class Hop:
         self.spans: dict[str, Span] = {}
 
     def begin(self, phase: str, now: float) -> None:
-        """A phase begins, or goes on."""
+        """Begin or continue a phase."""
         span = self.spans.setdefault(phase, Span(now))
         span.end = None
 
     def stop(self, phase: str, now: float) -> None:
-        """A phase ends, as far as is known."""
+        """End a phase, which a later event may continue."""
         span = self.spans.get(phase)
         if span is not None:
             span.end = now
@@ -102,15 +101,15 @@ class Hop:
 
 class Timings:
     """
-    Collects what happens when.
+    A collector of the times of hops.
 
     Args:
-        clock: seconds, from any beginning.
+        clock: returns seconds, with any zero.
 
     Attributes:
-        hops: so far.
-        connections: how many were made.
-        total: seconds, after `finish`.
+        hops: the hops so far.
+        connections: the number of connections that were made.
+        total: seconds, set by `finish`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -121,11 +120,11 @@ class Timings:
         self.total = 0.0
 
     def begin(self) -> None:
-        """What came before was preparation, and does not count."""
+        """Begin to measure now."""
         self._zero = self._clock()
 
     def event(self, name: str, info: dict[str, Any]) -> None:
-        """A step, for the extension `trace`."""
+        """Take an event of the extension `trace`."""
         now = self._clock() - self._zero
         what, _, state = name.rpartition(".")
         short = what.partition(".")[2] if what.startswith("http") else what
@@ -150,12 +149,12 @@ class Timings:
             hop.end = now
 
     def _hop(self, short: str, state: str, now: float) -> Hop:
-        """The hop that an event belongs to; a new one when something starts after an answer's head."""
+        """Return the hop of an event; a new one for the first event after a response's head."""
         if not self.hops:
             self.hops.append(Hop(0.0))
         hop = self.hops[-1]
-        answered = "receive" in hop.spans or (hop.spans.get("wait") is not None and hop.spans["wait"].end is not None)
-        if answered and state == "started" and short in _PHASE_OF and short != "receive_response_headers":
+        has_head = "receive" in hop.spans or (hop.spans.get("wait") is not None and hop.spans["wait"].end is not None)
+        if has_head and state == "started" and short in _PHASE_OF and short != "receive_response_headers":
             hop.stop("receive", hop.end if hop.end is not None else now)
             hop.end = hop.end if hop.end is not None else now
             hop = Hop(now)
@@ -163,12 +162,12 @@ class Timings:
         return hop
 
     def _end_of_queue(self, hop: Hop, phase: str, now: float) -> None:
-        """What passes before the first step of a hop is waiting for a turn, too."""
+        """Count the time before the first event of a hop as queue, too."""
         if phase != "queue" and not hop.spans:
             hop.spans["queue"] = Span(hop.start, now)
 
     def finish(self) -> None:
-        """The run is over; may be called again."""
+        """End the run; may be called again."""
         self.total = self._clock() - self._zero
         for hop in self.hops[-1:]:
             if hop.end is None:
@@ -178,7 +177,7 @@ class Timings:
                     span.end = self.total
 
     def as_list(self) -> list[dict[str, Any]]:
-        """The hops for JSON: times in seconds, `start` and the phases' from the beginning of the run."""
+        """Return the hops for JSON: times in seconds; each `start` counts from the beginning of the run."""
         return [
             {
                 "title": hop.title,
@@ -195,7 +194,7 @@ class Timings:
         ]
 
     def until(self, phase: str) -> float:
-        """Seconds from the beginning of the run to the end of a phase of the last hop; 0.0 if it had no such phase."""
+        """Return the seconds from the beginning of the run to the end of a phase of the last hop, or 0.0."""
         span = self.hops[-1].spans.get(phase) if self.hops else None
         return 0.0 if span is None or span.end is None else span.end
 
@@ -205,12 +204,12 @@ def _title(request: Any) -> str:
 
 
 def _status_in(head: Any) -> int | None:
-    """The status in (version, status, ...), as HTTP/1.1 reports a head, or (status, fields), as HTTP/2 does."""
+    """Return the status of a head: (version, status, ...) of HTTP/1.1, or (status, fields) of HTTP/2."""
     return next((part for part in head if isinstance(part, int)), None) if isinstance(head, tuple) else None
 
 
 def show(timings: Timings, screen: Screen, width: int) -> None:
-    """Draw the hops, one below the other, on one axis of time."""
+    """Draw the hops, one below the other, on one time axis."""
     room = max(_MIN_BAR, min(width - _LEFT - 1, _MAX_BAR))
     for hop in timings.hops:
         end = timings.total if hop.end is None else hop.end
@@ -228,12 +227,12 @@ def show(timings: Timings, screen: Screen, width: int) -> None:
             screen.write(" " * blank)
             screen.painted(_COLOURS[phase], screen.block * bar)
             screen.write("\n")
-    if len(timings.hops) != 1:  # none: an application in this process
+    if len(timings.hops) != 1:  # none with an application in this process
         screen.write(f"  {'total':<8}{_milliseconds(timings.total):>14}\n")
 
 
 def _bar(span: Span, total: float, room: int) -> tuple[int, int]:
-    """How many columns are left blank before a bar, and how many it has: at least one."""
+    """Return the number of blank columns before a bar, and its width: at least one."""
     if total <= 0:
         return 0, 1
     blank = min(int(span.start / total * room), room - 1)

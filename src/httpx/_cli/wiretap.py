@@ -1,9 +1,9 @@
 """
-What --verbose tells: connections, certificates, and heads as they were on the wire.
+The output of --verbose: connections, certificates, and heads as they were on the wire.
 
-The library's `trace` extension reports steps as they happen, and a response hook sees each answer of a chain of
-redirects or of an authentication. The certificate is known only with the answer, so on a new TLS connection the
-request waits here until then (or until the failure) and comes out below the lines about TLS.
+The library's `trace` extension reports events as they happen, and a response hook sees each response of a chain of
+redirects or of an authentication. The certificate is known only with the response, so on a new TLS connection the
+request is held back until then (or until the failure) and shown after the lines about TLS.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"tran
 
 
 def head_of(response: httpx.Response) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
-    """Version, status, reason and fields of a response, as they came."""
+    """Version, status, reason and fields of a response, as received."""
     extensions = response.extensions
     version, reason = extensions.get("http_version", b"HTTP/1.1"), extensions.get("reason_phrase", b"")
     return version, response.status_code, reason, response.headers.raw
@@ -29,12 +29,12 @@ def head_of(response: httpx.Response) -> tuple[bytes, int, bytes, list[tuple[byt
 
 class Wiretap:
     """
-    Tells a screen what happens to a request.
+    An observer that shows the course of a request on a screen.
 
     Args:
-        screen: where to.
-        parts: which of "H", "B", "h" (heads of request and answer, body of the request) to show.
-        verbose: tell of connections, and of every hop; else only of the last request and its answer.
+        screen: to write to.
+        parts: which of "H", "B", "h" (head and body of the request, head of the response) to show.
+        verbose: show connections and every hop; else only the last request and its response.
     """
 
     def __init__(self, screen: Screen, parts: Container[str] = "HBh", verbose: bool = True) -> None:
@@ -48,7 +48,7 @@ class Wiretap:
         self._after_body = False
 
     def event(self, name: str, info: dict[str, Any]) -> None:
-        """A step, for the extension `trace`."""
+        """Take an event of the extension `trace`."""
         if name.endswith("send_request_headers.started"):
             version = b"HTTP/2" if name.startswith("http2") else b"HTTP/1.1"
             if not self._verbose:
@@ -64,7 +64,7 @@ class Wiretap:
         self._screen.note(text)
 
     def separate(self) -> None:
-        """An empty line, if the last that appeared was a body: it may have no line's end of its own."""
+        """Write an empty line if a body was shown last: it may not end with a line break."""
         if self._after_body:
             self._screen.write("\n\n")
             self._after_body = False
@@ -87,7 +87,7 @@ class Wiretap:
             self._holds = True
 
     def response(self, response: httpx.Response) -> None:
-        """An answer's head, for the event hook `response`."""
+        """Take the head of a response, from the event hook `response`."""
         if not self._verbose:
             return
         if self._holds:
@@ -100,13 +100,13 @@ class Wiretap:
         self.separate()
         version, final, reason, raw = head_of(response)
         if "stream_id" in response.extensions:
-            self._screen.note(f"Answer on stream {response.extensions['stream_id']}")
+            self._screen.note(f"Response on stream {response.extensions['stream_id']}")
         for status, fields in response.extensions.get("informational", ()):
             self._screen.response(version, status, httpx.codes.get_reason_phrase(status).encode(), fields)
         self._screen.response(version, final, reason, raw)
 
     def last(self, response: httpx.Response) -> None:
-        """The answer that ends the run has come: without `verbose`, this is when something appears."""
+        """Take the final response; without `verbose`, nothing is shown before it."""
         self.flush()
         if not self._verbose and "h" in self._parts:
             self.separate()
@@ -119,7 +119,7 @@ class Wiretap:
             self.request(request, version)
 
     def request(self, request: httpx.Request, version: bytes = b"HTTP/1.1") -> None:
-        """Show a request, as much of it as is wanted."""
+        """Show the requested parts of a request."""
         self.separate()
         if "H" in self._parts:
             target = request.extensions.get("target", request.url.raw_path)
@@ -154,7 +154,7 @@ class Wiretap:
 
 
 def certificate_lines(certificate: dict[str, Any]) -> list[str]:
-    """What a reader wants to know of a certificate, given as the dictionary of `SSLObject.getpeercert`."""
+    """Return lines about a certificate, given as the dictionary of `SSLObject.getpeercert`."""
     names = [f"{value}" for _, value in certificate.get("subjectAltName", ())]
     return [
         f"Certificate of {_distinguished(certificate.get('subject', ()))}",
@@ -179,7 +179,7 @@ def _day(time: str | None) -> str:
 
 
 def _fields_of_http2(request: httpx.Request) -> list[tuple[bytes, bytes]]:
-    """The fields as HTTP/2 has them: in lower case, the host as a pseudo-field, nothing about the connection."""
+    """Return the fields as in HTTP/2: in lower case, with pseudo-fields, without fields of the connection."""
     fields = [(name.lower(), value) for name, value in request.headers.raw]
     hosts = [(b":authority", value) for name, value in fields if name == b"host"]
     return [*hosts, *((name, value) for name, value in fields if name != b"host" and name not in _OF_HTTP1)]

@@ -1,10 +1,10 @@
 """
-`--write-out`: a line of figures after the answer, in the notation of curl.
+`--write-out`: a line of figures after the response, in curl's notation.
 
     write_out("%{http_code} in %{time_total} s\\n", {"http_code": 200, "time_total": 0.01}) -> "200 in 0.010000 s\\n"
 
-A variable is `%{name}`, or `%header{name}` for a field of the answer; `%%` is `%`; `\\n`, `\\r` and `\\t` are what they
-are in C. `%{json}` is all of them as one JSON object. Where the figures come from is `facts_of`'s to know.
+A variable is `%{name}`, or `%header{name}` for a field of the response; `%%` is `%`; `\\n`, `\\r` and `\\t` are as in
+C. `%{json}` is all variables as one JSON object. `facts_of` collects the figures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .timings import Timings
 
-# What the variables are that curl's manual names and that mean something here.
+# The variables of curl's manual that have a meaning here.
 VARIABLES = (
     *("content_type", "errormsg", "exitcode", "filename_effective", "header_json", "http_code", "http_version", "json"),
     *(
@@ -51,19 +51,19 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 
 def check(format: str) -> None:
     """
-    Look whether a format can be filled in, before anything is sent.
+    Check the variables of a format, before a request is sent.
 
     Raises:
-        ValueError: it names a variable that there is not.
+        ValueError: a variable is unknown.
     """
     for match in _PART.finditer(format):
         if match[1] is not None and match[1] not in VARIABLES:
-            raise ValueError(f"there is no variable {match[1]!r} for --write-out")
+            raise ValueError(f"unknown variable {match[1]!r} for --write-out")
 
 
 def write_out(format: str, facts: dict[str, Any]) -> str:
     """
-    The format with its variables filled in; one that is unknown, or that has no value, is empty.
+    Return the format with its variables filled in; one that is unknown or has no value is empty.
 
     Args:
         format: see the module.
@@ -104,12 +104,12 @@ def _grouped(headers: Any) -> dict[str, list[str]]:
 
 def facts_of(response: httpx.Response, timings: Timings, **more: Any) -> dict[str, Any]:
     """
-    What there is to say about an exchange, by curl's names.
+    Return facts about an exchange, by curl's names.
 
     Args:
         response: the last of a chain of redirects, with its body read.
         timings: of the whole chain, finished.
-        more: what only the caller knows, such as `filename_effective`, and `addresses_of` the response.
+        more: facts of the caller, such as `filename_effective`, and `addresses_of` the response.
     """
     request = response.request
     received, total = response.num_bytes_downloaded, timings.total
@@ -139,7 +139,7 @@ def facts_of(response: httpx.Response, timings: Timings, **more: Any) -> dict[st
 
 
 def facts_of_error(request: httpx.Request, timings: Timings, **more: Any) -> dict[str, Any]:
-    """What there is to say where no answer came: the status is 000, as curl has it."""
+    """Return facts about an exchange without a response: the status is 000, as in curl."""
     facts = {
         "http_code": 0,
         "response_code": 0,
@@ -167,7 +167,7 @@ def _size(request: httpx.Request) -> int:
 
 
 def _times(timings: Timings) -> dict[str, float]:
-    """From the beginning of the run to the end of each phase; a phase that did not happen ends with the one before."""
+    """Return the times from the beginning of the run to each phase's end; a missing phase ends with the one before."""
     last = timings.hops[-1] if timings.hops else None
     queue = timings.until("queue")
     lookup = max(timings.until("DNS"), queue)
@@ -186,10 +186,10 @@ def _times(timings: Timings) -> dict[str, float]:
 
 def addresses_of(response: httpx.Response) -> dict[str, Any]:
     """
-    IP addresses and ports of both ends, and the outcome of the certificate's check, while there is a connection.
+    Return addresses and ports of both ends, and the result of the certificate's check, while there is a connection.
 
-    By curl's names. `ssl_verify_result` is 0 for a certificate that was found good and for a connection without TLS;
-    with --no-verify nobody looked, and it has no value.
+    By curl's names. `ssl_verify_result` is 0 for a valid certificate and for a connection without TLS; with --no-verify
+    it has no value.
     """
     stream = response.extensions.get("network_stream")
     out: dict[str, Any] = {}

@@ -1,1 +1,1 @@
-"""What a client sends its requests through: the network (`default`), or an application or a function in its place."""
+"""Transports send the requests of a client: over the network (`default`), or to an application or a function."""

@@ -1,28 +1,28 @@
 """
-An ASGI application in place of the network, for async clients and for the sync one.
+Transports that call an ASGI application instead of the network, for async and sync clients.
 
     handle_async_request ─┐                       ┌─ send     the app, in a task of its own
     iterating the body   ─┼─ Exchange (a state) ──┤
     closing it           ─┘                       └─ receive
 
-The app runs as it would under a server: beside the reader of its response, at most 64 KiB ahead. What differs
-from a server is made for tests: the end of the body is the end of the app, so that work that it does after its response
-is done, and what it raises is raised, before `client.get` returns.
+The app runs as it would under a server: at the same time as the reader of its response, at most 64 KiB ahead. One
+difference helps tests: the body ends when the app has returned, so that its work after the response is done, and its
+exceptions are raised, before `client.get` returns.
 
-Where an async client reads the whole response anyway, and all of the request is in memory, the app runs in the caller's
-task, as in 0.28.1: a cancellation reaches it where it is, with its scopes and shields.
+If an async client reads the whole response, and the request's body is in memory, the app runs in the caller's task, as
+in 0.28.1: a cancellation reaches it directly, with its scopes and shields.
 
-The reader also fetches the pieces of a request's body that is a stream, when the app asks for them: a generator is run
-by the task, or thread, that it came from, and what it raises never passes through the app. While the body is not read,
-the app gets no more of the request.
+The reader also fetches the pieces of a streamed request body when the app asks for them: a generator runs in the task
+or thread that it came from, and its exceptions never pass through the app. While the response's body is not read, the
+app gets no more of the request.
 
-Nothing is left over: a task ends before what closes it returns. On trio the app is in a system task, because a
-response outlives the call that made it, and a nursery does not.
+No task is left running: it ends before the call that closes it returns. On trio the app runs in a system task, because
+a response outlives the call that made it, and a nursery does not.
 
-Of the timeouts only the total one has a meaning without a network: the client bounds async calls, and cancels them
-(`deadlines`); for a sync one, whose app runs in another thread, it is done here.
+Only the total timeout has a meaning without a network: the client bounds async calls and cancels them (`deadlines`);
+sync calls, whose app runs in another thread, are bounded here.
 
-Not here: how tasks are begun and ended (`hosts`); websockets.
+Not here: the start and end of tasks (`hosts`); websockets.
 """
 
 from __future__ import annotations
@@ -49,32 +49,32 @@ S = TypeVar("S", bound="ASGITransport")
 
 class ASGITransport(AsyncBaseTransport, BaseTransport):
     """
-    Answers requests by calling an ASGI application, for tests and for mounting an app beside the network.
+    A transport that calls an ASGI application, for tests and for mounting an app beside the network.
 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver") as client:
             response = await client.get("/")
 
-    It works on asyncio and trio, and in the sync `Client`. There the app runs on an asyncio loop in a thread of the
-    transport's own, which ends when the transport is closed; a test suite that is all sync code is better off with
-    Starlette's TestClient.
+    It works on asyncio and trio, and in the sync `Client`. There the app runs on an asyncio loop in the transport's own
+    thread, which ends when the transport is closed; for a test suite of sync code only, Starlette's TestClient is a
+    better choice.
 
     The body is streamed both ways, with `client.stream` and with the sync client. Reading it to its end waits until the
-    app has returned: background tasks are done then, and what the app raises is raised to the reader. Closing a
+    app has returned: background tasks are done then, and an exception of the app is raised to the reader. Closing a
     response early makes `receive` return `http.disconnect`; an app that does not return is cancelled, after ten turns
-    of the event loop, or a second later if it has got the message. What it raises then goes nowhere. An app that sends
-    without pause can therefore be read for a while and left.
+    of the event loop, or after one second if it has received the message. Its exceptions are then dropped. So an
+    endless response can be read for a while and closed.
 
     The app sees the caller's context variables, and the async caller sees the app's when the body is read.
 
     Args:
         app: the application (ASGI 3: one callable with scope, receive, send).
-        raise_app_exceptions: let what the app raises through. If False, it becomes a response with status 500; after
-            the head of the response it is too late for that, and the reader gets a RemoteProtocolError, unless the
-            response was complete.
+        raise_app_exceptions: raise the app's exceptions. If False, one becomes a response with status 500; after the
+            head of the response it is too late for that, and the reader gets RemoteProtocolError, unless the response
+            was complete.
         root_path: where the app is mounted, for the scope.
         client: address and port of the client, for the scope.
-        lifespan: send the app its startup when the transport, or its client, is opened with `with`, and its shutdown
-            when it is closed. The app's `state` is then in the scope of every request.
+        lifespan: send the startup event when the transport, or its client, is opened with `with`, and the shutdown
+            event when it is closed. The app's `state` is then in the scope of every request.
 
     ASGI 3.0, HTTP 2.0 and lifespan 2.0 message formats.
     """
@@ -108,11 +108,11 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
 
     async def __aenter__(self: S) -> S:
         """
-        Start the app's lifespan, if that was asked for.
+        Start the app's lifespan, if `lifespan` is true.
 
         Raises:
-            RuntimeError: the app says that its startup failed.
-            Whatever the app raises before its startup is complete.
+            RuntimeError: the app reported that its startup failed.
+            Any exception of the app before its startup is complete.
         """
         if self.lifespan:
             run = await self._server.start_lifespan(self.app)
@@ -134,7 +134,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         Raises:
             RemoteProtocolError: the app returned without a response.
             ReadError: the transport was closed meanwhile.
-            Whatever the app raises, if `raise_app_exceptions` is true.
+            Any exception of the app, if `raise_app_exceptions` is true.
         """
         if request._whole and type(request.stream) is ByteStream:
             return await self._call_inline(request)
@@ -144,7 +144,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         try:
             while exchange.asks():
                 await body.upload()
-                await exchange.answer()
+                await exchange.respond()
             if exchange.over:
                 exchange.adopt_context()
             response = exchange.response(body, self.raise_app_exceptions)
@@ -156,7 +156,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         return response
 
     async def _call_inline(self, request: Request) -> Response:
-        """`handle_async_request` where all is in memory before and after, so that nothing has to run beside the app."""
+        """Return the response of an app in the caller's task, where both bodies are in memory."""
         exchange = self._server.enter(Inline(self.app, self._scope(request, self._server), request.stream))
         try:
             await self.app(exchange._scope, exchange.receive, exchange.send)
@@ -170,11 +170,11 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
 
     async def aclose(self) -> None:
         """
-        End every run of the app in this event loop: that of its lifespan, too.
+        End all runs of the app in this event loop, including its lifespan.
 
         Raises:
-            RuntimeError: the app says that its shutdown failed.
-            Whatever the app raises in its shutdown.
+            RuntimeError: the app reported that its shutdown failed.
+            Any exception of the app in its shutdown.
         """
         run = await self._server.aclose()
         if run is not None:
@@ -183,7 +183,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
     # For sync clients.
 
     def __enter__(self: S) -> S:
-        """Like `__aenter__`."""
+        """Start the app's lifespan like `__aenter__`."""
         if self.lifespan:
             self._portal.start()
             try:
@@ -203,11 +203,11 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
 
     def handle_request(self, request: Request) -> Response:
         """
-        Like `handle_async_request`.
+        Send a request like `handle_async_request`.
 
         Raises:
-            ReadTimeout: the request's total timeout is over.
-            RuntimeError: it is called on the event loop of the app itself.
+            ReadTimeout: the request's total timeout has passed.
+            RuntimeError: it was called on the event loop of the app itself.
         """
         if not isinstance(request.stream, SyncByteStream):
             raise RuntimeError("the body of this request is an async stream, which a sync client cannot send")
@@ -222,7 +222,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         try:
             while exchange.asks():
                 body.upload()
-                portal.run(exchange.answer, deadline=deadline)
+                portal.run(exchange.respond, deadline=deadline)
             response = exchange.response(body, self.raise_app_exceptions)
         except BaseException:
             body.close()
@@ -232,7 +232,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         return response
 
     def close(self) -> None:
-        """Like `aclose`, and end the thread, too."""
+        """End all runs of the app like `aclose`, and end the thread."""
         portal = self._portal
         run: Lifespan | None = None
         try:
@@ -305,7 +305,7 @@ class _AsyncBody(AsyncByteStream):
         await self._exchange.feed(piece)
 
     async def abort(self, exc: BaseException) -> None:
-        """The reader failed, or is cancelled: then the app is, too, without further ado."""
+        """Cancel the app at once, because its reader failed or was cancelled."""
         try:
             await (self._exchange.leave() if isinstance(exc, Exception) else self._exchange.end())
         finally:
@@ -319,7 +319,7 @@ class _AsyncBody(AsyncByteStream):
         self._exchange.check_exit()
 
     async def _finish_upload(self) -> None:
-        # A generator that is not used up would stay suspended, with what it holds open.
+        # A generator that is not read to its end would stay suspended, with the resources that it holds.
         upload, self._upload = self._upload, None
         if upload is not None:
             if hasattr(upload, "aclose"):
@@ -328,13 +328,13 @@ class _AsyncBody(AsyncByteStream):
 
 
 class _SyncBody(SyncByteStream):
-    """Like `_AsyncBody`, from outside the app's event loop."""
+    """The body of a response, read from outside the app's event loop."""
 
     def __init__(
         self, portal: Portal, exchange: Exchange, stream: SyncByteStream, raising: bool, deadline: float | None
     ) -> None:
         self._portal = portal
-        self._deadline = deadline  # of the total timeout, by `time.monotonic`
+        self._deadline = deadline  # of the total timeout, in the time of `time.monotonic`
         self._exchange = exchange
         self._stream = stream
         self._raising = raising
@@ -362,7 +362,7 @@ class _SyncBody(SyncByteStream):
         raise StopIteration
 
     def upload(self) -> None:
-        """Give the app a piece of the request's body, made in the caller's thread."""
+        """Give the app a piece of the request's body, from the caller's thread."""
         if self._upload is None:
             self._upload = iter(self._stream)
         piece = next(self._upload, None)
@@ -391,5 +391,5 @@ class _SyncBody(SyncByteStream):
             self._stream.close()
 
 
-ASGITransport.__module__ = "httpx"  # as `httpx` does for what it loads at once
+ASGITransport.__module__ = "httpx"  # as `httpx` does for modules that it loads at once
 install_old_names("_transports.asgi")

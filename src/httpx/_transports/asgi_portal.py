@@ -1,7 +1,7 @@
 """
-The thread with an event loop on which an ASGI app runs for a sync client.
+A thread with an event loop, on which an ASGI app runs for a sync client.
 
-Not here: what runs there (`asgi_run`), the transport (`asgi`).
+Not here: the calls of the app (`asgi_run`), the transport (`asgi`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Worker:
     """
     A thread with an asyncio loop.
 
-    A daemon: a program that ends without closing it waits for it for a second, see `_end_all`. An isolated
-    subinterpreter allows none: there it is an ordinary thread, which is ended before the interpreter waits for it.
+    A daemon: a program that ends without closing it waits one second for it, see `_end_all`. Isolated subinterpreters
+    do not allow daemons: there it is an ordinary thread, which is ended before the interpreter waits for it.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Worker:
         self.loop, self._stop = ready.result()
 
     def _live(self, ready: Future[tuple[Any, Any]]) -> None:
-        """What the thread does."""
+        """Run the event loop; the function of the thread."""
         import asyncio
 
         _note(self)
@@ -63,12 +63,12 @@ class Worker:
         try:
             asyncio.run(main())
         except BaseException as exc:
-            # A task of the app's own that raises SystemExit ends the loop.
+            # A task that the app started and that raises SystemExit ends the loop.
             if not ready.done():
                 ready.set_exception(exc)
         _WORKERS.discard(self)
         for future in list(self._pending):
-            # What was begun too late for `asyncio.run` to cancel it.
+            # Calls that began too late for `asyncio.run` to cancel them.
             if not future.done():
                 future.set_exception(CancelledError())
 
@@ -77,13 +77,13 @@ class Worker:
         Return the result of an async function, in the caller's context.
 
         Args:
-            deadline: by `time.monotonic`: when the function is cancelled, and not waited for.
+            deadline: in the time of `time.monotonic`; the function is then cancelled, and not awaited.
 
         Raises:
             ReadTimeout: the deadline came first.
-            RuntimeError: this is the thread itself, which cannot wait for itself.
-            ReadError: the loop has ended, or ends.
-            Whatever the function raises.
+            RuntimeError: called in this thread, which cannot wait for itself.
+            ReadError: the loop has ended or is ending.
+            Any exception of the function.
         """
         import asyncio
 
@@ -112,18 +112,18 @@ class Worker:
 
     def end(self, patience: float | None = None) -> None:
         """
-        End the thread, and wait for that.
+        End the thread, and wait until it has ended.
 
         Args:
-            patience: seconds to wait at most; None for as long as the app takes. An app that swallows its cancellation,
-                or blocks the loop, never ends.
+            patience: seconds to wait at most; None for no limit. An app that swallows its cancellation, or blocks
+                the loop, never ends.
         """
         self.stop()
         if self._thread is not current_thread():  # the garbage collector may call this anywhere
             self._thread.join(patience)
 
     def stop(self) -> None:
-        """Tell the thread to end, without waiting."""
+        """Tell the thread to end, without waiting for it."""
         with self._lock:
             if not self.ended:
                 self.ended = True
@@ -142,7 +142,7 @@ class Worker:
 
 
 def _end_with_interpreter(worker: Worker) -> None:
-    """End the worker when its interpreter ends, before that waits for threads: `atexit` comes after."""
+    """End the worker when its interpreter ends, before it waits for threads; `atexit` is later."""
     reference = weakref.ref(worker)
 
     def end() -> None:
@@ -150,13 +150,13 @@ def _end_with_interpreter(worker: Worker) -> None:
         if found is not None:
             found.end(PATIENCE)
 
-    threading._register_atexit(end)  # type: ignore[attr-defined]  # what `concurrent.futures` does
+    threading._register_atexit(end)  # type: ignore[attr-defined]  # as `concurrent.futures` does
 
 
 # The workers whose threads run, so that the end of the program can wait for all of them at once.
 _WORKERS: set[Worker] = set()
 PATIENCE = (
-    1.0  # seconds for an app to clean up when its client was not closed: at the end of the program, or as garbage
+    1.0  # seconds for an app to clean up if its client was not closed: at the end of the program, or when collected
 )
 _registered = False
 
@@ -171,7 +171,7 @@ def _note(worker: Worker) -> None:
 
 
 def _end_all() -> None:
-    """End the threads of clients that were not closed: one second for all together, since an app may never end."""
+    """End the threads of clients that were not closed, in one second for all together: an app may never end."""
     workers = [worker for worker in list(_WORKERS) if worker.is_alive()]
     for worker in workers:
         worker.stop()
@@ -184,9 +184,9 @@ def _end_all() -> None:
 
 class Portal:
     """
-    A worker, started when it is needed, and ended with the portal at the latest, even if it is never closed.
+    A portal to a worker, which is started on first use and ended with the portal, even if it is never closed.
 
-    A forked child, which has no such thread, gets another one.
+    A forked child does not have the thread, and starts another.
     """
 
     def __init__(self) -> None:
@@ -198,11 +198,11 @@ class Portal:
 
     @property
     def started(self) -> bool:
-        """Is there a worker?"""
+        """Return whether there is a worker."""
         return self._worker is not None and not self._worker.ended
 
     def start(self) -> None:
-        """Begin a worker, unless there is one."""
+        """Start a worker, unless there is one."""
         with self._lock:
             if not self.started:
                 self._worker = Worker()
@@ -210,12 +210,12 @@ class Portal:
                 self._finalizer.atexit = False  # see `_end_all`
 
     def owns(self, run: Run) -> bool:
-        """Is this a run of the worker that there is now?"""
+        """Return whether this is a run of the current worker."""
         worker = self._worker
         return worker is not None and not worker.ended and run.host.home is worker.loop
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, deadline: float | None = None) -> T:
-        """See `Worker.run`."""
+        """Return the result of an async function, see `Worker.run`."""
         worker = self._worker
         if worker is None:
             raise ReadError("the transport was closed")
@@ -230,7 +230,7 @@ class Portal:
             worker.end()
 
     def forget(self) -> None:
-        """In a forked child."""
+        """Forget the worker, in a forked child."""
         if self._worker is not None and self._finalizer is not None:
             self._finalizer.detach()
             _WORKERS.discard(self._worker)
@@ -240,5 +240,5 @@ class Portal:
         self.server = Server()
 
 
-# In a forked child: their loops cannot be closed, as they seem to run, and would complain when they are collected.
+# In a forked child: their loops seem to run, so they cannot be closed, and would warn when they are collected.
 _FORGOTTEN: list[Worker] = []

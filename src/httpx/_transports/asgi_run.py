@@ -3,9 +3,9 @@ One call of an ASGI app: for a request, or for its startup and shutdown.
 
     Run         one call of the app: `Exchange` for a request, `Lifespan` for its startup and shutdown
     Inline      the same for a response that is not streamed
-    Server      the runs that are alive, of the async side of a transport or of the sync one
+    Server      the live runs of the async or the sync side of a transport
 
-Not here: how tasks are begun and ended (`hosts`); the bodies that read from a run, and the transport (`asgi`).
+Not here: the start and end of tasks (`hosts`); the bodies that read from a run, and the transport (`asgi`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _Receive = Callable[[], Awaitable[Message]]
 _Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
 
-# How far the app may be ahead of its reader, in bytes: about what a server's socket would take.
+# How far the app may be ahead of its reader, in bytes: about the size of a server's socket buffer.
 HIGH_WATER = 65_536
-# What a piece counts at least, so that an app that sends single bytes does not fill the memory with objects.
+# The least number of bytes that a piece counts as, so that an app that sends single bytes cannot fill the memory.
 _LEAST = 64
-# How many turns of the event loop an app gets to notice that its reader has left...
+# How many turns of the event loop an app gets to notice that its reader has closed the response...
 _TURNS = 10
-# ... and for how many seconds it may then clean up, if it did: if it was told so by `receive`.
+# ... and how many seconds it may then clean up, if `receive` has told it.
 _GRACE = 1.0
 
 
@@ -44,17 +44,17 @@ class Run:
     """
     One call of the app, in a task.
 
-    All waiting is done with `until`, and after every change `changed` is called.
+    Every wait goes through `until`, and `changed` is called after every change.
     """
 
     def __init__(self, app: ASGIApp, scope: Message) -> None:
         self.host = host_here()
         self.over = False
         self.error: BaseException | None = None
-        self.left = False  # must the app end, because its reader has left?
-        self.told = False  # does it know that there is nothing more to send?
-        self.alive: set[Run] = set()  # where to sign off
-        self.task: Any = None  # what the host needs to cancel it
+        self.left = False  # whether the app must end, because its reader has closed the response
+        self.told = False  # whether it was told that no more will be read
+        self.alive: set[Run] = set()  # the runs from which this is removed at its end
+        self.task: Any = None  # the host's handle to cancel it
         self._app = app
         self._scope = scope
         self._waiting: list[Any] = []
@@ -62,7 +62,7 @@ class Run:
         self._after: Context | None = None
 
     async def run(self) -> None:
-        """What the task does. Nothing is raised: an exception would end the whole of a trio run."""
+        """Run the app; the function of the task. It raises nothing: an exception would end the whole trio run."""
         try:
             await self._app(self._scope, self.receive, self.send)
         except BaseException as exc:
@@ -72,20 +72,20 @@ class Run:
             self.finish()
 
     def finish(self) -> None:
-        """The task is over; it may not even have begun."""
+        """Note that the task has ended, maybe before it began."""
         self.over = True
         self.alive.discard(self)
         self.changed()
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait for a condition."""
+        """Wait until a condition is true."""
         while not condition():
             event = self.host.new_event()
             self._waiting.append(event)
             await event.wait()
 
     def changed(self) -> None:
-        """Let all who wait look again at what they wait for."""
+        """Wake all waiters, so that they check their conditions again."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             event.set()
@@ -112,7 +112,7 @@ class Run:
             await self.host.end(self)
 
     def adopt_context(self) -> None:
-        """Make the context variables that the app has set the caller's: it ran inline in 0.28.1."""
+        """Copy the context variables that the app has set to the caller, as in 0.28.1, where the app ran inline."""
         after, self._after = self._after, None
         for var, value in () if after is None else after.items():
             if self._before.get(var, self) is not value:
@@ -133,12 +133,12 @@ class Exchange(Run):
         self.status: int | None = None
         self.headers = Headers()
         self._is_head = scope["method"] == "HEAD"
-        self._complete = False  # has the app sent all of its response?
+        self._complete = False  # whether the app has sent all of its response
         self._pieces: deque[bytes] = deque()
         self._untaken = 0
-        self._messages: list[Message] = []  # for the app, the next one last
-        self._wanted = False  # does the app wait for a piece of the request's body?
-        # A body in memory needs no reader who fetches it.
+        self._messages: list[Message] = []  # for the app, the next one is last
+        self._wanted = False  # whether the app waits for a piece of the request's body
+        # A body in memory needs no reader to fetch it.
         self._uploaded = False
         if type(stream) is ByteStream:
             self._uploaded = True
@@ -158,14 +158,14 @@ class Exchange(Run):
         return {"type": "http.disconnect"}
 
     def _may_receive(self) -> bool:
-        # Of two who receive at once, one takes the message, and the other has to ask for another one.
+        # If two tasks receive at once, one takes the message, and the other must wait for the next.
         asks_again = not self._wanted and not self._uploaded
         return bool(self._messages) or asks_again or self.left or self._complete
 
     async def send(self, message: Message) -> None:
         """
-        Take a message of the app's. Messages that are not for us are ignored, and so is everything after the reader
-        has left, as ASGI says.
+        Take a message from the app. Messages of other kinds are ignored, and so is every message after the reader has
+        closed the response, as ASGI requires.
 
         Raises (in the app):
             RuntimeError: the messages are in the wrong order.
@@ -174,7 +174,7 @@ class Exchange(Run):
         """
         if not self.left:
             self._take(message)
-        # Always a checkpoint: an app that sends without pause would keep everybody else from running.
+        # Always a checkpoint: an app that sends without pause would keep other tasks from running.
         await self.host.checkpoint()
         await self.until(lambda: self._untaken < HIGH_WATER or self.left)
 
@@ -205,21 +205,21 @@ class Exchange(Run):
         if piece and not self._is_head:
             self._pieces.append(bytes(piece))
             self._untaken += max(len(piece), _LEAST)
-        # After its response an app may have work to do; as with `http.disconnect`, it gets a moment for that.
+        # After its response an app may have work to do; it gets the same time for it as after `http.disconnect`.
         self._complete = self.told = not more
 
     # The reader's side.
 
     def asks(self) -> bool:
-        """After `answer`: does the app want a piece of the request's body before it responds?"""
+        """Return whether, after `respond`, the app waits for a piece of the request's body before it responds."""
         return self.status is None and not self.over
 
-    async def answer(self) -> None:
-        """Wait for the head, for the end of the app, or until it wants a piece of the request's body."""
+    async def respond(self) -> None:
+        """Wait for the head, the end of the app, or its wish for a piece of the request's body."""
         await self.until(lambda: self.status is not None or self.over or self._wanted)
 
     async def next_piece(self) -> bytes | None:
-        """The next piece of the response's body, b"" at the app's end; None if it wants a piece of the request's."""
+        """Return the next piece of the response's body; b"" at the app's end; None if it waits for input."""
         await self.until(lambda: self._pieces or self.over or (self._wanted and not self._complete))
         if self._pieces:
             piece = self._pieces.popleft()
@@ -229,7 +229,7 @@ class Exchange(Run):
         return b"" if self.over else None
 
     async def feed(self, piece: bytes | None) -> None:
-        """Give the app the next piece of the request's body; None ends it."""
+        """Give the app the next piece of the request's body; None is its end."""
         self._wanted = False
         self._uploaded = piece is None
         self._messages.append(_request_message(piece))
@@ -248,12 +248,12 @@ class Exchange(Run):
 
     def check(self, raising: bool) -> None:
         """
-        The app is over: was everything well?
+        Check how the app has ended.
 
         Raises:
-            ReadError: it was not waited for.
+            ReadError: it was closed before its end.
             RemoteProtocolError: its response was not complete.
-            Whatever it raised, if `raising`; what is not an Exception in any case.
+            Its exception, if `raising`; if that is not an `Exception`, always.
         """
         error, self.error = self.error, None
         try:
@@ -267,7 +267,7 @@ class Exchange(Run):
             del error  # a traceback that holds its own frame lives until the next garbage collection
 
     def check_exit(self) -> None:
-        """Raise what is meant for the whole program, if the app was just interrupted by that."""
+        """Raise an exception that is meant for the whole program, if it has just interrupted the app."""
         error, self.error = self.error, None
         try:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -277,19 +277,19 @@ class Exchange(Run):
 
 
 class Inline(Exchange):
-    """A request and its response where the app runs in its reader's task, and to its end."""
+    """A request and its response, where the app runs in its reader's task and to its end."""
 
     async def send(self, message: Message) -> None:
         if not self.left:
             self._take(message)
-        # Nobody is let in before that: a cancellation that the app itself causes comes too late for a response that it
-        # then sends without waiting. An endless one can be cancelled.
+        # No checkpoint before that: if the app causes its own cancellation, a response that it then sends without
+        # waiting still arrives. An endless one can be cancelled.
         if self._untaken >= HIGH_WATER:
             self._untaken = 0
             await self.host.checkpoint()
 
     async def leave(self) -> None:
-        """Tell the app to end, unless it has; its task is its caller's."""
+        """Tell the app to end, unless it has; it runs in its caller's task."""
         if not self.over:
             self.left = True
             self.changed()
@@ -297,11 +297,11 @@ class Inline(Exchange):
                 await self.host.checkpoint()
 
     async def end(self) -> None:
-        """Nothing: see `leave`."""
+        """Do nothing; see `leave`."""
 
 
 def _request_message(piece: bytes | None) -> Message:
-    """A piece of the request's body, or its end: the message without a piece, as in 0.28.1."""
+    """Return the message for a piece of the request's body, or for its end: without a piece, as in 0.28.1."""
     return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
 
 
@@ -332,7 +332,7 @@ class Lifespan(Run):
         await self.host.checkpoint()
 
     async def start(self) -> None:
-        """Wait until the app has started, or will not."""
+        """Wait until the app has started, or has failed to."""
         try:
             await self.until(lambda: "startup" in self._done or self.over)
         except BaseException:
@@ -342,7 +342,7 @@ class Lifespan(Run):
             await self.leave()
 
     async def stop(self) -> None:
-        """Ask the app to shut down, and wait for that however long it takes."""
+        """Ask the app to shut down, and wait for that without a limit."""
         self.left = True
         self.changed()
         try:
@@ -353,11 +353,11 @@ class Lifespan(Run):
 
     def check(self, phase: str) -> None:
         """
-        Has the app done what it was asked for? One that returns at once, without a word, has no lifespan.
+        Check that the app has done what was asked. An app that returns at once without a message has no lifespan.
 
         Raises:
-            RuntimeError: it says no.
-            Whatever it raised.
+            RuntimeError: it reported a failure.
+            Any exception of the app.
         """
         error, self.error = self.error, None
         try:
@@ -373,20 +373,20 @@ class Lifespan(Run):
 
 
 class Server:
-    """The runs of an app that are alive. All is done on the event loop of the run in question."""
+    """The live runs of an app. Each is only touched on its own event loop."""
 
     def __init__(self) -> None:
         self.lifespan: Lifespan | None = None
-        # The event loop keeps no reference to a task that waits, so this does.
+        # The event loop keeps no reference to a waiting task, so this does.
         self._alive: set[Run] = set()
 
     async def begin(self, app: ASGIApp, scope: Message, stream: AsyncByteStream | SyncByteStream) -> Exchange:
-        """Start a run for a request whose body is `stream`, and wait as `answer` does."""
+        """Start a run for a request whose body is `stream`, and wait as `respond` does."""
         exchange = Exchange(app, scope, stream)
-        # No await between here and the `try`: a cancellation in between would leave the app alone.
+        # No await between here and the `try`: a cancellation in between would leave the app running.
         self._spawn(exchange)
         try:
-            await exchange.answer()
+            await exchange.respond()
         except BaseException:
             await exchange.end()
             raise
@@ -396,13 +396,13 @@ class Server:
         self.enter(run).host.spawn(run)
 
     def enter(self, run: R) -> R:
-        """Count a run among those that are alive."""
+        """Add a run to those that are alive."""
         run.alive = self._alive
         self._alive.add(run)
         return run
 
     async def start_lifespan(self, app: ASGIApp) -> Lifespan:
-        """Start the app, unless that was done: two clients may share a transport."""
+        """Start the app, unless it was started: two clients may share a transport."""
         run = self.lifespan
         if run is None or run.over or run.host.home is not _running():
             run = Lifespan(app)
@@ -412,7 +412,7 @@ class Server:
         return run
 
     async def aclose(self) -> Lifespan | None:
-        """End the runs of this event loop, and return that of the lifespan. Those of other loops end with them."""
+        """End the runs of this event loop, and return that of the lifespan. Others end with their loops."""
         home = _running()
         lifespan = self.lifespan
         if lifespan is not None and lifespan.host.home is not home:
@@ -422,7 +422,7 @@ class Server:
             for run in runs:
                 await run.leave()
         finally:
-            # If this was cancelled, not all have been left.
+            # If this was cancelled, some may be left.
             for run in runs:
                 await run.end()
             if lifespan is not None:

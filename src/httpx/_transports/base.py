@@ -1,4 +1,4 @@
-"""The two interfaces that every transport has, ours and everybody's."""
+"""The two interfaces of transports, sync and async, for ours and those of users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ A = TypeVar("A", bound="AsyncBaseTransport")
 
 class BaseTransport:
     """
-    How a sync client sends requests: subclass it and define `handle_request`.
+    The interface of sync transports: subclass it and define `handle_request`.
 
     A client enters its transports when it is entered itself, and closes them when it is closed.
     """
@@ -32,7 +32,7 @@ class BaseTransport:
 
     def handle_request(self, request: Request) -> Response:
         """
-        Send one request and return its response, whose `stream` is a `SyncByteStream` that need not have arrived.
+        Send one request and return its response, whose `stream` is a `SyncByteStream` that may be still unread.
 
         Args:
             request: complete, with absolute URL and all its headers. `request.extensions["timeout"]` has the seconds
@@ -40,16 +40,16 @@ class BaseTransport:
                 "connect", "read", "write" and "pool" (None for no limit), and "total" if there is one.
 
         Raises:
-            TransportError: of the class that says what failed.
+            TransportError: the subclass says what failed.
         """
         raise NotImplementedError(f"{type(self).__name__} must define handle_request")
 
     def close(self) -> None:
-        """Free what the transport holds. Does nothing by default."""
+        """Close the transport and release what it holds. Does nothing by default."""
 
 
 class AsyncBaseTransport:
-    """How an async client sends requests: like `BaseTransport`, with `handle_async_request` and `aclose`."""
+    """The interface of async transports: like `BaseTransport`, with `handle_async_request` and `aclose`."""
 
     async def __aenter__(self: A) -> A:
         return self
@@ -67,4 +67,4 @@ class AsyncBaseTransport:
         raise NotImplementedError(f"{type(self).__name__} must define handle_async_request")
 
     async def aclose(self) -> None:
-        """Free what the transport holds. Does nothing by default."""
+        """Close the transport and release what it holds. Does nothing by default."""

@@ -1,15 +1,15 @@
 """
-Which proxy a request goes through, where that is not the same for all requests.
+Choose the proxy of each request, if it is not the same for all.
 
     request.extensions["proxy"]     a URL, a Proxy, or None for no proxy: for this request
     proxy=function                  function(request) -> the same: for each request of a transport
     proxy=...                       for all others
 
-The transport has an engine for its own proxy, and one more for each other proxy that requests ask for: connections
-are kept by proxy, its credentials and fields included. At most `MAX_ENGINES` of these are kept. Where there are more,
-unused ones are closed, the least recently used one first; one in use is never closed for that.
+The transport has an engine for its own proxy (or none), and one more for each other proxy that requests choose:
+connections are kept by proxy, its credentials and header fields included. At most `MAX_ENGINES` of these are kept.
+Above that, engines that are not in use are closed, the least recently used first; engines in use never are.
 
-Not here: what is said to a proxy (`_engine.route`), which proxy the environment wants (`_proxies`).
+Not here: the proxy protocols (`_engine.route`), the proxies of the environment (`_proxies`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Each has its own limits, of 100 connections by default: enough for a few proxies that take turns.
 MAX_ENGINES = 16
-# Texts of proxies that are remembered as what they mean.
+# How many proxies given as text are kept in parsed form.
 _MAX_TEXTS = 64
 
 Function = Callable[["Request"], Any]
@@ -37,34 +37,34 @@ Function = Callable[["Request"], Any]
 
 def as_proxy(proxy: Any) -> Proxy | None:
     """
-    Return a proxy that was given as a URL, a `Proxy` or None as a `Proxy` or None.
+    Return the value that was given as a proxy, as a `Proxy`.
 
     Raises:
-        InvalidURL, TypeError, ValueError: it is not a proxy.
+        InvalidURL, TypeError, ValueError: it is not a valid proxy.
     """
     if proxy is None or isinstance(proxy, Proxy):
         return proxy
     if isinstance(proxy, (str, URL)):
         return Proxy(proxy)
-    raise TypeError(f"a proxy is a URL, an httpx.Proxy or None, not {type(proxy).__name__}")
+    raise TypeError(f"a proxy must be a URL, an httpx.Proxy or None, got {type(proxy).__name__}")
 
 
 def _identity(proxy: Proxy | None) -> Hashable:
-    """Requests may share connections if this is the same."""
+    """Return a key of a proxy: requests with the same key may share connections."""
     if proxy is None:
         return None
     return str(proxy.url), proxy.auth, tuple(proxy.headers.raw), proxy.ssl_context
 
 
 class _Entry:
-    """An engine, and how many requests are in its `handle` now."""
+    """An engine and the number of requests that are in its `handle` now."""
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
         self.users = 0
 
     def is_busy(self) -> bool:
-        """Return whether requests use the engine. Those of an event loop that has ended do not go on."""
+        """Return whether it is in use. On an event loop that has ended it is not, even if something is open there."""
         has_ended = getattr(self.engine, "has_ended", None)  # engines for threads have none
         if has_ended is not None and has_ended():
             return False
@@ -74,13 +74,13 @@ class _Entry:
 
 class Choice:
     """
-    The engines of one transport besides its own. Threads and event loops may share it.
+    The engines of a transport for chosen proxies. Threads and event loops may share it.
 
     Args:
-        settings: the transport's.
-        function: what was given as `proxy=`, if it chooses; else None.
-        make: an engine, for settings.
-        close: closes an engine, from wherever it is called.
+        settings: those of the transport.
+        function: the function that was given as `proxy=`; None if it was not a function.
+        make: returns an engine for settings.
+        close: closes an engine; may be called on any thread or event loop.
     """
 
     def __init__(
@@ -97,21 +97,21 @@ class Choice:
         self._own = _identity(settings.proxy)
         self._lock = Lock()
         self._entries: dict[tuple[Hashable, Hashable], _Entry] = {}  # least recently used first
-        # In a forked child the requests that use an engine do not go on.
+        # In a forked child, requests that were in an engine are not continued.
         FORKS.renew(self, "_lock", Lock)
         FORKS.renew(self, "_entries", dict)
         self._texts: dict[str, Proxy] = {}
 
     def use(self, request: Request, place: Hashable = None) -> Use | None:
         """
-        Return the engine for this request, for the time of a `with`; None if it is the transport's own.
+        Return a context manager that yields the engine for this request; None if it is the transport's own.
 
         Args:
-            request: it has the extension "proxy", or there is a function.
-            place: engines of different places are different ones: the event loop.
+            request: has the extension "proxy", unless there is a function.
+            place: the event loop; each has its own engines.
 
         Raises:
-            InvalidURL, TypeError, ValueError: what was chosen is not a proxy.
+            InvalidURL, TypeError, ValueError: the chosen value is not a valid proxy.
         """
         proxy = self._chosen(request)
         identity = _identity(proxy)
@@ -147,7 +147,7 @@ class Choice:
         return proxy
 
     def _take_surplus(self) -> list[Any]:
-        """Remove and return unused engines, to make room for one more."""
+        """Close engines that are not in use until there is room for one more."""
         surplus = []
         for key, entry in list(self._entries.items()):
             if len(self._entries) < MAX_ENGINES:
@@ -168,14 +168,14 @@ class Choice:
         return [(place, entry.engine) for (place, _), entry in entries.items()]
 
     def take_ended(self) -> list[Any]:
-        """Forget the engines of event loops that have ended, and return them."""
+        """Forget the engines of event loops that have ended, and return them with their places, to be closed."""
         with self._lock:
             ended = [key for key, entry in self._entries.items() if entry.engine.has_ended()]
             return [self._entries.pop(key).engine for key in ended]
 
 
 class Use:
-    """The time in which a request is in an engine's `handle`: the engine is not closed then for lack of room."""
+    """A context in which a request is in an engine's `handle`: the engine is not closed for lack of room meanwhile."""
 
     __slots__ = ("_choice", "_entry")
 

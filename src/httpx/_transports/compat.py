@@ -1,21 +1,21 @@
 """
-httpcore as a seam: what packages that patch it, or look at it, find on our transports.
+Compatibility with packages that patch httpcore or inspect it through our transports.
 
 httpx 0.28.1 sent its requests through the pools of httpcore, so packages of the ecosystem (respx, pytest-httpx,
-httpx-ws, SDKs in their tests) import that package and patch or inspect its classes. We have engines of our own and
-never import it. Once a process has imported it, though:
+httpx-ws, SDKs in their tests) import that package and patch or inspect its classes. httpx has its own engines and
+never imports it. Once a process has imported it, though:
 
-    replaced pool          a function was put in the place of `handle_request` of httpcore's `ConnectionPool`,
-                           `HTTPProxy`, `SOCKSProxy` or `HTTPConnection`: it gets our requests, and what it returns is
-                           our response; so respx works
-    handed through         the replacement calls the original: the request goes on to our own engine, by `_Door`
-    `transport._pool`      passes `isinstance(..., httpcore.ConnectionPool)`, and shows what the engine is doing
-    `transport._pool = x`  every request goes to x, a pool of httpcore's
-    `network_stream`       of an upgraded connection is also one of httpcore's, and its errors are ours and theirs
+    replaced pool          a package replaced `handle_request` of httpcore's `ConnectionPool`,
+                           `HTTPProxy`, `SOCKSProxy` or `HTTPConnection`: the replacement gets our requests, and
+                           what it returns becomes our response; so respx works
+    handed through         the replacement calls the original: the request goes to our own engine, through `_Door`
+    `transport._pool`      passes `isinstance(..., httpcore.ConnectionPool)`, and shows the state of the engine
+    `transport._pool = x`  every request goes to x, a pool of httpcore
+    `network_stream`       of an upgraded connection is also one of httpcore; its errors are of both packages
 
-Classes that derive from httpcore's are made on demand (`_both`), because there is no httpcore to derive from before.
+Classes that derive from httpcore's are made on demand (`_both`), because httpcore may not be imported before.
 
-Not here: the decision that costs something for each request, which is one look into `sys.modules` (`default`).
+Not here: the check of each request, which is one look-up in `sys.modules` (`default`).
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 
 Transport = Union["HTTPTransport", "AsyncHTTPTransport"]
 
-# Where there is no class of the same name on the other side.
+# For exceptions without a class of the same name in the other package.
 _NEAREST = {"CloseError": "NetworkError"}
 
 
 @lru_cache(maxsize=64)
 def _both(ours: type, theirs: type) -> type:
-    """A class that does what ours does and passes `isinstance` for theirs, too."""
+    """Return a class that behaves as ours and also passes `isinstance` for httpcore's."""
     return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": ours.__doc__})
 
 
@@ -58,7 +58,7 @@ def _both(ours: type, theirs: type) -> type:
 
 
 def theirs_too(error: TransportError) -> TransportError:
-    """The same error as an instance of its own class and of httpcore's class of that name."""
+    """Return the same error as an instance of its own class and of httpcore's class of that name."""
     core = sys.modules.get("httpcore")
     name = type(error).__name__
     base = getattr(core, _NEAREST.get(name, name), None)
@@ -72,7 +72,7 @@ def theirs_too(error: TransportError) -> TransportError:
 @lru_cache(maxsize=64)
 def _both_errors(ours: Any, theirs: type) -> Any:
     def reduce(self: TransportError) -> Any:
-        # A pickle holds our class: where it is read, there may be no httpcore.
+        # A pickle holds our class: httpcore may not be installed where it is read.
         return _exceptions._rebuild, (ours, self.args, self.__dict__.copy())
 
     return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__reduce__": reduce})
@@ -80,7 +80,7 @@ def _both_errors(ours: Any, theirs: type) -> Any:
 
 @contextmanager
 def _as_theirs() -> Iterator[None]:
-    """Errors of ours that leave are httpcore's, too."""
+    """Raise our errors from the `with` block as instances of httpcore's classes, too."""
     try:
         yield
     except TransportError as exc:
@@ -89,7 +89,7 @@ def _as_theirs() -> Iterator[None]:
 
 @contextmanager
 def _as_ours() -> Iterator[None]:
-    """Errors of httpcore's that leave are ours; others are left alone, such as those a mock was told to raise."""
+    """Raise httpcore's errors from the `with` block as ours; others pass through, such as those that a mock raises."""
     try:
         yield
     except Exception as exc:
@@ -105,7 +105,7 @@ def _as_ours() -> Iterator[None]:
 
 
 class _Stream:
-    """The raw bytes of an upgraded sync connection, with errors that are httpcore's, too."""
+    """The stream of an upgraded sync connection, with errors that are also httpcore's."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -130,7 +130,7 @@ class _Stream:
 
 
 class _AsyncStream:
-    """The raw bytes of an upgraded async connection, with errors that are httpcore's, too."""
+    """The stream of an upgraded async connection, with errors that are also httpcore's."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -157,7 +157,7 @@ class _AsyncStream:
 
 
 def network_stream(connection: Any) -> Any:
-    """What to give out as the stream of an upgraded connection: itself, or if there is httpcore, a view of it."""
+    """Return the stream of an upgraded connection for the user: itself, or a view of it if httpcore is imported."""
     is_async = hasattr(connection, "aclose")
     base = getattr(sys.modules.get("httpcore"), "AsyncNetworkStream" if is_async else "NetworkStream", None)
     if base is None:
@@ -167,15 +167,15 @@ def network_stream(connection: Any) -> Any:
 
 # Replaced pools.
 
-# Functions that are known to be httpcore's own, by `id`: proxies such as wrapt's are equal to what they stand for.
+# Functions that are known to be httpcore's own, by `id`: proxies such as wrapt's compare equal to what they wrap.
 _originals: dict[int, Any] = {}
 
 
 def _is_original(function: Any) -> bool:
     """
-    Did httpcore define this function?
+    Return whether httpcore defined this function.
 
-    Its globals say so. Its name and module do not: `functools.wraps` copies them to a replacement.
+    Its globals tell. Its name and module do not: `functools.wraps` copies them to a replacement.
     """
     if id(function) in _originals:
         return True
@@ -186,21 +186,21 @@ def _is_original(function: Any) -> bool:
 
 
 def _pool_class(core: Any, transport: Transport) -> Any:
-    """The class of httpcore's that 0.28.1 would have used for this transport; None if it is not there (yet)."""
+    """Return the pool class of httpcore that 0.28.1 would have used for this transport; None if there is none (yet)."""
     prefix = "Async" if _is_async(transport) else ""
     pool, proxy = getattr(core, f"{prefix}ConnectionPool", None), transport._settings.proxy
     if pool is None or proxy is None:
         return pool
     kind = getattr(core, prefix + ("SOCKSProxy" if proxy.url.scheme.startswith("socks") else "HTTPProxy"), pool)
-    # Without the package socksio, httpcore has a class of this name that can do nothing.
+    # Without the package socksio, httpcore has an unusable class of this name.
     return kind if issubclass(kind, pool) else pool
 
 
 def replaced(transport: HTTPTransport) -> Any:
     """
-    What takes the transport's requests instead of its engine, as a method that takes and gives what httpcore's do.
+    Return the method that gets the transport's requests instead of its engine, with httpcore's types; None without.
 
-    None unless `handle_request` was replaced on httpcore's classes.
+    It is None unless `handle_request` was replaced on httpcore's classes.
     """
     return _replaced(transport, "HTTPConnection", "handle_request")
 
@@ -224,9 +224,9 @@ def _replaced(transport: Transport, connection: str, method: str) -> Any:
 
 def _on_connection(settings: Settings, kind: Any, method: str, request: Any) -> Any:
     """
-    Send a request through a connection of httpcore's whose method was replaced.
+    Return the response of httpcore's connection class, whose method was replaced.
 
-    If that calls the original, httpcore connects by itself: below its connection there is no place for our engine.
+    If the replacement calls the original, httpcore itself connects: our engine cannot be put below its connection.
     """
     context = settings.ssl_context if request.url.scheme == b"https" else None
     return getattr(kind(request.url.origin, ssl_context=context), method)(request)
@@ -234,24 +234,24 @@ def _on_connection(settings: Settings, kind: Any, method: str, request: Any) -> 
 
 def handle(handler: Any, request: Request) -> Response:
     """
-    Send a request through one of httpcore's pools, or through its replacement, and return the response.
+    Send a request through a pool of httpcore, or its replacement.
 
     Args:
         handler: takes an `httpcore.Request`, returns an `httpcore.Response`.
 
     Raises:
-        TransportError: for httpcore's error of the same name. What else is raised passes through.
+        TransportError: for httpcore's error of the same name. Other exceptions pass through.
     """
     with _as_ours():
-        response = handler(_to_theirs(request))
-    return _to_ours(response, _Body(response.stream))
+        theirs = handler(_to_theirs(request))
+    return _to_ours(theirs, _Body(theirs.stream))
 
 
 async def handle_async(handler: Any, request: Request) -> Response:
-    """Like `handle`, with a handler that is awaited."""
+    """Send a request like `handle`, with a handler that is awaited."""
     with _as_ours():
-        response = await handler(_to_theirs(request))
-    return _to_ours(response, _AsyncBody(response.stream))
+        theirs = await handler(_to_theirs(request))
+    return _to_ours(theirs, _AsyncBody(theirs.stream))
 
 
 def _to_theirs(request: Request) -> Any:
@@ -266,12 +266,12 @@ def _to_theirs(request: Request) -> Any:
     )
 
 
-def _to_ours(response: Any, stream: SyncByteStream | AsyncByteStream) -> Response:
-    return Response(response.status, headers=response.headers, stream=stream, extensions=response.extensions)
+def _to_ours(theirs: Any, stream: SyncByteStream | AsyncByteStream) -> Response:
+    return Response(theirs.status, headers=theirs.headers, stream=stream, extensions=theirs.extensions)
 
 
 class _Body(SyncByteStream):
-    """A body that httpcore, or a mock of it, gave."""
+    """A body from httpcore, or from a mock of it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -286,7 +286,7 @@ class _Body(SyncByteStream):
 
 
 class _AsyncBody(AsyncByteStream):
-    """The same in async code."""
+    """Like `_Body`, in async code."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -301,12 +301,12 @@ class _AsyncBody(AsyncByteStream):
             await self._stream.aclose()
 
 
-# Handing through: httpcore's pool asks us for a connection, and its one request goes to our engine.
+# Handing through: httpcore's pool gets a connection from us, whose one request goes to our engine.
 
 
 def _passage(core: Any, transport: Transport) -> Any:
     """
-    A pool of httpcore's, in working order, whose connections are doors to the transport's engine.
+    Return a working pool of httpcore, whose connections pass requests to the transport's engine.
 
     A replacement that calls the original function passes it this pool, so the original code runs on it.
     """
@@ -316,14 +316,14 @@ def _passage(core: Any, transport: Transport) -> Any:
         pool, door = core.ConnectionPool, _both(_Door, core.ConnectionInterface)
     kind: Any = _both(_Passage, _pool_class(core, transport))
     passage = kind.__new__(kind)
-    # The constructor of the plain pool, also for a proxy: reaching that is our engine's work, and so are limits.
+    # The constructor of the plain pool, also for a proxy: our engine connects to the proxy and enforces the limits.
     pool.__init__(passage, max_connections=None)
     passage.make = partial(door, transport)
     return passage
 
 
 class _Passage:
-    """What is changed in httpcore's pool: where its connections come from."""
+    """The change to httpcore's pool: where its connections come from."""
 
     make: Any
 
@@ -332,7 +332,7 @@ class _Passage:
 
 
 class _OneRequest:
-    """What a pool of httpcore's asks a connection that is good for one request only."""
+    """The state that httpcore's pool reads, for a connection that takes only one request."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -358,31 +358,31 @@ class _OneRequest:
 
 
 class _Door(_OneRequest):
-    """A connection of httpcore's that is our engine."""
+    """A connection for httpcore that sends through our engine."""
 
     def handle_request(self, request: Any) -> Any:
         with _as_theirs():
             response = self._transport._engine.handle(_from_theirs(request, IteratorByteStream))
-        return _answered(response, _DoorBody(self, response.stream))
+        return _response_for_core(response, _DoorBody(self, response.stream))
 
     def close(self) -> None:
         self._over = True
 
 
 class _AsyncDoor(_OneRequest):
-    """The same in async code."""
+    """Like `_Door`, in async code."""
 
     async def handle_async_request(self, request: Any) -> Any:
         with _as_theirs():
             response = await self._transport._engine_here().handle(_from_theirs(request, AsyncIteratorByteStream))
-        return _answered(response, _AsyncDoorBody(self, response.stream))
+        return _response_for_core(response, _AsyncDoorBody(self, response.stream))
 
     async def aclose(self) -> None:
         self._over = True
 
 
 class _DoorBody(_Body):
-    """A body of ours; once it is closed, its door is."""
+    """A body from our engine; closing it closes its door."""
 
     def __init__(self, door: _Door, stream: Any) -> None:
         super().__init__(stream)
@@ -397,7 +397,7 @@ class _DoorBody(_Body):
 
 
 class _AsyncDoorBody(_AsyncBody):
-    """The same in async code."""
+    """Like `_DoorBody`, in async code."""
 
     def __init__(self, door: _AsyncDoor, stream: Any) -> None:
         super().__init__(stream)
@@ -425,7 +425,7 @@ def _from_theirs(request: Any, kind: Any) -> Request:
     )
 
 
-def _answered(response: Response, stream: Any) -> Any:
+def _response_for_core(response: Response, stream: Any) -> Any:
     core = sys.modules["httpcore"]
     return core.Response(
         status=response.status_code,
@@ -439,7 +439,7 @@ def _answered(response: Response, stream: Any) -> Any:
 
 
 def pool_of(transport: Transport) -> Any:
-    """What `transport._pool` is: a pool that was put there, or a view of what the engine is doing."""
+    """Return the value of `transport._pool`: a pool that was set, or a view of the engine."""
     engine: Any = transport._engines if _is_async(transport) else transport._engine
     if isinstance(engine, (_Borrowed, _Everywhere)):
         return engine.pool
@@ -456,7 +456,7 @@ def _is_async(transport: Transport) -> TypeIs[AsyncHTTPTransport]:
 
 class _PoolView:
     """
-    The attributes of httpcore's pools that packages look at, as they are at this moment.
+    A view of the engine with the attributes of httpcore's pools that packages read.
 
     `_requests` are those that wait for a connection or whose response is not closed, `_connections` the open ones.
     """
@@ -472,7 +472,7 @@ class _PoolView:
     def _requests(self) -> list[Any]:
         found: list[Any] = []
         for pool in self._pools():
-            # Only their number is known to the pool; nothing asks for more.
+            # The pool knows only their number; packages need no more.
             found += ["active"] * pool.users() + ["waiting"] * pool.counts()[3]
         return found
 
@@ -487,7 +487,7 @@ class _PoolView:
         return self.transport._settings.ssl_context
 
     def __getattr__(self, name: str) -> Any:
-        """What the transport was given, under the names that httpcore has for it."""
+        """Return the transport's settings, under the names that httpcore uses."""
         if "transport" not in self.__dict__:
             raise AttributeError(name)  # a copy that is being made
         given = self.transport._given
@@ -503,11 +503,11 @@ class _PoolView:
         raise AttributeError(f"{type(self).__name__!r} of httpx has no attribute {name!r}")
 
     def handle_request(self, request: Any) -> Any:
-        """As httpcore's: takes its request, returns its response."""
+        """Send a request of httpcore, and return a response of httpcore."""
         return _passage(sys.modules["httpcore"], self.transport).handle_request(request)
 
     async def handle_async_request(self, request: Any) -> Any:
-        """The same of the async pool."""
+        """Send a request like `handle_request`, in async code."""
         return await _passage(sys.modules["httpcore"], self.transport).handle_async_request(request)
 
     def close(self) -> None:
@@ -533,7 +533,7 @@ def _of_proxy(proxy: Proxy, name: str) -> Any:
 
 
 def _proxy_headers(proxy: Proxy) -> list[tuple[bytes, bytes]]:
-    """What a proxy is sent besides the request: its credentials first."""
+    """Return the header fields for a proxy, its credentials first."""
     from .._auth import BasicAuth
 
     fields = list(proxy.headers.raw)
@@ -546,10 +546,10 @@ def _proxy_headers(proxy: Proxy) -> list[tuple[bytes, bytes]]:
 
 class _Borrowed:
     """
-    A pool of httpcore's in the place of an engine. As in 0.28.1 it is entered, left and closed with the transport.
+    A pool of httpcore in the place of an engine. As in 0.28.1 it is entered, left and closed with the transport.
 
     Args:
-        pool: what has the interface of httpcore's pools.
+        pool: an object with the interface of httpcore's pools.
         replaced: the transport's own engine, which is closed, too.
     """
 
@@ -580,7 +580,7 @@ class _Borrowed:
 
 class _Everywhere(dict[Any, Any]):
     """
-    Engines by event loop: the same one for all of them.
+    A mapping from event loops to engines that has the same engine for all.
 
     Args:
         engine: with the pool.
@@ -614,9 +614,9 @@ class _Everywhere(dict[Any, Any]):
 
 def use_pool(transport: Transport, pool: Any) -> None:
     """
-    Send a transport's requests through a pool of httpcore's, or through an object with its interface.
+    Send a transport's requests through a pool of httpcore, or an object with its interface.
 
-    Users do this by `transport._pool = httpcore.ConnectionPool(network_backend=...)`.
+    Users do this with `transport._pool = httpcore.ConnectionPool(network_backend=...)`.
     """
     if _is_async(transport):
         engines: Any = transport._engines

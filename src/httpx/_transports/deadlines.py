@@ -1,14 +1,14 @@
 """
-The total timeout of a call, for transports that do not know of it: in-process apps, mocks, and those of users.
+The total timeout of a call, for transports that do not enforce it: in-process apps, mocks, and those of users.
 
-    bounds_itself(transport)                   -> bool     the network: its engine computes a deadline of its own
+    bounds_itself(transport)                   -> bool     the network: its engine has its own deadline
     AsyncBound(request, deadline, total).run(send, request) -> the response; cancelled at the deadline
     Bound(request, deadline, total).run(send, request)      -> the same between calls: a call that blocks is not
                                                                interrupted, and its response is dropped if it is late
     .over(response)                            -> the same response, whose body is bounded, too
 
-A transport around another one reads the seconds in `request.extensions["timeout"]`, which are `Remaining`: what it
-tells the network on a second attempt is what is left.
+A transport around another one finds the seconds in `request.extensions["timeout"]`, which is a `Remaining`: on a
+second attempt it passes the time that is left to the network.
 
 Not here: which requests have a total timeout (`_base_client`), the deadlines of the network (`_engine`).
 """
@@ -31,7 +31,7 @@ from .default import AsyncHTTPTransport, HTTPTransport, _running
 
 T = TypeVar("T")
 
-# As they were when this module was imported: packages replace them on the class, with what knows of no deadline.
+# As they were when this module was imported: packages replace them on the class with functions without a deadline.
 _NETWORK = HTTPTransport.handle_request
 _ASYNC_NETWORK = AsyncHTTPTransport.handle_async_request
 
@@ -39,17 +39,17 @@ _TOTAL = re.compile(r"total timeout(?: of [\d.e+-]+ s)?")
 
 
 def bounds_itself(transport: Any) -> bool:
-    """Return whether a transport ends a request at the total timeout by itself."""
+    """Return whether a transport enforces the total timeout by itself."""
     kind = type(transport)
     name = "handle_request" if issubclass(kind, HTTPTransport) else "handle_async_request"
     if getattr(kind, name, None) not in (_NETWORK, _ASYNC_NETWORK):
         return False
-    # Wrapped on the instance (opentelemetry), or handed to a pool of httpcore's that somebody has replaced (respx).
+    # Wrapped on the instance (opentelemetry), or handed to a pool of httpcore that was replaced (respx).
     return name not in vars(transport) and "httpcore" not in sys.modules
 
 
 class Remaining(dict[str, Any]):
-    """The timeouts of a request, in which "total" is what is left of it whenever it is read."""
+    """A dictionary of a request's timeouts, in which "total" is the time that is left when it is read."""
 
     __slots__ = ("_deadline",)
 
@@ -61,12 +61,12 @@ class Remaining(dict[str, Any]):
         return max(0.0, self._deadline - monotonic()) if name == "total" else super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """As of any mapping."""
+        """Return the value of a key, or the default."""
         return self[name] if name == "total" else super().get(name, default)
 
 
 class _Deadline:
-    """When a call is over, and what is said then."""
+    """The deadline of a call, and the error that is raised at it."""
 
     def __init__(self, request: Request, deadline: float, total: float) -> None:
         self._request = request
@@ -79,7 +79,7 @@ class _Deadline:
         Return the seconds that are left.
 
         Raises:
-            ReadTimeout: none.
+            ReadTimeout: no time is left.
         """
         left = self._deadline - monotonic()
         if left <= 0:
@@ -87,24 +87,24 @@ class _Deadline:
         return left
 
     def error(self) -> ReadTimeout:
-        """What is raised at the deadline."""
+        """Return the exception to raise at the deadline."""
         return ReadTimeout(f"no whole response within the total timeout of {self._total:g} s", request=self._request)
 
     def explain(self, exc: TimeoutException) -> None:
-        """Name the caller's number in an error of a transport, which was told only what was left."""
+        """Put the caller's timeout into a transport's error, which names only the time that was left."""
         exc.args = (_TOTAL.sub(f"total timeout of {self._total:g} s", str(exc)),)
 
 
 class Bound(_Deadline):
-    """The deadline of a call of a sync client: looked at before and after everything that may block."""
+    """The deadline of a sync client's call, checked before and after everything that may block."""
 
     def run(self, function: Callable[..., T], *args: Any) -> T:
         """
         Return what the function returns.
 
         Raises:
-            ReadTimeout: the deadline is over, before or after.
-            Whatever the function raises.
+            ReadTimeout: the deadline has passed, before or after.
+            Any exception of the function.
         """
         self.left()
         try:
@@ -120,14 +120,14 @@ class Bound(_Deadline):
         return result
 
     def over(self, response: Response) -> Response:
-        """Bound the body, too, unless it is there."""
+        """Bound the body, too, unless it was read."""
         if _streams(response, SyncByteStream):
             response.stream = _BoundedStream(response.stream, self)  # type: ignore[arg-type]  # by the check above
         return response
 
 
 class AsyncBound(_Deadline):
-    """The deadline of a call of an async client: what goes on is cancelled."""
+    """The deadline of an async client's call, at which the call is cancelled."""
 
     async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """
@@ -135,7 +135,7 @@ class AsyncBound(_Deadline):
 
         Raises:
             ReadTimeout: the deadline came first.
-            Whatever the function raises.
+            Any exception of the function.
         """
         left = self.left()
         scope = _trio_scope if type(_running()).__module__.startswith("trio.") else _asyncio_scope
@@ -152,19 +152,19 @@ class AsyncBound(_Deadline):
         return result  # type: ignore[return-value]  # None only if it expired
 
     def over(self, response: Response) -> Response:
-        """Bound the body, too, unless it is there."""
+        """Bound the body, too, unless it was read."""
         if _streams(response, AsyncByteStream):
             response.stream = _AsyncBoundedStream(response.stream, self)  # type: ignore[arg-type]  # as in `Bound`
         return response
 
 
 def _streams(response: Response, kind: type) -> bool:
-    """Is the body one of this kind that is not there yet?"""
+    """Return whether the body is of this kind and still unread."""
     return not hasattr(response, "_content") and response._whole is None and isinstance(response.stream, kind)
 
 
 async def _trio_scope(seconds: float, function: Callable[..., Awaitable[T]], args: Any) -> tuple[bool, T | None]:
-    """Call a function on trio; returns whether it was cancelled at the deadline, and its result."""
+    """Call a function on trio; return whether it was cancelled at the deadline, and its result."""
     import trio
 
     result: T | None = None
@@ -174,11 +174,11 @@ async def _trio_scope(seconds: float, function: Callable[..., Awaitable[T]], arg
 
 
 async def _asyncio_scope(seconds: float, function: Callable[..., Awaitable[T]], args: Any) -> tuple[bool, T | None]:
-    """The same on asyncio. As `asyncio.timeout`, which Python has from 3.11 on."""
+    """Call a function like `_on_trio`, on asyncio. Like `asyncio.timeout` of Python 3.11."""
     import asyncio
 
     task: Any = asyncio.current_task()
-    requests = task.cancelling() if hasattr(task, "cancelling") else 0  # of cancellations, which others have made
+    requests = task.cancelling() if hasattr(task, "cancelling") else 0  # of cancellations that other code requested
     expired = False
 
     def expire() -> None:
@@ -244,7 +244,7 @@ class _AsyncBoundedStream(AsyncByteStream):
 
 
 class _BoundedPieces:
-    """One pass over such a body; a class, because an async generator that is given up stays suspended."""
+    """An iterator of such a body; a class, because an abandoned async generator stays suspended."""
 
     def __init__(self, pieces: AsyncIterator[bytes], bound: AsyncBound) -> None:
         self._pieces = pieces
@@ -257,7 +257,7 @@ class _BoundedPieces:
         return await self._bound.run(self._pieces.__anext__)
 
     def left(self) -> None:
-        """The reader has dropped this in the middle: tell the network, if it is that."""
+        """Tell the network's body, if it is one, that the reader stopped in the middle."""
         left = getattr(self._pieces, "left", None)
         if left is not None:
             left()

@@ -4,8 +4,8 @@ The transports of the network.
     HTTPTransport        one `SyncEngine`, safe under threads
     AsyncHTTPTransport   one engine for each event loop that it is used from: connections belong to a loop
 
-Not here: how a request travels (`_engine`), and what packages find that know 0.28.1's httpcore below these classes
-(`compat`, which is loaded only where httpcore is, or where `_pool` is asked for).
+Not here: connections and protocols (`_engine`), and compatibility with packages that expect httpcore below these
+classes (`compat`, which is loaded only if httpcore is, or if `_pool` is used).
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ A = TypeVar("A", bound="AsyncHTTPTransport")
 
 class HTTPTransport(BaseTransport):
     """
-    Sends the requests of a sync client over the network, and keeps connections for the next ones.
+    A transport that sends requests over the network, for sync clients, and keeps connections for later requests.
 
     Args:
-        verify: True checks the server's certificate, False does not; or the authorities (a path, or PEM itself),
-            "system" for those of the operating system, or a context. More in `httpx.create_ssl_context`.
+        verify: True checks the server's certificate, False does not; or the authorities (a path, or PEM text),
+            "system" for those of the operating system, or a context. See `httpx.create_ssl_context`.
         cert: the client's certificate, as paths or PEM: both in one, (certificate, key), (certificate, key, password).
-        trust_env: take SSL_CERT_FILE and SSL_CERT_DIR from the environment.
-        http1, http2: which versions to speak.
-        limits: on the connections.
-        proxy: send everything through this proxy; or a function that is given each request, and returns its proxy or
-            None. The extension "proxy" of a request comes before either.
-        uds: path of a Unix domain socket to connect to, instead of the URL's host.
+        trust_env: read SSL_CERT_FILE and SSL_CERT_DIR from the environment.
+        http1, http2: the versions to use.
+        limits: of the connections.
+        proxy: send all requests through this proxy; or a function that gets each request and returns its proxy or
+            None. The extension "proxy" of a request overrides both.
+        uds: path of a Unix domain socket to connect to, for every host.
         local_address: IP address to connect from.
-        retries: how often to try again when no connection can be made; after a response nothing is sent again.
+        retries: how many times to retry a connection that cannot be made; a request that was sent is not repeated.
         socket_options: for `socket.setsockopt`, as tuples of its arguments.
-        pins: what certificates hosts may have, besides what `verify` asks for: {host: pins}, or pins for every host.
+        pins: certificates that hosts must have, in addition to `verify`: {host: pins}, or pins for every host.
             A pin is "sha256//" and the Base64 of the SHA-256 of the public key, or the SHA-256 of the whole certificate
-            in hexadecimal digits; one of several has to fit. "*.example.org" stands for all hosts below it.
-        resolver: a function that is asked for the addresses of a host, instead of the system: (host, port) -> IP
+            in hexadecimal digits; one of several must match. "*.example.org" matches all its subdomains.
+        resolver: a function that looks up the addresses of a host, instead of the system: (host, port) -> IP
             addresses as text, or tuples as of `socket.getaddrinfo`. It may block; in async clients it may be an
-            `async def`. What it raises is the cause of a `ConnectError`.
-        resolve: addresses of hosts that are not asked for: {"example.org": "127.0.0.1", "host:443": ["::1", ...]}.
-        dns_cache_ttl: seconds that the addresses of a name are remembered, by default 2; 0 for not at all.
-        address_family: 4 or 6, to connect by that version of IP only.
+            `async def`. Its exception becomes the cause of a `ConnectError`.
+        resolve: addresses of hosts, without a look-up: {"example.org": "127.0.0.1", "host:443": ["::1", ...]}.
+        dns_cache_ttl: seconds that the addresses of a name are cached, by default 2; 0 disables the cache.
+        address_family: 4 or 6, to connect only with this version of IP.
 
     Raises:
-        OSError, ssl.SSLError, ImportError: what `verify` or `cert` names cannot be loaded.
-        TypeError, ValueError, InvalidURL: an argument is not what it should be.
+        OSError, ssl.SSLError, ImportError: `verify` or `cert` cannot be loaded.
+        TypeError, ValueError, InvalidURL: an argument is invalid.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class HTTPTransport(BaseTransport):
         self._chooses = callable(proxy)
 
     def __enter__(self: T) -> T:
-        enter = getattr(self._engine, "enter", None)  # a pool of httpcore's may have been put in its place
+        enter = getattr(self._engine, "enter", None)  # a pool of httpcore may have replaced it
         if enter is not None:
             enter()
         return self
@@ -158,7 +158,7 @@ class HTTPTransport(BaseTransport):
 
     @property
     def _pool(self) -> Any:
-        """What packages know as httpcore's pool, to look at or to be replaced: see `compat`."""
+        """The pool as packages expect it of httpcore, to inspect or to replace: see `compat`."""
         from . import compat
 
         return compat.pool_of(self)
@@ -179,7 +179,9 @@ class HTTPTransport(BaseTransport):
 
 class AsyncHTTPTransport(AsyncBaseTransport):
     """
-    Sends the requests of an async client over the network, on asyncio or trio; arguments as `HTTPTransport`.
+    A transport that sends requests over the network, for async clients (asyncio or trio).
+
+    Arguments as in `HTTPTransport`.
 
     It may be used from several event loops, one after the other or at once in several threads: each has its own
     connections and its own limits.
@@ -233,7 +235,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         self._chooses = callable(proxy)
 
     async def __aenter__(self: A) -> A:
-        enter = getattr(self._engines, "enter", None)  # a pool of httpcore's may have been put in their place
+        enter = getattr(self._engines, "enter", None)  # a pool of httpcore may have replaced them
         if enter is not None:
             await enter()
         return self
@@ -265,7 +267,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             if use is not None:
                 with use as chosen:
                     return await chosen.handle(request)  # type: ignore[no-any-return]  # an AsyncEngine
-        # Where only asyncio is imported, the question which loop runs needs no frame.
+        # If only asyncio is imported, the running loop is found without a call of `_place`.
         running = modules["asyncio"].get_running_loop() if "trio" not in modules else _running()
         engine = self._engines.get(running)
         if engine is None:
@@ -273,7 +275,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         return await engine.handle(request)
 
     async def aclose(self) -> None:
-        """Close all connections, also those that belong to other event loops."""
+        """Close all connections, including those of other event loops."""
         close = getattr(self._engines, "aclose", None)
         if close is not None:
             await close()
@@ -282,7 +284,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
     async def _close_own(self) -> None:
         """Close the engines of this transport, and those of chosen proxies."""
         with self._lock:
-            if hasattr(self._engines, "replaced"):  # by a pool of httpcore's, which stays
+            if hasattr(self._engines, "replaced"):  # by a pool of httpcore, which stays
                 engines, self._engines.replaced = self._engines.replaced, {}
             else:
                 engines, self._engines = self._engines, {}
@@ -302,7 +304,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
     @property
     def _pool(self) -> Any:
-        """As `HTTPTransport._pool`."""
+        """The pool as packages expect it of httpcore, see `HTTPTransport._pool`."""
         from . import compat
 
         return compat.pool_of(self)
@@ -325,32 +327,32 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             for other in self._choice.take_ended():
                 other.close_from_outside()
             engine = _engine_of_this_loop(self._settings)
-            # A new dictionary: other threads may be looking into the old one.
+            # A new dictionary: other threads may be reading the old one.
             self._engines = {**self._engines, key: engine}
         return engine
 
 
-# What the constructors make. It is left out when a transport is copied or pickled: the copy makes its own.
+# Attributes that the constructors make. They are not copied or pickled with a transport: the copy makes its own.
 _MADE = frozenset(("_settings", "_engine", "_engines", "_lock", "_choice", "_chooses"))
 
 
 def _configuration(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The state of a transport without its connections: what it was given, and what a subclass has added."""
+    """Return the state of a transport without its connections: its arguments, and attributes of a subclass."""
     state = {name: value for name, value in attributes.items() if name not in _MADE}
     state["_given"] = {name: in_state(value) for name, value in state["_given"].items()}
     return state
 
 
 def _given_in(state: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of the constructor, taken out of a state."""
+    """Return the arguments of the constructor, removed from a state."""
     return {name: out_of_state(value) for name, value in state.pop("_given").items()}
 
 
 def _running() -> Any:
-    """What identifies the event loop that runs here: trio's token, or an asyncio loop."""
+    """Return the identity of the running event loop: trio's token, or an asyncio loop."""
     modules = sys.modules
     if "trio" in modules:
-        # Asked first: trio may run as a guest on an asyncio loop.
+        # Checked first: trio may run as a guest on an asyncio loop.
         lowlevel = modules["trio"].lowlevel
         try:
             lowlevel.current_task()
@@ -358,7 +360,7 @@ def _running() -> Any:
         except RuntimeError:
             pass
     if "asyncio" not in modules:
-        raise RuntimeError("an async client works on asyncio and on trio, and neither is running")
+        raise RuntimeError("an async client must be used on asyncio or trio, and neither is running")
     return modules["asyncio"].get_running_loop()
 
 

@@ -1,7 +1,7 @@
 """
-How the tasks of an ASGI application are begun and ended: on asyncio, or on trio.
+Start and end the tasks of an ASGI application, on asyncio or on trio.
 
-Not here: what runs in them (`asgi_run`).
+Not here: the code of these tasks (`asgi_run`).
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ class AsyncioHost:
         await asyncio.sleep(0)
 
     def spawn(self, run: Run) -> None:
-        """Begin a run, in a copy of the caller's context."""
+        """Start a run in a copy of the caller's context."""
         run.task = self.home.create_task(run.run())
-        # A task that is cancelled before its first step never gets into `run`.
+        # A task that is cancelled before its first step never enters `run`.
         run.task.add_done_callback(lambda _: run.finish())
 
     async def wait(self, run: Run, seconds: float) -> None:
-        """Wait for the end of a run."""
+        """Wait until a run has ended."""
         import asyncio
 
         await asyncio.wait([run.task], timeout=seconds)
 
     async def end(self, run: Run) -> None:
-        """Cancel a run, and wait until it is over."""
+        """Cancel a run and wait until it has ended."""
         import asyncio
 
         run.task.cancel()
         cancelled: BaseException | None = None
         anyio = sys.modules.get("anyio")
-        # A scope of anyio's that is cancelled cancels the task at every turn of the loop, for as long as the app takes.
+        # A cancelled scope of anyio cancels the task again in each turn of the loop, until the app has ended.
         with contextlib.nullcontext() if anyio is None else anyio.CancelScope(shield=True):
             while not run.task.done():
                 try:
@@ -83,7 +83,7 @@ class TrioHost:
         await trio.lowlevel.checkpoint()
 
     def spawn(self, run: Run) -> None:
-        """Begin a run, in a copy of the caller's context."""
+        """Start a run in a copy of the caller's context."""
         import trio
 
         run.task = trio.CancelScope()
@@ -94,14 +94,14 @@ class TrioHost:
             await run.run()
 
     async def wait(self, run: Run, seconds: float) -> None:
-        """Wait for the end of a run."""
+        """Wait until a run has ended."""
         import trio
 
         with trio.move_on_after(seconds):
             await run.until(lambda: run.over)
 
     async def end(self, run: Run) -> None:
-        """Cancel a run, and wait until it is over."""
+        """Cancel a run and wait until it has ended."""
         import trio
 
         run.task.cancel()
@@ -110,6 +110,6 @@ class TrioHost:
 
 
 def host_here() -> AsyncioHost | TrioHost:
-    """Of the event loop that runs here."""
+    """Return the host for the running event loop."""
     home = _running()
     return TrioHost(home) if type(home).__module__.startswith("trio.") else AsyncioHost(home)

@@ -1,4 +1,4 @@
-"""A function in place of the network, for tests."""
+"""A transport that calls a function instead of the network, for tests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Handler = Callable[[Request], Union[Response, Awaitable[Response]]]
 
 class MockTransport(AsyncBaseTransport, BaseTransport):
     """
-    Answers every request by calling a function with it.
+    A transport that calls a function with each request and returns its response.
 
         client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
 
     Args:
-        handler: takes a request, whose body is read, and returns a response; for async clients it may be `async def`.
+        handler: takes a request, whose body was read, and returns a response; for async clients it may be `async def`.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -27,10 +27,10 @@ class MockTransport(AsyncBaseTransport, BaseTransport):
 
     def handle_request(self, request: Request) -> Response:
         """
-        Call the handler.
+        Return the response of the handler.
 
         Raises:
-            TypeError: it is `async def`, which a sync client cannot wait for, or returned no response.
+            TypeError: it is `async def`, which a sync client cannot wait for, or did not return a response.
         """
         request.read()
         response = self.handler(request)
@@ -41,10 +41,10 @@ class MockTransport(AsyncBaseTransport, BaseTransport):
 
     async def handle_async_request(self, request: Request) -> Response:
         """
-        Call the handler, and wait for it if it is `async def`, or if what it returns can be awaited.
+        Return the response of the handler, which is awaited if it is `async def` or returned an awaitable.
 
         Raises:
-            TypeError: it returned no response.
+            TypeError: it did not return a response.
         """
         await request.aread()
         response = self.handler(request)

@@ -1,14 +1,14 @@
 """
-A call in a thread of its own, while the event loop goes on.
+Call a function in its own thread while the event loop goes on.
 
-For sync sources of request bodies that are read in async code (`_content`), which knows no event loops and is told of
-this when the package is imported.
+For sync sources of request bodies that are read in async code. `_content` does not know of event loops; it gets this
+function when the package is imported.
 
-Rejected: asyncio's executor, whose few threads belong to everybody, and which `asyncio.run` waits for at the end, so
-that a pipe that never delivers would keep a program from ending; `trio.to_thread` counts such threads, too. A thread
+Rejected: asyncio's executor, because its few threads are shared with the program, and `asyncio.run` waits for them at
+the end, so that a silent pipe would keep a program from ending; `trio.to_thread` counts such threads, too. A thread
 costs 60 us, and only reads that take far longer get one.
 
-Not here: which calls are worth it (`_content.Pace`).
+Not here: the decision which calls get a thread (`_content.Pace`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .default import _running
 
 async def in_thread(function: Callable[[], Any]) -> Any:
     """
-    Return what a function returns that runs in a thread; in place where no thread can be started.
+    Return the result of a function that runs in a thread, or in the caller's if no thread can be started.
 
     A cancellation does not wait for the function: the thread ends by itself, and its outcome is dropped.
     """
@@ -32,7 +32,7 @@ async def in_thread(function: Callable[[], Any]) -> Any:
 
 
 def _start(function: Callable[[], Any], finish: Callable[[Any, BaseException | None], None]) -> bool:
-    """Begin a thread that hands its outcome to `finish`; False if there can be none."""
+    """Start a thread that passes its outcome to `finish`; return False if it cannot be started."""
 
     def work() -> None:
         try:
@@ -43,7 +43,7 @@ def _start(function: Callable[[], Any], finish: Callable[[Any, BaseException | N
             finish(result, error)
 
     try:
-        # At the end of a process, in some subinterpreters and on some platforms none can be made.
+        # At the end of a process, in some subinterpreters and on some platforms no thread can be started.
         Thread(target=work, name="httpx.body", daemon=True).start()
     except RuntimeError:
         return False

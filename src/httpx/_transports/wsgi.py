@@ -1,14 +1,14 @@
 """
-A WSGI application in place of the network.
+A transport that calls a WSGI application instead of the network.
 
     request ─► environ ─► app(environ, start_response) ─► first piece of the body ─► Response
-                                                          └─ the rest is made while it is read
+                                                          └─ the rest follows while it is read
 
-Everything runs in the thread that sends the request, so nothing goes on between two reads, and the app sees the
-caller's context variables. A function cannot be interrupted, so the total timeout is looked at between the pieces of
+Everything runs in the thread that sends the request, so the app does not run between two reads, and it sees the
+caller's context variables. A function cannot be interrupted, so the total timeout is checked between the pieces of
 the body (`deadlines`).
 
-Not here: checks of the app's manners that `wsgiref.validate` is for.
+Not here: checks that the app follows PEP 3333; `wsgiref.validate` does them.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ _PORTS = {"http": 80, "https": 443}
 
 class WSGITransport(BaseTransport):
     """
-    Answers requests by calling a WSGI application, for tests and for mounting an app beside the network.
+    A transport that calls a WSGI application, for tests and for mounting an app beside the network.
 
         with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://testserver") as client:
             response = client.get("/")
 
     The body is streamed both ways: the app's iterable is advanced as the response is read, and its `close` is called
-    once, when the body is read or given up. As PEP 3333 demands, the response is there when the app has made the first
-    bytes of its body.
+    once, when the body was read or the response is closed. As PEP 3333 requires, the response is returned when the app
+    has made the first bytes of its body.
 
     Args:
         app: the application.
-        raise_app_exceptions: let what the app raises through, also what it reports to `start_response`. If False, it
+        raise_app_exceptions: raise the app's exceptions, including those it passes to `start_response`. If False, one
             becomes a response with status 500, and its traceback goes to `wsgi_errors`; after the first piece of the
-            body it is too late for that, and the reader gets a RemoteProtocolError.
-        script_name: where the app is mounted, for SCRIPT_NAME. It is not taken off the path.
+            body it is too late for that, and the reader gets RemoteProtocolError.
+        script_name: where the app is mounted, for SCRIPT_NAME. It is not removed from the path.
         remote_addr: the client's address, for REMOTE_ADDR.
-        wsgi_errors: what `wsgi.errors` is; None for `sys.stderr`.
+        wsgi_errors: the stream for `wsgi.errors`; None for `sys.stderr`.
 
     PEP 3333.
     """
@@ -78,29 +78,29 @@ class WSGITransport(BaseTransport):
 
     def handle_request(self, request: Request) -> Response:
         """
-        Call the app and return its response as soon as its head is certain.
+        Call the app and return its response as soon as its head is final.
 
         Raises:
             RemoteProtocolError: the app did not call `start_response`.
             RuntimeError: the request's body is an async stream.
-            Whatever the app raises, if `raise_app_exceptions` is true.
+            Any exception of the app, if `raise_app_exceptions` is true.
         """
         upload = _Upload(request)
         environ = self._environ(request, upload)
-        answer = _Answer(request.method == "HEAD", upload)
+        app_response = _AppResponse(request.method == "HEAD", upload)
         try:
-            answer.begin(self.app(environ, answer.start_response))
-            status = answer.hand_over(self.raise_app_exceptions)
+            app_response.begin(self.app(environ, app_response.start_response))
+            status = app_response.hand_over(self.raise_app_exceptions)
         except BaseException as exc:
-            answer.close()
+            app_response.close()
             if self.raise_app_exceptions or not isinstance(exc, Exception):
                 raise
             traceback.print_exc(file=environ["wsgi.errors"])
             return Response(500, stream=ByteStream(b""))
-        return Response(status, headers=answer.headers, stream=_Body(answer, self.raise_app_exceptions))
+        return Response(status, headers=app_response.headers, stream=_Body(app_response, self.raise_app_exceptions))
 
     def _environ(self, request: Request, upload: _Upload) -> dict[str, Any]:
-        """The environment of a request: all text in it is bytes decoded as Latin-1 (PEP 3333, "Unicode Issues")."""
+        """Return the environ of a request: all text in it is bytes decoded as Latin-1 (PEP 3333, "Unicode Issues")."""
         from urllib.parse import unquote_to_bytes
 
         url = request.url
@@ -110,7 +110,7 @@ class WSGITransport(BaseTransport):
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": url.scheme,
             "wsgi.input": upload.file(),
-            # Says that the input ends by itself. Without it, Werkzeug takes a body of unknown length for none.
+            # The input has an end of its own. Without this, Werkzeug takes a body of unknown length as empty.
             "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr if self.wsgi_errors is None else self.wsgi_errors,
             "wsgi.multithread": True,
@@ -127,7 +127,7 @@ class WSGITransport(BaseTransport):
         }
         for raw_name, raw_value in request.headers.raw:
             if b"_" in raw_name:
-                # Servers drop it: `X_User` would become the same key as the `X-User` that a proxy in front has set.
+                # Servers drop it: `X_User` would become the same key as the `X-User` that a reverse proxy has set.
                 continue
             name = raw_name.decode("latin-1").upper().replace("-", "_")
             value = raw_value.decode("latin-1")
@@ -142,7 +142,7 @@ class WSGITransport(BaseTransport):
 
 
 class _Upload:
-    """The body of a request as the file that WSGI wants."""
+    """The body of a request as the file object of `wsgi.input`."""
 
     def __init__(self, request: Request) -> None:
         if not isinstance(request.stream, SyncByteStream):
@@ -151,20 +151,20 @@ class _Upload:
         self._pieces: _Pieces | None = None
 
     def file(self) -> io.BytesIO | io.BufferedReader:
-        """A new file of the whole body, or one that fetches the pieces of a stream as the app reads them."""
+        """Return a new file of the whole body, or one that fetches the pieces of a stream as the app reads them."""
         if isinstance(self._stream, ByteStream):
             return io.BytesIO(self._stream.body)
         self._pieces = _Pieces(self._stream)
         return io.BufferedReader(self._pieces)
 
     def close(self) -> None:
-        """Finish a generator that the app did not read to its end."""
+        """Close a generator that the app did not read to its end."""
         if self._pieces is not None:
             self._pieces.finish()
 
 
 class _Pieces(io.RawIOBase):
-    """A stream as a raw file, from which `io.BufferedReader` makes all the ways of reading."""
+    """A stream as a raw file, for `io.BufferedReader`, which adds the other methods to read."""
 
     def __init__(self, stream: SyncByteStream) -> None:
         self._stream = stream
@@ -190,19 +190,19 @@ class _Pieces(io.RawIOBase):
         return len(taken)
 
     def finish(self) -> None:
-        """Give up what was begun and is not read."""
+        """Close the iterator if it was begun and not read to its end."""
         if self._pieces is not None and not self._read:
             if hasattr(self._pieces, "close"):
                 self._pieces.close()
             self._stream.close()
 
 
-class _Answer:
+class _AppResponse:
     """
-    What an app says: by `start_response`, by `write`, and by the iterable that it returns.
+    The response of an app: from `start_response`, `write`, and the iterable that it returns.
 
-    The head is certain, and can be handed over, when there are bytes of the body or the body is empty; until then
-    `start_response` may take it back with an `exc_info` (PEP 3333, "The start_response() Callable").
+    The head is final, and can be returned, when there are bytes of the body or the body is empty; until then
+    `start_response` may replace it with an `exc_info` (PEP 3333, "The start_response() Callable").
     """
 
     def __init__(self, is_head: bool, upload: _Upload) -> None:
@@ -215,18 +215,18 @@ class _Answer:
         self._upload = upload
         self._result: Any = None
         self._items: Iterator[bytes] = iter(())
-        self._pieces: list[bytes] = []  # made, and not yet taken
+        self._pieces: list[bytes] = []  # made by the app, not yet read
 
     def start_response(
         self, status: str, response_headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         """
-        What the app calls to begin; returns the old-fashioned `write`.
+        Take the head from the app; return the legacy `write` function.
 
         Raises (in the app):
             RuntimeError: a second call without `exc_info`.
             ValueError: `status` does not begin with a number.
-            The exception of `exc_info`, if the head is handed over already.
+            The exception of `exc_info`, if the head was already returned.
         """
         try:
             if exc_info is not None and exc_info[1] is not None:
@@ -234,10 +234,10 @@ class _Answer:
                     raise exc_info[1].with_traceback(exc_info[2])
                 self._exc_info = exc_info
             elif self._status is not None:
-                raise RuntimeError("start_response was called again, without exc_info")
+                raise RuntimeError("start_response was called a second time without exc_info")
             number = status.partition(" ")[0]
             if not (number.isascii() and number.isdigit() and 100 <= int(number[:4]) <= 999):
-                raise ValueError(f"status {status[:20]!r} of start_response should be like '200 OK'")
+                raise ValueError(f"status {status[:20]!r} of start_response must be like '200 OK'")
             self.headers = Headers(
                 [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response_headers]
             )
@@ -250,7 +250,7 @@ class _Answer:
         self._pieces += [data] if _checked(data) else []
 
     def begin(self, result: Any) -> None:
-        """Take what the app returned, and advance it to the first bytes of the body."""
+        """Take the app's iterable, and advance it to the first bytes of the body."""
         self._result = result
         self._items = iter(result)
         while not self._pieces and self._advance():
@@ -258,10 +258,10 @@ class _Answer:
 
     def hand_over(self, raising: bool) -> int:
         """
-        The status of the head, which cannot be changed from now on.
+        Return the status of the head, which is final from now on.
 
         Raises:
-            RemoteProtocolError: there is none.
+            RemoteProtocolError: the app did not call `start_response`.
             The exception that the app reported, if `raising`.
         """
         exc_info, self._exc_info = self._exc_info, None
@@ -276,7 +276,7 @@ class _Answer:
             exc_info = None
 
     def pieces(self) -> Iterator[bytes]:
-        """The body. A HEAD has none, even if the app makes one."""
+        """Return the body. A response to HEAD has none, even if the app makes one."""
         while not self._is_head:
             pieces, self._pieces = self._pieces, []
             yield from pieces
@@ -284,14 +284,14 @@ class _Answer:
                 break
 
     def _advance(self) -> bool:
-        """Get one more item from the app; False if there is none."""
+        """Get one more item from the app; return False if there is none."""
         for item in self._items:
             self._write(item)
             return True
-        return bool(self._pieces)  # a generator may have called `write` and ended
+        return bool(self._pieces)  # a generator may have called `write` and then ended
 
     def close(self) -> None:
-        """Let the app know that it is over, once, and finish the request's body."""
+        """Close the app's iterable, once, and the request's body."""
         result, self._result = self._result, None
         self.closed = True
         try:
@@ -310,12 +310,12 @@ def _checked(data: Any) -> bytes:
 class _Body(SyncByteStream):
     """The body of a response, made by the app while it is iterated."""
 
-    def __init__(self, answer: _Answer, raising: bool) -> None:
-        self._answer = answer
+    def __init__(self, app_response: _AppResponse, raising: bool) -> None:
+        self._app_response = app_response
         self._raising = raising
 
     def __iter__(self) -> Iterator[bytes]:
-        pieces = self._answer.pieces()
+        pieces = self._app_response.pieces()
         while True:
             try:
                 piece = next(pieces, None)
@@ -326,8 +326,8 @@ class _Body(SyncByteStream):
             if piece is None:
                 return
             yield piece
-            if self._answer.closed:
+            if self._app_response.closed:
                 raise ReadError("the response was closed while its body was read")
 
     def close(self) -> None:
-        self._answer.close()
+        self._app_response.close()
