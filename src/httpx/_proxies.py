@@ -85,7 +85,7 @@ def _from_variables() -> dict[str, tuple[str, str]]:
 
 
 def _from_system() -> dict[str, str]:
-    """The same from the settings of macOS or Windows; empty elsewhere."""
+    """Return the same from the settings of macOS or Windows; empty elsewhere."""
     if sys.platform not in _SYSTEMS:
         return {}
     from urllib.request import getproxies
@@ -95,7 +95,7 @@ def _from_system() -> dict[str, str]:
 
 def environment_proxies() -> dict[str, str | None]:
     """
-    What the environment says as URL patterns; see `EnvironmentProxies.patterns`.
+    Return what the environment says as URL patterns; see `EnvironmentProxies.patterns`.
 
         {"https://": "http://proxy.example.org:3128", "all://*example.com": None}
     """
@@ -145,7 +145,7 @@ class EnvironmentProxies:
 
     def mounts(self) -> list[tuple[URLPattern, str | None]]:
         """
-        Patterns as the keys of `client._mounts`, in their order, each with the URL of its proxy, or None for none.
+        Return patterns as the keys of `client._mounts`, in their order, each with the URL of its proxy, or None for none.
 
         All of NO_PROXY is one of them, so that a request asks once and not for each entry. It is there without a proxy,
         too: it also exempts hosts from what a user mounted for a scheme, such as a transport with a proxy.
@@ -172,7 +172,7 @@ class EnvironmentProxies:
 
     def patterns(self) -> dict[str, str | None]:
         """
-        The texts of URL patterns, each with the URL of its proxy, or None for none, as 0.28.1 gave them.
+        Return the texts of URL patterns, each with the URL of its proxy, or None for none, as 0.28.1 gave them.
 
         Patterns cannot say networks: those of IPv4 stand for their first address, as they did, those of IPv6 are left
         out, where 0.28.1 gave what no client accepts. `mounts` knows both.
@@ -282,7 +282,7 @@ class Bypass:
         return self.matches(host, port, scheme)
 
     def patterns(self) -> list[str]:
-        """The entries as texts of URL patterns, as far as those can say them."""
+        """Return the entries as texts of URL patterns, as far as those can say them."""
         return [entry.pattern for entry in self._entries if entry.pattern]
 
 
@@ -346,7 +346,7 @@ class BypassPattern(URLPattern):
 
 
 def _readable(texts: list[str]) -> list[_Entry]:
-    """The entries that mean something; a warning for each of the others."""
+    """Return the entries that mean something; a warning for each of the others."""
     entries = []
     for number, text in enumerate(texts, 1):
         try:
@@ -372,7 +372,7 @@ def _read_entry(text: str) -> _Entry:
 
 
 def _split_port(text: str) -> tuple[str, int | None]:
-    """Host and port; the host of an IPv6 address without brackets, which then has no port."""
+    """Return the host and port; the host of an IPv6 address without brackets, which then has no port."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and rest[0] != ":") or ":" not in host:
@@ -393,7 +393,7 @@ def _read_port(text: str) -> int | None:
 
 
 def _read_host(host: str, only: bool) -> tuple[tuple[str, ...], str]:
-    """The keys of a host, and how a URL pattern writes it; `only` leaves a plain name's subdomains out."""
+    """Return the keys of a host, and how a URL pattern writes it; `only` leaves a plain name's subdomains out."""
     if host in ("", "*"):
         return ("*",), ""
     if ":" in host:
@@ -409,7 +409,7 @@ def _read_host(host: str, only: bool) -> tuple[tuple[str, ...], str]:
 
 
 def _read_network(text: str) -> tuple[str, IPv4Network | IPv6Network]:
-    """A network and its pattern; bits after the prefix may be set, as in 10.1.2.3/8."""
+    """Return a network and its pattern; bits after the prefix may be set, as in 10.1.2.3/8."""
     from ipaddress import ip_network
 
     address, _, prefix = text.replace("[", "", 1).replace("]", "", 1).partition("/")
@@ -423,7 +423,7 @@ def _read_network(text: str) -> tuple[str, IPv4Network | IPv6Network]:
 
 
 def _read_name(text: str) -> str:
-    """A name or an IPv4 address in the form that is compared: lower case, IDNA, without the dot at its end."""
+    """Return a name or an IPv4 address in the form that is compared: lower case, IDNA, without the dot at its end."""
     name = text.lower()
     if not name.isascii():
         try:
@@ -447,7 +447,7 @@ def _is_ipv4(name: str) -> bool:
 
 
 def _read_ipv6(text: str) -> tuple[str, str]:
-    """The address in its shortest form, and its zone with a `%` before it, or ""; in a URL `%25` stands for `%`."""
+    """Return the address in its shortest form, and its zone with a `%` before it, or ""; in a URL `%25` stands for `%`."""
     from ipaddress import IPv6Address
 
     address, percent, zone = text.partition("%")
@@ -462,7 +462,7 @@ def _read_ipv6(text: str) -> tuple[str, str]:
 
 
 def _keys_of(host: str) -> tuple[list[str], list[str]]:
-    """Under which keys entries for this host are found, and the addresses that a network may hold: none for a name."""
+    """Return under which keys entries for this host are found, and the addresses that a network may hold: none for a name."""
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in host:
         return _keys_of_ipv6(host)

@@ -47,7 +47,7 @@ class Pipeline:
         self._stages = stages
 
     def feed(self, piece: Any, start: int = 0) -> Iterator[Any]:
-        """What comes out for one piece that goes into stage `start`; never empty bytes, but maybe an empty line."""
+        """Yield what comes out for one piece that goes into stage `start`; never empty bytes, but maybe an empty line."""
         if start == len(self._stages):
             if piece or type(piece) is str:
                 yield piece
@@ -56,7 +56,7 @@ class Pipeline:
             yield from self.feed(following, start + 1)
 
     def flush(self) -> Iterator[Any]:
-        """What comes out at the end of the body. Raises DecodingError if it is not a proper end."""
+        """Yield what comes out at the end of the body. Raises DecodingError if it is not a proper end."""
         for number, stage in enumerate(self._stages, 1):
             for piece in stage.flush():
                 yield from self.feed(piece, number)
@@ -82,7 +82,7 @@ class SizeLimit:
 
 
 def too_large(limit: int) -> ResponseTooLarge:
-    """The error of a body that is larger than `limit` bytes."""
+    """Return the error of a body that is larger than `limit` bytes."""
     return ResponseTooLarge(f"the body of the response is larger than max_response_size, {limit} bytes")
 
 

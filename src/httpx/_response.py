@@ -179,7 +179,7 @@ class Response:
         stream_id: int | None = None,
     ) -> Response:
         """
-        A response of what a connection received: nothing is copied, checked or encoded.
+        Return a response of what a connection received: nothing is copied, checked or encoded.
 
         Args:
             head: status, reason, fields, version.
@@ -213,7 +213,7 @@ class Response:
 
     @property
     def request(self) -> Request:
-        """The request. Raises RuntimeError if the response was made without one."""
+        """Return the request. Raises RuntimeError if the response was made without one."""
         if self._request is None:
             raise RuntimeError("no request is attached to this response")
         return self._request
@@ -224,13 +224,13 @@ class Response:
 
     @property
     def url(self) -> URL:
-        """The URL of the request: after redirects, the last one."""
+        """Return the URL of the request: after redirects, the last one."""
         return self.request.url
 
     @property
     def elapsed(self) -> datetime.timedelta:
         """
-        The time from the start of sending to the head of the response; once the body is closed, to its end.
+        Return the time from the start of sending to the head of the response; once the body is closed, to its end.
 
         Raises:
             RuntimeError: the response does not come from a client.
@@ -258,7 +258,7 @@ class Response:
 
     @property
     def reason_phrase(self) -> str:
-        """The words after the status code, such as "Not Found"; the usual ones if the peer sends none (HTTP/2)."""
+        """Return the words after the status code, such as "Not Found"; the usual ones if the peer sends none (HTTP/2)."""
         reason: bytes | None = self.extensions.get("reason_phrase")
         return codes.get_reason_phrase(self.status_code) if reason is None else reason.decode("ascii", "ignore")
 
@@ -294,7 +294,7 @@ class Response:
 
     @property
     def has_redirect_location(self) -> bool:
-        """A 301, 302, 303, 307 or 308 that says where to go."""
+        """Return a 301, 302, 303, 307 or 308 that says where to go."""
         return self.status_code in (301, 302, 303, 307, 308) and self.headers._has(b"location")
 
     def raise_for_status(self) -> Response:
@@ -329,7 +329,7 @@ class Response:
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies that this response sets."""
+        """Return the cookies that this response sets."""
         if not hasattr(self, "_cookies"):
             self._cookies = Cookies()
             self._cookies._extract(self, shown=True)
@@ -338,7 +338,7 @@ class Response:
     @property
     def links(self) -> dict[str | None, dict[str, str]]:
         """
-        The Link header as {relation: {"url": ..., "rel": ..., other parameters}}.
+        Return the Link header as {relation: {"url": ..., "rel": ..., other parameters}}.
 
         A link with several relations is under each of them, one without any is under its URL. RFC 8288.
         """
@@ -354,14 +354,14 @@ class Response:
 
     @property
     def charset_encoding(self) -> str | None:
-        """The charset that the Content-Type names, or None."""
+        """Return the charset that the Content-Type names, or None."""
         content_type = self.headers.get("content-type")
         return None if content_type is None else charset_of(content_type)
 
     @property
     def encoding(self) -> str | None:
         """
-        The encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
+        Return the encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
 
         Setting it after `text` was used raises ValueError.
         """
@@ -385,7 +385,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text; what cannot be decoded becomes U+FFFD. Raises ResponseNotRead while it streams."""
+        """Return the body as text; what cannot be decoded becomes U+FFFD. Raises ResponseNotRead while it streams."""
         if not hasattr(self, "_text"):
             content = self.content
             if content:
@@ -398,7 +398,7 @@ class Response:
 
     def json(self, **kwargs: Any) -> Any:
         """
-        The body parsed as JSON; `kwargs` go to `json.loads`.
+        Return the body parsed as JSON; `kwargs` go to `json.loads`.
 
         Raises:
             json.JSONDecodeError: it is not JSON (a ValueError).
@@ -414,7 +414,7 @@ class Response:
 
     @property
     def content(self) -> bytes:
-        """The body, its Content-Encoding undone. Raises ResponseNotRead while it streams."""
+        """Return the body, its Content-Encoding undone. Raises ResponseNotRead while it streams."""
         try:
             return self._content
         except AttributeError:
@@ -424,12 +424,12 @@ class Response:
 
     @property
     def num_bytes_downloaded(self) -> int:
-        """Bytes of the body that have arrived, as they came over the wire (before any decoding)."""
+        """Return the bytes of the body that have arrived, as they came over the wire (before any decoding)."""
         return self._num_bytes_downloaded
 
     def read(self) -> bytes:
         """
-        The body; reads what is not read yet.
+        Return the body; reads what is not read yet.
 
         Raises:
             DecodingError, ReadError, ReadTimeout, RemoteProtocolError: the body did not arrive whole.
@@ -548,20 +548,20 @@ class Response:
         return True
 
     def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The body as on the wire, as it comes or in pieces of `chunk_size` bytes (the last may be shorter)."""
+        """Return the body as on the wire, as it comes or in pieces of `chunk_size` bytes (the last may be shorter)."""
         return self._iterate(Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The body, its Content-Encoding undone, as it comes or in pieces of `chunk_size` bytes."""
+        """Return the body, its Content-Encoding undone, as it comes or in pieces of `chunk_size` bytes."""
         return self._iterate(Pipeline([*self._needed_decoders(), *chunkers(chunk_size)]))
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
-        """The body as text, as it comes or in pieces of `chunk_size` characters."""
+        """Return the body as text, as it comes or in pieces of `chunk_size` characters."""
         return self._iterate(self._text_pipeline(TextChunker(chunk_size)))
 
     def iter_lines(self, *, max_line_length: int | None = None) -> Iterator[str]:
         """
-        The body as lines of text, without their line ends.
+        Return the body as lines of text, without their line ends.
 
         Args:
             max_line_length: characters; a longer line ends in `ResponseTooLarge`. None for no limit: a server that
@@ -615,7 +615,7 @@ class Response:
         return old_decoder(self._decoders())
 
     def _decoders(self) -> list[Any]:
-        """The stages that undo the Content-Encoding and bound the size of the body, as far as there is one or other."""
+        """Return the stages that undo the Content-Encoding and bound the size of the body, as far as there is one or other."""
         if not self.headers._has(b"content-encoding"):
             return self._size_limit()
         with request_context(self._request):
@@ -628,14 +628,14 @@ class Response:
         return [] if self._max_size is None else [SizeLimit(self._max_size, slack)]
 
     def _needed_decoders(self) -> list[Any]:
-        """The same for a body that is yet to be read."""
+        """Return the same for a body that is yet to be read."""
         return [] if self._is_read() else self._decoders()
 
     def _text_pipeline(self, last: Any) -> Pipeline:
         return Pipeline([*self._needed_decoders(), TextStage(self), last])
 
     def _begin_streaming(self, kind: type) -> Any:
-        """The stream, which must be of this kind; it is used up from now on."""
+        """Return the stream, which must be of this kind; it is used up from now on."""
         if self.is_stream_consumed:
             raise StreamConsumed()
         if self.is_closed:
@@ -713,7 +713,7 @@ def _is_conditional(request: Request) -> bool:
 
 
 def shown_reason(response: Response) -> str:
-    """The reason phrase for a message or a log: what is not the usual one comes from a peer, and is cut."""
+    """Return the reason phrase for a message or a log: what is not the usual one comes from a peer, and is cut."""
     reason = response.reason_phrase
     return reason if reason == codes.get_reason_phrase(response.status_code) else printable(reason)
 
@@ -723,7 +723,7 @@ _CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"
 
 def charset_of(content_type: str) -> str | None:
     """
-    The charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
+    Return the charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
 
     Found in `charset=utf-8` too, which some servers send for a whole Content-Type.
     """

@@ -40,7 +40,7 @@ class _Chunker(Generic[AnyStr]):
         self._held = 0  # total length of the parts, less than a chunk
 
     def decode(self, content: AnyStr) -> list[AnyStr]:
-        """All chunks that are full now."""
+        """Return all chunks that are full now."""
         size = self._chunk_size
         if size is None:
             return [content] if content else []
@@ -56,7 +56,7 @@ class _Chunker(Generic[AnyStr]):
         return [whole[start : start + size] for start in range(0, end, size)]
 
     def flush(self) -> list[AnyStr]:
-        """What is left, as a chunk of less than the size, or nothing."""
+        """Return what is left, as a chunk of less than the size, or nothing."""
         parts, self._parts, self._held = self._parts, [], 0
         return [parts[0][:0].join(parts)] if parts else []
 
@@ -76,7 +76,7 @@ _NOT_FOR_BODIES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unico
 
 @lru_cache(maxsize=64)  # peers choose the labels
 def is_text_encoding(label: str) -> bool:
-    """Whether `label` names an encoding that a body may be in; `hex`, `zlib`, `idna` and unknown names do not."""
+    """Return whether `label` names an encoding that a body may be in; `hex`, `zlib`, `idna` and unknown names do not."""
     try:
         codec = codecs.lookup(label)
     except (LookupError, ValueError):  # ValueError: a NUL in the label
@@ -100,11 +100,11 @@ class TextDecoder:
         self._decoder = codecs.getincrementaldecoder(self._name)(errors="replace")
 
     def decode(self, data: bytes) -> str:
-        """The text that is complete now."""
+        """Return the text that is complete now."""
         return self._decode(data, False)
 
     def flush(self) -> str:
-        """What is left; half a character becomes U+FFFD."""
+        """Return what is left; half a character becomes U+FFFD."""
         return self._decode(b"", True)
 
     def _decode(self, data: bytes, final: bool) -> str:

@@ -55,7 +55,7 @@ def _needs_encoding(encode_set: str) -> str:
 
 
 def _encoded(encode_set: str) -> str:
-    """A pattern for text that needs no encoding."""
+    """Return a pattern for text that needs no encoding."""
     return "[" + "".join(re.escape(chr(code)) for code in range(0x21, 0x7F) if chr(code) not in encode_set) + "]*"
 
 
@@ -123,7 +123,7 @@ class ParseResult(NamedTuple):
 
     @property
     def host_field(self) -> str:
-        """The value of a Host field: `netloc` without the zone of an IPv6 address (RFC 6874, section 1)."""
+        """Return the value of a Host field: `netloc` without the zone of an IPv6 address (RFC 6874, section 1)."""
         if ":" not in self.host or "%" not in self.host:
             return self.netloc
         return self._replace(host=self.host.partition("%")[0]).netloc
@@ -135,7 +135,7 @@ class ParseResult(NamedTuple):
 
     @property
     def target(self) -> str:
-        """What an HTTP request line names: path and query, `/` for an empty path."""
+        """Return what an HTTP request line names: path and query, `/` for an empty path."""
         path = self.path or "/"
         return path if self.query is None else f"{path}?{self.query}"
 
@@ -155,7 +155,7 @@ class ParseResult(NamedTuple):
 
 def urlparse(url: str) -> ParseResult:
     """
-    Parts of a URL or of a relative reference.
+    Return the parts of a URL or of a relative reference.
 
     Args:
         url: at most 65,536 characters. `""` is a legal (relative) reference.
@@ -185,7 +185,7 @@ def urlparse(url: str) -> ParseResult:
 
 
 def _parse(url: str) -> ParseResult:
-    """The slow path of `urlparse`, which takes every string."""
+    """Return the slow path of `urlparse`, which takes every string."""
     _check_text(url, "url")
     match = _SPLIT.fullmatch(url)
     assert match is not None  # every part of the pattern may be empty, and together they allow every character
@@ -204,7 +204,7 @@ def _parse(url: str) -> ParseResult:
 
 def replace(parts: ParseResult, given: Mapping[str, Any]) -> ParseResult:
     """
-    `parts` with some components exchanged.
+    Return `parts` with some components exchanged.
 
     Args:
         given: component -> text (`port`: an int), `None` for none. The components are those of `ParseResult` and
@@ -226,7 +226,7 @@ def replace(parts: ParseResult, given: Mapping[str, Any]) -> ParseResult:
 
 def resolve(base: ParseResult, reference: ParseResult) -> ParseResult:
     """
-    The URL that `reference` means in a document at `base`.
+    Return the URL that `reference` means in a document at `base`.
 
     A reference that repeats the scheme of the base without an authority (`http:page`) is read as relative, as browsers
     do and section 5.2.2 permits. Where the base is relative, which the RFC leaves open, `..` stops at its start.
@@ -259,7 +259,7 @@ def _merge(base: ParseResult, path: str) -> str:
 
 def remove_dot_segments(path: str) -> str:
     """
-    `path` without `.` and `..` segments; the result ends in a slash where the last of them named a directory.
+    Return `path` without `.` and `..` segments; the result ends in a slash where the last of them named a directory.
 
     RFC 3986, section 5.2.4. A path without a slash in front does not get one, which the letter of the RFC would do.
     """
@@ -285,7 +285,7 @@ def _assemble(
     query: str | None,
     fragment: str | None,
 ) -> ParseResult:
-    """Parts out of components that are valid by themselves: the rules that concern several of them."""
+    """Return the parts out of components that are valid by themselves: the rules that concern several of them."""
     if port is not None and port == DEFAULT_PORTS.get(scheme):
         port = None
     has_authority = bool(userinfo or host or port is not None)
@@ -342,7 +342,7 @@ def encode_credential(text: str, where: str) -> str:
 
 def encode_form(text: str) -> str:
     """
-    `text` as a name or value of application/x-www-form-urlencoded: a space is `+`, `%` is always encoded.
+    Return `text` as a name or value of application/x-www-form-urlencoded: a space is `+`, `%` is always encoded.
 
     Raises:
         InvalidURL: a lone surrogate, which has no UTF-8 form.
@@ -358,7 +358,7 @@ def encode_form(text: str) -> str:
 
 
 def _parse_authority(text: str, at: int) -> tuple[str, str, int | None]:
-    """(userinfo, host, port) of an authority that stands at position `at`."""
+    """Return (userinfo, host, port) of an authority that stands at position `at`."""
     backslash = text.find("\\")
     if backslash >= 0:
         raise InvalidURL(f"url has a backslash in its authority at position {at + backslash}")
@@ -368,7 +368,7 @@ def _parse_authority(text: str, at: int) -> tuple[str, str, int | None]:
 
 
 def _parse_netloc(text: str, at: int) -> tuple[str, int | None]:
-    """(host, port) of `host[:port]`."""
+    """Return (host, port) of `host[:port]`."""
     if text.startswith("["):
         end = text.find("]")
         host, rest = text[: end + 1], text[end + 1 :]
@@ -383,7 +383,7 @@ def _parse_netloc(text: str, at: int) -> tuple[str, int | None]:
 
 
 def _port(text: str, at: int) -> int | None:
-    """A port number, `None` for the empty string. Never quoted: it may be a password that holds a slash."""
+    """Return a port number, `None` for the empty string. Never quoted: it may be a password that holds a slash."""
     if not text:
         return None
     if _DIGITS.fullmatch(text):
@@ -395,7 +395,7 @@ def _port(text: str, at: int) -> int | None:
 
 
 def _check_host(host: str, at: int) -> str:
-    """A name or an IPv4 address: lower case, ASCII, encoded."""
+    """Return a name or an IPv4 address: lower case, ASCII, encoded."""
     if not host.isascii():
         host = _encode_name(host, at)
     found = _NOT_IN_HOST.search(host)
@@ -427,7 +427,7 @@ def _check_lengths(host: str) -> None:
 
 
 def _check_ipv6(address: str, at: int) -> str:
-    """The text between the brackets, as it was given, if it is an address, perhaps with a zone (RFC 6874)."""
+    """Return the text between the brackets, as it was given, if it is an address, perhaps with a zone (RFC 6874)."""
     import ipaddress  # most URLs have no IPv6 address
 
     plain, percent, zone = address.partition("%")
@@ -442,7 +442,7 @@ def _check_ipv6(address: str, at: int) -> str:
 
 def _encode_name(host: str, at: int) -> str:
     """
-    The ASCII form of an international domain name.
+    Return the ASCII form of an international domain name.
 
     IDNA 2008 first, so that what 0.28.1 accepted stays the same; UTS 46 (non-transitional, as browsers do) only where
     it refuses: capital and wide letters, symbols such as emoji, underscores.
@@ -465,7 +465,7 @@ def _encode_name(host: str, at: int) -> str:
 
 def _encode_name_uts46(host: str) -> str:
     """
-    UTS 46 ToASCII with the flags that the WHATWG standard sets, except that empty labels are refused.
+    Return UTS 46 ToASCII with the flags that the WHATWG standard sets, except that empty labels are refused.
 
     Raises:
         ValueError: not valid; `idna.IDNAError` is one, too.
@@ -484,7 +484,7 @@ def _encode_name_uts46(host: str) -> str:
 
 
 def _encode_label(label: str) -> str:
-    """One label that `uts46_remap` has mapped, as ASCII. Raises ValueError like `_encode_name_uts46`."""
+    """Return one label that `uts46_remap` has mapped, as ASCII. Raises ValueError like `_encode_name_uts46`."""
     import idna
 
     # Mapping can make delimiters: U+2100 becomes `a/c`.
@@ -506,7 +506,7 @@ def _encode_label(label: str) -> str:
 
 def decode_name(host: str) -> str:
     """
-    `host` for people: labels that IDNA encoded in their Unicode form.
+    Return `host` for people: labels that IDNA encoded in their Unicode form.
 
     What is decoded encodes to the same again, label by label and as a whole, so that no two hosts look the same and
     `copy_with(host=url.host)` changes nothing. Whatever does not stays as it is. Raises nothing.

@@ -104,7 +104,7 @@ def _check_types(components: Mapping[str, Any]) -> None:
 
 
 def _text(value: bytes | None) -> str | None:
-    """Bytes of a component as text; what is not ASCII as percent escapes, so that the same bytes go out."""
+    """Return the bytes of a component as text; what is not ASCII as percent escapes, so that the same bytes go out."""
     if value is None or value.isascii():
         return None if value is None else value.decode("ascii")
     return "".join([chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in value])
@@ -119,7 +119,7 @@ def _netloc_text(value: bytes | None) -> str | None:
 
 def _given(components: Mapping[str, Any]) -> dict[str, Any]:
     """
-    What the caller named, in the words of `_urlparse.replace`.
+    Return what the caller named, in the words of `_urlparse.replace`.
 
     Where components overlap, 0.28.1's precedence: username and password before userinfo, netloc before host and port,
     raw_path before params before path and query.
@@ -221,47 +221,47 @@ class URL:
             return value
 
     def _redacted(self) -> str:
-        """The text without password and without the values of parameters whose names look secret. Cached."""
+        """Return the text without password and without the values of parameters whose names look secret. Cached."""
         return self._safe_text
 
     @property
     def scheme(self) -> str:
-        """Lower case; `""` for a relative URL."""
+        """Return lower case; `""` for a relative URL."""
         return self._uri_reference.scheme
 
     @property
     def raw_scheme(self) -> bytes:
-        """The scheme as bytes."""
+        """Return the scheme as bytes."""
         return self._uri_reference.scheme.encode("ascii")
 
     @property
     def userinfo(self) -> bytes:
-        """What stands before the `@`, percent-encoded; `b""` if nothing does."""
+        """Return what stands before the `@`, percent-encoded; `b""` if nothing does."""
         return self._uri_reference.userinfo.encode("ascii")
 
     @property
     def username(self) -> str:
-        """The user name, decoded; `""` if there is none."""
+        """Return the user name, decoded; `""` if there is none."""
         return percent_decoded(self._uri_reference.userinfo.partition(":")[0])
 
     @property
     def password(self) -> str:
-        """The password, decoded; `""` if there is none."""
+        """Return the password, decoded; `""` if there is none."""
         return percent_decoded(self._uri_reference.userinfo.partition(":")[2])
 
     @property
     def host(self) -> str:
-        """Name or address, lower case; international names in Unicode, IPv6 without brackets; `""` if there is none."""
+        """Return the name or address, lower case; international names in Unicode, IPv6 without brackets; `""` if there is none."""
         return self._host
 
     @property
     def raw_host(self) -> bytes:
-        """The host as it goes over the wire: international names encoded, IPv6 without brackets."""
+        """Return the host as it goes over the wire: international names encoded, IPv6 without brackets."""
         return self._uri_reference.host.encode("ascii")
 
     @property
     def port(self) -> int | None:
-        """The port; `None` if none is given or it is the default of http, https, ws, wss or ftp."""
+        """Return the port; `None` if none is given or it is the default of http, https, ws, wss or ftp."""
         return self._uri_reference.port
 
     @property
@@ -271,27 +271,27 @@ class URL:
 
     @property
     def path(self) -> str:
-        """The path, decoded; `/` if it is empty. `%2F` is decoded too, so splitting needs `raw_path`."""
+        """Return the path, decoded; `/` if it is empty. `%2F` is decoded too, so splitting needs `raw_path`."""
         return percent_decoded(self._uri_reference.path or "/")
 
     @property
     def query(self) -> bytes:
-        """What stands behind the `?`, percent-encoded; `b""` if nothing does."""
+        """Return what stands behind the `?`, percent-encoded; `b""` if nothing does."""
         return (self._uri_reference.query or "").encode("ascii")
 
     @property
     def params(self) -> QueryParams:
-        """The query as a multi-dict."""
+        """Return the query as a multi-dict."""
         return self._params
 
     @property
     def raw_path(self) -> bytes:
-        """Path and query as in the request line, percent-encoded; at least `b"/"`."""
+        """Return the path and query as in the request line, percent-encoded; at least `b"/"`."""
         return self._target
 
     @property
     def fragment(self) -> str:
-        """What stands behind the `#`, decoded; `""` if nothing does. It is never sent."""
+        """Return what stands behind the `#`, decoded; `""` if nothing does. It is never sent."""
         return percent_decoded(self._uri_reference.fragment or "")
 
     @property
@@ -312,7 +312,7 @@ class URL:
 
     def copy_with(self, **kwargs: Any) -> URL:
         """
-        A URL with some components replaced: `url.copy_with(username="jo", password="x")`.
+        Return a URL with some components replaced: `url.copy_with(username="jo", password="x")`.
 
         Args:
             **kwargs: as for `URL`. The port goes with `port=None`, the query with `query=None`.
@@ -323,24 +323,24 @@ class URL:
         return type(self)(self, **kwargs)
 
     def copy_set_param(self, key: str, value: Any = None) -> URL:
-        """A URL in whose query `key` has this value and no other."""
+        """Return a URL in whose query `key` has this value and no other."""
         return self.copy_with(params=self.params.set(key, value))
 
     def copy_add_param(self, key: str, value: Any = None) -> URL:
-        """A URL in whose query `key` has this value as well."""
+        """Return a URL in whose query `key` has this value as well."""
         return self.copy_with(params=self.params.add(key, value))
 
     def copy_remove_param(self, key: str) -> URL:
-        """A URL without `key` in its query."""
+        """Return a URL without `key` in its query."""
         return self.copy_with(params=self.params.remove(key))
 
     def copy_merge_params(self, params: QueryParamTypes) -> URL:
-        """A URL whose query has all of `params`; they replace parameters of the same name."""
+        """Return a URL whose query has all of `params`; they replace parameters of the same name."""
         return self.copy_with(params=self.params.merge(params))
 
     def join(self, url: URL | str) -> URL:
         """
-        What `url` means in a document at this URL.
+        Return what `url` means in a document at this URL.
 
             httpx.URL("https://example.com/a/b").join("../c")  # https://example.com/c
 
@@ -378,7 +378,7 @@ class URL:
 
 
 def _restore(cls: type[URL], *parts: Any) -> URL:
-    """A URL out of its pickle."""
+    """Return a URL out of its pickle."""
     url = object.__new__(cls)
     url._uri_reference = ParseResult(*parts)
     return url
@@ -408,7 +408,7 @@ _cache: dict[str, URL] = {}
 
 def url_of(url: URL | str) -> URL:
     """
-    The URL of a string: the very same object for the same string, as long as it is in the cache.
+    Return the URL of a string: the very same object for the same string, as long as it is in the cache.
 
     Returns:
         `url` itself if it is one already. The cache holds at most 1,024 URLs of up to 2,048 characters and starts
@@ -433,14 +433,14 @@ def url_of(url: URL | str) -> URL:
 
 
 def _field_text(value: Any) -> str:
-    """Text of a name or of one value. Bytes are taken as UTF-8, where `str` would write their repr."""
+    """Return the text of a name or of one value. Bytes are taken as UTF-8, where `str` would write their repr."""
     if isinstance(value, str):
         return value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else primitive_to_str(value)
 
 
 def _field_texts(value: Any) -> list[str]:
-    """Texts of one value, or of each in a list or tuple."""
+    """Return the texts of one value, or of each in a list or tuple."""
     return [_field_text(item) for item in value] if isinstance(value, (list, tuple)) else [_field_text(value)]
 
 
@@ -457,7 +457,7 @@ def _parse_fields(text: str) -> dict[str, list[str]]:
 
 
 def _fields_of(params: Any) -> dict[str, list[str]]:
-    """Any of the `QueryParamTypes` as a dict of lists that belongs to the caller."""
+    """Return any of the `QueryParamTypes` as a dict of lists that belongs to the caller."""
     if params is None:
         return {}
     if isinstance(params, (str, bytes)):
@@ -511,44 +511,44 @@ class QueryParams(Mapping[str, str]):
         self._dict = _fields_of(args[0] if args else kwargs)
 
     def keys(self) -> KeysView[str]:
-        """The names, each once."""
+        """Return the names, each once."""
         return self._dict.keys()
 
     def values(self) -> ValuesView[str]:
-        """The first value of each name."""
+        """Return the first value of each name."""
         return {name: values[0] for name, values in self._dict.items()}.values()
 
     def items(self) -> ItemsView[str, str]:
-        """Each name with its first value."""
+        """Return each name with its first value."""
         return {name: values[0] for name, values in self._dict.items()}.items()
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """All pairs."""
+        """Return all pairs."""
         return [(name, value) for name, values in self._dict.items() for value in values]
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """The first value of `key`, or `default`."""
+        """Return the first value of `key`, or `default`."""
         values = self._dict.get(key)
         return default if values is None else values[0]
 
     def get_list(self, key: str) -> list[str]:
-        """All values of `key`, in order; `[]` if there are none."""
+        """Return all values of `key`, in order; `[]` if there are none."""
         return list(self._dict.get(key, ()))
 
     def set(self, key: str, value: PrimitiveData | list[PrimitiveData] = None) -> QueryParams:
-        """A copy in which `key` has this value, or these, and no other."""
+        """Return a copy in which `key` has this value, or these, and no other."""
         return self._with(key, _field_texts(value))
 
     def add(self, key: str, value: PrimitiveData | list[PrimitiveData] = None) -> QueryParams:
-        """A copy in which `key` has this value, or these, as well."""
+        """Return a copy in which `key` has this value, or these, as well."""
         return self._with(key, self.get_list(_name_text(key)) + _field_texts(value))
 
     def remove(self, key: str) -> QueryParams:
-        """A copy without `key`, which need not be there."""
+        """Return a copy without `key`, which need not be there."""
         return self._with(key, [])
 
     def merge(self, params: QueryParamTypes | None = None) -> QueryParams:
-        """A copy with all of `params`, which replace values of the same name."""
+        """Return a copy with all of `params`, which replace values of the same name."""
         merged = QueryParams()
         merged._dict = {**self._dict, **_fields_of(params)}
         return merged

@@ -87,7 +87,7 @@ class Auth:
             outgoing = _advance(flow, response)
 
     def _needs_body(self, request: Request, response: Optional[Response]) -> bool:
-        """Whether the flow will look at `request.content` in its next step, to which it is sent `response`."""
+        """Return whether the flow will look at `request.content` in its next step, to which it is sent `response`."""
         return self.requires_request_body
 
 
@@ -101,7 +101,7 @@ def _is_of_the_flow(outgoing: Request, request: Request) -> bool:
 
 
 def _advance(flow: Generator[Request, Response, None], response: Optional[Response]) -> Optional[Request]:
-    """The next request of `flow`, or `None` when it has ended. A flow is started with `None`, as generators are."""
+    """Return the next request of `flow`, or `None` when it has ended. A flow is started with `None`, as generators are."""
     try:
         return flow.send(response)  # type: ignore[arg-type]  # the type cannot say that the first value is None
     except StopIteration:
@@ -135,11 +135,11 @@ class FunctionAuth(Auth):
     # No driver: nobody looks at the response, so a request that the function made does not cost its response's stream.
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """The same as `auth_flow`."""
+        """Yield the same as `auth_flow`."""
         yield from self.auth_flow(request)
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """The same as `auth_flow`."""
+        """Yield the same as `auth_flow`."""
         for outgoing in self.auth_flow(request):
             yield outgoing
 

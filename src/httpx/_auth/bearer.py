@@ -56,7 +56,7 @@ class BearerAuth(Auth):
         yield self._authorized(request, token)
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """The same; the function of the token may be an async one."""
+        """Yield the same; the function of the token may be an async one."""
         token = self._token() if callable(self._token) else self._token
         yield self._authorized(request, await token if isinstance(token, Awaitable) else token)
 
@@ -71,7 +71,7 @@ class BearerAuth(Auth):
 
 def _token_problem(token: object) -> str:
     """
-    What is wrong with the characters of a token, without showing it; empty if nothing is.
+    Return what is wrong with the characters of a token, without showing it; empty if nothing is.
 
     Raises:
         TypeError: it is no str.

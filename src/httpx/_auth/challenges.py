@@ -40,7 +40,7 @@ _ESCAPE = lazy_pattern(r"\\(.)", re.DOTALL)
 
 def parse_challenges(field: str) -> list[Challenge]:
     """
-    The challenges of one WWW-Authenticate field, in their order.
+    Return the challenges of one WWW-Authenticate field, in their order.
 
     Empty list elements are skipped, as everywhere in HTTP.
 
@@ -70,7 +70,7 @@ def parse_challenges(field: str) -> list[Challenge]:
 
 
 def _begin_challenge(field: str, position: int) -> tuple[Challenge, int]:
-    """The challenge that begins at `position`, with what can only follow its scheme, and where that ends."""
+    """Return the challenge that begins at `position`, with what can only follow its scheme, and where that ends."""
     scheme = _SCHEME.match(field, position)
     if scheme:
         name, after = scheme[1].lower(), scheme.end()

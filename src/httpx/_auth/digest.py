@@ -54,7 +54,7 @@ class _NotUnderstood(ValueError):
 
 def _understand(params: dict[str, str]) -> _DigestChallenge:
     """
-    The challenge with these parameters.
+    Return the challenge with these parameters.
 
     Raises:
         _NotUnderstood: realm or nonce is missing, or the algorithm or every qop is unknown.
@@ -105,7 +105,7 @@ def _has_hash(name: str) -> bool:
 
 def _choose_challenge(response: Response) -> Optional[_DigestChallenge]:
     """
-    The first Digest challenge in `response` that we understand, or `None` if there is no Digest challenge at all.
+    Return the first Digest challenge in `response` that we understand, or `None` if there is no Digest challenge at all.
 
     The first, not the strongest: servers list them in the order that they prefer, and the client should follow it
     (RFC 7616, section 3.7). Who could put a weak one in front could also take the strong ones away.
@@ -172,7 +172,7 @@ class _DigestSession:
 
 
 def _target_of(request: Request) -> bytes:
-    """The request target as it is sent: the extension "target" replaces that of the URL."""
+    """Return the request target as it is sent: the extension "target" replaces that of the URL."""
     target = request.extensions.get("target", request.url.raw_path)
     return target.encode() if isinstance(target, str) else bytes(target)
 
@@ -189,7 +189,7 @@ def digest_authorization(
     count: int,
 ) -> bytes:
     """
-    The value of the Authorization field that answers `challenge`.
+    Return the value of the Authorization field that answers `challenge`.
 
     Args:
         uri: the request target, as sent.
@@ -235,7 +235,7 @@ def digest_authorization(
 
 
 def _quote(value: bytes) -> bytes:
-    """`value` as a quoted-string (RFC 9110, section 5.6.4)."""
+    """Return `value` as a quoted-string (RFC 9110, section 5.6.4)."""
     return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
@@ -243,7 +243,7 @@ _QUOTABLE = lazy_pattern(rb"[\x20-\x7e]*")
 
 
 def _user_field(challenge: _DigestChallenge, username: bytes, digest: Callable[..., bytes]) -> dict[bytes, bytes]:
-    """The parameter that says who asks: hashed, quoted, or, if it is more than printable ASCII, as RFC 8187 says."""
+    """Return the parameter that says who asks: hashed, quoted, or, if it is more than printable ASCII, as RFC 8187 says."""
     if challenge.userhash:
         return {b"username": _quote(digest(username, challenge.realm.encode("latin-1")))}
     if _QUOTABLE.fullmatch(username):
@@ -352,7 +352,7 @@ class DigestAuth(Auth):
             raise ProtocolError(f"no usable digest challenge in WWW-Authenticate: {exc}", request=request) from None
 
     def _get_client_nonce(self, nonce_count: int, nonce: bytes) -> bytes:
-        """A new client nonce. Tests of other packages replace this, as in 0.28.1."""
+        """Return a new client nonce. Tests of other packages replace this, as in 0.28.1."""
         return os.urandom(16).hex().encode()
 
     def _remember(self, origin: _Origin, challenge: _DigestChallenge) -> _DigestSession:

@@ -13,7 +13,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 @functools.cache
 def _date_patterns() -> tuple[re.Pattern[str], ...]:
-    """What tells the tokens, a time, a day, a year; compiled on first use, since it would double the import's time."""
+    """Return what tells the tokens, a time, a day, a year; compiled on first use, since it would double the import's time."""
     return (
         re.compile(r"[^\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+"),
         re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[^0-9]|$)"),
@@ -24,7 +24,7 @@ def _date_patterns() -> tuple[re.Pattern[str], ...]:
 
 def parse_date(text: str) -> Optional[int]:
     """
-    Seconds since 1970 of an Expires attribute in any of the forms that servers send, or `None`.
+    Return seconds since 1970 of an Expires attribute in any of the forms that servers send, or `None`.
 
     The parts are told by their looks, in any order, each the first time only. A date before 1970 is 0.
 

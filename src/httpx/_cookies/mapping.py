@@ -83,7 +83,7 @@ class Cookies(MutableMapping[str, str]):
 
     @classmethod
     def _of_client(cls, cookies: Union[CookieTypes, Literal[False], None]) -> Cookies:
-        """The cookies of a client; `False` makes empty ones that responses do not add to."""
+        """Return the cookies of a client; `False` makes empty ones that responses do not add to."""
         if cookies is not False:
             return cls(cookies)
         switched_off = cls()
@@ -92,7 +92,7 @@ class Cookies(MutableMapping[str, str]):
 
     @property
     def jar(self) -> CookieJar:
-        """The jar, an `http.cookiejar.CookieJar` unless another was given; made when it is first asked for."""
+        """Return the jar, an `http.cookiejar.CookieJar` unless another was given; made when it is first asked for."""
         if self._jar is None:
             with _CREATING:
                 if self._jar is None:
@@ -111,7 +111,7 @@ class Cookies(MutableMapping[str, str]):
             return list(jar)
 
     def _is_empty(self) -> bool:
-        """Whether there is nothing to send: the client asks before each request."""
+        """Return whether there is nothing to send: the client asks before each request."""
         return self._jar is None or not self
 
     # -- messages
@@ -174,7 +174,7 @@ class Cookies(MutableMapping[str, str]):
 
     def _line_for(self, url: URL, added: Optional[Cookies] = None, everywhere: bool = True) -> Union[bytes, str, None]:
         """
-        The value of the Cookie field of a request to `url`, or None if no cookie belongs there.
+        Return the value of the Cookie field of a request to `url`, or None if no cookie belongs there.
 
         Args:
             added: the cookies of the request alone; one replaces a cookie of the same name, domain and path.
@@ -229,7 +229,7 @@ class Cookies(MutableMapping[str, str]):
         self, name: str, default: Optional[str] = None, domain: Optional[str] = None, path: Optional[str] = None
     ) -> Optional[str]:
         """
-        The value of the cookie called `name`, or `default`.
+        Return the value of the cookie called `name`, or `default`.
 
         Args:
             domain: only of this domain, as the jar has it (".example.org" where a server gave a domain); `None` is any.
@@ -338,7 +338,7 @@ class _Missing:
 
 
 def _chosen_from(jar: Optional[CookieJar], url: URL, place: Place, everywhere: bool) -> list[Cookie]:
-    """The cookies of a jar for a request, those that the user's policy keeps back left out."""
+    """Return the cookies of a jar for a request, those that the user's policy keeps back left out."""
     if jar is None:
         return []
     with lock_of(jar):

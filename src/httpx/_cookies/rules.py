@@ -50,7 +50,7 @@ class Place(NamedTuple):
         return cls(host, tuple(dict.fromkeys(names)), is_ip, path if path.startswith("/") else "/", is_secure)
 
     def domains(self) -> list[str]:
-        """Every `domain` that a cookie for this place can have: the host, its parents, both with a dot, and ""."""
+        """Return every `domain` that a cookie for this place can have: the host, its parents, both with a dot, and ""."""
         found = [""]
         for host in self.hosts:
             found += (host, "." + host)
@@ -62,7 +62,7 @@ class Place(NamedTuple):
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether a plain connection to `host` stays on this machine (Secure Contexts, section 3.1)."""
+    """Return whether a plain connection to `host` stays on this machine (Secure Contexts, section 3.1)."""
     name = host.rstrip(".")
     if name in ("localhost", "::1") or name.endswith(".localhost"):
         return True
@@ -71,12 +71,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _path_matches(path: str, asked: str) -> bool:
-    """Whether a cookie for `path` goes to the path `asked` (RFC 6265, section 5.1.4)."""
+    """Return whether a cookie for `path` goes to the path `asked` (RFC 6265, section 5.1.4)."""
     return asked.startswith(path) and (path.endswith("/") or asked[len(path) : len(path) + 1] in ("", "/"))
 
 
 def _default_path(path: str) -> str:
-    """The path of a cookie that names none: that of the request, up to its last slash (RFC 6265, section 5.1.4)."""
+    """Return the path of a cookie that names none: that of the request, up to its last slash (RFC 6265, section 5.1.4)."""
     return path.rpartition("/")[0] or "/"
 
 
@@ -129,7 +129,7 @@ def _split(pair: str) -> tuple[str, Optional[str]]:
 
 def judge(parsed: Optional[_Parsed], place: Place, now: int) -> Optional[Cookie]:
     """
-    The cookie that `place` may set with this field, or `None` if it may not.
+    Return the cookie that `place` may set with this field, or `None` if it may not.
 
     6265bis, section 5.7.
     """
@@ -165,7 +165,7 @@ def judge(parsed: Optional[_Parsed], place: Place, now: int) -> Optional[Cookie]
 
 def _judge_domain(attribute: str, place: Place) -> Optional[str]:
     """
-    The jar's domain for a Domain attribute: "" is the host alone, `None` is to refuse the cookie.
+    Return the jar's domain for a Domain attribute: "" is the host alone, `None` is to refuse the cookie.
 
     A public suffix, `co.uk`, is nobody's to set cookies for, except that a host that is one may set its own.
     """
@@ -181,7 +181,7 @@ def _judge_domain(attribute: str, place: Place) -> Optional[str]:
 
 
 def _rest(attributes: list[tuple[str, Optional[str]]]) -> dict[str, Optional[str]]:
-    """The attributes that a cookie object has no field for, the two known ones in their usual spelling."""
+    """Return the attributes that a cookie object has no field for, the two known ones in their usual spelling."""
     spelling = {"httponly": "HttpOnly", "samesite": "SameSite"}
     own = ("domain", "path", "secure", "expires", "max-age")
     return {spelling.get(key.lower(), key): value for key, value in attributes if key.lower() not in own}
@@ -189,7 +189,7 @@ def _rest(attributes: list[tuple[str, Optional[str]]]) -> dict[str, Optional[str
 
 def _known(attributes: list[tuple[str, Optional[str]]]) -> dict[str, str]:
     """
-    The attributes by lower-case name, the last of several, without the times that are invalid.
+    Return the attributes by lower-case name, the last of several, without the times that are invalid.
 
     6265bis, sections 5.6.1 and 5.6.2: an invalid Expires or Max-Age is ignored, and does not void a valid one before.
     """
@@ -205,7 +205,7 @@ def _known(attributes: list[tuple[str, Optional[str]]]) -> dict[str, str]:
 
 
 def _expiry(known: dict[str, str], now: int) -> Optional[int]:
-    """When the cookie ends, in seconds since 1970; `None` is with the client. Max-Age wins over Expires."""
+    """Return when the cookie ends, in seconds since 1970; `None` is with the client. Max-Age wins over Expires."""
     latest = min(now + _MAX_LIFE, _MAX_TIME)
     age = known.get("max-age")
     if age is not None:
@@ -247,7 +247,7 @@ def _evict(jar: CookieJar, newest: Cookie, now: int) -> None:
 
 def _is_overlaid(old: Cookie, new: Cookie) -> bool:
     """
-    Whether `new`, from a plain http origin, would stand in front of `old`, a Secure cookie from an https one.
+    Return whether `new`, from a plain http origin, would stand in front of `old`, a Secure cookie from an https one.
 
     "Leave Secure cookies alone": somebody on the network can answer for http://example.org and would otherwise swap
     the session of https://example.org for his own (6265bis, section 5.7).
@@ -264,7 +264,7 @@ def _is_overlaid(old: Cookie, new: Cookie) -> bool:
 
 def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) -> list[Cookie]:
     """
-    The cookies for a request to `place`, in the order of RFC 6265, section 5.4. The caller holds the lock.
+    Return the cookies for a request to `place`, in the order of RFC 6265, section 5.4. The caller holds the lock.
 
     Args:
         everywhere: also those without a domain, which a user put in.
@@ -279,7 +279,7 @@ def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) 
 
 
 def in_order(cookies: list[Cookie]) -> list[Cookie]:
-    """Cookies as they stand in the field: longer paths first, then older ones; the last of several with one key."""
+    """Return cookies as they stand in the field: longer paths first, then older ones; the last of several with one key."""
     if len(cookies) < 2:
         return cookies
     unique = {key_of(cookie): cookie for cookie in cookies}
@@ -287,7 +287,7 @@ def in_order(cookies: list[Cookie]) -> list[Cookie]:
 
 
 def _belongs(cookie: Cookie, place: Place) -> bool:
-    """Whether a cookie of one of the place's domains is for this host, path and scheme."""
+    """Return whether a cookie of one of the place's domains is for this host, path and scheme."""
     if cookie.domain and not cookie.domain_specified and cookie.domain not in place.hosts:
         return False
     if origin_of(cookie).host not in (None, place.host):  # in a jar, "printer" and "printer.local" look the same
@@ -304,7 +304,7 @@ def pair(cookie: Cookie) -> bytes:
 
 
 def fault_in(name: str, value: Optional[str]) -> Optional[str]:
-    """What is wrong with a cookie that is to be sent, or `None`. Never shows the value, which may be a secret."""
+    """Return what is wrong with a cookie that is to be sent, or `None`. Never shows the value, which may be a secret."""
     for what, text in (("name", name), ("value", value)):
         found = _ILLEGAL.search(text) if isinstance(text, str) else None
         if found is not None:

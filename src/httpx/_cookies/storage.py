@@ -58,7 +58,7 @@ def new_cookie(
     rest: dict[str, Any],
     origin: Optional[Origin] = None,
 ) -> Cookie:
-    """A standard cookie object; what is left out is as for one that a user puts in."""
+    """Return a standard cookie object; what is left out is as for one that a user puts in."""
     cookie: Cookie = library().Cookie(
         version=0,
         name=name,
@@ -86,7 +86,7 @@ def key_of(cookie: Cookie) -> tuple[str, str, str]:
 
 
 def is_at(cookie: Cookie, domain: Optional[str], path: Optional[str]) -> bool:
-    """Whether a cookie is of the domain and path that a user names; "localhost" is also its form in the jar."""
+    """Return whether a cookie is of the domain and path that a user names; "localhost" is also its form in the jar."""
     if domain is not None:
         if not isinstance(domain, str):
             raise TypeError(f"the domain of a cookie must be a str, not {type(domain).__name__}")
@@ -104,7 +104,7 @@ def drop(jar: CookieJar, cookie: Cookie) -> None:
 
 def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
     """
-    The jar's cookies of these domains.
+    Return the jar's cookies of these domains.
 
     CookieJar keeps them by domain, under a private name that has not changed since Python 2.4; looking there costs
     3 µs however many cookies there are, where going over 1,000 of them costs 200. Other jars are gone over.
@@ -139,16 +139,16 @@ def lock_of(jar: CookieJar) -> Any:
 
 @functools.cache
 def library() -> Any:
-    """The module `http.cookiejar`: 20 ms that only users of cookies pay."""
+    """Return the module `http.cookiejar`: 20 ms that only users of cookies pay."""
     return importlib.import_module("http.cookiejar")
 
 
 def overrides(jar: CookieJar, method: str) -> bool:
-    """Whether the user's jar has a method of its own in place of CookieJar's."""
+    """Return whether the user's jar has a method of its own in place of CookieJar's."""
     return getattr(type(jar), method, None) not in (getattr(library().CookieJar, method), None)
 
 
 def jar_host(host: str) -> str:
-    """The host in the form in which `http.cookiejar` keeps it: a name without a dot ends in ".local"."""
+    """Return the host in the form in which `http.cookiejar` keeps it: a name without a dot ends in ".local"."""
     bracketed = f"[{host}]" if ":" in host else host
     return bracketed if "." in host else bracketed + ".local"

@@ -72,7 +72,7 @@ _suffix_of: Optional[Callable[[str], Optional[str]]] = None
 
 def is_public_suffix(domain: str) -> bool:
     """
-    Whether `domain` is one below which strangers register their own: "com", "co.uk", "github.io".
+    Return whether `domain` is one below which strangers register their own: "com", "co.uk", "github.io".
 
     By the list of the package `publicsuffixlist` or `publicsuffix2` if one is installed, loaded on first use; else a
     name without a dot is one, and the common ones of two labels that are named above.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def users_policy(jar: CookieJar) -> Optional[CookiePolicy]:
-    """The jar's policy, unless it is the default one as it comes, whose rules are covered by ours."""
+    """Return the jar's policy, unless it is the default one as it comes, whose rules are covered by ours."""
     policy: Optional[CookiePolicy] = getattr(jar, "_policy", None)
     if type(policy) is not library().DefaultCookiePolicy:
         return policy
@@ -47,11 +47,11 @@ class UsersPolicy:
         return None if policy is None else cls(policy, url, place)
 
     def accepts(self, cookie: Cookie) -> bool:
-        """Whether the cookie may be stored."""
+        """Return whether the cookie may be stored."""
         return self._policy.set_ok(cookie, self._view)
 
     def returns(self, cookie: Cookie) -> bool:
-        """Whether the cookie may be sent."""
+        """Return whether the cookie may be sent."""
         return (
             self._policy.domain_return_ok(cookie.domain, self._view)
             and self._policy.path_return_ok(cookie.path, self._view)
@@ -60,7 +60,7 @@ class UsersPolicy:
 
 
 def urllib_request(url: URL, place: Place) -> urllib.request.Request:
-    """The request as a policy wants to see it. Secure by our rule, or the policy would refuse cookies on localhost."""
+    """Return the request as a policy wants to see it. Secure by our rule, or the policy would refuse cookies on localhost."""
     from urllib.request import Request
 
     view = Request(str(url))
@@ -79,5 +79,5 @@ class UrllibResponse:
             self._fields["Set-Cookie"] = line.decode("iso-8859-1")
 
     def info(self) -> Any:
-        """The Set-Cookie fields, as an `email.message.Message`."""
+        """Return the Set-Cookie fields, as an `email.message.Message`."""
         return self._fields
