@@ -268,7 +268,7 @@ class BaseClient:
         extensions: RequestExtensions | None = None,
     ) -> Request:
         """
-        Return a request as `request()` sends it: these arguments merged with the client's URL, params, headers and cookies.
+        Return a request as `request()` sends it: the arguments merged with those of the client.
 
         The arguments are those of `httpx.Request`; `timeout` becomes its extension "timeout".
         """
@@ -679,7 +679,7 @@ def ordered_mounts(mounts: Mapping[Any, Any]) -> dict[URLPattern, Any]:
 
 
 def transport_for(mounts: dict[URLPattern, Any], url: URLTypes, default: Any) -> Any:
-    """Return the first mounted transport whose pattern matches, else the default; a mounted None is the default, too."""
+    """Return the first mounted transport whose pattern matches, else the default; a mounted None means the default."""
     for pattern, transport in mounts.items():
         if pattern.matches(url):
             return default if transport is None else transport

@@ -140,7 +140,7 @@ def _interim(response: Response, request: Request) -> list[Response]:
 
 
 def _next_request(request: Request, response: Response, policy: Policy) -> Request | None:
-    """Return the request that follows a redirect, or None: an invalid redirect is not an error if it is not followed."""
+    """Return the request that follows a redirect, or None: an invalid redirect that is not followed is not an error."""
     try:
         return None if location_of(response) is None else policy.redirect(request, response)
     except RemoteProtocolError:

@@ -178,7 +178,7 @@ class Headers(MutableMapping[str, str]):
     @classmethod
     def _from_raw(cls, raw: list[tuple[bytes, bytes]], encoding: Optional[str] = None) -> Headers:
         """
-        Return Headers around `raw`, which they own afterwards: it is neither copied nor checked, and neither is `encoding`.
+        Return headers that own `raw` afterwards: neither it nor `encoding` is copied or checked.
 
         For fields that passed the parser of the wire, and for fields made by this package.
         """
@@ -392,7 +392,7 @@ class Headers(MutableMapping[str, str]):
         return new
 
     def __eq__(self, other: object) -> bool:
-        """Return whether `other`, any argument of `Headers(...)`, has the same fields in any order and case of names."""
+        """Return whether `other`, any argument of `Headers(...)`, has the same fields; order and case are ignored."""
         if other is None:
             return NotImplemented
         try:

@@ -199,7 +199,7 @@ class _AsyncSegments:
 
 
 def _joined(segments: Iterator[_Segment]) -> Iterator[_Segment]:
-    """Yield the same segments, with neighbouring small ones made one."""
+    """Yield the same segments, with adjacent small ones joined."""
     pending: list[bytes] = []
     for segment in segments:
         if isinstance(segment, bytes) and len(segment) <= _SMALL:

@@ -61,7 +61,7 @@ class URLPattern:
 
     @property
     def priority(self) -> tuple[int, int, int]:
-        """Return patterns with a lower one are asked first."""
+        """Return the sort key: patterns with a lower one are tried first."""
         return (0 if self.port is not None else 1, -len(self.host), -len(self.scheme))
 
     def __hash__(self) -> int:
