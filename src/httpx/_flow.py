@@ -9,7 +9,7 @@ The journey of one request, as a generator without I/O.
     AUTH_NEXT     response            another request that the auth flow wants sent, or None
     HOOK_REQUEST  request             -
     HOOK_INTERIM  response            -        (a 1xx response)
-    HOOK_RESPONSE  response            -
+    HOOK_RESPONSE response            -
     DRAIN         response            -        (its body is not wanted: read and drop it)
     CLOSE         response            -
 
@@ -67,7 +67,7 @@ def journey(
     request: Request, auth: Auth | None, follow_redirects: bool, policy: Policy, first: Response | None = None
 ) -> Generator[Step, Any, Response]:
     """
-    Yield the steps of one request, up to its last response, which is the generator's value.
+    Yield the steps of one request, up to its last response, which is the generator's return value.
 
     `first` is the response to `request`, if that was sent already.
 

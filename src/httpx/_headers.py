@@ -222,9 +222,9 @@ class Headers(MutableMapping[str, str]):
         """
         Return the encoding in which names and values are shown.
 
-        The encoding that was given or set; else "ascii", "utf-8" or "iso-8859-1", the first in which all fields can be read. Set it
-        to `None` to go back to that. An unknown encoding raises `LookupError`. Bytes that are invalid
-        in an encoding that was set are shown as U+FFFD.
+        The encoding that was given or set; else "ascii", "utf-8" or "iso-8859-1", the first that can decode all fields.
+        Set it to `None` to go back to that. An unknown encoding raises `LookupError`. Bytes that are invalid in an
+        encoding that was set are shown as U+FFFD.
         """
         if self._encoding is not None:
             return self._encoding
@@ -384,7 +384,7 @@ class Headers(MutableMapping[str, str]):
     # -- the object itself
 
     def copy(self) -> Headers:
-        """Return Headers with the same fields and encoding, to be changed apart from these."""
+        """Return an independent copy with the same fields and encoding."""
         new = _new(Headers)
         new._raw = self._raw.copy()
         new._index = self._index

@@ -240,7 +240,7 @@ def _field_value(name: Any, value: Any) -> bytes:
 
 
 def _file_part(name: Any, value: Any) -> tuple[Optional[str], _Segment, Mapping[str, str]]:
-    """Return Filename, content and headers of one value of `files=`, whichever of its forms it has."""
+    """Return the filename, content and headers of one value of `files=`, in any of its forms."""
     content_type: Optional[str] = None
     headers: Mapping[str, str] = {}
     if isinstance(value, tuple):

@@ -8,7 +8,7 @@ The proxies of the environment, and the hosts that are reached without a proxy.
     Bypass(text).matches(host, port)     NO_PROXY alone
 
 HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy for http, for https, and for both; one without a scheme is an http
-proxy. A variable in lower case takes precedence, even if it is empty. HTTP_PROXY is ignored while REQUEST_METHOD is set: under
+proxy. A variable in lower case wins, even if it is empty. HTTP_PROXY is ignored while REQUEST_METHOD is set: under
 CGI a client's `Proxy:` header arrives in that variable (CVE-2016-5385). If no variable is set, the settings of macOS
 and Windows are used, through the standard library, with their exceptions, which are looked up for each host.
 
