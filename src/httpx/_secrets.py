@@ -10,8 +10,8 @@ Hiding secrets and bounding length in logs, reprs and messages.
     shortened(url)                       -> at most 200 characters of a URL
 
 A name is compared in lower case and without punctuation (`X-Api-Key` is `xapikey`). It looks secret if it is one of
-`_NAMES` or ends in one of `_ENDINGS`. Hiding too much is an annoyance, hiding too little is a leak: paging tokens are hidden,
-too.
+`_NAMES` or ends in one of `_ENDINGS`. Hiding too much is an annoyance, hiding too little is a leak: paging tokens
+are hidden, too.
 
 All functions are linear in the length of their text, and work on text only. Not here: splitting a valid URL
 (`_urls`), the header fields that a redirect drops (`_redirects`).
