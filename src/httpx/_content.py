@@ -289,7 +289,7 @@ class Pace:
         return await _in_thread(partial(self._read, self._context, pieces))  # type: ignore[no-any-return]  # of `_read`
 
     def _read(self, context: Context, pieces: Iterator[bytes]) -> Optional[bytes]:
-        """Return what the thread does."""
+        """Make one read, in the thread."""
         try:
             return context.run(next, pieces, None)
         finally:

@@ -230,7 +230,7 @@ class Response:
     @property
     def elapsed(self) -> datetime.timedelta:
         """
-        Return the time from the start of sending to the head of the response; once the body is closed, to its end.
+        Return the time from the start of sending to the head of the response; after the body is closed, to its end.
 
         Raises:
             RuntimeError: the response was not received through a client.
@@ -361,7 +361,7 @@ class Response:
     @property
     def encoding(self) -> str | None:
         """
-        Return the encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
+        Return the encoding of `text`: the one that was set, else the charset of the Content-Type, else `default_encoding`.
 
         Setting it after `text` was read raises ValueError.
         """
@@ -561,7 +561,7 @@ class Response:
 
     def iter_lines(self, *, max_line_length: int | None = None) -> Iterator[str]:
         """
-        Return the body as lines of text, without their line ends.
+        Return the lines of the text of the body, without their line ends.
 
         Args:
             max_line_length: characters; a longer line raises `ResponseTooLarge`. None for no limit: a line without

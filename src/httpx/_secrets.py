@@ -5,7 +5,7 @@ Hiding secrets and bounding length in logs, reprs and messages.
     is_secret_field("Set-Cookie")        -> True           the same for a header field, cookies included
     hide_parameters("a=1&token=abc")     -> "a=1&token=[secure]"
     hide_in_address("http://a:b@c d")    -> "http://[secure]@c d"     for text that is not a valid URL
-    excerpt(b"\x00...")                  -> the first 20 bytes of what a peer sent, as a literal
+    excerpt(b"\x00...")                  -> the first 20 bytes of a peer's data, as a literal
     printable("OK\x07")                  -> "OK\\x07"      no control character reaches a terminal or a log
     shortened(url)                       -> at most 200 characters of a URL
 

@@ -14,9 +14,9 @@ The attributes are slots that stay empty until the first access: Python then cal
 later accesses cost the same as any attribute (0.02 µs). Two threads with a simultaneous first access
 compute the same value twice, which is harmless.
 
-**Secrets.** `repr(url)`, `repr(params)` and `url._redacted()` show `[secure]` for the password and for the value of each
-parameter in the query and the fragment whose name looks secret (`_secrets`): OAuth's implicit flow returns tokens in
-the fragment. `str(url)` is the full text.
+**Secrets.** `repr(url)`, `repr(params)` and `url._redacted()` show `[secure]` for the password and for the value of
+each parameter in the query and the fragment whose name looks secret (`_secrets`): OAuth's implicit flow returns
+tokens in the fragment. `str(url)` is the full text.
 
 Not here: the grammar (`_urlparse`), a client's `base_url` (`_base_client`).
 """
@@ -104,7 +104,7 @@ def _check_types(components: Mapping[str, Any]) -> None:
 
 
 def _text(value: bytes | None) -> str | None:
-    """Return the bytes of a component as text, with non-ASCII bytes percent-encoded, so that the same bytes are sent."""
+    """Return the bytes of a component as text, non-ASCII bytes percent-encoded, so that the same bytes are sent."""
     if value is None or value.isascii():
         return None if value is None else value.decode("ascii")
     return "".join([chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in value])
@@ -250,7 +250,7 @@ class URL:
 
     @property
     def host(self) -> str:
-        """Return the name or address in lower case; international names in Unicode, IPv6 without brackets; `""` if absent."""
+        """Return the name or address, lower case; international names in Unicode, IPv6 without brackets; `""` if absent."""
         return self._host
 
     @property

@@ -21,7 +21,7 @@ def to_bytes(name: str, text: Union[str, bytes]) -> bytes:
             return text.encode()
         except UnicodeEncodeError as exc:
             # Not `from exc`, which contains the whole text.
-            raise ValueError(f"{name} holds a lone surrogate at position {exc.start}, which UTF-8 cannot encode") from None
+            raise ValueError(f"{name} has a lone surrogate at position {exc.start}, so it is not UTF-8") from None
     if isinstance(text, bytes):
         return text
     raise TypeError(f"{name} must be str or bytes, got {type(text).__name__}")

@@ -70,7 +70,7 @@ def parse_challenges(field: str) -> list[Challenge]:
 
 
 def _begin_challenge(field: str, position: int) -> tuple[Challenge, int]:
-    """Return the challenge that begins at `position`, with its token68 or first parameter, and the end of that."""
+    """Return the challenge that begins at `position`, with its token68 if it has one, and the end of these."""
     scheme = _SCHEME.match(field, position)
     if scheme:
         name, after = scheme[1].lower(), scheme.end()

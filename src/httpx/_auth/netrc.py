@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class NetRCAuth(Auth):
     """
-    A source of user names and passwords from a netrc file, looked up by the host of each request and sent as Basic does.
+    A netrc file's user names and passwords, looked up by the host of each request and sent as Basic credentials.
 
     Args:
         file: its path. Default: `.netrc` in the home directory; the variable NETRC is not used.
