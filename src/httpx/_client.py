@@ -44,7 +44,7 @@ from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
 from ._content import in_async, in_sync
 from ._exceptions import RequestError
-from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_RESPONSE, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
+from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_INTERIM, HOOK_REQUEST, HOOK_RESPONSE, SEND, journey
 from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response

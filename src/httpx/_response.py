@@ -361,7 +361,7 @@ class Response:
     @property
     def encoding(self) -> str | None:
         """
-        Return the encoding of `text`: the one that was set, else the charset of the Content-Type, else `default_encoding`.
+        Return the encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
 
         Setting it after `text` was read raises ValueError.
         """

@@ -250,7 +250,7 @@ class URL:
 
     @property
     def host(self) -> str:
-        """Return the name or address, lower case; international names in Unicode, IPv6 without brackets; `""` if absent."""
+        """Return the name or address, lower case; IDNA names in Unicode, IPv6 without brackets; `""` if absent."""
         return self._host
 
     @property

@@ -56,7 +56,7 @@ class BearerAuth(Auth):
         yield self._authorized(request, token)
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """Yield the same; the function of the token may be an async one."""
+        """Yield the request with an Authorization header; the function of the token may be async."""
         token = self._token() if callable(self._token) else self._token
         yield self._authorized(request, await token if isinstance(token, Awaitable) else token)
 

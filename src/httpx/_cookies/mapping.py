@@ -51,7 +51,7 @@ class Cookies(MutableMapping[str, str]):
         cookies.set("id", "1", domain="example.org")
         cookies["theme"] == "dark"
 
-    A cookie that was set without a domain is sent to the host of every request, but a redirect does not carry it to another
+    A cookie set without a domain is sent to the host of every request, but a redirect does not carry it to another
     origin. The same name may occur for several domains and paths; reading it raises `CookieConflict` then.
 
     May be used from several threads at once. True if there is any cookie. A pickle includes the cookies.

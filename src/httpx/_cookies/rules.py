@@ -205,7 +205,7 @@ def _known(attributes: list[tuple[str, Optional[str]]]) -> dict[str, str]:
 
 
 def _expiry(known: dict[str, str], now: int) -> Optional[int]:
-    """Return when the cookie ends, in seconds since 1970; `None` means with the client. Max-Age takes precedence over Expires."""
+    """Return when the cookie ends, in seconds since 1970; `None` means with the client. Max-Age wins over Expires."""
     latest = min(now + _MAX_LIFE, _MAX_TIME)
     age = known.get("max-age")
     if age is not None:
@@ -279,7 +279,7 @@ def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) 
 
 
 def in_order(cookies: list[Cookie]) -> list[Cookie]:
-    """Return cookies in the order of the field: longer paths first, then older ones; the last of several with one key."""
+    """Return the cookies in the field's order: longer paths first, then older ones; the last of several per key."""
     if len(cookies) < 2:
         return cookies
     unique = {key_of(cookie): cookie for cookie in cookies}

@@ -74,7 +74,7 @@ def is_public_suffix(domain: str) -> bool:
     """
     Return whether `domain` is one below which different parties register their own: "com", "co.uk", "github.io".
 
-    By the list of the package `publicsuffixlist` or `publicsuffix2` if one is installed, loaded on first use; otherwise a
+    By the list of the package `publicsuffixlist` or `publicsuffix2` if one is installed, loaded on first use; else a
     name without a dot is one, and the common ones of two labels that are named above.
     """
     global _suffix_of

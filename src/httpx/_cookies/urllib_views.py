@@ -39,7 +39,7 @@ class UsersPolicy:
     def __init__(self, policy: CookiePolicy, url: URL, place: Place) -> None:
         self._policy = policy
         self._view = urllib_request(url, place)
-        policy._now = int(time.time())  # type: ignore[attr-defined]  # CookieJar sets it before it calls the policy, too
+        policy._now = int(time.time())  # type: ignore[attr-defined]  # CookieJar also sets it before its calls
 
     @classmethod
     def of(cls, jar: CookieJar, url: URL, place: Place) -> Optional[UsersPolicy]:
@@ -60,7 +60,7 @@ class UsersPolicy:
 
 
 def urllib_request(url: URL, place: Place) -> urllib.request.Request:
-    """Return the request in a policy's form. Secure by our rule: otherwise the policy would refuse cookies on localhost."""
+    """Return the request in a policy's form. Secure by our rule: else the policy would refuse cookies on localhost."""
     from urllib.request import Request
 
     view = Request(str(url))
