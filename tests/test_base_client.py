@@ -176,7 +176,7 @@ def test_what_a_hook_returned_is_taken_by_the_kind_of_client_that_it_is_for():
 
     finished(None)
     for returned in (hook(), Later()):
-        with pytest.raises(TypeError, match="hooks of a Client must not be async"):
+        with pytest.raises(TypeError, match="Client hooks must not be async"):
             finished(returned)
     run_without_loop(afinished(hook()))
     run_without_loop(afinished(Later()))
@@ -709,7 +709,7 @@ def test_a_client_is_opened_once_and_closed_once():
     client.close()
     assert client._state is ClientState.CLOSED
     assert client.is_closed
-    with pytest.raises(RuntimeError, match="the client is closed, so it cannot send a request"):
+    with pytest.raises(RuntimeError, match="cannot send a request: the client is closed"):
         client._mark_opened()
 
 
@@ -833,7 +833,7 @@ def test_a_single_request_can_be_patched(kind: str):
 @pytest.mark.parametrize("name", ["_send_handling_auth", "_send_handling_redirects"])
 def test_a_method_that_nothing_would_call_cannot_be_defined(base: Any, name: str):
     """A subclass that relied on it would have been wrong silently."""
-    with pytest.raises(TypeError, match=f"Mine defines {name}, which httpx does not call any more: override `send`"):
+    with pytest.raises(TypeError, match=f"Mine defines {name}, which httpx no longer calls: override `send`"):
         type("Mine", (base,), {name: lambda self: None})
 
 
@@ -978,7 +978,7 @@ def test_an_option_that_a_transport_of_the_callers_does_not_use_is_named(
     monkeypatch.setattr(httpx.HTTPTransport, "__init__", lambda self, **options: None)
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "__init__", lambda self, **options: None)
     given = transport_of(kind) if source == "transport" else {"all://": transport_of(kind)}
-    with pytest.warns(UserWarning, match=f"^{name}: not used, because {source}= was given; give ") as caught:
+    with pytest.warns(UserWarning, match=f"^{name} not used because {source}= was given; pass ") as caught:
         kind(**{source: given, name: UNUSED[name]})
     assert [warning.filename for warning in caught] == [__file__]
 
@@ -1043,9 +1043,9 @@ def test_options_for_requests_that_are_not_mounted_are_used(kind: Any):
         kind(mounts={pattern: transport_of(kind)}, verify=False, limits=httpx.Limits())
     kind(mounts={"all://": None}, verify=False)
     kind(mounts={"https://": transport_of(kind)}, limits=httpx.Limits())
-    with pytest.warns(UserWarning, match="^verify: not used, because mounts= was given"):
+    with pytest.warns(UserWarning, match="^verify not used because mounts= was given"):
         kind(mounts={"https://*": transport_of(kind)}, verify=False)
-    with pytest.warns(UserWarning, match="^limits: not used, because mounts= was given"):
+    with pytest.warns(UserWarning, match="^limits not used because mounts= was given"):
         kind(mounts={"https://": transport_of(kind), "http://": transport_of(kind)}, limits=httpx.Limits())
 
 

@@ -215,7 +215,7 @@ class Response:
     def request(self) -> Request:
         """Return the request. Raises RuntimeError if the response was made without one."""
         if self._request is None:
-            raise RuntimeError("this response has no request attached")
+            raise RuntimeError("no request is attached to this response")
         return self._request
 
     @request.setter
