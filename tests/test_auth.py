@@ -821,7 +821,7 @@ def test_a_server_that_finds_its_own_nonce_stale_is_not_asked_again(play: Play) 
 def test_a_server_that_finds_every_nonce_stale_ends_the_conversation(play: Play) -> None:
     server = Server(*[DIGEST.format(number) + ", stale=true" for number in range(20)])
     assert play(DigestAuth("user", "secret"), Request("GET", URL), server).status_code == 401
-    assert len(server.sent) == 1 + digest._MAX_ANSWERS
+    assert len(server.sent) == 1 + digest._MAX_CHALLENGES
 
 
 def test_the_nonce_that_the_server_wants_next_is_used(play: Play) -> None:

@@ -659,7 +659,7 @@ def test_the_largest_response_that_is_kept_is_a_setting(kind: Any):
 
 @pytest.mark.parametrize("size", ["10", 1.5, True, b"1"])
 def test_a_largest_response_that_is_not_a_number_is_refused_when_it_is_given(kind: Any, size: Any):
-    with pytest.raises(TypeError, match="max_response_size must be a number of bytes"):
+    with pytest.raises(TypeError, match="max_response_size must be an int, a number of bytes"):
         kind(max_response_size=size)
 
 
@@ -1003,7 +1003,7 @@ def test_limits_that_a_subclass_always_gives_are_not_warned_of(kind: Any):
             super().__init__(limits=httpx.Limits(max_connections=1000), **options)
 
     Mine(transport=transport_of(kind))
-    with pytest.warns(UserWarning, match="^http2: not used"):
+    with pytest.warns(UserWarning, match="^http2 not used"):
         Mine(transport=transport_of(kind), http2=True)
 
 
@@ -1020,7 +1020,7 @@ def test_a_subclass_may_set_its_base_url_before_it_calls_the_constructor(kind: A
 
 
 def test_all_options_that_are_not_used_are_in_one_warning(kind: Any):
-    with pytest.warns(UserWarning, match=r"^verify, http2, limits: not used, .*HTTPTransport\(verify=...\)$") as caught:
+    with pytest.warns(UserWarning, match=r"^verify, http2, limits not used .*HTTPTransport\(verify=...\)$") as caught:
         kind(transport=transport_of(kind), verify=False, http2=True, limits=httpx.Limits(max_connections=1))
     assert len(caught) == 1
 

@@ -105,7 +105,7 @@ def _has_hash(name: str) -> bool:
 
 def _choose_challenge(response: Response) -> Optional[_DigestChallenge]:
     """
-    Return the first supported Digest challenge in `response`, or `None` if there is no Digest challenge at all.
+    Return the first supported Digest challenge in `response`, or `None` without any Digest challenge.
 
     The first, not the strongest: servers list them in their order of preference, which the client should follow
     (RFC 7616, section 3.7). An attacker who can put a weak one first can also remove the strong ones.
