@@ -978,7 +978,7 @@ def test_an_option_that_a_transport_of_the_callers_does_not_use_is_named(
     monkeypatch.setattr(httpx.HTTPTransport, "__init__", lambda self, **options: None)
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "__init__", lambda self, **options: None)
     given = transport_of(kind) if source == "transport" else {"all://": transport_of(kind)}
-    with pytest.warns(UserWarning, match=f"^{name} not used because {source}= was given; pass ") as caught:
+    with pytest.warns(UserWarning, match=f"^{name} not used because {source}= was given; set ") as caught:
         kind(**{source: given, name: UNUSED[name]})
     assert [warning.filename for warning in caught] == [__file__]
 
@@ -988,7 +988,7 @@ def test_a_warning_shows_the_line_of_the_program_also_in_a_subclass(kind: Any):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
 
-    with pytest.warns(UserWarning, match="^verify: ") as caught:
+    with pytest.warns(UserWarning, match="^verify not used ") as caught:
         Mine(transport=transport_of(kind), verify=False)
     with pytest.warns(DeprecationWarning, match="`proxies` is deprecated") as more:
         kind(proxies={})

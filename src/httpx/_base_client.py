@@ -602,7 +602,7 @@ def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, is_subclass
         source = "mounts" if transport is None else "transport"
         names = ", ".join(unused)
         warnings.warn(
-            f"{names} not used because {source}= was given; pass them to the transport, such as "
+            f"{names} not used because {source}= was given; set options on the transport, such as "
             f"httpx.HTTPTransport({unused[0]}=...)",
             UserWarning,
             stacklevel=level_of_caller(),

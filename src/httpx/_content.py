@@ -550,7 +550,7 @@ def in_sync(stream: Any) -> SyncByteStream:
     if isinstance(stream, SyncByteStream):
         return stream
     if not isinstance(stream, Iterable):
-        raise RuntimeError("the request's body is an async stream: send it with an AsyncClient")
+        raise RuntimeError("the body of this request is an async stream: send it with an AsyncClient")
     return IteratorByteStream(stream) if not isinstance(stream, AsyncIterable) else _DualByteStream(stream)
 
 

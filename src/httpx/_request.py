@@ -193,7 +193,7 @@ class Request:
         if hasattr(self, "_content"):
             return self._content
         if not isinstance(self.stream, Iterable):
-            raise RuntimeError("the request's body is an async stream: use `await request.aread()`")
+            raise RuntimeError("the body of this request is an async stream: use `await request.aread()`")
         return self._keep(b"".join(self.stream))
 
     async def aread(self) -> bytes:

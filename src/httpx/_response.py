@@ -643,9 +643,9 @@ class Response:
         stream = self.stream
         if not isinstance(stream, kind):
             raise RuntimeError(
-                "the response's body is an async stream: use the `aiter_...` methods or `aread`"
+                "the body of this response is an async stream: use the `aiter_...` methods or `aread`"
                 if kind is SyncByteStream
-                else "the response's body is a sync stream: use the `iter_...` methods or `read`"
+                else "the body of this response is a sync stream: use the `iter_...` methods or `read`"
             )
         self.is_stream_consumed = True
         self._num_bytes_downloaded = 0
