@@ -551,7 +551,7 @@ def test_a_hook_of_the_other_kind_is_a_type_error_and_no_warning(event: str):
             raise AssertionError("nobody awaits it")
 
     with httpx.Client(transport=mock(), event_hooks={event: [asynchronous]}) as client:
-        with pytest.raises(TypeError, match="hooks of a Client must not be async"):
+        with pytest.raises(TypeError, match="Client hooks must not be async"):
             client.get(URL)
         client.event_hooks[event] = [lambda subject: Later()]
         with pytest.raises(TypeError):

@@ -498,7 +498,7 @@ def test_text_of_what_only_looks_like_a_file_is_encoded() -> None:
 
 def test_an_async_file_in_a_sync_client_is_an_error() -> None:
     source = FileSource(AsyncStreamReader(b"abc"))
-    with pytest.raises(RuntimeError, match="an async file cannot be sent by a sync client"):
+    with pytest.raises(RuntimeError, match="cannot send an async file with a sync client"):
         list(source.pieces())
 
 

@@ -247,7 +247,7 @@ def test_a_value_that_would_become_another_cookie_is_refused_without_showing_it(
 
 def test_a_value_must_be_text() -> None:
     value: Any = 1
-    with pytest.raises(TypeError, match="the value of cookie 'a' must be a str, not int"):
+    with pytest.raises(TypeError, match="the value of cookie 'a' must be a str, got int"):
         Cookies({"a": value})
 
 

@@ -17,15 +17,15 @@ from httpx._flow import (
     AUTH_NEXT,
     CLOSE,
     DRAIN,
-    HOOK_ANSWER,
     HOOK_INTERIM,
     HOOK_REQUEST,
+    HOOK_RESPONSE,
     SEND,
     Policy,
     journey,
 )
 
-NAMES = ("SEND", "AUTH_BEGIN", "AUTH_NEXT", "HOOK_REQUEST", "HOOK_INTERIM", "HOOK_ANSWER", "DRAIN", "CLOSE")
+NAMES = ("SEND", "AUTH_BEGIN", "AUTH_NEXT", "HOOK_REQUEST", "HOOK_INTERIM", "HOOK_RESPONSE", "DRAIN", "CLOSE")
 Answer = Union[Response, BaseException]
 Flow = Callable[[Request], Generator[Request, Response, None]]
 
@@ -604,7 +604,7 @@ def test_challenges_count_as_redirects():
 def test_hooks_are_called_around_every_request():
     driver = Driver(to("/b"), Response(401), ok(), hooked=True)
     driver.run(get(), with_credentials)
-    sending = ["HOOK_REQUEST", "SEND", "HOOK_ANSWER"]
+    sending = ["HOOK_REQUEST", "SEND", "HOOK_RESPONSE"]
     assert driver.steps == [
         *("AUTH_BEGIN", *sending),
         *("DRAIN", *sending),
@@ -617,7 +617,7 @@ def test_a_hook_sees_the_cookies_that_came():
     driver = Driver(Response(200, headers={"Set-Cookie": "a=b"}), hooked=True)
     steps = journey(get(), None, True, driver.policy)
     step, value = next(steps)
-    while step != HOOK_ANSWER:
+    while step != HOOK_RESPONSE:
         step, value = steps.send(driver.send(value) if step == SEND else None)
     assert dict(driver.cookies) == {"a": "b"}
 
@@ -633,7 +633,7 @@ def test_interim_answers_have_their_hook_before_the_final_one():
     assert (hints.status_code, hints.headers["Link"], hints.request) == (103, "</a.css>", request)
     step, processing = steps.send(None)
     assert (step, processing.status_code) == (HOOK_INTERIM, 102)
-    assert steps.send(None) == (HOOK_ANSWER, answer)
+    assert steps.send(None) == (HOOK_RESPONSE, answer)
     with pytest.raises(StopIteration):
         steps.send(None)
 
@@ -648,7 +648,7 @@ def test_without_hooks_interim_answers_cost_nothing():
 
 
 @pytest.mark.parametrize("error", [ReadError("reset"), ValueError("a bug"), KeyboardInterrupt()])
-@pytest.mark.parametrize("step", [HOOK_ANSWER, HOOK_INTERIM, AUTH_NEXT, DRAIN])
+@pytest.mark.parametrize("step", [HOOK_RESPONSE, HOOK_INTERIM, AUTH_NEXT, DRAIN])
 def test_a_response_at_hand_is_closed_whatever_goes_wrong(step, error):
     challenge = Response(401, extensions={"informational": [(103, [])]})
     driver = Driver(challenge, ok(), hooked=True)
@@ -678,7 +678,7 @@ def test_a_response_that_was_drained_is_not_closed_when_the_next_request_fails()
 
 def test_an_error_while_closing_takes_the_place_of_the_first():
     driver = Driver(ok(), hooked=True)
-    driver.failing = {HOOK_ANSWER: ValueError("first"), CLOSE: ReadError("second")}
+    driver.failing = {HOOK_RESPONSE: ValueError("first"), CLOSE: ReadError("second")}
     with pytest.raises(ReadError, match="second") as caught:
         driver.run(get())
     assert isinstance(caught.value.__context__, ValueError)
@@ -689,7 +689,7 @@ def test_a_journey_that_nobody_drives_any_more_just_ends():
     driver = Driver(ok(), hooked=True)
     steps = journey(get(), None, True, driver.policy)
     step, value = next(steps)
-    while step != HOOK_ANSWER:
+    while step != HOOK_RESPONSE:
         step, value = steps.send(driver.send(value) if step == SEND else None)
     steps.close()
 

@@ -49,17 +49,17 @@ def test_headers_of_nothing_are_empty_and_false() -> None:
 
 @pytest.mark.parametrize("value", [None, 1, True, 1.5, ["x"], bytearray(b"x"), memoryview(b"x")])
 def test_a_value_that_is_no_text_is_a_type_error_that_names_the_header(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"^header 'X-A' must be str or bytes, not "):
+    with pytest.raises(TypeError, match=r"^header 'X-A' must be str or bytes, got "):
         Headers({"X-A": value})
-    with pytest.raises(TypeError, match=r"^header 'X-A' must be str or bytes, not "):
+    with pytest.raises(TypeError, match=r"^header 'X-A' must be str or bytes, got "):
         Headers()["X-A"] = value
 
 
 @pytest.mark.parametrize("name", [None, 1, ("a",)])
 def test_a_name_that_is_no_text_is_a_type_error(name: Any) -> None:
-    with pytest.raises(TypeError, match=r"^header name .* must be str or bytes, not "):
+    with pytest.raises(TypeError, match=r"^header name .* must be str or bytes, got "):
         Headers([(name, "x")])
-    with pytest.raises(TypeError, match=r"^header name .* must be str or bytes, not "):
+    with pytest.raises(TypeError, match=r"^header name .* must be str or bytes, got "):
         Headers()[name] = "x"
 
 

@@ -281,7 +281,7 @@ def test_the_async_iterator_is_iterable_itself() -> None:
 
 def test_async_files_in_sync_code_are_an_error_before_anything_is_sent() -> None:
     stream = MultipartStream({"a": "b"}, {"f": AsyncReader(b"x")}, boundary=b"B")  # type: ignore[dict-item]
-    with pytest.raises(RuntimeError, match="an async file cannot be sent by a sync client"):
+    with pytest.raises(RuntimeError, match="cannot send an async file with a sync client"):
         next(iter(stream))
 
 

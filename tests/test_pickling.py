@@ -433,7 +433,7 @@ def test_a_tls_client_whose_authorities_are_a_file_works_in_the_copy(tls_echo_se
 
 @pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient], ids=["sync", "async"])
 def test_a_client_with_a_tls_context_says_why_it_cannot_be_pickled(kind: Any, trusting: ssl.SSLContext):
-    with pytest.raises(TypeError, match=r"TLS context \(SSLContext\) cannot be pickled: give `verify`"):
+    with pytest.raises(TypeError, match=r"TLS context \(SSLContext\) cannot be pickled: pass `verify`"):
         pickle.dumps(kind(verify=trusting))
     with pytest.raises(TypeError, match="TLS context"):
         pickle.dumps(httpx.Proxy("https://127.0.0.1", ssl_context=trusting))

@@ -165,7 +165,7 @@ def test_a_target_with_a_line_break_is_refused_where_it_is_given(target: Any):
     client = httpx.Client(transport=httpx.MockTransport(lambda request: Response(200)))
     with pytest.raises(httpx.LocalProtocolError, match="the extension 'target' holds"):
         client.get(URL, extensions={"target": target})
-    with pytest.raises(TypeError, match="'target' must be bytes or str, not int"):
+    with pytest.raises(TypeError, match="'target' must be bytes or str, got int"):
         Request("GET", URL, extensions={"target": 1})
 
 

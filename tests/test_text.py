@@ -63,7 +63,7 @@ def test_without_a_size_pieces_pass_as_they_are() -> None:
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_chunk_size_below_one_is_refused(size: int) -> None:
-    with pytest.raises(ValueError, match="expected at least 1"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         ByteChunker(size)
 
 

@@ -147,7 +147,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
 if not _TYPE_CHECKING:  # which would let any name pass
 
     def __getattr__(name: str) -> _Any:
-        # Loaded when it is asked for: most programs have no application to call.
+        # Loaded on first use: most programs have no application to call.
         if name == "ASGITransport":
             from ._transports.asgi import ASGITransport
 

@@ -1,7 +1,7 @@
 """
-Requests without a client: each of these makes one, sends one request, and closes it.
+Requests without a client: each function makes a client, sends one request, and closes the client.
 
-Whoever sends more than one request to a server should use a `Client`, which keeps its connection.
+To send more than one request to a server, use a `Client`, which keeps its connection.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def request(
         auth, proxy, timeout, follow_redirects, verify, trust_env, http2: as for `httpx.Client`.
 
     Raises:
-        InvalidURL, TypeError: what was given makes no request.
-        RequestError: of the class that says what failed.
+        InvalidURL, TypeError: the arguments do not make a valid request.
+        RequestError: the request failed; the class says how.
     """
     with Client(
         cookies=cookies,
@@ -103,7 +103,7 @@ def stream(
     http2: bool = False,
 ) -> Iterator[Response]:
     """
-    Like `request`, as a context whose response is not read yet.
+    Return a context manager like `request` whose response is not read yet.
 
         with httpx.stream("GET", url) as response:
             for piece in response.iter_bytes():
@@ -148,7 +148,7 @@ def get(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send a GET request; arguments as `request`."""
+    """Send a GET request; arguments as for `request`."""
     return request(
         "GET",
         url,
@@ -179,7 +179,7 @@ def options(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send an OPTIONS request; arguments as `request`."""
+    """Send an OPTIONS request; arguments as for `request`."""
     return request(
         "OPTIONS",
         url,
@@ -210,7 +210,7 @@ def head(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send a HEAD request; arguments as `request`."""
+    """Send a HEAD request; arguments as for `request`."""
     return request(
         "HEAD",
         url,
@@ -245,7 +245,7 @@ def post(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send a POST request; arguments as `request`."""
+    """Send a POST request; arguments as for `request`."""
     return request(
         "POST",
         url,
@@ -284,7 +284,7 @@ def put(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send a PUT request; arguments as `request`."""
+    """Send a PUT request; arguments as for `request`."""
     return request(
         "PUT",
         url,
@@ -323,7 +323,7 @@ def patch(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send a PATCH request; arguments as `request`."""
+    """Send a PATCH request; arguments as for `request`."""
     return request(
         "PATCH",
         url,
@@ -358,7 +358,7 @@ def delete(
     trust_env: bool = True,
     http2: bool = False,
 ) -> Response:
-    """Send a DELETE request; arguments as `request`."""
+    """Send a DELETE request; arguments as for `request`."""
     return request(
         "DELETE",
         url,

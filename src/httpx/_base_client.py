@@ -1,5 +1,5 @@
 """
-What `Client` and `AsyncClient` have in common: configuration, and how a request is made of it.
+What `Client` and `AsyncClient` have in common: configuration, and how requests are built from it.
 
 Not here: sending (`_client`).
 """
@@ -65,7 +65,7 @@ CredentialsFor = Literal["any", "origin"]
 USER_AGENT = f"python-httpx/{__version__}"
 # Headers that are as private as Authorization when a redirect leads to another origin.
 DEFAULT_SENSITIVE_HEADERS = CUSTOM_CREDENTIALS
-# Methods that need no look at whether they are tokens.
+# Methods that are known to be tokens, so that they are not checked.
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 
 logger = logging.getLogger("httpx")
@@ -81,19 +81,19 @@ class UseClientDefault:
         return "USE_CLIENT_DEFAULT"
 
 
-# "Take what the client was told": the default of arguments for which None means something else.
+# "Use the client's setting": the default of arguments for which None means something else.
 USE_CLIENT_DEFAULT = UseClientDefault()
 
 
 class ClientState(enum.Enum):
-    """Clients are opened once, by `with` or by the first request, and closed once."""
+    """The state of a client, which is opened once, by `with` or by the first request, and closed once."""
 
     UNOPENED = 1
     OPENED = 2
     CLOSED = 3
 
 
-# Methods of 0.28.1's clients that nothing calls here: a subclass that defines one would wait for a call in vain.
+# Methods of 0.28.1's clients that are never called here: a subclass that overrides one would have no effect.
 _GONE = ("_send_handling_auth", "_send_handling_redirects")
 
 
@@ -108,7 +108,7 @@ class BaseClient:
         for name in _GONE:
             if name in cls.__dict__:
                 raise TypeError(
-                    f"{cls.__name__} defines {name}, which httpx does not call any more: "
+                    f"{cls.__name__} defines {name}, which httpx no longer calls: "
                     "override `send` or `_send_single_request`, or write an httpx.Auth or a transport"
                 )
 
@@ -154,17 +154,17 @@ class BaseClient:
 
     @property
     def is_closed(self) -> bool:
-        """Return whether the client was closed. It cannot send then."""
+        """Return whether the client was closed. A closed client cannot send."""
         return self._state is ClientState.CLOSED
 
     @property
     def trust_env(self) -> bool:
-        """Does the environment decide about proxies and certificates?"""
+        """Return whether the environment decides about proxies and certificates."""
         return self._trust_env
 
     @property
     def timeout(self) -> Timeout:
-        """The timeouts of requests that are given none."""
+        """Return the timeouts of requests without their own."""
         return self._timeout
 
     @timeout.setter
@@ -173,7 +173,7 @@ class BaseClient:
 
     @property
     def max_redirects(self) -> int:
-        """The most redirects that are followed for one request."""
+        """Return the maximum number of redirects that are followed for one request."""
         return self._max_redirects
 
     @max_redirects.setter
@@ -182,7 +182,7 @@ class BaseClient:
 
     @property
     def event_hooks(self) -> dict[str, list[EventHook]]:
-        """Functions that are called with each request ("request"), response ("response") or 1xx response ("1xx")."""
+        """Return the functions called with each request ("request"), response ("response") or 1xx response ("1xx")."""
         return self._event_hooks
 
     @event_hooks.setter
@@ -191,7 +191,7 @@ class BaseClient:
 
     @property
     def auth(self) -> Auth | None:
-        """The authentication of requests that are given none."""
+        """Return the authentication of requests without their own."""
         return self._auth
 
     @auth.setter
@@ -200,7 +200,7 @@ class BaseClient:
 
     @property
     def base_url(self) -> URL:
-        """What relative URLs are appended to; its path ends in a slash."""
+        """Return the URL that relative URLs are appended to; its path ends in a slash."""
         return self._base_url
 
     @base_url.setter
@@ -216,7 +216,7 @@ class BaseClient:
 
     @property
     def headers(self) -> Headers:
-        """Sent with every request."""
+        """Return the headers that are sent with every request."""
         return self._headers
 
     @headers.setter
@@ -234,7 +234,7 @@ class BaseClient:
 
     @property
     def cookies(self) -> Cookies:
-        """Sent where they belong, and extended by what responses set."""
+        """Return the cookies: sent to the hosts they belong to, and updated from responses."""
         return self._cookies
 
     @cookies.setter
@@ -243,7 +243,7 @@ class BaseClient:
 
     @property
     def params(self) -> QueryParams:
-        """Added to the query of every request."""
+        """Return the parameters that are added to the query of every request."""
         return self._params
 
     @params.setter
@@ -268,7 +268,7 @@ class BaseClient:
         extensions: RequestExtensions | None = None,
     ) -> Request:
         """
-        A request as `request()` would send it: the client's URL, params, headers and cookies and these merged.
+        Return a request as `request()` sends it: the arguments merged with those of the client.
 
         The arguments are those of `httpx.Request`; `timeout` becomes its extension "timeout".
         """
@@ -284,7 +284,7 @@ class BaseClient:
         all_extensions: dict[str, Any] = {} if extensions is None else own_extensions(extensions)
         if "timeout" not in all_extensions:
             chosen = self._timeout if isinstance(timeout, UseClientDefault) else Timeout(timeout)
-            seconds = chosen.__dict__.copy()  # `as_dict` without its frame, if there is nothing but the four
+            seconds = chosen.__dict__.copy()  # `as_dict`, inlined, if there are only the four
             all_extensions["timeout"] = seconds if len(seconds) == 4 else chosen.as_dict()
         if (
             content is None and data is None and files is None and json is None and params is None and cookies is None
@@ -313,7 +313,7 @@ class BaseClient:
         """
         Return a copy of the headers with a Cookie field, if any cookie of the client or of the request belongs there.
 
-        `everywhere` is about cookies of the client that have no domain: are they sent to this URL, too?
+        `everywhere`: whether the client's cookies without a domain are sent to this URL, too.
         """
         if type(self)._merge_cookies is BaseClient._merge_cookies:
             line = self._cookies._line_for(url, own, everywhere)
@@ -335,8 +335,8 @@ class BaseClient:
         return headers
 
     def _remembered_url(self, url: URL | str) -> URL:
-        """`_merge_url`, done once for each string while there are not too many."""
-        known = self._merged_urls  # before the base is looked at: another thread may set a new one, and clear this
+        """Return the result of `_merge_url`, from a bounded cache."""
+        known = self._merged_urls  # read before the base: another thread may set a new base, and clear this
         merged = self._merge_url(url)
         if type(url) is str and len(url) <= 2048:
             if len(known) >= 256:
@@ -348,10 +348,10 @@ class BaseClient:
         return url if url.raw_path.endswith(b"/") else url.copy_with(raw_path=url.raw_path + b"/")
 
     def _merge_url(self, url: URL | str) -> URL:
-        """The URL, appended to `base_url` if it is relative: "/x" does not replace the base's path."""
+        """Return the URL, appended to `base_url` if it is relative: "/x" does not replace the base's path."""
         merged = url_of(url)
         base = self._base_url
-        # Without a base, a URL that has a scheme and no host stays as it is: the transport says what is wrong with it.
+        # Without a base, a URL with a scheme and no host stays as it is: the transport reports what is wrong with it.
         if merged.is_relative_url and not (merged.scheme and base.is_relative_url):
             return base.copy_with(raw_path=base.raw_path + merged.raw_path.lstrip(b"/"))
         return merged
@@ -375,10 +375,10 @@ class BaseClient:
         return cookies
 
     def __getstate__(self) -> dict[str, Any]:
-        # The configuration. The copy was never opened, and its transports (see theirs) make connections of their own.
+        # The configuration. The copy is unopened, and its transports open their own connections.
         return {**self.__dict__, "_merged_urls": {}, "_state": ClientState.UNOPENED}
 
-    # What both drivers need.
+    # For both drivers.
 
     @staticmethod
     def _build_auth(auth: Any) -> Auth | None:
@@ -398,7 +398,7 @@ class BaseClient:
         """
         Return the auth of this request, else the client's, else the URL's if no Authorization header is given.
 
-        The client's is not for other origins if it was made with `credentials_for="origin"`.
+        With `credentials_for="origin"` the client's auth is not used for other origins.
         """
         url = request.url
         if not isinstance(auth, UseClientDefault):
@@ -412,7 +412,7 @@ class BaseClient:
     def _policy(self) -> Policy:
         return Policy(self._cookies, self.max_redirects, self._build_redirect_request, any(self._event_hooks.values()))
 
-    # Redirects, in methods that subclasses may override one by one; names and arguments are those of 0.28.1.
+    # Redirects, in methods that subclasses may override individually; names and arguments are those of 0.28.1.
 
     def _build_redirect_request(self, request: Request, response: Response) -> Request:
         method = self._redirect_method(request, response)
@@ -439,13 +439,13 @@ class BaseClient:
         return redirect_stream(request, method)
 
     def _mark_opened(self) -> None:
-        """The client is used."""
+        """Mark the client as opened. Raises RuntimeError if it is closed."""
         if self._state is ClientState.CLOSED:
-            raise RuntimeError("the client is closed, so it cannot send a request")
+            raise RuntimeError("cannot send a request: the client is closed")
         self._state = ClientState.OPENED
 
     def _adapt(self, response: Response) -> None:
-        """Give a response what the client was told about responses."""
+        """Apply the client's settings for responses to a response."""
         response.default_encoding = self._default_encoding
         response._max_size = self._max_response_size
 
@@ -462,18 +462,18 @@ class BaseClient:
 
     @staticmethod
     def _deadline(timeout: Mapping[str, float | None]) -> float | None:
-        """When the total timeout of a request that begins now is over."""
+        """Return the time at which the total timeout of a request that begins now is over."""
         total = timeout.get("total")
         return None if total is None else monotonic() + total
 
     @staticmethod
     def _leave(request: Request, deadline: float) -> None:
-        """Give a later request of the same journey what is left of the total timeout."""
+        """Give a later request of the same journey the rest of the total timeout."""
         left = deadline - monotonic()
         if left <= 0:
             raise ReadTimeout("the total timeout is over", request=request)
         timeout = request.extensions["timeout"]
-        # Not for a millisecond: the transport's error names the number, which should be the caller's where it can.
+        # Not for a difference of a millisecond: the transport's error names the number, which should be the caller's.
         if left < (timeout.get("total") or math.inf) - 0.001:
             request.extensions["timeout"] = {**timeout, "total": left}
 
@@ -482,7 +482,7 @@ _EVENTS = ("request", "response", "1xx")
 
 
 class _Hooks(dict[str, list[EventHook]]):
-    """Hooks by event. Those for "1xx" are there once they are asked for, so that the others look as they always did."""
+    """Hooks by event. "1xx" is added on first access, so that the dictionary otherwise looks as in 0.28.1."""
 
     def __missing__(self, name: str) -> list[EventHook]:
         if name != "1xx":
@@ -496,7 +496,7 @@ class _Hooks(dict[str, list[EventHook]]):
 
 
 def _checked_hooks(name: str, hooks: Any) -> list[EventHook]:
-    """Return the hooks as a list. Raises ValueError for an unknown event, TypeError for what cannot be called."""
+    """Return the hooks as a list. Raises ValueError for an unknown event, TypeError for a wrong type."""
     if name not in _EVENTS:
         raise ValueError(f"event_hooks has no event {name!r:.40}, expected 'request', 'response' or '1xx'")
     if callable(hooks) or isinstance(hooks, (str, bytes)) or not isinstance(hooks, Iterable):
@@ -511,7 +511,7 @@ def _checked_hooks(name: str, hooks: Any) -> list[EventHook]:
 
 def _encoding(encoding: Any) -> str | Callable[[bytes], str]:
     if callable(encoding):
-        return encoding  # type: ignore[no-any-return]  # a function of the user's
+        return encoding  # type: ignore[no-any-return]  # the user's function
     if not isinstance(encoding, str):
         raise TypeError(f"default_encoding must be a str or a function, got {type(encoding).__name__}")
     if not is_text_encoding(encoding):
@@ -523,39 +523,39 @@ def _checked_size(size: Any) -> int | None:
     if size is None:
         return None
     if isinstance(size, bool) or not isinstance(size, int):
-        raise TypeError(f"max_response_size must be a number of bytes, which is an int, or None, got {size!r}")
+        raise TypeError(f"max_response_size must be an int, a number of bytes, or None, got {size!r}")
     if size < 0:
         raise ValueError(f"max_response_size must not be negative, got {size!r}")
     return size
 
 
 def _header_names(names: Iterable[str]) -> frozenset[bytes]:
-    # A lone string is an iterable of strings as well: its letters would be protected, and the header would not.
+    # A str is an iterable of strings as well: its letters would be protected, and the header would not.
     if isinstance(names, (str, bytes)) or not all(isinstance(name, str) for name in names):
-        raise TypeError("`sensitive_headers` must be a list or tuple of names of headers, which are str")
+        raise TypeError("sensitive_headers must be a list or tuple of header names (str)")
     return frozenset(name.lower().encode("utf-8", "replace") for name in names)
 
 
 def finished(result: object) -> None:
     """
-    Take what a hook of a sync client returned.
+    Check the return value of a hook of a sync client.
 
     Raises:
-        TypeError: it is a coroutine. Harm otherwise: a hook that checks statuses never runs, without an error.
+        TypeError: it is a coroutine. Otherwise an async hook that checks statuses would silently never run.
     """
     if hasattr(result, "__await__"):
         close = getattr(result, "close", None)  # or Python warns that it was never awaited
         if close is not None:
             close()
-        raise TypeError("hooks of a Client must not be async functions; those of an AsyncClient must")
+        raise TypeError("Client hooks must not be async functions; AsyncClient hooks must")
 
 
 async def afinished(result: object) -> None:
     """
-    Take what a hook of an async client returned.
+    Return the return value of a hook of an async client, which must be awaitable.
 
     Raises:
-        TypeError: nothing that could be awaited.
+        TypeError: it is not awaitable.
     """
     if not hasattr(result, "__await__"):
         raise TypeError("AsyncClient hooks must be async functions")
@@ -563,7 +563,7 @@ async def afinished(result: object) -> None:
 
 
 def no_request_of(auth: Auth) -> str:
-    """The message for an auth flow that ended before its first request."""
+    """Return the message for an auth flow that ended before its first request."""
     return f"the auth flow of {type(auth).__name__} did not yield a request: it must yield at least the one it is given"
 
 
@@ -578,11 +578,11 @@ def _hooks(hooks: Mapping[str, list[EventHook]] | None) -> dict[str, list[EventH
 
 def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, is_subclass: bool, **options: Any) -> None:
     """
-    Warn where options of the network were given and nothing uses them: a transport of the caller's has its own.
+    Warn if network options were given that are not used, because the caller's transport has its own.
 
-    Harm otherwise: `Client(verify=context, transport=HTTPTransport(retries=3))` does not verify by that context.
+    Otherwise `Client(verify=context, transport=HTTPTransport(retries=3))` would silently not verify with that context.
 
-    Not of `limits` in a subclass: those of SDKs (openai, anthropic) always give theirs, and their users cannot help it.
+    Not for `limits` in a subclass: SDKs (openai, anthropic) always give theirs, and their users cannot change that.
     """
     ignored = ("trust_env", "limits") if is_subclass else ("trust_env",)
     schemes = _schemes_of(dict(mounts or {})) if transport is None else _SCHEMES
@@ -591,7 +591,7 @@ def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, is_subclass
     unused = [
         name
         for name, value in options.items()
-        # Only https verifies and negotiates; the others are used for what is left to the client's own transport.
+        # Only https verifies and negotiates; the other options apply to the URLs left to the client's own transport.
         if name not in ignored
         and (schemes == _SCHEMES or (name in _FOR_TLS and "https" in schemes))
         and value is not None
@@ -602,7 +602,7 @@ def warn_of_unused(transport: Any, mounts: Mapping[Any, Any] | None, is_subclass
         source = "mounts" if transport is None else "transport"
         names = ", ".join(unused)
         warnings.warn(
-            f"{names}: not used, because {source}= was given; give them to the transport, such as "
+            f"{names} not used because {source}= was given; set options on the transport, such as "
             f"httpx.HTTPTransport({unused[0]}=...)",
             UserWarning,
             stacklevel=level_of_caller(),
@@ -626,7 +626,7 @@ def _schemes_of(mounts: Mapping[Any, Any]) -> frozenset[str]:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Return the options that are not None: a subclass that overrides `_init_transport` need not know newer ones."""
+    """Return the options that are not None: a subclass that overrides `_init_transport` need not know newer options."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -636,15 +636,15 @@ def raise_first(failures: list[BaseException]) -> None:
         if failures:
             raise failures[0]
     finally:
-        failures.clear()  # a traceback that holds its own frame lives until the next garbage collection
+        failures.clear()  # a traceback that refers to its own frame lives until the next garbage collection
 
 
 def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:
-    """The proxies of the environment, if it may say, and those of the old argument `proxies=`: pattern and proxy."""
+    """Return pattern and proxy of the environment's proxies, if trusted, and of the old argument `proxies=`."""
     found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []
     if proxies is not None:
         warnings.warn(
-            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several of them",
+            "`proxies` is deprecated: use `proxy=`, or `mounts=` for several proxies",
             DeprecationWarning,
             stacklevel=level_of_caller(),
         )
@@ -661,16 +661,16 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
 
 
 def patched(name: str, value: T) -> T:
-    """Return what a program put into `httpx._client` under this name, where 0.28.1 looked for it; else `value`."""
+    """Return the value that a program put into `httpx._client` under this name, as for 0.28.1; else `value`."""
     module = sys.modules.get(f"{__package__}._client")
     return value if module is None else vars(module).get(name, value)
 
 
 def ordered_mounts(mounts: Mapping[Any, Any]) -> dict[URLPattern, Any]:
     """
-    Transports by pattern, those first that say the most; of two for the same pattern, the later one.
+    Return the transports by pattern, the most specific first; of two for the same pattern, the later one.
 
-    NO_PROXY alone is none, for it would change nothing.
+    NO_PROXY alone gives an empty result, because it would change nothing.
     """
     patterns = [(URLPattern(key) if isinstance(key, str) else key, transport) for key, transport in mounts.items()]
     if len(patterns) == 1 and isinstance(patterns[0][0], BypassPattern):
@@ -679,7 +679,7 @@ def ordered_mounts(mounts: Mapping[Any, Any]) -> dict[URLPattern, Any]:
 
 
 def transport_for(mounts: dict[URLPattern, Any], url: URLTypes, default: Any) -> Any:
-    """The first mounted transport whose pattern fits, else the default; None mounted means the default, too."""
+    """Return the first mounted transport whose pattern matches, else the default; a mounted None means the default."""
     for pattern, transport in mounts.items():
         if pattern.matches(url):
             return default if transport is None else transport

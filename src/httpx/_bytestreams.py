@@ -9,8 +9,8 @@ class SyncByteStream:
     """
     A body that is iterated in sync code.
 
-    Subclass it to give a request or a response a body of your own: `__iter__` yields pieces of any size, and `close`
-    frees what they come from. `close` is called once the body is read or given up.
+    Subclass it to give a request or a response your own body: `__iter__` yields pieces of any size, and `close`
+    frees their source. `close` is called when the body is read or abandoned.
     """
 
     def __iter__(self) -> Iterator[bytes]:
@@ -18,7 +18,7 @@ class SyncByteStream:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__")
 
     def close(self) -> None:
-        """Free what the body comes from. Does nothing by default."""
+        """Free the source of the body. Does nothing by default."""
 
 
 class AsyncByteStream:
@@ -27,7 +27,7 @@ class AsyncByteStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the pieces of the body."""
         raise NotImplementedError(f"{type(self).__name__} must define __aiter__")
-        yield b""  # an unreachable yield makes this a generator, so that subclasses are typed as ones
+        yield b""  # an unreachable yield makes this a generator, so that subclasses are typed as generators
 
     async def aclose(self) -> None:
-        """Free what the body comes from. Does nothing by default."""
+        """Free the source of the body. Does nothing by default."""

@@ -44,7 +44,7 @@ from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
 from ._content import in_async, in_sync
 from ._exceptions import RequestError
-from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_ANSWER, HOOK_INTERIM, HOOK_REQUEST, SEND, journey
+from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_INTERIM, HOOK_REQUEST, HOOK_RESPONSE, SEND, journey
 from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response
@@ -77,7 +77,7 @@ __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClie
 T = TypeVar("T", bound="Client")
 U = TypeVar("U", bound="AsyncClient")
 
-# What other libraries, and 0.27, call what a client is told.
+# The names that other libraries, and 0.27, have for arguments of a client.
 _HINTS = {
     "app": "`transport=httpx.ASGITransport(app=...)` or `transport=httpx.WSGITransport(app=...)`",
     "retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
@@ -87,12 +87,12 @@ _HINTS = {
     "ssl": "`verify=`",
 }
 _OPENED = ClientState.OPENED  # the look-up in an Enum costs ten times that in a module
-_HOOK_NAMES = {HOOK_REQUEST: "request", HOOK_ANSWER: "response", HOOK_INTERIM: "1xx"}
+_HOOK_NAMES = {HOOK_REQUEST: "request", HOOK_RESPONSE: "response", HOOK_INTERIM: "1xx"}
 
 
 class Client(Verbs):
     """
-    Sends requests, keeps connections and cookies between them; safe under threads.
+    A client that keeps connections and cookies between requests; safe under threads.
 
         with httpx.Client(base_url="https://api.example.org") as client:
             response = client.get("/users")
@@ -101,24 +101,24 @@ class Client(Verbs):
         auth: (username, password), a function of the request, or an `httpx.Auth`.
         params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
-        proxy: send everything through this proxy, or through the one that this function returns for a request. The
-            extension "proxy" of a request comes before it.
-        mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
+        proxy: send all requests through this proxy, or through the one that this function returns for a request. The
+        extension "proxy" of a request takes precedence.
+        mounts: transports for URLs that match a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
-        follow_redirects, max_redirects: whether and how far.
+        follow_redirects, max_redirects: whether redirects are followed, and how many.
         event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
-        base_url: what relative URLs are appended to.
-        credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
+        base_url: the URL that relative URLs are appended to.
+        credentials_for: "any" sends the client's credentials with every request. "origin" sends its `auth`, its
             private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
             domain only to the origin of `base_url`, also if a request is given another URL.
-        transport: in place of the network.
-        default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+        transport: used in place of the network.
+        default_encoding: for text without a charset in its Content-Type: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+        max_response_size: maximum bytes of a body, read or streamed; a larger one raises `ResponseTooLarge`. None for
             no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
-        resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
+        resolver, resolve, dns_cache_ttl, address_family: how host names are resolved; as for
             `httpx.HTTPTransport`.
     """
 
@@ -155,7 +155,7 @@ class Client(Verbs):
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
     ) -> None:
-        """Long because there are many arguments, which are handed on one by one."""
+        """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
@@ -203,7 +203,7 @@ class Client(Verbs):
         return HTTPTransport(proxy=proxy, **network)
 
     def _transport_for_url(self, url: URL) -> BaseTransport:
-        """The transport for a URL; every request asks here."""
+        """Return the transport for a URL; every request asks here."""
         if not self._mounts:
             return self._transport
         return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
@@ -227,7 +227,7 @@ class Client(Verbs):
         extensions: RequestExtensions | None = None,
     ) -> Iterator[Response]:
         """
-        Like `request`, as a context whose response is not read yet: iterate over its body, or leave it.
+        Return a context manager like `request` whose response is not read yet: iterate over its body, or leave it.
 
             with client.stream("GET", url) as response:
                 for piece in response.iter_bytes():
@@ -269,7 +269,7 @@ class Client(Verbs):
             auth, follow_redirects: instead of the client's.
 
         Raises:
-            RequestError: of the class that says what failed.
+            RequestError: the request failed; the class says how.
             RuntimeError: the client is closed.
         """
         if self._state is not _OPENED:
@@ -283,7 +283,7 @@ class Client(Verbs):
             and not any(self._event_hooks.values())
             and "total" not in request.extensions["timeout"]
         ):
-            # Nothing was asked for but this one request: it becomes a journey only if the response asks for more.
+            # This one request needs no other step: it becomes a journey only if the response requires more.
             response = self._send_single_request(request)
             if response._remarkable:
                 response = self._travel(request, auth, follow_redirects, response)
@@ -304,7 +304,7 @@ class Client(Verbs):
         follow_redirects: bool | UseClientDefault,
         response: Response | None = None,
     ) -> Response:
-        """Carry out the steps of a journey, and tell it what came of each; `response` is its first, if it was sent."""
+        """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
         timeout = request.extensions["timeout"]
@@ -343,7 +343,7 @@ class Client(Verbs):
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
             if deadline is not None:
-                request.extensions["timeout"] = timeout  # all of it again, should the caller send the request again
+                request.extensions["timeout"] = timeout  # all of it again if the caller repeats the request
             if flow is not None:
                 flow.close()
 
@@ -355,7 +355,7 @@ class Client(Verbs):
             raise RuntimeError(no_request_of(auth)) from None
 
     def _authenticated(self, flow: Any, response: Response) -> Request | None:
-        """What the auth flow wants sent after this response, or None if it is content."""
+        """Return the request that the auth flow wants sent after this response, or None if the flow is over."""
         try:
             return flow.send(response)  # type: ignore[no-any-return]  # a user's flow
         except StopIteration:
@@ -369,7 +369,7 @@ class Client(Verbs):
         request.stream = in_sync(request.stream)
 
     def _send_until(self, request: Request, deadline: float, total: float) -> Response:
-        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
+        """Send like `_send_single_request`, with a total timeout for transports that do not bound themselves."""
         self._leave(request, deadline)
         if bounds_itself(self._transport_for_url(request.url)):
             return self._send_single_request(request)
@@ -377,7 +377,7 @@ class Client(Verbs):
         return bound.over(bound.run(self._send_single_request, request))
 
     def _send_single_request(self, request: Request) -> Response:
-        """Send one request through its transport; no redirect, no authentication, nothing read."""
+        """Send one request through its transport, without redirects, authentication or reading the body."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, SyncByteStream):
             self._fit_body(request)
@@ -398,10 +398,10 @@ class Client(Verbs):
 
     def close(self) -> None:
         """
-        Close the client and all its transports; it cannot be used any more.
+        Close the client and all its transports. It cannot be used afterwards.
 
         Raises:
-            What a transport raises, the first of them, after all were closed.
+            The first exception that a transport raises, after all were closed.
         """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
@@ -414,7 +414,7 @@ class Client(Verbs):
             raise_first(failures)
 
     def _all_transports(self) -> list[BaseTransport]:
-        """The client's own transport, and those that are mounted."""
+        """Return the client's own transport and the mounted ones."""
         return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     def __enter__(self: T) -> T:
@@ -461,7 +461,7 @@ class Client(Verbs):
 
 class AsyncClient(AsyncVerbs):
     """
-    Like `Client`, for asyncio and trio; it may be used from several event loops.
+    A client like `Client`, for asyncio and trio; it may be used from several event loops.
 
         async with httpx.AsyncClient(base_url="https://api.example.org") as client:
             response = await client.get("/users")
@@ -470,24 +470,24 @@ class AsyncClient(AsyncVerbs):
         auth: (username, password), a function of the request, or an `httpx.Auth`.
         params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
-        proxy: send everything through this proxy, or through the one that this function returns for a request. The
-            extension "proxy" of a request comes before it.
-        mounts: transports for URLs that fit a pattern, such as {"https://": ..., "all://*.example.org": ...}.
+        proxy: send all requests through this proxy, or through the one that this function returns for a request. The
+        extension "proxy" of a request takes precedence.
+        mounts: transports for URLs that match a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
-        follow_redirects, max_redirects: whether and how far.
+        follow_redirects, max_redirects: whether redirects are followed, and how many.
         event_hooks: {"request": [function, ...], "response": [...], "1xx": [...]}.
-        base_url: what relative URLs are appended to.
-        credentials_for: "any" sends what the client was given with every request. "origin" sends its `auth`, its
+        base_url: the URL that relative URLs are appended to.
+        credentials_for: "any" sends the client's credentials with every request. "origin" sends its `auth`, its
             private headers (Authorization, Proxy-Authorization, Cookie, `sensitive_headers`) and its cookies without a
             domain only to the origin of `base_url`, also if a request is given another URL.
-        transport: in place of the network.
-        default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+        transport: used in place of the network.
+        default_encoding: for text without a charset in its Content-Type: its name, or a function of the body's bytes.
         sensitive_headers: names of headers that, like Authorization, no redirect carries to another origin.
-        max_response_size: the most bytes of a body, read or streamed; a larger one ends in `ResponseTooLarge`. None for
+        max_response_size: maximum bytes of a body, read or streamed; a larger one raises `ResponseTooLarge`. None for
             no limit.
         proxies: deprecated; use `proxy` or `mounts`.
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
-        resolver, resolve, dns_cache_ttl, address_family: who says which addresses hosts have; as for
+        resolver, resolve, dns_cache_ttl, address_family: how host names are resolved; as for
             `httpx.HTTPTransport`.
     """
 
@@ -524,7 +524,7 @@ class AsyncClient(AsyncVerbs):
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
     ) -> None:
-        """Long because there are many arguments, which are handed on one by one."""
+        """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
@@ -572,7 +572,7 @@ class AsyncClient(AsyncVerbs):
         return AsyncHTTPTransport(proxy=proxy, **network)
 
     def _transport_for_url(self, url: URL) -> AsyncBaseTransport:
-        """The transport for a URL; every request asks here."""
+        """Return the transport for a URL; every request asks here."""
         if not self._mounts:
             return self._transport
         return transport_for(self._mounts, url, self._transport)  # type: ignore[no-any-return]  # mounts hold any
@@ -596,7 +596,7 @@ class AsyncClient(AsyncVerbs):
         extensions: RequestExtensions | None = None,
     ) -> AsyncIterator[Response]:
         """
-        Like `request`, as a context whose response is not read yet: iterate over its body, or leave it.
+        Return a context manager like `request` whose response is not read yet: iterate over its body, or leave it.
 
             async with client.stream("GET", url) as response:
                 async for piece in response.aiter_bytes():
@@ -638,7 +638,7 @@ class AsyncClient(AsyncVerbs):
             auth, follow_redirects: instead of the client's.
 
         Raises:
-            RequestError: of the class that says what failed.
+            RequestError: the request failed; the class says how.
             RuntimeError: the client is closed.
         """
         if self._state is not _OPENED:
@@ -652,7 +652,7 @@ class AsyncClient(AsyncVerbs):
             and not any(self._event_hooks.values())
             and "total" not in request.extensions["timeout"]
         ):
-            # Nothing was asked for but this one request: it becomes a journey only if the response asks for more.
+            # This one request needs no other step: it becomes a journey only if the response requires more.
             response = await self._send_single_request(request)
             if response._remarkable:
                 response = await self._travel(request, auth, follow_redirects, response)
@@ -673,7 +673,7 @@ class AsyncClient(AsyncVerbs):
         follow_redirects: bool | UseClientDefault,
         response: Response | None = None,
     ) -> Response:
-        """Carry out the steps of a journey, and tell it what came of each; `response` is its first, if it was sent."""
+        """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
         timeout = request.extensions["timeout"]
@@ -712,7 +712,7 @@ class AsyncClient(AsyncVerbs):
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
             if deadline is not None:
-                request.extensions["timeout"] = timeout  # all of it again, should the caller send the request again
+                request.extensions["timeout"] = timeout  # all of it again if the caller repeats the request
             if flow is not None:
                 await flow.aclose()
 
@@ -724,7 +724,7 @@ class AsyncClient(AsyncVerbs):
             raise RuntimeError(no_request_of(auth)) from None
 
     async def _authenticated(self, flow: Any, response: Response) -> Request | None:
-        """What the auth flow wants sent after this response, or None if it is content."""
+        """Return the request that the auth flow wants sent after this response, or None if the flow is over."""
         try:
             return await flow.asend(response)  # type: ignore[no-any-return]  # a user's flow
         except StopAsyncIteration:
@@ -738,7 +738,7 @@ class AsyncClient(AsyncVerbs):
         request.stream = in_async(request.stream)
 
     async def _send_until(self, request: Request, deadline: float, total: float) -> Response:
-        """`_send_single_request` with a total timeout: the network bounds itself, other transports are bounded here."""
+        """Send like `_send_single_request`, with a total timeout for transports that do not bound themselves."""
         self._leave(request, deadline)
         if bounds_itself(self._transport_for_url(request.url)):
             return await self._send_single_request(request)
@@ -746,7 +746,7 @@ class AsyncClient(AsyncVerbs):
         return bound.over(await bound.run(self._send_single_request, request))
 
     async def _send_single_request(self, request: Request) -> Response:
-        """Send one request through its transport; no redirect, no authentication, nothing read."""
+        """Send one request through its transport, without redirects, authentication or reading the body."""
         transport = self._transport_for_url(request.url)
         if not isinstance(request.stream, AsyncByteStream):
             self._fit_body(request)
@@ -767,10 +767,10 @@ class AsyncClient(AsyncVerbs):
 
     async def aclose(self) -> None:
         """
-        Close the client and all its transports; it cannot be used any more.
+        Close the client and all its transports. It cannot be used afterwards.
 
         Raises:
-            What a transport raises, the first of them, after all were closed.
+            The first exception that a transport raises, after all were closed.
         """
         if self._state is not ClientState.CLOSED:
             self._state = ClientState.CLOSED
@@ -783,7 +783,7 @@ class AsyncClient(AsyncVerbs):
             raise_first(failures)
 
     def _all_transports(self) -> list[AsyncBaseTransport]:
-        """The client's own transport, and those that are mounted."""
+        """Return the client's own transport and the mounted ones."""
         return [self._transport, *(transport for transport in self._mounts.values() if transport is not None)]
 
     async def __aenter__(self: U) -> U:

@@ -1,12 +1,12 @@
 """
-What a client is told once: how long to wait, how much to keep open, by which proxy, whom to trust.
+The configuration values of a client: timeouts, limits, proxies, and TLS contexts.
 
 `Timeout`, `Limits` and `Proxy` are plain values, read by the client and its transports. TLS contexts come from two
-functions: `create_ssl_context` makes a new one as asked, and `default_ssl_context` returns the one that all clients
+functions: `create_ssl_context` makes a new one, and `default_ssl_context` returns the one that all clients
 with default settings share, because loading the certificate authorities takes milliseconds.
 
 Importing this module loads no certificates and reads no environment variable; the first TLS connection does.
-Not here: which proxy the environment asks for (`_client`), ALPN for a context that the user made (`_transports`).
+Not here: the environment's proxies (`_proxies`), ALPN for a context that the user made (`_transports`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _PHASES = ("connect timeout", "read timeout", "write timeout", "pool timeout")
 
 def _seconds(name: str, value: Any) -> Optional[float]:
     """
-    Return `value` if it is a time to wait: a number that is not negative, or None for ever; infinity becomes None.
+    Return `value` if it is a time to wait: a non-negative number, or None for no limit; infinity becomes None.
 
     Raises:
         TypeError: not a number. True and False are refused: `timeout=False` would mean "give up at once".
@@ -89,27 +89,27 @@ def whole_number(name: str, value: Any, least: int) -> int:
 
 
 def _number_or_none(name: str, value: Any, least: int) -> Optional[int]:
-    """Like `whole_number`, where None means no limit; so does infinity, which 0.28.1 took."""
+    """Return the same as `whole_number`; None means no limit, and so does infinity, which 0.28.1 accepted."""
     return None if value is None or value == inf else whole_number(name, value, least)
 
 
 class Timeout:
     """
-    How many seconds each phase of a request may take, and all of it together.
+    A limit in seconds for each phase of a request, and for the whole call.
 
         Timeout(10)                      10 s for each phase
         Timeout(10, connect=60)          10 s, but 60 s to connect
-        Timeout(connect=5, read=30)      what is not given is 5 s
-        Timeout(None)                    wait for ever
+        Timeout(connect=5, read=30)      the others are 5 s
+        Timeout(None)                    no limit
         Timeout((5, 30, 30, None))       connect, read, write, pool
         Timeout(5, total=60)             and never more than 60 s for the whole call
 
     Args:
-        timeout: for every phase that is not given by itself: seconds, `None` to wait for ever, a tuple of connect,
+        timeout: for each phase not given separately: seconds, `None` to wait without limit, a tuple of connect,
             read, write, pool (the last two may be missing, which is `None`), or another `Timeout`. Default: 5 s.
         connect: name lookup, TCP, TLS and proxy handshakes.
-        read: for the peer to send something; it starts anew with each piece that arrives.
-        write: for the peer to take something; it starts anew with each piece.
+        read: for the peer to send something; it restarts with each piece that arrives.
+        write: for the peer to take something; it restarts with each piece.
         pool: for a connection of the pool to become free.
         total: for the whole call: the queue, redirects, authentication and the body included. Default: no bound, or
             that of the `Timeout` given as `timeout`.
@@ -117,7 +117,7 @@ class Timeout:
     0 gives up unless the phase needs no waiting. Infinity is the same as `None`.
 
     Raises:
-        TypeError: something that is not a number.
+        TypeError: a value is not a number.
         ValueError: a negative number, NaN, or a tuple that is too short or too long.
     """
 
@@ -128,7 +128,7 @@ class Timeout:
     read: Optional[float]
     write: Optional[float]
     pool: Optional[float]
-    # On the instance only where it is set, so that an instance's attributes are just what `as_dict` gives.
+    # On the instance only where it is set, so that an instance's attributes equal those of `as_dict`.
     total: Optional[float] = None
 
     def __init__(
@@ -171,10 +171,10 @@ class Timeout:
 
     def as_dict(self) -> dict[str, Optional[float]]:
         """
-        The seconds of connect, read, write and pool, and of total only if it is set.
+        Return the seconds of connect, read, write and pool, and of total only if it is set.
 
         A new dictionary each time: it becomes `request.extensions["timeout"]`. Clients, for whom every frame counts,
-        copy `__dict__` by themselves where it holds just the four. It may hold more: openai's package sets `__module__`
+        copy `__dict__` themselves if it has only the four keys. It may have more: openai's package sets `__module__`
         on the instances that it exports.
         """
         seconds = {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
@@ -194,13 +194,13 @@ class Timeout:
         return f"{type(self).__name__}({shown}{total})"
 
 
-# The defaults of what 0.28.1's limits did not have, in the order of the attributes.
+# The defaults of the limits that 0.28.1 did not have, in the order of the attributes.
 _ADDED_LIMITS = (None, 5_000, 262_144, None)
 
 
 class Limits:
     """
-    How many connections a client opens and keeps, and how large the head of a response may be.
+    Limits on the connections that a client opens and keeps, and on the size of a response's head.
 
     Args:
         max_connections: open at the same time; a request beyond it waits, at most for the pool timeout. None: any
@@ -210,8 +210,8 @@ class Limits:
         max_connections_per_host: like `max_connections`, for each host by itself. None: any number.
         max_header_fields: header fields of one response, or trailers; more are a `RemoteProtocolError`.
         max_header_bytes: what the heads of a response, interim ones included, and its trailers may take together.
-        ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the server is asked for a sign
-            of life (PING). If as many more pass without any, the requests end in a `ReadError`. None: never.
+        ping_interval: HTTP/2 only: seconds of silence, while requests wait, after which the client sends a PING. If
+        nothing arrives for as many seconds more, the requests raise `ReadError`. None: never.
 
     A client without `limits` has 100, 20 and 5 s. With one of the first three given here, or none at all, the others of
     them are no limit and 5 s, as in 0.28.1. With one of the last four, they stay those of a client, unless they are
@@ -262,7 +262,7 @@ class Limits:
         return isinstance(other, Limits) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
-        # What 0.28.1 did not have is shown only where it was set.
+        # Limits that 0.28.1 did not have are shown only if they were set.
         fields = vars(self)
         shown = [f"{name}={fields[name]}" for name in list(fields)[:3]]
         shown += [f"{n}={v}" for (n, v), plain in zip(list(fields.items())[3:], _ADDED_LIMITS) if v != plain]
@@ -273,7 +273,7 @@ _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 def _escaped(url: str) -> str:
-    """Return the URL with backslashes of its user name and password escaped; a domain in front is Windows' habit."""
+    """Return the URL with backslashes of its user name and password escaped; Windows puts a domain in front."""
     scheme, separator, rest = url.partition("://")
     end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
     userinfo, at, host = rest[:end].rpartition("@")
@@ -330,7 +330,7 @@ class Proxy:
 
     @property
     def raw_auth(self) -> Optional[tuple[bytes, bytes]]:
-        """User name and password as UTF-8, or `None`."""
+        """Return user name and password as UTF-8, or `None`."""
         if self.auth is None:
             return None
         username, password = self.auth
@@ -359,16 +359,16 @@ DEFAULT_MAX_REDIRECTS = 20
 
 # TLS
 
-# By this a str is told from a path: no path has it.
+# Distinguishes PEM in a str from a path: a path does not contain it.
 _PEM_BEGIN = "-----BEGIN "
 _PEM_CERTIFICATE = lazy_pattern("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
 
 
 class _KeptContext:
     """
-    A TLS context in the state of an object that is copied: every copy shares it, and a pickle says why it cannot.
+    A TLS context in the state of an object that is copied: copies share it, and pickling raises an error that says why.
 
-    The refusal is here and not where the state is made, because a copy within the process asks for the state, too.
+    The error is raised here and not where the state is made, because copying within the process uses the state, too.
     """
 
     def __init__(self, context: Any) -> None:
@@ -379,18 +379,18 @@ class _KeptContext:
 
     def __reduce__(self) -> str:
         raise TypeError(
-            f"a TLS context ({type(self.context).__name__}) cannot be pickled: give `verify` and `cert` as paths, "
+            f"a TLS context ({type(self.context).__name__}) cannot be pickled: pass `verify` and `cert` as paths, "
             "or make the client in the process that uses it"
         )
 
 
 def in_state(value: Any) -> Any:
-    """`value` as it goes into the state of an object; see `_KeptContext`."""
+    """Return `value` as it is stored in the state of an object; see `_KeptContext`."""
     return _KeptContext(value) if hasattr(value, "wrap_bio") else value
 
 
 def out_of_state(value: Any) -> Any:
-    """What `in_state` was given."""
+    """Return the value that `in_state` was given."""
     return value.context if isinstance(value, _KeptContext) else value
 
 
@@ -400,24 +400,24 @@ def create_ssl_context(
     trust_env: bool = True,
 ) -> ssl.SSLContext:
     """
-    A new TLS context for clients, TLS 1.2 or newer, that offers no ALPN protocols yet.
+    Return a new TLS context for clients, TLS 1.2 or newer, that offers no ALPN protocols yet.
 
     Args:
         verify: `True` trusts the authorities of the package certifi, or with `trust_env` those in the file
             SSL_CERT_FILE or the directories SSL_CERT_DIR. A str or path is such a file or directory; a str or bytes
-            with a line "-----BEGIN CERTIFICATE-----" are the authorities themselves. "system" trusts whom the operating
-            system trusts, through the package truststore. `False` checks neither certificate nor host name. An
+            with a line "-----BEGIN CERTIFICATE-----" are the authorities themselves. "system" trusts the authorities of
+            the operating system, through the package truststore. `False` checks neither certificate nor host name. An
             `ssl.SSLContext` is returned itself.
         cert: the client's own certificate: a PEM file with certificate and key, or (certificate, key) or
             (certificate, key, password). Each of the first two is a path, or str or bytes with a line "-----BEGIN".
-        trust_env: whether SSL_CERT_FILE and SSL_CERT_DIR are looked at. SSLKEYLOGFILE is the standard library's and
-            always is, unless Python ignores its environment.
+        trust_env: whether SSL_CERT_FILE and SSL_CERT_DIR are used. SSLKEYLOGFILE is read by the standard library,
+        always, unless Python ignores its environment.
 
     Raises:
         TypeError: `verify` or `cert` is none of these.
         ImportError: `verify` is "system", and truststore is not installed.
         OSError: a file cannot be read (`FileNotFoundError` if it is missing), with its path as `filename`.
-        ssl.SSLError: a file holds something else, or the password is wrong. An `OSError` too; the message has the path.
+        ssl.SSLError: a file has other contents, or the password is wrong. An `OSError` too; the message has the path.
     """
     context = _verifying_context(verify, trust_env)
     if cert is not None:
@@ -442,15 +442,15 @@ def _verifying_context(verify: Any, trust_env: bool) -> ssl.SSLContext:
     if isinstance(verify, (str, os.PathLike)):
         path = os.fspath(verify)
         return _trusting_directories(path) if os.path.isdir(path) else _trusting_file(path)
-    # Whatever can make a TLS connection, so that the contexts of truststore and of tests pass.
+    # Duck-typed, so that the contexts of truststore and of tests are accepted.
     if hasattr(verify, "wrap_bio"):
         return verify  # type: ignore[no-any-return]  # duck-typed on purpose
-    raise TypeError(f"verify must be a bool, a path, PEM or an ssl.SSLContext, not {type(verify).__name__}")
+    raise TypeError(f"verify must be a bool, a path, PEM or an ssl.SSLContext, got {type(verify).__name__}")
 
 
 def _trusting_default(trust_env: bool) -> ssl.SSLContext:
     if trust_env:
-        # An empty variable counts as none.
+        # An empty variable counts as unset.
         file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
         if file:
             return _trusting_file(file, " from SSL_CERT_FILE")
@@ -462,14 +462,14 @@ def _trusting_default(trust_env: bool) -> ssl.SSLContext:
 
 
 def _pem_text(given: Any) -> Optional[str]:
-    """PEM that was given itself, and not as the path of its file; else None. Its text may be a secret."""
+    """Return PEM that was given as text and not as a path; else None. Its text may be a secret."""
     if isinstance(given, (bytes, bytearray)):
-        given = given.decode("utf-8", "replace")  # what is not ASCII can only be a comment
+        given = given.decode("utf-8", "replace")  # non-ASCII text can only be a comment
     return given if isinstance(given, str) and _PEM_BEGIN in given else None
 
 
 def _trusting_pem(pem: str) -> ssl.SSLContext:
-    # Only these: around them there may be comments, which the standard library takes in ASCII only.
+    # Only the certificates: comments around them must be ASCII for the standard library.
     certificates = "\n".join(_PEM_CERTIFICATE.findall(pem))
     try:
         if not certificates:
@@ -490,24 +490,24 @@ def _trusting_system() -> ssl.SSLContext:
 
 
 def _trusting_file(path: str, source: str = "") -> ssl.SSLContext:
-    """A context that trusts the authorities in this PEM file; `source` says in errors where the path comes from."""
+    """Return a context that trusts the authorities in this PEM file; `source` names the path's origin in errors."""
     try:
         if not path:
-            # The standard library takes it for "none given" and would trust the system's authorities instead.
+            # The standard library treats it as "not given" and would trust the system's authorities instead.
             raise FileNotFoundError(errno.ENOENT, "no path")
         context = ssl.create_default_context(cafile=path)
     except ssl.SSLError as exc:
         raise ssl.SSLError(exc.errno, f"no usable certificate file{source}: {path!r} ({_reason(exc)})") from exc
     except OSError as exc:
         if exc.filename is not None:
-            raise  # about SSLKEYLOGFILE, which the standard library opens too; it names only that one
+            raise  # about SSLKEYLOGFILE, which the standard library opens too; the error names only that file
         raise OSError(exc.errno, f"no usable certificate file{source}", path) from exc
     return _at_least_tls12(context)
 
 
 def _trusting_directories(path: str, source: str = "") -> ssl.SSLContext:
-    """A context that trusts the authorities in these directories: one, or several with ":" (Windows: ";") between."""
-    # OpenSSL says nothing if there are none; then every handshake would fail for no visible reason.
+    """Return a context that trusts the authorities in these directories, separated by ":" (Windows: ";")."""
+    # OpenSSL does not report a missing directory; then every handshake would fail for no visible reason.
     if not any(os.path.isdir(part) for part in path.split(os.pathsep)):
         raise FileNotFoundError(errno.ENOENT, f"no such certificate directory{source}", path)
     return _at_least_tls12(ssl.create_default_context(capath=path))
@@ -516,7 +516,7 @@ def _trusting_directories(path: str, source: str = "") -> ssl.SSLContext:
 def _unverifying() -> ssl.SSLContext:
     # Not `create_default_context`: it would load the system's authorities only to ignore them, which takes 20 ms.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # first: the next line is refused otherwise
+    context.check_hostname = False  # first: otherwise the next line is an error
     context.verify_mode = ssl.CERT_NONE
     key_log = os.environ.get("SSLKEYLOGFILE")
     if key_log and not sys.flags.ignore_environment:
@@ -534,7 +534,7 @@ def _load_cert(context: ssl.SSLContext, cert: Any) -> None:
     chain = (cert,) if isinstance(cert, (str, bytes, os.PathLike)) else cert
     if not isinstance(chain, (tuple, list)) or not 1 <= len(chain) <= 3 or not _names_files(chain):
         raise TypeError("cert must be a path, PEM, (certificate, key) or (certificate, key, password)")
-    # The password is the last and never in a message, and neither is a key in memory.
+    # The password is last and never in a message, and neither is a key in memory.
     pems = [_pem_text(part) for part in chain[:2]]
     parts = [part for part in zip(chain, pems) if part[0] is not None]
     named = " with key ".join(repr(os.fspath(path)) if pem is None else "PEM in memory" for path, pem in parts)
@@ -546,13 +546,13 @@ def _load_cert(context: ssl.SSLContext, cert: Any) -> None:
     except ssl.SSLError as exc:
         raise ssl.SSLError(exc.errno, f"no usable client certificate: {named} ({_reason(exc)})") from exc
     except OSError as exc:
-        # OpenSSL does not say which of the two it was.
+        # OpenSSL does not say which of the two is wrong.
         missing = next((path for path in paths if not os.path.exists(path)), paths[0] if paths else None)
         raise OSError(exc.errno, "no usable client certificate", missing) from exc
 
 
 def _names_files(chain: Any) -> bool:
-    """Are certificate and key paths or PEM? Bytes are PEM only, because a path in bytes is more likely a mistake."""
+    """Return whether certificate and key are paths or PEM. Bytes must be PEM: a path in bytes is likely a mistake."""
     return chain[0] is not None and all(
         part is None or isinstance(part, (str, os.PathLike)) or _pem_text(part) is not None for part in chain[:2]
     )
@@ -561,9 +561,9 @@ def _names_files(chain: Any) -> bool:
 @contextmanager
 def _as_file(pem: str) -> Iterator[str]:
     """
-    The path of a file with this text, which may be a private key: OpenSSL takes client certificates from files only.
+    Return the path of a file with this text, maybe a private key: OpenSSL reads client certificates only from files.
 
-    The file is in memory where that can be had, and else one that only this user may read. It is gone afterwards.
+    The file is in memory where the system supports it, else only this user may read it. It is removed afterwards.
     """
     if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
         descriptor = os.memfd_create("httpx-pem", os.MFD_CLOEXEC)
@@ -578,7 +578,7 @@ def _as_file(pem: str) -> Iterator[str]:
             file.write(pem)
             file.flush()
             if on_disk:
-                file.close()  # Windows opens a file for one at a time
+                file.close()  # Windows does not open a file twice at a time
             yield path
     finally:
         if on_disk:
@@ -586,21 +586,21 @@ def _as_file(pem: str) -> Iterator[str]:
 
 
 def _reason(exc: ssl.SSLError) -> str:
-    """OpenSSL's word for what went wrong. For a key in no known format it has none."""
+    """Return OpenSSL's reason. It has none for a key in an unknown format."""
     return getattr(exc, "reason", None) or "not a certificate, or the wrong password"
 
 
 _DefaultKey = tuple[bool, Optional[str], Optional[str], Optional[str]]
 
-# A few: clients with and without HTTP/2, and tests that change the environment.
+# A few entries: clients with and without HTTP/2, and tests that change the environment.
 _MAX_DEFAULT_CONTEXTS = 16
 _default_contexts: dict[_DefaultKey, ssl.SSLContext] = {}
-_making_default = threading.RLock()  # released by `unlock` if an exception comes at a bad moment
+_making_default = threading.RLock()  # released by `unlock` if an exception arrives in between
 
 
 def default_ssl_context(trust_env: bool = True) -> ssl.SSLContext:
     """
-    The context that all clients with `verify=True` and no `cert` share; made when it is first asked for.
+    Return the context that all clients with `verify=True` and no `cert` share; made on first use.
 
     One for each state of the environment variables that it depends on. It must not be changed.
 

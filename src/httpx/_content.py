@@ -1,5 +1,5 @@
 """
-What the user gave as a body -> the header fields that describe it, and a stream of its bytes.
+The user's body -> the header fields that describe it, and a stream of its bytes.
 
     encode_request(content=, data=, files=, json=, boundary=)  -> ({"Content-Length": ..., ...}, stream)
     encode_response(content=, text=, html=, json=)             -> the same for `httpx.Response(...)`
@@ -11,13 +11,13 @@ What the user gave as a body -> the header fields that describe it, and a stream
     async iterable, async file        AsyncIteratorByteStream    chunked (trio's and anyio's files: as a file)
     files=                            MultipartStream            known if every file's is
 
-A stream says by its base classes where it can be iterated: `SyncByteStream`, `AsyncByteStream` or both. A sync stream
-is used in async code through `in_async(stream)`: it is read on the event loop's thread as long as that is quick, and in
-other threads from the first read on that was not (`Pace`). There is no way back: an async stream in a sync client is an
+The base classes of a stream tell where it can be iterated: `SyncByteStream`, `AsyncByteStream` or both. A sync stream
+is used in async code through `in_async(stream)`: it is read on the event loop's thread while reads are quick, and in
+other threads after the first slow read (`Pace`). The reverse is not possible: an async stream in a sync client is an
 error, which the client reports.
 
-Nothing here is left suspended when a body is given up half-way: no stream is an async generator itself, and `close` and
-`aclose` end the caller's generator, so that its `finally` runs then and there.
+Nothing here is left suspended when a body is abandoned: streams are not async generators themselves, and `close` and
+`aclose` end the caller's generator, so that its `finally` runs immediately.
 
 Not here: multipart bodies (`_multipart`), and which methods get `Content-Length: 0` (`_request`).
 """
@@ -56,25 +56,25 @@ FILE_PIECE = 65_536  # bytes per read: large enough to make system calls rare, s
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect costs more than the rest of this module
 
-# What a file that cannot tell, seek or be measured raises: no such method, not seekable, a pipe, closed.
+# Raised by a file that cannot tell, seek or be measured: no such method, not seekable, a pipe, closed.
 _NOT_SEEKABLE = (AttributeError, OSError, ValueError)
 
 
 def to_utf8(text: str, what: str) -> bytes:
     """
-    UTF-8 of `text`; `what` names it in the error.
+    Return the UTF-8 of `text`; `what` names it in the error.
 
     Raises:
-        LocalProtocolError: the text holds half of a surrogate pair, for which UTF-8 has no bytes.
+        LocalProtocolError: the text holds half of a surrogate pair, which UTF-8 cannot encode.
     """
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as exc:
-        raise LocalProtocolError(f"{what} has a lone surrogate at position {exc.start}, which is not text") from exc
+        raise LocalProtocolError(f"{what} has a lone surrogate at position {exc.start}, so it is not text") from exc
 
 
 def _as_bytes(piece: Any) -> bytes:
-    """One piece of a body as bytes; anything that is not bytes is the caller's mistake, found before it is sent."""
+    """Return one piece of a body as bytes. Another type is the caller's mistake, found before it is sent."""
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return bytes(piece)
     raise TypeError(f"a body yields {type(piece).__name__}, expected bytes")
@@ -84,14 +84,14 @@ def _as_bytes(piece: Any) -> bytes:
 
 
 def is_async_file(source: Any) -> bool:
-    """Whether `source` is read with `await source.read(size)` or `aread`: files of anyio, trio, aiofiles."""
+    """Return whether `source` is read with `await source.read(size)` or `aread`: files of anyio, trio, aiofiles."""
     code = getattr(getattr(source, "read", None), "__code__", None)
     return hasattr(source, "aread") or (code is not None and bool(code.co_flags & _CO_COROUTINE))
 
 
 def refuse_text_mode(file: Any, what: str) -> None:
     """
-    Let nothing pass that yields text; `what` names it in the error.
+    Refuse a file that yields text; `what` names it in the error.
 
     Raises:
         TypeError: `file` was opened in text mode, so its positions and sizes are not those of its bytes.
@@ -102,9 +102,9 @@ def refuse_text_mode(file: Any, what: str) -> None:
 
 def measure(file: Any) -> Optional[tuple[int, int]]:
     """
-    Position and size of a file in bytes; None if it cannot seek.
+    Return the position and size of a file in bytes; None if it cannot seek.
 
-    By seeking to the end and back. `os.fstat` was rejected: gzip, bz2 and lzma files answer `fileno()` with the
+    By seeking to the end and back. `os.fstat` was rejected: `fileno()` of gzip, bz2 and lzma files is the
     descriptor of the compressed file, files under /proc claim a size of 0, and SpooledTemporaryFile moves to disk.
     """
     file = getattr(file, "wrapped", file)  # the sync file inside trio's and anyio's
@@ -120,9 +120,9 @@ def measure(file: Any) -> Optional[tuple[int, int]]:
     return position, size
 
 
-async def _resolved(answer: Any) -> Any:
-    """The value of something that may have to be awaited: `seek` and `tell` of an async file may be either."""
-    return await answer if isinstance(answer, Awaitable) else answer
+async def _resolved(value: Any) -> Any:
+    """Return the value of something that may have to be awaited: `seek` and `tell` of an async file may be either."""
+    return await value if isinstance(value, Awaitable) else value
 
 
 class FileSource:
@@ -131,8 +131,8 @@ class FileSource:
 
     Args:
         file: anything with `read(size)`, sync or async. It is never closed: it is the caller's.
-        start: where every pass begins, in bytes; None means where the file stands when the first pass begins. A file
-            that cannot seek is read from where it stands, once.
+        start: where every pass begins, in bytes; None means the file's position when the first pass begins. A file
+        that cannot seek is read from its position, once.
     """
 
     __slots__ = ("_file", "_start", "_used", "is_async")
@@ -153,7 +153,7 @@ class FileSource:
         """
         if self.is_async:
             raise RuntimeError(
-                "an async file cannot be sent by a sync client; open the file with open(), in binary mode"
+                "cannot send an async file with a sync client; open the file with open(), in binary mode"
             )
         self._rewind()
         while True:
@@ -163,12 +163,12 @@ class FileSource:
             yield _from_file(piece)
 
     def may_wait(self) -> bool:
-        """Return whether the file is a pipe or the like, in which there may be nothing to read for any time."""
+        """Return whether the file is a pipe or similar, where a read may wait without limit."""
         return not isinstance(self._file, io.BytesIO) and measure(self._file) is None
 
     async def open(self, pace: Optional[Pace] = None) -> Callable[[], Awaitable[bytes]]:
         """
-        A function like `__anext__`: it returns the next piece when awaited. Sync files work too, at this pace.
+        Return a function like `__anext__`: it returns the next piece when awaited. Sync files work too, at this pace.
 
         Raises:
             StreamConsumed: it was read before and cannot seek.
@@ -193,14 +193,14 @@ class FileSource:
         if not self._used or self._start is None:
             return not self._used
         try:
-            # The sync file inside trio's, anyio's and aiofiles'. What hides its file is found out when it is read.
+            # The sync file inside trio's, anyio's and aiofiles'. Other wrappers are found out when they are read.
             file = getattr(self._file, "wrapped", getattr(self._file, "_file", None)) if self.is_async else self._file
             return file is None or bool(file.seekable())
         except _NOT_SEEKABLE:
             return not self.is_async and hasattr(self._file, "seek") and self._can_seek(self._start)
 
     def _can_seek(self, position: int) -> bool:
-        """Try it: a file need not have `seekable`."""
+        """Return whether the file can seek, by trying: a file need not have `seekable`."""
         try:
             self._file.seek(position)
         except _NOT_SEEKABLE:
@@ -231,34 +231,34 @@ class FileSource:
 
 
 def _from_file(piece: Any) -> bytes:
-    """Bytes of what a file's `read` gave; text is encoded, since objects that only look like files may give it."""
+    """Return the result of a file's `read` as bytes; text is encoded, since file-like objects may return it."""
     return to_utf8(piece, "a file") if isinstance(piece, str) else _as_bytes(piece)
 
 
 # Streams
 
 
-# Runs a function in a thread while the event loop goes on. Set by the shells: nothing here knows event loops.
+# Runs a function in a thread while the event loop goes on. Set by the shells: this module knows no event loops.
 _in_thread: Optional[Callable[[Callable[[], Any]], Awaitable[Any]]] = None
 
-SLOW_READ = 0.005  # seconds: longer than reads of a disk take, and short enough for a loop that serves others
+SLOW_READ = 0.005  # seconds: longer than a disk read, and short enough for a loop that serves other tasks
 
 
 def use_threads(in_thread: Optional[Callable[[Callable[[], Any]], Awaitable[Any]]]) -> None:
-    """Have slow reads in async code made by `in_thread`, which is told a function and returns its result."""
+    """Set `in_thread`, which calls a function in a thread and returns its result, for slow reads in async code."""
     global _in_thread
     _in_thread = in_thread
 
 
 class Pace:
     """
-    How a sync source is read in async code: in place, and in threads as soon as a read took longer than `SLOW_READ`.
+    A way to read a sync source in async code: in place, and in threads after a read took longer than `SLOW_READ`.
 
-    A thread costs more than a read of a file that is in the disk's cache, so the first read is in place, and the loop
-    stands still for as long as that takes. What cannot seek is a pipe, a socket or the like, and may have nothing to
-    read for any time: that is read in threads at once.
+    A thread costs more than a read of a file in the disk's cache, so the first read is in place, and the loop
+    is blocked while it takes. A source that cannot seek is a pipe, a socket or similar, and a read may wait without
+    limit: it is read in threads from the beginning.
 
-    A read that is given up goes on in its thread; what is to be closed is closed after it.
+    An abandoned read goes on in its thread; the source is closed after it.
     """
 
     __slots__ = ("_context", "_lock", "_reads", "_slow", "_then")
@@ -289,7 +289,7 @@ class Pace:
         return await _in_thread(partial(self._read, self._context, pieces))  # type: ignore[no-any-return]  # of `_read`
 
     def _read(self, context: Context, pieces: Iterator[bytes]) -> Optional[bytes]:
-        """What the thread does."""
+        """Make one read, in the thread."""
         try:
             return context.run(next, pieces, None)
         finally:
@@ -302,7 +302,7 @@ class Pace:
                 then()
 
     def close(self, close: Callable[[], None]) -> None:
-        """Call `close` when no thread reads any more: now, or in the last of them."""
+        """Call `close` when no thread is reading: now, or in the last of them."""
         with self._lock:
             if self._reads:
                 self._then = close
@@ -314,11 +314,11 @@ class _AsyncOver:
     """
     A sync iterator for `async for`.
 
-    A class and not an async generator: an async generator that is given up half-way stays suspended until the event
+    A class and not an async generator: an abandoned async generator stays suspended until the event
     loop's hooks find it, and trio warns about that.
 
     Args:
-        pace: how it is read; None for what is in memory.
+        pace: how it is read; None if it is in memory.
     """
 
     __slots__ = ("_pace", "_pieces")
@@ -339,7 +339,7 @@ class _AsyncOver:
 
 class ByteStream(AsyncByteStream, SyncByteStream):
     """
-    A body that is in memory already; can be iterated in sync and async code, any number of times.
+    A body in memory; can be iterated in sync and async code, any number of times.
 
     `body` is the whole of it: a transport takes it from there to send head and body in one go, without iterating.
     """
@@ -358,10 +358,10 @@ class ByteStream(AsyncByteStream, SyncByteStream):
 
 def _is_one_shot(source: Any, iterator: type, method: str) -> bool:
     """
-    Whether a second pass over `source` would find it empty.
+    Return whether a second pass over `source` would find it empty.
 
-    Generators and built-in iterators are used up. An iterator written in Python is given the benefit of the doubt:
-    its `__iter__` may well begin anew.
+    Generators and built-in iterators are consumed. An iterator written in Python is assumed to be repeatable:
+    its `__iter__` may start again.
     """
     if isinstance(source, (Generator, AsyncGenerator)):
         return True
@@ -373,7 +373,7 @@ class IteratorByteStream(SyncByteStream):
     A body from any iterable of bytes, or from a file, which is read in pieces of 64 KiB.
 
     A list or an object with its own `__iter__` can be iterated again, and so can a file that can seek: it is rewound to
-    where it stood at first. For a generator the second pass raises `StreamConsumed`.
+    its first position. For a generator the second pass raises `StreamConsumed`.
 
     May be combined with `AsyncIteratorByteStream` in one class: the two share no attribute.
     """
@@ -389,7 +389,7 @@ class IteratorByteStream(SyncByteStream):
         Yield the pieces as they are given.
 
         Raises:
-            StreamConsumed: what was given can be iterated only once, and was.
+            StreamConsumed: the source can be iterated only once, and was.
             TypeError: a piece is not bytes.
         """
         pieces = self._sync_pieces = self._begin()
@@ -420,8 +420,8 @@ class IteratorByteStream(SyncByteStream):
 
 
 def _close_generator(pieces: Optional[Iterator[bytes]]) -> None:
-    """Only generators: another iterator with a `close` (an open connection, say) is the caller's to close."""
-    # While a thread is in it, nobody else can end it: see `Pace`.
+    """Close only generators: the caller closes other iterators that have `close` (such as an open connection)."""
+    # While a thread runs it, no other thread can end it: see `Pace`.
     if isinstance(pieces, Generator) and not getattr(pieces, "gi_running", False):
         pieces.close()
 
@@ -430,8 +430,8 @@ class AsyncIteratorByteStream(AsyncByteStream):
     """
     A body from any async iterable of bytes, or from an async file; otherwise like `IteratorByteStream`.
 
-    `async for` leaves nothing suspended of its own. When it is left early, `await stream.aclose()` ends the async
-    generator that was given.
+    `async for` leaves nothing of this class suspended. When the loop is left early, `await stream.aclose()` ends the
+    async generator that was given.
     """
 
     def __init__(self, stream: AsyncIterable[bytes]) -> None:
@@ -445,7 +445,7 @@ class AsyncIteratorByteStream(AsyncByteStream):
         Yield the pieces as they are given.
 
         Raises:
-            StreamConsumed: what was given can be iterated only once, and was.
+            StreamConsumed: the source can be iterated only once, and was.
             TypeError: a piece is not bytes.
         """
         return _AsyncPieces(self._async_begin)
@@ -492,7 +492,7 @@ class _AsyncPieces:
 
 
 class UnattachedStream(AsyncByteStream, SyncByteStream):
-    """The body of a request or response that came out of a pickle: it was not read before, and now it is gone."""
+    """The body of an unpickled request or response: it was not read before pickling, and is lost."""
 
     def __iter__(self) -> Iterator[bytes]:
         """
@@ -558,7 +558,7 @@ def in_async(stream: Any) -> AsyncByteStream:
     """
     Return the same body for `async for`: the stream itself if it is an `AsyncByteStream`, else a view of it.
 
-    Pieces that take long are fetched in a thread; see `Pace`. Closing the view closes the stream.
+    Slow pieces are fetched in a thread; see `Pace`. Closing the view closes the stream.
     """
     if isinstance(stream, AsyncByteStream):
         return stream
@@ -572,7 +572,7 @@ def in_async(stream: Any) -> AsyncByteStream:
 
 def encode_content(content: RequestContent) -> tuple[dict[str, str], Union[SyncByteStream, AsyncByteStream]]:
     """
-    Header fields and stream of a body given as it is.
+    Return the header fields and stream of a body given as it is.
 
     Args:
         content: bytes, str (sent as UTF-8), a file in binary mode (sent from where it stands), an iterable or an async
@@ -582,8 +582,8 @@ def encode_content(content: RequestContent) -> tuple[dict[str, str], Union[SyncB
         TypeError: anything else, a mapping, or a file in text mode.
         LocalProtocolError: a str that has no UTF-8 form.
 
-    `Content-Length` if the length is known (not for an empty bytes or str: whether that has a length of 0 or no body is
-    for the method to say), else `Transfer-Encoding: chunked`. RFC 9112, sections 6.1 and 6.2.
+    `Content-Length` if the length is known (not for an empty bytes or str: the method decides whether that is a
+    length of 0 or no body), else `Transfer-Encoding: chunked`. RFC 9112, sections 6.1 and 6.2.
     """
     if not isinstance(content, bytes):
         if isinstance(content, str):
@@ -600,7 +600,7 @@ def encode_content(content: RequestContent) -> tuple[dict[str, str], Union[SyncB
 
 
 def _encode_source(content: Any) -> tuple[dict[str, str], Union[SyncByteStream, AsyncByteStream]]:
-    """The part of `encode_content` for what has to be iterated or read."""
+    """Return the same as `encode_content`, for a body that is iterated or read."""
     is_async = isinstance(content, AsyncIterable)
     if is_async_file(content):
         refuse_text_mode(content, "content")
@@ -628,7 +628,7 @@ class _DualByteStream(AsyncIteratorByteStream, IteratorByteStream):
 
 
 def _length_header(file: Any) -> dict[str, str]:
-    """`Content-Length` of what is left of the file, chunked if that is not known."""
+    """Return the `Content-Length` of the rest of the file, or chunked if that is not known."""
     measured = measure(file)
     if measured is None:
         return {"Transfer-Encoding": "chunked"}
@@ -638,11 +638,11 @@ def _length_header(file: Any) -> dict[str, str]:
 
 def encode_urlencoded_data(data: RequestData) -> tuple[dict[str, str], ByteStream]:
     """
-    Header fields and stream of an HTML form.
+    Return the header fields and stream of an HTML form.
 
     Args:
         data: a mapping, or a list of pairs. A value is str, int, float, bool ("true", "false"), None (empty), bytes or
-            anything else that `str()` makes text of; a list or a tuple of these makes one field for each.
+            any other value, converted with `str()`; a list or a tuple of these makes one field for each.
 
     Raises:
         TypeError: a value is a mapping, a set, or a list in a list; the error names the key.
@@ -660,7 +660,7 @@ def encode_urlencoded_data(data: RequestData) -> tuple[dict[str, str], ByteStrea
     try:
         body = urlencode(fields).encode("ascii")
     except UnicodeEncodeError as exc:
-        raise LocalProtocolError("data has a lone surrogate, which is not text") from exc
+        raise LocalProtocolError("data has a lone surrogate, so it is not text") from exc
     return _described(body, "application/x-www-form-urlencoded")
 
 
@@ -675,7 +675,7 @@ def flat_pairs(data: RequestData) -> Iterator[tuple[Any, Any]]:
 
 
 def nested_value(key: Any, value: Any) -> str:
-    """The message for a form value that no form can hold."""
+    """Return the message for a value that a form cannot hold."""
     return (
         f"data[{key!r}] holds a {type(value).__name__}, expected str, bytes, int, float, bool, None or a list of these "
         "(json= takes nested values)"
@@ -683,15 +683,15 @@ def nested_value(key: Any, value: Any) -> str:
 
 
 def is_pairs(data: Any) -> bool:
-    """Whether `data` is a list or tuple of pairs, possibly empty."""
+    """Return whether `data` is a list or tuple of pairs, possibly empty."""
     return isinstance(data, (list, tuple)) and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in data)
 
 
 def encode_multipart_data(
     data: RequestData, files: RequestFiles, boundary: Optional[bytes]
 ) -> tuple[dict[str, str], MultipartStream]:
-    """Header fields and stream of a form with files; see `MultipartStream` for the arguments and the errors."""
-    from ._multipart import MultipartStream  # loaded by those who send files
+    """Return the header fields and stream of a form with files; arguments and errors as for `MultipartStream`."""
+    from ._multipart import MultipartStream  # imported only when files are sent
 
     stream = MultipartStream(data=data, files=files, boundary=boundary)
     return stream.get_headers(), stream
@@ -699,33 +699,33 @@ def encode_multipart_data(
 
 def encode_text(text: str) -> tuple[dict[str, str], ByteStream]:
     """
-    Header fields and stream of plain text, as UTF-8.
+    Return the header fields and stream of plain text, as UTF-8.
 
     Raises:
         TypeError: not a str.
         LocalProtocolError: text that has no UTF-8 form.
     """
     if not isinstance(text, str):
-        raise TypeError(f"text of a body must be a str, not {type(text).__name__}")
+        raise TypeError(f"text of a body must be a str, got {type(text).__name__}")
     return _described(to_utf8(text, "text"), "text/plain; charset=utf-8")
 
 
 def encode_html(html: str) -> tuple[dict[str, str], ByteStream]:
     """
-    Header fields and stream of HTML, as UTF-8.
+    Return the header fields and stream of HTML, as UTF-8.
 
     Raises:
         TypeError: not a str.
         LocalProtocolError: text that has no UTF-8 form.
     """
     if not isinstance(html, str):
-        raise TypeError(f"HTML must be a str, not {type(html).__name__}")
+        raise TypeError(f"HTML must be a str, got {type(html).__name__}")
     return _described(to_utf8(html, "html"), "text/html; charset=utf-8")
 
 
 @cache
 def _json_encoder(ensure_ascii: bool) -> Callable[[Any], str]:
-    """One encoder per process: `json.dumps` with options of one's own builds a new one each time (2 µs)."""
+    """Return one encoder per process: `json.dumps` with options of one's own builds a new one each time (2 µs)."""
     from json import JSONEncoder
 
     return JSONEncoder(ensure_ascii=ensure_ascii, separators=(",", ":"), allow_nan=False).encode
@@ -733,7 +733,7 @@ def _json_encoder(ensure_ascii: bool) -> Callable[[Any], str]:
 
 def encode_json(json: Any) -> tuple[dict[str, str], ByteStream]:
     """
-    Header fields and stream of a value as JSON: no spaces, UTF-8.
+    Return the header fields and stream of a value as JSON: no spaces, UTF-8.
 
     A str with half of a surrogate pair has no UTF-8 form; such a body is written with `\\u` escapes throughout.
 
@@ -760,14 +760,14 @@ def encode_request(
     boundary: Optional[bytes] = None,
 ) -> tuple[dict[str, str], Union[SyncByteStream, AsyncByteStream]]:
     """
-    Header fields and stream of a request's body: no fields and an empty stream if nothing was given.
+    Return the header fields and stream of a request's body: no fields and an empty stream if nothing was given.
 
     Args:
         content: see `encode_content`.
-        data: see `encode_urlencoded_data`; together with `files`, `MultipartStream`. Empty is as good as None. Bytes,
+        data: see `encode_urlencoded_data`; together with `files`, `MultipartStream`. Empty is the same as None. Bytes,
             str and iterables are taken for `content`, with a DeprecationWarning.
-        files: see `MultipartStream`. What is false is as good as None.
-        json: see `encode_json`. None is as good as not given: JSON's null is `content="null"`.
+        files: see `MultipartStream`. A false value is the same as None.
+        json: see `encode_json`. None is the same as not given: JSON's null is `content="null"`.
         boundary: of a multipart body; None for a random one.
 
     Raises:
@@ -799,7 +799,7 @@ def _encode_content_or_json(
 
 
 def _refuse_two_bodies(content: Any, data: Any, files: Any, json: Any, is_form: bool) -> None:
-    """0.28.1 sent one of them and dropped the others without a word."""
+    """Raise TypeError if there is more than one body; 0.28.1 sent one of them and silently dropped the others."""
     given = {"content": content is not None, "data": bool(data), "files": bool(files), "json": json is not None}
     names = [name for name, is_given in given.items() if is_given]
     if len(names) > 1 and not (names == ["data", "files"] and is_form):
@@ -811,7 +811,7 @@ def _refuse_two_bodies(content: Any, data: Any, files: Any, json: Any, is_form: 
 
 def _deprecated_content(data: Any) -> Any:
     """
-    `data` in its old role of `content`.
+    Return `data` in its old role of `content`.
 
     The warning starts as it does in 0.28.1, because warning filters are matched against that.
     """
@@ -827,7 +827,7 @@ def encode_response(
     json: Optional[Any] = None,
 ) -> tuple[dict[str, str], Union[SyncByteStream, AsyncByteStream]]:
     """
-    Header fields and stream of a response's body; the first that is given counts, in the order of the arguments.
+    Return the header fields and stream of a response's body; the first argument that is given counts.
 
     Raises:
         TypeError, ValueError, LocalProtocolError: see `encode_content`, `encode_text`, `encode_json`.

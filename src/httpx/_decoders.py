@@ -1,19 +1,19 @@
 """
-From the bytes of a body as they came to the bytes that were encoded: content codings undone.
+Content codings: from the bytes of a body as received to the decoded bytes.
 
-    get_decoder(["gzip", "br"]) -> ContentDecoder, or None when there is nothing to decode
-        .decode(data)  yields pieces of at most 256 KiB as they are asked for
-        .flush()       the body is over; DecodingError if it was cut short
+    get_decoder(["gzip", "br"]) -> ContentDecoder, or None if there is nothing to decode
+        .decode(data)  yields pieces of at most 256 KiB, on demand
+        .flush()       the body is over; DecodingError if it was truncated
 
 Everything is incremental: the split of the input never changes the joined output. Memory is bounded by the pieces, not
-by the body: however large a compressed body grows, one piece of it exists at a time (CVE-2025-66471), and the window,
-the memory that the format itself asks for, is limited too. Time is linear in input plus output.
+by the body: only one piece of a decompressed body exists at a time (CVE-2025-66471), and the window, which the
+format itself needs, is limited too. Time is linear in input plus output.
 
-A compressed body that ends early raises, also when all of its content was there and only the checksum is missing: the
-cut may be an attack or an accident, and it never passes as success. A body of no bytes at all is not an error.
+A compressed body that ends early raises, even if only its checksum is missing: truncation may be an attack or an
+accident, and is never a success. A body of zero bytes is not an error.
 
 After the end of the compressed data: more gzip members and zstd frames are decoded; anything else is ignored for gzip
-and deflate, as gzip(1), browsers and 0.28.1 do, and an error for br and zstd, as it is there.
+and deflate, as in gzip(1), browsers and 0.28.1, and is an error for br and zstd, as in those.
 
 Not here: text, lines, pieces of a size (`_text`); which fields name the coding, and limits on the whole body
 (`_response`).
@@ -31,25 +31,25 @@ from typing import Any, Callable, Optional
 from ._exceptions import DecodingError
 from ._text import ByteChunker, LineDecoder, TextChunker, TextDecoder
 
-# Of `_text`, under the name that they had in 0.28.1.
+# From `_text`, under their names in 0.28.1.
 __all__ = ["ByteChunker", "LineDecoder", "TextChunker", "TextDecoder"]
 
-MAX_PIECE = 262_144  # bytes that a decoder gives at a time
+MAX_PIECE = 262_144  # bytes that a decoder yields at a time
 MAX_CODINGS = 5  # stacked on one body; each could multiply the work by a thousand
-MAX_ZSTD_WINDOW = 8_388_608  # bytes; RFC 9659, section 3: no more may be used for this content coding
+MAX_ZSTD_WINDOW = 8_388_608  # bytes; the maximum for this content coding (RFC 9659, section 3)
 
-_STEP = 65_536  # bytes of input given to a library at a time, since what it has not taken is copied each time
+_STEP = 65_536  # bytes of input given to a library at a time, because the rest is copied each time
 
 # The libraries that know a coding, in order of preference. All optional, and none imported before a body needs it.
 _LIBRARIES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard", "compression.zstd")}
-# What must be there for a module to be importable, where that is not just the module itself: the standard library's
-# zstd is there from Python 3.14 on, if the interpreter was built with it.
+# The module that must exist for another to be importable, where they differ: the standard library's
+# zstd exists from Python 3.14 on, if the interpreter was built with it.
 _NEEDS = {"compression.zstd": ("compression", "_zstd")}
 
 
 def _is_installed(module: str) -> bool:
     if module in sys.modules:
-        return sys.modules[module] is not None  # None is how an import is blocked
+        return sys.modules[module] is not None  # None in sys.modules blocks an import
     from importlib.util import find_spec
 
     return find_spec(module) is not None
@@ -57,7 +57,7 @@ def _is_installed(module: str) -> bool:
 
 @cache
 def _library(coding: str) -> Optional[str]:
-    """Name of the module that decodes `coding`; None if there is none. Looked up once: 0.1 ms for each name."""
+    """Return name of the module that decodes `coding`; None if none is installed. Cached: 0.1 ms for each name."""
     for module in _LIBRARIES[coding]:
         if all(_is_installed(name) for name in _NEEDS.get(module, (module,))):
             return module
@@ -66,21 +66,21 @@ def _library(coding: str) -> Optional[str]:
 
 def _load(coding: str) -> Any:
     """
-    The module that decodes `coding`. Any: each has another interface, and only some of them have type stubs.
+    Return the module that decodes `coding`. Any: each has another interface, and only some of them have type stubs.
 
     Raises:
-        DecodingError: it is there but cannot be imported.
+        DecodingError: it is installed but cannot be imported.
     """
     module = _library(coding) or _LIBRARIES[coding][0]
     try:
         return import_module(module)
     except ImportError as exc:
-        raise DecodingError(f"a {coding} body cannot be decoded: {module} does not import") from exc
+        raise DecodingError(f"cannot decode a {coding} body: {module} cannot be imported") from exc
 
 
 @cache
 def accept_encoding() -> str:
-    """The value of Accept-Encoding: all codings that can be decoded here, without importing what decodes them."""
+    """Return the value of Accept-Encoding: all codings that can be decoded, without importing the decoders."""
     return ", ".join(["gzip", "deflate", *(coding for coding in _LIBRARIES if _library(coding))])
 
 
@@ -94,37 +94,37 @@ def _steps(data: bytes) -> Iterator[bytes]:
 
 class ContentDecoder:
     """
-    One content coding, undone step by step.
+    A decoder of one content coding, incremental.
 
     Raises (both methods):
-        DecodingError: the body is not in this coding, or ended too early. The decoder is of no use after that.
+        DecodingError: the body is not in this coding, or ended too early. The decoder cannot be used after that.
     """
 
     coding = "identity"
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """
-        Yield what `data` adds, in pieces of 1 to `MAX_PIECE` bytes.
+        Yield the output for `data`, in pieces of 1 to `MAX_PIECE` bytes.
 
-        Lazy: what is not taken is not made. It must be iterated to its end before the next call.
+        Lazy. The iterator must be exhausted before the next call.
         """
         raise NotImplementedError
 
     def flush(self) -> Iterator[bytes]:
         """
-        End the body. Checks at once, not when iterated; what it returns is empty, `decode` has given everything.
+        End the body and check it, at once and not when iterated. The result is empty: `decode` has yielded everything.
         """
         if not self._is_complete():
             raise DecodingError(f"the body ended before its {self.coding} data did")
         return iter(())
 
     def _is_complete(self) -> bool:
-        """Whether the body may end here."""
+        """Return whether the body may end here."""
         raise NotImplementedError
 
 
 class IdentityDecoder(ContentDecoder):
-    """Nothing to undo."""
+    """A decoder of nothing: `identity`."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield `data` as it is."""
@@ -136,12 +136,12 @@ class IdentityDecoder(ContentDecoder):
 
 
 class _ZlibDecoder(ContentDecoder):
-    """What gzip and deflate share: one run of zlib, in bounded pieces."""
+    """A base of gzip and deflate: zlib in bounded pieces."""
 
     _stream: Any = None  # a zlib decompressor, whose type has no public name before Python 3.12; None between two
 
     def _inflate(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the current zlib stream makes of `data`."""
+        """Yield the output of the current zlib stream for `data`."""
         stream = self._stream
         while True:
             try:
@@ -157,17 +157,17 @@ class _ZlibDecoder(ContentDecoder):
 
 
 class GZipDecoder(_ZlibDecoder):
-    """gzip: one member or several, each with its checksum. RFC 1952."""
+    """A decoder of gzip: one member or several, each with its checksum. RFC 1952."""
 
     coding = "gzip"
 
     def __init__(self) -> None:
         self._held = b""  # the first byte of what may be the next member
         self._is_first = True
-        self._is_over = False  # what follows is no member
+        self._is_over = False  # the rest is not a member
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` adds."""
+        """Yield the output for `data`."""
         for rest in _steps(data):
             while rest and not self._is_over:
                 if self._stream is None:
@@ -180,9 +180,9 @@ class GZipDecoder(_ZlibDecoder):
                 self._stream = None
 
     def _begin_member(self, data: bytes) -> bytes:
-        """Start on a member if `data` does, and return what of `data` is not yet dealt with."""
+        """Start a member if `data` starts one, and return the rest of `data`."""
         if not self._is_first:
-            # Zeros are padding, from tapes and block devices; two bytes tell a member from anything else.
+            # Zeros are padding, from tapes and block devices; two bytes identify a member.
             data = self._held + data if self._held else data.lstrip(b"\0")
             self._held = data if data == b"\x1f" else b""
             if not data or self._held:
@@ -198,10 +198,10 @@ class GZipDecoder(_ZlibDecoder):
 
 class DeflateDecoder(_ZlibDecoder):
     """
-    deflate: with the zlib wrapper, as the standard says, or without, as some servers send it.
+    A decoder of deflate: with the zlib wrapper, as the standard says, or without, as some servers send it.
 
-    The first two bytes tell: a zlib header is a multiple of 31 with method 8, and no raw stream that a compressor makes
-    begins so. RFC 9110, section 8.4.1.2; RFC 1950; RFC 1951.
+    The first two bytes decide: a zlib header is a multiple of 31 with method 8, and compressors do not begin a raw
+    stream like that. RFC 9110, section 8.4.1.2; RFC 1950; RFC 1951.
     """
 
     coding = "deflate"
@@ -210,7 +210,7 @@ class DeflateDecoder(_ZlibDecoder):
         self._head = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` adds."""
+        """Yield the output for `data`."""
         for step in _steps(data):
             if self._stream is None:
                 step = self._head + step
@@ -228,14 +228,14 @@ class DeflateDecoder(_ZlibDecoder):
 
 class BrotliDecoder(ContentDecoder):
     """
-    br, through the package brotli or brotlicffi. RFC 7932.
+    A decoder of br, through the package brotli or brotlicffi. RFC 7932.
 
-    Version 1.2 of either can limit its output. Older ones are given a few bytes at a time, which keeps ordinary bodies
-    in bounds; what a hostile one gains is a single piece of up to 16 MiB.
+    Version 1.2 of either can limit its output. Older ones get a few bytes at a time, which bounds ordinary bodies;
+    a hostile one can produce a single piece of up to 16 MiB.
     """
 
     coding = "br"
-    _LIMIT = 131_072  # brotli may give nearly twice as much as it is told
+    _LIMIT = 131_072  # brotli may return nearly twice its limit
     _OLD_STEP = 64  # bytes of input
 
     def __init__(self) -> None:
@@ -245,7 +245,7 @@ class BrotliDecoder(ContentDecoder):
         self._is_empty = True
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` adds."""
+        """Yield the output for `data`."""
         self._is_empty = self._is_empty and not data
         pieces = self._limited if hasattr(self._stream, "can_accept_more_data") else self._unlimited
         for step in _steps(data):
@@ -255,7 +255,7 @@ class BrotliDecoder(ContentDecoder):
                 raise DecodingError(f"invalid br data in the body: {exc}") from exc
 
     def _limited(self, data: bytes) -> Iterator[bytes]:
-        # An empty input asks for what is still inside. The answer may be less than the limit and not the last.
+        # An empty input asks for the buffered output. The result may be shorter than the limit and not the last.
         piece = self._stream.process(data, output_buffer_limit=self._LIMIT)
         while piece:
             yield piece
@@ -274,10 +274,10 @@ class BrotliDecoder(ContentDecoder):
 
 class ZStandardDecoder(ContentDecoder):
     """
-    zstd, through the package zstandard or Python 3.14's compression.zstd. RFC 8878, RFC 9659.
+    A decoder of zstd, through the package zstandard or Python 3.14's compression.zstd. RFC 8878, RFC 9659.
 
-    Neither library says what is needed here: zstandard limits no output, and its reader cannot wait for input. So the
-    frames are walked here, and the library gets one block at a time, which is 128 KiB of content at most:
+    Neither library is sufficient: zstandard does not limit its output, and its reader cannot wait for input. So the
+    frames are parsed here, and the library gets one block at a time, which is at most 128 KiB of content:
 
         magic -> descriptor -> header -> block header -> block --(last)--> checksum -> magic
                                               ^------------'  '--(none)------------------^
@@ -293,14 +293,14 @@ class ZStandardDecoder(ContentDecoder):
         # The function, not the bound method: a reference to itself would keep the decoder until the next collection.
         self._part: Callable[[ZStandardDecoder, bytes], bytes] = ZStandardDecoder._magic
         self._size = 4  # bytes that `_part` waits for
-        self._unfed = b""  # bytes of the frame that the library has not seen: it is called once for each block
+        self._unfed = b""  # bytes of the frame not yet given to the library: it is called once for each block
         self._frame: Any = None
         self._flags = 0  # the descriptor of the frame
         self._is_last = False
         self._skipped = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` adds."""
+        """Yield the output for `data`."""
         for step in _steps(data):
             self._input += step
             at = 0
@@ -316,7 +316,7 @@ class ZStandardDecoder(ContentDecoder):
         return self._part is ZStandardDecoder._magic and not self._input
 
     def _next(self, part: Callable[[ZStandardDecoder, bytes], bytes], size: int, unfed: bytes = b"") -> bytes:
-        """Wait for another part; `unfed` is what the library will need of this one. No output yet."""
+        """Wait for another part; `unfed` is the part of this one that the library needs. Returns no output."""
         self._part, self._size = part, size
         self._unfed += unfed
         return b""
@@ -334,7 +334,7 @@ class ZStandardDecoder(ContentDecoder):
         return self._skip(b"")
 
     def _skip(self, data: bytes) -> bytes:
-        # In steps: the size may be 4 GiB, and what is waited for is held.
+        # In steps: the size may be 4 GiB, and the awaited bytes are kept in memory.
         self._skipped -= len(data)
         if self._skipped:
             return self._next(ZStandardDecoder._skip, min(self._skipped, _STEP))
@@ -348,7 +348,7 @@ class ZStandardDecoder(ContentDecoder):
         return self._next(ZStandardDecoder._header, window_size + dictionary_size + content_size, data)
 
     def _header(self, data: bytes) -> bytes:
-        if self._flags & 0x20:  # one segment: no window is named, the content is it
+        if self._flags & 0x20:  # single segment: the window is the content size
             dictionary_size = (0, 1, 2, 4)[self._flags & 0x03]
             window = int.from_bytes(data[dictionary_size:], "little") + (256 if self._flags >> 6 == 1 else 0)
         else:
@@ -383,7 +383,7 @@ class ZStandardDecoder(ContentDecoder):
         return output
 
     def _end_frame(self) -> None:
-        # Should the library be of another mind about where the frame ends, then one of us two is wrong.
+        # The library must agree about where the frame ends.
         if not self._frame.eof:
             raise DecodingError("invalid zstd data in the body: a frame ends too early")
         self._frame = None
@@ -399,7 +399,7 @@ class ZStandardDecoder(ContentDecoder):
 
 
 def _zstd_library() -> tuple[Callable[[], Any], type[Exception]]:
-    """What makes a decompressor for one frame, and what that raises."""
+    """Return the factory of decompressors for one frame, and the exception that they raise."""
     zstd = _load("zstd")
     if hasattr(zstd, "DecompressionParameter"):  # compression.zstd
         options = {zstd.DecompressionParameter.window_log_max: MAX_ZSTD_WINDOW.bit_length() - 1}
@@ -409,17 +409,17 @@ def _zstd_library() -> tuple[Callable[[], Any], type[Exception]]:
 
 class MultiDecoder(ContentDecoder):
     """
-    Several codings on top of each other.
+    A decoder of several stacked codings.
 
     Args:
-        children: in the order in which they were applied, which is that of the header; the last is undone first.
+        children: in the order in which they were applied, as in the header; the last is decoded first.
     """
 
     def __init__(self, children: list[ContentDecoder]) -> None:
         self._children = children[::-1]
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` adds."""
+        """Yield the output for `data`."""
         return self._through(0, data)
 
     def _through(self, index: int, data: bytes) -> Iterator[bytes]:
@@ -430,7 +430,7 @@ class MultiDecoder(ContentDecoder):
             yield from self._through(index + 1, piece)
 
     def flush(self) -> Iterator[bytes]:
-        """End the body, for every coding. Ours give nothing then; those that a program registered may."""
+        """End the body, for every coding. Only decoders that a program registered yield output then."""
         pieces: list[bytes] = []
         for index, child in enumerate(self._children):
             for piece in child.flush():
@@ -448,39 +448,39 @@ _DECODERS: dict[str, type[ContentDecoder]] = {
 
 
 def _is_usable(name: str) -> bool:
-    """Is there anything to undo, and a decoder for it?"""
+    """Return whether this coding is not `identity` and has a decoder."""
     decoder = _DECODERS.get(name)
     if decoder is None or decoder is IdentityDecoder:
         return False
-    # A library is asked for where the class is ours: one that a program put there needs none that we know of.
+    # A library is required only if the class is ours; a registered decoder brings its own.
     return decoder.__module__ != __name__ or name not in _LIBRARIES or bool(_library(name))
 
 
 class _WholePieces(ContentDecoder):
-    """A decoder in the form of 0.28.1, whose methods return bytes, as one that yields pieces."""
+    """A decoder that yields pieces, around one of 0.28.1's form, whose methods return bytes."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` adds, in one piece."""
+        """Yield the output for `data`, in one piece."""
         piece = self._decoder.decode(data)
         return iter((piece,) if isinstance(piece, bytes) and piece else piece)
 
     def flush(self) -> Iterator[bytes]:
-        """End the body, and yield what the decoder still held."""
+        """End the body, and yield the rest of the decoder's output."""
         piece = self._decoder.flush()
         return iter((piece,) if isinstance(piece, bytes) and piece else piece)
 
 
 def _adapted(decoder: ContentDecoder) -> ContentDecoder:
-    """Return the decoder as it is if it is one of ours, else one that may return bytes."""
+    """Return the decoder if it is ours, else an adapter for one that may return bytes."""
     return decoder if type(decoder).__module__ == __name__ else _WholePieces(decoder)
 
 
 def get_decoder(content_encoding_values: list[str]) -> Optional[ContentDecoder]:
     """
-    What undoes the codings of a body; None if none is to be undone.
+    Return the decoder of a body's codings; None if there is nothing to decode.
 
     Args:
         content_encoding_values: of all Content-Encoding fields, in order, each possibly a comma-separated list. Unknown

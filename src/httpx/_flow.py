@@ -1,23 +1,23 @@
 """
 The journey of one request, as a generator without I/O.
 
-`journey` says what is to be done next, and is sent the outcome; a driver (`Client`, `AsyncClient`) does it:
+`journey` yields the next step and is sent its outcome; a driver (`Client`, `AsyncClient`) carries the step out:
 
     step          value               outcome
     SEND          request             its response; its body need not have arrived
     AUTH_BEGIN    (auth, request)     the request to send first
     AUTH_NEXT     response            another request that the auth flow wants sent, or None
     HOOK_REQUEST  request             -
-    HOOK_INTERIM  response            -        (a 1xx answer)
-    HOOK_ANSWER   response            -
-    DRAIN         response            -        (nobody asked for its body: take it off the wire)
+    HOOK_INTERIM  response            -        (a 1xx response)
+    HOOK_RESPONSE response            -
+    DRAIN         response            -        (its body is not wanted: read and drop it)
     CLOSE         response            -
 
     cookies ─► auth ─► hooks ─► SEND ─► cookies ─► hooks ─► redirect? ─► auth again? ─► done
 
-Where a redirect leads to another origin, the auth flow ends, for good: also if a later redirect comes back.
+When a redirect leads to another origin, the auth flow ends and stays ended, even if a later redirect comes back.
 
-Not here: doing any of it; the request that a redirect asks for (`_redirects`).
+Not here: I/O; the request that follows a redirect (`_redirects`).
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from ._redirects import location_of, may_keep_secrets
 from ._request import Request
 from ._response import Response
 
-SEND, AUTH_BEGIN, AUTH_NEXT, HOOK_REQUEST, HOOK_INTERIM, HOOK_ANSWER, DRAIN, CLOSE = range(8)
+SEND, AUTH_BEGIN, AUTH_NEXT, HOOK_REQUEST, HOOK_INTERIM, HOOK_RESPONSE, DRAIN, CLOSE = range(8)
 
 Step = tuple[int, Any]
 
 
 class Policy:
     """
-    What a client was told about the journeys of its requests.
+    A client's settings for the journeys of its requests.
 
     Args:
-        cookies: the client's, sent and extended at every step.
-        max_redirects: more than so many responses on the way are an error.
-        redirect: makes the request that a redirect asks for; raises RemoteProtocolError if that is not possible.
-        hooked: are there event hooks?
+        cookies: the client's, sent and updated at every step.
+        max_redirects: more redirects than this are an error.
+        redirect: builds the request that follows a redirect; raises RemoteProtocolError if that is not possible.
+        hooked: whether there are event hooks.
     """
 
     __slots__ = ("cookies", "hooked", "max_redirects", "redirect")
@@ -67,13 +67,13 @@ def journey(
     request: Request, auth: Auth | None, follow_redirects: bool, policy: Policy, first: Response | None = None
 ) -> Generator[Step, Any, Response]:
     """
-    The steps of one request, up to its last response, which is the generator's value.
+    Yield the steps of one request, up to its last response, which is the generator's return value.
 
     `first` is the response to `request`, if that was sent already.
 
     Raises (from the generator):
         TooManyRedirects, RemoteProtocolError: a redirect that cannot be followed.
-        Whatever a step raised; the response that was at hand is closed before.
+        Any exception of a step; the current response is closed first.
     """
     history: list[Response] = []
     response: Response | None = None
@@ -98,7 +98,7 @@ def journey(
             if policy.hooked:
                 for interim in _interim(response, request):
                     yield HOOK_INTERIM, interim
-                yield HOOK_ANSWER, response
+                yield HOOK_RESPONSE, response
             if history:
                 response.history = history.copy()
             following: Request | None = None
@@ -108,7 +108,7 @@ def journey(
                 elif location_of(response) is not None:
                     following = policy.redirect(request, response)
                     if asked is caller and not may_keep_secrets(request.url, following.url):
-                        # A chain that the auth flow began itself (for a token) is its own business: without the
+                        # A chain that the auth flow began itself (for a token) is not checked here: without the
                         # response it would never send the caller's request.
                         auth = None
             if following is None and auth is not None:
@@ -122,11 +122,11 @@ def journey(
             is_signed_anew = auth is not None and auth._signs_target and asked is caller and following is not asked
             request, response = following, None
             if is_signed_anew:
-                # A redirect on the same origin: what was signed for the first target is not valid for this one.
+                # A redirect on the same origin: a signature for the first target is not valid for this one.
                 caller = following
                 request = asked = yield AUTH_BEGIN, (auth, following)
     except GeneratorExit:
-        raise  # the driver is gone, and nobody would carry out a step
+        raise  # the driver has stopped, and would not carry out a step
     except BaseException:
         if response is not None:
             yield CLOSE, response
@@ -134,13 +134,13 @@ def journey(
 
 
 def _interim(response: Response, request: Request) -> list[Response]:
-    """The 1xx answers that came before `response`."""
-    answers = response.extensions.get("informational", ())
-    return [Response(status, headers=fields, request=request) for status, fields in answers]
+    """Return the 1xx responses that came before `response`."""
+    interim = response.extensions.get("informational", ())
+    return [Response(status, headers=fields, request=request) for status, fields in interim]
 
 
 def _next_request(request: Request, response: Response, policy: Policy) -> Request | None:
-    """Return the request that a redirect asks for, or None: an invalid one does no harm where it is not followed."""
+    """Return the request that follows a redirect, or None: an invalid redirect that is not followed is not an error."""
     try:
         return None if location_of(response) is None else policy.redirect(request, response)
     except RemoteProtocolError:

@@ -1,17 +1,17 @@
 """
 The header fields of a message.
 
-`Headers` keeps what goes over the wire and looks things up beside it:
+`Headers` keeps the fields as sent over the wire, and an index for look-ups:
 
     _raw    [(b"Content-Type", b"text/html"), ...]   name and value as given: order, casing and repetitions are kept
-    _index  {b"content-type": b"text/html", ...}     lower-case name -> first value; built on first use, thrown away by
-                                                     every change, and never changed itself, so copies share it
+    _index  {b"content-type": b"text/html", ...}     lower-case name -> first value; built on first use, discarded by
+    every change, and immutable, so copies share it
 
-Text is made only for whoever asks for text. A response's fields come from the wire through `Headers._from_raw`, which
-neither copies nor looks at them; the rest of the package asks in lower-case bytes, with `_has`, `_get` and `_get_all`.
+Text is made only when it is asked for. A response's fields come from the wire through `Headers._from_raw`, which
+neither copies nor checks them; the rest of the package asks in lower-case bytes, with `_has`, `_get` and `_get_all`.
 
-What a user puts in is checked at once for CR, LF and NUL, so that the error names the header where it was given. The
-other rules for what may be sent (names are tokens, one framing field) are the gate's in `_protocol`, below every API.
+A user's fields are checked at once for CR, LF and NUL, so that the error is raised where the header was given. The
+other rules for sending (names are tokens, one framing field) are checked in `_protocol`, below every API.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 _find_forbidden = re.compile(rb"[\r\n\x00]").search
 
-# How many names the two caches below keep, and how long a name may be to be kept: bounds, far above what programs use.
+# Bounds of the two caches below, in names and in characters of a name: far above the needs of programs.
 _MAX_NAMES, _MAX_LENGTH = 1024, 64
 
 
 class _SentNames(dict[str, bytes]):
     """
-    Field name as a user writes it -> the bytes to send, checked.
+    A cache: field name as a user writes it -> the bytes to send, checked.
 
-    One look-up (0.04 µs) instead of an encoding and a search (0.3 µs) for names that were seen before.
+    One look-up (0.04 µs) instead of an encoding and a search (0.3 µs) for known names.
     """
 
     def __missing__(self, name: str) -> bytes:
@@ -49,7 +49,7 @@ class _SentNames(dict[str, bytes]):
 
 
 class _AskedNames(dict[str, bytes]):
-    """Field name as a user asks for it -> the lower-case bytes of the index. Not checked: asking does no harm."""
+    """A cache: field name of a look-up -> the lower-case bytes of the index. Not checked: a look-up is harmless."""
 
     def __missing__(self, name: str) -> bytes:
         lower = name.encode("ascii").lower()
@@ -71,12 +71,12 @@ def _refuse_forbidden(kind: str, name: Union[str, bytes], encoded: bytes) -> Non
 
 def _encode(kind: str, name: Union[str, bytes], text: object, encoding: Optional[str]) -> bytes:
     """
-    The bytes of a name or value, whatever it is.
+    Return the bytes of a name or value, str or bytes.
 
     Args:
         kind: "name " or "", for messages.
-        name: the header that they are about.
-        text: str, which is encoded, or bytes, which are taken as they are.
+        name: the header, for messages.
+        text: str, which is encoded, or bytes, which are used as they are.
         encoding: `None` is ASCII.
 
     Raises:
@@ -89,12 +89,12 @@ def _encode(kind: str, name: Union[str, bytes], text: object, encoding: Optional
         except UnicodeError as exc:
             where = f" at position {exc.start}" if isinstance(exc, UnicodeEncodeError) else ""
             raise LocalProtocolError(
-                f"header {kind}{name!r} cannot be encoded as {encoding or 'ascii'}{where}: give an encoding, or bytes"
+                f"header {kind}{name!r} cannot be encoded as {encoding or 'ascii'}{where}: pass an encoding, or bytes"
             ) from None
     elif isinstance(text, bytes):
         encoded = text
     else:
-        raise TypeError(f"header {kind}{name!r} must be str or bytes, not {type(text).__name__}")
+        raise TypeError(f"header {kind}{name!r} must be str or bytes, got {type(text).__name__}")
     _refuse_forbidden(kind, name, encoded)
     return encoded
 
@@ -106,40 +106,40 @@ def _encode_name(name: Union[str, bytes], encoding: Optional[str]) -> bytes:
 
 
 def _encode_value(name: Union[str, bytes], value: Union[str, bytes], encoding: Optional[str]) -> bytes:
-    # Printable ASCII, which is nearly every value, needs no search: 0.1 µs instead of 0.4. An encoding of the user's
-    # own (UTF-16, for instance) may make a newline out of innocent text, so there the search is for the bytes.
+    # Printable ASCII, which is nearly every value, needs no search: 0.1 µs instead of 0.4. The user's
+    # encoding (UTF-16, for instance) may turn harmless text into a newline, so the search is for the bytes.
     if encoding is None and type(value) is str and value.isascii() and value.isprintable():
         return value.encode()
     return _encode("", name, value, encoding)
 
 
 def _encode_fields(headers: HeaderTypes, encoding: Optional[str]) -> list[tuple[bytes, bytes]]:
-    """Name and value bytes of whatever `Headers` may be made from; always a new list."""
+    """Return the name and value bytes of any argument of `Headers`; always a new list."""
     if isinstance(headers, Headers):
         return headers._raw.copy()
     pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else headers
     if isinstance(pairs, (str, bytes)):
-        if not pairs:  # taken for none, as in 0.28.1
+        if not pairs:  # treated as none, as in 0.28.1
             return []
         raise TypeError(f"headers must be a mapping or an iterable of pairs, got {type(pairs).__name__}")
     try:
         return [(_encode_name(name, encoding), _encode_value(name, value, encoding)) for name, value in pairs]
-    except ValueError as exc:  # of the unpacking; the rest of it raises other kinds
-        raise TypeError("headers as an iterable hold pairs of name and value") from exc
+    except ValueError as exc:  # from the unpacking; the rest raises other exceptions
+        raise TypeError("headers as an iterable must hold pairs of name and value") from exc
 
 
 def _check_encoding(encoding: str) -> None:
-    """Raise LookupError for a name that is no encoding of text; some fail only at what they are used for."""
+    """Raise LookupError for a name that is not a text encoding; some fail only when they are used."""
     try:
         "a".encode(encoding)
-        b"\xff".decode(encoding, "replace")  # before Python 3.13 `punycode` raises, whatever is said about errors
+        b"\xff".decode(encoding, "replace")  # before Python 3.13 `punycode` raises, even with "replace"
     except ValueError:  # UnicodeError, too: `idna` and `undefined`
-        raise LookupError(f"{encoding!a} is no encoding that header fields can be read in") from None
+        raise LookupError(f"encoding must be a text encoding that can decode header fields, got {encoding!a}") from None
 
 
 class Headers(MutableMapping[str, str]):
     """
-    A mapping of header fields that ignores the case of names and knows fields that occur several times.
+    A mapping of header fields that ignores the case of names and keeps repeated fields.
 
         headers = Headers([("Accept", "text/html"), ("accept", "text/plain")])
         headers["ACCEPT"] == "text/html, text/plain"
@@ -151,36 +151,36 @@ class Headers(MutableMapping[str, str]):
 
     Args:
         headers: `None`, another `Headers`, a mapping, or an iterable of pairs; names and values are str or bytes.
-        encoding: for text that goes in or comes out. By default text goes in as ASCII, and comes out as described
-            at `encoding`.
+        encoding: of str arguments and results. By default arguments are ASCII, and results are decoded as described
+        at `encoding`.
 
     Raises:
-        TypeError: a name or a value is neither str nor bytes, or `headers` is of none of these forms.
+        TypeError: a name or a value is neither str nor bytes, or `headers` has another form.
         LocalProtocolError: a name or value contains CR, LF or NUL, or cannot be encoded.
-        LookupError: Python knows no such encoding of text.
+        LookupError: Python does not have this text encoding.
     """
 
     __slots__ = ("__weakref__", "_encoding", "_index", "_raw")
 
     _raw: list[tuple[bytes, bytes]]
     _index: Optional[dict[bytes, bytes]]
-    _encoding: Optional[str]  # what the user asked for; what is found in the fields is not kept: they change
+    _encoding: Optional[str]  # the user's choice; one found from the fields is not kept, because they change
 
     def __init__(self, headers: Optional[HeaderTypes] = None, encoding: Optional[str] = None) -> None:
         if encoding is not None:
-            _check_encoding(encoding)  # an unknown name fails here, not at the first look-up
+            _check_encoding(encoding)  # an unknown name raises here, not at the first look-up
         self._raw = [] if headers is None else _encode_fields(headers, encoding)
         self._index = None
         self._encoding = encoding
 
-    # -- for the rest of the package: bytes in, bytes out
+    # -- for the rest of the package, in bytes
 
     @classmethod
     def _from_raw(cls, raw: list[tuple[bytes, bytes]], encoding: Optional[str] = None) -> Headers:
         """
-        Headers around `raw`, which becomes theirs: it is neither copied nor checked, and neither is `encoding`.
+        Return headers that own `raw` afterwards: neither it nor `encoding` is copied or checked.
 
-        For fields that came from the wire and passed its parser, and for ones that we made ourselves.
+        For fields that passed the parser of the wire, and for fields made by this package.
         """
         self = _new(cls)
         self._raw = raw
@@ -189,15 +189,15 @@ class Headers(MutableMapping[str, str]):
         return self
 
     def _has(self, name: bytes) -> bool:
-        """Whether there is a field of this name, given in lower case."""
+        """Return whether there is a field of this name, given in lower case."""
         return name in (self._index or self._make_index())
 
     def _get(self, name: bytes) -> Optional[bytes]:
-        """The value of the first field of this name, given in lower case, or `None`."""
+        """Return the value of the first field of this name, given in lower case, or `None`."""
         return (self._index or self._make_index()).get(name)
 
     def _get_all(self, name: bytes) -> list[bytes]:
-        """The values of all fields of this name, given in lower case, in their order."""
+        """Return the values of all fields of this name, given in lower case, in their order."""
         index = self._index or self._make_index()
         if name not in index:
             return []
@@ -207,7 +207,7 @@ class Headers(MutableMapping[str, str]):
 
     @property
     def _list(self) -> list[tuple[bytes, bytes, bytes]]:
-        """`(name as given, lower-case name, value)` of every field; pytest_httpx reads it."""
+        """Return `(name as given, lower-case name, value)` of every field; pytest_httpx reads it."""
         return [(name, LOWER[name], value) for name, value in self._raw]
 
     def _make_index(self) -> dict[bytes, bytes]:
@@ -220,15 +220,15 @@ class Headers(MutableMapping[str, str]):
     @property
     def encoding(self) -> str:
         """
-        The encoding in which names and values are shown.
+        Return the encoding in which names and values are shown.
 
-        What was given or set; else "ascii", "utf-8" or "iso-8859-1", the first in which all fields can be read. Set it
-        to `None` to go back to that. Setting one that Python does not know raises `LookupError`. Bytes that do not fit
-        an encoding that was set are shown as U+FFFD.
+        The encoding that was given or set; else "ascii", "utf-8" or "iso-8859-1", the first that can decode all fields.
+        Set it to `None` to go back to that. An unknown encoding raises `LookupError`. Bytes that are invalid in an
+        encoding that was set are shown as U+FFFD.
         """
         if self._encoding is not None:
             return self._encoding
-        # Joined by a newline, which is part of no UTF-8 sequence, so that none can reach over the end of a value.
+        # Joined by a newline, which is never part of a UTF-8 sequence, so that a sequence cannot cross two values.
         everything = b"\n".join([part for field in self._raw for part in field])
         if everything.isascii():
             return "ascii"
@@ -250,14 +250,14 @@ class Headers(MutableMapping[str, str]):
         return raw.decode(self.encoding, "replace")
 
     def _reader(self) -> Callable[[bytes], str]:
-        """Return `_text` for many fields: it looks for the encoding once, and not in all fields for each of them."""
+        """Return `_text` for many fields: it looks for the encoding once, not once for each field."""
         if self._encoding is None and all(name.isascii() and value.isascii() for name, value in self._raw):
             return bytes.decode
         encoding = self.encoding
         return lambda raw: raw.decode(encoding, "replace")
 
     def _lower(self, key: object) -> Optional[bytes]:
-        """The index's name for `key`, or `None` if no field can have such a name."""
+        """Return the index's name for `key`, or `None` if a field cannot have this name."""
         if isinstance(key, str):
             try:
                 return _ASKED[key]
@@ -273,7 +273,7 @@ class Headers(MutableMapping[str, str]):
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:
-        """Name and value of every field, as they are sent or were received; a list of its own."""
+        """Return the name and value of every field, as sent or received, in a new list."""
         return self._raw.copy()
 
     def __getitem__(self, key: str) -> str:
@@ -286,7 +286,7 @@ class Headers(MutableMapping[str, str]):
         return ", ".join(map(self._reader(), self._get_all(name)))
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value under `key`, several joined by ", "; `default` if there is none."""
+        """Return the value under `key`, several joined by ", "; `default` if there is none."""
         try:
             return self[key]
         except KeyError:
@@ -294,7 +294,7 @@ class Headers(MutableMapping[str, str]):
 
     def get_list(self, key: str, split_commas: bool = False) -> list[str]:
         """
-        The values of all fields named `key`, one by one; empty if there is none.
+        Return the values of all fields named `key`, one by one; empty if there is none.
 
         Args:
             split_commas: also split each value at its commas and strip the parts; for fields that are lists. Quoted
@@ -323,20 +323,20 @@ class Headers(MutableMapping[str, str]):
         return {name: ", ".join(values) for name, values in merged.items()}
 
     def keys(self) -> KeysView[str]:
-        """The names in lower case, each once."""
+        """Return the names in lower case, each once."""
         text = self._reader()
         return dict.fromkeys([text(LOWER[name]) for name, _ in self._raw]).keys()
 
     def values(self) -> ValuesView[str]:
-        """The values, those of repeated fields joined by ", "."""
+        """Return the values, those of repeated fields joined by ", "."""
         return self._merged().values()
 
     def items(self) -> ItemsView[str, str]:
-        """Lower-case names with their values, those of repeated fields joined by ", "."""
+        """Return lower-case names with their values, those of repeated fields joined by ", "."""
         return self._merged().items()
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """Lower-case name and value of every field; repeated names are repeated."""
+        """Return lower-case name and value of every field; repeated names are repeated."""
         text = self._reader()
         return [(text(LOWER[name]), text(value)) for name, value in self._raw]
 
@@ -369,10 +369,10 @@ class Headers(MutableMapping[str, str]):
 
     def update(self, headers: Optional[HeaderTypes] = None) -> None:  # type: ignore[override]  # no keywords: 0.28.1
         """
-        Put in all of `headers`, anything that `Headers(...)` takes.
+        Add all of `headers`, any argument that `Headers(...)` accepts.
 
         Fields of the same names are removed and the new ones go to the end, repetitions included. Raises what the
-        constructor raises, and then changes nothing.
+        constructor raises, and changes nothing then.
         """
         if headers is None:
             return
@@ -384,7 +384,7 @@ class Headers(MutableMapping[str, str]):
     # -- the object itself
 
     def copy(self) -> Headers:
-        """Headers with the same fields and encoding, to be changed apart from these."""
+        """Return an independent copy with the same fields and encoding."""
         new = _new(Headers)
         new._raw = self._raw.copy()
         new._index = self._index
@@ -392,11 +392,11 @@ class Headers(MutableMapping[str, str]):
         return new
 
     def __eq__(self, other: object) -> bool:
-        """Equal: the same fields in any order and any case of names, with anything that `Headers(...)` takes."""
+        """Return whether `other`, any argument of `Headers(...)`, has the same fields; order and case are ignored."""
         if other is None:
             return NotImplemented
         try:
-            fields = _encode_fields(other, self.encoding)  # type: ignore[arg-type]  # what is not fit fails
+            fields = _encode_fields(other, self.encoding)  # type: ignore[arg-type]  # other types raise
         except (TypeError, ValueError, LocalProtocolError):
             return NotImplemented
         mine = sorted([(LOWER[name], value) for name, value in self._raw])
@@ -412,12 +412,12 @@ class Headers(MutableMapping[str, str]):
         return f"{type(self).__name__}({distinct if len(distinct) == len(shown) else shown}{suffix})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # `copy.copy` comes here too: with a shared list, one object's changes would spoil the other's index.
+        # `copy.copy` uses it too: with a shared list, changes of one object would break the other's index.
         return _rebuild, (type(self), self._raw.copy(), self._encoding), getattr(self, "__dict__", None)
 
 
 def without_secrets(name: str, value: str) -> str:
-    """What `repr` shows of a value: it ends up in logs and in the tracebacks that test runners print."""
+    """Return the text of a value for `repr`, which ends up in logs and in the tracebacks of test runners."""
     if is_secret_field(name):
         return HIDDEN
     if name in ADDRESS_FIELDS:
@@ -431,4 +431,4 @@ def _rebuild(cls: type[Headers], raw: list[tuple[bytes, bytes]], encoding: Optio
     return cls._from_raw(raw, encoding)
 
 
-_new = Headers.__new__  # a global: one attribute look-up less for each response
+_new = Headers.__new__  # a global saves one attribute look-up for each response

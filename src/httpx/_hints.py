@@ -1,10 +1,10 @@
 """
-What a user may have meant: names of other libraries, and of earlier versions of this one.
+Hints about names of other libraries, and of earlier versions of this one.
 
     Response.ok               AttributeError: ... has no attribute 'ok'; did you mean `is_success`?
     Client(retries=3)         TypeError: ... unexpected keyword argument 'retries'; did you mean ...?
 
-Nothing here gives a meaning to such a name: the exception is the one that Python raises anyway, with a hint.
+These names stay errors: the exception is the one that Python raises, with a hint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 
 class NoSuchAttribute:
-    """In a class: an attribute that its instances do not have, and what to use instead of it."""
+    """A descriptor for an attribute that instances do not have; the error says what to use instead."""
 
     def __init__(self, instead: str) -> None:
         self._instead = instead
@@ -31,7 +31,7 @@ class NoSuchAttribute:
 
 
 def no_such_argument(**hints: str) -> Callable[[F], F]:
-    """Return a decorator of `__init__` that says what to use instead of arguments that it does not have."""
+    """Return a decorator of `__init__` that says what to use instead of unknown arguments."""
 
     def decorate(function: F) -> F:
         @wraps(function)

@@ -1,5 +1,5 @@
 """
-Request and Response under the name of the module that had them in 0.28.1; packages import them from here.
+Request and Response in the module where 0.28.1 had them; packages import them from here.
 
 Not here: anything else (`_request`, `_response`, `_reading`).
 """

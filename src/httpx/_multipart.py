@@ -1,13 +1,14 @@
 """
-A form with files: `multipart/form-data` as a stream, never as a whole in memory.
+A form with files: `multipart/form-data` as a stream, never completely in memory.
 
     MultipartStream(data, files, boundary)
         -> segments: bytes (delimiters, part headers, small values, joined) and files, in the order of the wire
         -> `get_headers()`: exact Content-Length if the size of every file is known, else chunked
         -> `for`, `async for`: the pieces; files 64 KiB at a time
 
-Files are sent whole, from their beginning, wherever they stood: a buffer that was just written needs no `seek(0)`. They
-are rewound for each pass, so a redirect sends the same again; one that cannot seek raises `StreamConsumed` then.
+Files are sent whole, from their beginning and not from their position: a buffer that was just written needs no
+`seek(0)`. They are rewound for each pass, so a redirect sends the same again; a file that cannot seek raises
+`StreamConsumed` then.
 
 RFC 7578 (multipart/form-data), RFC 2046, section 5.1.1 (boundaries), WHATWG HTML, "multipart/form-data encoding
 algorithm" (how names are escaped).
@@ -38,11 +39,11 @@ from ._utils import lazy_pattern, primitive_to_str
 if TYPE_CHECKING:
     from ._types import RequestData, RequestFiles
 
-# Contents up to this many bytes are copied together with what stands around them: one piece is one system call.
+# Contents up to this many bytes are joined with their neighbours: one piece is one system call.
 _SMALL = 16_384
 
-# What stands in a quoted name: `"` would end it and a line break would end the header. The other control characters
-# (but ESC) and the doubled backslash are what 0.28.1 sends, and servers were written to that. NUL is refused before.
+# Escapes in a quoted name: `"` would end it and a line break would end the header. The other control characters
+# (but ESC) and the doubled backslash are escaped as in 0.28.1, which servers expect. NUL is refused before.
 _ESCAPES = {code: f"%{code:02X}" for code in range(0x20) if code != 0x1B}
 _ESCAPES.update({ord('"'): "%22", ord("\\"): "\\\\"})
 
@@ -52,9 +53,9 @@ _TOKEN = lazy_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 def get_multipart_boundary_from_content_type(content_type: Optional[bytes]) -> Optional[bytes]:
     """
-    The boundary that a Content-Type header names.
+    Return the boundary that a Content-Type header names.
 
-    None if there is no header, if it is not `multipart/form-data` (in any case), or if it has no boundary.
+    None without a header, if it is not `multipart/form-data` (in any case), or if it has no boundary.
     RFC 9110, section 5.6.6 (parameters, quoted strings).
     """
     if content_type is None:
@@ -87,7 +88,7 @@ _Segment = Union[bytes, _File]
 
 class MultipartStream(SyncByteStream, AsyncByteStream):
     """
-    A multipart body; can be iterated in sync and async code, again and again if its files can seek.
+    A multipart body; can be iterated in sync and async code, repeatedly if its files can seek.
 
     Args:
         data: a mapping or a list of pairs. A value is str, bytes, int, float, bool ("true", "false") or None (empty),
@@ -97,13 +98,13 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
             * bytes, str or a file opened in binary mode: sent under the name of the file, or as `upload`;
             * `(filename, content)`: without a filename (None or empty) it is an ordinary field;
             * `(filename, content, content_type)`: None means guessed from the filename;
-            * `(filename, content, content_type, headers)`: `Content-Type` among the headers wins.
+            * `(filename, content, content_type, headers)`: `Content-Type` in the headers takes precedence.
 
             A file may be an async one (`await file.read(size)`); then only async code can iterate.
         boundary: 1 or more bytes, see RFC 2046, section 5.1.1; None for a random one of 128 bits.
 
     Raises:
-        TypeError: data or files of another shape, a name that is not str, a value that is none of the above, a file
+        TypeError: data or files of another form, a name that is not str, a value of another type, a file
             in text mode. The message names the field.
         LocalProtocolError: CR, LF or NUL in a content type or a part's header, NUL in a name or filename, a boundary
             that is empty or breaks the header, text that has no UTF-8 form.
@@ -123,7 +124,7 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
         self._segments = list(_joined(_body(data, files, b"--" + boundary)))
 
     def get_content_length(self) -> Optional[int]:
-        """Size of the body in bytes; None if that of a file is not known."""
+        """Return the size of the body in bytes; None if that of a file is not known."""
         length = 0
         for segment in self._segments:
             size = len(segment) if isinstance(segment, bytes) else segment.size
@@ -133,7 +134,7 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
         return length
 
     def get_headers(self) -> dict[str, str]:
-        """The header fields that describe the body: its length or `Transfer-Encoding: chunked`, and its type."""
+        """Return the header fields that describe the body: its length or `Transfer-Encoding: chunked`, and its type."""
         length = self.get_content_length()
         framing = {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
         return {**framing, "Content-Type": self.content_type}
@@ -144,11 +145,11 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
 
         Raises:
             StreamConsumed: this is not the first pass, and a file cannot seek.
-            RuntimeError: one of the files is an async one; found before the first piece.
+            RuntimeError: one of the files is async; found before the first piece.
         """
         for segment in self._segments:
             if isinstance(segment, _File) and segment.source.is_async:
-                yield from segment.source.pieces()  # which says so
+                yield from segment.source.pieces()  # raises the error
         for segment in self._segments:
             if isinstance(segment, bytes):
                 yield segment
@@ -161,7 +162,7 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """
-        Yield the pieces of the body. Files that are not async are read in threads if that takes long.
+        Yield the pieces of the body. Sync files are read in threads if that is slow.
 
         Raises:
             StreamConsumed: this is not the first pass, and a file cannot seek.
@@ -170,7 +171,7 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
 
 
 class _AsyncSegments:
-    """One async pass; a class, because an async generator given up half-way stays suspended."""
+    """One async pass; a class, because an abandoned async generator stays suspended."""
 
     __slots__ = ("_next", "_pace", "_segments")
 
@@ -198,7 +199,7 @@ class _AsyncSegments:
 
 
 def _joined(segments: Iterator[_Segment]) -> Iterator[_Segment]:
-    """The same segments, with neighbouring small ones made one."""
+    """Yield the same segments, with adjacent small ones joined."""
     pending: list[bytes] = []
     for segment in segments:
         if isinstance(segment, bytes) and len(segment) <= _SMALL:
@@ -212,7 +213,7 @@ def _joined(segments: Iterator[_Segment]) -> Iterator[_Segment]:
 
 
 def _body(data: RequestData, files: RequestFiles, delimiter: bytes) -> Iterator[_Segment]:
-    """All of the body: fields, then files, each after a delimiter, and the last delimiter."""
+    """Yield all of the body: fields, then files, each after a delimiter, and the last delimiter."""
     data, files = data or {}, files or {}
     if not isinstance(data, Mapping) and not is_pairs(data):
         raise TypeError(f"data is {type(data).__name__}, expected a mapping or a list of pairs when files are given")
@@ -239,7 +240,7 @@ def _field_value(name: Any, value: Any) -> bytes:
 
 
 def _file_part(name: Any, value: Any) -> tuple[Optional[str], _Segment, Mapping[str, str]]:
-    """Filename, content and headers of one value of `files=`, whichever of its forms it has."""
+    """Return the filename, content and headers of one value of `files=`, in any of its forms."""
     content_type: Optional[str] = None
     headers: Mapping[str, str] = {}
     if isinstance(value, tuple):
@@ -260,7 +261,7 @@ def _file_part(name: Any, value: Any) -> tuple[Optional[str], _Segment, Mapping[
 
 
 def _name_of(file: Any) -> str:
-    """Last part of the path that a file was opened with. `upload` if there is none, since servers tell files by it."""
+    """Return the last part of a file's path, or `upload`: servers recognise files by their filename."""
     path = getattr(file, "name", None) or "upload"
     return os.path.basename(os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else str(path)) or "upload"
 
@@ -288,7 +289,7 @@ def _content_segment(name: Any, content: Any) -> _Segment:
 
 
 def _part_head(name: Any, argument: str, filename: Optional[str], headers: Mapping[str, str]) -> bytes:
-    """What stands between a delimiter and the content of a part. An empty filename is none."""
+    """Return the bytes between a delimiter and the content of a part. An empty filename counts as absent."""
     if not isinstance(name, str):
         raise TypeError(f"{argument} has a name of type {type(name).__name__} ({name!r}), expected str")
     head = f'\r\nContent-Disposition: form-data; name="{_escaped(name, "name")}"'

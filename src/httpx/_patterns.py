@@ -1,5 +1,5 @@
 """
-Which URLs a mounted transport is for.
+URL patterns of mounted transports.
 
     all://                    everything
     https://                  one scheme
@@ -10,7 +10,7 @@ Which URLs a mounted transport is for.
     http://localhost:1234     one port; `all://*:1234` works, too
     ://example.org            the same as all://example.org
 
-The more is said, the earlier a pattern is asked: port before host before scheme, longer hosts before shorter ones.
+More specific patterns are tried first: port before host before scheme, longer hosts before shorter ones.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 class URLPattern:
     """
-    A pattern, ordered by how much it says.
+    A pattern; patterns are ordered by how specific they are.
 
     Args:
         pattern: as above; "" means everything.
 
     Attributes:
-        scheme, host, port, host_regex: what it asks for; "" and None where it asks for nothing.
+        scheme, host, port, host_regex: the required values; "" and None where any value matches.
 
     Raises:
         ValueError: it is not of the form "scheme://...".
@@ -50,18 +50,18 @@ class URLPattern:
         self.host_regex = _host_matcher(self.host)
 
     def matches(self, url: URLTypes) -> bool:
-        """Is this URL one that the pattern is for?"""
+        """Return whether the pattern matches this URL."""
         other = URL(url) if isinstance(url, str) else url
         return (
             (not self.scheme or self.scheme == other.scheme)
             and (self.host_regex is None or self.host_regex.fullmatch(other.host) is not None)
-            # The port that is meant: "all://example.org:443" is for "https://example.org", too.
+            # The effective port: "all://example.org:443" matches "https://example.org", too.
             and (self.port is None or self.port == other._origin[2])
         )
 
     @property
     def priority(self) -> tuple[int, int, int]:
-        """Patterns with a lower one are asked first."""
+        """Return the sort key: patterns with a lower one are tried first."""
         return (0 if self.port is not None else 1, -len(self.host), -len(self.scheme))
 
     def __hash__(self) -> int:
@@ -78,7 +78,7 @@ class URLPattern:
 
 
 def _host_of(pattern: str, url: URL) -> str:
-    """The host part, with its wildcard; "" where any will do."""
+    """Return the host part, with its wildcard; "" if any host matches."""
     if "://*." in pattern:
         return "*." + url.host.partition(".")[2]
     if "://*" in pattern:

@@ -1,18 +1,18 @@
 """
-Which proxy the environment wants for a URL, and for which hosts it wants none.
+The proxies of the environment, and the hosts that are reached without a proxy.
 
-    EnvironmentProxies.read()            what the environment says now; a client asks once, when it is made
+    EnvironmentProxies.read()            the current environment; a client reads it once, when it is made
         .mounts()   -> [(pattern, text)]     the keys of `client._mounts`: NO_PROXY is one pattern, however long
-        .proxies()  -> [(pattern, proxy)]    the same with proxies that are made of the texts, for clients
+        .proxies()  -> [(pattern, proxy)]    the same with proxies built from the texts, for clients
         .patterns() -> {text: text}          the shape that `httpx._utils.get_environment_proxies` had in 0.28.1
     Bypass(text).matches(host, port)     NO_PROXY alone
 
 HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy for http, for https, and for both; one without a scheme is an http
-proxy. A variable in lower case wins, also when it is empty. HTTP_PROXY is ignored while REQUEST_METHOD is set: under
-CGI a client's `Proxy:` header arrives in that variable (CVE-2016-5385). Where no variable is set, macOS and Windows are
-asked for their settings, through the standard library, and for each host whether it is among their exceptions.
+proxy. A variable in lower case wins, even if it is empty. HTTP_PROXY is ignored while REQUEST_METHOD is set: under
+CGI a client's `Proxy:` header arrives in that variable (CVE-2016-5385). If no variable is set, the settings of macOS
+and Windows are used, through the standard library, with their exceptions, which are looked up for each host.
 
-A text that is not the URL of a proxy is not an error while a client is made: a program may never send a request that
+A text that is not a proxy URL is not an error when a client is made: the program may never send a request that
 needs it. Such a request fails with a `ProxyError` that names the variable and the text, without credentials.
 
 NO_PROXY is a list, separated by commas or blanks:
@@ -25,10 +25,10 @@ NO_PROXY is a list, separated by commas or blanks:
     example.org:8080  [::1]:80  only at this port; `:8080` is any host at it
     https://example.org         only this scheme, and this host without subdomains
 
-Case and a dot at the end do not count, and names outside ASCII are compared in their IDNA form. An entry that is none
-of these is left out, with a log line that has its position and not its text, which may hold a secret.
+Case and a final dot are ignored, and non-ASCII names are compared in their IDNA form. Any other entry is ignored,
+with a log line that has its position and not its text, which may be a secret.
 
-Not here: talking to proxies (`_engine`, `_protocol.socks`), what may be said about one (`_config.Proxy`).
+Not here: talking to proxies (`_engine`, `_protocol.socks`), the value of a proxy (`_config.Proxy`).
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ logger = getLogger("httpx")
 
 _KINDS = ("http", "https", "all")
 
-# Where the operating system has settings of its own, and the standard library can read them. Elsewhere its function
-# reads the environment only, and is not worth the 20 ms that importing `urllib.request` takes.
+# Operating systems with their own settings, which the standard library can read. On others its function
+# reads only the environment, which does not justify the 20 ms of importing `urllib.request`.
 _SYSTEMS = ("darwin", "win32")
 
 _SEPARATOR = lazy_pattern(r"[,\s]+")
 _PLAIN_NAME = lazy_pattern(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _IPV4_SHAPE = lazy_pattern(r"[0-9]+(?:\.[0-9]+){3}")
 _SCHEME = lazy_pattern(r"[a-z][a-z0-9+.-]*")
-_MAX_HOSTS = 256  # for which the operating system's reply is remembered
+_MAX_HOSTS = 256  # for which the operating system's result is cached
 _MAX_SHOWN = 200  # characters of a value in a message
 _MAX_NAME = 255  # characters; the longest name of the DNS has 253
 
@@ -71,9 +71,9 @@ _MAX_NAME = 255  # characters; the longest name of the DNS has 253
 
 
 def _from_variables() -> dict[str, tuple[str, str]]:
-    """Return {"http", "https", "all" or "no": (value, variable)}, for those that are set and not blank."""
+    """Return {"http", "https", "all" or "no": (value, variable)}, for the variables that are set and not blank."""
     found: dict[str, tuple[str, str]] = {}
-    # In any case, as 0.28.1 did; lower case comes last, and so wins.
+    # In any case, as in 0.28.1; lower case comes last and takes precedence.
     for name in sorted([name for name in os.environ if name[-6:].lower() == "_proxy"], key=str.islower):
         kind, is_lower = name[:-6].lower(), name.islower()
         if kind == "http" and not is_lower and "REQUEST_METHOD" in os.environ:
@@ -85,7 +85,7 @@ def _from_variables() -> dict[str, tuple[str, str]]:
 
 
 def _from_system() -> dict[str, str]:
-    """The same from the settings of macOS or Windows; empty elsewhere."""
+    """Return the same from the settings of macOS or Windows; empty elsewhere."""
     if sys.platform not in _SYSTEMS:
         return {}
     from urllib.request import getproxies
@@ -95,7 +95,7 @@ def _from_system() -> dict[str, str]:
 
 def environment_proxies() -> dict[str, str | None]:
     """
-    What the environment says as URL patterns; see `EnvironmentProxies.patterns`.
+    Return the environment's proxies as URL patterns; see `EnvironmentProxies.patterns`.
 
         {"https://": "http://proxy.example.org:3128", "all://*example.com": None}
     """
@@ -104,16 +104,16 @@ def environment_proxies() -> dict[str, str | None]:
 
 class EnvironmentProxies:
     """
-    The proxies of the environment, and the hosts that are reached without.
+    The proxies of the environment, and the hosts that are reached without a proxy.
 
     Args:
         proxies: URL of a proxy by "http", "https" or "all"; without a scheme it is an http proxy.
         no_proxy: the list described above.
-        by_system: they are the operating system's, which has exceptions of its own.
+        by_system: they are the operating system's, which has its own exceptions.
         sources: the variable of each, by "http", "https" or "all", for messages.
 
     Attributes:
-        bypass: what `no_proxy` says.
+        bypass: the hosts of `no_proxy`.
     """
 
     __slots__ = ("_proxies", "_sources", "bypass")
@@ -135,7 +135,7 @@ class EnvironmentProxies:
 
     @classmethod
     def read(cls) -> EnvironmentProxies:
-        """Return what the environment says now, or else the operating system. Raises nothing."""
+        """Return the proxies of the environment, or else of the operating system. Never raises."""
         variables = _from_variables()
         if variables:
             values = {kind: value for kind, (value, _) in variables.items()}
@@ -145,10 +145,10 @@ class EnvironmentProxies:
 
     def mounts(self) -> list[tuple[URLPattern, str | None]]:
         """
-        Patterns as the keys of `client._mounts`, in their order, each with the URL of its proxy, or None for none.
+        Return the patterns as the keys of `client._mounts`, in their order, each with the URL of its proxy or None.
 
-        All of NO_PROXY is one of them, so that a request asks once and not for each entry. It is there without a proxy,
-        too: it also exempts hosts from what a user mounted for a scheme, such as a transport with a proxy.
+        All of NO_PROXY is one pattern, so that a request matches it once and not each entry. It exists without a proxy,
+        too: it also exempts hosts from a user's mount for a scheme, such as a transport with a proxy.
         """
         if self.bypass.everything:
             return []
@@ -158,7 +158,7 @@ class EnvironmentProxies:
         return sorted(mounts, key=lambda mount: mount[0])
 
     def proxies(self) -> list[tuple[URLPattern, Proxy | InvalidProxy | None]]:
-        """Return what `mounts` does, with proxies made of the texts. Raises nothing."""
+        """Return the same as `mounts`, with proxies built from the texts. Never raises."""
         return [
             (pattern, None if text is None else self._made(pattern.pattern, text)) for pattern, text in self.mounts()
         ]
@@ -172,10 +172,10 @@ class EnvironmentProxies:
 
     def patterns(self) -> dict[str, str | None]:
         """
-        The texts of URL patterns, each with the URL of its proxy, or None for none, as 0.28.1 gave them.
+        Return the texts of URL patterns, each with the URL of its proxy or None, as in 0.28.1.
 
-        Patterns cannot say networks: those of IPv4 stand for their first address, as they did, those of IPv6 are left
-        out, where 0.28.1 gave what no client accepts. `mounts` knows both.
+        Patterns cannot express networks: an IPv4 network becomes its first address, as in 0.28.1, and IPv6 networks are
+        omitted, because 0.28.1 gave a pattern that no client accepts. `mounts` has both.
         """
         if self.bypass.everything:
             return {}
@@ -184,7 +184,7 @@ class EnvironmentProxies:
 
 class InvalidProxy:
     """
-    What chooses the proxy of a request (`proxy=`) where a text of the environment is not one: it says so.
+    A `proxy=` function in place of an invalid proxy of the environment: it raises the error.
 
     A class and not a function, so that the client can be pickled.
     """
@@ -198,7 +198,7 @@ class InvalidProxy:
 
 
 def _without_credentials(text: str) -> str:
-    """Return the text without what may be a user name and password, and not too long for a message."""
+    """Return the text without possible credentials, shortened for a message."""
     scheme, separator, rest = text.rpartition("://") if "@" not in text else text.partition("://")
     before, at, host = (rest if separator else text).rpartition("@")
     shown = f"{scheme}{separator}[secure]@{host}" if before or at else text
@@ -211,7 +211,7 @@ def _without_credentials(text: str) -> str:
 class _Entry(NamedTuple):
     """One entry of NO_PROXY."""
 
-    hosts: tuple[str, ...]  # keys to be found under: "example.org" for the host, ".example.org" for those below, "*"
+    hosts: tuple[str, ...]  # keys of the index: "example.org" for the host, ".example.org" for its subdomains, "*"
     port: Optional[int]
     scheme: str  # "" for any
     pattern: str  # for 0.28.1's shape; "" where there is none
@@ -220,16 +220,16 @@ class _Entry(NamedTuple):
 
 class Bypass:
     """
-    Which hosts are reached without a proxy.
+    The hosts that are reached without a proxy.
 
     Args:
-        text: the value of NO_PROXY; the module describes it. Any text will do: entries that mean nothing are left out,
-            with a warning on the logger `httpx`.
+        text: the value of NO_PROXY; the module describes it. Any text is accepted: invalid entries are ignored,
+        with a warning on the logger `httpx`.
 
     Attributes:
         everything: the list has a `*`.
 
-    A look-up takes as long as the host has labels, and one step for each network.
+    A look-up takes one step for each label of the host and one for each network.
     """
 
     __slots__ = ("_entries", "_networks", "_rules", "everything")
@@ -245,16 +245,16 @@ class Bypass:
                 self._rules.setdefault(host, []).append(entry)
 
     def __bool__(self) -> bool:
-        """Is there any host that it could match?"""
+        """Return whether there is an entry, so that a host could match."""
         return self.everything or bool(self._entries)
 
     def matches(self, host: str, port: int | None = None, scheme: str = "") -> bool:
         """
-        Is this host reached without a proxy? Raises nothing: a host that cannot be one is not in the list.
+        Return whether this host is reached without a proxy. Never raises: an invalid host does not match.
 
         Args:
             host: a name or an address, with or without brackets, in any case.
-            port: the one to connect to; None if it is not known, which fits no entry that wants one.
+            port: the one to connect to; None if it is not known, which does not match entries with a port.
             scheme: likewise, "" if it is not known.
         """
         if self.everything:
@@ -277,12 +277,12 @@ class Bypass:
         return [entry for entry in self._networks if any(one in entry.network for one in parsed)]  # type: ignore[operator]  # all have one
 
     def matches_url(self, url: URL) -> bool:
-        """Is the host of this URL, at its port, reached without a proxy?"""
+        """Return whether the host of this URL, at its port, is reached without a proxy."""
         scheme, host, port = url._origin
         return self.matches(host, port, scheme)
 
     def patterns(self) -> list[str]:
-        """The entries as texts of URL patterns, as far as those can say them."""
+        """Return the entries as texts of URL patterns, as far as patterns can express them."""
         return [entry.pattern for entry in self._entries if entry.pattern]
 
 
@@ -290,7 +290,7 @@ class SystemBypass(Bypass):
     """
     The exceptions of macOS or Windows, as `urllib.request.proxy_bypass` knows them, together with a list like NO_PROXY.
 
-    Each host is asked for once, for the settings are read from the system at each question.
+    Results are cached, because the system's settings are read at each call.
     """
 
     __slots__ = ("_known",)
@@ -300,11 +300,11 @@ class SystemBypass(Bypass):
         self._known: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
-        """Only the system knows."""
+        """Return True: only the system knows its exceptions."""
         return True
 
     def matches(self, host: str, port: int | None = None, scheme: str = "") -> bool:
-        """As `Bypass.matches`."""
+        """Return the same as `Bypass.matches`."""
         if super().matches(host, port, scheme):
             return True
         known = self._known.get(host)
@@ -325,28 +325,28 @@ class SystemBypass(Bypass):
 
 
 class BypassPattern(URLPattern):
-    """A whole NO_PROXY as one key of `client._mounts`: after the hosts that a user mounted, before bare schemes."""
+    """A complete NO_PROXY as one key of `client._mounts`: after the hosts that a user mounted, before bare schemes."""
 
     def __init__(self, bypass: Bypass) -> None:
         super().__init__("all://")
-        self.pattern = "no-proxy://"  # no URL has the scheme, so that no pattern a user writes equals it by accident
+        self.pattern = "no-proxy://"  # not a scheme of any URL, so that a user's pattern does not equal it by accident
         self._bypass = bypass
 
     def matches(self, url: URLTypes) -> bool:
-        """Is the URL's host reached without a proxy?"""
+        """Return whether the URL's host is reached without a proxy."""
         return self._bypass.matches_url(url_of(url))
 
     @property
     def priority(self) -> tuple[int, int, int]:
-        """Before all patterns without host and port, and after all others."""
+        """Return the sort key: before all patterns without host and port, after all others."""
         return (1, 0, -sys.maxsize)
 
 
-# Reading an entry. What follows raises ValueError with a reason that has nothing of the text in it.
+# Reading an entry. These functions raise ValueError with a reason that does not quote the text.
 
 
 def _readable(texts: list[str]) -> list[_Entry]:
-    """The entries that mean something; a warning for each of the others."""
+    """Return the valid entries; log a warning for each of the others."""
     entries = []
     for number, text in enumerate(texts, 1):
         try:
@@ -372,7 +372,7 @@ def _read_entry(text: str) -> _Entry:
 
 
 def _split_port(text: str) -> tuple[str, int | None]:
-    """Host and port; the host of an IPv6 address without brackets, which then has no port."""
+    """Return the host and port; the host of an IPv6 address without brackets, which then has no port."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and rest[0] != ":") or ":" not in host:
@@ -393,7 +393,7 @@ def _read_port(text: str) -> int | None:
 
 
 def _read_host(host: str, only: bool) -> tuple[tuple[str, ...], str]:
-    """The keys of a host, and how a URL pattern writes it; `only` leaves a plain name's subdomains out."""
+    """Return the keys of a host, and how a URL pattern writes it; `only` leaves a plain name's subdomains out."""
     if host in ("", "*"):
         return ("*",), ""
     if ":" in host:
@@ -409,11 +409,11 @@ def _read_host(host: str, only: bool) -> tuple[tuple[str, ...], str]:
 
 
 def _read_network(text: str) -> tuple[str, IPv4Network | IPv6Network]:
-    """A network and its pattern; bits after the prefix may be set, as in 10.1.2.3/8."""
+    """Return a network and its pattern; bits after the prefix may be set, as in 10.1.2.3/8."""
     from ipaddress import ip_network
 
     address, _, prefix = text.replace("[", "", 1).replace("]", "", 1).partition("/")
-    if not (prefix.isascii() and prefix.isdigit()):  # the standard library would take a mask, and the inverse of one
+    if not (prefix.isascii() and prefix.isdigit()):  # the standard library would accept a mask, and its inverse
         raise ValueError("'/' must be followed by a prefix length, such as /8")
     try:
         network = ip_network(f"{address}/{prefix}", strict=False)
@@ -423,7 +423,7 @@ def _read_network(text: str) -> tuple[str, IPv4Network | IPv6Network]:
 
 
 def _read_name(text: str) -> str:
-    """A name or an IPv4 address in the form that is compared: lower case, IDNA, without the dot at its end."""
+    """Return a name or an IPv4 address in the form for comparison: lower case, IDNA, without the final dot."""
     name = text.lower()
     if not name.isascii():
         try:
@@ -439,7 +439,7 @@ def _read_name(text: str) -> str:
 
 
 def _is_ipv4(name: str) -> bool:
-    # Without `ipaddress`, which most programs do not need to load.
+    # Without `ipaddress`, which most programs need not load.
     numbers = name.split(".")
     return len(numbers) == 4 and all(
         number.isdigit() and len(number) <= 3 and str(int(number)) == number and int(number) < 256 for number in numbers
@@ -447,7 +447,7 @@ def _is_ipv4(name: str) -> bool:
 
 
 def _read_ipv6(text: str) -> tuple[str, str]:
-    """The address in its shortest form, and its zone with a `%` before it, or ""; in a URL `%25` stands for `%`."""
+    """Return the address in its shortest form, and its zone with a leading `%`, or ""; a URL has `%25` for `%`."""
     from ipaddress import IPv6Address
 
     address, percent, zone = text.partition("%")
@@ -462,7 +462,7 @@ def _read_ipv6(text: str) -> tuple[str, str]:
 
 
 def _keys_of(host: str) -> tuple[list[str], list[str]]:
-    """Under which keys entries for this host are found, and the addresses that a network may hold: none for a name."""
+    """Return the keys of entries for this host, and its addresses, which a network may contain; none for a name."""
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in host:
         return _keys_of_ipv6(host)
@@ -476,7 +476,7 @@ def _keys_of_ipv6(host: str) -> tuple[list[str], list[str]]:
     from ipaddress import IPv6Address
 
     plain, zone = _read_ipv6(host)
-    # Connecting to ::ffff:10.1.2.3 ends at 10.1.2.3.
+    # A connection to ::ffff:10.1.2.3 goes to 10.1.2.3.
     mapped = IPv6Address(plain).ipv4_mapped
     addresses = [plain] if mapped is None else [plain, str(mapped)]
     return [*dict.fromkeys([plain + zone, *addresses]), "*"], addresses

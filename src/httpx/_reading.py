@@ -1,12 +1,12 @@
 """
-How a body becomes what the caller iterates, for sync and async alike.
+The iteration over a body, for sync and async alike.
 
-Pieces of the stream go through stages (`Pipeline`), of which raw iteration has none, and every stage works lazily,
-piece by piece:
+Pieces of the stream go through stages (`Pipeline`); raw iteration has none. Every stage works lazily, piece by
+piece:
 
-    stream ─► Content-Encoding undone ─► text ─► lines, or pieces of equal size
+    stream ─► Content-Encoding decoded ─► text ─► lines, or pieces of equal size
 
-Not here: the response whose body it is (`_response`), what undoes a coding (`_decoders`), text and lines
+Not here: the response that has the body (`_response`), the decoders of a coding (`_decoders`), text and lines
 (`_text`).
 """
 
@@ -24,11 +24,11 @@ from ._types import AsyncByteStream
 if TYPE_CHECKING:
     from ._response import Response
 
-# How much more a compressed body may take on the wire than its content, in bytes: its frame, and blocks that do not
-# shrink. Without it, empty members of gzip would be an endless body without any content.
+# The number of bytes that a compressed body may be larger on the wire than its content: framing, and incompressible
+# blocks. Without it, empty members of gzip would be an endless body without any content.
 CODING_SLACK = 65_536
 
-# The most of a body that is taken off the wire only to use the connection again; a new connection costs less than more.
+# The most of a body that is read only to reuse the connection; beyond it a new connection costs less.
 MAX_DRAIN = 1_048_576
 
 Piece = TypeVar("Piece", bytes, str)
@@ -36,7 +36,7 @@ Piece = TypeVar("Piece", bytes, str)
 
 class Pipeline:
     """
-    Stages that a body goes through, each with `decode(piece)` and `flush()` that give pieces for the next.
+    The stages of a body, each with `decode(piece)` and `flush()`, which yield pieces for the next stage.
 
     Lazy all the way: a piece leaves the last stage before the first one makes another.
     """
@@ -47,7 +47,7 @@ class Pipeline:
         self._stages = stages
 
     def feed(self, piece: Any, start: int = 0) -> Iterator[Any]:
-        """What comes out for one piece that goes into stage `start`; never empty bytes, but maybe an empty line."""
+        """Yield the output for one piece that enters stage `start`; never empty bytes, but maybe an empty line."""
         if start == len(self._stages):
             if piece or type(piece) is str:
                 yield piece
@@ -56,14 +56,14 @@ class Pipeline:
             yield from self.feed(following, start + 1)
 
     def flush(self) -> Iterator[Any]:
-        """What comes out at the end of the body. Raises DecodingError if it is not a proper end."""
+        """Yield the output at the end of the body. Raises DecodingError if the body was truncated."""
         for number, stage in enumerate(self._stages, 1):
             for piece in stage.flush():
                 yield from self.feed(piece, number)
 
 
 class SizeLimit:
-    """A stage that ends a body that is too large. Bytes in, the same bytes out."""
+    """A stage that raises if a body is too large, and passes bytes on unchanged."""
 
     __slots__ = ("_left", "_limit")
 
@@ -82,12 +82,12 @@ class SizeLimit:
 
 
 def too_large(limit: int) -> ResponseTooLarge:
-    """The error of a body that is larger than `limit` bytes."""
+    """Return the error of a body that is larger than `limit` bytes."""
     return ResponseTooLarge(f"the body of the response is larger than max_response_size, {limit} bytes")
 
 
 class TextStage:
-    """Bytes to text; the encoding is asked for when the first bytes are there, as late as it can be set."""
+    """A stage from bytes to text; the encoding is looked up at the first bytes, so that it can be set until then."""
 
     __slots__ = ("_decoder", "_response")
 
@@ -109,10 +109,10 @@ class TextStage:
 
 class AsyncPieces(Generic[Piece]):
     """
-    What `aiter_...` return: a response's body, piece by piece through a pipeline.
+    A response's body, piece by piece through a pipeline, as returned by `aiter_...`.
 
     A class and not an async generator: an abandoned generator needs its event loop to be finished, and trio warns of
-    it; an abandoned object needs nothing. `aclose` is there for `contextlib.aclosing`.
+    it; an abandoned object needs nothing. `aclose` exists for `contextlib.aclosing`.
     """
 
     __slots__ = ("_pieces", "_pipeline", "_raw", "_response", "_source")
@@ -134,7 +134,7 @@ class AsyncPieces(Generic[Piece]):
         while True:
             try:
                 for piece in self._pieces or ():
-                    return piece  # type: ignore[no-any-return]  # what the pipeline gives: bytes or str
+                    return piece  # type: ignore[no-any-return]  # the pipeline's output: bytes or str
                 if self._source is None:
                     raise StopAsyncIteration
                 await self._advance(self._source)
@@ -168,12 +168,12 @@ class AsyncPieces(Generic[Piece]):
             self._pieces = self._pipeline.feed(piece)
 
     async def aclose(self) -> None:
-        """Stop iterating: the rest of the body is given up, and its connection freed."""
+        """Stop iterating: abandon the rest of the body and free its connection."""
         self.__del__()
         self._pieces, self._source = iter(()), None
 
     def __del__(self) -> None:
-        # Dropped in the middle, maybe by the garbage collector and in any thread: the rest cannot be read any more.
+        # Dropped in the middle, maybe by the garbage collector and in any thread: the rest can no longer be read.
         left = getattr(self._source, "left", None)
         if left is not None:
             left()
@@ -183,7 +183,7 @@ async def end_generator(pieces: AsyncIterator[bytes] | None) -> None:
     """
     Finish an async generator that iterates over a body, unless a task is in it.
 
-    A stream whose `__aiter__` is one would leave it suspended when it is given up, and trio warns of that.
+    A stream whose `__aiter__` is one would leave it suspended when it is abandoned, and trio warns about that.
     """
     if isinstance(pieces, AsyncGeneratorType) and not pieces.ag_running:
         await pieces.aclose()

@@ -1,17 +1,17 @@
 """
-The request that a redirect asks for (RFC 9110 15.4).
+The request that follows a redirect (RFC 9110 15.4).
 
 `Client` has these functions as methods of the same names, which subclasses may override:
 
     location_of(response)                        -> the one Location, or None
     redirect_method(request, response)           -> the method
     redirect_url(request, response)              -> the URL
-    redirect_headers(request, url, method, ...)  -> the header fields, without those that were for the first origin
+    redirect_headers(request, url, method, ...)  -> the header fields, without those for the first origin
     redirect_stream(request, method)             -> the body
-    redirected(...)                              -> the request made of these, with the cookies that belong there
+    redirected(...)                              -> the request built from these, with the cookies for its URL
 
-Where a redirect leads to another origin, the fields that the caller meant for the first one are left out:
-Authorization, Cookie, Proxy-Authorization, and the headers that the client calls sensitive.
+If a redirect leads to another origin, the fields for the first origin are removed:
+Authorization, Cookie, Proxy-Authorization, and the client's `sensitive_headers`.
 
 Not here: when a redirect is followed (`_flow`).
 """
@@ -31,7 +31,7 @@ from ._secrets import CREDENTIALS
 from ._urlparse import DEFAULT_PORTS
 from ._urls import URL, url_of
 
-# Fields that describe a body, or say how it is sent, and are left out with it (Fetch, 4.4 step 12).
+# Fields that describe a body or its transfer, and are removed with it (Fetch, 4.4 step 12).
 _OF_THE_BODY = (
     *(b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"content-language"),
     *(b"content-location", b"content-digest", b"repr-digest", b"digest", b"content-md5", b"expect", b"trailer"),
@@ -42,10 +42,10 @@ _OF_THE_URL = ("target", "sni_hostname")
 
 def location_of(response: Response) -> str | None:
     """
-    Return the value of the Location field, or None if there is none, or an empty one. Two equal fields count as one.
+    Return the value of the Location field, or None if it is absent or empty. Two equal fields count as one.
 
     Raises:
-        RemoteProtocolError: there are two different ones.
+        RemoteProtocolError: there are two different fields.
     """
     values = dict.fromkeys(response.headers.get_list("location"))
     if len(values) > 1:
@@ -65,7 +65,7 @@ def redirect_method(request: Request, response: Response) -> str:
 
 def redirect_url(request: Request, response: Response) -> URL:
     """
-    Return the URL that the Location field means.
+    Return the URL of the Location field.
 
     A Location without a host (`https:/path`, `http:page`) is relative to the request's URL, as `URL.join` reads it; its
     scheme counts.
@@ -91,7 +91,7 @@ def redirect_url(request: Request, response: Response) -> URL:
 
 def redirect_headers(request: Request, url: URL, method: str, sensitive: Iterable[bytes] = ()) -> Headers:
     """
-    Return the header fields of the next request. No Cookie is among them: the cookies may have changed meanwhile.
+    Return the header fields of the next request. Cookie is not included: the cookies may have changed.
 
     Args:
         sensitive: lower-case names of fields that are as private as Authorization.
@@ -125,12 +125,12 @@ def redirected(
     """
     Return the next request.
 
-    Its body is the same stream; where that cannot be sent again, sending it raises `StreamConsumed`.
+    Its body is the same stream; if that cannot be sent again, sending raises `StreamConsumed`.
 
     Args:
-        request: the one that was redirected; the others are those of the next one.
-        cookies: the client's. Those without a domain stay with the origin of the caller's request.
-        base: and, if it is given, with the origin of this URL.
+        request: the redirected request; the other arguments belong to the next one.
+        cookies: the client's. Those without a domain are sent only to the origin of the caller's request.
+        base: and, if given, to the origin of this URL.
     """
     same_origin = request.url._origin == url._origin
     extensions = {
@@ -157,7 +157,7 @@ def redirected(
 
 
 def may_keep_secrets(here: URL, there: URL) -> bool:
-    """Return whether both have one origin, or the step is from http to https on one host and the default ports."""
+    """Return whether both have the same origin, or the redirect is from http to https on one host and default ports."""
     if here._origin == there._origin:
         return True
     return (

@@ -1,7 +1,7 @@
 """
-Request: what a caller builds for any transport.
+Request: built by a caller, sent by any transport.
 
-A request is complete when it is built: its headers hold what goes on the wire, its stream yields the body.
+A request is complete when it is built: its headers are those on the wire, its stream yields the body.
 
 Not here: sending (`_client`), the headers' and the URL's own rules (`_headers`, `_urls`), body encoding (`_content`).
 """
@@ -43,21 +43,21 @@ class Request:
     An HTTP request, complete and ready to be sent.
 
     Args:
-        method: such as "GET"; turned into upper case.
-        url: absolute, unless the transport knows better.
+        method: such as "GET"; converted to upper case.
+        url: absolute, unless the transport accepts other URLs.
         params: replaces the query of `url`.
         headers: sent in their order, after Host.
-        cookies: become a Cookie header.
+        cookies: sent as a Cookie header.
         content: the body: bytes, str, a file, or an iterable (sync or async) of bytes.
         data: form fields, sent urlencoded, or as parts of a multipart body when `files` are given.
         files: parts of a multipart body.
-        json: anything that `json.dumps` takes.
-        stream: the body as it is; no header is added for it.
+        json: any value that `json.dumps` accepts.
+        stream: the body, unchanged; no header is added for it.
         extensions: for the transport: "timeout", "trace", "sni_hostname", "target".
 
     Raises:
         InvalidURL: `url` cannot be parsed.
-        LocalProtocolError: the method, or a header, holds what cannot be sent.
+        LocalProtocolError: the method or a header contains characters that cannot be sent.
         TypeError: arguments of the wrong type, or more than one kind of body.
     """
 
@@ -68,12 +68,12 @@ class Request:
     stream: SyncByteStream | AsyncByteStream
     _content: bytes
 
-    # Cookies that the caller gave for this request alone; a redirect on the same origin carries them on.
+    # Cookies that the caller gave for this request alone; a redirect on the same origin keeps them.
     _own_cookies: Cookies | None = None
-    # The URL of the caller's request, if this one was made on the way: by a redirect or by an auth flow.
+    # The URL of the caller's request, if this one was made by a redirect or by an auth flow.
     _home: URL | None = None
 
-    # Is the whole response read before the caller gets it? For transports without a network.
+    # Whether the whole response is read before the caller gets it; for transports without a network.
     _whole: bool
 
     def __init__(
@@ -99,7 +99,7 @@ class Request:
         if cookies:
             Cookies(cookies).set_cookie_header(self)
         if stream is not None:
-            # The stream of another request (a redirect), whose headers say what it is.
+            # The stream of another request (a redirect), whose headers describe it.
             self.stream = stream
         elif content is None and data is None and files is None and json is None:
             self._complete_headers({})
@@ -117,11 +117,11 @@ class Request:
     @classmethod
     def _without_body(cls, method: str, url: URL, headers: Headers, extensions: dict[str, Any]) -> Request:
         """
-        What the constructor makes of a request without a body, for clients: in one frame, 1 us instead of 4.
+        Return a request without a body, as the constructor builds it, for clients: in one frame, 1 us instead of 4.
 
         Args:
             method: upper case, a token.
-            headers: copied, with Host and Content-Length: 0 added where they belong.
+            headers: copied, with Host and Content-Length: 0 added if needed.
             extensions: the request's own.
         """
         request = cls.__new__(cls)
@@ -146,17 +146,17 @@ class Request:
         return request
 
     def _complete_boundary(self, body_headers: Mapping[str, str]) -> None:
-        """Add the boundary to a Content-Type of the caller's that says multipart/form-data and no more."""
+        """Add the boundary to the caller's Content-Type if it is multipart/form-data without parameters."""
         given = self.headers.get("content-type", "")
         if given.partition(";")[0].strip().lower() == "multipart/form-data":
             _, _, parameters = body_headers["Content-Type"].partition(";")
             self.headers["Content-Type"] = f"{given.rstrip('; ')};{parameters}"
 
     def _complete_headers(self, body_headers: Mapping[str, str] | None) -> None:
-        """Host first, then Content-Length: 0 where a body is expected and none given, last what describes the body."""
+        """Add Host first, then Content-Length: 0 for an expected but absent body, then the fields of the body."""
         headers = self.headers
         if body_headers:
-            # Who sets one of the two fields that frame a body has decided how it is framed: both together are illegal.
+            # A caller who sets one of the two framing fields has chosen the framing: both together are illegal.
             framed = headers._has(b"content-length") or headers._has(b"transfer-encoding")
             for name, value in body_headers.items():
                 if not (framed and name in ("Content-Length", "Transfer-Encoding")):
@@ -178,10 +178,10 @@ class Request:
     @property
     def content(self) -> bytes:
         """
-        The whole body.
+        Return the whole body.
 
         Raises:
-            RequestNotRead: it is a stream that was not read; call `read()` or `await aread()`.
+            RequestNotRead: it is an unread stream; call `read()` or `await aread()`.
         """
         try:
             return self._content
@@ -189,7 +189,7 @@ class Request:
             raise RequestNotRead() from None
 
     def read(self) -> bytes:
-        """Read the body into memory and return it; afterwards it can be sent any number of times."""
+        """Read the body into memory and return it; it can then be sent any number of times."""
         if hasattr(self, "_content"):
             return self._content
         if not isinstance(self.stream, Iterable):
@@ -197,7 +197,7 @@ class Request:
         return self._keep(b"".join(self.stream))
 
     async def aread(self) -> bytes:
-        """Like `read`, for a body that is an async stream; a sync one works, too."""
+        """Read an async or sync body into memory and return it, like `read`."""
         if hasattr(self, "_content"):
             return self._content
         return self._keep(b"".join([piece async for piece in in_async(self.stream)]))
@@ -231,7 +231,7 @@ def _checked_method(method: str | bytes) -> str:
 
 
 def _host_first(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The same fields, the caller's own Host in front, where servers look for it first (RFC 9110 7.2)."""
+    """Return the same fields, with the caller's Host first, where servers look for it (RFC 9110 7.2)."""
     return sorted(fields, key=_is_not_host)
 
 
@@ -243,7 +243,7 @@ def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return a copy of the extensions that were given with a request.
 
-    A "target" is looked at here and not only where it is sent, so that every transport can rely on it.
+    A "target" is checked here and not only where it is sent, so that every transport can rely on it.
 
     Raises:
         TypeError: not a mapping, or a target that is neither str nor bytes.
@@ -252,7 +252,7 @@ def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     copied = copied_extensions(extensions)
     target = copied.get("target", b"")
     if not isinstance(target, (bytes, str)):
-        raise TypeError(f"the extension 'target' must be bytes or str, not {type(target).__name__}")
+        raise TypeError(f"the extension 'target' must be bytes or str, got {type(target).__name__}")
     found = _LINE_END.search(target if isinstance(target, str) else target.decode("latin-1"))
     if found is not None:
         raise LocalProtocolError(f"the extension 'target' holds {found[0]!r} at position {found.start()}")
@@ -261,5 +261,5 @@ def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
 
 def copied_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(extensions, Mapping):
-        raise TypeError(f"extensions must be a mapping, not {type(extensions).__name__}")
+        raise TypeError(f"extensions must be a mapping, got {type(extensions).__name__}")
     return dict(extensions)

@@ -1,5 +1,5 @@
 """
-Response: what a caller gets from any transport.
+Response: received by a caller from any transport.
 
 A response begins with status and headers; its body is read, or streamed once, through decoders that work piece by
 piece.
@@ -56,16 +56,16 @@ _new_headers = Headers.__new__
 
 class _StreamOfWhole:
     """
-    `Response.stream` of a body that arrived whole: made on first use, which is rare.
+    A descriptor for `Response.stream` of a complete body: made on first use, which is rare.
 
-    Setting the attribute puts the value in front of this.
+    Setting the attribute hides the descriptor.
     """
 
     def __get__(self, response: Response | None, owner: type[Response]) -> Any:
         if response is None:
             return self
         whole = response.__dict__.get("_content") if response._whole is None else response._whole
-        # A body that was taken and thrown away is gone: it must not come back as an empty one.
+        # A body that was read and dropped is lost: it must not become an empty one.
         response.stream = stream = UnattachedStream() if whole is None else ByteStream(whole)
         return stream
 
@@ -74,24 +74,24 @@ class Response:
     """
     The response to a request.
 
-    From a client its body is read already, unless it was asked for with `stream()`. Made by hand, for tests and
-    transports, it takes one of:
+    A client has read its body, unless it was requested with `stream()`. To make one by hand, for tests and
+    transports:
 
     Args:
         status_code: 100 to 999.
-        headers: as they came.
+        headers: as received.
         content: the body: bytes, str, or an iterable (sync or async) of bytes.
-        text, html, json: the body, with the Content-Type that belongs to it.
-        stream: the body as it is; no header is added for it.
-        request: the request that this responds to.
+        text, html, json: the body, with its Content-Type.
+        stream: the body, unchanged; no header is added for it.
+        request: the request of this response.
         extensions: from the transport: "http_version" (bytes), "reason_phrase" (bytes), "network_stream", "trailers".
-        history: the redirects that led here, oldest first.
-        default_encoding: of text whose Content-Type names no charset: its name, or a function of the body's bytes.
+        history: the preceding redirects, oldest first.
+        default_encoding: for text without a charset in its Content-Type: its name, or a function of the body's bytes.
 
     Raises:
         TypeError: an argument of the wrong type.
-        LocalProtocolError: a header, `text` or `html` holds what cannot be sent.
-        ValueError: `json` is what JSON cannot hold.
+        LocalProtocolError: a header, `text` or `html` contains characters that cannot be sent.
+        ValueError: `json` is not a JSON value.
         DecodingError: `content` is not encoded as its Content-Encoding says.
     """
 
@@ -103,20 +103,20 @@ class Response:
     _num_bytes_downloaded: int
     _started: float | None
     _seconds: float | None
-    # The body as it came over the wire, if it was all there with the head; None once it was taken.
+    # The body as received, if it was complete with the head; None after it was taken.
     _whole: bytes | None
-    # May there be header fields that a client acts on: Set-Cookie, Location, Content-Encoding?
+    # Whether there may be header fields that a client acts on: Set-Cookie, Location, Content-Encoding.
     _remarkable: bool
 
-    # What most responses never change is a class attribute. What a client does change is none: the interpreter reaches
-    # an attribute that a class and its instances have the long way, 40 ns and not 5.
+    # Attributes that most responses never change are class attributes. Those that a client changes are not: an
+    # attribute on both the class and the instance takes the interpreter 40 ns and not 5.
     next_request: Request | None = None
     default_encoding: str | Callable[[bytes], str] = "utf-8"
     _max_size: int | None = None
     _encoding: str | None = None
-    # What the body is iterated with in async code, to be ended when the response is closed.
+    # The async iterator of the body, to be ended when the response is closed.
     _source: AsyncIterator[bytes] | None = None
-    # The body as it came over the wire, if it was drained: see `_drain`.
+    # The body as received, if it was drained: see `_drain`.
     _drained: bytes | None = None
 
     if TYPE_CHECKING:
@@ -179,12 +179,12 @@ class Response:
         stream_id: int | None = None,
     ) -> Response:
         """
-        A response of what a connection received: nothing is copied, checked or encoded.
+        Return a response from what a connection received: nothing is copied, checked or encoded.
 
         Args:
             head: status, reason, fields, version.
-            remarkable: whether there are fields that a client acts on.
-            body: all of it, or what it is read from.
+            remarkable: whether there may be fields that a client acts on.
+            body: all of it, or its stream.
             network_stream: the connection, for the extension of this name.
             stream_id: of HTTP/2, for the extension of this name; HTTP/2 has no reason phrase.
         """
@@ -213,7 +213,7 @@ class Response:
 
     @property
     def request(self) -> Request:
-        """The request. Raises RuntimeError if the response was made without one."""
+        """Return the request. Raises RuntimeError if the response was made without one."""
         if self._request is None:
             raise RuntimeError("no request is attached to this response")
         return self._request
@@ -224,16 +224,16 @@ class Response:
 
     @property
     def url(self) -> URL:
-        """The URL of the request: after redirects, the last one."""
+        """Return the URL of the request: after redirects, the last one."""
         return self.request.url
 
     @property
     def elapsed(self) -> datetime.timedelta:
         """
-        The time from the start of sending to the head of the response; once the body is closed, to its end.
+        Return the time from the start of sending to the head of the response; after the body is closed, to its end.
 
         Raises:
-            RuntimeError: the response does not come from a client.
+            RuntimeError: the response was not received through a client.
         """
         if self._seconds is None:
             raise RuntimeError("`elapsed` is only set on responses received through a client")
@@ -252,56 +252,56 @@ class Response:
 
     @property
     def http_version(self) -> str:
-        """ "HTTP/1.1", "HTTP/2" or what the transport says."""
+        """Return "HTTP/1.1", "HTTP/2" or the transport's version."""
         version: bytes | None = self.extensions.get("http_version")
         return "HTTP/1.1" if version is None else version.decode("ascii", "ignore")
 
     @property
     def reason_phrase(self) -> str:
-        """The words after the status code, such as "Not Found"; the usual ones if the peer sends none (HTTP/2)."""
+        """Return the words after the status code, such as "Not Found"; the standard ones if the peer sent none."""
         reason: bytes | None = self.extensions.get("reason_phrase")
         return codes.get_reason_phrase(self.status_code) if reason is None else reason.decode("ascii", "ignore")
 
     @property
     def is_informational(self) -> bool:
-        """1xx."""
+        """Return whether the status is 1xx."""
         return 100 <= self.status_code <= 199
 
     @property
     def is_success(self) -> bool:
-        """2xx."""
+        """Return whether the status is 2xx."""
         return 200 <= self.status_code <= 299
 
     @property
     def is_redirect(self) -> bool:
-        """3xx, with or without a place to go to: see `has_redirect_location`."""
+        """Return whether the status is 3xx, with or without a Location: see `has_redirect_location`."""
         return 300 <= self.status_code <= 399
 
     @property
     def is_client_error(self) -> bool:
-        """4xx."""
+        """Return whether the status is 4xx."""
         return 400 <= self.status_code <= 499
 
     @property
     def is_server_error(self) -> bool:
-        """5xx."""
+        """Return whether the status is 5xx."""
         return 500 <= self.status_code <= 599
 
     @property
     def is_error(self) -> bool:
-        """4xx or 5xx."""
+        """Return whether the status is 4xx or 5xx."""
         return 400 <= self.status_code <= 599
 
     @property
     def has_redirect_location(self) -> bool:
-        """A 301, 302, 303, 307 or 308 that says where to go."""
+        """Return whether the status is 301, 302, 303, 307 or 308 and there is a Location."""
         return self.status_code in (301, 302, 303, 307, 308) and self.headers._has(b"location")
 
     def raise_for_status(self) -> Response:
         """
         Return the response itself if its status is 2xx.
 
-        A 304 to a conditional request of the caller's passes, too.
+        A 304 is accepted as well if the caller's request was conditional.
 
         Raises:
             HTTPStatusError: any other status.
@@ -325,11 +325,11 @@ class Response:
             f"https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/{self.status_code}"
         )
 
-    # Headers with a meaning.
+    # Parsed headers.
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies that this response sets."""
+        """Return the cookies that this response sets."""
         if not hasattr(self, "_cookies"):
             self._cookies = Cookies()
             self._cookies._extract(self, shown=True)
@@ -338,9 +338,9 @@ class Response:
     @property
     def links(self) -> dict[str | None, dict[str, str]]:
         """
-        The Link header as {relation: {"url": ..., "rel": ..., other parameters}}.
+        Return the Link header as {relation: {"url": ..., "rel": ..., other parameters}}.
 
-        A link with several relations is under each of them, one without any is under its URL. RFC 8288.
+        A link with several relations is stored under each of them, a link without one under its URL. RFC 8288.
         """
         header = self.headers.get("link")
         links: dict[str | None, dict[str, str]] = {}
@@ -354,16 +354,16 @@ class Response:
 
     @property
     def charset_encoding(self) -> str | None:
-        """The charset that the Content-Type names, or None."""
+        """Return the charset of the Content-Type, or None."""
         content_type = self.headers.get("content-type")
         return None if content_type is None else charset_of(content_type)
 
     @property
     def encoding(self) -> str | None:
         """
-        The encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
+        Return the encoding of `text`: what was set, else the charset of the Content-Type, else `default_encoding`.
 
-        Setting it after `text` was used raises ValueError.
+        Setting it after `text` was read raises ValueError.
         """
         if self._encoding is None:
             charset = self.charset_encoding
@@ -373,7 +373,7 @@ class Response:
             if isinstance(default, str):
                 return default
             if not hasattr(self, "_content"):
-                return "utf-8"  # a function of the body cannot be asked while the body streams
+                return "utf-8"  # a function of the body cannot be called while the body streams
             self._encoding = default(self._content) or "utf-8"
         return self._encoding
 
@@ -385,7 +385,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text; what cannot be decoded becomes U+FFFD. Raises ResponseNotRead while it streams."""
+        """Return the body as text; invalid bytes become U+FFFD. Raises ResponseNotRead while it streams."""
         if not hasattr(self, "_text"):
             content = self.content
             if content:
@@ -398,11 +398,11 @@ class Response:
 
     def json(self, **kwargs: Any) -> Any:
         """
-        The body parsed as JSON; `kwargs` go to `json.loads`.
+        Return the body parsed as JSON; `kwargs` go to `json.loads`.
 
         Raises:
             json.JSONDecodeError: it is not JSON (a ValueError).
-            UnicodeDecodeError: it is in none of JSON's encodings (a ValueError, too).
+            UnicodeDecodeError: its encoding is not one of JSON's (a ValueError, too).
             ResponseNotRead: it streams.
         """
         try:
@@ -414,7 +414,7 @@ class Response:
 
     @property
     def content(self) -> bytes:
-        """The body, its Content-Encoding undone. Raises ResponseNotRead while it streams."""
+        """Return the body with its Content-Encoding decoded. Raises ResponseNotRead while it streams."""
         try:
             return self._content
         except AttributeError:
@@ -424,16 +424,16 @@ class Response:
 
     @property
     def num_bytes_downloaded(self) -> int:
-        """Bytes of the body that have arrived, as they came over the wire (before any decoding)."""
+        """Return the bytes of the body received so far (before decoding)."""
         return self._num_bytes_downloaded
 
     def read(self) -> bytes:
         """
-        The body; reads what is not read yet.
+        Read the rest of the body, and return the body.
 
         Raises:
-            DecodingError, ReadError, ReadTimeout, RemoteProtocolError: the body did not arrive whole.
-            StreamConsumed, StreamClosed: it is gone already.
+            DecodingError, ReadError, ReadTimeout, RemoteProtocolError: the body did not arrive completely.
+            StreamConsumed, StreamClosed: it was already streamed or dropped.
         """
         if self._take_whole() or self._is_read():
             return self._content
@@ -441,14 +441,14 @@ class Response:
         return self._content
 
     async def aread(self) -> bytes:
-        """Like `read`, for a response of an async client."""
+        """Read the body of a response of an async client, like `read`."""
         if self._take_whole() or self._is_read():
             return self._content
         self._content = b"".join([piece async for piece in self.aiter_bytes()])
         return self._content
 
     def _take_whole(self) -> bool:
-        """Take a body that arrived whole and needs no decoding, as most do, without a generator."""
+        """Take a complete body that needs no decoding, the common case, without a generator."""
         whole = self._whole
         if whole is None or self.is_stream_consumed or self.is_closed or hasattr(self, "_content"):
             return False
@@ -469,10 +469,10 @@ class Response:
 
     def _drain(self) -> None:
         """
-        Take an unwanted body off the wire, undecoded, so that the connection can be used again.
+        Read an unwanted body, undecoded, so that the connection can be used again.
 
-        `content` decodes it if it is asked for after all. One that is large or does not end soon is given up, and its
-        connection with it. One that breaks off is an error: what comes before it may be in doubt, too.
+        `content` decodes it on access. A body that is large or does not end soon is abandoned, and its connection
+        closed. A truncated body is an error: the head may be wrong, too.
         """
         if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
             has_length = self._hurry()
@@ -488,12 +488,12 @@ class Response:
             except RemoteProtocolError:
                 if has_length:
                     raise
-                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
+                size = MAX_DRAIN + 1  # TLS was truncated, which does not affect the head
             self.close()
             self._keep(pieces if size <= MAX_DRAIN else None)
 
     async def _adrain(self) -> None:
-        """Like `_drain`, for a response of an async client."""
+        """Drain the body of a response of an async client, like `_drain`."""
         if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
             has_length = self._hurry()
             pieces, size = [], 0
@@ -508,15 +508,15 @@ class Response:
             except RemoteProtocolError:
                 if has_length:
                     raise
-                size = MAX_DRAIN + 1  # TLS was cut, which says nothing about the head
+                size = MAX_DRAIN + 1  # TLS was truncated, which does not affect the head
             await self.aclose()
             self._keep(pieces if size <= MAX_DRAIN else None)
 
     def _hurry(self) -> bool:
         """
-        Wait for the body only as long as it may be under way: what it stands for is known without it.
+        Wait for the body only a short time: it is not needed.
 
-        Returns whether the body says itself where it ends.
+        Returns whether the body has an explicit end.
         """
         names = (b"content-length", b"transfer-encoding")
         has_length = self.http_version == "HTTP/2" or any(map(self.headers._has, names))
@@ -548,45 +548,45 @@ class Response:
         return True
 
     def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The body as on the wire, as it comes or in pieces of `chunk_size` bytes (the last may be shorter)."""
+        """Return the body as received, as it arrives or in pieces of `chunk_size` bytes (the last may be shorter)."""
         return self._iterate(Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The body, its Content-Encoding undone, as it comes or in pieces of `chunk_size` bytes."""
+        """Return the body with its Content-Encoding decoded, as it arrives or in pieces of `chunk_size` bytes."""
         return self._iterate(Pipeline([*self._needed_decoders(), *chunkers(chunk_size)]))
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
-        """The body as text, as it comes or in pieces of `chunk_size` characters."""
+        """Return the body as text, as it arrives or in pieces of `chunk_size` characters."""
         return self._iterate(self._text_pipeline(TextChunker(chunk_size)))
 
     def iter_lines(self, *, max_line_length: int | None = None) -> Iterator[str]:
         """
-        The body as lines of text, without their line ends.
+        Return the lines of the text of the body, without their line ends.
 
         Args:
-            max_line_length: characters; a longer line ends in `ResponseTooLarge`. None for no limit: a server that
-                never ends its line is then held in memory for as long as it sends.
+            max_line_length: characters; a longer line raises `ResponseTooLarge`. None for no limit: a line without
+            an end is then kept in memory for as long as the server sends.
         """
         return self._iterate(self._text_pipeline(LineDecoder(max_line_length)))
 
     def aiter_raw(self, chunk_size: int | None = None) -> AsyncPieces[bytes]:
-        """Like `iter_raw`, for a response of an async client."""
+        """Return an async iterator like that of `iter_raw`, for a response of an async client."""
         return AsyncPieces(self, Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncPieces[bytes]:
-        """Like `iter_bytes`, for a response of an async client."""
+        """Return an async iterator like that of `iter_bytes`, for a response of an async client."""
         return AsyncPieces(self, Pipeline([*self._needed_decoders(), *chunkers(chunk_size)]))
 
     def aiter_text(self, chunk_size: int | None = None) -> AsyncPieces[str]:
-        """Like `iter_text`, for a response of an async client."""
+        """Return an async iterator like that of `iter_text`, for a response of an async client."""
         return AsyncPieces(self, self._text_pipeline(TextChunker(chunk_size)))
 
     def aiter_lines(self, *, max_line_length: int | None = None) -> AsyncPieces[str]:
-        """Like `iter_lines`, for a response of an async client."""
+        """Return an async iterator like that of `iter_lines`, for a response of an async client."""
         return AsyncPieces(self, self._text_pipeline(LineDecoder(max_line_length)))
 
     def close(self) -> None:
-        """Give the body up, or do nothing if it was read: the connection is free for others or closed."""
+        """Close the response, abandoning an unread body: its connection is freed or closed."""
         if not isinstance(self.stream, SyncByteStream):
             raise RuntimeError("this response belongs to an async client: use `await response.aclose()`")
         if not self.is_closed:
@@ -596,7 +596,7 @@ class Response:
                 self.stream.close()
 
     async def aclose(self) -> None:
-        """Like `close`, for a response of an async client."""
+        """Close a response of an async client, like `close`."""
         if not isinstance(self.stream, AsyncByteStream):
             raise RuntimeError("this response belongs to a sync client: use `response.close()`")
         if not self.is_closed:
@@ -609,13 +609,13 @@ class Response:
                     await self.stream.aclose()
 
     def _get_content_decoder(self) -> Any:
-        """Return what undoes the Content-Encoding, with 0.28.1's interface: `decode` and `flush` return bytes."""
+        """Return the decoder of the Content-Encoding, with 0.28.1's interface: `decode` and `flush` return bytes."""
         from ._utils import old_decoder
 
         return old_decoder(self._decoders())
 
     def _decoders(self) -> list[Any]:
-        """The stages that undo the Content-Encoding and bound the size of the body, as far as there is one or other."""
+        """Return the stages that decode the Content-Encoding and bound the size of the body, if there are any."""
         if not self.headers._has(b"content-encoding"):
             return self._size_limit()
         with request_context(self._request):
@@ -628,14 +628,14 @@ class Response:
         return [] if self._max_size is None else [SizeLimit(self._max_size, slack)]
 
     def _needed_decoders(self) -> list[Any]:
-        """The same for a body that is yet to be read."""
+        """Return the same for an unread body."""
         return [] if self._is_read() else self._decoders()
 
     def _text_pipeline(self, last: Any) -> Pipeline:
         return Pipeline([*self._needed_decoders(), TextStage(self), last])
 
     def _begin_streaming(self, kind: type) -> Any:
-        """The stream, which must be of this kind; it is used up from now on."""
+        """Return the stream, which must be of this kind, and mark it as consumed."""
         if self.is_stream_consumed:
             raise StreamConsumed()
         if self.is_closed:
@@ -664,7 +664,7 @@ class Response:
                 self._num_bytes_downloaded += len(piece)
                 yield from pipeline.feed(piece)
                 if self.is_closed and self._whole is None:
-                    raise StreamClosed()  # closed by the caller, in the middle: this is not the whole body
+                    raise StreamClosed()  # closed by the caller, in the middle: the body is incomplete
             yield from pipeline.flush()
         except RequestError as exc:
             if self._request is not None:
@@ -676,7 +676,7 @@ class Response:
         return f"<{type(self).__name__} [{self.status_code} {shown_reason(self)}]>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without what belongs to a connection; a body that was not read is gone in the copy.
+        # Without the parts of a connection; an unread body is lost in the copy.
         left = ("extensions", "stream", "is_closed", "_started", "_whole", "_source")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         state["extensions"] = {
@@ -693,16 +693,16 @@ class Response:
         self.stream = UnattachedStream()
 
 
-# Words of `raise_for_status`, by the first digit of the status.
+# The words of `raise_for_status`, by the first digit of the status.
 _STATUS_KINDS = {1: "Informational response", 3: "Redirect response", 4: "Client error", 5: "Server error"}
 
 
 def _status(status: Any) -> int:
-    """Return a status as an int; str is accepted for code that reads it from a file."""
+    """Return a status as an int; a str is accepted for code that reads it from a file."""
     try:
         number = int(status)
     except (ValueError, OverflowError):
-        raise TypeError(f"status_code must be an int, not {str(status)[:20]!r}") from None
+        raise TypeError(f"status_code must be an int, got {str(status)[:20]!r}") from None
     if not 100 <= number <= 999 or (isinstance(status, float) and status != number):
         raise ValueError(f"status_code must be a whole number from 100 to 999, got {str(status)[:20]}")
     return number
@@ -713,7 +713,7 @@ def _is_conditional(request: Request) -> bool:
 
 
 def shown_reason(response: Response) -> str:
-    """The reason phrase for a message or a log: what is not the usual one comes from a peer, and is cut."""
+    """Return the reason phrase for a message or a log; a non-standard one comes from a peer, and is truncated."""
     reason = response.reason_phrase
     return reason if reason == codes.get_reason_phrase(response.status_code) else printable(reason)
 
@@ -723,9 +723,9 @@ _CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"
 
 def charset_of(content_type: str) -> str | None:
     """
-    The charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
+    Return the charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
 
-    Found in `charset=utf-8` too, which some servers send for a whole Content-Type.
+    Also accepts `charset=utf-8` alone, which some servers send as Content-Type.
     """
     match = _CHARSET.search(content_type)
     return next((str(group).lower() for group in match.groups() if group), None) if match else None
@@ -733,7 +733,7 @@ def charset_of(content_type: str) -> str | None:
 
 _UNQUOTED = re.compile(r'[^,"]*')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-# The RFC does not have single quotes, but some servers send them, and httpx always removed them.
+# The RFC does not allow single quotes, but some servers send them, and httpx always removed them.
 _LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;,"]+))""")
 
 
@@ -742,7 +742,7 @@ def parsed_links(header: str) -> Iterator[dict[str, str]]:
     for target, parameters in _targets(header):
         link = {"url": target.strip()}
         for name, quoted, single, plain in _LINK_PARAMETER.findall(parameters):
-            # Names have no case; the others stay as they are, because programs look them up as servers write them.
+            # Names ignore case; the others keep theirs, because programs look them up as servers write them.
             key = "rel" if name.lower() == "rel" else name
             link.setdefault(key, re.sub(r"\\(.)", r"\1", quoted) if quoted else single or plain)
         yield link
@@ -750,12 +750,12 @@ def parsed_links(header: str) -> Iterator[dict[str, str]]:
 
 def _targets(header: str) -> Iterator[tuple[str, str]]:
     """
-    Yield what is between `<` and `>`, and what follows it up to a comma that is not within quotes.
+    Yield the text between `<` and `>`, and the text after it up to a comma outside quotes.
 
-    Linear: one expression for all of it looks for a missing `>` or `"` again at each place where it might begin.
+    Linear: a single expression would search for a missing `>` or `"` again at each possible start.
     """
     end = 0
-    closes = True  # may a quotation mark that begins a string be followed by one that ends it?
+    closes = True  # whether a string that begins here may have an end
     while True:
         start = header.find("<", end)
         bracket = header.find(">", start)
@@ -768,6 +768,6 @@ def _targets(header: str) -> Iterator[tuple[str, str]]:
             if quoted is None:
                 break
             end = quoted.end()
-        # Once a string has no end, no later one has: its own end would have ended the first.
+        # If a string has no end, later ones have none either: their end would have ended the first.
         closes = closes and not header.startswith('"', end)
         yield header[start + 1 : bracket], header[bracket + 1 : end]

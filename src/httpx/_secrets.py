@@ -1,20 +1,20 @@
 """
-What may be shown in logs, reprs and messages, and what must be hidden or cut.
+Hiding secrets and bounding length in logs, reprs and messages.
 
     looks_secret("X-Amz-Signature")      -> True           by the name of a query parameter, form field or header field
     is_secret_field("Set-Cookie")        -> True           the same for a header field, cookies included
     hide_parameters("a=1&token=abc")     -> "a=1&token=[secure]"
-    hide_in_address("http://a:b@c d")    -> "http://[secure]@c d"     of text that is not a valid URL
-    excerpt(b"\x00...")                  -> the first 20 bytes of what a peer sent, as a literal
+    hide_in_address("http://a:b@c d")    -> "http://[secure]@c d"     for text that is not a valid URL
+    excerpt(b"\x00...")                  -> the first 20 bytes of a peer's data, as a literal
     printable("OK\x07")                  -> "OK\\x07"      no control character reaches a terminal or a log
     shortened(url)                       -> at most 200 characters of a URL
 
 A name is compared in lower case and without punctuation (`X-Api-Key` is `xapikey`). It looks secret if it is one of
-`_NAMES` or ends in one of `_ENDINGS`. Too much hidden is an annoyance, too little is a leak: paging tokens are hidden,
-too.
+`_NAMES` or ends in one of `_ENDINGS`. Hiding too much is an annoyance, hiding too little is a leak: paging tokens
+are hidden, too.
 
-Everything here is linear in the length of its text, and knows nothing but text. Not here: how a valid URL is taken
-apart (`_urls`), which header fields a redirect drops (`_flow`).
+All functions are linear in the length of their text, and work on text only. Not here: splitting a valid URL
+(`_urls`), the header fields that a redirect drops (`_redirects`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from typing import Union
 from ._utils import lazy_pattern, percent_decoded
 
 HIDDEN = "[secure]"
-MAX_EXCERPT = 20  # bytes of a peer's data in a message: enough to recognise it
+MAX_EXCERPT = 20  # bytes of a peer's data in a message: enough to identify it
 MAX_URL = 200  # characters of a URL in a message
 
 # Lower-case names of the header fields that authenticate a request: no redirect carries them to another origin.
 CREDENTIALS = (b"authorization", b"cookie", b"proxy-authorization")
-# Header fields of other clients and servers that do the same, without a standard.
+# Non-standard header fields that do the same.
 CUSTOM_CREDENTIALS = ("X-Api-Key", "X-Auth-Token")
 
 _SECRET_FIELDS = frozenset(("authorization", "cookie", "proxy-authorization", "set-cookie", "set-cookie2"))
-# Header fields whose value is a URL, with what a URL may hold.
+# Header fields whose value is a URL, which may contain secrets.
 ADDRESS_FIELDS = frozenset(("location", "content-location", "referer", "refresh"))
 
 _NAMES = frozenset(
@@ -48,17 +48,17 @@ _ENDINGS = (
     *("apikey", "accesskey", "secretkey", "privatekey", "authkey", "appkey", "subscriptionkey", "sessionkey"),
     *("signature", "authorization", "jwt", "assertion", "sessionid", "sessid", "authcode"),
 )
-# For header compression, which asks about every new name: it costs little to find a secret where there is none
-# (RFC 7541 7.1.3), so any name that holds one of these words is one. Not pseudo-header fields (`:authority`).
+# For header compression, which checks every new name: a false positive costs little (RFC 7541 7.1.3), so any
+# name that contains one of these words matches. Not pseudo-header fields (`:authority`).
 NEVER_INDEXED = lazy_pattern(rb"(?<!:)(?:auth|cookie|token|secret|passw|session|credential|signature|key)")
 _PUNCTUATION = lazy_pattern(r"[\W_]+")
-# `?` and `#` begin what has parameters; in text that is not a valid URL they may stand anywhere.
+# Parameters follow `?` and `#`; in text that is not a valid URL these may occur anywhere.
 _SEPARATORS = lazy_pattern(r"([?#&;])")
 _SCHEME = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}:/{0,2}|/{2}")
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether the value under a name, as it stands in a query, is likely to be a secret."""
+    """Return whether the value under a name, as written in a query, is likely to be a secret."""
     word = _PUNCTUATION.sub("", percent_decoded(name.replace("+", " "))).lower()
     return word in _NAMES or word.endswith(_ENDINGS)
 
@@ -80,7 +80,7 @@ def _hide_parameter(parameter: str) -> str:
     for part in parameter.split(";"):
         name, equals, _ = part.partition("=")
         if equals and looks_secret(name):
-            # To the end: the secret itself may hold a semicolon.
+            # To the end: the secret may contain a semicolon.
             return parameter[: start + len(name) + 1] + HIDDEN
         start += len(part) + 1
     return parameter
@@ -88,9 +88,9 @@ def _hide_parameter(parameter: str) -> str:
 
 def hide_in_address(text: str) -> str:
     """
-    Return text that should be a URL and is not a valid one, without what may be a password or a secret parameter.
+    Return the text of an invalid URL without possible passwords and secret parameters.
 
-    Nothing says where its parts end, so everything from the scheme to the last `@` is hidden.
+    The ends of its parts are not known, so everything from the scheme to the last `@` is hidden.
     """
     before, at, after = text.rpartition("@")
     if at:
@@ -100,18 +100,18 @@ def hide_in_address(text: str) -> str:
     for number in range(2, len(parts), 2):
         name, equals, _ = parts[number].partition("=")
         if equals and looks_secret(name):
-            # To the end: the secret itself may hold a separator.
+            # To the end: the secret may contain a separator.
             return "".join(parts[:number]) + f"{name}={HIDDEN}"
     return text
 
 
 def excerpt(data: Union[bytes, str]) -> str:
-    """Return the beginning of what a peer sent as a literal, for a message."""
+    """Return the beginning of a peer's data as a literal, for a message."""
     return repr(data) if len(data) <= MAX_EXCERPT else repr(data[:MAX_EXCERPT]) + "..."
 
 
 def printable(text: str, most: int = MAX_EXCERPT) -> str:
-    """Return at most `most` characters of `text`, with escapes for those that do something to a terminal or a log."""
+    """Return at most `most` characters of `text`, with control characters escaped for a terminal or a log."""
     shown = text[:most] + ("..." if len(text) > most else "")
     if shown.isprintable():
         return shown
@@ -119,5 +119,5 @@ def printable(text: str, most: int = MAX_EXCERPT) -> str:
 
 
 def shortened(url: str) -> str:
-    """Return the beginning of a URL's text that is already without its secrets."""
+    """Return the beginning of the text of a URL, from which secrets were removed before."""
     return url if len(url) <= MAX_URL else url[: MAX_URL - 3] + "..."

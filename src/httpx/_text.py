@@ -1,12 +1,12 @@
 """
-From the bytes of a body to pieces of a size, text and lines.
+From the bytes of a body to chunks of one size, text and lines.
 
     ByteChunker, TextChunker, TextDecoder, LineDecoder
         .decode(piece), .flush()
 
 Everything is incremental: the split of the input never changes the joined output. Time is linear.
 
-Not here: undoing content codings (`_decoders`); which encoding a body is in (`_response`).
+Not here: decoding content codings (`_decoders`); the encoding of a body (`_response`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ._exceptions import ResponseTooLarge
 
 class _Chunker(Generic[AnyStr]):
     """
-    Pieces of any size, cut anew into chunks of one size.
+    A converter of pieces of any size into chunks of one size.
 
     Args:
-        chunk_size: bytes or characters, at least 1; None passes the pieces on as they are, but for empty ones.
+        chunk_size: bytes or characters, at least 1; None passes the pieces on unchanged, without empty ones.
 
     Raises:
         ValueError: the size is less than 1.
@@ -33,14 +33,14 @@ class _Chunker(Generic[AnyStr]):
 
     def __init__(self, chunk_size: Optional[int] = None) -> None:
         if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size is {chunk_size}, expected at least 1")
+            raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         self._chunk_size = chunk_size
-        # Joined only when they fill a chunk: adding each piece to a buffer would copy the buffer each time.
+        # Joined only when they fill a chunk: appending each piece to a buffer would copy the buffer each time.
         self._parts: list[AnyStr] = []
         self._held = 0  # total length of the parts, less than a chunk
 
     def decode(self, content: AnyStr) -> list[AnyStr]:
-        """All chunks that are full now."""
+        """Return all chunks that are complete."""
         size = self._chunk_size
         if size is None:
             return [content] if content else []
@@ -56,42 +56,42 @@ class _Chunker(Generic[AnyStr]):
         return [whole[start : start + size] for start in range(0, end, size)]
 
     def flush(self) -> list[AnyStr]:
-        """What is left, as a chunk of less than the size, or nothing."""
+        """Return the rest, as a chunk of less than the size, or nothing."""
         parts, self._parts, self._held = self._parts, [], 0
         return [parts[0][:0].join(parts)] if parts else []
 
 
 class ByteChunker(_Chunker[bytes]):
-    """Chunks of `chunk_size` bytes; the last may be shorter."""
+    """A chunker for `chunk_size` bytes; the last chunk may be shorter."""
 
 
 class TextChunker(_Chunker[str]):
-    """Chunks of `chunk_size` characters; the last may be shorter."""
+    """A chunker for `chunk_size` characters; the last chunk may be shorter."""
 
 
-# Text encodings by Python's account that are none of the web's: two raise on ordinary input, two are Python's own
-# escapes (and warn), punycode is for names of hosts.
+# Python's text encodings that the web does not use: two raise on ordinary input, two are Python's own
+# escapes (and warn), punycode is for host names.
 _NOT_FOR_BODIES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 
 
-@lru_cache(maxsize=64)  # peers choose the labels
+@lru_cache(maxsize=64)  # bounded: peers choose the labels
 def is_text_encoding(label: str) -> bool:
-    """Whether `label` names an encoding that a body may be in; `hex`, `zlib`, `idna` and unknown names do not."""
+    """Return whether `label` names an encoding for bodies; `hex`, `zlib`, `idna` and unknown names do not."""
     try:
         codec = codecs.lookup(label)
     except (LookupError, ValueError):  # ValueError: a NUL in the label
         return False
-    # `bytes.decode` asks this, too; nothing public tells `hex` from `utf-8`.
+    # `bytes.decode` uses it, too; no public API distinguishes `hex` from `utf-8`.
     is_text: bool = getattr(codec, "_is_text_encoding", True)
     return is_text and codec.name not in _NOT_FOR_BODIES and codec.incrementaldecoder is not None
 
 
 class TextDecoder:
     """
-    Bytes to text, in pieces of any split. Never raises: what cannot be decoded becomes U+FFFD.
+    A decoder from bytes to text, in pieces of any split. Never raises: invalid bytes become U+FFFD.
 
     Args:
-        encoding: label of a text encoding; UTF-8 is taken for any other. UTF-16 and UTF-32 without a byte order mark
+        encoding: label of a text encoding; any other label means UTF-8. UTF-16 and UTF-32 without a byte order mark
             are little-endian, as in browsers.
     """
 
@@ -100,18 +100,18 @@ class TextDecoder:
         self._decoder = codecs.getincrementaldecoder(self._name)(errors="replace")
 
     def decode(self, data: bytes) -> str:
-        """The text that is complete now."""
+        """Return the text that is complete."""
         return self._decode(data, False)
 
     def flush(self) -> str:
-        """What is left; half a character becomes U+FFFD."""
+        """Return the rest; an incomplete character becomes U+FFFD."""
         return self._decode(b"", True)
 
     def _decode(self, data: bytes, final: bool) -> str:
         try:
             return self._decoder.decode(data, final)
         except UnicodeError:
-            # No byte order mark, the one thing that Python's decoders refuse even so.
+            # No byte order mark, which Python's decoders refuse even with "replace".
             held = self._decoder.getstate()[0]
             self._decoder = codecs.getincrementaldecoder(self._name + "-le")(errors="replace")
             return self._decoder.decode(held + data, final)
@@ -119,14 +119,14 @@ class TextDecoder:
 
 class LineDecoder:
     """
-    Text to lines without their ends, as `str.splitlines` cuts them, in pieces of any split.
+    A splitter of text into lines without their ends, as `str.splitlines`, in pieces of any split.
 
-    A line is given as soon as it ends. After a `\\r` it is not known yet whether a `\\n` belongs to it; the line is
-    given anyway, and a `\\n` that comes next is dropped.
+    A line is returned as soon as it ends. After a `\\r` a `\\n` may follow; the line is
+    returned anyway, and the `\\n` is dropped.
 
     Args:
-        max_length: the most characters of a line, without its end; None for no limit, which holds a line in memory
-            however long it is.
+        max_length: maximum characters of a line, without its end; None for no limit: a line of any length is then
+        kept in memory.
 
     Raises:
         TypeError, ValueError: `max_length` is not a positive int.
@@ -140,7 +140,7 @@ class LineDecoder:
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_line_length must be at least 1, got {max_length!r}")
         self._max_length = max_length
-        # The line that has not ended; a buffer, because a long line in small pieces must not cost quadratic time.
+        # The unfinished line; a buffer, because a long line in small pieces must not take quadratic time.
         self._line = StringIO()
         self._held = 0  # its length
         self._is_after_cr = False

@@ -1,7 +1,7 @@
 """
-The types that signatures name. The two interfaces for bodies (`_bytestreams`) can be imported from here, as in 0.28.1.
+The types of signatures. The two interfaces for bodies (`_bytestreams`) can be imported from here, as in 0.28.1.
 
-Aliases say what callers may pass; every public function converts at its border, so the inside sees one type only.
+Aliases are the types that callers may pass; public functions convert them, so that internal code has one type.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ TimeoutTypes = Union[
     "Timeout",
 ]
 ProxyTypes = Union["URL", str, "Proxy"]
-# What `proxy=` takes: a proxy, or a function that says for each request which one, or None for none.
+# The argument `proxy=`: a proxy, or a function that returns one or None for each request.
 ProxyChoiceTypes = Union[ProxyTypes, Callable[["Request"], Optional[ProxyTypes]]]
 # (host, port) -> IP addresses as text, or tuples as of `socket.getaddrinfo`; an `async def` in async clients.
 ResolverTypes = Callable[[str, int], Any]
 # "host" or "host:port" -> one IP address or several.
 ResolveTypes = Mapping[str, Union[str, Sequence[str]]]
-# Text or bytes are PEM if they have a line "-----BEGIN"; other text is a path.
+# Text or bytes are PEM if they contain a line "-----BEGIN"; other text is a path.
 _Pem = Union[str, bytes, os.PathLike[str]]
 CertTypes = Union[_Pem, tuple[_Pem, _Pem], tuple[_Pem, _Pem, str]]
 VerifyTypes = Union[ssl.SSLContext, str, bytes, os.PathLike[str], bool]
-# For every host, or by host: "sha256//" and Base64 for a public key, hexadecimal digits for a whole certificate.
+# For all hosts, or by host: "sha256//" and Base64 for a public key, hexadecimal digits for a whole certificate.
 PinTypes = Union[str, Sequence[str], Mapping[str, Union[str, Sequence[str]]]]
 
 AuthTypes = Union[

@@ -1,27 +1,27 @@
 """
-A string becomes the validated parts of a URL, and parts become a string again.
+From a string to the validated parts of a URL, and from parts to a string.
 
     urlparse(text)           -> ParseResult    the whole string, checked, encoded, normalised
-    replace(parts, given)    -> ParseResult    some components exchanged, checked as strictly
+    replace(parts, given)    -> ParseResult    some components replaced, checked as strictly
     resolve(base, reference) -> ParseResult    RFC 3986, section 5.2
     str(parts)               -> text           parsing it again gives equal parts
 
-The grammar is RFC 3986, read as its appendix B does, so that nearly every string has parts. What a part may hold comes
-from the WHATWG URL standard's percent-encode sets: characters outside are encoded as UTF-8; escapes stay, and so does
+The grammar is RFC 3986, read as in its appendix B, so that nearly every string has parts. The characters of a part come
+from the WHATWG URL standard's percent-encode sets: other characters are encoded as UTF-8; escapes stay, and so does
 a `%` that does not start one. Hosts are IPv4, IPv6 in brackets, or names; names that are not ASCII go through IDNA 2008
-and, where that refuses what browsers accept, through UTS 46.
+and, where that refuses a name that browsers accept, through UTS 46.
 
 `urlparse` has a fast path. Nearly all URLs that programs write are lower-case, encoded and complete, and one regular
-expression both splits them and proves them clean (`_PLAIN`). All others take the slow path, which is the definition;
+expression both splits and validates them (`_PLAIN`). All others take the slow path, which is the definition;
 the tests compare the two.
 
 Refused with `InvalidURL`, which names reason and position (counted from 0, in the string or in the component): control
 characters, lone surrogates, a backslash in the authority (browsers read it as a slash, so two programs would see two
 hosts), an escaped delimiter in a host, ports above 65535, invalid addresses, names longer than 253 characters or with a
 label longer than 63, and strings longer than 65,536 characters.
-The messages never quote the authority, where a mistyped password would be found.
+The messages never quote the authority, which may contain a mistyped password.
 
-Not here: the classes that users see, types of components, secrets (`_urls`); which schemes can be spoken (transports).
+Not here: the public classes, types of components, secrets (`_urls`); supported schemes (transports).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from ._utils import lazy_pattern
 MAX_LENGTH = 65_536  # characters, of the string and of each component; 0.28.1's limit
 DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
 
-# The WHATWG percent-encode sets, printable ASCII only: controls are refused (or encoded, in a user name), and whatever
-# is not ASCII is encoded everywhere. `^` in a path and `'` in a query stay, as in 0.28.1: both sides of a signature
+# The WHATWG percent-encode sets, printable ASCII only: controls are refused (or encoded, in a user name), and non-ASCII
+# characters are encoded everywhere. `^` in a path and `'` in a query stay, as in 0.28.1: both sides of a signature
 # must see the same text.
 _QUERY_SET = ' "#<>'
 _FRAGMENT_SET = ' "<>`'
@@ -48,14 +48,14 @@ _HOST_SET = " <>^"  # the other delimiters are refused there
 
 
 def _needs_encoding(encode_set: str) -> str:
-    """Return a pattern for what has to be encoded: characters of the set, controls and non-ASCII."""
-    # Written as what stays, which is a few characters: a class that names all of Unicode takes 3 ms to compile.
+    """Return a pattern for characters to encode: those of the set, controls and non-ASCII."""
+    # A negated class of the few characters that stay: a class with all of Unicode takes 3 ms to compile.
     plain = "".join(re.escape(chr(code)) for code in range(0x20, 0x7F) if chr(code) not in encode_set)
     return rf"[^{plain}]+"
 
 
 def _encoded(encode_set: str) -> str:
-    """A pattern for text that needs no encoding."""
+    """Return a pattern for text that needs no encoding."""
     return "[" + "".join(re.escape(chr(code)) for code in range(0x21, 0x7F) if chr(code) not in encode_set) + "]*"
 
 
@@ -64,11 +64,11 @@ _IN_FRAGMENT = lazy_pattern(_needs_encoding(_FRAGMENT_SET))
 _IN_PATH = lazy_pattern(_needs_encoding(_PATH_SET))
 _IN_USERINFO = lazy_pattern(_needs_encoding(_USERINFO_SET))
 _IN_CREDENTIAL = lazy_pattern(_needs_encoding(_CREDENTIAL_SET))
-# In a host a `%` that does not start an escape is encoded: a host is decoded and compared, and must mean one thing.
+# In a host a `%` that does not start an escape is encoded: a host is decoded and compared, and must have one meaning.
 _IN_HOST = lazy_pattern(_needs_encoding(_HOST_SET) + "|%(?![0-9A-Fa-f]{2})")
 _IN_FORM = lazy_pattern(r"[^A-Za-z0-9_.~-]+")
 
-# The fast path: a scheme with a known port, a lower-case name or IPv4 address, everything encoded already.
+# The fast path: a scheme with a known port, a lower-case name or IPv4 address, everything already encoded.
 _PLAIN = lazy_pattern(
     r"(https?|wss?|ftp)://([a-z0-9_][a-z0-9._-]*)(?::([1-9][0-9]{0,4}))?"
     rf"((?:/{_encoded(_PATH_SET)})?)(?:\?({_encoded(_QUERY_SET)}))?(?:#({_encoded(_FRAGMENT_SET)}))?"
@@ -84,13 +84,13 @@ _SCHEME_LIKE = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _FORBIDDEN = lazy_pattern("[\x00-\x1f\x7f\ud800-\udfff]")
 _SURROGATE = lazy_pattern("[\ud800-\udfff]")
 _NOT_IN_HOST = lazy_pattern(r"[\\/?#@:\[\]]")
-# The same and controls, escaped: whoever decodes them, as some proxies do, sees another host. Names that need them are
-# of other schemes only (`http+unix://%2Frun%2Fdocker.sock/`).
+# The same and controls, escaped: a proxy that decodes them would see another host. Names that need them belong to
+# other schemes only (`http+unix://%2Frun%2Fdocker.sock/`).
 _HIDDEN_IN_HOST = lazy_pattern(r"%(?:[01][0-9A-Fa-f]|2[3Ff]|3[AaFf]|40|5[BbCcDd]|7[Ff])")
 _IPV4_SHAPE = lazy_pattern(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = lazy_pattern(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_ZONE = lazy_pattern(r"%(?:25|(?!25))[A-Za-z0-9._~-]+")  # RFC 6874, and the bare `%` that people write
+_ZONE = lazy_pattern(r"%(?:25|(?!25))[A-Za-z0-9._~-]+")  # RFC 6874, and the bare `%` that users write
 _DIGITS = lazy_pattern(r"[0-9]+")
 _ASCII_NOT_IN_LABEL = lazy_pattern(r"[\x00-,./:-^`{-\x7f]")
 
@@ -103,8 +103,8 @@ class ParseResult(NamedTuple):
     The parts of a URL, each encoded and normalised, all of them ASCII.
 
     `userinfo` has no `@`, `host` no brackets; both are `""` when absent. `port` is `None` when absent or the scheme's
-    default. `path` is as given, `""` when empty. `query` and `fragment` tell `None` (absent) from `""` (`?` and
-    nothing behind it).
+    default. `path` is as given, `""` when empty. `query` and `fragment` tell `None` (absent) from `""` (a `?` or `#`
+    with nothing after it).
     """
 
     scheme: str
@@ -123,7 +123,7 @@ class ParseResult(NamedTuple):
 
     @property
     def host_field(self) -> str:
-        """The value of a Host field: `netloc` without the zone of an IPv6 address (RFC 6874, section 1)."""
+        """Return the value of a Host field: `netloc` without the zone of an IPv6 address (RFC 6874, section 1)."""
         if ":" not in self.host or "%" not in self.host:
             return self.netloc
         return self._replace(host=self.host.partition("%")[0]).netloc
@@ -135,14 +135,14 @@ class ParseResult(NamedTuple):
 
     @property
     def target(self) -> str:
-        """What an HTTP request line names: path and query, `/` for an empty path."""
+        """Return path and query, as in an HTTP request line; `/` for an empty path."""
         path = self.path or "/"
         return path if self.query is None else f"{path}?{self.query}"
 
     def __str__(self) -> str:
         authority = self.authority
         text = f"{self.scheme}:" if self.scheme else ""
-        # Behind an empty authority a path `//x` would be read as an authority itself.
+        # After an empty authority a path `//x` would itself be read as an authority.
         if authority or self.path.startswith("//"):
             text += f"//{authority}"
         text += self.path
@@ -155,13 +155,13 @@ class ParseResult(NamedTuple):
 
 def urlparse(url: str) -> ParseResult:
     """
-    Parts of a URL or of a relative reference.
+    Return the parts of a URL or of a relative reference.
 
     Args:
         url: at most 65,536 characters. `""` is a legal (relative) reference.
 
     Raises:
-        InvalidURL: for the reasons in this module's docstring, and for nothing else than them.
+        InvalidURL: for the reasons in this module's docstring only.
 
     RFC 3986, sections 3 and 4.1; default ports are dropped (6.2.3), dot segments of rooted paths are resolved
     (6.2.2.3).
@@ -185,10 +185,10 @@ def urlparse(url: str) -> ParseResult:
 
 
 def _parse(url: str) -> ParseResult:
-    """The slow path of `urlparse`, which takes every string."""
+    """Return the result of `urlparse` by the slow path, which accepts every string."""
     _check_text(url, "url")
     match = _SPLIT.fullmatch(url)
-    assert match is not None  # every part of the pattern may be empty, and together they allow every character
+    assert match is not None  # matches always: every part may be empty, and together they allow every character
     scheme, authority, path, query, fragment = match.groups()
     userinfo, host, port = _parse_authority(authority, match.start(2)) if authority else ("", "", None)
     return _assemble(
@@ -204,14 +204,14 @@ def _parse(url: str) -> ParseResult:
 
 def replace(parts: ParseResult, given: Mapping[str, Any]) -> ParseResult:
     """
-    `parts` with some components exchanged.
+    Return `parts` with some components replaced.
 
     Args:
         given: component -> text (`port`: an int), `None` for none. The components are those of `ParseResult` and
-            `netloc`, which sets host and port; where two set the same part, the later one wins.
+            `netloc`, which sets host and port; if two set the same part, the later one wins.
 
     Raises:
-        InvalidURL: a component that cannot be one, or that does not fit the others.
+        InvalidURL: a component is invalid, alone or together with the others.
     """
     values = parts._asdict()
     for name, value in given.items():
@@ -226,13 +226,13 @@ def replace(parts: ParseResult, given: Mapping[str, Any]) -> ParseResult:
 
 def resolve(base: ParseResult, reference: ParseResult) -> ParseResult:
     """
-    The URL that `reference` means in a document at `base`.
+    Return the URL of `reference` in a document at `base`.
 
     A reference that repeats the scheme of the base without an authority (`http:page`) is read as relative, as browsers
     do and section 5.2.2 permits. Where the base is relative, which the RFC leaves open, `..` stops at its start.
 
     Raises:
-        InvalidURL: both are relative and the outcome would begin with `//`.
+        InvalidURL: both are relative and the result would begin with `//`.
 
     RFC 3986, section 5.2.
     """
@@ -251,7 +251,7 @@ def resolve(base: ParseResult, reference: ParseResult) -> ParseResult:
 
 
 def _merge(base: ParseResult, path: str) -> str:
-    """RFC 3986, section 5.2.3: the base's path up to its last slash, then `path`."""
+    """Return the base's path up to its last slash, then `path` (RFC 3986, section 5.2.3)."""
     if not base.path and base.authority:
         return f"/{path}"
     return base.path[: base.path.rfind("/") + 1] + path
@@ -259,9 +259,9 @@ def _merge(base: ParseResult, path: str) -> str:
 
 def remove_dot_segments(path: str) -> str:
     """
-    `path` without `.` and `..` segments; the result ends in a slash where the last of them named a directory.
+    Return `path` without `.` and `..` segments; the result ends in a slash if the last segment named a directory.
 
-    RFC 3986, section 5.2.4. A path without a slash in front does not get one, which the letter of the RFC would do.
+    RFC 3986, section 5.2.4. A path without a leading slash does not get one, unlike in the RFC's algorithm.
     """
     rooted = path.startswith("/")
     segments = path[rooted:].split("/")
@@ -285,7 +285,7 @@ def _assemble(
     query: str | None,
     fragment: str | None,
 ) -> ParseResult:
-    """Parts out of components that are valid by themselves: the rules that concern several of them."""
+    """Return parts from valid components, after checking the rules that concern several of them."""
     if port is not None and port == DEFAULT_PORTS.get(scheme):
         port = None
     has_authority = bool(userinfo or host or port is not None)
@@ -308,7 +308,7 @@ def _assemble(
 
 
 def _check_text(text: str, where: str) -> None:
-    """Refuse what no part of a URL may hold."""
+    """Refuse text that is not allowed in any part of a URL."""
     if len(text) > MAX_LENGTH:
         raise InvalidURL(f"{where} is {len(text)} characters long, at most {MAX_LENGTH} are allowed")
     found = _FORBIDDEN.search(text)
@@ -327,7 +327,7 @@ def _encode(text: str, unsafe: re.Pattern[str]) -> str:
 
 def encode_credential(text: str, where: str) -> str:
     """
-    Return a user name or a password as it stands in a URL: each delimiter, control character and `%` encoded.
+    Return a user name or a password as written in a URL: each delimiter, control character and `%` encoded.
 
     Raises:
         InvalidURL: too long, or a lone surrogate; the message does not quote the text.
@@ -342,12 +342,12 @@ def encode_credential(text: str, where: str) -> str:
 
 def encode_form(text: str) -> str:
     """
-    `text` as a name or value of application/x-www-form-urlencoded: a space is `+`, `%` is always encoded.
+    Return `text` as a name or value of application/x-www-form-urlencoded: a space is `+`, `%` is always encoded.
 
     Raises:
         InvalidURL: a lone surrogate, which has no UTF-8 form.
 
-    As `urllib.parse.quote_plus` does it, four times as fast for text that needs nothing.
+    Like `urllib.parse.quote_plus`, four times as fast for text that needs no encoding.
     """
     if _IN_FORM.search(text) is None:
         return text
@@ -358,7 +358,7 @@ def encode_form(text: str) -> str:
 
 
 def _parse_authority(text: str, at: int) -> tuple[str, str, int | None]:
-    """(userinfo, host, port) of an authority that stands at position `at`."""
+    """Return (userinfo, host, port) of an authority at position `at`."""
     backslash = text.find("\\")
     if backslash >= 0:
         raise InvalidURL(f"url has a backslash in its authority at position {at + backslash}")
@@ -368,7 +368,7 @@ def _parse_authority(text: str, at: int) -> tuple[str, str, int | None]:
 
 
 def _parse_netloc(text: str, at: int) -> tuple[str, int | None]:
-    """(host, port) of `host[:port]`."""
+    """Return (host, port) of `host[:port]`."""
     if text.startswith("["):
         end = text.find("]")
         host, rest = text[: end + 1], text[end + 1 :]
@@ -377,25 +377,25 @@ def _parse_netloc(text: str, at: int) -> tuple[str, int | None]:
         port = _port(rest[1:], at + end + 2)  # before the host, as below
         return _check_ipv6(host[1:-1], at), port
     host, _, rest = text.partition(":")
-    # The port first: in `http://user:pass/word@host` it is what is wrong, and the message says nothing of the host.
+    # The port first: in `http://user:pass/word@host` the port is invalid, and the message does not quote the host.
     number = _port(rest, at + len(host) + 1)
     return _check_host(host, at), number
 
 
 def _port(text: str, at: int) -> int | None:
-    """A port number, `None` for the empty string. Never quoted: it may be a password that holds a slash."""
+    """Return a port number, `None` for the empty string. Never quoted: it may be a password that contains a slash."""
     if not text:
         return None
     if _DIGITS.fullmatch(text):
         digits = text.lstrip("0") or "0"
-        # The length first: int() refuses thousands of digits with a ValueError.
+        # The length first: int() raises ValueError for thousands of digits.
         if len(digits) <= 5 and int(digits) <= 65535:
             return int(digits)
     raise InvalidURL(f"invalid port at position {at}, expected a number from 0 to 65535")
 
 
 def _check_host(host: str, at: int) -> str:
-    """A name or an IPv4 address: lower case, ASCII, encoded."""
+    """Return a name or an IPv4 address: lower case, ASCII, encoded."""
     if not host.isascii():
         host = _encode_name(host, at)
     found = _NOT_IN_HOST.search(host)
@@ -407,7 +407,7 @@ def _check_host(host: str, at: int) -> str:
 
 
 def _check_ipv4(host: str, at: int) -> None:
-    """Refuse four numbers that are no address. Other spellings of addresses (`0x7f.1`) are names here, as in 0.28.1."""
+    """Refuse four numbers that are not an address. Other spellings of addresses (`0x7f.1`) are names, as in 0.28.1."""
     if _IPV4_SHAPE.fullmatch(host) and not _IPV4.fullmatch(host):
         raise InvalidURL(
             f"invalid IPv4 address at position {at}, expected four numbers from 0 to 255 without leading zeros"
@@ -415,7 +415,7 @@ def _check_ipv4(host: str, at: int) -> None:
 
 
 def _check_lengths(host: str) -> None:
-    """Refuse a name that no name service can hold. Hosts of other schemes may be longer, such as paths of sockets."""
+    """Refuse a name that is too long for the DNS. Hosts of other schemes may be longer, such as paths of sockets."""
     name = host[:-1] if host.endswith(".") else host
     if len(name) > _MAX_NAME:
         raise InvalidURL(f"the host of the url is {len(name)} characters long, at most {_MAX_NAME} are allowed")
@@ -427,7 +427,7 @@ def _check_lengths(host: str) -> None:
 
 
 def _check_ipv6(address: str, at: int) -> str:
-    """The text between the brackets, as it was given, if it is an address, perhaps with a zone (RFC 6874)."""
+    """Return the text between the brackets, unchanged, if it is an address, maybe with a zone (RFC 6874)."""
     import ipaddress  # most URLs have no IPv6 address
 
     plain, percent, zone = address.partition("%")
@@ -442,14 +442,14 @@ def _check_ipv6(address: str, at: int) -> str:
 
 def _encode_name(host: str, at: int) -> str:
     """
-    The ASCII form of an international domain name.
+    Return the ASCII form of an international domain name.
 
-    IDNA 2008 first, so that what 0.28.1 accepted stays the same; UTS 46 (non-transitional, as browsers do) only where
+    IDNA 2008 first, for the same results as 0.28.1; UTS 46 (non-transitional, as in browsers) only for names that
     it refuses: capital and wide letters, symbols such as emoji, underscores.
     """
     if len(host) > _MAX_NAME:  # before `idna`, whose checks are not linear in time
         raise InvalidURL(f"host at position {at} is longer than {_MAX_NAME} characters")
-    import idna  # its tables take milliseconds to load, and few hosts need them
+    import idna  # importing its tables takes milliseconds, and few hosts need them
 
     try:
         return idna.encode(host.lower()).decode("ascii")
@@ -465,10 +465,10 @@ def _encode_name(host: str, at: int) -> str:
 
 def _encode_name_uts46(host: str) -> str:
     """
-    UTS 46 ToASCII with the flags that the WHATWG standard sets, except that empty labels are refused.
+    Return UTS 46 ToASCII with the flags of the WHATWG standard, except that empty labels are refused.
 
     Raises:
-        ValueError: not valid; `idna.IDNAError` is one, too.
+        ValueError: the name is invalid; `idna.IDNAError` is a ValueError, too.
     """
     import idna
 
@@ -484,12 +484,12 @@ def _encode_name_uts46(host: str) -> str:
 
 
 def _encode_label(label: str) -> str:
-    """One label that `uts46_remap` has mapped, as ASCII. Raises ValueError like `_encode_name_uts46`."""
+    """Return one label that `uts46_remap` has mapped, as ASCII. Raises ValueError like `_encode_name_uts46`."""
     import idna
 
-    # Mapping can make delimiters: U+2100 becomes `a/c`.
+    # Mapping can produce delimiters: U+2100 becomes `a/c`.
     if not label or _ASCII_NOT_IN_LABEL.search(label):
-        raise ValueError("empty label, or a character that no host may hold")
+        raise ValueError("empty label, or a character that is not allowed in a host")
     encoded = label
     if not label.isascii():
         if label.startswith("xn--"):
@@ -506,10 +506,10 @@ def _encode_label(label: str) -> str:
 
 def decode_name(host: str) -> str:
     """
-    `host` for people: labels that IDNA encoded in their Unicode form.
+    Return `host` for display: labels encoded by IDNA in their Unicode form.
 
-    What is decoded encodes to the same again, label by label and as a whole, so that no two hosts look the same and
-    `copy_with(host=url.host)` changes nothing. Whatever does not stays as it is. Raises nothing.
+    A label is decoded only if it encodes to the same text again, alone and in the whole host, so that two hosts never
+    look the same and `copy_with(host=url.host)` changes nothing. Never raises.
     """
     if "xn--" not in host:
         return host
@@ -563,7 +563,7 @@ def _port_component(value: int | None) -> int | None:
     if value is None:
         return None
     if value is True or value is False or not 0 <= value <= 65535:
-        # The repr of a number with thousands of digits is a ValueError.
+        # The repr of a number with thousands of digits raises ValueError.
         if abs(value) >= 10**9:
             raise InvalidURL("port is too large, expected a number from 0 to 65535")
         raise InvalidURL(f"invalid port {value!r}, expected a number from 0 to 65535")

@@ -1,24 +1,24 @@
 """
-`URL` and `QueryParams`: immutable values over the parts that `_urlparse` makes.
+`URL` and `QueryParams`: immutable values around the parts from `_urlparse`.
 
-A client is often asked for the same few URLs over and over, so what a request needs of a URL is computed once:
+A client often requests the same few URLs, so the parts that a request needs are computed once:
 
     url_of(text)        -> URL                 the same object for the same text, from a bounded cache
     url._target         -> bytes               path and query, for the request line (as `raw_path`)
     url._host_field     -> (bytes, bytes)      the Host field: its name, host and port
-    url._origin         -> (str, str, int)     scheme, ASCII host without brackets, port: whom to connect to
-    url._userinfo       -> str                 user and password as they stand there, or "": what authenticates
+    url._origin         -> (str, str, int)     scheme, ASCII host without brackets, port: where to connect
+    url._userinfo       -> str                 user and password, still encoded, or "": the credentials
     url._redacted()     -> str                 the text without secrets, for logs and messages
 
-The attributes are slots that stay empty until the first look: Python then calls `__getattr__`, which fills them, and
-from the second look on they cost what any attribute costs (0.02 µs). Two threads that look first at the same time
-compute the same value twice, which does no harm.
+The attributes are slots that stay empty until the first access: Python then calls `__getattr__`, which fills them, and
+later accesses cost the same as any attribute (0.02 µs). Two threads with a simultaneous first access
+compute the same value twice, which is harmless.
 
-**Secrets.** `repr(url)`, `repr(params)` and `url._redacted()` put `[secure]` for the password and for the value of each
-query parameter whose name looks secret (`_secrets`); so does the fragment, in which OAuth's implicit flow returns
-tokens. `str(url)` is the true text.
+**Secrets.** `repr(url)`, `repr(params)` and `url._redacted()` show `[secure]` for the password and for the value of
+each parameter in the query and the fragment whose name looks secret (`_secrets`): OAuth's implicit flow returns
+tokens in the fragment. `str(url)` is the full text.
 
-Not here: the grammar (`_urlparse`), what a client does with its `base_url` (`_client`).
+Not here: the grammar (`_urlparse`), a client's `base_url` (`_base_client`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _hide(parts: ParseResult) -> ParseResult:
 
 
 def redacted_address(text: str) -> str:
-    """Return the text of a header field that should hold a URL, without its secrets, whether it is valid or not."""
+    """Return the text of a header field that should contain a URL, valid or not, without its secrets."""
     try:
         return url_of(text)._redacted()
     except InvalidURL:
@@ -70,7 +70,7 @@ def _origin_of(parts: ParseResult) -> tuple[str, str, int]:
 
 
 class RawURL(NamedTuple):
-    """What the deprecated `URL.raw` gives."""
+    """The value of the deprecated `URL.raw`."""
 
     raw_scheme: bytes
     raw_host: bytes
@@ -100,11 +100,11 @@ def _check_types(components: Mapping[str, Any]) -> None:
         if expected is None:
             raise TypeError(f"URL() has no component {name[:20]!r}, expected one of {', '.join(_COMPONENT_TYPES)}")
         if value is not None and not isinstance(value, expected):
-            raise TypeError(f"component {name!r} must be {expected.__name__}, not {type(value).__name__}")
+            raise TypeError(f"component {name!r} must be {expected.__name__}, got {type(value).__name__}")
 
 
 def _text(value: bytes | None) -> str | None:
-    """Bytes of a component as text; what is not ASCII as percent escapes, so that the same bytes go out."""
+    """Return the bytes of a component as text, non-ASCII bytes percent-encoded, so that the same bytes are sent."""
     if value is None or value.isascii():
         return None if value is None else value.decode("ascii")
     return "".join([chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in value])
@@ -119,7 +119,7 @@ def _netloc_text(value: bytes | None) -> str | None:
 
 def _given(components: Mapping[str, Any]) -> dict[str, Any]:
     """
-    What the caller named, in the words of `_urlparse.replace`.
+    Return the caller's components under the names of `_urlparse.replace`.
 
     Where components overlap, 0.28.1's precedence: username and password before userinfo, netloc before host and port,
     raw_path before params before path and query.
@@ -127,7 +127,7 @@ def _given(components: Mapping[str, Any]) -> dict[str, Any]:
     _check_types(components)
     given = {name: components[name] for name in ("scheme", "host", "port", "path", "fragment") if name in components}
     if "netloc" in components:
-        given["netloc"] = _netloc_text(components["netloc"])  # behind host and port: the later one wins
+        given["netloc"] = _netloc_text(components["netloc"])  # after host and port: the later one wins
     if "username" in components or "password" in components:
         username = encode_credential(components.get("username") or "", "username")
         password = encode_credential(components.get("password") or "", "password")
@@ -156,7 +156,7 @@ class URL:
         url.userinfo    b"jo%40example.com:secret"
         url.host        "müller.example"              lower case, international names decoded, IPv6 without brackets
         url.raw_host    b"xn--mller-kva.example"
-        url.port        8443                          None for none and for the default of the scheme
+        url.port        8443                          None if absent or the default of the scheme
         url.netloc      b"xn--mller-kva.example:8443" the value of a Host field
         url.path        "/päth"                       decoded, "/" if empty
         url.query       b"q=a%20b"                    b"" if there is none
@@ -167,11 +167,10 @@ class URL:
     Args:
         url: up to 65,536 characters, or another URL.
         **kwargs: components that replace those of `url`, under the names above, and `params` as `QueryParams` takes
-            them. `None` removes one. Components that are both bytes and str in the list above are taken as the type
-            that they have there.
+            them. `None` removes one. A component must have the type that it has in the list above.
 
     Raises:
-        InvalidURL: the text or a component cannot be a URL's; the message says where and why.
+        InvalidURL: the text or a component is invalid; the message says where and why.
         TypeError: `url` is neither a string nor a URL, a component has the wrong type or an unknown name.
 
     RFC 3986 with the WHATWG percent-encode sets; see `_urlparse`.
@@ -206,10 +205,10 @@ class URL:
         elif isinstance(url, URL):
             parts = url._uri_reference
         else:
-            raise TypeError(f"url must be str or httpx.URL, not {type(url).__name__}")
+            raise TypeError(f"url must be str or httpx.URL, got {type(url).__name__}")
         self._uri_reference = replace(parts, _given(kwargs)) if kwargs else parts
 
-    if not TYPE_CHECKING:  # or a type checker would believe that every name is an attribute
+    if not TYPE_CHECKING:  # otherwise a type checker would accept every name as an attribute
 
         def __getattr__(self, name: str) -> Any:
             """Fill an empty slot; see the module's docstring."""
@@ -221,47 +220,47 @@ class URL:
             return value
 
     def _redacted(self) -> str:
-        """The text without password and without the values of parameters whose names look secret. Cached."""
+        """Return the text without password and without the values of parameters whose names look secret. Cached."""
         return self._safe_text
 
     @property
     def scheme(self) -> str:
-        """Lower case; `""` for a relative URL."""
+        """Return lower case; `""` for a relative URL."""
         return self._uri_reference.scheme
 
     @property
     def raw_scheme(self) -> bytes:
-        """The scheme as bytes."""
+        """Return the scheme as bytes."""
         return self._uri_reference.scheme.encode("ascii")
 
     @property
     def userinfo(self) -> bytes:
-        """What stands before the `@`, percent-encoded; `b""` if nothing does."""
+        """Return the text before the `@`, percent-encoded; `b""` if there is none."""
         return self._uri_reference.userinfo.encode("ascii")
 
     @property
     def username(self) -> str:
-        """The user name, decoded; `""` if there is none."""
+        """Return the user name, decoded; `""` if there is none."""
         return percent_decoded(self._uri_reference.userinfo.partition(":")[0])
 
     @property
     def password(self) -> str:
-        """The password, decoded; `""` if there is none."""
+        """Return the password, decoded; `""` if there is none."""
         return percent_decoded(self._uri_reference.userinfo.partition(":")[2])
 
     @property
     def host(self) -> str:
-        """Name or address, lower case; international names in Unicode, IPv6 without brackets; `""` if there is none."""
+        """Return the name or address, lower case; IDNA names in Unicode, IPv6 without brackets; `""` if absent."""
         return self._host
 
     @property
     def raw_host(self) -> bytes:
-        """The host as it goes over the wire: international names encoded, IPv6 without brackets."""
+        """Return the host as it goes over the wire: international names encoded, IPv6 without brackets."""
         return self._uri_reference.host.encode("ascii")
 
     @property
     def port(self) -> int | None:
-        """The port; `None` if none is given or it is the default of http, https, ws, wss or ftp."""
+        """Return the port; `None` if none is given or it is the default of http, https, ws, wss or ftp."""
         return self._uri_reference.port
 
     @property
@@ -271,48 +270,48 @@ class URL:
 
     @property
     def path(self) -> str:
-        """The path, decoded; `/` if it is empty. `%2F` is decoded too, so splitting needs `raw_path`."""
+        """Return the path, decoded; `/` if it is empty. `%2F` is decoded too, so splitting needs `raw_path`."""
         return percent_decoded(self._uri_reference.path or "/")
 
     @property
     def query(self) -> bytes:
-        """What stands behind the `?`, percent-encoded; `b""` if nothing does."""
+        """Return the text after the `?`, percent-encoded; `b""` if there is none."""
         return (self._uri_reference.query or "").encode("ascii")
 
     @property
     def params(self) -> QueryParams:
-        """The query as a multi-dict."""
+        """Return the query as a multi-dict."""
         return self._params
 
     @property
     def raw_path(self) -> bytes:
-        """Path and query as in the request line, percent-encoded; at least `b"/"`."""
+        """Return the path and query as in the request line, percent-encoded; at least `b"/"`."""
         return self._target
 
     @property
     def fragment(self) -> str:
-        """What stands behind the `#`, decoded; `""` if nothing does. It is never sent."""
+        """Return the text after the `#`, decoded; `""` if there is none. It is never sent."""
         return percent_decoded(self._uri_reference.fragment or "")
 
     @property
     def raw(self) -> RawURL:
-        """Deprecated: (raw_scheme, raw_host, port, raw_path)."""
+        """Return (raw_scheme, raw_host, port, raw_path); deprecated."""
         warnings.warn("URL.raw is deprecated, use raw_scheme, raw_host, port and raw_path", DeprecationWarning, 2)
         return RawURL(self.raw_scheme, self.raw_host, self.port, self.raw_path)
 
     @property
     def is_absolute_url(self) -> bool:
-        """Has it a scheme and a host?"""
+        """Return whether it has a scheme and a host."""
         return bool(self._uri_reference.scheme and self._uri_reference.host)
 
     @property
     def is_relative_url(self) -> bool:
-        """Does it need a base to be requested?"""
+        """Return whether it needs a base to be requested."""
         return not self.is_absolute_url
 
     def copy_with(self, **kwargs: Any) -> URL:
         """
-        A URL with some components replaced: `url.copy_with(username="jo", password="x")`.
+        Return a URL with some components replaced: `url.copy_with(username="jo", password="x")`.
 
         Args:
             **kwargs: as for `URL`. The port goes with `port=None`, the query with `query=None`.
@@ -323,24 +322,24 @@ class URL:
         return type(self)(self, **kwargs)
 
     def copy_set_param(self, key: str, value: Any = None) -> URL:
-        """A URL in whose query `key` has this value and no other."""
+        """Return a URL whose query has this value of `key` and no other."""
         return self.copy_with(params=self.params.set(key, value))
 
     def copy_add_param(self, key: str, value: Any = None) -> URL:
-        """A URL in whose query `key` has this value as well."""
+        """Return a URL whose query has this value of `key` in addition."""
         return self.copy_with(params=self.params.add(key, value))
 
     def copy_remove_param(self, key: str) -> URL:
-        """A URL without `key` in its query."""
+        """Return a URL without `key` in its query."""
         return self.copy_with(params=self.params.remove(key))
 
     def copy_merge_params(self, params: QueryParamTypes) -> URL:
-        """A URL whose query has all of `params`; they replace parameters of the same name."""
+        """Return a URL whose query has all of `params`; they replace parameters of the same name."""
         return self.copy_with(params=self.params.merge(params))
 
     def join(self, url: URL | str) -> URL:
         """
-        What `url` means in a document at this URL.
+        Return the absolute form of `url` in a document at this URL.
 
             httpx.URL("https://example.com/a/b").join("../c")  # https://example.com/c
 
@@ -373,12 +372,12 @@ class URL:
         return NotImplemented
 
     def __reduce__(self) -> tuple[Callable[..., URL], tuple[Any, ...]]:
-        # Parts, not text: encoding can make a URL longer than parsing would take back.
+        # Parts, not text: encoding can make a URL longer than the parser accepts.
         return _restore, (type(self), *self._uri_reference)
 
 
 def _restore(cls: type[URL], *parts: Any) -> URL:
-    """A URL out of its pickle."""
+    """Return a URL from its pickle."""
     url = object.__new__(cls)
     url._uri_reference = ParseResult(*parts)
     return url
@@ -402,18 +401,18 @@ _LAZY: Mapping[str, Callable[[ParseResult], Any]] = {
 }
 
 _CACHE_SIZE = 1024  # URLs; with their parts about 1 KiB each
-_CACHED_LENGTH = 2048  # characters; longer ones are seldom asked for twice
+_CACHED_LENGTH = 2048  # characters; longer URLs are seldom used twice
 _cache: dict[str, URL] = {}
 
 
 def url_of(url: URL | str) -> URL:
     """
-    The URL of a string: the very same object for the same string, as long as it is in the cache.
+    Return the URL of a string: the same object for the same string, while it is in the cache.
 
     Returns:
-        `url` itself if it is one already. The cache holds at most 1,024 URLs of up to 2,048 characters and starts
-        afresh when it is full: dropping the oldest would be as simple, but finding the first key of a dict that loses
-        one at each call takes longer and longer.
+        `url` itself if it is a URL. The cache has at most 1,024 URLs of up to 2,048 characters and is cleared
+        when it is full: dropping the oldest is as simple, but finding the first key of a dict that loses
+        one at each call gets slower and slower.
 
     Raises:
         InvalidURL: as for `URL`.
@@ -433,19 +432,19 @@ def url_of(url: URL | str) -> URL:
 
 
 def _field_text(value: Any) -> str:
-    """Text of a name or of one value. Bytes are taken as UTF-8, where `str` would write their repr."""
+    """Return the text of a name or of one value. Bytes are decoded as UTF-8; `str` would give their repr."""
     if isinstance(value, str):
         return value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else primitive_to_str(value)
 
 
 def _field_texts(value: Any) -> list[str]:
-    """Texts of one value, or of each in a list or tuple."""
+    """Return the texts of one value, or of each in a list or tuple."""
     return [_field_text(item) for item in value] if isinstance(value, (list, tuple)) else [_field_text(value)]
 
 
 def _parse_fields(text: str) -> dict[str, list[str]]:
-    """application/x-www-form-urlencoded, blank values kept (WHATWG URL, section 5.1)."""
+    """Return the names and values of a form-urlencoded text, with blank values (WHATWG URL, section 5.1)."""
     fields: dict[str, list[str]] = {}
     for field in text.split("&"):
         if field:
@@ -457,7 +456,7 @@ def _parse_fields(text: str) -> dict[str, list[str]]:
 
 
 def _fields_of(params: Any) -> dict[str, list[str]]:
-    """Any of the `QueryParamTypes` as a dict of lists that belongs to the caller."""
+    """Return any of the `QueryParamTypes` as a new dict of lists."""
     if params is None:
         return {}
     if isinstance(params, (str, bytes)):
@@ -470,21 +469,21 @@ def _fields_of(params: Any) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for pair in pairs:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise TypeError(f"params as a list hold pairs of name and value, not {type(pair).__name__}")
-        # A name with an empty list of values is not there, as in 0.28.1.
+            raise TypeError(f"params as a list must hold pairs of name and value, got {type(pair).__name__}")
+        # A name with an empty list of values is omitted, as in 0.28.1.
         for value in _field_texts(pair[1]):
             fields.setdefault(_name_text(pair[0]), []).append(value)
     return fields
 
 
 def _name_text(name: Any) -> str:
-    """Names are text as they are: `None` is "None" (0.28.1), unlike a value."""
+    """Return a name as text: `None` is "None" (0.28.1), unlike in a value."""
     return _field_text(name) if isinstance(name, (str, bytes)) else str(name)
 
 
 class QueryParams(Mapping[str, str]):
     """
-    The parameters of a query: an immutable mapping in which a name may have several values.
+    An immutable mapping of query parameters, in which a name may have several values.
 
         params = httpx.QueryParams("a=1&b=2&a=3")
         params["a"]             "1", the first
@@ -495,14 +494,14 @@ class QueryParams(Mapping[str, str]):
     Args:
         *args: nothing, or one of: a query string (a leading `?` is part of the first name), bytes, a mapping whose
             values may be lists or tuples, a list or tuple of pairs, other QueryParams, `None`.
-        **kwargs: instead of that, names and values.
+        **kwargs: names and values, instead of *args.
 
     Values become text: `True` is `true`, `False` is `false`, `None` is empty, bytes are UTF-8, others `str()`. Values
-    of the same name stand together, in the order of the names' first appearance. Two are equal if they have the same
-    pairs in any order.
+    of the same name are grouped, in the order of the names' first appearance. Two objects are equal if they have the
+    same pairs in any order.
 
     Raises:
-        TypeError: more than one argument, or of a type that is none of these.
+        TypeError: more than one argument, or one of another type.
     """
 
     def __init__(self, *args: QueryParamTypes | None, **kwargs: Any) -> None:
@@ -511,44 +510,44 @@ class QueryParams(Mapping[str, str]):
         self._dict = _fields_of(args[0] if args else kwargs)
 
     def keys(self) -> KeysView[str]:
-        """The names, each once."""
+        """Return the names, each once."""
         return self._dict.keys()
 
     def values(self) -> ValuesView[str]:
-        """The first value of each name."""
+        """Return the first value of each name."""
         return {name: values[0] for name, values in self._dict.items()}.values()
 
     def items(self) -> ItemsView[str, str]:
-        """Each name with its first value."""
+        """Return each name with its first value."""
         return {name: values[0] for name, values in self._dict.items()}.items()
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """All pairs."""
+        """Return all pairs."""
         return [(name, value) for name, values in self._dict.items() for value in values]
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """The first value of `key`, or `default`."""
+        """Return the first value of `key`, or `default`."""
         values = self._dict.get(key)
         return default if values is None else values[0]
 
     def get_list(self, key: str) -> list[str]:
-        """All values of `key`, in order; `[]` if there are none."""
+        """Return all values of `key`, in order; `[]` if there are none."""
         return list(self._dict.get(key, ()))
 
     def set(self, key: str, value: PrimitiveData | list[PrimitiveData] = None) -> QueryParams:
-        """A copy in which `key` has this value, or these, and no other."""
+        """Return a copy with this value of `key`, or these, and no other."""
         return self._with(key, _field_texts(value))
 
     def add(self, key: str, value: PrimitiveData | list[PrimitiveData] = None) -> QueryParams:
-        """A copy in which `key` has this value, or these, as well."""
+        """Return a copy with this value of `key`, or these, in addition."""
         return self._with(key, self.get_list(_name_text(key)) + _field_texts(value))
 
     def remove(self, key: str) -> QueryParams:
-        """A copy without `key`, which need not be there."""
+        """Return a copy without `key`, which may be absent."""
         return self._with(key, [])
 
     def merge(self, params: QueryParamTypes | None = None) -> QueryParams:
-        """A copy with all of `params`, which replace values of the same name."""
+        """Return a copy with all of `params`, which replace values of the same name."""
         merged = QueryParams()
         merged._dict = {**self._dict, **_fields_of(params)}
         return merged
@@ -562,10 +561,10 @@ class QueryParams(Mapping[str, str]):
 
     def update(self, params: QueryParamTypes | None = None) -> None:
         """
-        Not possible.
+        Raise RuntimeError: QueryParams cannot be changed.
 
         Raises:
-            RuntimeError: always; it says what to write instead.
+            RuntimeError: always; the message says what to write instead.
         """
         raise RuntimeError("QueryParams cannot be changed; write `params = params.merge(...)`")
 
@@ -597,7 +596,7 @@ class QueryParams(Mapping[str, str]):
 
     def __str__(self) -> str:
         """
-        application/x-www-form-urlencoded.
+            Return the parameters as application/x-www-form-urlencoded.
 
         Raises:
             InvalidURL: a name or value holds a lone surrogate.
@@ -605,7 +604,7 @@ class QueryParams(Mapping[str, str]):
         return "&".join([f"{encode_form(name)}={encode_form(value)}" for name, value in self.multi_items()])
 
     def __repr__(self) -> str:
-        # Surrogates replaced: a repr has to show what is wrong, not fail over it.
+        # Surrogates are replaced: a repr must show the fault, not raise.
         pairs = [(_printable(name), _printable(value)) for name, value in self.multi_items()]
         fields = [f"{encode_form(n)}={HIDDEN if looks_secret(n) else encode_form(v)}" for n, v in pairs]
         return f"QueryParams({'&'.join(fields)!r})"

@@ -1,7 +1,7 @@
 """
-The verbs of the two clients: `request`, and a method for each HTTP method, which hands its arguments on to it.
+The verbs of the two clients: `request`, and a method for each HTTP method, which passes its arguments to it.
 
-Not here: sending (`_client`), how a request is made of its arguments (`_base_client`).
+Not here: sending (`_client`), building requests (`_base_client`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Verbs(BaseClient):
-    """What `Client` sends by name."""
+    """The verbs of `Client`."""
 
     if TYPE_CHECKING:
 
@@ -63,12 +63,12 @@ class Verbs(BaseClient):
 
         Args:
             method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-                merged with what the client was given.
+                merged with the client's settings.
             auth, follow_redirects, timeout: instead of the client's.
 
         Raises:
-            InvalidURL, TypeError: what was given makes no request.
-            RequestError: of the class that says what failed.
+            InvalidURL, TypeError: the arguments do not make a valid request.
+            RequestError: the request failed; the class says how.
         """
         request = self.build_request(
             method,
@@ -97,7 +97,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a GET request; arguments as `request`."""
+        """Send a GET request; arguments as for `request`."""
         return self.request(
             "GET",
             url,
@@ -122,7 +122,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send an OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as for `request`."""
         return self.request(
             "OPTIONS",
             url,
@@ -147,7 +147,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a HEAD request: the response has no body; arguments as `request`."""
+        """Send a HEAD request: the response has no body; arguments as for `request`."""
         return self.request(
             "HEAD",
             url,
@@ -176,7 +176,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a POST request; arguments as `request`."""
+        """Send a POST request; arguments as for `request`."""
         return self.request(
             "POST",
             url,
@@ -209,7 +209,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a PUT request; arguments as `request`."""
+        """Send a PUT request; arguments as for `request`."""
         return self.request(
             "PUT",
             url,
@@ -242,7 +242,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a PATCH request; arguments as `request`."""
+        """Send a PATCH request; arguments as for `request`."""
         return self.request(
             "PATCH",
             url,
@@ -271,7 +271,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a DELETE request; arguments as `request`."""
+        """Send a DELETE request; arguments as for `request`."""
         return self.request(
             "DELETE",
             url,
@@ -286,7 +286,7 @@ class Verbs(BaseClient):
 
 
 class AsyncVerbs(BaseClient):
-    """What `AsyncClient` sends by name."""
+    """The verbs of `AsyncClient`."""
 
     if TYPE_CHECKING:
 
@@ -321,12 +321,12 @@ class AsyncVerbs(BaseClient):
 
         Args:
             method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-                merged with what the client was given.
+                merged with the client's settings.
             auth, follow_redirects, timeout: instead of the client's.
 
         Raises:
-            InvalidURL, TypeError: what was given makes no request.
-            RequestError: of the class that says what failed.
+            InvalidURL, TypeError: the arguments do not make a valid request.
+            RequestError: the request failed; the class says how.
         """
         request = self.build_request(
             method,
@@ -355,7 +355,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a GET request; arguments as `request`."""
+        """Send a GET request; arguments as for `request`."""
         return await self.request(
             "GET",
             url,
@@ -380,7 +380,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send an OPTIONS request; arguments as `request`."""
+        """Send an OPTIONS request; arguments as for `request`."""
         return await self.request(
             "OPTIONS",
             url,
@@ -405,7 +405,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a HEAD request: the response has no body; arguments as `request`."""
+        """Send a HEAD request: the response has no body; arguments as for `request`."""
         return await self.request(
             "HEAD",
             url,
@@ -434,7 +434,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a POST request; arguments as `request`."""
+        """Send a POST request; arguments as for `request`."""
         return await self.request(
             "POST",
             url,
@@ -467,7 +467,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a PUT request; arguments as `request`."""
+        """Send a PUT request; arguments as for `request`."""
         return await self.request(
             "PUT",
             url,
@@ -500,7 +500,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a PATCH request; arguments as `request`."""
+        """Send a PATCH request; arguments as for `request`."""
         return await self.request(
             "PATCH",
             url,
@@ -529,7 +529,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
     ) -> Response:
-        """Send a DELETE request; arguments as `request`."""
+        """Send a DELETE request; arguments as for `request`."""
         return await self.request(
             "DELETE",
             url,

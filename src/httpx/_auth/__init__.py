@@ -1,9 +1,9 @@
 """
-Who is asking: authentication as a conversation of requests and responses.
+Authentication: an exchange of requests and responses.
 
 An `Auth` is a generator over one request's journey, `auth_flow`: it yields requests to send and is sent their
-responses; the caller gets the response to what it yields last. Sync and async share it, and the two small drivers
-beside it read bodies where a scheme wants to see them.
+responses; the caller gets the response to the last request. Sync and async share it, and its two small drivers
+read bodies where a scheme needs them.
 
     request ──► auth_flow ──yield request──►  client sends
                     ▲                             │
@@ -16,10 +16,10 @@ plain functions. No secret is ever in the `repr` of an object here or in an erro
     basic.py       Basic
     bearer.py      Bearer
     netrc.py       Basic by host, from a netrc file
-    challenges.py  what a WWW-Authenticate field asks for
+    challenges.py  the challenges of a WWW-Authenticate field
     digest.py      Digest
 
-Not here: taking credentials off a request that is redirected elsewhere (`_flow`), proxies (`_transports`).
+Not here: removing credentials from a request that is redirected elsewhere (`_redirects`), proxies (`_transports`).
 """
 
 from __future__ import annotations

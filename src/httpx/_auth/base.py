@@ -1,5 +1,5 @@
 """
-Authentication as a conversation: `Auth`, and plain functions as auth.
+The base of authentication: `Auth`, and plain functions as auth.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class Auth:
     """
-    Base of all authentication schemes. Subclass it and write `auth_flow`, for sync and async clients alike:
+    A base of all authentication schemes. Subclass it and write `auth_flow`, for sync and async clients alike:
 
         class TokenAuth(httpx.Auth):
             def __init__(self, token):
@@ -23,35 +23,35 @@ class Auth:
             def auth_flow(self, request):
                 response = yield request
                 if response.status_code == 401:
-                    answer = yield httpx.Request("POST", "https://id.example.org/token")
-                    self.token = answer.json()["token"]
+                    token_response = yield httpx.Request("POST", "https://id.example.org/token")
+                    self.token = token_response.json()["token"]
                     request.headers["Authorization"] = f"Bearer {self.token}"
                     yield request
 
-    A flow that must do I/O of its own overrides `sync_auth_flow`, `async_auth_flow` or both instead.
+    A flow that does its own I/O overrides `sync_auth_flow`, `async_auth_flow` or both instead.
 
-    One object serves all requests of a client, from all its threads and tasks; each request has a flow of its own.
+    One object serves all requests of a client, from all its threads and tasks; each request has its own flow.
     """
 
     requires_request_body = False
-    """Set it to have the whole body of the request read before the flow starts, so that `request.content` is there."""
+    """Set it to read the whole body of the request before the flow starts, so that `request.content` is available."""
 
     requires_response_body = False
     """
-    Set it to have each response read before the flow gets it, so that `response.content` is there.
+    Set it to read each response before the flow gets it, so that `response.content` is available.
 
-    The response to a request of the flow's own, such as one for a token, is always read. A copy of the caller's
-    request, with the same method and URL, does not count as one.
+    The response to the flow's own request, such as one for a token, is always read. A copy of the caller's
+    request, with the same method and URL, is not one.
     """
 
     _signs_target = False
-    """Does what the flow adds hold for one request target only? Then the flow begins anew after a redirect."""
+    """Whether the added headers are valid for one request target only. Then the flow starts again after a redirect."""
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """
-        Yield requests to send; each `yield` gives the response. By default the request goes out as it is.
+        Yield requests to send; each `yield` gives the response. By default the request is sent unchanged.
 
-        A response that was not read holds its connection: read it before the flow waits for something else.
+        An unread response occupies its connection: read it before the flow waits for something else.
 
         Args:
             request: the caller's. It may be changed, and yielded several times.
@@ -59,7 +59,7 @@ class Auth:
         yield request
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """`auth_flow`, with bodies read as it needs them. Override it for a flow that does blocking I/O of its own."""
+        """Run `auth_flow`, reading bodies as it needs them. Override it for a flow that does its own blocking I/O."""
         if self._needs_body(request, None):
             request.read()
         flow = self.auth_flow(request)
@@ -73,7 +73,7 @@ class Auth:
             outgoing = _advance(flow, response)
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """`auth_flow`, with bodies read as it needs them. Override it for a flow that awaits something of its own."""
+        """Run `auth_flow`, reading bodies as it needs them. Override it for a flow that awaits something itself."""
         if self._needs_body(request, None):
             await request.aread()
         flow = self.auth_flow(request)
@@ -87,30 +87,30 @@ class Auth:
             outgoing = _advance(flow, response)
 
     def _needs_body(self, request: Request, response: Optional[Response]) -> bool:
-        """Whether the flow will look at `request.content` in its next step, to which it is sent `response`."""
+        """Return whether the flow uses `request.content` in its next step, to which `response` is sent."""
         return self.requires_request_body
 
 
 def _is_of_the_flow(outgoing: Request, request: Request) -> bool:
     """
-    Did the flow make this request for itself, and not as a copy of the caller's?
+    Return whether the flow made this request for itself, and not as a copy of the caller's.
 
-    The response to a copy is the caller's, who may want to stream it.
+    The response to a copy is the caller's, which may be streamed.
     """
     return outgoing is not request and (outgoing.method, outgoing.url) != (request.method, request.url)
 
 
 def _advance(flow: Generator[Request, Response, None], response: Optional[Response]) -> Optional[Request]:
-    """The next request of `flow`, or `None` when it has ended. A flow is started with `None`, as generators are."""
+    """Return the next request of `flow`, or `None` when it has ended. `None` starts a flow, as for generators."""
     try:
-        return flow.send(response)  # type: ignore[arg-type]  # the type cannot say that the first value is None
+        return flow.send(response)  # type: ignore[arg-type]  # the type cannot express that the first value is None
     except StopIteration:
         return None
 
 
 class FunctionAuth(Auth):
     """
-    A function that changes a request before it is sent; what `auth=function` becomes.
+    A function that changes a request before it is sent; used for `auth=function`.
 
     Args:
         func: called with each request, returns it or another.
@@ -121,33 +121,33 @@ class FunctionAuth(Auth):
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """
-        Yield what the function returns.
+        Yield the function's return value.
 
         Raises:
-            TypeError: it returns `None`, usually for want of a `return`, or is an async function.
+            TypeError: it returns `None`, usually because a `return` is missing, or is an async function.
         """
         outgoing = self._func(request)
-        refuse_awaitable(outgoing, "the function given as auth is an async one: derive from httpx.Auth instead")
+        refuse_awaitable(outgoing, "the function given as auth is async: derive from httpx.Auth instead")
         if outgoing is None:
             raise TypeError("the function given as auth returned None, expected the request to send")
         yield outgoing
 
-    # No driver: nobody looks at the response, so a request that the function made does not cost its response's stream.
+    # No driver: the response is not used, so it may be streamed, also for a request that the function made.
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """The same as `auth_flow`."""
+        """Yield the same as `auth_flow`."""
         yield from self.auth_flow(request)
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """The same as `auth_flow`."""
+        """Yield the same as `auth_flow`."""
         for outgoing in self.auth_flow(request):
             yield outgoing
 
 
 def refuse_awaitable(value: object, message: str) -> None:
-    """Raise TypeError for what an async function returned, without the warning that nobody awaited it."""
+    """Raise TypeError for the return value of an async function, without the warning that it was never awaited."""
     if hasattr(value, "__await__"):
-        close = getattr(value, "close", None)  # of a coroutine; other awaitables have none
+        close = getattr(value, "close", None)  # a coroutine's; other awaitables have none
         if close is not None:
             close()
         raise TypeError(message)

@@ -20,11 +20,11 @@ def to_bytes(name: str, text: Union[str, bytes]) -> bytes:
         try:
             return text.encode()
         except UnicodeEncodeError as exc:
-            # Not `from exc`, which holds the whole text.
-            raise ValueError(f"{name} holds a lone surrogate at position {exc.start}, which is no UTF-8") from None
+            # Not `from exc`, which contains the whole text.
+            raise ValueError(f"{name} has a lone surrogate at position {exc.start}, so it is not UTF-8") from None
     if isinstance(text, bytes):
         return text
-    raise TypeError(f"{name} must be str or bytes, not {type(text).__name__}")
+    raise TypeError(f"{name} must be str or bytes, got {type(text).__name__}")
 
 
 def basic(username: Union[str, bytes], password: Union[str, bytes]) -> str:
@@ -34,7 +34,7 @@ def basic(username: Union[str, bytes], password: Union[str, bytes]) -> str:
 
 class BasicAuth(Auth):
     """
-    User name and password, sent with each request, in effect in the clear: for https only.
+    A user name and password, sent with each request, effectively in clear text: for https only.
 
     Args:
         username: text is encoded as UTF-8. Must not contain ":", which ends it for the server.
@@ -42,7 +42,7 @@ class BasicAuth(Auth):
 
     Raises:
         TypeError: one of them is neither str nor bytes.
-        ValueError: one of them is text that UTF-8 cannot hold.
+        ValueError: one of them is text that UTF-8 cannot encode.
 
     RFC 7617.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._response import Response
 
 
-# What a token may consist of. The RFC allows fewer characters; what matters is that it stays within one field.
+# The characters of a token. The RFC allows fewer; these keep it within one field.
 _TOKEN = lazy_pattern(r"[\x21-\x7e]+")
 _NOT_IN_TOKEN = lazy_pattern(r"[^\x21-\x7e]")
 
@@ -30,12 +30,12 @@ class BearerAuth(Auth):
 
     Args:
         token: the token, or a function that is called before each request and returns it, so that it may change. The
-            function may be called from several threads at once. In an async client it may be an async one, and must
+        function may be called from several threads at once. In an async client it may be async, and must
             not block.
 
     Raises:
-        TypeError: it is neither str nor callable; when the request is sent, the function is an async one and the
-            client is not.
+        TypeError: it is neither str nor callable; when the request is sent, the function is async and the
+        client is not.
         ValueError: it is empty, or contains a space, a newline or another character that a token cannot have. When
             the function returns such a token, the request fails with `LocalProtocolError`.
 
@@ -52,11 +52,11 @@ class BearerAuth(Auth):
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request with an Authorization header."""
         token = self._token() if callable(self._token) else self._token
-        refuse_awaitable(token, "the token's function is an async one, which only an async client can await")
+        refuse_awaitable(token, "the token's function is async, which only an async client can await")
         yield self._authorized(request, token)
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """The same; the function of the token may be an async one."""
+        """Yield the request with an Authorization header; the function of the token may be async."""
         token = self._token() if callable(self._token) else self._token
         yield self._authorized(request, await token if isinstance(token, Awaitable) else token)
 
@@ -71,17 +71,17 @@ class BearerAuth(Auth):
 
 def _token_problem(token: object) -> str:
     """
-    What is wrong with the characters of a token, without showing it; empty if nothing is.
+    Return the error in the characters of a token, without quoting it; empty if there is none.
 
     Raises:
-        TypeError: it is no str.
+        TypeError: it is not a str.
     """
     if not isinstance(token, str):
-        raise TypeError(f"a bearer token must be str, not {type(token).__name__}")
+        raise TypeError(f"a bearer token must be str, got {type(token).__name__}")
     if _TOKEN.fullmatch(token):
         return ""
     found = _NOT_IN_TOKEN.search(token)
     if found is None:
         return "a bearer token must not be empty"
-    # A newline at the end is what a token read from a file has; the one forbidden character is no secret.
+    # A token from a file often ends in a newline; the forbidden character is not a secret.
     return f"a bearer token must not contain {found.group()!r} (position {found.start()} of {len(token)})"

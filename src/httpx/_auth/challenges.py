@@ -1,5 +1,5 @@
 """
-What a WWW-Authenticate field asks for (RFC 9110, 11.6.1).
+The challenges of a WWW-Authenticate field (RFC 9110, 11.6.1).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Challenge(NamedTuple):
     """In lower case."""
 
     token68: Optional[str]
-    """The one value that some schemes (Negotiate, NTLM) send instead of parameters."""
+    """The single value that some schemes (Negotiate, NTLM) send instead of parameters."""
 
     params: dict[str, str]
     """Names in lower case; quotes and backslashes of quoted values are removed."""
 
 
-# RFC 9110, 11.2 and 11.6.1. Each pattern is linear: no two parts next to each other match the same character, but for
-# the unquoted value, which begins where "=" and spaces end. That one is wider than a token, for old servers which send
+# RFC 9110, 11.2 and 11.6.1. Each pattern is linear: adjacent parts never match the same character, except
+# the unquoted value, which begins where "=" and spaces end. It is wider than a token, for old servers that send
 # `domain=/` or an unquoted Base64 nonce.
 _COMMAS = lazy_pattern(r"[ \t,]*")
 _SCHEME = lazy_pattern(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+|(?=,)|\Z)")
@@ -40,7 +40,7 @@ _ESCAPE = lazy_pattern(r"\\(.)", re.DOTALL)
 
 def parse_challenges(field: str) -> list[Challenge]:
     """
-    The challenges of one WWW-Authenticate field, in their order.
+    Return the challenges of one WWW-Authenticate field, in their order.
 
     Empty list elements are skipped, as everywhere in HTTP.
 
@@ -70,7 +70,7 @@ def parse_challenges(field: str) -> list[Challenge]:
 
 
 def _begin_challenge(field: str, position: int) -> tuple[Challenge, int]:
-    """The challenge that begins at `position`, with what can only follow its scheme, and where that ends."""
+    """Return the challenge that begins at `position`, with its token68 if it has one, and the end of these."""
     scheme = _SCHEME.match(field, position)
     if scheme:
         name, after = scheme[1].lower(), scheme.end()
@@ -86,4 +86,4 @@ def _begin_challenge(field: str, position: int) -> tuple[Challenge, int]:
 
 
 def _end(match: Any) -> int:
-    return match.end()  # type: ignore[no-any-return]  # a match of a pattern that matches everywhere
+    return match.end()  # type: ignore[no-any-return]  # the pattern matches everywhere

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .._response import Response
 
 
-# Name in a challenge -> name in hashlib. SHA and SHA-512 are in no RFC, but 0.28.1 knew them. A build of Python may
-# lack some.
+# Name in a challenge -> name in hashlib. SHA and SHA-512 are not in an RFC, but 0.28.1 supported them. A build of
+# Python may lack some.
 _HASHES = {
     "MD5": "md5",
     "SHA": "sha1",
@@ -35,11 +35,11 @@ _HASHES = {
 
 
 class _DigestChallenge(NamedTuple):
-    """A Digest challenge that we understand, ready to be answered. Text has one character for each byte."""
+    """A supported Digest challenge. Text has one character for each byte."""
 
     realm: str
     nonce: str
-    algorithm: str  # as the server wrote it, which is how it is sent back
+    algorithm: str  # as the server wrote it, and as it is sent back
     hash_name: str  # for hashlib
     session: bool  # a -sess form: the key is made once, with the first nonces
     qop: str  # "auth", "auth-int", or "" for a server of RFC 2069
@@ -49,12 +49,12 @@ class _DigestChallenge(NamedTuple):
 
 
 class _NotUnderstood(ValueError):
-    """A Digest challenge that we cannot answer; the message says why."""
+    """A Digest challenge that is not supported; the message says why."""
 
 
 def _understand(params: dict[str, str]) -> _DigestChallenge:
     """
-    The challenge with these parameters.
+    Return the challenge with these parameters.
 
     Raises:
         _NotUnderstood: realm or nonce is missing, or the algorithm or every qop is unknown.
@@ -83,7 +83,7 @@ def _understand(params: dict[str, str]) -> _DigestChallenge:
 
 
 def _choose_qop(offered: Optional[str]) -> str:
-    """`auth` if it is offered, else `auth-int`, which protects the body too but has to have it in memory."""
+    """Return `auth` if it is offered, else `auth-int`, which protects the body too but needs it in memory."""
     if offered is None:
         return ""
     offers = [offer.strip().lower() for offer in offered.split(",")]
@@ -105,13 +105,13 @@ def _has_hash(name: str) -> bool:
 
 def _choose_challenge(response: Response) -> Optional[_DigestChallenge]:
     """
-    The first Digest challenge in `response` that we understand, or `None` if there is no Digest challenge at all.
+    Return the first supported Digest challenge in `response`, or `None` without any Digest challenge.
 
-    The first, not the strongest: servers list them in the order that they prefer, and the client should follow it
-    (RFC 7616, section 3.7). Who could put a weak one in front could also take the strong ones away.
+    The first, not the strongest: servers list them in their order of preference, which the client should follow
+    (RFC 7616, section 3.7). An attacker who can put a weak one first can also remove the strong ones.
 
     Raises:
-        ValueError: there are Digest challenges and we understand none; the message is about the first.
+        ValueError: there are Digest challenges and none is supported; the message is about the first.
     """
     problem: Optional[ValueError] = None
     for line in response.headers._get_all(b"www-authenticate"):
@@ -119,12 +119,12 @@ def _choose_challenge(response: Response) -> Optional[_DigestChallenge]:
         try:
             challenges = parse_challenges(field)
         except ValueError as exc:
-            # One malformed line does not spoil the others, and is no concern of ours if it is about another scheme.
+            # A malformed line does not invalidate the others, and is ignored if it is about another scheme.
             if _DIGEST.search(field):
                 problem = problem or exc
             continue
         for challenge in challenges:
-            # Without parameters it is the announcement of a scheme, not a challenge.
+            # Without parameters it announces a scheme, and is not a challenge.
             if challenge.scheme == "digest" and challenge.params:
                 try:
                     return _understand(challenge.params)
@@ -140,21 +140,21 @@ _DIGEST = lazy_pattern(r"(?:^|,)[ \t]*digest[ \t]", re.IGNORECASE)
 
 class _DigestSession:
     """
-    A challenge and how often it was answered: what makes the next request's header without asking again.
+    A challenge and the number of its uses, for the headers of later requests without a new challenge.
 
-    Several threads may use one; each gets a number of its own, in which they need not arrive.
+    Several threads may use one; each use gets its own number, and they may arrive in any order.
     """
 
     def __init__(self, challenge: _DigestChallenge, new_cnonce: Callable[[int, bytes], bytes]) -> None:
         self.challenge = challenge
         self._new_cnonce = new_cnonce
         # In a -sess form the first client nonce is part of the key (RFC 7616, section 3.4.2). Servers disagree on
-        # whether later requests may have another one, so there are no others.
+        # whether later requests may have another one, so it stays the same.
         self._cnonce = new_cnonce(1, challenge.nonce.encode("latin-1")) if challenge.session else None
-        self._counts = itertools.count(1)  # `next` of it is one step, so threads need no lock
+        self._counts = itertools.count(1)  # `next` is atomic, so threads need no lock
 
     def authorize(self, request: Request, username: bytes, password: bytes) -> str:
-        """Put an Authorization header on `request`; returns the nonce that it answers."""
+        """Put an Authorization header on `request`; returns the nonce that it uses."""
         count = next(self._counts)
         challenge = self.challenge
         # Assigned as bytes: a realm need not be text in any encoding.
@@ -172,7 +172,7 @@ class _DigestSession:
 
 
 def _target_of(request: Request) -> bytes:
-    """The request target as it is sent: the extension "target" replaces that of the URL."""
+    """Return the request target as it is sent: the extension "target" replaces that of the URL."""
     target = request.extensions.get("target", request.url.raw_path)
     return target.encode() if isinstance(target, str) else bytes(target)
 
@@ -189,21 +189,21 @@ def digest_authorization(
     count: int,
 ) -> bytes:
     """
-    The value of the Authorization field that answers `challenge`.
+    Return the value of the Authorization field for `challenge`.
 
     Args:
         uri: the request target, as sent.
-        body: the whole body; matters for the qop "auth-int" only.
+        body: the whole body; used for the qop "auth-int" only.
         cnonce: the client's nonce.
-        count: how many requests have answered this nonce, this one included.
+        count: the number of requests with this nonce, this one included.
 
-    RFC 7616, section 3.4; 3.4.1 to 3.4.4 say what is hashed. Whether the backslashes of a quoted value are part of that
-    is open there; as in most clients, they are not.
+    RFC 7616, section 3.4; 3.4.1 to 3.4.4 say what is hashed. They do not say whether the backslashes of a quoted value
+    are included; as in most clients, they are not.
     """
     import hashlib
 
     def digest(*parts: bytes) -> bytes:
-        # Not for security, as far as Python is concerned: a FIPS build would refuse MD5, which the server chose.
+        # usedforsecurity=False, because a FIPS build would refuse MD5, which the server chose.
         return hashlib.new(challenge.hash_name, b":".join(parts), usedforsecurity=False).hexdigest().encode()
 
     realm, nonce = challenge.realm.encode("latin-1"), challenge.nonce.encode("latin-1")
@@ -235,7 +235,7 @@ def digest_authorization(
 
 
 def _quote(value: bytes) -> bytes:
-    """`value` as a quoted-string (RFC 9110, section 5.6.4)."""
+    """Return `value` as a quoted-string (RFC 9110, section 5.6.4)."""
     return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
@@ -243,7 +243,7 @@ _QUOTABLE = lazy_pattern(rb"[\x20-\x7e]*")
 
 
 def _user_field(challenge: _DigestChallenge, username: bytes, digest: Callable[..., bytes]) -> dict[bytes, bytes]:
-    """The parameter that says who asks: hashed, quoted, or, if it is more than printable ASCII, as RFC 8187 says."""
+    """Return the parameter of the user name: hashed, quoted, or, if it is not printable ASCII, in RFC 8187's form."""
     if challenge.userhash:
         return {b"username": _quote(digest(username, challenge.realm.encode("latin-1")))}
     if _QUOTABLE.fullmatch(username):
@@ -255,24 +255,24 @@ def _user_field(challenge: _DigestChallenge, username: bytes, digest: Callable[.
 
 _Origin = tuple[str, str, Optional[int]]
 
-# Origins whose nonces are remembered, the newest.
+# The number of origins whose nonces are remembered, the newest.
 _MAX_ORIGINS = 128
 
-# How many challenges one request answers: the first, and twice a new nonce because the last one was stale. A server
-# that calls every nonce stale gets no more.
-_MAX_ANSWERS = 3
+# The number of challenges that are followed for one request: the first, and two new nonces after a stale one. This
+# bounds a server that calls every nonce stale.
+_MAX_CHALLENGES = 3
 
 
 class DigestAuth(Auth):
     """
-    User name and password, of which only a hash is sent, that answers a challenge of the server.
+    A user name and password, sent only as a hash, after a challenge of the server.
 
-    The first request to an origin goes out without, and is sent again when it is challenged. Later ones answer the
-    same challenge in advance, for as long as the server accepts it; a new nonce in `Authentication-Info` is used.
+    The first request to an origin is sent without, and again after a challenge. Later ones use the
+    same challenge in advance, while the server accepts it; a new nonce in `Authentication-Info` is used.
 
-    Understood are MD5, SHA-256, SHA-512-256 (also SHA and SHA-512), their -sess forms, the qop auth and auth-int,
-    userhash, and servers without qop. Of several challenges, in one field or in many, the first that is understood
-    is answered. With auth-int the body is read into memory. The server's own proof (`rspauth`) is not checked.
+    Supported are MD5, SHA-256, SHA-512-256 (also SHA and SHA-512), their -sess forms, the qop auth and auth-int,
+    userhash, and servers without qop. Of several challenges, in one field or in many, the first supported one
+    is used. With auth-int the body is read into memory. The server's own proof (`rspauth`) is not checked.
 
     Args:
         username: text is encoded as UTF-8.
@@ -293,7 +293,7 @@ class DigestAuth(Auth):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """Know no nonce: at first, and in a copy, also that of a forked child, which would count for itself."""
+        """Forget all nonces: at first, and in a copy or a forked child, which would count separately."""
         self._sessions: dict[_Origin, _DigestSession] = {}
         self._storing = threading.Lock()
         FORKS.renew(self, "_sessions", dict)
@@ -310,24 +310,24 @@ class DigestAuth(Auth):
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """
-        Yield the request, and again for each challenge that it has to answer.
+        Yield the request, and again for each challenge.
 
         Raises:
-            ProtocolError: no Digest challenge of a 401 is understood.
+            ProtocolError: none of the Digest challenges of a 401 is supported.
         """
         origin = _origin(request)
         session = self._sessions.get(origin)
         if session is not None:
             session.authorize(request, self._username, self._password)
-        answered: Optional[str] = None  # the nonce of the last challenge that this flow answered
-        for _ in range(_MAX_ANSWERS):
+        used: Optional[str] = None  # the nonce of the last challenge that this flow used
+        for _ in range(_MAX_CHALLENGES):
             response = yield request
             challenge = self._challenge(request, response)
-            # The same credentials a second time only if it was the nonce, not they, that was refused.
-            if challenge is None or (answered is not None and not (challenge.stale and challenge.nonce != answered)):
+            # The same credentials a second time only if the nonce, not the credentials, was refused.
+            if challenge is None or (used is not None and not (challenge.stale and challenge.nonce != used)):
                 break
             session = self._remember(origin, challenge)
-            answered = session.authorize(request, self._username, self._password)
+            used = session.authorize(request, self._username, self._password)
             _add_cookies(request, response)
         else:
             response = yield request
@@ -352,7 +352,7 @@ class DigestAuth(Auth):
             raise ProtocolError(f"no usable digest challenge in WWW-Authenticate: {exc}", request=request) from None
 
     def _get_client_nonce(self, nonce_count: int, nonce: bytes) -> bytes:
-        """A new client nonce. Tests of other packages replace this, as in 0.28.1."""
+        """Return a new client nonce. Tests of other packages replace this, as in 0.28.1."""
         return os.urandom(16).hex().encode()
 
     def _remember(self, origin: _Origin, challenge: _DigestChallenge) -> _DigestSession:
@@ -365,12 +365,12 @@ class DigestAuth(Auth):
         return session
 
     def _follow_nonce(self, origin: _Origin, session: _DigestSession, response: Response) -> None:
-        """Answer the nonce that the server wants to see next (RFC 7616, section 3.5); what is malformed is ignored."""
+        """Use the nonce of an Authentication-Info field next (RFC 7616, section 3.5); a malformed field is ignored."""
         field = response.headers._get(b"authentication-info")
         if field is None:
             return
         try:
-            # The same parameters, only without a scheme in front.
+            # The same parameters without a scheme before them.
             (info,) = parse_challenges("Digest " + field.decode("latin-1"))
         except ValueError:
             return
@@ -386,9 +386,9 @@ def _origin(request: Request) -> _Origin:
 
 def _add_cookies(request: Request, response: Response) -> None:
     """
-    Send the cookies that came with the challenge back with the answer: some servers keep the nonce in a session.
+    Send the challenge's cookies with the next request: some servers keep the nonce in a session.
 
-    The caller's own stay, unless one has the same name.
+    The caller's cookies stay, unless one has the same name.
     """
     if not response.headers._has(b"set-cookie"):
         return

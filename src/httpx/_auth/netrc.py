@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 class NetRCAuth(Auth):
     """
-    User names and passwords from a netrc file, looked up by the host of each request and sent as Basic does.
+    A netrc file's user names and passwords, looked up by the host of each request and sent as Basic credentials.
 
     Args:
-        file: its path. Default: `.netrc` in the home directory; the variable NETRC is not looked at.
+        file: its path. Default: `.netrc` in the home directory; the variable NETRC is not used.
 
-    Hosts that the file does not name get the `default` entry, or else no Authorization header. The file is read once.
+    Hosts that are not in the file get the `default` entry, or else no Authorization header. The file is read once.
 
     Raises:
         OSError: the file cannot be read (`FileNotFoundError` if it is missing).
-        netrc.NetrcParseError: it is no netrc file, or, the default one, readable by others.
+        netrc.NetrcParseError: it is not a netrc file, or it is the default one and readable by others.
     """
 
     def __init__(self, file: Optional[str] = None) -> None:
@@ -37,12 +37,12 @@ class NetRCAuth(Auth):
         try:
             self._netrc_info: netrc.netrc = netrc.netrc(file)
         except netrc.NetrcParseError as exc:
-            # Most messages show the word that the parser stumbled over, which is a password as likely as not. Those
-            # about who may read the file begin with its name.
-            reason = exc.msg if exc.msg.startswith("~/.netrc") else "no netrc file"
+            # Most messages quote the word that the parser refused, which may be a password. Those
+            # about the file's permissions begin with its name.
+            reason = exc.msg if exc.msg.startswith("~/.netrc") else "not a netrc file"
             raise netrc.NetrcParseError(reason, exc.filename, exc.lineno) from None
-        except UnicodeDecodeError:  # which would hold the whole file
-            raise netrc.NetrcParseError("no netrc file, it is not text", file) from None
+        except UnicodeDecodeError:  # which would contain the whole file
+            raise netrc.NetrcParseError("not a netrc file, it is not text", file) from None
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Yield the request, with an Authorization header if the file has one for its host."""

@@ -1,12 +1,12 @@
 """
 Cookies.
 
-    mapping.py       `Cookies`: names and values in front of a standard cookie jar
-    rules.py         what a Set-Cookie may store, and what a request carries (RFC 6265, 6265bis)
+    mapping.py       `Cookies`: a mapping of names to values around a standard cookie jar
+    rules.py         which cookies are stored, and which are sent (RFC 6265, 6265bis)
     storage.py       cookie objects and the jar that holds them
-    urllib_views.py  policies and jars of the user's own, which speak urllib's language
+    urllib_views.py  the user's own policies and jars, which have urllib's interface
     dates.py         the dates of Expires
-    suffixes.py      names below which strangers register their own: "co.uk"
+    suffixes.py      public suffixes, such as "co.uk"
 """
 
 from __future__ import annotations

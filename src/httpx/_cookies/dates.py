@@ -13,7 +13,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 @functools.cache
 def _date_patterns() -> tuple[re.Pattern[str], ...]:
-    """What tells the tokens, a time, a day, a year; compiled on first use, since it would double the import's time."""
+    """Return the patterns of a token, a time, a day and a year; compiled on first use, to halve the import time."""
     return (
         re.compile(r"[^\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+"),
         re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[^0-9]|$)"),
@@ -24,9 +24,9 @@ def _date_patterns() -> tuple[re.Pattern[str], ...]:
 
 def parse_date(text: str) -> Optional[int]:
     """
-    Seconds since 1970 of an Expires attribute in any of the forms that servers send, or `None`.
+    Return seconds since 1970 of an Expires attribute in any common form, or `None`.
 
-    The parts are told by their looks, in any order, each the first time only. A date before 1970 is 0.
+    The parts are recognised by their form, in any order, each only once. A date before 1970 is 0.
 
     RFC 6265, section 5.1.1.
     """
@@ -56,6 +56,6 @@ def _seconds(year: int, month: int, day: int, clock: list[int]) -> Optional[int]
     hour, minute, second = clock
     try:
         moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
-    except ValueError:  # there is no such day or hour
+    except ValueError:  # the day or the hour does not exist
         return None
     return max(0, int(moment.timestamp()))

@@ -1,15 +1,15 @@
 """
-Cookies: a mapping of names to values in front of a standard `http.cookiejar.CookieJar`.
+Cookies: a mapping of names to values around a standard `http.cookiejar.CookieJar`.
 
-The jar only stores. What a `Set-Cookie` may store and what a request carries is decided here, after RFC 6265 and its
-revision, draft-ietf-httpbis-rfc6265bis ("6265bis" below), because the standard library decides by older rules:
+The jar only stores. This package decides which cookies are stored and sent, by RFC 6265 and its revision,
+draft-ietf-httpbis-rfc6265bis ("6265bis" below), because the standard library follows older rules:
 
     Set-Cookie --> parse --> judge --> store      extract_cookies(response)
     Cookie     <-- chosen_for                           set_cookie_header(request)
 
-The jar may be the user's. Its cookies have the standard library's form, so that it can be shared with `urllib` and
+The jar may be the user's. Its cookies have the standard library's form, so that the jar can be shared with `urllib` and
 `requests`: a host without a dot gets ".local" ("localhost.local"), a domain cookie starts with a dot, a cookie for one
-host alone has `domain_specified` false. A policy that the user gave to the jar is asked in addition, and a method
+host alone has `domain_specified` false. The user's policy of the jar is consulted in addition, and a method
 that the user overrode is called instead. `http.cookiejar` is imported with the first cookie, not before.
 
 Not here: dropping the caller's own Cookie header on redirects (`_flow`); whether bytes may be sent (`_protocol`).
@@ -45,16 +45,16 @@ FORKS.renew(sys.modules[__name__], "_CREATING", threading.Lock)
 
 class Cookies(MutableMapping[str, str]):
     """
-    A mapping of cookie names to values, and the jar behind it, which also knows domains and paths.
+    A mapping of cookie names to values, around a jar that also has domains and paths.
 
         cookies = Cookies({"theme": "dark"})
         cookies.set("id", "1", domain="example.org")
         cookies["theme"] == "dark"
 
-    A cookie put in without a domain is sent to the host of every request, but a redirect does not carry it to another
+    A cookie set without a domain is sent to the host of every request, but a redirect does not carry it to another
     origin. The same name may occur for several domains and paths; reading it raises `CookieConflict` then.
 
-    May be used from several threads at once. Truth is whether there is any cookie. Pickles with its cookies.
+    May be used from several threads at once. True if there is any cookie. A pickle includes the cookies.
 
     Args:
         cookies: `None`, another `Cookies`, a mapping or pairs of names and values, or an `http.cookiejar.CookieJar`,
@@ -68,13 +68,13 @@ class Cookies(MutableMapping[str, str]):
     __slots__ = ("__weakref__", "_jar", "_learns")
 
     _jar: Optional[CookieJar]  # None until a cookie is stored or the user asks for the jar
-    _learns: bool  # Are cookies of responses stored? Not if the client was told `cookies=False`.
+    _learns: bool  # Whether cookies of responses are stored; False if the client has `cookies=False`.
 
     def __init__(self, cookies: Optional[CookieTypes] = None) -> None:
         self._jar = None
         self._learns = True
-        # By its method, not by its class, which would mean to import http.cookiejar. The jar of `requests` is a
-        # mapping too, so this comes first.
+        # By its method, not by its class, which would import http.cookiejar. The jar of `requests` is a
+        # mapping too, so this check comes first.
         if hasattr(cookies, "set_cookie"):
             jar: Any = cookies
             self._jar = survives_forks(jar)
@@ -83,7 +83,7 @@ class Cookies(MutableMapping[str, str]):
 
     @classmethod
     def _of_client(cls, cookies: Union[CookieTypes, Literal[False], None]) -> Cookies:
-        """The cookies of a client; `False` makes empty ones that responses do not add to."""
+        """Return the cookies of a client; `False` gives empty ones that ignore responses."""
         if cookies is not False:
             return cls(cookies)
         switched_off = cls()
@@ -92,7 +92,7 @@ class Cookies(MutableMapping[str, str]):
 
     @property
     def jar(self) -> CookieJar:
-        """The jar, an `http.cookiejar.CookieJar` unless another was given; made when it is first asked for."""
+        """Return the jar, an `http.cookiejar.CookieJar` unless another was given; made on first use."""
         if self._jar is None:
             with _CREATING:
                 if self._jar is None:
@@ -111,16 +111,16 @@ class Cookies(MutableMapping[str, str]):
             return list(jar)
 
     def _is_empty(self) -> bool:
-        """Whether there is nothing to send: the client asks before each request."""
+        """Return whether there is nothing to send; called by the client before each request."""
         return self._jar is None or not self
 
     # -- messages
 
     def extract_cookies(self, response: Response) -> None:
         """
-        Store what the `Set-Cookie` fields of `response` say, as far as its `request` allows it.
+        Store the cookies of the `Set-Cookie` fields of `response` that its `request` allows.
 
-        A field that is malformed, too large, or for a domain that is not the sender's is ignored. Needs
+        A field that is malformed, too large, or for a domain other than the sender's is ignored. Needs
         `response.request` only if there is such a field.
 
         RFC 6265, sections 5.2 and 5.3, as revised by 6265bis, sections 5.6 and 5.7.
@@ -130,10 +130,10 @@ class Cookies(MutableMapping[str, str]):
 
     def _extract(self, response: Response, shown: bool = False) -> None:
         """
-        What `extract_cookies` does.
+        Store cookies as `extract_cookies` does.
 
         Args:
-            shown: the cookies are only shown, and never sent: a Secure cookie counts although it came over http.
+            shown: the cookies are only shown, never sent: a Secure cookie is stored even if it came over http.
         """
         headers = response.headers if isinstance(response.headers, Headers) else Headers(response.headers)
         lines = headers._get_all(b"set-cookie")
@@ -145,8 +145,8 @@ class Cookies(MutableMapping[str, str]):
         if shown:
             place = place._replace(is_secure=True)
         if overrides(jar, "extract_cookies"):
-            answer: Any = UrllibResponse(lines)
-            jar.extract_cookies(answer, urllib_request(url, place))
+            view: Any = UrllibResponse(lines)
+            jar.extract_cookies(view, urllib_request(url, place))
             return
         policy = UsersPolicy.of(jar, url, place)
         now = int(time.time())
@@ -158,12 +158,12 @@ class Cookies(MutableMapping[str, str]):
 
     def set_cookie_header(self, request: Request) -> None:
         """
-        Add a `Cookie` field to `request` with the cookies that belong there; without any, nothing is added.
+        Add a `Cookie` field to `request` with the cookies for its URL, if there are any.
 
-        A `Cookie` field that is there already stays as it is, and wins. Expired cookies are removed on the way.
+        An existing `Cookie` field stays unchanged, and wins. Expired cookies are removed from the jar.
 
         Raises:
-            LocalProtocolError: a cookie that somebody put into the jar contains ";" or a control character.
+            LocalProtocolError: a cookie that the user put into the jar contains ";" or a control character.
 
         RFC 6265, section 5.4.
         """
@@ -174,11 +174,11 @@ class Cookies(MutableMapping[str, str]):
 
     def _line_for(self, url: URL, added: Optional[Cookies] = None, everywhere: bool = True) -> Union[bytes, str, None]:
         """
-        The value of the Cookie field of a request to `url`, or None if no cookie belongs there.
+        Return the value of the Cookie field of a request to `url`, or None if no cookie is for it.
 
         Args:
-            added: the cookies of the request alone; one replaces a cookie of the same name, domain and path.
-            everywhere: send cookies of these without a domain, too. False for a redirect to another origin.
+            added: the cookies of the request alone; they replace cookies of the same name, domain and path.
+            everywhere: also send this object's cookies without a domain. False for a redirect to another origin.
 
         Raises: as `set_cookie_header`.
         """
@@ -194,29 +194,28 @@ class Cookies(MutableMapping[str, str]):
         chosen = _chosen_from(jar, url, place, everywhere)
         if own is not None:
             chosen = in_order([*chosen, *_chosen_from(own, url, place, True)])
-        # Bytes, because the setter takes them as they are: a server gets its octets back.
+        # Bytes, because the setter does not change them: a server gets its octets back.
         return b"; ".join([pair(cookie) for cookie in chosen]) if chosen else None
 
     # -- single cookies
 
     def set(self, name: str, value: str, domain: str = "", path: str = "/") -> None:
         """
-        Put in a cookie, replacing one with the same name, domain and path.
+        Set a cookie, replacing one with the same name, domain and path.
 
         Args:
-            value: sent as it is, in UTF-8 if it is not ASCII; `None` sends the name alone.
-            domain: sent to this domain and everything below it, with or without a dot in front; "" is every host.
-            path: sent to this path and everything below it.
+            value: sent unchanged, in UTF-8 if it is not ASCII; `None` sends the name alone.
+            domain: sent to this domain and its subdomains, with or without a leading dot; "" is every host.
 
         Raises:
             TypeError: one of them is not a str.
-            ValueError: `name` or `value` contains ";" or a control character: a server would see another cookie.
+            ValueError: `name` or `value` contains ";" or a control character: the server would see another cookie.
         """
         if value is not None and not isinstance(value, str):
-            raise TypeError(f"the value of cookie {name!r} must be a str, not {type(value).__name__}")
+            raise TypeError(f"the value of cookie {name!r} must be a str, got {type(value).__name__}")
         for what, text in (("name", name), ("domain", domain), ("path", path)):
             if not isinstance(text, str):
-                raise TypeError(f"the {what} of a cookie must be a str, not {type(text).__name__}")
+                raise TypeError(f"the {what} of a cookie must be a str, got {type(text).__name__}")
         fault = fault_in(name, value)
         if fault:
             raise ValueError(fault)
@@ -225,14 +224,14 @@ class Cookies(MutableMapping[str, str]):
         with lock_of(jar):
             jar.set_cookie(cookie)
 
-    def get(  # type: ignore[override]  # the interface of 0.28.1 has two parameters more than a mapping
+    def get(  # type: ignore[override]  # 0.28.1's interface has two more parameters than a mapping
         self, name: str, default: Optional[str] = None, domain: Optional[str] = None, path: Optional[str] = None
     ) -> Optional[str]:
         """
-        The value of the cookie called `name`, or `default`.
+        Return the value of the cookie called `name`, or `default`.
 
         Args:
-            domain: only of this domain, as the jar has it (".example.org" where a server gave a domain); `None` is any.
+            domain: only of this domain, as in the jar (".example.org" if a server gave a domain); `None` is any.
             path: only of this path; `None` is any.
 
         Raises:
@@ -240,7 +239,7 @@ class Cookies(MutableMapping[str, str]):
         """
         found = [cookie for cookie in self._all() if cookie.name == name and is_at(cookie, domain, path)]
         if len(found) > 1:
-            # Hosts are names that the user asked; a server chooses the path.
+            # The user chose the hosts; a server chooses the path.
             places = ", ".join(
                 sorted(f"{cookie.domain or '(every host)'}{printable(cookie.path)}" for cookie in found)[:4]
             )
@@ -248,11 +247,11 @@ class Cookies(MutableMapping[str, str]):
         return found[0].value if found else default
 
     def delete(self, name: str, domain: Optional[str] = None, path: Optional[str] = None) -> None:
-        """Remove all cookies called `name`, or only those of a domain, a path; without any, nothing happens."""
+        """Remove all cookies called `name`, or only those of a domain, a path; does nothing if there are none."""
         self._remove([cookie for cookie in self._all() if cookie.name == name and is_at(cookie, domain, path)])
 
     def clear(self, domain: Optional[str] = None, path: Optional[str] = None) -> None:
-        """Remove all cookies, or only those of a domain, a path; without any, nothing happens."""
+        """Remove all cookies, or only those of a domain, a path; does nothing if there are none."""
         self._remove([cookie for cookie in self._all() if is_at(cookie, domain, path)])
 
     def _remove(self, cookies: list[Cookie]) -> None:
@@ -263,11 +262,11 @@ class Cookies(MutableMapping[str, str]):
                     drop(jar, cookie)
 
     def update(self, cookies: Optional[CookieTypes] = None) -> None:  # type: ignore[override]  # no keywords: 0.28.1
-        """Put in all of `cookies`, anything that `Cookies(...)` takes. Raises what the constructor raises."""
+        """Add all of `cookies`, any argument of `Cookies(...)`. Raises what the constructor raises."""
         if cookies is None:
             return
         if isinstance(cookies, (str, bytes)):
-            if not cookies:  # taken for none, as in 0.28.1
+            if not cookies:  # treated as none, as in 0.28.1
                 return
             raise TypeError(f"cookies must be a mapping, pairs, Cookies or a CookieJar, got {type(cookies).__name__}")
         if isinstance(cookies, Cookies) or hasattr(cookies, "set_cookie"):
@@ -292,7 +291,7 @@ class Cookies(MutableMapping[str, str]):
         self.set(name, value)
 
     def __delitem__(self, name: str) -> None:
-        """Remove all cookies called `name`; as in 0.28.1, it is no error if there is none."""
+        """Remove all cookies called `name`; as in 0.28.1, it is not an error if there are none."""
         self.delete(name)
 
     def __contains__(self, name: object) -> bool:
@@ -312,11 +311,11 @@ class Cookies(MutableMapping[str, str]):
             return any(True for _ in jar)
 
     def __repr__(self) -> str:
-        # Without the values, which are sessions and tokens more often than not.
+        # Without the values, which are mostly sessions and tokens.
         shown = [f"<Cookie {cookie.name} for {cookie.domain} />" for cookie in self._all()]
         return f"<Cookies[{', '.join(shown)}]>"
 
-    # CookieJar has a lock and cannot be pickled, so its cookies and policy are; a jar of another class must know how.
+    # CookieJar has a lock and cannot be pickled, so its cookies and policy are; another class must support pickling.
 
     def __getstate__(self) -> tuple[Any, ...]:
         jar = self._jar
@@ -334,11 +333,11 @@ class Cookies(MutableMapping[str, str]):
 
 
 class _Missing:
-    """A default that no cookie can have as its value."""
+    """A default that is never the value of a cookie."""
 
 
 def _chosen_from(jar: Optional[CookieJar], url: URL, place: Place, everywhere: bool) -> list[Cookie]:
-    """The cookies of a jar for a request, those that the user's policy keeps back left out."""
+    """Return the cookies of a jar for a request, without those that the user's policy refuses."""
     if jar is None:
         return []
     with lock_of(jar):

@@ -1,5 +1,5 @@
 """
-What a Set-Cookie may store, and what a request carries: RFC 6265 and its revision, 6265bis.
+The cookies that are stored and those that are sent: RFC 6265 and its revision, 6265bis.
 
 Not here: the jar (`storage`), the user's policies (`urllib_views`).
 """
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
     from .._urls import URL
 
-_MAX_PER_DOMAIN = 180  # cookies; the figure of browsers (6265bis, section 5.7)
+_MAX_PER_DOMAIN = 180  # cookies; the limit of browsers (6265bis, section 5.7)
 _MAX_SIZE = 4096  # bytes of name and value together (6265bis, section 5.6)
 _MAX_ATTRIBUTE = 1024  # bytes of an attribute's value (6265bis, section 5.6)
-_MAX_ATTRIBUTES = 32  # of one cookie; what comes behind is not looked at, so that a long line cannot fill the jar
-_MAX_LIFE = 400 * 86_400  # seconds that a server may have a cookie kept (6265bis, section 5.5)
-_MAX_HOST = 260  # characters: 253 of a name, and what a jar adds
-_MAX_TIME = 253402300799  # the end of the year 9999, in seconds: what every file format and datetime can hold
+_MAX_ATTRIBUTES = 32  # of one cookie; later ones are ignored, so that a long line cannot fill the jar
+_MAX_LIFE = 400 * 86_400  # the maximum lifetime of a cookie, in seconds (6265bis, section 5.5)
+_MAX_HOST = 260  # characters: 253 of a name, and the additions of a jar
+_MAX_TIME = 253402300799  # the end of the year 9999, in seconds: the limit of file formats and datetime
 
 
 class Place(NamedTuple):
-    """What of a URL matters for cookies."""
+    """The parts of a URL that matter for cookies."""
 
     host: str
-    hosts: tuple[str, ...]  # the host as a jar has it; behind it other spellings that a user may have put in
+    hosts: tuple[str, ...]  # the host in the jar's form; after it other spellings that a user may have set
     is_ip: bool
     path: str
     is_secure: bool
@@ -50,11 +50,11 @@ class Place(NamedTuple):
         return cls(host, tuple(dict.fromkeys(names)), is_ip, path if path.startswith("/") else "/", is_secure)
 
     def domains(self) -> list[str]:
-        """Every `domain` that a cookie for this place can have: the host, its parents, both with a dot, and ""."""
+        """Return each possible `domain` of a cookie for this place: the host, its parents, both with a dot, and ""."""
         found = [""]
         for host in self.hosts:
             found += (host, "." + host)
-            # A longer host is in no name service, and its parents together are quadratic in its length.
+            # A longer host is not in the DNS, and its parents together are quadratic in its length.
             while not self.is_ip and "." in host and len(host) <= _MAX_HOST:
                 host = host.partition(".")[2]
                 found += (host, "." + host)
@@ -62,7 +62,7 @@ class Place(NamedTuple):
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether a plain connection to `host` stays on this machine (Secure Contexts, section 3.1)."""
+    """Return whether an unencrypted connection to `host` stays on this machine (Secure Contexts, section 3.1)."""
     name = host.rstrip(".")
     if name in ("localhost", "::1") or name.endswith(".localhost"):
         return True
@@ -71,12 +71,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _path_matches(path: str, asked: str) -> bool:
-    """Whether a cookie for `path` goes to the path `asked` (RFC 6265, section 5.1.4)."""
+    """Return whether a cookie for `path` is sent to the path `asked` (RFC 6265, section 5.1.4)."""
     return asked.startswith(path) and (path.endswith("/") or asked[len(path) : len(path) + 1] in ("", "/"))
 
 
 def _default_path(path: str) -> str:
-    """The path of a cookie that names none: that of the request, up to its last slash (RFC 6265, section 5.1.4)."""
+    """Return the default path of a cookie: the request's, up to its last slash (RFC 6265, section 5.1.4)."""
     return path.rpartition("/")[0] or "/"
 
 
@@ -90,7 +90,7 @@ class _Parsed(NamedTuple):
     charset: str
 
 
-# Controls but the tab (6265bis, section 5.6).
+# Control characters except the tab (6265bis, section 5.6).
 _CONTROL = lazy_pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ILLEGAL = lazy_pattern(r"[\x00-\x08\x0a-\x1f\x7f;]")
 
@@ -100,11 +100,11 @@ _SECONDS = lazy_pattern(r"-?[0-9]+")
 
 def parse(line: bytes) -> Optional[_Parsed]:
     """
-    Name, value and attributes of one Set-Cookie field, or `None` if it is to be ignored.
+    Return name, value and attributes of one Set-Cookie field, or `None` if it must be ignored.
 
-    Text is UTF-8, or else ISO-8859-1, which reads anything; the charset is kept, to send the same octets back.
+    Text is UTF-8, or else ISO-8859-1, which decodes anything; the charset is kept, to send the same octets back.
 
-    6265bis, section 5.6, with what 0.28.1 did for pairs that lack a part: without a name they are ignored, without
+    6265bis, section 5.6, and as in 0.28.1 for incomplete pairs: without a name they are ignored, without
     "=" the value is `None`.
     """
     try:
@@ -129,7 +129,7 @@ def _split(pair: str) -> tuple[str, Optional[str]]:
 
 def judge(parsed: Optional[_Parsed], place: Place, now: int) -> Optional[Cookie]:
     """
-    The cookie that `place` may set with this field, or `None` if it may not.
+    Return the cookie that `place` may set with this field, or `None` if it may not.
 
     6265bis, section 5.7.
     """
@@ -142,7 +142,7 @@ def judge(parsed: Optional[_Parsed], place: Place, now: int) -> Optional[Cookie]
     path = known.get("path", "")
     secure = "secure" in known
     if secure and not place.is_secure:
-        return None  # else a plain response could plant what later goes out over https
+        return None  # otherwise an http response could set a cookie that is later sent over https
     prefixed = parsed.name.lower()
     if prefixed.startswith(("__secure-", "__host-")) and not secure:
         return None
@@ -165,9 +165,9 @@ def judge(parsed: Optional[_Parsed], place: Place, now: int) -> Optional[Cookie]
 
 def _judge_domain(attribute: str, place: Place) -> Optional[str]:
     """
-    The jar's domain for a Domain attribute: "" is the host alone, `None` is to refuse the cookie.
+    Return the jar's domain for a Domain attribute: "" is the host alone, `None` means that the cookie is refused.
 
-    A public suffix, `co.uk`, is nobody's to set cookies for, except that a host that is one may set its own.
+    Cookies for a public suffix, `co.uk`, are refused, except that a host that is one may set its own.
     """
     domain = attribute[1:].lower() if attribute.startswith(".") else attribute.lower()
     if not domain:
@@ -181,7 +181,7 @@ def _judge_domain(attribute: str, place: Place) -> Optional[str]:
 
 
 def _rest(attributes: list[tuple[str, Optional[str]]]) -> dict[str, Optional[str]]:
-    """The attributes that a cookie object has no field for, the two known ones in their usual spelling."""
+    """Return the attributes without a field in a cookie object, the two known ones in their usual spelling."""
     spelling = {"httponly": "HttpOnly", "samesite": "SameSite"}
     own = ("domain", "path", "secure", "expires", "max-age")
     return {spelling.get(key.lower(), key): value for key, value in attributes if key.lower() not in own}
@@ -189,9 +189,9 @@ def _rest(attributes: list[tuple[str, Optional[str]]]) -> dict[str, Optional[str
 
 def _known(attributes: list[tuple[str, Optional[str]]]) -> dict[str, str]:
     """
-    The attributes by lower-case name, the last of several, without the times that are invalid.
+    Return the attributes by lower-case name, the last of several, without invalid times.
 
-    6265bis, sections 5.6.1 and 5.6.2: an invalid Expires or Max-Age is ignored, and does not void a valid one before.
+    6265bis, sections 5.6.1 and 5.6.2: an invalid Expires or Max-Age is ignored, and an earlier valid one stays.
     """
     known: dict[str, str] = {}
     for key, value in attributes:
@@ -205,23 +205,23 @@ def _known(attributes: list[tuple[str, Optional[str]]]) -> dict[str, str]:
 
 
 def _expiry(known: dict[str, str], now: int) -> Optional[int]:
-    """When the cookie ends, in seconds since 1970; `None` is with the client. Max-Age wins over Expires."""
+    """Return when the cookie ends, in seconds since 1970; `None` means with the client. Max-Age wins over Expires."""
     latest = min(now + _MAX_LIFE, _MAX_TIME)
     age = known.get("max-age")
     if age is not None:
         digits = age.lstrip("0")
         if not digits or age.startswith("-"):
             return 0
-        # int() refuses thousands of digits, and so many seconds are more than any calendar has.
+        # int() refuses thousands of digits, and so many seconds exceed any calendar.
         return min(now + int(digits), latest) if len(digits) < 12 else latest
     date = parse_date(known["expires"]) if "expires" in known else None
     return None if date is None else min(date, latest)
 
 
 def store(jar: CookieJar, cookie: Cookie, place: Place, now: int) -> None:
-    """Put a judged cookie into the jar, or take the one out that it ends. The caller holds the lock."""
+    """Store an accepted cookie in the jar, or remove the one that it expires. The caller holds the lock."""
     related = stored(jar, place.domains())
-    # A cookie for a domain is also in front of those of hosts below it, which `related` has not.
+    # A cookie for a domain also hides those of its subdomains, which are not in `related`.
     if not place.is_secure and any(_is_overlaid(old, cookie) for old in (jar if cookie.domain_specified else related)):
         return
     for old in related:
@@ -238,7 +238,7 @@ def store(jar: CookieJar, cookie: Cookie, place: Place, now: int) -> None:
 
 
 def _evict(jar: CookieJar, newest: Cookie, now: int) -> None:
-    """Bring a domain back to its limit: first the expired ones go, then the oldest, Secure ones last."""
+    """Reduce a domain to its limit: first expired cookies are removed, then the oldest, Secure ones last."""
     present = stored(jar, [newest.domain])
     leaving = sorted(present, key=lambda old: (not old.is_expired(now), old.secure, origin_of(old).serial))
     for old in leaving[: len(present) - _MAX_PER_DOMAIN]:
@@ -247,10 +247,10 @@ def _evict(jar: CookieJar, newest: Cookie, now: int) -> None:
 
 def _is_overlaid(old: Cookie, new: Cookie) -> bool:
     """
-    Whether `new`, from a plain http origin, would stand in front of `old`, a Secure cookie from an https one.
+    Return whether `new`, from an http origin, would hide `old`, a Secure cookie from an https origin.
 
-    "Leave Secure cookies alone": somebody on the network can answer for http://example.org and would otherwise swap
-    the session of https://example.org for his own (6265bis, section 5.7).
+    "Leave Secure cookies alone": an attacker on the network can respond for http://example.org and would otherwise
+    replace the session of https://example.org (6265bis, section 5.7).
     """
     if not (old.secure and origin_of(old).is_secure and old.name == new.name):
         return False
@@ -264,10 +264,10 @@ def _is_overlaid(old: Cookie, new: Cookie) -> bool:
 
 def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) -> list[Cookie]:
     """
-    The cookies for a request to `place`, in the order of RFC 6265, section 5.4. The caller holds the lock.
+    Return the cookies for a request to `place`, in the order of RFC 6265, section 5.4. The caller holds the lock.
 
     Args:
-        everywhere: also those without a domain, which a user put in.
+        everywhere: also those without a domain, which a user set.
     """
     chosen = []
     for cookie in stored(jar, place.domains() if everywhere else place.domains()[1:]):
@@ -279,7 +279,7 @@ def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) 
 
 
 def in_order(cookies: list[Cookie]) -> list[Cookie]:
-    """Cookies as they stand in the field: longer paths first, then older ones; the last of several with one key."""
+    """Return the cookies in the field's order: longer paths first, then older ones; the last of several per key."""
     if len(cookies) < 2:
         return cookies
     unique = {key_of(cookie): cookie for cookie in cookies}
@@ -287,10 +287,10 @@ def in_order(cookies: list[Cookie]) -> list[Cookie]:
 
 
 def _belongs(cookie: Cookie, place: Place) -> bool:
-    """Whether a cookie of one of the place's domains is for this host, path and scheme."""
+    """Return whether a cookie of one of the place's domains is for this host, path and scheme."""
     if cookie.domain and not cookie.domain_specified and cookie.domain not in place.hosts:
         return False
-    if origin_of(cookie).host not in (None, place.host):  # in a jar, "printer" and "printer.local" look the same
+    if origin_of(cookie).host not in (None, place.host):  # in a jar, "printer" and "printer.local" are the same
         return False
     return (place.is_secure or not cookie.secure) and _path_matches(cookie.path, place.path)
 
@@ -304,7 +304,7 @@ def pair(cookie: Cookie) -> bytes:
 
 
 def fault_in(name: str, value: Optional[str]) -> Optional[str]:
-    """What is wrong with a cookie that is to be sent, or `None`. Never shows the value, which may be a secret."""
+    """Return the error in a cookie to be sent, or `None`. Never quotes the value, which may be a secret."""
     for what, text in (("name", name), ("value", value)):
         found = _ILLEGAL.search(text) if isinstance(text, str) else None
         if found is not None:

@@ -17,21 +17,21 @@ from .._forks import FORKS
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar
 
-_FOR_FOREIGN_JARS = threading.RLock()  # for a jar that is not derived from CookieJar and so has no lock
+_FOR_FOREIGN_JARS = threading.RLock()  # for a jar that is not derived from CookieJar and has no lock
 FORKS.renew(sys.modules[__name__], "_FOR_FOREIGN_JARS", threading.RLock)
 
 
 class Origin(NamedTuple):
-    """What the standard cookie object has no field for; we hang it on as an attribute, so it stays with the cookie."""
+    """Properties without a field in the standard cookie object; kept as an attribute of the cookie."""
 
-    serial: int = 0  # rises with every new cookie; one from elsewhere counts as older than all of ours
+    serial: int = 0  # increases with every new cookie; one from elsewhere counts as older than all of ours
     charset: str = "utf-8"
-    is_secure: bool = True  # it came over https, or from somebody on this side
-    host: Optional[str] = None  # the only host that it is for, where the jar's spelling leaves that open
+    is_secure: bool = True  # it came over https, or from the user
+    host: Optional[str] = None  # its only host, where the jar's spelling is ambiguous
 
 
 _UNKNOWN = Origin()
-# Starting at the time, so that it also rises from one process to the next: cookies may be pickled.
+# Starts at the current time, so that it also increases from one process to the next: cookies may be pickled.
 serials = itertools.count(time.time_ns())
 
 
@@ -41,7 +41,7 @@ def origin_of(cookie: Cookie) -> Origin:
 
 
 def set_origin(cookie: Cookie, origin: Origin) -> None:
-    cookie._httpx_origin = origin  # type: ignore[attr-defined]  # ours; the class takes attributes
+    cookie._httpx_origin = origin  # type: ignore[attr-defined]  # ours; the class accepts attributes
 
 
 def new_cookie(
@@ -58,7 +58,7 @@ def new_cookie(
     rest: dict[str, Any],
     origin: Optional[Origin] = None,
 ) -> Cookie:
-    """A standard cookie object; what is left out is as for one that a user puts in."""
+    """Return a standard cookie object; the defaults are those of a cookie that a user sets."""
     cookie: Cookie = library().Cookie(
         version=0,
         name=name,
@@ -86,10 +86,10 @@ def key_of(cookie: Cookie) -> tuple[str, str, str]:
 
 
 def is_at(cookie: Cookie, domain: Optional[str], path: Optional[str]) -> bool:
-    """Whether a cookie is of the domain and path that a user names; "localhost" is also its form in the jar."""
+    """Return whether a cookie has the user's domain and path; "localhost" also matches its form in the jar."""
     if domain is not None:
         if not isinstance(domain, str):
-            raise TypeError(f"the domain of a cookie must be a str, not {type(domain).__name__}")
+            raise TypeError(f"the domain of a cookie must be a str, got {type(domain).__name__}")
         if cookie.domain not in (domain.lower(), jar_host(domain.lower()) if domain else ""):
             return False
     return path is None or cookie.path == path
@@ -99,15 +99,15 @@ def drop(jar: CookieJar, cookie: Cookie) -> None:
     try:
         jar.clear(*key_of(cookie))
     except KeyError:
-        pass  # somebody else was faster
+        pass  # another thread was faster
 
 
 def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
     """
-    The jar's cookies of these domains.
+    Return the jar's cookies of these domains.
 
-    CookieJar keeps them by domain, under a private name that has not changed since Python 2.4; looking there costs
-    3 µs however many cookies there are, where going over 1,000 of them costs 200. Other jars are gone over.
+    CookieJar keeps them by domain, under a private name that has not changed since Python 2.4; a look-up there costs
+    3 µs however many cookies there are, where iterating over 1,000 of them costs 200. Other jars are iterated over.
     """
     tree = getattr(jar, "_cookies", None)
     if not isinstance(tree, dict) or overrides(jar, "__iter__"):
@@ -122,7 +122,7 @@ def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
 
 
 def survives_forks(jar: CookieJar) -> CookieJar:
-    """Return a jar whose lock is made anew in a forked child, where another thread may have held it."""
+    """Return a jar whose lock is replaced in a forked child, where another thread may have held it."""
     if hasattr(jar, "_cookies_lock"):
         FORKS.renew(jar, "_cookies_lock", threading.RLock)
     return jar
@@ -132,23 +132,23 @@ def lock_of(jar: CookieJar) -> Any:
     """
     Return the lock under which the jar is read and changed: its own, so that all users of the jar share it.
 
-    CookieJar's methods take it too (it can be taken again by its holder), but going over the jar does not.
+    CookieJar's methods take it too (it is reentrant), but iterating over the jar does not.
     """
     return getattr(jar, "_cookies_lock", _FOR_FOREIGN_JARS)
 
 
 @functools.cache
 def library() -> Any:
-    """The module `http.cookiejar`: 20 ms that only users of cookies pay."""
+    """Return the module `http.cookiejar`, imported on first use: it takes 20 ms."""
     return importlib.import_module("http.cookiejar")
 
 
 def overrides(jar: CookieJar, method: str) -> bool:
-    """Whether the user's jar has a method of its own in place of CookieJar's."""
+    """Return whether the user's jar overrides this method of CookieJar."""
     return getattr(type(jar), method, None) not in (getattr(library().CookieJar, method), None)
 
 
 def jar_host(host: str) -> str:
-    """The host in the form in which `http.cookiejar` keeps it: a name without a dot ends in ".local"."""
+    """Return the host in the form in which `http.cookiejar` keeps it: a name without a dot ends in ".local"."""
     bracketed = f"[{host}]" if ":" in host else host
     return bracketed if "." in host else bracketed + ".local"

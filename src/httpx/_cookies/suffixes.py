@@ -1,5 +1,5 @@
 """
-Public suffixes: names below which strangers register their own.
+Public suffixes: names below which different parties register their own.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import importlib
 from typing import Callable, Optional
 
 # Used when no package with the real list is installed. Only a small part of publicsuffix.org's list: the countries
-# where people register below a second level, and the hosting names below which strangers share a domain.
+# with registrations below a second level, and the hosting names below which different parties share a domain.
 _SECOND_LEVELS = {
     "ar": "com edu gob gov int mil net org tur",
     "at": "ac co gv or",
@@ -72,7 +72,7 @@ _suffix_of: Optional[Callable[[str], Optional[str]]] = None
 
 def is_public_suffix(domain: str) -> bool:
     """
-    Whether `domain` is one below which strangers register their own: "com", "co.uk", "github.io".
+    Return whether `domain` is one below which different parties register their own: "com", "co.uk", "github.io".
 
     By the list of the package `publicsuffixlist` or `publicsuffix2` if one is installed, loaded on first use; else a
     name without a dot is one, and the common ones of two labels that are named above.
@@ -85,7 +85,7 @@ def is_public_suffix(domain: str) -> bool:
         return True
     try:
         return _suffix_of(name) == name
-    except ValueError:  # a name that the package cannot read is nobody's
+    except ValueError:  # a name that the package cannot read is a public suffix
         return True
 
 

@@ -1,5 +1,5 @@
 """
-Policies and jars of the user's own, which speak urllib's language.
+The user's own policies and jars, which have urllib's interface.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def users_policy(jar: CookieJar) -> Optional[CookiePolicy]:
-    """The jar's policy, unless it is the default one as it comes, whose rules are covered by ours."""
+    """Return the jar's policy, unless it is the unchanged default one, whose rules are covered by ours."""
     policy: Optional[CookiePolicy] = getattr(jar, "_policy", None)
     if type(policy) is not library().DefaultCookiePolicy:
         return policy
@@ -34,12 +34,12 @@ def _default_policy() -> dict[str, Any]:
 
 
 class UsersPolicy:
-    """A policy that the user gave to a jar, to be asked about cookies of one request."""
+    """A user's policy of a jar, to be consulted about cookies of one request."""
 
     def __init__(self, policy: CookiePolicy, url: URL, place: Place) -> None:
         self._policy = policy
         self._view = urllib_request(url, place)
-        policy._now = int(time.time())  # type: ignore[attr-defined]  # CookieJar sets it before it asks, too
+        policy._now = int(time.time())  # type: ignore[attr-defined]  # CookieJar also sets it before its calls
 
     @classmethod
     def of(cls, jar: CookieJar, url: URL, place: Place) -> Optional[UsersPolicy]:
@@ -47,11 +47,11 @@ class UsersPolicy:
         return None if policy is None else cls(policy, url, place)
 
     def accepts(self, cookie: Cookie) -> bool:
-        """Whether the cookie may be stored."""
+        """Return whether the cookie may be stored."""
         return self._policy.set_ok(cookie, self._view)
 
     def returns(self, cookie: Cookie) -> bool:
-        """Whether the cookie may be sent."""
+        """Return whether the cookie may be sent."""
         return (
             self._policy.domain_return_ok(cookie.domain, self._view)
             and self._policy.path_return_ok(cookie.path, self._view)
@@ -60,7 +60,7 @@ class UsersPolicy:
 
 
 def urllib_request(url: URL, place: Place) -> urllib.request.Request:
-    """The request as a policy wants to see it. Secure by our rule, or the policy would refuse cookies on localhost."""
+    """Return the request in a policy's form. Secure by our rule: else the policy would refuse cookies on localhost."""
     from urllib.request import Request
 
     view = Request(str(url))
@@ -69,7 +69,7 @@ def urllib_request(url: URL, place: Place) -> urllib.request.Request:
 
 
 class UrllibResponse:
-    """The answer as a jar's own `extract_cookies` wants to see it."""
+    """The response in the form for a jar's own `extract_cookies`."""
 
     def __init__(self, lines: list[bytes]) -> None:
         from email.message import Message
@@ -79,5 +79,5 @@ class UrllibResponse:
             self._fields["Set-Cookie"] = line.decode("iso-8859-1")
 
     def info(self) -> Any:
-        """The Set-Cookie fields, as an `email.message.Message`."""
+        """Return the Set-Cookie fields, as an `email.message.Message`."""
         return self._fields
