@@ -319,7 +319,8 @@ class Stress:
 
     def _check(self, response: httpx.Response, path: bytes, name: str, body: bytes = b"", content: Any = None) -> None:
         _agree(name, response.headers["x-id"], name)
-        _agree(response_body(path, name.encode(), body), response.content if content is None else content, name)
+        got = response.content if content is None else content
+        _agree(response_body(path, name.encode(), body), got, f"{name} over {response.http_version}")
 
 
 KINDS: tuple[Any, ...] = (

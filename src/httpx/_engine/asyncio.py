@@ -466,7 +466,8 @@ class AsyncioEngine:
                     connection.multiplexer.enter_pool(ticket)
                 self._dials.pop(ticket, None)
             except BaseException:
-                connection.close()  # `_end_dial` comes after that
+                if not self.pool.knows(connection):
+                    connection.close()  # `_end_dial` comes after that
                 raise
             if ticket.connection is not connection:
                 connection.was_left()  # somebody else's now, or nobody's for a while
