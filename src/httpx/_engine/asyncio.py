@@ -484,6 +484,7 @@ class AsyncioEngine:
         pool = self.pool
         if task is not None and not task.cancelled() and task.exception() is not None:
             pool.changing = True  # so that everything is made anew, and tickets are woken again
+            self.settings.unlock()
         if pool.changing or ticket in self._dials:
             pool.dial_failed(ticket, error or ConnectError(CLOSED))
             self._dials.pop(ticket, None)
