@@ -492,7 +492,7 @@ class AsyncioEngine:
 
     async def _connect(self, job: Job) -> AsyncioConnection:
         """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
-        dial = Dial(job, self.settings, self.loop.time, self._new_connection)
+        dial = Dial(job, self.settings, self.loop.time, self._new_connection, self._sockets.give_up)
         return await AsyncioDialling(self._sockets, self.loop, self.settings, job).run(dial.connect())
 
     def _new_connection(
