@@ -7,6 +7,9 @@ What hostile peers try is in `adversarial/test_http2_hostile.py`; what a whole s
 
 from __future__ import annotations
 
+import functools
+import itertools
+from pathlib import Path
 from typing import Any, Optional, Union
 
 import hpack
@@ -44,6 +47,7 @@ from httpx._protocol.http2 import (
 from httpx._protocol.stream2 import HTTP2Stream
 from support.counting import frames as counted_frames
 from support.frame_reader import Frame, split
+from support.interrupts import Interrupted, interrupt
 from support.wires import cuts
 
 Fields = list[tuple[bytes, bytes]]
@@ -149,6 +153,38 @@ def test_a_connection_begins_with_the_preface_settings_and_a_large_window() -> N
     assert rest == b""
     assert not connection.output
     assert connection.take() == b""
+
+
+@pytest.mark.parametrize("trailers", [False, True])
+def test_a_response_is_whole_before_it_is_finished_at_every_moment(trailers: bool) -> None:
+    """
+    A signal handler raised while one thread received for all: another thread's body ended with parts of it missing.
+
+    They had arrived, and were still to be joined.
+    """
+    machine = (str(Path(httpx.__file__).parent / "_protocol"),)
+    pieces = [bytes([number]) * 4096 for number in range(5)]
+    finished, whole = 0, False
+    for number in itertools.count(0, 5):  # the first time it is not interrupted, and what is made once is there
+        server = Server()
+        stream = get(server)
+        end = 0 if trailers else END_STREAM
+        arrived = server.block(1, [(b":status", b"200")])
+        arrived += b"".join(frames.frame(DATA, 0, 1, piece) for piece in pieces[:-1])
+        arrived += frames.frame(DATA, end, 1, pieces[-1])
+        if trailers:
+            arrived += server.block(1, [(b"x-sum", b"1")], True)
+        try:
+            interrupt(functools.partial(server.connection.receive, arrived), machine, number)
+        except Interrupted:
+            finished += stream.finished
+            assert not stream.finished or b"".join(stream.chunks) == b"".join(pieces), number
+        else:
+            whole = stream.finished
+            if number:
+                break
+    assert whole
+    assert finished > 10
 
 
 def test_requests_may_begin_before_the_peer_has_said_anything() -> None:

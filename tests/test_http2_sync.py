@@ -11,7 +11,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
@@ -27,6 +26,7 @@ from httpx._protocol.frames import CANCEL
 from support.counting import CountingSelect, CountingSocket, Counts
 from support.counting import frames as entered_frames
 from support.http2 import FramePeer, StreamServer, frames_of, prior
+from support.interrupts import is_locked
 from support.leaks import nothing_left, settled, wait_for
 from support.servers import ScriptedServer
 from support.together import in_threads
@@ -59,9 +59,9 @@ def check_quiet(client: httpx.Client) -> None:
         assert not multiplexer.session.machine.streams
         assert not multiplexer.waiting
         assert not multiplexer.session.news
-        assert not multiplexer._reads
-        assert not multiplexer._writes
-        assert not multiplexer._lock.locked()
+        assert multiplexer._reader is None
+        assert multiplexer._writer is None
+        assert not is_locked(multiplexer._lock)
 
 
 def started(*functions: Callable[[], Any]) -> Callable[[], list[Any]]:
@@ -167,7 +167,7 @@ def test_a_thread_that_times_out_in_the_turn_passes_it_on(server: StreamServer):
         client.get("/id")
         multiplexer = multiplexer_of(client)
         first = started(lambda: client.get("/silent", timeout=httpx.Timeout(10, read=0.2)))
-        wait_for(lambda: multiplexer._reads)
+        wait_for(lambda: multiplexer._reader is not None)
         second = started(lambda: client.get("/held", timeout=10).text)
         wait_for(lambda: bool(multiplexer.waiting))
         assert isinstance(first()[0], httpx.ReadTimeout)
@@ -200,7 +200,7 @@ def test_a_thread_that_gets_its_answer_in_the_turn_passes_it_on(server: StreamSe
         first = started(lambda: client.get("/bytes/100000").content)
         second = started(lambda: client.get("/held").text)
         first()
-        wait_for(lambda: multiplexer._reads)
+        wait_for(lambda: multiplexer._reader is not None)
         server.let_go()
         assert second() == ["-"]
         check_quiet(client)
@@ -232,64 +232,13 @@ def test_a_thread_that_is_interrupted_in_the_turn_passes_it_on(server: StreamSer
             return poll(milliseconds)
 
         monkeypatch.setattr(multiplexer.carrier.wire, "poll", interrupted)
-        other = started(lambda: (wait_for(lambda: multiplexer._reads), client.get("/held").text)[1])
+        other = started(lambda: (wait_for(lambda: multiplexer._reader is not None), client.get("/held").text)[1])
         with pytest.raises(KeyboardInterrupt):
             client.get("/silent")
         server.let_go()
         assert other() == ["-"]
         check_quiet(client)
     assert server.connections == 1
-
-
-def test_a_second_interrupt_while_the_first_one_ends_the_turn_does_not_keep_it(
-    server: StreamServer, monkeypatch: pytest.MonkeyPatch
-):
-    """The turn was marked as taken by a thread that had gone, and everybody else waited for it for ever."""
-    with client_of(server) as client:
-        client.get("/id")
-        multiplexer = multiplexer_of(client)
-        take_lock = multiplexer._lock_again
-        times = [1]
-
-        def interrupted() -> None:
-            take_lock()
-            if times and times.pop():
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(multiplexer, "_lock_again", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            client.get("/id")
-        check_quiet(client)
-        assert client.get("/id").text == "-"
-        check_quiet(client)
-
-
-def test_an_interrupt_right_after_the_lock_was_taken_does_not_take_it_twice():
-    """Ctrl-C may come before the next instruction; the thread then waited for itself, for ever."""
-    multiplexer: Any = SimpleNamespace(_lock=threading.Lock())
-    take_lock = http2_sync.SyncMultiplexer._lock_again
-    interrupted: list[str] = []
-
-    def interrupt(frame: Any, event: str, arg: object) -> Any:
-        if frame.f_code is not take_lock.__code__:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode" and multiplexer._lock.locked() and not interrupted:
-            interrupted.append(event)
-            raise KeyboardInterrupt
-        return interrupt
-
-    def take() -> None:
-        before = sys.gettrace()
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks at this when tracing begins, and not again
-        sys.settrace(interrupt)
-        try:
-            take_lock(multiplexer)
-        finally:
-            sys.settrace(before)
-
-    assert [type(outcome) for outcome in started(take)()] == [KeyboardInterrupt]
-    assert multiplexer._lock.locked()
 
 
 def test_an_interrupt_while_a_thread_waits_for_others_leaves_nothing(
@@ -299,7 +248,7 @@ def test_an_interrupt_while_a_thread_waits_for_others_leaves_nothing(
         client.get("/id")
         multiplexer = multiplexer_of(client)
         other = started(lambda: client.get("/held").text)
-        wait_for(lambda: multiplexer._reads)
+        wait_for(lambda: multiplexer._reader is not None)
         wait = multiplexer._wait_for_others
 
         def interrupted(stream: Any, until: Any) -> None:
@@ -322,7 +271,7 @@ def test_an_interrupt_while_bytes_are_moved_ends_the_connection_for_all(server: 
         client.get("/id")
         multiplexer = multiplexer_of(client)
         other = started(lambda: client.post("/silent"))
-        wait_for(lambda: multiplexer._reads)
+        wait_for(lambda: multiplexer._reader is not None)
 
         class Broken:
             def __init__(self, sock: Any) -> None:
@@ -375,7 +324,7 @@ def test_what_a_thread_leaves_unsent_when_it_gives_up_is_sent_by_others():
         client.get("/")
         multiplexer = multiplexer_of(client)
         receiver = started(lambda: client.get("/first").text)
-        wait_for(lambda: multiplexer._reads)
+        wait_for(lambda: multiplexer._reader is not None)
         stalled = started(lambda: client.post("/", content=bytes(20_000_000), timeout=httpx.Timeout(10, write=0.3)))
         wait_for(lambda: bool(multiplexer.carrier.unsent))
         behind = started(lambda: client.get("/behind").text)
@@ -413,9 +362,9 @@ def test_room_in_the_output_wakes_the_uploads_that_wait_for_it():
         client.get("/")
         multiplexer = multiplexer_of(client)
         receiver = started(lambda: client.get("/first").text)
-        wait_for(lambda: multiplexer._reads)
+        wait_for(lambda: multiplexer._reader is not None)
         first = started(upload)
-        wait_for(lambda: multiplexer._writes)
+        wait_for(lambda: multiplexer._writer is not None)
         second = started(upload)
         wait_for(lambda: bool(multiplexer.waiting))
         read_on.set()
@@ -442,7 +391,7 @@ def test_a_limit_that_rises_wakes_a_thread_while_the_one_who_receives_waits_on()
     with ScriptedServer(frames_of(script, limit)) as server, client_of(server, limits=limits) as client:
         client.get("/")
         first = started(lambda: client.get("/").text)
-        wait_for(lambda: multiplexer_of(client)._reads)
+        wait_for(lambda: multiplexer_of(client)._reader is not None)
         second = started(lambda: client.get("/").text)
         wait_for(lambda: client._transport._engine.pool.counts()[3] == 1)  # type: ignore[attr-defined]
         go.set()
@@ -461,7 +410,7 @@ def test_a_limit_that_rises_is_told_by_whoever_catches_up():
         do_chores = engine.do_chores
 
         def note() -> None:
-            told.append(multiplexer._lock.locked())
+            told.append(is_locked(multiplexer._lock))
             do_chores()
 
         with pytest.MonkeyPatch.context() as patch:

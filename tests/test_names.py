@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from httpx._engine import names as names_module
 from httpx._engine.names import Address, Names, literal_addresses, resolve_error
 from support.drivers import Driver
 from support.engines import ASYNC_NAMES, driver_named, warm_uvloop
+from support.interrupts import Interrupted, interrupt, is_locked
 from support.leaks import no_lost_exceptions, nothing_left, settled
 from support.peer import Peer
 from support.servers import ScriptedServer, answer, repeat
@@ -488,6 +490,35 @@ def test_those_who_wait_for_a_look_up_that_is_abandoned_are_woken_and_told_to_as
     assert look_up.wait(0)
     assert look_up.addresses() is None
     hanging.go.set()
+
+
+def test_a_look_up_that_is_interrupted_anywhere_is_joined_by_none(monkeypatch: pytest.MonkeyPatch):
+    """The lock stayed locked: look-ups in other threads waited for it, and requests for those until time was up."""
+    files = (names_module.__file__,)
+    started: list[Any] = []
+
+    class Thread:
+        """Begins when the test says so, so that no look-up ends by itself."""
+
+        def __init__(self, target: Any, name: str, daemon: bool) -> None:
+            self.target = target
+
+        def start(self) -> None:
+            started.append(self.target.__self__)
+
+    monkeypatch.setattr(threading, "Thread", Thread)
+    for number in itertools.count(1):
+        names = Names(resolver=lambda host, port: ["127.0.0.1"])
+        started.clear()
+        try:
+            interrupt(functools.partial(names.look_up, "a.example", 80), files, number)
+        except Interrupted:
+            assert not is_locked(names._lock), number
+            left = [look_up for group in names._running.values() for look_up in group]
+            assert all(look_up in started for look_up in left), number
+        else:
+            break
+    assert number > 20
 
 
 def test_each_request_gets_an_error_and_a_cause_of_its_own():

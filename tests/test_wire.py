@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import select
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +18,7 @@ from httpx._engine.wire import LARGE_READ, SMALL_READ, Wire
 from httpx._exceptions import ReadError, WriteError
 from httpx._protocol.tls import TLSFilter
 from support import certs
+from support.interrupts import Interrupted, interrupt
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -305,6 +308,26 @@ def test_the_last_user_closes_the_descriptor(pair):
     assert wire.sock.fileno() >= 0
     wire.leave()
     assert wire.sock.fileno() == -1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_close_that_was_interrupted_can_be_repeated(shared: bool):
+    """The wire counted as closed, or as used, and its descriptor stayed open for ever."""
+    files = (sys.modules[Wire.__module__].__file__ or "",)
+    for number in itertools.count(1):
+        near, far = tcp_pair()
+        with far, near:
+            wire = Wire(near)
+            if shared:
+                wire.share()
+            try:
+                interrupt(wire.close, files, number)
+            except Interrupted:
+                wire.close()
+                assert near.fileno() == -1, number
+            else:
+                break
+    assert number > 20
 
 
 def test_asking_for_readiness_is_a_use(pair):

@@ -4,6 +4,7 @@ Locks that outlive forks and interruptions, and what else must be made anew in a
     FORKS.watch(owner)                      calls `owner.forget()` in every child
     FORKS.renew(owner, attribute, make)     sets an attribute to `make()` there: a lock whose state may be kept
     unlock(lock)                            releases what this thread has of a lock, after an exception anywhere
+    is_owned(lock)                          does this thread have it?
 
 A child has the thread that forked and no other. A lock that another thread held is locked there for ever, and what it
 guards may be half changed. Sockets are shared with the parent: two processes on one connection would mix up responses.
@@ -84,3 +85,9 @@ def unlock(lock: threading.RLock) -> bool:
             had = True
     except RuntimeError:
         return had  # it is not this thread's
+
+
+def is_owned(lock: threading.RLock) -> bool:
+    """Return whether this thread has the lock. `threading.Condition` asks the same way."""
+    owned: bool = lock._is_owned()  # type: ignore[attr-defined]  # not in typeshed
+    return owned

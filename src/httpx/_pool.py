@@ -357,6 +357,10 @@ class Pool(Generic[C]):
         """Every open connection, busy or idle."""
         return list(self._keys)
 
+    def knows(self, connection: C) -> bool:
+        """Return whether the pool has the connection, which others may be using then."""
+        return connection in self._keys
+
     def awaits_dial(self, key: Key) -> bool:
         """Return whether requests of that key wait for the end of another one's dial, which may be for all of them."""
         return False

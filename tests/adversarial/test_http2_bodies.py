@@ -21,6 +21,7 @@ from support.at_once import options, until_true
 from support.drivers import SyncAdapter
 from support.engines import EngineDriver, driver_named
 from support.http2 import FramePeer, StreamServer, data, frames_of, prior
+from support.interrupts import is_locked
 from support.leaks import engines_of, settled, wait_for
 from support.servers import ScriptedServer
 from support.steps import in_trio, turns
@@ -257,7 +258,7 @@ def test_the_collector_may_find_a_response_within_our_own_locks():
         locked: list[bool] = []
 
         def open_and_collect(*args: Any) -> Any:
-            locked.append(multiplexer._lock.locked())
+            locked.append(is_locked(multiplexer._lock))
             gc.collect()
             return opened(*args)
 
@@ -367,7 +368,7 @@ def test_a_body_does_not_lose_its_last_part_to_another_thread(monkeypatch: pytes
 
         def need_of(stream: HTTP2Stream) -> int:
             # As another thread would that receives: when the lock is free, between two reads.
-            if not multiplexer._lock.locked() and stream.identifier in machine.streams and not go.is_set():
+            if not is_locked(multiplexer._lock) and stream.identifier in machine.streams and not go.is_set():
                 machine.receive(data(stream.identifier, b"last", True))
             return needs[stream]
 

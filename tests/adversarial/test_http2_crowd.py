@@ -156,8 +156,8 @@ def test_a_crowd_of_threads(width: dict[str, int], connections: int, tls: bool):
                 assert not multiplexer.session.machine.streams
                 assert not multiplexer.waiting
                 assert not multiplexer.session.news
-                assert not multiplexer._reads
-                assert not multiplexer._writes
+                assert multiplexer._reader is None
+                assert multiplexer._writer is None
 
 
 def test_a_crowd_of_threads_whose_server_goes_away_again_and_again():

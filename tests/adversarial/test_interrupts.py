@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import os
 import random
 import signal
 import threading
@@ -22,8 +23,9 @@ import pytest
 
 import httpx
 from support.depth import QUICK
-from support.interrupts import ENGINE, ON_LOOPS, Interrupted, interrupt, opcodes_of
-from support.leaks import engines_of, trusting_context
+from support.http2 import StreamServer, prior
+from support.interrupts import ENGINE, ON_LOOPS, Interrupted, interrupt, is_locked, opcodes_of
+from support.leaks import engines_of, trusting_context, wait_for
 from support.peer import Peer
 from support.pools import check_pool
 
@@ -225,6 +227,168 @@ def test_real_signals_lose_no_slot(peer: Peer, scenario: Callable[..., None], al
     assert interrupted > SIGNALS // 4
 
 
+# HTTP/2, whose connection others use as well.
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def streams(request: pytest.FixtureRequest) -> Iterator[StreamServer]:
+    with StreamServer(tls=request.param, timeout=30) as server:
+        yield server
+
+
+def get_id(client: httpx.Client) -> None:
+    assert client.get("/id", headers={"X-Id": "a"}).text == "a"
+
+
+def stream_bytes(client: httpx.Client) -> None:
+    with client.stream("GET", "/bytes/300000") as response:
+        assert len(response.read()) == 300_000
+
+
+def leave_bytes(client: httpx.Client) -> None:
+    with client.stream("GET", "/bytes/300000") as response:
+        next(response.iter_raw())
+
+
+def upload_pieces(client: httpx.Client) -> None:
+    assert len(client.post("/id", content=iter([b"a" * 100_000, b"b"])).content) > 100_000
+
+
+def time_out(client: httpx.Client) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        client.get("/silent", timeout=httpx.Timeout(10, read=0.001))
+
+
+def check_streams(client: httpx.Client, where: str) -> None:
+    """The client is as good as new."""
+    (engine,) = engines_of(client)
+    multiplexers = [connection.multiplexer for connection in engine.pool.connections]
+    locks = [engine.lock, *(multiplexer._lock for multiplexer in multiplexers)]
+    assert not any(map(is_locked, locks)), f"a lock stays locked: {where}"
+    for multiplexer in multiplexers:
+        assert multiplexer._reader is multiplexer._writer is None, where
+        assert not multiplexer.waiting, where
+    get_id(client)
+    assert engine.pool._claims == {}, where
+    assert not engine.pool.changing, where
+    check_pool(engine.pool)
+    assert engine.pool.users() == 0, where
+    assert [connection.wire.users for connection in engine.pool.connections] == [[]], where
+
+
+@pytest.mark.parametrize("error", [Interrupted, Soft])
+@pytest.mark.parametrize("scenario", [get_id, stream_bytes, leave_bytes, upload_pieces, time_out])
+def test_an_interrupted_request_of_http2_loses_no_place(
+    streams: StreamServer, scenario: Callable[..., None], error: type[BaseException]
+):
+    """
+    The lock was released by a thread that did not have it, or never.
+
+    The turn to receive stayed taken, and every request after it was a ReadTimeout.
+    """
+    with httpx.Client(**prior(streams.url, timeout=10)) as client:
+        get_id(client)
+        for _ in range(2):
+            count = opcodes_of(lambda: scenario(client), ENGINE)
+        interrupted = 0
+        for number in points(count, TRIED // 2):
+            where = "nowhere"
+            try:
+                interrupt(lambda: scenario(client), ENGINE, number, error)
+            except error as exc:
+                where = str(exc)
+                interrupted += 1
+            check_streams(client, f"{where}, {number} of {count}")
+        assert interrupted > 10
+
+
+def test_a_wait_that_is_interrupted_breaks_no_connection_of_others(streams: StreamServer, alarm: Callable[..., Any]):
+    """Nothing was moved, so nothing is unknown: the requests of other threads go on."""
+    with httpx.Client(**prior(streams.url, timeout=20)) as client:
+        get_id(client)
+        others: list[str] = []
+        threads = [threading.Thread(target=lambda: others.append(client.get("/held").text)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: sum(path == "/held" for _, _, path, _ in streams.asked) == 3)
+        for _ in range(10):
+            # Long enough for a request to be waiting on a busy machine.
+            alarm(0.05)
+            with pytest.raises(Soft):
+                client.get("/silent")
+        streams.let_go()
+        for thread in threads:
+            thread.join()
+        assert others == ["-"] * 3
+        check_streams(client, "at the end")
+    assert streams.connections == 1
+
+
+@pytest.mark.parametrize("error", [Interrupted, Soft])
+def test_what_is_half_changed_ends_the_requests_of_other_threads(
+    streams: StreamServer, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+):
+    """They would have waited for ever, or have read what was meant for something else."""
+    with httpx.Client(**prior(streams.url, timeout=20)) as client:
+        get_id(client)
+        (connection,) = engines_of(client)[0].pool.connections
+        failures: list[str] = []
+
+        def wait() -> None:
+            try:
+                client.post("/silent")
+            except httpx.TransportError as exc:
+                failures.append(str(exc))
+
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: sum(path == "/silent" for _, _, path, _ in streams.asked) == 3)
+
+        def half_opened(*args: Any) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(connection.multiplexer.session.machine, "open", half_opened)
+            with pytest.raises(error):
+                get_id(client)
+        for thread in threads:
+            thread.join(5)
+        assert failures == [f"the connection was interrupted, by {error.__name__} in another request"] * 3
+        check_streams(client, "afterwards")
+    assert streams.connections == 2
+
+
+def test_an_interrupted_dial_leaves_its_connection_to_those_who_have_it(streams: StreamServer):
+    """The connection was in the pool already, and was closed under the requests of other threads."""
+    with httpx.Client(**prior(streams.url, timeout=20)) as client:
+        get_id(client)
+        (engine,) = engines_of(client)
+        pool = engine.pool
+        (first,) = pool.connections
+        key = pool._keys[first]
+        pool.remove(first)
+        shared: list[Any] = []
+        do_chores = engine.do_chores
+
+        def interrupted() -> None:
+            do_chores()
+            if pool.connections:
+                (connection,) = pool.connections
+                pool.resize(connection, 100, 0)
+                shared.append(pool.acquire(key, 0, "another request"))
+                assert shared == [connection]
+                engine.do_chores = do_chores
+                raise Interrupted
+
+        engine.do_chores = interrupted
+        with pytest.raises(Interrupted):
+            get_id(client)
+        assert not shared[0].closed
+        pool.release(shared[0], True, 0, "another request")
+        check_streams(client, "afterwards")
+
+
 # Event loops: Ctrl-C comes in the middle of what runs on the loop's thread.
 
 
@@ -273,8 +437,9 @@ def test_an_interrupted_request_on_asyncio_loses_no_slot(peer: Peer, scenario: C
             loop.run_until_complete(task)
         except KeyboardInterrupt:
             # The loop goes on, and what it ran does, too.
-            with contextlib.suppress(KeyboardInterrupt):
-                loop.run_until_complete(asyncio.wait([task], timeout=5))
+            for _ in range(2):  # what ends the first run may be due still, and end the second one
+                with contextlib.suppress(KeyboardInterrupt, RuntimeError):
+                    loop.run_until_complete(asyncio.wait([task], timeout=5))
             if not task.done():
                 raise AssertionError("the request hangs") from None
             with contextlib.suppress(KeyboardInterrupt, httpx.TransportError):
@@ -328,6 +493,47 @@ def test_an_interrupted_request_on_trio_loses_no_slot(peer: Peer, scenario: Call
     interrupted: list[int] = []
     trio.run(main)
     assert len(interrupted) > 10
+
+
+def test_an_interrupted_dial_on_asyncio_leaves_no_socket_registered(peer: Peer):
+    """The socket was closed while the loop watched it: the next one with its number was a FileNotFoundError."""
+    files = (ENGINE[0],)
+    options: dict[str, Any] = {"limits": httpx.Limits(max_connections=2), "verify": trusting_context()}
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+
+    async def cold() -> None:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(5, pool=1), **options) as client:
+            await aget(client, peer.url)
+
+    def run() -> None:
+        task = loop.create_task(cold())
+        try:
+            loop.run_until_complete(task)
+        except KeyboardInterrupt:
+            for _ in range(2):  # what ends the first run may be due still, and end the second one
+                with contextlib.suppress(KeyboardInterrupt, RuntimeError):
+                    loop.run_until_complete(asyncio.wait([task], timeout=10))
+            assert task.done()
+            with contextlib.suppress(KeyboardInterrupt, httpx.TransportError, asyncio.CancelledError):
+                task.result()
+            raise
+
+    def registered() -> list[int]:
+        selector = loop._selector  # type: ignore[attr-defined]  # of every loop with a selector
+        return [key.fd for key in selector.get_map().values()]
+
+    try:
+        for _ in range(2):
+            count = opcodes_of(run, files)
+        for number in points(count, TRIED // 3):
+            with contextlib.suppress(KeyboardInterrupt, httpx.TransportError):
+                interrupt(run, files, number, KeyboardInterrupt)
+            for fd in registered():
+                os.fstat(fd)  # it is open
+            loop.run_until_complete(cold())
+    finally:
+        loop.close()
 
 
 @types.coroutine

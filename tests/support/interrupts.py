@@ -13,6 +13,7 @@ from __future__ import annotations
 import dis
 import functools
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType, FrameType
@@ -91,3 +92,13 @@ def opcodes_of(function: Callable[[], Any], files: Sequence[str]) -> int:
     passed: list[int] = []
     interrupt(function, files, 0, passed=passed)
     return passed[0]
+
+
+def is_locked(lock: threading.RLock) -> bool:
+    """Return whether a thread has the lock: this one, or another one at this moment."""
+    if lock._is_owned():  # type: ignore[attr-defined]  # not in typeshed
+        return True
+    if lock.acquire(blocking=False):
+        lock.release()
+        return False
+    return True

@@ -466,7 +466,8 @@ class AsyncioEngine:
                     connection.multiplexer.enter_pool(ticket)
                 self._dials.pop(ticket, None)
             except BaseException:
-                connection.close()  # `_end_dial` comes after that
+                if not self.pool.knows(connection):
+                    connection.close()  # `_end_dial` comes after that
                 raise
             if ticket.connection is not connection:
                 connection.was_left()  # somebody else's now, or nobody's for a while
@@ -483,6 +484,7 @@ class AsyncioEngine:
         pool = self.pool
         if task is not None and not task.cancelled() and task.exception() is not None:
             pool.changing = True  # so that everything is made anew, and tickets are woken again
+            self.settings.unlock()
         if pool.changing or ticket in self._dials:
             pool.dial_failed(ticket, error or ConnectError(CLOSED))
             self._dials.pop(ticket, None)
@@ -490,7 +492,7 @@ class AsyncioEngine:
 
     async def _connect(self, job: Job) -> AsyncioConnection:
         """Return a new connection. Raises ConnectError, ConnectTimeout, ProxyError."""
-        dial = Dial(job, self.settings, self.loop.time, self._new_connection)
+        dial = Dial(job, self.settings, self.loop.time, self._new_connection, self._sockets.give_up)
         return await AsyncioDialling(self._sockets, self.loop, self.settings, job).run(dial.connect())
 
     def _new_connection(

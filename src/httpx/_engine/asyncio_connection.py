@@ -51,7 +51,11 @@ class LoopIO:
         self._loop.remove_writer(connection.wire.sock)
 
     def close(self, connection: AsyncioConnection) -> None:
-        """Close the socket, which nobody watches any more."""
+        """Close the socket, which the loop watches no more: its number may be another one's at once."""
+        sock = connection.wire.sock
+        if sock.fileno() >= 0:
+            self._loop.remove_reader(sock)
+            self._loop.remove_writer(sock)
         connection.wire.close()
 
 
@@ -420,18 +424,24 @@ class AsyncioConnection:
             self.closed = True
             self.wire.close()
             return
-        if self.multiplexer is not None:
-            self.multiplexer.say_goodbye()
-        self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self.has_ended and not self._paused:
-            self._io.stop_reading(self)
-        if self.unsent:
-            self._io.stop_writing(self)
-        self._io.close(self)
-        self.wake()
+        try:
+            if self.multiplexer is not None:
+                self.multiplexer.say_goodbye()
+            self.closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if not self.has_ended and not self._paused:
+                self._io.stop_reading(self)
+            if self.unsent:
+                self._io.stop_writing(self)
+            self._io.close(self)
+        except BaseException:  # out of a signal handler
+            self.closed = True
+            self._io.close(self)
+            raise
+        finally:
+            self.wake()
 
     # `network_stream`.
 

@@ -57,13 +57,22 @@ class Dial(Generic[C]):
         settings: of the transport.
         now: the shell's clock.
         build: makes the shell's connection, in the end.
+        close: closes a socket. On an event loop, which may watch it, that takes more than the socket's own method.
     """
 
-    def __init__(self, job: Job, settings: Settings, now: Callable[[], float], build: Build[C]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        settings: Settings,
+        now: Callable[[], float],
+        build: Build[C],
+        close: Callable[[socket.socket], None] | None = None,
+    ) -> None:
         self._job = job
         self._settings = settings
         self._now = now
         self._build = build
+        self._close = _close if close is None else close
 
     def connect(self) -> Steps[C]:
         """
@@ -98,7 +107,7 @@ class Dial(Generic[C]):
         try:
             tls = yield from self._take_hops(route, until)
         except BaseException as exc:
-            sock.close()
+            self._close(sock)
             yield from self._failed(exc)
             raise
         try:
@@ -108,10 +117,10 @@ class Dial(Generic[C]):
             yield from self._start("http2.send_connection_init", request=job.request)
             connection = self._build(sock, tls, early, True)
         except ReadError as exc:
-            sock.close()
+            self._close(sock)
             raise ConnectError(f"the connection broke at the end of the TLS handshake: {exc}") from exc
         except BaseException:
-            sock.close()
+            self._close(sock)
             raise
         try:
             yield from self._complete()
@@ -145,7 +154,7 @@ class Dial(Generic[C]):
         try:
             yield from self._complete()
         except BaseException:
-            sock.close()
+            self._close(sock)
             raise
         return sock
 
@@ -303,3 +312,7 @@ def receive(tls: TLSFilter | None, until: float | None) -> Steps[bytes | None]:
             return None
         if data or tls.ended:
             return data
+
+
+def _close(sock: socket.socket) -> None:
+    sock.close()

@@ -173,7 +173,10 @@ class Names:
             if wait or not self._begins_in_thread(look_up):
                 look_up.run()
         except BaseException:
-            look_up.abandon()
+            try:
+                look_up.abandon()
+            finally:
+                self.unlock()  # no `with` does, if the exception came between its block and its end
             raise
         return look_up
 

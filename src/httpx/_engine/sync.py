@@ -476,7 +476,7 @@ class SyncEngine:
             self.do_chores()
             return connection
         except BaseException as exc:
-            if connection is not None:
+            if connection is not None and not self.pool.knows(connection):
                 connection.close()
             if isinstance(exc, TransportError):  # others say nothing about the server, and are for `recover`
                 with self.lock:

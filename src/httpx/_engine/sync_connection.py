@@ -117,10 +117,12 @@ class SyncConnection:
 
     def close(self) -> None:
         """Close the connection, or leave the descriptor to a thread that is using it, which is woken."""
-        if self.multiplexer is not None:
-            self.multiplexer.say_goodbye()
-        self.closed = True
-        self.wire.close()
+        try:
+            if self.multiplexer is not None:
+                self.multiplexer.say_goodbye()
+        finally:
+            self.closed = True
+            self.wire.close()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Raise CloseError: only an upgraded connection gives its bytes."""

@@ -429,6 +429,9 @@ class TrioEngine:
                 connection = await self._connect(job)
         except Exception as exc:
             error = exc
+        except BaseException:
+            self.settings.unlock()
+            raise
         finally:
             del self._dials[ticket]
             if connection is not None and self._closed:  # the cancellation came too late to be noticed

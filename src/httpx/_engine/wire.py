@@ -189,23 +189,25 @@ class Wire:
         """
         Send close_notify if that needs no waiting, and close the socket, or leave that to the last user.
 
-        Threads that wait for the socket wake up. Calling it again does nothing.
+        Threads that wait for the socket wake up. Calling it again does what an interrupted call left undone, if any.
         """
-        self.users.append(None)  # shutting down is a use, too
+        me = threading.get_ident()  # not None: what an interrupted call left is taken back by the next one
         try:
+            self.users.append(me)  # shutting down is a use, too
             already, self.closed, self.released = self.closed, True, True
-            if already:
-                return
             try:
                 # Not in the middle of a record: the peer would take that for an attack.
-                if self.tls is not None and not self.unsent:
+                if not already and self.tls is not None and not self.unsent:
                     self.sock.send(self._goodbye(self.tls))
                 if self.lock is not None or len(self.users) > 1:
                     self.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # the peer is gone, or takes nothing
         finally:
-            self.leave()
+            while me in self.users:
+                self.users.remove(me)
+            if self.released and not self.users:
+                self.sock.close()
 
     def _goodbye(self, tls: TLSFilter) -> bytes:
         """Return close_notify; b"" if another thread is in the middle of something with TLS."""

@@ -104,7 +104,7 @@ class HTTP2Connection:
         self._data_ends = False
         self._data_stream: HTTP2Stream | None = None
         # Pieces of a body that arrived in a row, and their stream; empty outside of `receive`.
-        self._joining: HTTP2Stream | None = None
+        self.joining: HTTP2Stream | None = None
         self._pieces: list[memoryview] = []
         self._view = _NO_VIEW
         # The only kind of frame that may arrive now: SETTINGS at first, CONTINUATION within a header block.
@@ -322,8 +322,8 @@ class HTTP2Connection:
         if self._buffer:
             data = self._buffer + data
         self._buffer = data[self._receive_frames(data, position) :]
-        if self._joining is not None:
-            self._hand_over()
+        if self.joining is not None:
+            self.hand_over()
         if self._received > CONNECTION_WINDOW:
             self._fail("more data than the connection's window allows", frames.FLOW_CONTROL_ERROR)
         elif self._received >= CONNECTION_WINDOW // 4 and self.error is None:
@@ -349,8 +349,8 @@ class HTTP2Connection:
                 self._receive_data(flags, identifier, data, start, following)
                 if following > end:
                     return end
-                if self._joining is not None and self._joining.state in RECEIVING:
-                    following = self._receive_run(data, following, self._joining)
+                if self.joining is not None and self.joining.state in RECEIVING:
+                    following = self._receive_run(data, following, self.joining)
             elif following > end:
                 break
             elif kind == HEADERS and flags & (END_HEADERS | PADDED | PRIORITY_FLAG) == END_HEADERS:
@@ -418,10 +418,10 @@ class HTTP2Connection:
             if not stream.expect_data(size, padding):
                 stream = None
             elif size and start < len(data):
-                if stream is not self._joining and size < JOINED:
+                if stream is not self.joining and size < JOINED:
                     stream.receive_data(data[start:following])
                 else:
-                    if stream is not self._joining:
+                    if stream is not self.joining:
                         self._join(stream, data)
                     self._pieces.append(self._view[start:following])
         if following > len(data):
@@ -504,16 +504,16 @@ class HTTP2Connection:
         They become one chunk with one copy, for frames of any size. That costs no more here, and half as much in the
         shell, which handles chunks one by one.
         """
-        if self._joining is not None:
-            self._hand_over()
-        self._joining = stream
+        if self.joining is not None:
+            self.hand_over()
+        self.joining = stream
         self._view = memoryview(data)
 
-    def _hand_over(self) -> None:
-        """Make one chunk of the collected pieces."""
-        assert self._joining is not None
-        self._joining.chunks.append(b"".join(self._pieces))
-        self._joining = None
+    def hand_over(self) -> None:
+        """Make one chunk of the collected pieces, for the stream that is `joining`."""
+        assert self.joining is not None
+        self.joining.chunks.append(b"".join(self._pieces))
+        self.joining = None
         self._pieces.clear()
         self._view = _NO_VIEW
 

@@ -510,6 +510,8 @@ class HTTP2Stream(Exchange):
         if self._to_receive:
             self.fail(f"the body is {self._to_receive} bytes shorter than its Content-Length")
             return
+        if self._connection.joining is self:  # first: a response that is finished must be whole at every moment
+            self._connection.hand_over()
         self.move(RECEIVE_END)
         self.finished = True
         self.reusable = True

@@ -54,8 +54,10 @@ class LoopSockets:
         done(OSError(code, "") if code else None)
 
     def give_up(self, sock: socket.socket) -> None:
-        """End an attempt to connect and close its socket."""
-        self._loop.remove_writer(sock)
+        """Close a socket, which the loop may be watching. Does nothing the second time."""
+        if sock.fileno() >= 0 and not self._loop.is_closed():
+            self._loop.remove_writer(sock)
+            self._loop.remove_reader(sock)
         sock.close()
 
     async def send(self, sock: socket.socket, data: bytes, until: float | None) -> bool:
@@ -85,9 +87,11 @@ class LoopSockets:
     ) -> bool:
         loop = self._loop
         waiter: asyncio.Future[bool] = loop.create_future()
-        add(sock, _settle, waiter, True)
-        timer = None if until is None else loop.call_at(until, _settle, waiter, False)
+        timer: asyncio.TimerHandle | None = None
         try:
+            add(sock, _settle, waiter, True)
+            if until is not None:
+                timer = loop.call_at(until, _settle, waiter, False)
             return await waiter
         finally:
             remove(sock)
@@ -123,7 +127,7 @@ class FallbackSockets:
         self._connecting[sock] = self._loop.create_task(attempt())
 
     def give_up(self, sock: socket.socket) -> None:
-        """End an attempt to connect and close its socket."""
+        """Close a socket, which an operation of the loop may be using. Does nothing the second time."""
         task = self._connecting.pop(sock, None)
         if task is None or task.done():
             sock.close()
@@ -217,6 +221,11 @@ class AsyncioDialling:
         except StopIteration as stop:
             connection: T = stop.value
             return connection
+        except BaseException:
+            # `steps` closes it, unless a signal handler raised between two operations.
+            if self._sock is not None:
+                self._sockets.give_up(self._sock)
+            raise
         finally:
             steps.close()
 

@@ -9,6 +9,11 @@ One lock guards the session, TLS and the bookkeeping. It is held while bytes are
 while a thread waits: for the socket, if it has the turn, else for the thread that has it. The engine's lock may be
 taken while it is held, and never the other way round.
 
+The lock is not taken by `with`. An exception that comes while a thread has it, such as one out of a signal handler,
+leaves it locked until that thread gets to `recover`. So no other thread finds what is half changed, and `recover` knows
+whether something may be: only then is the connection given up. An exception that comes during a wait ends only the
+request that waited.
+
 Not here: what bytes mean (`_protocol.http2`), what needs no waiting (`session`, `carrier`), sockets (`sync`).
 """
 
@@ -20,8 +25,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from ..._exceptions import WriteError
-from ..._forks import FORKS
+from ..._exceptions import ReadError, TransportError
+from ..._forks import FORKS, is_owned, unlock
 from ..._models import Response
 from ..._pool import Ticket
 from ..._protocol.exchange import BODY, INPUT, NOTHING, PATIENCE, PAUSE
@@ -58,10 +63,10 @@ class SyncMultiplexer:
         self.engine = engine
         assert isinstance(engine.pool, SharingPool)
         self._pool = engine.pool
-        self._lock = threading.Lock()
-        FORKS.renew(self, "_lock", threading.Lock)
-        self._reads = False  # a thread waits for input on behalf of all
-        self._writes = False  # a thread waits for room in the socket
+        self._lock = threading.RLock()
+        FORKS.renew(self, "_lock", threading.RLock)
+        self._reader: HTTP2Stream | None = None  # its owner waits for input on behalf of all
+        self._writer: HTTP2Stream | None = None  # its owner waits for room in the socket
         self.connection: SyncConnection | None = connection
         self.waiting: dict[HTTP2Stream, threading.Lock] = {}
         self.session = Session(engine.settings, monotonic)
@@ -75,10 +80,17 @@ class SyncMultiplexer:
 
     def say_goodbye(self) -> None:
         """Tell the peer that the connection is about to be closed, if that needs no waiting."""
-        with self._lock:
-            # The pool has forgotten it. This way round, so that what is left is not a cycle.
-            self.connection = None
-            self.carrier.say_goodbye()
+        try:
+            with self._lock:
+                # The pool has forgotten it. This way round, so that what is left is not a cycle.
+                self.connection = None
+                self.carrier.say_goodbye()
+        except BaseException:
+            with self._lock:
+                self.session.close()
+                self._wake_all()
+            unlock(self._lock)
+            raise
 
     def _on_change(self) -> None:
         """Tell the pool of a new limit, if there is one, and wake the threads whose streams have got something."""
@@ -91,6 +103,12 @@ class SyncMultiplexer:
         for stream in session.news:
             waiter = self.waiting.get(stream)
             if waiter is not None and waiter.locked():
+                waiter.release()
+
+    def _wake_all(self) -> None:
+        """Let each thread that waits for another one look again."""
+        for waiter in self.waiting.values():
+            if waiter.locked():
                 waiter.release()
 
     # Waiting.
@@ -109,9 +127,10 @@ class SyncMultiplexer:
             ReadTimeout, WriteTimeout, ReadError, WriteError.
         """
         session = self.session
-        with self._lock:
-            sends = session.is_sending(stream)
-            before = session.mark(stream, sends)
+        self._lock.acquire()
+        sends = session.is_sending(stream)
+        before = session.mark(stream, sends)
+        self._lock.release()
         heard = session.heard
         if until is None or sends:
             until = job.limit("write" if sends else "read", monotonic())
@@ -120,17 +139,20 @@ class SyncMultiplexer:
             # Where something always arrives, no wait lasts long enough to time out.
             if not happened or (job.deadline is not None and monotonic() >= job.deadline):
                 raise self._timed_out(stream, job, heard, sends)
-            with self._lock:
-                if session.is_progress(stream, wants_head, before):
-                    return
+            self._lock.acquire()
+            is_progress = session.is_progress(stream, wants_head, before)
+            self._lock.release()
+            if is_progress:
+                return
 
     def _timed_out(self, stream: HTTP2Stream, job: Job, heard: int, sends: bool) -> Exception:
-        with self._lock:
-            if not self._reads:
-                self.carrier.catch_up()
-            error = self.session.timed_out(stream, job, heard, sends)
-            self.carrier.flush()
-            self._on_change()
+        self._lock.acquire()
+        if self._reader is None:
+            self.carrier.catch_up()
+        error = self.session.timed_out(stream, job, heard, sends)
+        self.carrier.flush()
+        self._on_change()
+        self._lock.release()
         return error
 
     def _wait(self, stream: HTTP2Stream, until: float | None) -> bool:
@@ -142,28 +164,30 @@ class SyncMultiplexer:
         """
         session, carrier = self.session, self.carrier
         news = session.news
-        with self._lock:
-            try:
-                while stream not in news and stream.error is None:
-                    if session.error is not None:
-                        raise session.failure()  # type: ignore[misc]  # there is one
-                    if self._reads and (self._writes or not carrier.unsent):
-                        self._wait_for_others(stream, until)
-                    else:
-                        self._take_turn(until)
-                    if stream not in news and until is not None and monotonic() >= until and stream.error is None:
-                        return False
-                news.discard(stream)
-            finally:
-                if self.waiting and (not self._reads or (carrier.unsent and not self._writes)):
-                    waiter = next(iter(self.waiting.values()))
-                    if waiter.locked():
-                        waiter.release()  # the turn is free: another thread must take it
-        if self._pool.has_chores:
+        self._lock.acquire()
+        while stream not in news and stream.error is None:
+            if session.error is not None:
+                raise session.failure()  # type: ignore[misc]  # there is one
+            if self._reader is not None and (self._writer is not None or not carrier.unsent):
+                self._wait_for_others(stream, until)
+            else:
+                self._take_turn(stream, until)
+            if stream not in news and until is not None and monotonic() >= until and stream.error is None:
+                happened = False
+                break
+        else:
+            news.discard(stream)
+            happened = True
+        if self.waiting and (self._reader is None or (carrier.unsent and self._writer is None)):
+            waiter = next(iter(self.waiting.values()))
+            if waiter.locked():
+                waiter.release()  # the turn is free: another thread must take it
+        self._lock.release()
+        if happened and self._pool.has_chores:
             self.engine.do_chores()
-        return True
+        return happened
 
-    def _take_turn(self, until: float | None) -> None:
+    def _take_turn(self, stream: HTTP2Stream, until: float | None) -> None:
         """Wait for the socket, without the lock, and move what can be moved then."""
         session, carrier = self.session, self.carrier
         wire = carrier.wire
@@ -176,67 +200,42 @@ class SyncMultiplexer:
             until = again_at if until is None else min(again_at, until)
         look_up = monotonic() + LOOK_UP
         until = look_up if until is None else min(look_up, until)
-        reads, writes = not self._reads, bool(carrier.unsent) and not self._writes
-        self._reads |= reads
-        self._writes |= writes
-        readable: Any = False
-        self._lock.release()
-        try:
-            if writes:
-                # For input, too: another thread may be the one that receives, and take what this one waits for.
-                wait_for([wire.sock], [wire.sock], until)
-                readable = reads and wire.poll(0)
-            else:
-                readable = wire.poll(max(0.0, until - monotonic()) * 1000.0)
-        finally:
-            try:
-                self._lock_again()
-            finally:
-                if reads:
-                    self._reads = False
-                if writes:
-                    self._writes = False
+        reads, writes = self._reader is None, bool(carrier.unsent) and self._writer is None
+        if reads:
+            self._reader = stream
         if writes:
+            self._writer = stream
+        self._lock.release()
+        readable: Any = False
+        if writes:
+            # For input, too: another thread may be the one that receives, and take what this one waits for.
+            wait_for([wire.sock], [wire.sock], until)
+            readable = reads and wire.poll(0)
+        else:
+            readable = wire.poll(max(0.0, until - monotonic()) * 1000.0)
+        self._lock.acquire()
+        if reads:
+            self._reader = None
+        if writes:
+            self._writer = None
             carrier.flush()
-        if readable:
+        if readable and session.error is None:  # another thread may have given the connection up
             carrier.take_input()
         if self._pool.has_chores:
-            self._do_chores()
-
-    def _do_chores(self) -> None:
-        """Wake the threads that have got a place now. Without the lock, which closing a connection takes."""
-        self._lock.release()
-        try:
+            # Wake the threads that have got a place now. Without the lock, which closing a connection takes.
+            self._lock.release()
             self.engine.do_chores()
-        finally:
-            self._lock_again()
+            self._lock.acquire()
 
     def _wait_for_others(self, stream: HTTP2Stream, until: float | None) -> None:
         """Wait, without the lock, until another thread has something for the stream or leaves the turn to it."""
-        waiter = self.waiting[stream] = threading.Lock()
+        waiter = threading.Lock()
         waiter.acquire()
+        self.waiting[stream] = waiter
         self._lock.release()
-        try:
-            waiter.acquire(timeout=-1 if until is None else max(0.0, until - monotonic()))
-        finally:
-            try:
-                self._lock_again()
-            finally:
-                del self.waiting[stream]
-
-    def _lock_again(self) -> None:
-        """Take the lock, also if Ctrl-C comes meanwhile: a `with` further up is going to release it."""
-        interrupt: BaseException | None = None
-        taken: list[bool] = []
-        while not taken:
-            try:
-                # In one step with taking note of it: Ctrl-C may come as soon as `acquire` has returned, and to take the
-                # lock a second time would be to wait for oneself.
-                taken.extend(map(self._lock.acquire, (True,)))
-            except BaseException as exc:
-                interrupt = exc
-        if interrupt is not None:
-            raise interrupt
+        waiter.acquire(timeout=-1 if until is None else max(0.0, until - monotonic()))
+        self._lock.acquire()
+        del self.waiting[stream]
 
     # One request.
 
@@ -255,61 +254,67 @@ class SyncMultiplexer:
         was_used = session.has_served
         stream: HTTP2Stream | None = None
         until: float | None = None
-        self.carrier.wire.users.append(job)  # until `_give_back`
+        is_recovered = False
         try:
-            with self._lock:
-                if not self._reads:
+            try:
+                carrier.wire.users.append(job)  # until `_give_back`
+                self._lock.acquire()
+                if self._reader is None:
                     carrier.catch_up()
                 stream = session.begin(job)
                 carrier.flush()
                 if session.stalls and stream is not None:
                     session.sending.setdefault(stream, 0)
-            if self._pool.has_chores:
-                self.engine.do_chores()
-            if stream is None:
-                # The next request should not see a suspect connection; one that only is full, it may.
-                self._give_back(job, not session.is_suspect)
-                return None
-            if job.narrator is not None:
-                session.begin_story(job, stream)
-                self.engine.tell(job, "turn", stream)
-            elif stream.state == LOCAL_DONE and job.deadline is None and not session.sending:
-                # The first turn of `_pump`, and nearly always the only one.
-                heard = session.heard
-                until = None if job.read is None else monotonic() + job.read
-                if not self._wait(stream, until):
-                    raise self._timed_out(stream, job, heard, False)
-            if stream.head is None:
-                self._pump(stream, job, until)
+                self._lock.release()
+                if self._pool.has_chores:
+                    self.engine.do_chores()
+                if stream is None:
+                    # The next request should not see a suspect connection; one that only is full, it may.
+                    self._give_back(job, not session.is_suspect)
+                    return None
+                if job.narrator is not None:
+                    session.begin_story(job, stream)
+                    self.engine.tell(job, "turn", stream)
+                elif stream.state == LOCAL_DONE and job.deadline is None and not session.sending:
+                    # The first turn of `_pump`, and nearly always the only one.
+                    heard = session.heard
+                    until = None if job.read is None else monotonic() + job.read
+                    if not self._wait(stream, until):
+                        raise self._timed_out(stream, job, heard, False)
+                if stream.head is None:
+                    self._pump(stream, job, until)
+                assert stream.head is not None
+                is_whole = stream.finished
+                if is_whole:
+                    chunks = stream.chunks
+                    body: Any = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                else:
+                    body = SyncStreamBody(self, connection, stream, job)
+                response = Response._from_wire(stream.head, stream.remarkable, body, connection, stream.identifier)
+                if is_whole:
+                    self.leave(stream, job)
+                else:
+                    body.extensions = response.extensions
+            except BaseException as exc:
+                not_for_itself = stream is not None and session.was_processing(stream)
+                self.recover(stream, job, exc)
+                is_recovered = True
+                if isinstance(exc, Exception):
+                    self.engine.tell(job, "failed", exc)
+                if (
+                    stream is not None
+                    and not (connection is None or connection.interrupted)
+                    and job.may_replay(stream, exc, was_used, not_for_itself)
+                ):
+                    return None
+                raise
         except BaseException as exc:
-            if stream is None and not isinstance(exc, Exception):
-                with self._lock:  # there may be a stream that is not known
-                    carrier.lose(WriteError(f"sending was interrupted: {type(exc).__name__}"))
-            not_for_itself = stream is not None and session.was_processing(stream)
-            self.leave(stream, job)
-            self.engine.tell(job, "failed", exc)
-            if (
-                stream is not None
-                and not (connection is None or connection.interrupted)
-                and job.may_replay(stream, exc, was_used, not_for_itself)
-            ):
-                return None
+            if not is_recovered:  # what failed was interrupted when it gave back
+                self.recover(stream, job, exc)
             raise
-        assert stream.head is not None
-        if not stream.finished:
-            body = SyncStreamBody(self, connection, stream, job)
-            response = Response._from_wire(stream.head, stream.remarkable, body, connection, stream.identifier)
-            body.extensions = response.extensions
-            if stream.informational:
-                job.annotate(response, stream)
-            return response
-        chunks = stream.chunks
-        content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        response = Response._from_wire(stream.head, stream.remarkable, content, connection, stream.identifier)
-        if stream.informational or stream.trailers is not None:
+        if stream.informational or (is_whole and stream.trailers is not None):
             job.annotate(response, stream)
-        self.leave(stream, job)
-        if job.narrator is not None:
+        if is_whole and job.narrator is not None:
             self.engine.tell(job, "body")
             self.engine.tell(job, "closed")
         return response
@@ -330,9 +335,10 @@ class SyncMultiplexer:
                 if patience is None:
                     patience = monotonic() + PATIENCE
                 if not self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
-                    with self._lock:
-                        stream.proceed()
-                        self.carrier.flush()
+                    self._lock.acquire()
+                    stream.proceed()
+                    self.carrier.flush()
+                    self._lock.release()
             else:
                 break
             if job.narrator is not None:
@@ -346,13 +352,15 @@ class SyncMultiplexer:
         piece = job.next_piece()
         if job.deadline is not None and monotonic() >= job.deadline:
             raise self._timed_out(stream, job, -1, True)
-        with self._lock:
+        self._lock.acquire()
+        if not self.session.is_broken:
             stream.feed(piece)
             self.carrier.flush()
-            if not self._reads:
+            if self._reader is None:
                 self.carrier.catch_up()  # maybe a response that makes the rest pointless
-            if self.session.is_broken:
-                stream.cut_short()  # a server that closes while we send has often responded before
+        if self.session.is_broken:
+            stream.cut_short()  # a server that closes while we send has often responded before
+        self._lock.release()
 
     def read(self, stream: HTTP2Stream, job: Job) -> bytes | None:
         """
@@ -363,13 +371,15 @@ class SyncMultiplexer:
         """
         while True:
             # In one step: what arrives in between, and ends the body, would be lost.
-            with self._lock:
-                if stream.chunks:
-                    chunk = take_chunk(stream)
-                    if self.session.machine.output:
-                        self.carrier.flush()
-                    return chunk
-                need = stream.need
+            self._lock.acquire()
+            if stream.chunks:
+                chunk = take_chunk(stream)
+                if self.session.machine.output:
+                    self.carrier.flush()
+                self._lock.release()
+                return chunk
+            need = stream.need
+            self._lock.release()
             if need == NOTHING:
                 if stream.error is not None:
                     raise again(stream.error)
@@ -379,36 +389,66 @@ class SyncMultiplexer:
             else:
                 self._receive(stream, job, False)
 
-    def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
-        """Free the place of a request that is over or given up."""
+    def leave(self, stream: HTTP2Stream, job: Job) -> None:
+        """Free the place of a request that is over or given up. Does nothing the second time."""
         try:
-            if stream is not None:
-                with self._lock:
-                    self.session.end(stream)
-                    waiter = self.waiting.get(stream)
-                    if waiter is not None and waiter.locked():
-                        waiter.release()  # another thread reads what this one closes
-                    if self.session.machine.output:
-                        self.carrier.flush()
+            self._lock.acquire()
+            self.session.end(stream)
+            waiter = self.waiting.get(stream)
+            if waiter is not None and waiter.locked():
+                waiter.release()  # another thread reads what this one closes
+            if self.session.machine.output:
+                self.carrier.flush()
+            self._lock.release()
             self._give_back(job)
         except BaseException as exc:
-            self.engine.recover(job, exc)
+            self.recover(stream, job, exc)
             raise
         if job.pieces is not None:
             job.end_pieces()
 
+    def recover(self, stream: HTTP2Stream | None, job: Job, exc: BaseException) -> None:
+        """
+        Take back all that a request has here, after `exc` at an unknown point; the locks of this thread are released.
+
+        If it came while this thread changed something, the connection cannot be used any more: new requests get another
+        one, and those that are on it fail, or are sent again where that is safe.
+        """
+        unlock(self.engine.lock)  # first: no thread may wait for `_lock` while it has that one
+        # Our own errors are raised with the lock, too, and never in the middle of a change.
+        is_half_changed = is_owned(self._lock) and not isinstance(exc, TransportError)
+        try:
+            self._lock.acquire()
+            if stream is not None:
+                if self._reader is stream:
+                    self._reader = None
+                if self._writer is stream:
+                    self._writer = None
+                self.waiting.pop(stream, None)
+            if is_half_changed:
+                name = type(exc).__name__
+                self.carrier.lose(ReadError(f"the connection was interrupted, by {name} in another request"))
+            elif stream is not None:
+                self.session.end(stream)
+                self.carrier.flush()
+            self._wake_all()  # maybe the turn is free, or something was not told
+        finally:
+            unlock(self._lock)
+        self._give_back(job)
+        self.engine.recover(job, exc)
+        if job.pieces is not None:
+            job.end_pieces()
+
     def _give_back(self, job: Job, reusable: bool = True) -> None:
-        connection = self.connection
+        connection, wire = self.connection, self.carrier.wire
         reusable = reusable and self.session.is_usable
         with self.engine.lock:
             if connection is not None:
                 self._pool.release(connection, reusable, monotonic(), job)
             elif self._pool.claim_of(job) is not None:
                 self._pool.give_up(job)  # the pool has forgotten the connection, and not who had it
-        wire = self.carrier.wire
-        # Before the chores: closing the connection ends TLS properly only where no other request is using it.
-        if job in wire.users:  # it may have been given back before, as the pool knows, too
-            wire.users.remove(job)
+            if job in wire.users:  # it may have been given back before, as the pool knows, too
+                wire.users.remove(job)
         if self._pool.has_chores:
             self.engine.do_chores()
         if wire.released and not wire.users:
@@ -446,8 +486,11 @@ class SyncStreamBody(SyncByteStream):
         except GeneratorExit:
             multiplexer.engine.later(self.close)  # it may be the garbage collector that ends the iteration
             raise
-        except BaseException:
-            self.close()
+        except BaseException as exc:
+            try:
+                multiplexer.recover(stream, job, exc)
+            finally:
+                self.close()
             raise
         if stream.trailers is not None:
             self.extensions["trailers"] = stream.trailers
@@ -460,8 +503,8 @@ class SyncStreamBody(SyncByteStream):
     def close(self) -> None:
         """Free the place on the connection; a response that has not arrived whole is given up."""
         if not self._over:
-            self._over = True
             self._multiplexer.leave(self._stream, self._job)
+            self._over = True
             if self._job.narrator is not None:
                 self._multiplexer.engine.tell(self._job, "closed")
 
