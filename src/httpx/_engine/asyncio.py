@@ -40,7 +40,7 @@ from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from .connecting import Dial
 from .dialling.asyncio import AsyncioDialling, FallbackSockets, LoopSockets
-from .job import Job, again, shown
+from .job import CLOSED_HERE, Job, again, shown
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -130,7 +130,7 @@ class AsyncioEngine:
                         await job.aend_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
-                    if job.may_replay(exchange, exc, reused):
+                    if not self._closed and job.may_replay(exchange, exc, reused):
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:
@@ -521,7 +521,7 @@ def stop_sending(connection: AsyncioConnection, exchange: Exchange, error: Write
 def why(connection: AsyncioConnection, error: Exception | None = None) -> Exception:
     """Return what to raise where nothing more can be received."""
     error = connection.error or error
+    if connection.closed or error is None:
+        return ReadError(CLOSED_HERE)
     # If the TLS handshake was refused, nothing could be sent either.
-    if not isinstance(error, ConnectError):
-        error = connection.write_error or error
-    return again(error or ReadError("the connection was closed while a response was awaited"))
+    return again(error if isinstance(error, ConnectError) else connection.write_error or error)

@@ -38,7 +38,7 @@ from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .connecting import Dial
 from .dialling.sync import SyncDialling
-from .job import Job, again, hear_early, listen, shown, stop_sending, why
+from .job import CLOSED_HERE, Job, again, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -138,7 +138,7 @@ class SyncBody(SyncByteStream):
                 self._receive()
             if connection.closed:
                 self._close(False)
-                raise ReadError("the response was closed while its body was read")
+                raise ReadError(CLOSED_HERE)
         finally:
             wire.leave()
 

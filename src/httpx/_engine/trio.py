@@ -119,7 +119,7 @@ class TrioEngine:
                         await job.aend_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
-                    if job.may_replay(exchange, exc, reused):
+                    if not self._closed and job.may_replay(exchange, exc, reused):
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:

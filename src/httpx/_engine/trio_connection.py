@@ -20,7 +20,7 @@ import trio
 from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
 from .multiplexing import AsyncMultiplexing
-from .raw import Buffer, closed_for_writing, not_upgraded
+from .raw import Buffer, closed_for_reading, closed_for_writing, not_upgraded
 from .trio_stream import TrioStream
 from .wire import Wire
 
@@ -58,7 +58,7 @@ class TrioConnection:
         """
         while True:
             if self.closed:
-                raise ReadError("the connection was closed while a response was awaited")
+                raise closed_for_reading()
             # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
             data = self.wire.receive_now()
@@ -73,7 +73,7 @@ class TrioConnection:
         """Like `receive`, below TLS."""
         while True:
             if self.closed:
-                raise ReadError("the connection is closed")
+                raise closed_for_reading()
             # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
             data = self.wire.receive_raw()
@@ -88,7 +88,7 @@ class TrioConnection:
             try:
                 await wait(self.wire.sock)
             except trio.ClosedResourceError:
-                raise ReadError("the connection was closed while its answer was awaited") from None
+                raise closed_for_reading() from None
         return not scope.cancelled_caught
 
     async def wait_for_room(self, until: float | None) -> bool:
