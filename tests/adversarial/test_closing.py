@@ -1,5 +1,5 @@
 """
-A client or a response that is closed while something else is in the middle of a request, in every phase, on all engines.
+A client or a response that is closed in the middle of a request, in every phase, on all engines.
 
 The end of a connection that is made here is not the peer's: a body is not whole by it, and an error does not blame the
 peer.
@@ -62,6 +62,14 @@ async def wait_for_event(engine: EngineDriver, event: threading.Event) -> None:
             break
         await engine.pause(0.001)
     await engine.pause(0.03)
+
+
+async def take(pieces: Any, got: list[bytes], event: threading.Event | None = None) -> None:
+    """Keep the pieces in `got`, and set the event at each."""
+    async for piece in pieces:
+        got.append(piece)
+        if event is not None:
+            event.set()
 
 
 class Own(Exception):
@@ -191,12 +199,11 @@ def test_a_response_may_be_closed_while_a_piece_of_the_request_is_awaited(
 
     async def scenario(client: Any) -> None:
         body = Body(any_engine, fails=then == "error")
-        got = []
+        got: list[bytes] = []
 
         async def read() -> None:
             with pytest.raises(Own if then == "error" else httpx.TransportError):
-                async for piece in response.aiter_raw():
-                    got.append(piece)
+                await take(response.aiter_raw(), got)
             assert body.ended == 1
 
         async def close() -> None:
@@ -228,13 +235,11 @@ def test_a_response_may_be_closed_while_its_reader_waits(any_engine: EngineDrive
         assert over.wait(5)
 
     async def scenario(client: Any) -> None:
-        got = []
+        got: list[bytes] = []
 
         async def read() -> None:
             with pytest.raises(httpx.ReadError, match=CLOSED):
-                async for piece in response.aiter_raw():
-                    got.append(piece)
-                    sent.set()
+                await take(response.aiter_raw(), got, sent)
 
         async def close() -> None:
             await wait_for_event(any_engine, sent)

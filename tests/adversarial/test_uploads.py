@@ -62,7 +62,7 @@ def test_a_stream_of_the_caller_that_yields_something_else_than_bytes_is_an_erro
     async def scenario(client: Any) -> None:
         field = ("Transfer-Encoding", "chunked") if framing == "chunked" else ("Content-Length", "3")
         request = httpx.Request("POST", server.url, stream=Stream(), headers=[("Host", "x"), field])
-        with pytest.raises(TypeError, match="a body yields .*, expected bytes"):
+        with pytest.raises(TypeError, match=r"a body yields .*, expected bytes"):
             await client.send(request)
         assert counts_of(client) == (0, 0, 0, 0)
 
