@@ -242,7 +242,8 @@ class AsyncioConnection:
             exchange.receive(data) if data else self.wire.deliver_end(exchange)
             if exchange.head is not None:
                 self.buffered += len(data)
-                if self.buffered > HIGH_WATER and (exchange.upgraded or not exchange.finished):
+                # A connection that can be used again goes on reading: the next request relies on it.
+                if self.buffered > HIGH_WATER and not exchange.reusable:
                     self._pause()
             self.wake()
         elif self.incoming is not None:
@@ -408,7 +409,8 @@ class AsyncioConnection:
         if self.multiplexer is not None:
             return
         early, self.incoming = self.incoming, None
-        if early or self.has_ended:
+        tls = self.wire.tls
+        if early or self.has_ended or (tls is not None and tls.ended):
             self._engine.lost(self)
 
     def close(self) -> None:
@@ -429,6 +431,7 @@ class AsyncioConnection:
             self._io.stop_reading(self)
         if self.unsent:
             self._io.stop_writing(self)
+            self.wire.unsent = self.unsent  # it may end within a record, and then close_notify must not follow
         self._io.close(self)
         self.wake()
 

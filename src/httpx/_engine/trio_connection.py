@@ -129,8 +129,10 @@ class TrioConnection:
         Under TLS it may have sent session tickets, which are taken here.
         """
         wire = self.wire
-        if self.closed or not wire.poll(0):
-            return not self.closed
+        if self.closed or (wire.tls is not None and wire.tls.ended):
+            return False
+        if not wire.poll(0):
+            return True
         if wire.tls is None:
             return False
         try:
