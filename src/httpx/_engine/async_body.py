@@ -119,6 +119,6 @@ class AsyncBody(AsyncByteStream):
             self._over = True
 
     def __del__(self) -> None:
-        # An upgraded connection belongs to its `network_stream`.
-        if not self._over and not self._exchange.upgraded:
+        # The stream of an upgraded connection refers to this: it is not in use any more.
+        if not self._over:
             self._engine.later(self._drop)

@@ -175,8 +175,8 @@ class SyncBody(SyncByteStream):
             self._over = True
 
     def __del__(self) -> None:
-        # An upgraded connection belongs to its `network_stream`.
-        if not self._over and not self._exchange.upgraded:
+        # The stream of an upgraded connection refers to this: it is not in use any more.
+        if not self._over:
             self._engine.later(self._drop)
 
 
@@ -379,14 +379,17 @@ class SyncEngine:
                 exchange.proceed()
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
-        """A response whose body is still to come, or whose connection was upgraded."""
+        """Return a response whose body is still to come, or whose connection was upgraded."""
+        body = SyncBody(self, connection, exchange, job)
         network_stream: Any = connection
         if exchange.upgraded:
-            network_stream = shown(connection.upgrade(exchange.surplus))
-        stream = SyncBody(self, connection, exchange, job)
+            upgraded = connection.upgrade(exchange.surplus)
+            upgraded.owner = body  # which gives the connection back when the response and this stream are dropped
+            network_stream = shown(upgraded)
         assert exchange.head is not None
-        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        stream.extensions = response.extensions
+        response = Response._from_wire(exchange.head, exchange.remarkable, body, network_stream)
+        if not exchange.upgraded:  # it has no trailers, and through its extensions the two would be a cycle
+            body.extensions = response.extensions
         return response
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
@@ -551,6 +554,7 @@ class SyncEngine:
         known: list[SyncConnection] = []
         idle: set[SyncConnection] = set()
         try:
+            self.do_chores()  # a response that was dropped is not in use, and nothing else would close its connection
             with self.lock:
                 known = self.pool.connections
                 idle.update(filter(self.pool.remove, known))

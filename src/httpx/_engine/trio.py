@@ -256,14 +256,17 @@ class TrioEngine:
                 exchange.proceed()
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
-        """A response whose body is still to come, or whose connection was upgraded."""
+        """Return a response whose body is still to come, or whose connection was upgraded."""
+        body = AsyncBody(self, connection, exchange, job)
         network_stream: Any = connection
         if exchange.upgraded:
-            network_stream = shown(connection.upgrade(exchange.surplus))
-        stream = AsyncBody(self, connection, exchange, job)
+            upgraded = connection.upgrade(exchange.surplus)
+            upgraded.owner = body  # which gives the connection back when the response and this stream are dropped
+            network_stream = shown(upgraded)
         assert exchange.head is not None
-        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        stream.extensions = response.extensions
+        response = Response._from_wire(exchange.head, exchange.remarkable, body, network_stream)
+        if not exchange.upgraded:  # it has no trailers, and through its extensions the two would be a cycle
+            body.extensions = response.extensions
         return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:

@@ -24,9 +24,6 @@ from .._protocol.tls import TLSFilter
 SMALL_READ = 65_536
 LARGE_READ = 114_688
 
-# Seconds from which on a time limit is none: `poll` counts milliseconds in 32 bits, which is 24 days.
-FOREVER = 2_000_000.0
-
 # What can be sent: `bytes`, or a view of what is left of them.
 Data = Union[bytes, memoryview]
 
