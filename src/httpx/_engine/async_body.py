@@ -91,7 +91,7 @@ class AsyncBody(AsyncByteStream):
             raise
 
     def hurry(self, ends_by_itself: bool) -> None:
-        """Let the rest of the body end soon, or fail: nobody asked for it. See `Limits.hurry`."""
+        """Let the rest of the body end soon, or fail: it was not asked for. See `Limits.hurry`."""
         self._job.hurry(self._engine.now(), ends_by_itself)
 
     async def aclose(self) -> None:

@@ -1,9 +1,9 @@
 """
 The shell for asyncio: a persistent reader callback on each non-blocking socket, and no transport, protocol or stream.
 
-A connection's callback receives, feeds the exchange and wakes whoever waits for it: one future and one turn of the loop
-for a small answer. Time limits are one timer for each connection, set for the nearest deadline and looked at again when
-it fires; a warm request usually finds it running and only notes its own deadline.
+A connection's callback receives, feeds the exchange and wakes the task that waits: one future and one turn of the loop
+for a small response. Time limits are one timer for each connection, set for the nearest deadline. When it fires, the
+deadline is looked at again; a warm request usually finds the timer running and only notes its own deadline.
 
     AsyncioEngine      the connections of one transport on one loop
     Attempts           those of one dial to connect to an address
@@ -80,7 +80,7 @@ class AsyncioEngine:
         return self.loop.time()
 
     def has_ended(self) -> bool:
-        """Is the loop closed?"""
+        """Return whether the loop is closed."""
         return self.loop.is_closed()
 
     async def handle(self, request: Request) -> Response:
@@ -108,10 +108,10 @@ class AsyncioEngine:
                     self.settle()
                 if exchange is None:
                     if connection.multiplexer is not None:
-                        answer = await connection.multiplexer.handle(job)
-                        if answer is None:
+                        response = await connection.multiplexer.handle(job)
+                        if response is None:
                             continue
-                        return answer
+                        return response
                     exchange = self._exchange_on(connection, job)
                 # No await between the pool and the `try`: a cancellation there would leak the connection.
                 # What a new connection says before it is asked is for later: see `receive`.
@@ -160,7 +160,7 @@ class AsyncioEngine:
             raise
 
     def _exchange_on(self, connection: AsyncioConnection, job: Job) -> HTTP1Exchange:
-        """The machine for a request that has its connection already."""
+        """Return the machine for a request that has its connection already."""
         if job.narrator is not None:
             job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
@@ -283,7 +283,7 @@ class AsyncioEngine:
         return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
-        """Deliver the events of a step of `Narrator` to whoever traces the request."""
+        """Deliver the events of a step of `Narrator` to the trace callback of the request."""
         narrator = job.narrator
         if narrator is None:
             return
@@ -297,7 +297,7 @@ class AsyncioEngine:
     # Connections.
 
     async def _redeem(self, ticket: Ticket[AsyncioConnection], job: Job) -> AsyncioConnection:
-        """Wait for a ticket to be served: by its own dial, or by a connection that somebody gives back."""
+        """Wait for a ticket to be served: by its own dial, or by a connection that is given back."""
         self.settle()
         timer: asyncio.TimerHandle | None = None
         begun = False  # the dial that the ticket may be told to make
@@ -349,7 +349,7 @@ class AsyncioEngine:
             ticket.signal.set_result(False)
 
     def _abandon(self, ticket: Ticket[AsyncioConnection]) -> None:
-        """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
+        """No request waits for the ticket any more; a dial that only it wanted ends, too."""
         self.pool.abandon(ticket, self.now())
         dial = self._dials.get(ticket)
         if dial is not None and not self.loop.is_closed():
@@ -456,7 +456,7 @@ class AsyncioEngine:
     # Dialling.
 
     async def _dial(self, ticket: Ticket[AsyncioConnection], job: Job) -> None:
-        """The task behind a ticket: it lives until it has a connection or an error, whoever wants it by then."""
+        """Serve a ticket, in a task of its own: it goes on also if the request is over meanwhile."""
         try:
             connection = await self._connect(job)
         except Exception as exc:
@@ -472,7 +472,7 @@ class AsyncioEngine:
                 connection.close()  # `_end_dial` comes after that
                 raise
             if ticket.connection is not connection:
-                connection.was_left()  # somebody else's now, or nobody's for a while
+                connection.was_left()  # another request has it now, or none has for a while
             self.settle()
 
     def _end_dial(
@@ -505,7 +505,7 @@ class AsyncioEngine:
         connection.incoming = bytearray(early)  # and what else it says before the first request is out
         if is_http2:
             connection.wire.early, connection.incoming = early, None
-            from .http2.asyncio import AsyncioMultiplexer  # those who never meet it do not load it
+            from .http2.asyncio import AsyncioMultiplexer  # loaded when it is needed first
 
             try:
                 AsyncioMultiplexer(self, connection)

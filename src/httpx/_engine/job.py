@@ -110,7 +110,7 @@ class Job(Limits):
             stream.body if whole else b"",  # type: ignore[union-attr]  # a ByteStream, or not asked
             not whole,
         )
-        # `isEnabledFor` is a cached look-up; the events are made only when somebody listens.
+        # `isEnabledFor` is a cached look-up; the events are made only when they are listened to.
         if "trace" in extensions or HTTP11_LOGGER.isEnabledFor(DEBUG):
             self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
@@ -238,16 +238,16 @@ class Job(Limits):
         self, exchange: Exchange, error: BaseException, reused: bool = True, others_progress: bool = False
     ) -> bool:
         """
-        May a request that failed be sent again on another connection?
+        Return whether a request that failed may be sent again on another connection.
 
         Only if it did nothing, as far as can be known. Either the peer said so (HTTP/2: `refused`); or it failed on a
-        connection that had served others before, and no byte of an answer arrived. In that case a POST is not sent
+        connection that had served others before, and no byte of a response arrived. In that case a POST is not sent
         again: the server may have acted on it before it closed (RFC 9110 9.2.2).
 
         Args:
             exchange: where it failed.
             error: how.
-            reused: had the connection served others before?
+            reused: the connection had served others before.
             others_progress: it was refused because of the other requests on the connection, which made progress.
         """
         if not isinstance(error, (NetworkError, RemoteProtocolError)):
@@ -264,7 +264,7 @@ class Job(Limits):
         return self.replays <= _MAX_REPLAYS
 
     def begin_dial(self) -> None:
-        """A connection has to be made: whoever listens to that alone is heard from here on."""
+        """Note that a connection has to be made: a logger that listens to that alone is told from here on."""
         if self.narrator is None and CONNECTION_LOGGER.isEnabledFor(DEBUG):
             self.narrator = Narrator(self.request, None)
 
@@ -346,7 +346,7 @@ def why(connection: Carrier, error: Exception) -> Exception:
 
 
 async def end_pieces(pieces: AsyncIterator[bytes], job: Job) -> None:
-    """End the iteration of a request's body early: a generator would stay suspended, with whatever it holds open."""
+    """End the iteration of a request's body early: a generator would stay suspended, with all that it holds open."""
     if hasattr(pieces, "aclose"):
         await pieces.aclose()
     await in_async(job.request.stream).aclose()

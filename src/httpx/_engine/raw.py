@@ -1,7 +1,7 @@
 """
 The network stream of an upgraded connection (101, or 2xx to CONNECT): what is the same for every shell.
 
-    RawStream   unread input, what a write has left behind, the words of errors
+    RawStream   unread input, what a write has left, the messages of errors
     moment      a time limit in seconds -> a moment on the shell's clock
 
 What a stream promises on every shell:

@@ -51,7 +51,7 @@ class TrioConnection:
 
     async def receive(self, until: float | None) -> bytes | None:
         """
-        What the peer sent next: b"" at its end, None if nothing came until then.
+        Return what the peer sent next: b"" at its end, None if nothing came until then.
 
         Raises:
             ReadError: the connection broke.
@@ -104,7 +104,7 @@ class TrioConnection:
             raise closed_for_writing() from None
 
     async def wait_for_either(self, until: float | None) -> bool:
-        """Until the socket takes or has bytes; False if time is up."""
+        """Wait until the socket takes or has bytes; False if time is up."""
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.deadline = math.inf if until is None else until
             done = []
@@ -114,7 +114,7 @@ class TrioConnection:
                     if not self.closed:
                         await wait(self.wire.sock)
                 except trio.ClosedResourceError:
-                    pass  # whoever uses the socket next is told; raised here it would come out in a group
+                    pass  # the next use of the socket raises it; from here it would come out in a group
                 done.append(wait)
                 nursery.cancel_scope.cancel()
 
@@ -124,7 +124,7 @@ class TrioConnection:
 
     def is_quiet(self) -> bool:
         """
-        Has the peer neither closed nor said anything since the last exchange?
+        Return whether the peer has neither closed nor sent anything since the last exchange.
 
         Under TLS it may have sent session tickets, which are taken here.
         """

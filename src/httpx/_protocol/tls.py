@@ -215,7 +215,7 @@ class TLSFilter:
                     self.ended = True
                     break
                 pieces.append(piece)
-                # Leaves without the cost of an exception: nothing is left of this record, and there is no other one.
+                # Leaves without the cost of an exception: this record is read, and another one has not arrived.
                 if not incoming.pending and len(piece) < RECORD and not self._eof:
                     break
         except ssl.SSLWantReadError:
