@@ -22,6 +22,7 @@ import httpx
 from httpx._engine.asyncio import AsyncioEngine
 from httpx._engine.asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from httpx._pool import Ticket
+from httpx._protocol.tls import TLSFilter
 from support.engines import driver_named
 from support.leaks import counts_of, engines_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
@@ -260,6 +261,43 @@ def test_the_end_of_a_tls_session_is_the_end_even_if_the_socket_stays_open(run: 
             stream = connection.upgrade(b"")
             assert await stream.read(10, timeout=3) == b""
             assert await stream.read(10, timeout=3) == b""
+
+    run(main)
+
+
+def test_a_connection_whose_tls_has_ended_before_it_was_used_does_not_become_idle(run: Callable[..., Any]):
+    """
+    Its close_notify came with the end of the handshake, and the request that it was made for has another connection.
+
+    The harm: the next request on it waited until its read timeout.
+    """
+
+    async def main() -> None:
+        async with connected(new_engine()) as (connection, _):
+            connection.wire.tls = TLSFilter(trusting_context(), "localhost")
+            connection.wire.tls.ended = True
+            connection.was_left()
+            assert connection.closed
+
+    run(main)
+
+
+def test_closing_says_no_goodbye_within_a_tls_record(run: Callable[..., Any]):
+    """The harm: the peer might take the rest of the record for one that had been tampered with."""
+
+    class Session:
+        def close(self) -> bytes:
+            return b"goodbye"
+
+    async def main() -> None:
+        for unsent in (b"", b"half a record"):
+            async with connected(new_engine()) as (connection, peer):
+                connection.wire.tls = Session()  # type: ignore[assignment]  # enough of one
+                if unsent:
+                    connection.queue(unsent)
+                connection.close()
+                await turns()
+                assert b"".join(received_by(peer)) == (b"" if unsent else b"goodbye")
 
     run(main)
 

@@ -345,7 +345,7 @@ def test_what_a_server_of_http2_says_with_the_reply_of_socks_is_handed_over():
     assert (connection.early, connection.is_http2) == (b"SETTINGS", True)
     for options in ({}, {"http2": True}):
         dial = Dialling("http://origin.example/", replies, proxy=proxy, **options)
-        with pytest.raises(ProxyError, match="more than its answer"):
+        with pytest.raises(ProxyError, match="more than its response"):
             dial.run()
         assert dial.sockets[0].closed
 
@@ -355,7 +355,7 @@ def test_bytes_in_front_of_tls_are_an_error_whatever_follows():
     for options in ({}, {"http1": False, "http2": True}):
         replies = [b"HTTP/1.1 200 OK\r\n\r\nearly"]
         dial = Dialling("https://origin.example/", replies, proxy=Proxy("http://proxy.example"), **options)
-        with pytest.raises(ProxyError, match="more than its answer"):
+        with pytest.raises(ProxyError, match="more than its response"):
             dial.run()
         assert dial.sockets[0].closed
 

@@ -17,6 +17,7 @@ from typing import Any, Callable
 import pytest
 
 import httpx
+from httpx._engine.wire import Wire
 from support import certs
 from support.drivers import Driver
 from support.engines import warm_uvloop
@@ -525,6 +526,27 @@ def test_closing_wakes_a_reader_and_a_writer(driver: Driver, tls: bool):
 
     with serving(lambda conn: done.wait(5), tls) as server:
         run(driver, scenario, server)
+        done.set()
+
+
+def test_the_end_that_closing_makes_is_not_taken_for_the_peers(monkeypatch: pytest.MonkeyPatch):
+    """The harm: a thread that closed the stream just before another one received made a whole message of a half."""
+    done = threading.Event()
+
+    async def scenario(stream: Any) -> None:
+        receive_raw = Wire.receive_raw
+
+        def close_and_receive(wire: Wire) -> Any:
+            stream.close()
+            return receive_raw(wire)
+
+        monkeypatch.setattr(Wire, "receive_raw", close_and_receive)
+        stream.wire.poll = lambda milliseconds: True
+        with pytest.raises(httpx.ReadError, match="closed"):
+            stream.read(100)
+
+    with serving(lambda conn: done.wait(5), False) as server:
+        run(Driver("sync"), scenario, server)
         done.set()
 
 

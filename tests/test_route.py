@@ -151,7 +151,7 @@ def test_a_proxy_that_says_more_than_its_answer_is_not_used(proxy: str, url: str
     handshake.receive(answer + surplus)
     assert handshake.done
     if surplus:
-        with pytest.raises(ProxyError, match="more than its answer"):
+        with pytest.raises(ProxyError, match="more than its response"):
             next(hops)
     else:
         assert [shown(hop) for hop in hops] == (["a.test"] if url.startswith("https") else [])

@@ -457,6 +457,17 @@ def test_garbage_is_a_read_error_and_stays_one(version, cut):
     assert isinstance(client.close(), bytes)
 
 
+def test_what_came_before_garbage_counts_however_the_wire_was_cut(version):
+    """The harm: a whole response was lost if what broke the session came in one segment with its end."""
+    client, server = session(version)
+    assert client.receive(server.send(b"a whole response") + b"this is not TLS, and long enough") == b"a whole response"
+    assert client.ended
+    assert client.incomplete_close
+    for _ in range(2):
+        with pytest.raises(ReadError):
+            client.receive(b"more")
+
+
 def test_a_record_that_was_tampered_with_is_a_read_error(version):
     client, server = session(version)
     record = bytearray(server.send(b"attack at dawn"))

@@ -136,6 +136,18 @@ def test_what_is_no_tls_on_an_idle_connection_makes_it_unfit():
     trio.run(main)
 
 
+def test_a_tls_session_that_the_peer_has_ended_already_makes_a_connection_unfit():
+    """The harm: a POST went out on it, and could not be sent again."""
+
+    async def main() -> None:
+        async with connected() as (connection, _):
+            connection.wire.tls = TLSFilter(trusting_context(), "localhost")
+            connection.wire.tls.ended = True  # its close_notify came with the end of the handshake
+            assert not connection.is_quiet()
+
+    trio.run(main)
+
+
 def test_a_network_stream_gives_at_most_what_is_asked_for():
     async def main() -> None:
         async with connected() as (connection, peer):

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+import httpx
+from httpx._engine.http2 import session as http2
+from httpx._engine.http2.carrier import Carrier
 from httpx._engine.wire import LARGE_READ, SMALL_READ, Wire
 from httpx._exceptions import ReadError, WriteError
 from httpx._protocol.tls import TLSFilter
@@ -375,3 +378,15 @@ def test_closing_says_goodbye_unless_that_would_be_in_the_middle_of_something(pa
     if what == "another user":
         wire.leave()
     assert wire.sock.fileno() == -1
+
+
+def test_the_streams_of_http2_do_not_let_goodbye_be_said_within_a_record(pair):
+    """The harm: in threads and on trio the peer was told of a record that had been tampered with."""
+    wire, far = pair
+    wire.tls = session = Session()
+    carrier = Carrier(wire, http2.Session(httpx.HTTPTransport()._engine.settings, lambda: 0.0), (), lambda: None)
+    carrier.unsent = b"half a record"
+    carrier.say_goodbye()
+    wire.close()
+    assert session.goodbyes == 0
+    assert far.recv(100) == b""

@@ -73,7 +73,7 @@ def to_utf8(text: str, what: str) -> bytes:
         raise LocalProtocolError(f"{what} has a lone surrogate at position {exc.start}, so it is not text") from exc
 
 
-def _as_bytes(piece: Any) -> bytes:
+def as_bytes(piece: Any) -> bytes:
     """Return one piece of a body as bytes. Another type is the caller's mistake, found before it is sent."""
     if isinstance(piece, (bytes, bytearray, memoryview)):
         return bytes(piece)
@@ -232,7 +232,7 @@ class FileSource:
 
 def _from_file(piece: Any) -> bytes:
     """Return the result of a file's `read` as bytes; text is encoded, since file-like objects may return it."""
-    return to_utf8(piece, "a file") if isinstance(piece, str) else _as_bytes(piece)
+    return to_utf8(piece, "a file") if isinstance(piece, str) else as_bytes(piece)
 
 
 # Streams
@@ -395,7 +395,7 @@ class IteratorByteStream(SyncByteStream):
         pieces = self._sync_pieces = self._begin()
         try:
             for piece in pieces:
-                yield piece if type(piece) is bytes else _as_bytes(piece)
+                yield piece if type(piece) is bytes else as_bytes(piece)
         finally:
             _close_generator(pieces)
 
@@ -488,7 +488,7 @@ class _AsyncPieces:
         if self._next is None:
             self._next = await self._begin()
         piece = await self._next()
-        return piece if type(piece) is bytes else _as_bytes(piece)
+        return piece if type(piece) is bytes else as_bytes(piece)
 
 
 class UnattachedStream(AsyncByteStream, SyncByteStream):

@@ -415,7 +415,7 @@ def test_bytes_after_the_reply_of_socks_are_nobodys_before_tls_or_http1(
         routes = {"origin.example:80": origin.port, "origin.example:443": origin.port}
         with ScriptedSocksProxy(routes, behind=MAX_STREAMS_IS_3) as proxy:
             error = failure(any_engine, url, httpx.ProxyError, proxy=proxy.url, **options)
-    assert "more than its answer" in str(error)
+    assert "more than its response" in str(error)
 
 
 # Peers that are slow, or never come to an end: one deadline for the whole dial.

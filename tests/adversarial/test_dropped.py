@@ -18,7 +18,7 @@ import httpx
 from support import certs
 from support.drivers import run_on_loop
 from support.engines import EngineDriver
-from support.leaks import engines_of, no_lost_exceptions, settled, trusting_context, wait_for
+from support.leaks import counts_of, engines_of, no_lost_exceptions, settled, trusting_context, wait_for
 from support.servers import Conn, ScriptedServer
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -176,6 +176,36 @@ def test_a_response_may_be_dropped_after_its_event_loop_has_ended(library: str):
             run_on_loop(asyncio.SelectorEventLoop(), main())
             held.pop()
             run_on_loop(asyncio.SelectorEventLoop(), close())
+
+
+@pytest.mark.parametrize("kept", ["nothing", "stream", "closed stream"])
+def test_an_upgraded_connection_that_is_dropped_frees_its_place(any_engine: EngineDriver, kept: str, tls: bool):
+    """The harm: its place in the pool was lost for good, also where the stream was closed and the response was not."""
+
+    def switch(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_head()
+        conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+        conn.read_to_end()
+
+    async def main() -> None:
+        async with any_engine.client(verify=trusting_context(), trust_env=False, limits=ONE, timeout=2) as client:
+            headers = {"Connection": "upgrade", "Upgrade": "x"}
+            for _ in range(2):
+                response = await client.send(client.build_request("GET", server.url, headers=headers), stream=True)
+                stream = response.extensions["network_stream"] if kept != "nothing" else None
+                del response  # which is not in a cycle
+                await any_engine.pause(0.01)
+                if stream is not None:
+                    assert counts_of(client) == (1, 0, 0, 0)
+                    if kept == "closed stream":
+                        await stream.aclose() if any_engine.is_async else stream.close()
+                del stream
+                await any_engine.pause(0.01)
+                if any_engine.is_async:  # a thread looks when it needs a connection
+                    assert counts_of(client) == (0, 0, 0, 0)
+
+    with ScriptedServer(switch, tls=certs.server_context() if tls else None) as server:
+        any_engine.run_bare(main)
 
 
 def test_the_stream_of_an_upgraded_connection_outlives_its_response(any_engine: EngineDriver):

@@ -226,6 +226,38 @@ def test_what_nobody_reads_of_an_early_response_is_not_received(any_engine: Engi
         run(any_engine, scenario)
 
 
+def test_what_follows_a_response_that_nobody_reads_is_not_received(any_engine: EngineDriver, tls: bool):
+    """The harm: on asyncio a server that went on sending after the end of its response filled the memory."""
+    stuck = threading.Event()
+    sent = []
+
+    def serve(conn: Conn) -> None:
+        conn.read_head()
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n" + bytes(900_000))
+        conn.settimeout(0.3)
+        try:
+            while sum(sent) < 100_000_000:
+                sent.append(conn.send(bytes(262_144)))
+        except OSError:  # time is up, or the response had arrived whole and the connection was closed
+            pass
+        stuck.set()
+
+    # So much is received before it is asked for, and not in one piece with the head.
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", peer.url) as response:
+            for _ in range(1000):
+                if stuck.wait(0.005):
+                    break
+                await any_engine.pause()
+            assert stuck.is_set()
+            assert sum(sent) < 20_000_000  # what the system's buffers hold, and one mebibyte
+            assert len(await response.aread()) == 900_000
+        assert counts_of(client) == (0, 0, 0, 0)
+
+    with server(serve, tls) as peer:
+        run(any_engine, scenario)
+
+
 def test_a_response_that_is_left_ends_the_upload(any_engine: EngineDriver, tls: bool):
     """The harm: a generator stayed suspended, with whatever it held open."""
 

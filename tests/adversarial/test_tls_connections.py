@@ -615,6 +615,41 @@ def test_a_server_that_ends_tls_before_it_answered_is_said_to_have_closed(any_en
         run(any_engine, scenario)
 
 
+@pytest.mark.parametrize("framing", ["length", "until the end"])
+def test_a_response_counts_as_far_as_it_came_before_the_tls_session_breaks(any_engine: EngineDriver, framing: str):
+    """The harm: it was lost if the two came in one segment. A body that ends with the connection is not whole by it."""
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = certs.server_context().wrap_bio(incoming, outgoing, server_side=True)
+
+        def step(function: Any, *args: Any) -> Any:
+            while True:
+                try:
+                    return function(*args)
+                except ssl.SSLWantReadError:
+                    conn.sendall(outgoing.read())
+                    incoming.write(conn.recv())
+
+        step(tls.do_handshake)
+        step(tls.read, 10_000)
+        length = b"Content-Length: 4\r\n" if framing == "length" else b""
+        tls.write(b"HTTP/1.1 200 OK\r\n%b\r\nsome" % length)
+        conn.sendall(outgoing.read() + b"this is not a TLS record")
+        conn.read_to_end()
+
+    async def scenario(client: Any) -> None:
+        if framing == "length":
+            assert (await client.get(url)).text == "some"
+        else:
+            with pytest.raises(httpx.TransportError):
+                await client.get(url)
+
+    with ScriptedServer(serve) as server:
+        url = f"https://localhost:{server.port}"
+        any_engine.run(scenario, verify=certs.client_context(), trust_env=False, timeout=3)
+
+
 def test_an_upgraded_connection_that_is_cut_ends(any_engine: EngineDriver):
     """What follows an upgrade says itself where it ends, and its libraries expect b"" at an end, as from 0.28.1."""
     switched = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello"

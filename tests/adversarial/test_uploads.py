@@ -41,6 +41,35 @@ def pieces(count: int = 80, size: int = 100_000) -> Iterator[bytes]:
         yield bytes(size)
 
 
+@pytest.mark.parametrize("piece", [None, "text", 7], ids=repr)
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+def test_a_stream_of_the_caller_that_yields_something_else_than_bytes_is_an_error(
+    any_engine: EngineDriver, piece: Any, framing: str
+):
+    """The harm: None passed for the end of the body, and the server got a body that was cut as a whole one."""
+
+    class Stream(httpx.AsyncByteStream, httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield from (b"one", piece, b"two")
+
+        async def __aiter__(self) -> Any:
+            for each in self:
+                yield each
+
+    def serve(conn: Conn, recorded: list[bytes]) -> None:
+        assert b"\r\n0\r\n" not in conn.read_to_end()
+
+    async def scenario(client: Any) -> None:
+        field = ("Transfer-Encoding", "chunked") if framing == "chunked" else ("Content-Length", "3")
+        request = httpx.Request("POST", server.url, stream=Stream(), headers=[("Host", "x"), field])
+        with pytest.raises(TypeError, match=r"a body yields .*, expected bytes"):
+            await client.send(request)
+        assert counts_of(client) == (0, 0, 0, 0)
+
+    with ScriptedServer(serve) as server:
+        run(any_engine, scenario)
+
+
 @pytest.mark.parametrize("content", ["bytes", "pieces"])
 @pytest.mark.parametrize("ending", ["close", "stay", "linger"])
 def test_an_answer_in_the_middle_of_an_upload_is_delivered(

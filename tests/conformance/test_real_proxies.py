@@ -442,8 +442,8 @@ BAD_ANSWERS: dict[str, tuple[list[Step], str]] = {
     "endless head": ([send(b"HTTP/1.1 200 OK\r\n" + b"X-Field: value\r\n" * 20_000), silence()], "response to CONNECT"),
     "endless interim": ([send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000), silence()], "response to CONNECT"),
     "switches": ([send(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), silence()], "101"),
-    "surplus": ([send(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\nevil"), silence()], "more than its answer"),
-    "large surplus": ([send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300_000), silence()], "more than its answer"),
+    "surplus": ([send(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\nevil"), silence()], "more than its response"),
+    "large surplus": ([send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300_000), silence()], "more than its response"),
 }
 
 
@@ -837,7 +837,7 @@ def test_what_comes_behind_the_answer_of_socks_is_nobodys_answer(driver: Driver,
         for url in ("http://example.org/", "https://example.org/"):
             with ScriptedSocksProxy({"example.org:80": server.port, "example.org:443": server.port}, behind=evil) as p:
                 error = failure(driver, url, httpx.ProxyError, proxy=p.url)
-            assert "more than its answer" in str(error)
+            assert "more than its response" in str(error)
 
 
 def drip_reply(conn: Any) -> None:

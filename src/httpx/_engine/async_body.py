@@ -91,7 +91,7 @@ class AsyncBody(AsyncByteStream):
             raise
 
     def hurry(self, ends_by_itself: bool) -> None:
-        """Let the rest of the body end soon, or fail: nobody asked for it. See `Limits.hurry`."""
+        """Let the rest of the body end soon, or fail: it was not asked for. See `Limits.hurry`."""
         self._job.hurry(self._engine.now(), ends_by_itself)
 
     async def aclose(self) -> None:
@@ -119,6 +119,6 @@ class AsyncBody(AsyncByteStream):
             self._over = True
 
     def __del__(self) -> None:
-        # An upgraded connection belongs to its `network_stream`.
-        if not self._over and not self._exchange.upgraded:
+        # The stream of an upgraded connection refers to this: it is not in use any more.
+        if not self._over:
             self._engine.later(self._drop)

@@ -1,9 +1,9 @@
 """
 The shell for asyncio: a persistent reader callback on each non-blocking socket, and no transport, protocol or stream.
 
-A connection's callback receives, feeds the exchange and wakes whoever waits for it: one future and one turn of the loop
-for a small answer. Time limits are one timer for each connection, set for the nearest deadline and looked at again when
-it fires; a warm request usually finds it running and only notes its own deadline.
+A connection's callback receives, feeds the exchange and wakes the task that waits: one future and one turn of the loop
+for a small response. Time limits are one timer for each connection, set for the nearest deadline. When it fires, the
+deadline is looked at again; a warm request usually finds the timer running and only notes its own deadline.
 
     AsyncioEngine      the connections of one transport on one loop
     Attempts           those of one dial to connect to an address
@@ -40,7 +40,7 @@ from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from .connecting import Dial
 from .dialling.asyncio import AsyncioDialling, FallbackSockets, LoopSockets
-from .job import Job, again, shown
+from .job import CLOSED_HERE, Job, again, shown
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -80,7 +80,7 @@ class AsyncioEngine:
         return self.loop.time()
 
     def has_ended(self) -> bool:
-        """Is the loop closed?"""
+        """Return whether the loop is closed."""
         return self.loop.is_closed()
 
     async def handle(self, request: Request) -> Response:
@@ -108,10 +108,10 @@ class AsyncioEngine:
                     self.settle()
                 if exchange is None:
                     if connection.multiplexer is not None:
-                        answer = await connection.multiplexer.handle(job)
-                        if answer is None:
+                        response = await connection.multiplexer.handle(job)
+                        if response is None:
                             continue
-                        return answer
+                        return response
                     exchange = self._exchange_on(connection, job)
                 # No await between the pool and the `try`: a cancellation there would leak the connection.
                 # What a new connection says before it is asked is for later: see `receive`.
@@ -130,7 +130,7 @@ class AsyncioEngine:
                         await job.aend_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
-                    if job.may_replay(exchange, exc, reused):
+                    if not self._closed and job.may_replay(exchange, exc, reused):
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:
@@ -160,7 +160,7 @@ class AsyncioEngine:
             raise
 
     def _exchange_on(self, connection: AsyncioConnection, job: Job) -> HTTP1Exchange:
-        """The machine for a request that has its connection already."""
+        """Return the machine for a request that has its connection already."""
         if job.narrator is not None:
             job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
@@ -269,18 +269,21 @@ class AsyncioEngine:
                 exchange.proceed()
 
     def _stream(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
-        """A response whose body is still to come, or whose connection was upgraded."""
+        """Return a response whose body is still to come, or whose connection was upgraded."""
+        body = AsyncBody(self, connection, exchange, job)
         network_stream: Any = connection
         if exchange.upgraded:
-            network_stream = shown(connection.upgrade(exchange.surplus))
-        stream = AsyncBody(self, connection, exchange, job)
+            upgraded = connection.upgrade(exchange.surplus)
+            upgraded.owner = body  # which gives the connection back when the response and this stream are dropped
+            network_stream = shown(upgraded)
         assert exchange.head is not None
-        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        stream.extensions = response.extensions
+        response = Response._from_wire(exchange.head, exchange.remarkable, body, network_stream)
+        if not exchange.upgraded:  # it has no trailers, and through its extensions the two would be a cycle
+            body.extensions = response.extensions
         return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
-        """Deliver the events of a step of `Narrator` to whoever traces the request."""
+        """Deliver the events of a step of `Narrator` to the trace callback of the request."""
         narrator = job.narrator
         if narrator is None:
             return
@@ -294,7 +297,7 @@ class AsyncioEngine:
     # Connections.
 
     async def _redeem(self, ticket: Ticket[AsyncioConnection], job: Job) -> AsyncioConnection:
-        """Wait for a ticket to be served: by its own dial, or by a connection that somebody gives back."""
+        """Wait for a ticket to be served: by its own dial, or by a connection that is given back."""
         self.settle()
         timer: asyncio.TimerHandle | None = None
         begun = False  # the dial that the ticket may be told to make
@@ -346,7 +349,7 @@ class AsyncioEngine:
             ticket.signal.set_result(False)
 
     def _abandon(self, ticket: Ticket[AsyncioConnection]) -> None:
-        """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
+        """No request waits for the ticket any more; a dial that only it wanted ends, too."""
         self.pool.abandon(ticket, self.now())
         dial = self._dials.get(ticket)
         if dial is not None and not self.loop.is_closed():
@@ -453,7 +456,7 @@ class AsyncioEngine:
     # Dialling.
 
     async def _dial(self, ticket: Ticket[AsyncioConnection], job: Job) -> None:
-        """The task behind a ticket: it lives until it has a connection or an error, whoever wants it by then."""
+        """Serve a ticket, in a task of its own: it goes on also if the request is over meanwhile."""
         try:
             connection = await self._connect(job)
         except Exception as exc:
@@ -470,7 +473,7 @@ class AsyncioEngine:
                     connection.close()  # `_end_dial` comes after that
                 raise
             if ticket.connection is not connection:
-                connection.was_left()  # somebody else's now, or nobody's for a while
+                connection.was_left()  # another request has it now, or none has for a while
             self.settle()
 
     def _end_dial(
@@ -504,7 +507,7 @@ class AsyncioEngine:
         connection.incoming = bytearray(early)  # and what else it says before the first request is out
         if is_http2:
             connection.wire.early, connection.incoming = early, None
-            from .http2.asyncio import AsyncioMultiplexer  # those who never meet it do not load it
+            from .http2.asyncio import AsyncioMultiplexer  # loaded when it is needed first
 
             try:
                 AsyncioMultiplexer(self, connection)
@@ -523,7 +526,7 @@ def stop_sending(connection: AsyncioConnection, exchange: Exchange, error: Write
 def why(connection: AsyncioConnection, error: Exception | None = None) -> Exception:
     """Return what to raise where nothing more can be received."""
     error = connection.error or error
+    if connection.closed or error is None:
+        return ReadError(CLOSED_HERE)
     # If the TLS handshake was refused, nothing could be sent either.
-    if not isinstance(error, ConnectError):
-        error = connection.write_error or error
-    return again(error or ReadError("the connection was closed while a response was awaited"))
+    return again(error if isinstance(error, ConnectError) else connection.write_error or error)

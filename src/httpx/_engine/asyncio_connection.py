@@ -47,7 +47,7 @@ class LoopIO:
         self._loop.add_writer(connection.wire.sock, connection.on_writable)
 
     def stop_writing(self, connection: AsyncioConnection) -> None:
-        """Nothing is left to be written, or nobody wants to write it."""
+        """Nothing is left to be written, or it is given up."""
         self._loop.remove_writer(connection.wire.sock)
 
     def close(self, connection: AsyncioConnection) -> None:
@@ -79,7 +79,7 @@ class FallbackIO:
                 connection.on_broken(ReadError(f"receiving failed: {exc.strerror or exc}"))
                 return
             except asyncio.CancelledError:
-                if connection in self._reading:  # by somebody who ends all tasks: nobody would read any more
+                if connection in self._reading:  # by code that ends all tasks: nothing would read any more
                     connection.on_broken(ReadError("the task that receives was cancelled"))
                 raise
             connection.on_received(data)
@@ -91,7 +91,7 @@ class FallbackIO:
         self._writing[connection] = self._loop.create_task(self._write(connection))
 
     async def _write(self, connection: AsyncioConnection) -> None:
-        while connection.unsent:  # never empty while it is under way; more may be put behind it meanwhile
+        while connection.unsent:  # never empty while it is under way; more may be appended meanwhile
             rest = connection.unsent
             try:
                 await self._loop.sock_sendall(connection.wire.sock, rest)
@@ -107,7 +107,7 @@ class FallbackIO:
         self._cancel(self._writing.pop(connection, None))
 
     def close(self, connection: AsyncioConnection) -> None:
-        # In the next turn: what was cancelled has let go of the descriptor then, and not of somebody else's.
+        # In the next turn: what was cancelled has let go of the descriptor then, before it can be another socket's.
         self._loop.call_soon(connection.wire.close)
 
     @staticmethod
@@ -117,7 +117,7 @@ class FallbackIO:
 
 
 def io_of(loop: asyncio.AbstractEventLoop) -> LoopIO | FallbackIO:
-    """What fits the loop. Windows' proactor loop has the methods, too, but they raise NotImplementedError."""
+    """Return what fits the loop. Windows' proactor loop has the methods, too, but they raise NotImplementedError."""
     if type(loop).add_reader is asyncio.AbstractEventLoop.add_reader:
         return FallbackIO(loop)
     return LoopIO(loop)
@@ -144,8 +144,8 @@ class AsyncioConnection:
     whose connection was not upgraded.
 
     What arrives goes to `exchange` while there is one, and into `incoming` while bytes are wanted as they are (TLS
-    handshake, upgraded connections, and before the first request). Anything else ends the connection: nobody asked for
-    it.
+    handshake, upgraded connections, and before the first request). Anything else ends the connection: it was not
+    asked for.
 
     Attributes:
         reused: it has served others before, or was idle.
@@ -191,7 +191,7 @@ class AsyncioConnection:
             return
         exchange = self.exchange
         if data and wire.tls is None and exchange is not None and exchange.head is None:
-            # The case of nearly every answer, in one frame; `on_received` comes to the same.
+            # The case of nearly every response, in one frame; `on_received` comes to the same.
             exchange.receive(data)
             waiter = self._waiter
             if waiter is not None and not waiter.done():
@@ -246,7 +246,8 @@ class AsyncioConnection:
             exchange.receive(data) if data else self.wire.deliver_end(exchange)
             if exchange.head is not None:
                 self.buffered += len(data)
-                if self.buffered > HIGH_WATER and (exchange.upgraded or not exchange.finished):
+                # A connection that can be used again goes on reading: the next request relies on it.
+                if self.buffered > HIGH_WATER and not exchange.reusable:
                     self._pause()
             self.wake()
         elif self.incoming is not None:
@@ -303,7 +304,7 @@ class AsyncioConnection:
     # What the engine calls.
 
     async def wait(self, until: float | None) -> bool:
-        """Until something happened: True; or until time is up: False."""
+        """Wait until something happened; False if time is up."""
         waiter: asyncio.Future[bool] = self.loop.create_future()
         self._waiter = waiter
         self.deadline = until
@@ -325,7 +326,7 @@ class AsyncioConnection:
                 waiter.set_result(True)
 
     async def wait_for_room(self, until: float | None) -> bool:
-        """Wait until something happened: True; or until time is up: False. Beside `wait`, which a reader may be in."""
+        """Wait until something happened; False if time is up. Beside `wait`, which a reader may be in."""
         writer: asyncio.Future[bool] = self.loop.create_future()
         self._writer = writer
         timer = None if until is None else self.loop.call_at(until, settle, writer, False)
@@ -361,7 +362,7 @@ class AsyncioConnection:
             self._io.start_writing(self)
 
     def take_chunks(self, exchange: Exchange) -> list[bytes]:
-        """The pieces of the body that have arrived; reading goes on if it had stopped for them."""
+        """Remove and return the pieces of the body that have arrived; reading goes on if it had stopped for them."""
         chunks, exchange.chunks = exchange.chunks, []
         self.buffered = 0
         if self._paused:
@@ -389,7 +390,7 @@ class AsyncioConnection:
             self._io.start_reading(self)
 
     def is_quiet(self) -> bool:
-        """Has the peer neither closed nor said anything since the last exchange? Takes what it said."""
+        """Return whether the peer has neither closed nor sent anything since the last exchange. Takes what it sent."""
         if not self.closed:
             self.on_readable()
         return not self.closed
@@ -407,13 +408,14 @@ class AsyncioConnection:
             self.wire.deliver_end(exchange)
 
     def was_left(self) -> None:
-        """The request that the connection was made for has another one: what was said early is for nobody."""
+        """The request that the connection was made for has another one: what was said early belongs to no request."""
         self.reused = True
         if self.multiplexer is not None:
             self.multiplexer.was_left()
             return
         early, self.incoming = self.incoming, None
-        if early or self.has_ended:
+        tls = self.wire.tls
+        if early or self.has_ended or (tls is not None and tls.ended):
             self._engine.lost(self)
 
     def close(self) -> None:
@@ -435,6 +437,7 @@ class AsyncioConnection:
                 self._io.stop_reading(self)
             if self.unsent:
                 self._io.stop_writing(self)
+                self.wire.unsent = self.unsent  # it may end within a record, and then close_notify must not follow
             self._io.close(self)
         except BaseException:  # out of a signal handler
             self.closed = True

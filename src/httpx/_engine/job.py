@@ -10,11 +10,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
-from .._content import ByteStream, in_async
+from .._content import ByteStream, as_bytes, in_async
 from .._exceptions import (
     ConnectError,
     NetworkError,
     PoolTimeout,
+    ReadError,
     RemoteProtocolError,
     RequestError,
     StreamConsumed,
@@ -28,6 +29,7 @@ from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
 from .limits import FOREVER, NO_TIMEOUT, TIMER_SLACK, Limits
 from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
+from .wire import Wire
 
 Arguments = tuple[bytes, bytes, Fields, bytes, bool]
 E = TypeVar("E", bound=TimeoutException)
@@ -36,6 +38,12 @@ T = TypeVar("T", bound=Exception)
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
+
+# What a request is told whose connection was closed by this side. The end that this makes is not the peer's.
+CLOSED_HERE = "the client or the response was closed before the response was received"
+
+# The end of an iterator that may yield None by mistake.
+END = object()
 
 # After so many pieces of a body an async shell lets others run: a sync iterator and a socket with room never wait.
 BREATH = 8
@@ -58,17 +66,22 @@ class Job(Limits):
     Attributes:
         pieces: the iterator of the request's body; None before it began and after it ended.
         begun: how many pieces were asked for, in an async client; set while there are `pieces`.
+        awaits_piece: a piece was asked for and is not there yet. The iterator cannot be ended then.
 
     Raises:
         UnsupportedProtocol: the URL's scheme is not one that goes over a connection, or it has no host.
         StreamConsumed: the body was sent before and cannot be sent again; known before anything is sent.
     """
 
-    __slots__ = ("arguments", "begun", "has_begun_body", "key", "narrator", "pieces", "refusals", "replays", "request")
+    __slots__ = (
+        *("arguments", "awaits_piece", "begun", "has_begun_body", "key", "narrator", "pieces"),
+        *("refusals", "replays", "request"),
+    )
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
         self.has_begun_body = False  # some of the body may be consumed, so it cannot be sent again
+        self.awaits_piece = False
         self.replays = self.refusals = 0
         self.pieces: Any = None
         extensions, url = request.extensions, request.url
@@ -97,7 +110,7 @@ class Job(Limits):
             stream.body if whole else b"",  # type: ignore[union-attr]  # a ByteStream, or not asked
             not whole,
         )
-        # `isEnabledFor` is a cached look-up; the events are made only when somebody listens.
+        # `isEnabledFor` is a cached look-up; the events are made only when they are listened to.
         if "trace" in extensions or HTTP11_LOGGER.isEnabledFor(DEBUG):
             self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
@@ -143,37 +156,71 @@ class Job(Limits):
         return in_async(self.request.stream).__aiter__()
 
     def next_piece(self) -> bytes | None:
-        """Return the next piece of the body, or None at its end."""
-        if self.pieces is None:
-            self.pieces = self.sync_pieces()
-        piece: bytes | None = next(self.pieces, None)
+        """
+        Return the next piece of the body, or None at its end.
+
+        Raises:
+            TypeError: the piece is not bytes.
+            WriteError: another thread has ended the iteration.
+        """
+        self.awaits_piece = True  # first: `end_pieces` in another thread sees it, or has set `pieces` before
+        pieces = self.pieces
+        try:
+            if pieces is None:
+                if self.has_begun_body:
+                    raise WriteError(CLOSED_HERE)
+                pieces = self.pieces = self.sync_pieces()
+            piece = next(pieces, END)
+        finally:
+            self.awaits_piece = False
+            if self.pieces is not pieces and hasattr(pieces, "close"):
+                pieces.close()  # `end_pieces` has left it to us
+        if piece is END:
+            self.pieces = None
+            return None
+        return piece if type(piece) is bytes else as_bytes(piece)
+
+    async def anext_piece(self) -> bytes | None:
+        """
+        Return the next piece of the body, or None at its end.
+
+        Raises:
+            TypeError: the piece is not bytes.
+            WriteError: another task has ended the iteration.
+        """
+        pieces = self.pieces
+        if pieces is None:
+            if self.has_begun_body:
+                raise WriteError(CLOSED_HERE)
+            pieces = self.pieces = self.async_pieces()
+            self.begun = 0
+        self.begun += 1
+        self.awaits_piece = True
+        try:
+            piece = await next_piece(pieces)
+        finally:
+            self.awaits_piece = False
+            if self.pieces is not pieces:
+                await end_pieces(pieces, self)  # `aend_pieces` has left it to us
         if piece is None:
             self.pieces = None
         return piece
 
-    async def anext_piece(self) -> bytes | None:
-        """Return the next piece of the body, or None at its end."""
-        if self.pieces is None:
-            self.pieces = self.async_pieces()
-            self.begun = 0
-        self.begun += 1
-        try:
-            piece: bytes = await self.pieces.__anext__()
-        except StopAsyncIteration:
-            self.pieces = None
-            return None
-        return piece
-
     def end_pieces(self) -> None:
-        """End the iteration of the body early: a generator would stay suspended, with all that it holds open."""
+        """
+        End the iteration of the body early: a generator would stay suspended, with all that it holds open.
+
+        If another thread is waiting for a piece, that thread ends it.
+        """
         pieces, self.pieces = self.pieces, None
-        if hasattr(pieces, "close"):
+        if not self.awaits_piece and hasattr(pieces, "close"):
             pieces.close()
 
     async def aend_pieces(self) -> None:
-        """End the iteration of the body early: a generator would stay suspended, with all that it holds open."""
+        """Do what `end_pieces` does, in an async client."""
         pieces, self.pieces = self.pieces, None
-        await end_pieces(pieces, self)
+        if not self.awaits_piece:
+            await end_pieces(pieces, self)
 
     # Time.
 
@@ -191,16 +238,16 @@ class Job(Limits):
         self, exchange: Exchange, error: BaseException, reused: bool = True, others_progress: bool = False
     ) -> bool:
         """
-        May a request that failed be sent again on another connection?
+        Return whether a request that failed may be sent again on another connection.
 
         Only if it did nothing, as far as can be known. Either the peer said so (HTTP/2: `refused`); or it failed on a
-        connection that had served others before, and no byte of an answer arrived. In that case a POST is not sent
+        connection that had served others before, and no byte of a response arrived. In that case a POST is not sent
         again: the server may have acted on it before it closed (RFC 9110 9.2.2).
 
         Args:
             exchange: where it failed.
             error: how.
-            reused: had the connection served others before?
+            reused: the connection had served others before.
             others_progress: it was refused because of the other requests on the connection, which made progress.
         """
         if not isinstance(error, (NetworkError, RemoteProtocolError)):
@@ -221,7 +268,7 @@ class Job(Limits):
         return self.replays <= _MAX_REPLAYS
 
     def begin_dial(self) -> None:
-        """A connection has to be made: whoever listens to that alone is heard from here on."""
+        """Note that a connection has to be made: a logger that listens to that alone is told from here on."""
         if self.narrator is None and CONNECTION_LOGGER.isEnabledFor(DEBUG):
             self.narrator = Narrator(self.request, None)
 
@@ -256,8 +303,11 @@ def again(error: T) -> T:
 class Carrier(Protocol):
     """What is asked here of a connection of HTTP/1.1 in threads and on trio."""
 
-    wire: Any
+    closed: bool
     write_error: WriteError | None
+
+    @property
+    def wire(self) -> Wire: ...
 
 
 def listen(connection: Carrier, exchange: Exchange) -> bool:
@@ -292,24 +342,27 @@ def stop_sending(connection: Carrier, exchange: Exchange, error: WriteError) -> 
 
 
 def why(connection: Carrier, error: Exception) -> Exception:
-    """Return what to raise for an error of receiving: it may be the consequence of one of sending."""
+    """Return what to raise for an error of receiving: it may be the consequence of one of sending, or of closing."""
+    if connection.closed:
+        return ReadError(CLOSED_HERE)
     # If the TLS handshake was refused, nothing could be sent either.
     return again(error if isinstance(error, ConnectError) else connection.write_error or error)
 
 
 async def end_pieces(pieces: AsyncIterator[bytes], job: Job) -> None:
-    """End the iteration of a request's body early: a generator would stay suspended, with whatever it holds open."""
+    """End the iteration of a request's body early: a generator would stay suspended, with all that it holds open."""
     if hasattr(pieces, "aclose"):
         await pieces.aclose()
     await in_async(job.request.stream).aclose()
 
 
 async def next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
-    """The next piece of a request's body, or None at its end."""
+    """Return the next piece of a request's body, or None at its end. Raises TypeError if it is not bytes."""
     try:
-        return await pieces.__anext__()
+        piece = await pieces.__anext__()
     except StopAsyncIteration:
         return None
+    return piece if type(piece) is bytes else as_bytes(piece)
 
 
 def shown(connection: Any) -> Any:

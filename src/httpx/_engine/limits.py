@@ -12,7 +12,7 @@ Until when each wait of a request lasts, and what ends it before.
 
 A wait has one deadline, which is computed when it begins. What arrives and brings no progress does not move it: 1xx
 responses, parts of a TLS record, a PING, and during a write the bytes of a response that was not asked for yet. While
-something is unsent a wait is a write, whatever else is waited for.
+something is unsent a wait is a write, also if it is for something else as well.
 
 Not here: clocks and waiting, which are the shells'.
 """
@@ -23,11 +23,11 @@ from collections.abc import Mapping
 
 from .._protocol.exchange import PATIENCE
 
-# Seconds from which on a timeout is none: poll() counts milliseconds in 32 bits, which is 24 days.
+# Seconds from which on a timeout counts as none: poll() counts milliseconds in 32 bits, which is 24 days.
 FOREVER = 2_000_000.0
 # Seconds by which a loop's timer may fire early.
 TIMER_SLACK = 0.002
-# Seconds in which a body that nobody asked for, and that only the end of the connection would end, must be whole.
+# Seconds in which a body that was not asked for, and that only the end of the connection would end, must be whole.
 SHORT_DRAIN = 0.5
 # Seconds in which such a body with a known end must be whole where there is no read timeout.
 LONG_DRAIN = 5.0
@@ -75,7 +75,7 @@ class Limits:
 
     def hurry(self, now: float, ends_by_itself: bool) -> None:
         """
-        Let the rest of the request end soon: nobody asked for the body that is still to come.
+        Let the rest of the request end soon: the body that is still to come was not asked for.
 
         Args:
             now: on the shell's clock.

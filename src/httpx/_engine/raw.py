@@ -1,7 +1,7 @@
 """
 The network stream of an upgraded connection (101, or 2xx to CONNECT): what is the same for every shell.
 
-    RawStream   unread input, what a write has left behind, the words of errors
+    RawStream   unread input, what a write has left, the messages of errors
     moment      a time limit in seconds -> a moment on the shell's clock
 
 What a stream promises on every shell:
@@ -29,7 +29,8 @@ import math
 from typing import Any, Union
 
 from .._exceptions import CloseError, ConnectError, ReadError, ReadTimeout, WriteError, WriteTimeout
-from .wire import FOREVER, Data, Wire
+from .limits import FOREVER
+from .wire import Data, Wire
 
 # What can be written.
 Buffer = Union[bytes, bytearray, memoryview]
@@ -76,10 +77,14 @@ class RawStream:
     Args:
         wire: the connection's.
         surplus: bytes of the peer that arrived after the head of the response.
+
+    Attributes:
+        owner: gives the connection back when it is collected: the body of the response.
     """
 
     def __init__(self, wire: Wire, surplus: bytes) -> None:
         self.wire = wire
+        self.owner: object = None
         self._unread = surplus
         self._position = 0  # of the first byte in `_unread` that was not read
         self._kept: Data = b""  # what a write that ended early has left, before TLS

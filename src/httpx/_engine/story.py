@@ -26,7 +26,7 @@ class Narrator:
     What happens to a request, as events for the `trace` extension and for the loggers "httpcore.*" at DEBUG.
 
     Each step has `<name>.started` and then `.complete` or `.failed`. The shells call a method at each turn and deliver
-    the events that it returns; nothing of this exists while nobody listens.
+    the events that it returns; nothing of this exists while there is no listener.
     """
 
     def __init__(self, request: Request, callback: Callable[[str, dict[str, Any]], Any] | None) -> None:
@@ -86,7 +86,7 @@ class Narrator:
             events += self.complete() + self._begin("receive_response_headers")
         if self._is_open("receive_response_headers") and exchange.head is not None:
             status, reason, fields, version = exchange.head
-            # As 0.28.1 has it: HTTP/2 has no reason, and its version is no part of the head.
+            # As 0.28.1 has it: HTTP/2 has no reason, and its version is not a part of the head.
             events += self.complete(
                 (status, fields) if self._protocol == "http2" else (version, status, reason, fields)
             )

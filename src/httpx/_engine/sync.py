@@ -4,7 +4,7 @@ The shell for threads: blocking calls on non-blocking sockets, each wait bounded
     SyncBody         the body of a response that has not arrived whole
     SyncEngine       the connections of one transport; any number of threads may call `handle`
 
-The pool is behind one lock that is held for bookkeeping only, never while anything waits. The thread that dials is
+One lock guards the pool. It is held for bookkeeping only, never while anything waits. The thread that dials is
 the one that waits, so here a dial is not overtaken by a released connection as it is on asyncio and trio: waking a
 thread out of `connect` would take a socket pair for every dial.
 
@@ -38,7 +38,7 @@ from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .connecting import Dial
 from .dialling.sync import SyncDialling
-from .job import Job, again, hear_early, listen, shown, stop_sending, why
+from .job import CLOSED_HERE, Job, again, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -85,7 +85,7 @@ class SyncBody(SyncByteStream):
 
     Args:
         engine: receives, and takes the connection back.
-        connection: has the chunks that were received.
+        connection: has the chunks that have arrived.
         exchange: its head is there.
         job: of the request.
 
@@ -138,7 +138,7 @@ class SyncBody(SyncByteStream):
                 self._receive()
             if connection.closed:
                 self._close(False)
-                raise ReadError("the response was closed while its body was read")
+                raise ReadError(CLOSED_HERE)
         finally:
             wire.leave()
 
@@ -152,7 +152,7 @@ class SyncBody(SyncByteStream):
             raise
 
     def hurry(self, ends_by_itself: bool) -> None:
-        """Let the rest of the body end soon, or fail: nobody asked for it. See `Limits.hurry`."""
+        """Let the rest of the body end soon, or fail: it was not asked for. See `Limits.hurry`."""
         self._job.hurry(self._engine.now(), ends_by_itself)
 
     def close(self) -> None:
@@ -175,8 +175,8 @@ class SyncBody(SyncByteStream):
             self._over = True
 
     def __del__(self) -> None:
-        # An upgraded connection belongs to its `network_stream`.
-        if not self._over and not self._exchange.upgraded:
+        # The stream of an upgraded connection refers to this: it is not in use any more.
+        if not self._over:
             self._engine.later(self._drop)
 
 
@@ -222,7 +222,7 @@ class SyncEngine:
                 exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
                 with self.lock:
                     connection = pool.acquire(job.key, monotonic(), job)
-                # A connection with a multiplexer is watched by it: another thread may be waiting in the poll.
+                # The multiplexer of a connection watches it: another thread may be waiting in the poll.
                 if (
                     isinstance(connection, Ticket)
                     or pool.has_chores
@@ -231,10 +231,10 @@ class SyncEngine:
                     connection = self._acquire(connection, job)
                 if exchange is None:
                     if connection.multiplexer is not None:
-                        answer = connection.multiplexer.handle(job)
-                        if answer is None:
+                        response = connection.multiplexer.handle(job)
+                        if response is None:
                             continue
-                        return answer
+                        return response
                     exchange = self._exchange_on(connection, job)
                 try:
                     self.receive(connection, exchange, job)
@@ -266,7 +266,7 @@ class SyncEngine:
             raise
 
     def _exchange_on(self, connection: SyncConnection, job: Job) -> HTTP1Exchange:
-        """The machine for a request that has its connection already."""
+        """Return the machine for a request that has its connection already."""
         if job.narrator is not None:
             job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
@@ -379,18 +379,21 @@ class SyncEngine:
                 exchange.proceed()
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
-        """A response whose body is still to come, or whose connection was upgraded."""
+        """Return a response whose body is still to come, or whose connection was upgraded."""
+        body = SyncBody(self, connection, exchange, job)
         network_stream: Any = connection
         if exchange.upgraded:
-            network_stream = shown(connection.upgrade(exchange.surplus))
-        stream = SyncBody(self, connection, exchange, job)
+            upgraded = connection.upgrade(exchange.surplus)
+            upgraded.owner = body  # which gives the connection back when the response and this stream are dropped
+            network_stream = shown(upgraded)
         assert exchange.head is not None
-        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        stream.extensions = response.extensions
+        response = Response._from_wire(exchange.head, exchange.remarkable, body, network_stream)
+        if not exchange.upgraded:  # it has no trailers, and through its extensions the two would be a cycle
+            body.extensions = response.extensions
         return response
 
     def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
-        """Deliver the events of a step of `Narrator` to whoever traces the request."""
+        """Deliver the events of a step of `Narrator` to the trace callback of the request."""
         narrator = job.narrator
         if narrator is None:
             return
@@ -402,7 +405,7 @@ class SyncEngine:
     # Connections.
 
     def _acquire(self, got: SyncConnection | Ticket[SyncConnection], job: Job) -> SyncConnection:
-        """What the pool gave, or will give, as a connection that is fit for use."""
+        """Return what the pool gave, or will give, as a connection that can be used."""
         while True:
             self.do_chores()
             connection = self._redeem(got, job) if isinstance(got, Ticket) else got
@@ -505,7 +508,7 @@ class SyncEngine:
                     seconds = LOOK_UP if until is None else max(0.0, min(LOOK_UP, until - now))
                     if ticket.signal.acquire(timeout=seconds):
                         break
-                    self.do_chores()  # a response may have been dropped, which wakes nobody
+                    self.do_chores()  # a response may have been dropped, which wakes no thread
                     now = monotonic()
                     if until is not None and now >= until:
                         break
@@ -551,6 +554,7 @@ class SyncEngine:
         known: list[SyncConnection] = []
         idle: set[SyncConnection] = set()
         try:
+            self.do_chores()  # a response that was dropped is not in use, and nothing else would close its connection
             with self.lock:
                 known = self.pool.connections
                 idle.update(filter(self.pool.remove, known))
@@ -588,7 +592,7 @@ class SyncEngine:
         wire.tls, wire.early = tls, early
         connection = SyncConnection(wire)
         if is_http2:
-            from .http2.sync import SyncMultiplexer  # those who never meet it do not load it
+            from .http2.sync import SyncMultiplexer  # loaded when it is needed first
 
             SyncMultiplexer(self, connection)
         return connection

@@ -64,7 +64,7 @@ class SyncWire(Wire):
 
     def is_quiet(self) -> bool:
         """
-        Has the peer neither closed nor said anything since the last exchange?
+        Return whether the peer has neither closed nor sent anything since the last exchange.
 
         Under TLS it may have sent session tickets, which are taken here.
         """

@@ -75,9 +75,9 @@ class SyncStream(RawStream):
                     return b""
                 if not wire.poll(None if until is None else max(0.0, until - monotonic()) * 1000.0):
                     return None
-                if wire.closed:  # which is what woke us: its end is not the peer's
-                    raise raw.closed_for_reading()
                 data = wire.receive_raw()
+                if wire.closed:  # maybe after the poll: the end that this makes is not the peer's
+                    raise raw.closed_for_reading()
                 if tls is None:
                     if data is not None:
                         return data

@@ -3,8 +3,8 @@ The shell for trio: try at once, else wait for readiness under a cancel scope.
 
     TrioEngine       the connections of one transport in one trio run
 
-A dial runs in a system task, because it may outlive the request that asked for it: somebody else takes the connection
-then. Its cancel scope is kept, so that a dial that nobody waits for ends.
+A dial runs in a system task, because it may outlive the request that asked for it: another one takes the connection
+then. Its cancel scope is kept, so that a dial ends that no request waits for.
 
 Bookkeeping is synchronous: between taking a connection or a slot from the pool and the `try` that gives it back there
 is no checkpoint, and giving it back has none, so that a cancellation anywhere leaves everything as it was.
@@ -72,7 +72,7 @@ class TrioEngine:
             connection.wire.sock.close()
 
     def has_ended(self) -> bool:
-        """Is the trio run over?"""
+        """Return whether the trio run is over."""
         try:
             self._token.run_sync_soon(_nothing, idempotent=True)
         except trio.RunFinishedError:
@@ -101,10 +101,10 @@ class TrioEngine:
                     self.settle()
                 if exchange is None:
                     if connection.multiplexer is not None:
-                        answer = await connection.multiplexer.handle(job)
-                        if answer is None:
+                        response = await connection.multiplexer.handle(job)
+                        if response is None:
                             continue
-                        return answer
+                        return response
                     exchange = self._exchange_on(connection, job)
                 # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
                 if connection.closed or (connection.reused and not connection.is_quiet()):
@@ -119,7 +119,7 @@ class TrioEngine:
                         await job.aend_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
-                    if job.may_replay(exchange, exc, reused):
+                    if not self._closed and job.may_replay(exchange, exc, reused):
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:
@@ -141,7 +141,7 @@ class TrioEngine:
             raise
 
     def _exchange_on(self, connection: TrioConnection, job: Job) -> HTTP1Exchange:
-        """The machine for a request that has its connection already."""
+        """Return the machine for a request that has its connection already."""
         if job.narrator is not None:
             job.narrator.over_http1()  # it may have begun over HTTP/2, on another connection
         try:
@@ -256,18 +256,21 @@ class TrioEngine:
                 exchange.proceed()
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
-        """A response whose body is still to come, or whose connection was upgraded."""
+        """Return a response whose body is still to come, or whose connection was upgraded."""
+        body = AsyncBody(self, connection, exchange, job)
         network_stream: Any = connection
         if exchange.upgraded:
-            network_stream = shown(connection.upgrade(exchange.surplus))
-        stream = AsyncBody(self, connection, exchange, job)
+            upgraded = connection.upgrade(exchange.surplus)
+            upgraded.owner = body  # which gives the connection back when the response and this stream are dropped
+            network_stream = shown(upgraded)
         assert exchange.head is not None
-        response = Response._from_wire(exchange.head, exchange.remarkable, stream, network_stream)
-        stream.extensions = response.extensions
+        response = Response._from_wire(exchange.head, exchange.remarkable, body, network_stream)
+        if not exchange.upgraded:  # it has no trailers, and through its extensions the two would be a cycle
+            body.extensions = response.extensions
         return response
 
     async def tell(self, job: Job, what: str, *args: Any, **info: Any) -> None:
-        """Deliver the events of a step of `Narrator` to whoever traces the request."""
+        """Deliver the events of a step of `Narrator` to the trace callback of the request."""
         narrator = job.narrator
         if narrator is None:
             return
@@ -281,7 +284,7 @@ class TrioEngine:
     # Connections.
 
     async def _redeem(self, ticket: Ticket[TrioConnection], job: Job) -> TrioConnection:
-        """Wait for a ticket to be served: by its own dial, or by a connection that somebody gives back."""
+        """Wait for a ticket to be served: by its own dial, or by a connection that is given back."""
         self.settle()
         begun = False  # the dial that the ticket may be told to make
         try:
@@ -322,7 +325,7 @@ class TrioEngine:
         await self.tell(job, "complete")
 
     def _abandon(self, ticket: Ticket[TrioConnection]) -> None:
-        """Nobody waits for the ticket any more; a dial that only it wanted ends, too."""
+        """No request waits for the ticket any more; a dial that only it wanted ends, too."""
         self.pool.abandon(ticket, now())
         dial = self._dials.get(ticket)
         if dial is not None:
@@ -421,7 +424,7 @@ class TrioEngine:
         trio.lowlevel.spawn_system_task(self._dial, ticket, job, scope, context=contextvars.copy_context())
 
     async def _dial(self, ticket: Ticket[TrioConnection], job: Job, scope: trio.CancelScope) -> None:
-        """The task behind a ticket: it lives until it has a connection or an error, whoever wants it by then."""
+        """Serve a ticket, in a task of its own: it goes on also if the request is over meanwhile."""
         connection: TrioConnection | None = None
         error: Exception | None = None
         try:
@@ -442,7 +445,7 @@ class TrioEngine:
                     self.pool.dialled(ticket, connection, now())
                 else:
                     connection.multiplexer.enter_pool(ticket)
-                # Somebody else's now, or nobody's for a while: to be looked at before it is used.
+                # Another request has it now, or none has for a while: it must be looked at before it is used.
                 connection.reused = ticket.connection is not connection
                 if connection.reused and connection.multiplexer is not None:
                     connection.multiplexer.was_left()
@@ -465,7 +468,7 @@ class TrioEngine:
         connection = TrioConnection(sock)
         connection.wire.tls, connection.wire.early = tls, early
         if is_http2:
-            from .http2.trio import TrioMultiplexer  # those who never meet it do not load it
+            from .http2.trio import TrioMultiplexer  # loaded when it is needed first
 
             TrioMultiplexer(self, connection)
         return connection

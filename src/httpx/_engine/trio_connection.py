@@ -20,7 +20,7 @@ import trio
 from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
 from .multiplexing import AsyncMultiplexing
-from .raw import Buffer, closed_for_writing, not_upgraded
+from .raw import Buffer, closed_for_reading, closed_for_writing, not_upgraded
 from .trio_stream import TrioStream
 from .wire import Wire
 
@@ -51,14 +51,14 @@ class TrioConnection:
 
     async def receive(self, until: float | None) -> bytes | None:
         """
-        What the peer sent next: b"" at its end, None if nothing came until then.
+        Return what the peer sent next: b"" at its end, None if nothing came until then.
 
         Raises:
             ReadError: the connection broke.
         """
         while True:
             if self.closed:
-                raise ReadError("the connection was closed while a response was awaited")
+                raise closed_for_reading()
             # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
             data = self.wire.receive_now()
@@ -73,7 +73,7 @@ class TrioConnection:
         """Like `receive`, below TLS."""
         while True:
             if self.closed:
-                raise ReadError("the connection is closed")
+                raise closed_for_reading()
             # Before anything is taken: a peer that always has something to say must not keep us from being cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
             data = self.wire.receive_raw()
@@ -88,7 +88,7 @@ class TrioConnection:
             try:
                 await wait(self.wire.sock)
             except trio.ClosedResourceError:
-                raise ReadError("the connection was closed while its answer was awaited") from None
+                raise closed_for_reading() from None
         return not scope.cancelled_caught
 
     async def wait_for_room(self, until: float | None) -> bool:
@@ -104,7 +104,7 @@ class TrioConnection:
             raise closed_for_writing() from None
 
     async def wait_for_either(self, until: float | None) -> bool:
-        """Until the socket takes or has bytes; False if time is up."""
+        """Wait until the socket takes or has bytes; False if time is up."""
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.deadline = math.inf if until is None else until
             done = []
@@ -114,7 +114,7 @@ class TrioConnection:
                     if not self.closed:
                         await wait(self.wire.sock)
                 except trio.ClosedResourceError:
-                    pass  # whoever uses the socket next is told; raised here it would come out in a group
+                    pass  # the next use of the socket raises it; from here it would come out in a group
                 done.append(wait)
                 nursery.cancel_scope.cancel()
 
@@ -124,13 +124,15 @@ class TrioConnection:
 
     def is_quiet(self) -> bool:
         """
-        Has the peer neither closed nor said anything since the last exchange?
+        Return whether the peer has neither closed nor sent anything since the last exchange.
 
         Under TLS it may have sent session tickets, which are taken here.
         """
         wire = self.wire
-        if self.closed or not wire.poll(0):
-            return not self.closed
+        if self.closed or (wire.tls is not None and wire.tls.ended):
+            return False
+        if not wire.poll(0):
+            return True
         if wire.tls is None:
             return False
         try:

@@ -24,9 +24,6 @@ from .._protocol.tls import TLSFilter
 SMALL_READ = 65_536
 LARGE_READ = 114_688
 
-# Seconds from which on a time limit is none: `poll` counts milliseconds in 32 bits, which is 24 days.
-FOREVER = 2_000_000.0
-
 # What can be sent: `bytes`, or a view of what is left of them.
 Data = Union[bytes, memoryview]
 
@@ -62,7 +59,7 @@ class Wire:
     announced itself, or is seen by `close`, which then leaves the descriptor to it.
 
     Attributes:
-        closed: nobody may begin to use the wire.
+        closed: no thread may begin to use the wire.
         released: it may be closed by its last user.
         users: one entry for each thread that is using the wire now: None, or the job of a request of HTTP/2.
         lock: once the wire is used by several threads at once (`share`): held while TLS encrypts or decrypts and while

@@ -26,7 +26,7 @@ so that a pump is:
 While a body is uploaded, input may arrive at any time: pass it to `receive()` when it does. A response may begin then,
 and even end:
 
-    need is OUTPUT or BODY     go on sending, also after `head` is known: the peer may answer while it reads (an echo),
+    need is OUTPUT or BODY     go on sending, also after `head` is known: the peer may respond while it reads (an echo),
                                so receive at the same time, and take `chunks` while the upload goes on
     `abandoned`                the response made the rest of the upload pointless; `need` is INPUT or NOTHING. Drop what
                                was taken and is not sent yet, and go on receiving

@@ -19,7 +19,7 @@ Strict where two parties could disagree on where a message ends. Lenient where i
   - lines of a head may end in a bare LF (RFC 9112 section 2.2), and field lines may be folded (5.2, see `fields`)
   - blanks are skipped after a chunk size and before its extensions (7.1.1), but not before or inside the size
   - Content-Length beside chunked: chunked wins, and the connection is not used again (6.3)
-  - a response that has no body ends with its fields, whatever these say about framing (6.3)
+  - a response that has no body ends with its fields, also if these speak of framing (6.3)
 
 Not here: which names and values are legal, in both directions (`fields`).
 """
@@ -65,7 +65,7 @@ PIECE = 262_144
 MAX_SIZE_LINE = 4_096
 MAX_EXTENSIONS = 65_536
 
-# Final responses without a body, whatever their fields say.
+# Final responses without a body; fields about framing do not count.
 _NO_BODY = (101, 204, 304)
 _NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]")
 # VT and FF end lines in some programs, so they are refused like CR and NUL.
@@ -482,7 +482,7 @@ class HTTP1Exchange(Exchange):
         Drop the rest of the upload if the response that came before its end makes it pointless.
 
         An error or a redirect does (RFC 9112 section 9.5), and a final response where consent was awaited. A success
-        does not, with or without `Connection: close`: a server that answers while it reads, such as an echo, needs the
+        does not, with or without `Connection: close`: a server that responds while it reads, such as an echo, needs the
         rest. If it does not read, sending fails, the shell calls `cut_short`, and the response still arrives.
         """
         if (status >= 300 or self._sending == HELD) and not self._is_sent():
@@ -678,7 +678,7 @@ class HTTP1Exchange(Exchange):
             self._fail("the peer closed the connection before the end of the chunked body")
 
     def _fail(self, message: str) -> None:
-        """Enter the error state: the only way in, and there is none out of it."""
+        """Enter the error state: the only way in. It is never left."""
         self.error = RemoteProtocolError(message)
         self._keep_alive = self.reusable = False
         self._sending = SENT

@@ -172,6 +172,9 @@ class TLSFilter:
         """
         Return the plain bytes that came with `data`, maybe none. `ended` tells whether more can come.
 
+        Where something that is not TLS follows plain bytes in one piece, they are returned, and the session has ended
+        without close_notify.
+
         Args:
             data: from the wire; b"" means that the peer closed it.
 
@@ -212,7 +215,7 @@ class TLSFilter:
                     self.ended = True
                     break
                 pieces.append(piece)
-                # Leaves without the cost of an exception: nothing is left of this record, and there is no other one.
+                # Leaves without the cost of an exception: this record is read, and another one has not arrived.
                 if not incoming.pending and len(piece) < RECORD and not self._eof:
                     break
         except ssl.SSLWantReadError:
@@ -220,8 +223,10 @@ class TLSFilter:
         except ssl.SSLError as exc:
             # After the end of the wire any error means just that: which one it is depends on OpenSSL's version.
             if not self._eof:
-                self._failure = self._refusal(exc) or ReadError(f"TLS: {reason(exc)}")
-                raise self._again(self._failure) from exc
+                self._failure = (None if pieces else self._refusal(exc)) or ReadError(f"TLS: {reason(exc)}")
+                if not pieces:
+                    raise self._again(self._failure) from exc
+                # What came before, maybe the rest of a response, counts as it would have in a segment of its own.
             self.incomplete_close = not self.ended or self.incomplete_close
             self.ended = True
         if not self._heard and pieces:

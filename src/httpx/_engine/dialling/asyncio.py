@@ -273,7 +273,7 @@ class AsyncioDialling:
         if names.is_awaited:
             return await self._await_resolver(names, host, port, until)
         while True:
-            # Not `loop.getaddrinfo`: its threads are few, everybody's, and waited for when the loop ends.
+            # Not `loop.getaddrinfo`: its threads are few and shared, and the end of the loop waits for them.
             answered: asyncio.Future[bool] = self._loop.create_future()
             look_up = names.look_up(host, port)
             look_up.when_over(partial(_from_a_thread, self._loop, answered))
@@ -391,7 +391,7 @@ class Attempts:
                 timer.cancel()
 
     def drop_all_but(self, winner: socket.socket | None) -> None:
-        """Close the sockets of all other attempts, whatever their state is."""
+        """Close the sockets of all other attempts, in every state."""
         for sock in self._sockets:
             if sock is not winner:
                 self._io.give_up(sock)

@@ -1,7 +1,7 @@
 """
 The operations of a dial in a thread: each blocks until it is done or its time is up.
 
-A wait ends by its own timeout, whatever the clock says meanwhile: a test may have frozen it.
+A wait ends by its own timeout and not by the clock, which a test may have frozen.
 
 Not here: which operations there are (`operations`), what they are for (`connecting`).
 """

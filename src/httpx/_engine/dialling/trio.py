@@ -122,8 +122,8 @@ class TrioDialling:
                     return names.learn(host, port, await names.resolver(host, port))  # type: ignore[misc]  # there is one
                 if names.resolver is None and _has_custom_resolver():
                     # It decides about names everywhere in this trio run: that is what tests set it for.
-                    answer = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                    return names.learn(host, port, answer)
+                    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                    return names.learn(host, port, found)
             except ConnectError:
                 raise
             except Exception as exc:

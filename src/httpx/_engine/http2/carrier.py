@@ -143,9 +143,10 @@ class Carrier:
         if not self.session.is_broken and not self.unsent:
             data, tls = self.session.machine.close(), self.wire.tls
             try:
-                self.wire.send(data if tls is None else tls.encrypt(data))
+                self.unsent = self.wire.send(data if tls is None else tls.encrypt(data))
             except WriteError:
                 pass
+        self.wire.unsent = self.unsent  # it may end within a record, and then close_notify must not follow
         self.session.close()
         self._on_change()
         self._on_change = _nothing  # else what is left of the two would be a cycle
