@@ -65,6 +65,7 @@ class FakeConnection:
         self.forgotten = 0
         self.growth = 0
         self.reset_streams = ResetStreams()
+        self.joining: HTTP2Stream | None = None  # pieces of DATA are handed over one by one
 
     def write(self, frame: bytes) -> None:
         self.written += split(frame, 2**24)[0]
