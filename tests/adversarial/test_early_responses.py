@@ -124,9 +124,13 @@ def test_a_server_that_sends_back_what_it_receives_is_read_while_it_is_sent_to(
 
     def echo(conn: Conn) -> None:
         head = conn.read_head()
-        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MANY * len(PIECE)))
+        left = MANY * len(PIECE)
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % left)
         for piece in body_of(conn, head):
             conn.sendall(piece)
+            left -= len(piece)
+            if not left:
+                return  # the response is complete, and the client need not send the last chunk any more
 
     async def scenario(client: Any) -> None:
         upload = Upload(any_engine, form)
