@@ -130,7 +130,8 @@ def test_a_server_that_sends_back_what_it_receives_is_read_while_it_is_sent_to(
             conn.sendall(piece)
             left -= len(piece)
             if not left:
-                return  # the response is complete, and the client need not send the last chunk any more
+                conn.read_to_end()  # the response is complete, and the client need not send the last chunk any more
+                return
 
     async def scenario(client: Any) -> None:
         upload = Upload(any_engine, form)
