@@ -376,7 +376,7 @@ SYNC_AND_TRIO = [
         "handle",
         """
         with self.lock:
-            connection = pool.acquire(job.key, monotonic(), job)
+            connection = pool.acquire(job.key, moment, job)
         if (
             isinstance(connection, Ticket)
             or pool.has_chores
@@ -385,7 +385,7 @@ SYNC_AND_TRIO = [
             connection = self._acquire(connection, job)
         """,
         """
-        connection = pool.acquire(job.key, monotonic(), job)
+        connection = pool.acquire(job.key, moment, job)
         if isinstance(connection, Ticket):
             connection = self._redeem(connection, job)
         if pool.has_chores:
@@ -399,6 +399,7 @@ SYNC_AND_TRIO = [
         """
         if connection.closed or (connection.reused and (not connection.is_quiet())):
             self.release(connection, False, job)
+            moment = monotonic()
             continue
         """,
         "in threads that is a part of `_acquire`",

@@ -93,7 +93,8 @@ class AsyncioEngine:
         Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         now = self.loop.time
-        job = Job(request, now())
+        moment = now()
+        job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
@@ -101,7 +102,7 @@ class AsyncioEngine:
             while not self._closed:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
                 exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-                connection = pool.acquire(job.key, now(), job)
+                connection = pool.acquire(job.key, moment, job)
                 if isinstance(connection, Ticket):
                     connection = await self._redeem(connection, job)
                 if pool.has_chores:
@@ -110,6 +111,7 @@ class AsyncioEngine:
                     if connection.multiplexer is not None:
                         response = await connection.multiplexer.handle(job)
                         if response is None:
+                            moment = now()
                             continue
                         return response
                     exchange = self._exchange_on(connection, job)
@@ -117,6 +119,7 @@ class AsyncioEngine:
                 # What a new connection says before it is asked is for later: see `receive`.
                 if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
                     self.release(connection, False, job)
+                    moment = now()
                     continue
                 if connection.reused:
                     connection.exchange = exchange
@@ -131,6 +134,7 @@ class AsyncioEngine:
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
                     if not self._closed and job.may_replay(exchange, exc, reused):
+                        moment = now()
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:

@@ -212,7 +212,8 @@ class SyncEngine:
 
         Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
-        job = Job(request, monotonic())
+        moment = monotonic()
+        job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
@@ -221,7 +222,7 @@ class SyncEngine:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
                 exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
                 with self.lock:
-                    connection = pool.acquire(job.key, monotonic(), job)
+                    connection = pool.acquire(job.key, moment, job)
                 # The multiplexer of a connection watches it: another thread may be waiting in the poll.
                 if (
                     isinstance(connection, Ticket)
@@ -233,6 +234,7 @@ class SyncEngine:
                     if connection.multiplexer is not None:
                         response = connection.multiplexer.handle(job)
                         if response is None:
+                            moment = monotonic()
                             continue
                         return response
                     exchange = self._exchange_on(connection, job)
@@ -246,6 +248,7 @@ class SyncEngine:
                     if job.narrator is not None and isinstance(exc, Exception):
                         self.tell(job, "failed", exc)
                     if not connection.interrupted and job.may_replay(exchange, exc, reused):
+                        moment = monotonic()
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:

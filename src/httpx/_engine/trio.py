@@ -86,7 +86,8 @@ class TrioEngine:
         Raises:
             TransportError: of the class that says what failed.
         """
-        job = Job(request, now())
+        moment = now()
+        job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
         pool = self.pool
@@ -94,7 +95,7 @@ class TrioEngine:
             while not self._closed:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
                 exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
-                connection = pool.acquire(job.key, now(), job)
+                connection = pool.acquire(job.key, moment, job)
                 if isinstance(connection, Ticket):
                     connection = await self._redeem(connection, job)
                 if pool.has_chores:
@@ -103,12 +104,14 @@ class TrioEngine:
                     if connection.multiplexer is not None:
                         response = await connection.multiplexer.handle(job)
                         if response is None:
+                            moment = now()
                             continue
                         return response
                     exchange = self._exchange_on(connection, job)
                 # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
                 if connection.closed or (connection.reused and not connection.is_quiet()):
                     self.release(connection, False, job)
+                    moment = now()
                     continue
                 try:
                     await self.receive(connection, exchange, job)
@@ -120,6 +123,7 @@ class TrioEngine:
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
                     if not self._closed and job.may_replay(exchange, exc, reused):
+                        moment = now()
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:

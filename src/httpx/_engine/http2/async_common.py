@@ -52,7 +52,10 @@ class AsyncMultiplexer(ABC):
 
     Attributes:
         connection: None when it is closed.
+        listens: while there are requests, what the peer sends is taken by itself; for the shell.
     """
+
+    listens = False
 
     def __init__(self, engine: Engine, pool: Any, connection: Any, session: Session) -> None:
         assert isinstance(pool, SharingPool)
@@ -127,7 +130,8 @@ class AsyncMultiplexer(ABC):
         until: float | None = None
         # No await before the `try`: a cancellation there would leak the connection.
         try:
-            self.catch_up()
+            if not (self.listens and session.machine.streams):
+                self.catch_up()
             stream = session.begin(job)
             if stream is None:
                 self._give_back(job)
@@ -231,7 +235,8 @@ class AsyncMultiplexer(ABC):
                 return
 
     def _timed_out(self, stream: HTTP2Stream, job: Job, heard: int, sends: bool) -> Exception:
-        self.catch_up()
+        if not self.listens:
+            self.catch_up()
         error = self.session.timed_out(stream, job, heard, sends)
         if self.session.told != self.session.machine.max_streams:
             self.tell_pool()
@@ -249,7 +254,8 @@ class AsyncMultiplexer(ABC):
             raise self._timed_out(stream, job, -1, True)
         stream.feed(piece)
         self.flush_soon()
-        self.catch_up()  # maybe a response that makes the rest pointless
+        if not self.listens:
+            self.catch_up()  # maybe a response that makes the rest pointless
         if self.session.is_broken:
             stream.cut_short()  # a server that closes while we send has often responded before
         elif stream in self.session.news:

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from ..._exceptions import WriteError
-from ..._protocol.stream2 import HTTP2Stream
+from ..._protocol.stream2 import CLOSED, HTTP2Stream
 from ..asyncio import AsyncioEngine
 from ..asyncio_connection import AsyncioConnection
 from ..job import Job, again
@@ -40,6 +40,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     """
 
     connection: AsyncioConnection | None
+    listens = True
 
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
         super().__init__(engine, engine.pool, connection, Session(engine.settings, engine.loop.time))
@@ -129,10 +130,9 @@ class AsyncioMultiplexer(AsyncMultiplexer):
                 waiter.set_result(True)
 
     def catch_up(self) -> None:
-        # The callback listens while there are requests. What the peer of an idle connection sent is not known yet where
-        # the loop was busy: it may have closed.
+        # What the peer of an idle connection sent is not known yet where the loop was busy: it may have closed.
         connection = self.connection
-        if connection is None or self.session.machine.streams:
+        if connection is None:
             return
         looks, machine = 0, self.session.machine
         while looks < _MAX_LOOKS and machine.error is None and not connection.closed and connection.wire.poll(0):
@@ -199,21 +199,26 @@ class AsyncioMultiplexer(AsyncMultiplexer):
 
     def leave(self, stream: HTTP2Stream | None, job: Job) -> None:
         session, connection = self.session, self.connection
+        machine = session.machine
         if stream is not None:
-            session.end(stream)
+            if stream.finished and stream.state == CLOSED and not session.news and not session.sending:
+                session.has_served = True  # what `end` does for nearly all, inlined
+            else:
+                session.end(stream)
             if self.waiting:
                 entry = self.waiting.pop(stream, None)  # of a task that was cancelled, or another one that reads
                 if entry is not None and not entry[0].done():
                     entry[0].set_result(True)
-            if session.machine.output and not self._flush_is_due:
+            if machine.output and not self._flush_is_due:
                 self.flush_soon()  # with what others begin in this turn
         if connection is None:
             self.forget(job)
             return
-        now = session.clock()
-        if not session.machine.streams and self._expiry is not None:
+        # The time matters only where the connection may become idle.
+        now = 0.0 if machine.streams else session.clock()
+        if not machine.streams and self._expiry is not None:
             self._idle_until = now + self._expiry
-        self.pool.release(connection, session.is_usable, now, job)
+        self.pool.release(connection, not session.is_broken and machine.max_streams > 0, now, job)
         if self.pool.has_chores:
             self.engine.settle()
 
