@@ -14,6 +14,7 @@ from httpx._engine.job import Job, next_piece, shown
 from httpx._exceptions import (
     CloseError,
     ConnectError,
+    ConnectTimeout,
     LocalProtocolError,
     PoolTimeout,
     ReadError,
@@ -77,8 +78,8 @@ def test_schemes_that_go_over_a_connection(url):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("ftp://example.org/", "the scheme 'ftp://' of the request's URL is not supported"),
-        ("mailto:me@example.org", "the scheme 'mailto://' of the request's URL is not supported"),
+        ("ftp://example.org/", "the scheme 'ftp' of the request's URL is not supported"),
+        ("mailto:me@example.org", "the scheme 'mailto' of the request's URL is not supported"),
         ("//example.org/", "the request's URL has no scheme"),
         ("/path", "the request's URL has no scheme"),
         ("http:///path", "the request's URL has no host: it should begin with 'http://' and a host"),
@@ -176,17 +177,26 @@ def test_a_timeout_of_weeks_is_none(seconds):
     assert timed(read=1_999_999).read == 1_999_999
 
 
-def test_the_error_says_which_timeout_it_was():
-    one = timed(read=5, write=2.5, pool=1, total=12)
+def test_the_error_says_which_timeout_it_was_and_of_which_host():
+    timeout = {"read": 5, "write": 2, "pool": 1, "total": 12}
+    one = job(url="https://example.org:8443/", now=1000, extensions={"timeout": timeout})
+    host = " (a request to example.org:8443)"
     error = one.timed_out(ReadTimeout, "read", 1005, "nothing arrived")
     assert type(error) is ReadTimeout
-    assert str(error) == "nothing arrived within the read timeout of 5 s"
+    assert str(error) == "nothing arrived within the read timeout of 5 s" + host
     assert error.request is one.request
     error = one.timed_out(WriteTimeout, "write", 1012, "the peer took nothing")
     assert type(error) is WriteTimeout
-    assert str(error) == "the peer took nothing within the total timeout of 12 s"
-    assert str(one.queue_timed_out(1001)) == ("no connection of the pool became free within the pool timeout of 1 s")
+    assert str(error) == "the peer took nothing within the total timeout of 12 s" + host
+    assert (
+        str(one.queue_timed_out(1001)) == "no connection of the pool became free within the pool timeout of 1 s" + host
+    )
     assert type(one.queue_timed_out(1001)) is PoolTimeout
+    error = one.timed_out(ConnectTimeout, "connect", 1001, "no TLS session with example.org:8443")
+    assert str(error).count("example.org") == 1
+    one = job(url="http://proxy/", now=1000, extensions={"timeout": {"connect": 1}})
+    error = one.timed_out(ConnectTimeout, "connect", 1001, "no tunnel through the proxy")
+    assert str(error).endswith("timeout of 1 s (a request to proxy)")
 
 
 def test_the_time_to_wait_for_another_ones_dial_is_that_of_a_dial_and_that_of_the_pool():

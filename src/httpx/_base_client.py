@@ -21,7 +21,7 @@ from ._auth.basic import basic
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout, whole_number
 from ._cookies import Cookies
 from ._decoders import accept_encoding
-from ._exceptions import ReadTimeout
+from ._exceptions import ReadTimeout, with_host
 from ._flow import Policy
 from ._headers import Headers
 from ._patterns import URLPattern
@@ -471,7 +471,7 @@ class BaseClient:
         """Give a later request of the same journey the rest of the total timeout."""
         left = deadline - monotonic()
         if left <= 0:
-            raise ReadTimeout("the total timeout is over", request=request)
+            raise ReadTimeout(with_host("the total timeout is over", request), request=request)
         timeout = request.extensions["timeout"]
         # Not for a difference of a millisecond: the transport's error names the number, which should be the caller's.
         if left < (timeout.get("total") or math.inf) - 0.001:

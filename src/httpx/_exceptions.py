@@ -246,6 +246,14 @@ class RequestNotRead(StreamError):
         super().__init__("the body of a streaming request is not there yet: call `.read()` or `await .aread()` first")
 
 
+def with_host(text: str, request: Request) -> str:
+    """Return the text of a timeout with the host of its request, if it is not in there yet."""
+    url = request.url
+    # A host without a dot may be a word of the text, such as "proxy" or "db".
+    is_there = "." in url.host and url.host in text
+    return text if is_there or not url.host else f"{text} (a request to {url.netloc.decode('ascii')})"
+
+
 @contextmanager
 def request_context(request: Request | None = None) -> Iterator[None]:
     """

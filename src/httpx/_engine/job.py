@@ -23,6 +23,7 @@ from .._exceptions import (
     TransportError,
     UnsupportedProtocol,
     WriteError,
+    with_host,
 )
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
@@ -225,10 +226,11 @@ class Job(Limits):
     # Time.
 
     def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
-        """Return the exception for a phase that took too long; it says which of the two timeouts it was."""
+        """Return the exception for a phase that took too long; it names the timeout and the request's host."""
         if self.deadline is not None and now >= self.deadline - TIMER_SLACK:
             phase = "total"
-        return kind(f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s", request=self.request)
+        text = f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s"
+        return kind(with_host(text, self.request), request=self.request)
 
     def queue_timed_out(self, now: float) -> PoolTimeout:
         """Return the exception for a request that waited too long for a connection."""
@@ -387,4 +389,6 @@ def _unsupported(scheme: str) -> UnsupportedProtocol:
         return UnsupportedProtocol("the request's URL has no scheme: it should begin with 'http://' or 'https://'")
     if scheme in _SCHEMES:
         return UnsupportedProtocol(f"the request's URL has no host: it should begin with '{scheme}://' and a host")
-    return UnsupportedProtocol(f"the scheme {scheme + '://'!r} of the request's URL is not supported")
+    return UnsupportedProtocol(
+        f"the scheme {scheme!r} of the request's URL is not supported: it should be 'http' or 'https'"
+    )

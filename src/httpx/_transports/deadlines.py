@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Callable, TypeVar
 
-from .._exceptions import ReadTimeout, TimeoutException
+from .._exceptions import ReadTimeout, TimeoutException, with_host
 from .._reading import end_generator
 from .._request import Request
 from .._response import Response
@@ -88,7 +88,8 @@ class _Deadline:
 
     def error(self) -> ReadTimeout:
         """Return the exception to raise at the deadline."""
-        return ReadTimeout(f"no whole response within the total timeout of {self._total:g} s", request=self._request)
+        text = f"no whole response within the total timeout of {self._total:g} s"
+        return ReadTimeout(with_host(text, self._request), request=self._request)
 
     def explain(self, exc: TimeoutException) -> None:
         """Put the caller's timeout into a transport's error, which names only the time that was left."""
