@@ -753,7 +753,9 @@ print("destroyed")
 
 def in_subinterpreter(program: str) -> str:
     """What a program prints in an isolated subinterpreter, which must end without a word."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    # Without coverage, which cannot measure in a subinterpreter and says so.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, "-c", IN_SUBINTERPRETER],
         input=textwrap.dedent(program),

@@ -102,7 +102,7 @@ def test_microsocks_refuses_whom_it_does_not_know(driver: Driver, microsocks: Mi
             await client.get("http://127.0.0.1/")
         return str(caught.value)
 
-    for login, words in ((f"{USER}:geheim@", "refused user name and password"), ("", "asks for authentication")):
+    for login, words in ((f"{USER}:geheim@", "refused user name and password"), ("", "requires authentication")):
         message = driver.run(scenario, proxy=f"socks5h://{login}127.0.0.1:{microsocks.port}", trust_env=False)
         assert words in message
         assert "geheim" not in message

@@ -362,7 +362,10 @@ class _StreamConnection:
         if isinstance(self.conn.sock, ssl.SSLSocket):
             self.conn.close_notify()
         else:
-            self.conn.shutdown(socket.SHUT_WR)
+            try:
+                self.conn.shutdown(socket.SHUT_WR)
+            except OSError:  # the client is gone
+                return
             self.conn.read_to_end()
 
     def may_receive(self) -> bool:
