@@ -34,7 +34,7 @@ from ._content import (
     to_utf8,
 )
 from ._exceptions import LocalProtocolError
-from ._utils import lazy_pattern, primitive_to_str
+from ._utils import TOKEN, lazy_pattern, primitive_to_str
 
 if TYPE_CHECKING:
     from ._types import RequestData, RequestFiles
@@ -48,7 +48,7 @@ _ESCAPES = {code: f"%{code:02X}" for code in range(0x20) if code != 0x1B}
 _ESCAPES.update({ord('"'): "%22", ord("\\"): "\\\\"})
 
 _PARAMETER = lazy_pattern(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
-_TOKEN = lazy_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = lazy_pattern(TOKEN)
 
 
 def get_multipart_boundary_from_content_type(content_type: Optional[bytes]) -> Optional[bytes]:

@@ -29,13 +29,13 @@ from ._types import (
     SyncByteStream,
 )
 from ._urls import URL, url_of
-from ._utils import LOWER
+from ._utils import LOWER, TOKEN
 
 _NO_BODY = ByteStream(b"")
 _new_headers = Headers.__new__
 _BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
 _LINE_END = re.compile("[\r\n\0]")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(TOKEN)
 
 
 class Request:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ._types import PrimitiveData
 
 
+# A token, such as the name of a field, a method or an auth scheme (RFC 9110 5.6.2), as part of a pattern.
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+
+
 class _LowerNames(dict[bytes, bytes]):
     """
     A dictionary of field names in lower case, filled on use.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple, Optional
 
-from .._utils import lazy_pattern
+from .._utils import TOKEN, lazy_pattern
 
 
 class Challenge(NamedTuple):
@@ -27,10 +27,10 @@ class Challenge(NamedTuple):
 # the unquoted value, which begins where "=" and spaces end. It is wider than a token, for old servers that send
 # `domain=/` or an unquoted Base64 nonce.
 _COMMAS = lazy_pattern(r"[ \t,]*")
-_SCHEME = lazy_pattern(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+|(?=,)|\Z)")
+_SCHEME = lazy_pattern(rf"({TOKEN})(?:[ \t]+|(?=,)|\Z)")
 _TOKEN68 = lazy_pattern(r"([A-Za-z0-9\-._~+/]+=*)[ \t]*(?:,|\Z)")
 _PARAM = lazy_pattern(
-    r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+) [ \t]* = [ \t]*
+    rf"""({TOKEN}) [ \t]* = [ \t]*
     (?: "((?:[^"\\]|\\.)*)" | ([^\x00-\x20\x7f",]+) )
     [ \t]* (?:,|\Z)""",
     re.VERBOSE | re.DOTALL,

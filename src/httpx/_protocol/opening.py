@@ -41,10 +41,10 @@ OWN_NAMES = frozenset(
 
 # One step over a list of extensions (RFC 6455 9.1). Each part begins with something else than the one before, so that
 # no input makes the search go back.
-_EXTENSION_NAME = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*")
+_EXTENSION_NAME = re.compile(rb"[ \t]*(%b)[ \t]*" % TOKEN.pattern)
 _PARAMETER = re.compile(
-    rb";[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*"
-    rb'(?:=[ \t]*(?:([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)|"([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)")[ \t]*)?'
+    rb";[ \t]*(%b)[ \t]*"
+    rb'(?:=[ \t]*(?:(%b)|"(%b)")[ \t]*)?' % (TOKEN.pattern, TOKEN.pattern, TOKEN.pattern)
 )
 _NEXT = re.compile(rb",[ \t,]*")
 

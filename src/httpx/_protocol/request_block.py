@@ -19,13 +19,12 @@ import re
 from .._exceptions import LocalProtocolError
 from . import hpack
 from .exchange import Fields
-from .fields import WrittenFields
+from .fields import TOKEN, WrittenFields
 
 # Targets of the last requests that are remembered, and the longest of them in bytes.
 MAX_TARGETS = 256
 MAX_REMEMBERED_TARGET = 256
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_TARGET = re.compile(rb"[^\x21-\x7e]")
 # Fields of the connection, not of the message: HTTP/2 does not send them (RFC 9113 8.2.2). Host becomes `:authority`.
 _OF_HTTP1 = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"))
@@ -152,7 +151,7 @@ class RequestBlocks:
 
 def check_request_line(method: bytes, target: bytes) -> None:
     """Raise LocalProtocolError if the method or the target is not legal."""
-    if _TOKEN.fullmatch(method) is None:
+    if TOKEN.fullmatch(method) is None:
         raise LocalProtocolError(f"method {method[:20]!r} is not a token")
     if not target or _NOT_TARGET.search(target) is not None:
         raise LocalProtocolError(f"request target {target[:20]!r} must be visible ASCII characters")
@@ -169,7 +168,7 @@ def check_body(written: WrittenFields, body: bytes, streaming: bool) -> None:
 
 def check_connect(method: bytes, written: WrittenFields, streaming: bool, protocol: bytes) -> None:
     """Raise LocalProtocolError if a request is not a legal CONNECT; `protocol` is b"" for a plain one."""
-    if method != b"CONNECT" or _TOKEN.fullmatch(protocol or b"none") is None:
+    if method != b"CONNECT" or TOKEN.fullmatch(protocol or b"none") is None:
         raise LocalProtocolError(f"protocol {protocol[:20]!r} must be a token, and the method CONNECT, got {method!r}")
     if not streaming or written.length is not None or written.chunked:
         raise LocalProtocolError("a CONNECT request must be streamed, without a length")
