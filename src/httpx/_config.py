@@ -474,7 +474,7 @@ def _trusting_pem(pem: str) -> ssl.SSLContext:
     try:
         if not certificates:
             raise ssl.SSLError(0, "NO_CERTIFICATE")
-        return _at_least_tls12(ssl.create_default_context(cadata=certificates))
+        return _strict(ssl.create_default_context(cadata=certificates))
     except (ssl.SSLError, ValueError) as exc:
         raise ssl.SSLError(getattr(exc, "errno", 0), "no usable certificates in the PEM given as verify") from exc
 
@@ -486,7 +486,7 @@ def _trusting_system() -> ssl.SSLContext:
         raise ImportError(
             "verify='system' needs the package truststore (Python 3.10 or newer): pip install 'httpx[truststore]'"
         ) from exc
-    return _at_least_tls12(truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    return _strict(truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def _trusting_file(path: str, source: str = "") -> ssl.SSLContext:
@@ -502,7 +502,7 @@ def _trusting_file(path: str, source: str = "") -> ssl.SSLContext:
         if exc.filename is not None:
             raise  # about SSLKEYLOGFILE, which the standard library opens too; the error names only that file
         raise OSError(exc.errno, f"no usable certificate file{source}", path) from exc
-    return _at_least_tls12(context)
+    return _strict(context)
 
 
 def _trusting_directories(path: str, source: str = "") -> ssl.SSLContext:
@@ -510,7 +510,7 @@ def _trusting_directories(path: str, source: str = "") -> ssl.SSLContext:
     # OpenSSL does not report a missing directory; then every handshake would fail for no visible reason.
     if not any(os.path.isdir(part) for part in path.split(os.pathsep)):
         raise FileNotFoundError(errno.ENOENT, f"no such certificate directory{source}", path)
-    return _at_least_tls12(ssl.create_default_context(capath=path))
+    return _strict(ssl.create_default_context(capath=path))
 
 
 def _unverifying() -> ssl.SSLContext:
@@ -521,12 +521,14 @@ def _unverifying() -> ssl.SSLContext:
     key_log = os.environ.get("SSLKEYLOGFILE")
     if key_log and not sys.flags.ignore_environment:
         context.keylog_filename = key_log
-    return _at_least_tls12(context)
+    return _strict(context)
 
 
-def _at_least_tls12(context: ssl.SSLContext) -> ssl.SSLContext:
+def _strict(context: ssl.SSLContext) -> ssl.SSLContext:
     # Never lowered: the system's OpenSSL configuration may ask for TLS 1.3. The default since Python 3.10.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    # Python 3.9 sets it, and a body that somebody cut would pass for the whole.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
 
 

@@ -55,18 +55,20 @@ _PUNCTUATION = lazy_pattern(r"[\W_]+")
 # Parameters follow `?` and `#`; in text that is not a valid URL these may occur anywhere.
 _SEPARATORS = lazy_pattern(r"([?#&;])")
 _SCHEME = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}:/{0,2}|/{2}")
+# Of a longer name only the end is looked at: a peer may write one of any length.
+_LONGEST_NAME = 256
 
 
 def looks_secret(name: str) -> bool:
     """Return whether the value under a name, as written in a query, is likely to be a secret."""
-    word = _PUNCTUATION.sub("", percent_decoded(name.replace("+", " "))).lower()
+    word = _PUNCTUATION.sub("", percent_decoded(name[-_LONGEST_NAME:].replace("+", " "))).lower()
     return word in _NAMES or word.endswith(_ENDINGS)
 
 
 @lru_cache(maxsize=1024)
 def is_secret_field(name: str) -> bool:
     """Return whether the value of a header field is likely to be a secret."""
-    return name.lower() in _SECRET_FIELDS or looks_secret(name[:256])
+    return name.lower() in _SECRET_FIELDS or looks_secret(name)
 
 
 def hide_parameters(text: str) -> str:

@@ -79,6 +79,7 @@ def server_context(
 def client_context(*, client_cert: bool = False, alpn: Optional[tuple[str, ...]] = None) -> ssl.SSLContext:
     """A context for a client that trusts `authority` and nobody else; a new one on each call."""
     context = ssl.create_default_context(cadata=authority_pem().decode("ascii"))
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # set on Python 3.9; httpx's own contexts unset it
     if client_cert:
         leaf("client").configure_cert(context)
     if alpn is not None:
