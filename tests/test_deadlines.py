@@ -366,6 +366,9 @@ def test_a_cancellation_at_the_same_time_as_the_deadline_is_not_lost():
         with pytest.raises(asyncio.CancelledError):
             await bound.run(cancelled_twice)
         assert task.uncancel() == 0
+        # Before Python 3.13 the task's second cancellation is still to be delivered.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
 
     asyncio.run(main())
 
