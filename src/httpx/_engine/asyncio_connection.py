@@ -31,6 +31,8 @@ HIGH_WATER = 1_048_576
 class LoopIO:
     """Readiness of sockets through `add_reader` and `add_writer`."""
 
+    may_look = True  # the socket may also be read between two calls of the loop
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
@@ -61,6 +63,8 @@ class LoopIO:
 
 class FallbackIO:
     """The same on loops without `add_reader`: an operation is always under way, and its end is the readiness."""
+
+    may_look = False  # the operation may have bytes that the loop has not delivered yet: later ones would overtake them
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -53,9 +53,11 @@ class AsyncMultiplexer(ABC):
     Attributes:
         connection: None when it is closed.
         listens: while there are requests, what the peer sends is taken by itself; for the shell.
+        lags: the loop may have received bytes that it has not delivered yet, which `catch_up` must not overtake.
     """
 
     listens = False
+    lags = False
 
     def __init__(self, engine: Engine, pool: Any, connection: Any, session: Session) -> None:
         assert isinstance(pool, SharingPool)
@@ -113,6 +115,10 @@ class AsyncMultiplexer(ABC):
             self.pool.resize(self.connection, limit, session.clock())
             self.engine.settle()
 
+    async def let_loop_deliver(self) -> None:
+        """Where the loop `lags`: let it deliver what it has received of an idle connection, such as its end."""
+        raise NotImplementedError
+
     async def handle(self, job: Job) -> Response | None:
         """
         Send a request on a connection that the pool gave for it, and return the response as soon as its head is there.
@@ -131,6 +137,8 @@ class AsyncMultiplexer(ABC):
         # No await before the `try`: a cancellation there would leak the connection.
         try:
             if not (self.listens and session.machine.streams):
+                if self.lags:
+                    await self.let_loop_deliver()
                 self.catch_up()
             stream = session.begin(job)
             if stream is None:
