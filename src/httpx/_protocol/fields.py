@@ -20,12 +20,11 @@ from .exchange import Fields
 # Larger than any body, and small enough for every 64-bit counter.
 MAX_BODY = 2**63 - 1
 
-_TOKEN = _utils.TOKEN.encode()
-TOKEN = re.compile(_TOKEN)
+TOKEN = re.compile(_utils.TOKEN.encode())
 _NOT_IN_VALUE = re.compile(rb"[\r\n\0]")
 # VT and FF end lines in some programs, so they are refused like CR and NUL. The value must not begin with a blank:
 # that keeps the search linear on hostile input.
-_FIELD_LINE = re.compile(rb"(%b):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?" % _TOKEN)
+_FIELD_LINE = re.compile(rb"(%b):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?" % TOKEN.pattern)
 _FRAMING_NAMES = (b"content-length", b"transfer-encoding")
 _FRAMING_LINE = re.compile(rb"(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 

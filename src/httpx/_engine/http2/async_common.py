@@ -57,7 +57,7 @@ class AsyncMultiplexer(ABC):
     """
 
     listens = False
-    lags = False
+    lags: bool
 
     def __init__(self, engine: Engine, pool: Any, connection: Any, session: Session) -> None:
         assert isinstance(pool, SharingPool)

@@ -45,8 +45,7 @@ class AsyncioMultiplexer(AsyncMultiplexer):
     def __init__(self, engine: AsyncioEngine, connection: AsyncioConnection) -> None:
         super().__init__(engine, engine.pool, connection, Session(engine.settings, engine.loop.time))
         self._loop = engine.loop
-        if not engine.io.may_look:
-            self.lags = True
+        self.lags = not engine.io.may_look
         self._expiry = engine.settings.limits.keepalive_expiry
         self.waiting: dict[HTTP2Stream, tuple[asyncio.Future[bool], float | None]] = {}
         self._flush_is_due = False

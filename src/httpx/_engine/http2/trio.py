@@ -38,6 +38,8 @@ class TrioMultiplexer(AsyncMultiplexer):
         waiting: streams whose owner waits for another task -> how it is woken.
     """
 
+    lags = False  # tasks read the socket themselves
+
     def __init__(self, engine: TrioEngine, connection: TrioConnection) -> None:
         super().__init__(engine, engine.pool, connection, Session(engine.settings, now))
         self._turn: trio.CancelScope | None = None  # of the task that waits for the socket on behalf of all
