@@ -8,7 +8,6 @@ import httpx
 from httpx import _secrets
 from httpx._secrets import (
     HIDDEN,
-    excerpt,
     hide_in_address,
     hide_parameters,
     is_secret_field,
@@ -73,12 +72,6 @@ def test_secret_parameters_are_hidden(text: str, shown: str):
 )
 def test_text_that_is_not_a_url_shows_no_secret(text: str, shown: str):
     assert hide_in_address(text) == shown
-
-
-def test_excerpts_are_short_literals():
-    assert excerpt(b"abc") == "b'abc'"
-    assert excerpt("\x1b[31m") == r"'\x1b[31m'"
-    assert excerpt(b"a" * 21) == repr(b"a" * 20) + "..."
 
 
 def test_controls_are_written_as_escapes():

@@ -5,7 +5,6 @@ Hiding secrets and bounding length in logs, reprs and messages.
     is_secret_field("Set-Cookie")        -> True           the same for a header field, cookies included
     hide_parameters("a=1&token=abc")     -> "a=1&token=[secure]"
     hide_in_address("http://a:b@c d")    -> "http://[secure]@c d"     for text that is not a valid URL
-    excerpt(b"\x00...")                  -> the first 20 bytes of a peer's data, as a literal
     printable("OK\x07")                  -> "OK\\x07"      no control character reaches a terminal or a log
     shortened(url)                       -> at most 200 characters of a URL
 
@@ -20,7 +19,6 @@ All functions are linear in the length of their text, and work on text only. Not
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Union
 
 from ._utils import lazy_pattern, percent_decoded
 
@@ -105,11 +103,6 @@ def hide_in_address(text: str) -> str:
             # To the end: the secret may contain a separator.
             return "".join(parts[:number]) + f"{name}={HIDDEN}"
     return text
-
-
-def excerpt(data: Union[bytes, str]) -> str:
-    """Return the beginning of a peer's data as a literal, for a message."""
-    return repr(data) if len(data) <= MAX_EXCERPT else repr(data[:MAX_EXCERPT]) + "..."
 
 
 def printable(text: str, most: int = MAX_EXCERPT) -> str:
