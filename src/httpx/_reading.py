@@ -174,7 +174,7 @@ class AsyncPieces(Generic[Piece]):
 
     def __del__(self) -> None:
         # Dropped in the middle, maybe by the garbage collector and in any thread: the rest can no longer be read.
-        left = getattr(self._source, "left", None)
+        left = getattr(getattr(self, "_source", None), "left", None)
         if left is not None:
             left()
 

@@ -14,6 +14,7 @@ import gc
 import os
 import random
 import signal
+import sys
 import threading
 import types
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ from typing import Any, Callable
 import pytest
 
 import httpx
+from httpx._engine.async_body import AsyncBody
+from httpx._engine.http2.async_common import AsyncStreamBody
+from httpx._engine.http2.sync import SyncStreamBody
+from httpx._engine.sync import SyncBody
+from httpx._reading import AsyncPieces
 from support.depth import QUICK
 from support.http2 import StreamServer, prior
 from support.interrupts import ENGINE, ON_LOOPS, Interrupted, interrupt, is_locked, opcodes_of
@@ -556,3 +562,15 @@ def interrupted_in_task(coroutine: Any, number: int) -> Any:
             value = yield traps
         except BaseException as exc:
             error = exc
+
+
+@pytest.mark.parametrize("kind", [SyncBody, SyncStreamBody, AsyncBody, AsyncStreamBody, AsyncPieces])
+def test_what_an_interruption_left_before_its_constructor_ended_goes_in_silence(kind: type) -> None:
+    failures: list[object] = []
+    hook, sys.unraisablehook = sys.unraisablehook, failures.append
+    try:
+        kind.__new__(kind)
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+    assert failures == []

@@ -176,7 +176,7 @@ class SyncBody(SyncByteStream):
 
     def __del__(self) -> None:
         # The stream of an upgraded connection refers to this: it is not in use any more.
-        if not self._over:
+        if not getattr(self, "_over", True):  # absent: an interruption left the constructor
             self._engine.later(self._drop)
 
 

@@ -379,5 +379,5 @@ class AsyncStreamBody(AsyncByteStream):
         self._release()
 
     def __del__(self) -> None:
-        if not self._over:
+        if not getattr(self, "_over", True):  # absent: an interruption left the constructor
             self._multiplexer.engine.later(partial(self._multiplexer.leave, self._stream, self._job))

@@ -509,5 +509,5 @@ class SyncStreamBody(SyncByteStream):
                 self._multiplexer.engine.tell(self._job, "closed")
 
     def __del__(self) -> None:
-        if not self._over:
+        if not getattr(self, "_over", True):  # absent: an interruption left the constructor
             self._multiplexer.engine.later(partial(self._multiplexer.leave, self._stream, self._job))
