@@ -383,11 +383,13 @@ SYNC_AND_TRIO = [
             or (connection.multiplexer is None and connection.wire.poll(0))
         ):
             connection = self._acquire(connection, job)
+            moment = monotonic()
         """,
         """
         connection = pool.acquire(job.key, moment, job)
         if isinstance(connection, Ticket):
             connection = self._redeem(connection, job)
+            moment = monotonic()
         if pool.has_chores:
             self.settle()
         """,
@@ -410,11 +412,14 @@ SYNC_AND_TRIO = [
         "if not self._closed and job.may_replay(exchange, exc, reused):",
         "what has begun to wait for a closed client of threads fails; async clients do not begin again",
     ),
-    Difference(
-        "receive",
-        "received = wire.receive(until)",
-        "received = connection.receive(until)",
-        "a thread waits in the wire, for one frame less",
+    *(
+        Difference(
+            method,
+            "received = wire.receive(until)",
+            "received = connection.receive(until)",
+            "a thread waits in the wire, for one frame less",
+        )
+        for method in ("handle", "receive")
     ),
     Difference(
         "_await_consent",
@@ -503,15 +508,39 @@ ASYNCIO_AND_TRIO = [
         "if wire.unsent and need != NOTHING and not exchange.abandoned:",
         "what is unsent leaves by a callback",
     ),
+    *(
+        Difference(
+            method,
+            """
+            rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+            if rest:
+                connection.queue(rest)
+            """,
+            "wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))",
+            "the same",
+        )
+        for method in ("handle", "receive")
+    ),
     Difference(
-        "receive",
+        "handle",
+        "if exchange.need == INPUT and (not (connection.unsent or connection.error or connection.closed)):",
+        "if exchange.need == INPUT and (not wire.unsent):",
+        "the same, and a callback has noticed",
+    ),
+    Difference(
+        "handle",
+        "if not connection.wait(until):",
         """
-        rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
-        if rest:
-            connection.queue(rest)
+        try:
+            received = connection.receive(until)
+        except TransportError as exc:
+            raise why(connection, exc) from None
+        if received is None:
         """,
-        "wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))",
-        "the same",
+        "a callback receives",
+    ),
+    Difference(
+        "handle", "", "exchange.receive(received) if received else wire.deliver_end(exchange)", "a callback receives"
     ),
     Difference("receive", "connection.begin(exchange)", "hear_early(connection, exchange)", "a callback receives"),
     Difference(

@@ -278,8 +278,9 @@ class BaseClient:
         if merged_url is None:
             merged_url = self._remembered_url(url)
         merged_headers = self._headers if headers is None else self._merge_headers(headers)
-        is_away = self._is_guarded and merged_url._origin != self._base_url._origin
-        if is_away:
+        is_away = False
+        if self._is_guarded and merged_url._origin != self._base_url._origin:
+            is_away = True
             merged_headers = self._without_credentials(merged_headers, headers)
         all_extensions: dict[str, Any] = {} if extensions is None else own_extensions(extensions)
         if "timeout" not in all_extensions:

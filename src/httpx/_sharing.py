@@ -70,7 +70,7 @@ class SharingPool(Pool[C]):
         super().__init__(max_connections, max_keepalive, max_per_key, expiry, late_binding)
         self._may_share = may_share
         self._shares: dict[C, _Share] = {}
-        self._roomy: dict[Key, dict[C, None]] = {}  # connections that have room, by key
+        self._roomy: dict[Key, dict[C, _Share]] = {}  # connections that have room, by key
         # Keys with a dial in flight whose end the others wait for, or with a connection whose capacity they wait for.
         self._probing: set[Key] = set()
         self._allowed: dict[Key, int] = {}  # the capacity of the last connection of a key, oldest first
@@ -85,10 +85,9 @@ class SharingPool(Pool[C]):
         roomy = self._roomy.get(key)
         if roomy:
             self.changing = True
-            connection = next(iter(roomy))
+            connection, share = next(iter(roomy.items()))
             if holder is not None:
                 self._claims[holder] = connection
-            share = self._shares[connection]
             share.uses += 1
             if share.uses >= share.capacity:
                 self._note_room(connection, share)
@@ -121,7 +120,8 @@ class SharingPool(Pool[C]):
             share.uses -= 1
             if not reusable:
                 share.capacity = 0
-            if not reusable or not share.uses or not share.has_room:
+                self._offer(connection, share, now)
+            elif not share.uses or not share.has_room:
                 self._offer(connection, share, now)
         self.changing = False
 
@@ -258,7 +258,7 @@ class SharingPool(Pool[C]):
         share.has_room = has_room
         key = self._keys[connection]
         if has_room:
-            self._roomy.setdefault(key, {})[connection] = None
+            self._roomy.setdefault(key, {})[connection] = share
             return
         roomy = self._roomy[key]
         del roomy[connection]

@@ -40,7 +40,7 @@ from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from .connecting import Dial
 from .dialling.asyncio import AsyncioDialling, FallbackSockets, LoopSockets
-from .job import CLOSED_HERE, Job, again, shown
+from .job import CLOSED_HERE, NO_RESPONSE, Job, again, shown
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -101,15 +101,20 @@ class AsyncioEngine:
         try:
             while not self._closed:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                exchange: HTTP1Exchange | None = None
+                if not self._http2:
+                    # One by one: a call with `*job.arguments` takes 0.13 us more.
+                    method, target, fields, content, follows = job.arguments
+                    exchange = HTTP1Exchange(method, target, fields, content, follows, self._head_limits, self._writer)
                 connection = pool.acquire(job.key, moment, job)
                 if isinstance(connection, Ticket):
                     connection = await self._redeem(connection, job)
+                    moment = now()
                 if pool.has_chores:
                     self.settle()
                 if exchange is None:
                     if connection.multiplexer is not None:
-                        response = await connection.multiplexer.handle(job)
+                        response = await connection.multiplexer.handle(job, moment)
                         if response is None:
                             moment = now()
                             continue
@@ -124,8 +129,23 @@ class AsyncioEngine:
                 if connection.reused:
                     connection.exchange = exchange
                 connection.deadline = None
+                until: float | None = None
                 try:
-                    await self.receive(connection, exchange, job)
+                    if connection.reused and job.deadline is None and job.narrator is None:
+                        # The first turn of `receive`, and nearly always the only one: 3 % of a warm request.
+                        wire, data = connection.wire, exchange.take()
+                        try:
+                            rest = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                            if rest:
+                                connection.queue(rest)
+                        except WriteError as exc:
+                            stop_sending(connection, exchange, exc)
+                        if exchange.need == INPUT and not (connection.unsent or connection.error or connection.closed):
+                            until = None if job.read is None else moment + job.read  # there was no wait since then
+                            if not await connection.wait(until):
+                                raise job.timed_out(ReadTimeout, "read", now(), NO_RESPONSE)
+                    if exchange.head is None:
+                        await self.receive(connection, exchange, job, until)
                 except BaseException as exc:
                     reused = connection.reused
                     self.release(connection, False, job)
@@ -173,9 +193,14 @@ class AsyncioEngine:
             self.release(connection, True, job)
             raise
 
-    async def receive(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
+    async def receive(
+        self, connection: AsyncioConnection, exchange: Exchange, job: Job, until: float | None = None
+    ) -> None:
         """
         Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
+
+        Args:
+            until: when the wait ends that has begun, and brought no progress if it brought 1xx responses alone.
 
         Raises:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
@@ -184,8 +209,7 @@ class AsyncioEngine:
         wire, now = connection.wire, self.loop.time
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
-        until: float | None = None
-        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
@@ -215,7 +239,7 @@ class AsyncioEngine:
                 else:
                     until = None if job.read is None else now() + job.read
                 if not await connection.wait(until) or (job.deadline is not None and job.is_late(now())):
-                    raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
+                    raise job.timed_out(ReadTimeout, "read", now(), NO_RESPONSE)
                 goes_on = exchange.only_informational
             elif need == BODY:
                 await self._feed(connection, exchange, job)

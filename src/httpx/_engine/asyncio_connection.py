@@ -300,26 +300,26 @@ class AsyncioConnection:
         # A loop may fire a timer early, by the resolution of its clock.
         if self.now() < deadline - 0.001:
             self._set_timer(deadline)
-        elif self._waiter is None:
+        elif self.exchange is None and self.incoming is None:
             self._engine.lost(self)  # idle for too long
-        elif not self._waiter.done():
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(False)
 
     # What the engine calls.
 
-    async def wait(self, until: float | None) -> bool:
-        """Wait until something happened; False if time is up."""
+    def wait(self, until: float | None) -> asyncio.Future[bool]:
+        """
+        Return a future of what happens next: True for anything, False if time is up.
+
+        A coroutine around it would cost each request one more frame, twice: it stays in `_waiter` when it is over.
+        """
         waiter: asyncio.Future[bool] = self.loop.create_future()
         self._waiter = waiter
         self.deadline = until
         # A timer that fires earlier is left running: it will look again. So a warm request sets none.
         if until is not None and (self._timer is None or self._timer_at > until):
             self._set_timer(until)
-        try:
-            return await waiter
-        finally:
-            self._waiter = None
-            self.deadline = None
+        return waiter
 
     def wake(self) -> None:
         """Something happened."""

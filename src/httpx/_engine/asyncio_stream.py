@@ -34,7 +34,7 @@ class Carrier(Protocol):
     loop: asyncio.AbstractEventLoop
     now: Callable[[], float]
 
-    async def wait(self, until: float | None) -> bool:
+    def wait(self, until: float | None) -> asyncio.Future[bool]:
         """Wait until something happened; False if time is up."""
         ...
 

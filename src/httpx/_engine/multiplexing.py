@@ -29,7 +29,7 @@ class Multiplexing(Protocol):
 class SyncMultiplexing(Multiplexing, Protocol):
     """For threads."""
 
-    def handle(self, job: Job) -> Response | None:
+    def handle(self, job: Job, moment: float) -> Response | None:
         """Send a request and return its response; None: it was not sent, and another connection should be tried."""
         ...
 
@@ -41,7 +41,7 @@ class AsyncMultiplexing(Multiplexing, Protocol):
         """Note that the request that the connection was made for has another one: it may be idle for a while."""
         ...
 
-    async def handle(self, job: Job) -> Response | None:
+    async def handle(self, job: Job, moment: float) -> Response | None:
         """Send a request and return its response; None: it was not sent, and another connection should be tried."""
         ...
 

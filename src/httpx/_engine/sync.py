@@ -38,7 +38,7 @@ from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .connecting import Dial
 from .dialling.sync import SyncDialling
-from .job import CLOSED_HERE, Job, again, hear_early, listen, shown, stop_sending, why
+from .job import CLOSED_HERE, NO_RESPONSE, Job, again, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -220,7 +220,11 @@ class SyncEngine:
         try:
             while True:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                exchange: HTTP1Exchange | None = None
+                if not self._http2:
+                    # One by one: a call with `*job.arguments` takes 0.13 us more.
+                    method, target, fields, content, follows = job.arguments
+                    exchange = HTTP1Exchange(method, target, fields, content, follows, self._head_limits, self._writer)
                 with self.lock:
                     connection = pool.acquire(job.key, moment, job)
                 # The multiplexer of a connection watches it: another thread may be waiting in the poll.
@@ -230,16 +234,35 @@ class SyncEngine:
                     or (connection.multiplexer is None and connection.wire.poll(0))
                 ):
                     connection = self._acquire(connection, job)
+                    moment = monotonic()
                 if exchange is None:
                     if connection.multiplexer is not None:
-                        response = connection.multiplexer.handle(job)
+                        response = connection.multiplexer.handle(job, moment)
                         if response is None:
                             moment = monotonic()
                             continue
                         return response
                     exchange = self._exchange_on(connection, job)
+                until: float | None = None
                 try:
-                    self.receive(connection, exchange, job)
+                    if connection.reused and job.deadline is None and job.narrator is None:
+                        # The first turn of `receive`, and nearly always the only one: 2 % of a warm request.
+                        wire, data = connection.wire, exchange.take()
+                        try:
+                            wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                        except WriteError as exc:
+                            stop_sending(connection, exchange, exc)
+                        if exchange.need == INPUT and not wire.unsent:
+                            until = None if job.read is None else moment + job.read  # there was no wait since then
+                            try:
+                                received = wire.receive(until)
+                            except TransportError as exc:
+                                raise why(connection, exc) from None
+                            if received is None:
+                                raise job.timed_out(ReadTimeout, "read", monotonic(), NO_RESPONSE)
+                            exchange.receive(received) if received else wire.deliver_end(exchange)
+                    if exchange.head is None:
+                        self.receive(connection, exchange, job, until)
                 except BaseException as exc:
                     reused = connection.reused
                     self.release(connection, False, job)
@@ -278,9 +301,12 @@ class SyncEngine:
             self.release(connection, True, job)
             raise
 
-    def receive(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
+    def receive(self, connection: SyncConnection, exchange: Exchange, job: Job, until: float | None = None) -> None:
         """
         Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
+
+        Args:
+            until: when the wait ends that has begun, and brought no progress if it brought 1xx responses alone.
 
         Raises:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
@@ -289,8 +315,7 @@ class SyncEngine:
         wire = connection.wire
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
-        until: float | None = None
-        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
@@ -320,7 +345,7 @@ class SyncEngine:
                 except TransportError as exc:
                     raise why(connection, exc) from None
                 if received is None or (job.deadline is not None and job.is_late(monotonic())):
-                    raise job.timed_out(ReadTimeout, "read", monotonic(), "the response did not arrive")
+                    raise job.timed_out(ReadTimeout, "read", monotonic(), NO_RESPONSE)
                 exchange.receive(received) if received else wire.deliver_end(exchange)
                 goes_on = exchange.only_informational
             elif need == BODY:

@@ -37,7 +37,7 @@ from .._protocol.tls import TLSFilter
 from .async_body import AsyncBody
 from .connecting import Dial
 from .dialling.trio import TrioDialling
-from .job import Job, hear_early, listen, shown, stop_sending, why
+from .job import NO_RESPONSE, Job, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -85,6 +85,8 @@ class TrioEngine:
 
         Raises:
             TransportError: of the class that says what failed.
+
+        Long because every part of it that had a function of its own would be one more frame for a warm request.
         """
         moment = now()
         job = Job(request, moment)
@@ -94,15 +96,20 @@ class TrioEngine:
         try:
             while not self._closed:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
-                exchange = None if self._http2 else HTTP1Exchange(*job.arguments, self._head_limits, self._writer)
+                exchange: HTTP1Exchange | None = None
+                if not self._http2:
+                    # One by one: a call with `*job.arguments` takes 0.13 us more.
+                    method, target, fields, content, follows = job.arguments
+                    exchange = HTTP1Exchange(method, target, fields, content, follows, self._head_limits, self._writer)
                 connection = pool.acquire(job.key, moment, job)
                 if isinstance(connection, Ticket):
                     connection = await self._redeem(connection, job)
+                    moment = now()
                 if pool.has_chores:
                     self.settle()
                 if exchange is None:
                     if connection.multiplexer is not None:
-                        response = await connection.multiplexer.handle(job)
+                        response = await connection.multiplexer.handle(job, moment)
                         if response is None:
                             moment = now()
                             continue
@@ -113,8 +120,26 @@ class TrioEngine:
                     self.release(connection, False, job)
                     moment = now()
                     continue
+                until: float | None = None
                 try:
-                    await self.receive(connection, exchange, job)
+                    if connection.reused and job.deadline is None and job.narrator is None:
+                        # The first turn of `receive`, and nearly always the only one.
+                        wire, data = connection.wire, exchange.take()
+                        try:
+                            wire.unsent = wire.send(data if wire.tls is None else wire.tls.encrypt(data))
+                        except WriteError as exc:
+                            stop_sending(connection, exchange, exc)
+                        if exchange.need == INPUT and not wire.unsent:
+                            until = None if job.read is None else moment + job.read  # there was no wait since then
+                            try:
+                                received = await connection.receive(until)
+                            except TransportError as exc:
+                                raise why(connection, exc) from None
+                            if received is None:
+                                raise job.timed_out(ReadTimeout, "read", now(), NO_RESPONSE)
+                            exchange.receive(received) if received else wire.deliver_end(exchange)
+                    if exchange.head is None:
+                        await self.receive(connection, exchange, job, until)
                 except BaseException as exc:
                     reused = connection.reused
                     self.release(connection, False, job)
@@ -154,9 +179,14 @@ class TrioEngine:
             self.release(connection, True, job)
             raise
 
-    async def receive(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
+    async def receive(
+        self, connection: TrioConnection, exchange: Exchange, job: Job, until: float | None = None
+    ) -> None:
         """
         Send what there is, and receive until there is something new: the head; after it a part of the body or its end.
+
+        Args:
+            until: when the wait ends that has begun, and brought no progress if it brought 1xx responses alone.
 
         Raises:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
@@ -165,8 +195,7 @@ class TrioEngine:
         wire = connection.wire
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
-        until: float | None = None
-        goes_on = False  # the wait that ends at `until`: what came last was no progress
+        goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
         while exchange.head is None or (has_head and not exchange.chunks):
@@ -196,7 +225,7 @@ class TrioEngine:
                 except TransportError as exc:
                     raise why(connection, exc) from None
                 if received is None or (job.deadline is not None and job.is_late(now())):
-                    raise job.timed_out(ReadTimeout, "read", now(), "the response did not arrive")
+                    raise job.timed_out(ReadTimeout, "read", now(), NO_RESPONSE)
                 exchange.receive(received) if received else wire.deliver_end(exchange)
                 goes_on = exchange.only_informational
             elif need == BODY:

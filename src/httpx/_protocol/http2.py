@@ -58,6 +58,7 @@ MAX_QUEUED = 262_144
 JOINED = 2048
 _LAST_STREAM = 2**31 - 1
 _NO_VIEW = memoryview(b"")
+_ENDS_BOTH = END_HEADERS | END_STREAM  # of a request without a body, in one frame
 _REQUESTED = MOVES[MOVES[IDLE, SEND_HEADERS], SEND_END]  # the state after a request without a body
 
 
@@ -193,12 +194,13 @@ class HTTP2Connection:
         around, path = known.blocks.get((scheme, method)), self._paths.get(target)
         if around is None or path is None:  # else both were checked when they were sent first: 0.7 us of 2.5
             check_request_line(method, target)
-        is_connect = protocol != b"" or method == b"CONNECT"
+        ends = not body and not streaming
+        is_connect = True if protocol else method == b"CONNECT"
         if is_connect:
             if protocol and not self.allows_protocols:
                 raise LocalProtocolError(f"the peer does not take the protocol {protocol[:20]!r}")
             check_connect(method, written, streaming, protocol)
-        elif body or streaming or written.length:
+        elif not ends or written.length:
             check_body(written, body, streaming)
         identifier = self._next_id
         if len(self.streams) >= self.max_streams:
@@ -212,8 +214,11 @@ class HTTP2Connection:
             block = blocks.encode_connect(known, scheme, target, protocol)
         else:
             block = blocks.encode(known, scheme, method, target)
-        ends = not body and not streaming
-        self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
+        size = len(block)
+        if ends and size <= self.max_frame_size:  # what `header_block` does, inlined
+            self.output.append(FRAME_HEAD.pack(size >> 8, size & 0xFF, HEADERS, _ENDS_BOTH, identifier) + block)
+        else:
+            self.output.append(frames.header_block(identifier, block, ends, self.max_frame_size))
         stream = self.streams[identifier] = HTTP2Stream(self, identifier, method == b"HEAD", written.length)
         if self._useless_frames > 0:
             self._useless_frames = 0
@@ -419,7 +424,10 @@ class HTTP2Connection:
                 stream = None
             elif size and start < len(data):
                 if stream is not self.joining and size < JOINED:
-                    stream.receive_data(data[start:following])
+                    if stream.chunks:
+                        stream.receive_data(data[start:following])
+                    else:
+                        stream.chunks.append(data[start:following])
                 else:
                     if stream is not self.joining:
                         self._join(stream, data)

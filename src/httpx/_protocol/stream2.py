@@ -512,7 +512,7 @@ class HTTP2Stream(Exchange):
             return
         if self._connection.joining is self:  # first: a response that is finished must be whole at every moment
             self._connection.hand_over()
-        self.move(RECEIVE_END)
+        self.state = MOVES.get((self.state, RECEIVE_END), self.state)
         self.finished = True
         self.reusable = True
         self.need = NOTHING

@@ -182,7 +182,10 @@ class TLSFilter:
             ReadError: what arrived is not TLS, or is an alert that ends the session.
             ConnectError: before anything else, the peer sent an alert that refuses the handshake.
         """
-        self._put(data)
+        if data and self._over is None and not self._eof:
+            self._incoming.write(data)  # what `_put` does for nearly all, inlined
+        else:
+            self._put(data)
         plain = self.leftover()
         if self._held:
             self._write_held()

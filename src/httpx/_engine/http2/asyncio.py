@@ -208,22 +208,23 @@ class AsyncioMultiplexer(AsyncMultiplexer):
         machine = session.machine
         if stream is not None:
             if stream.finished and stream.state == CLOSED and not session.news and not session.sending:
-                session.has_served = True  # what `end` does for nearly all, inlined
+                # What `end` does for nearly all, inlined. Who waited was woken by the end of the response.
+                session.has_served = True
             else:
                 session.end(stream)
-            if self.waiting:
                 entry = self.waiting.pop(stream, None)  # of a task that was cancelled, or another one that reads
                 if entry is not None and not entry[0].done():
                     entry[0].set_result(True)
-            if machine.output and not self._flush_is_due:
-                self.flush_soon()  # with what others begin in this turn
+                if machine.output and not self._flush_is_due:
+                    self.flush_soon()  # with what others begin in this turn
         if connection is None:
             self.forget(job)
             return
-        # The time matters only where the connection may become idle.
-        now = 0.0 if machine.streams else session.clock()
-        if not machine.streams and self._expiry is not None:
-            self._idle_until = now + self._expiry
+        now = 0.0  # the time matters only where the connection may become idle
+        if not machine.streams:
+            now = session.clock()
+            if self._expiry is not None:
+                self._idle_until = now + self._expiry
         self.pool.release(connection, not session.is_broken and machine.max_streams > 0, now, job)
         if self.pool.has_chores:
             self.engine.settle()

@@ -36,7 +36,7 @@ from ..._protocol.frames import CANCEL
 from ..._protocol.http2 import HTTP2Connection
 from ..._protocol.stream2 import CLOSED, LOCAL_DONE, HTTP2Stream
 from ..._sharing import UNKNOWN
-from ..job import Job, again
+from ..job import NO_RESPONSE, Job, again
 from ..limits import TIMER_SLACK
 from ..settings import Settings
 
@@ -295,7 +295,7 @@ class Session:
             self.machine.ping()
         if uploading:
             return job.timed_out(WriteTimeout, "write", self.clock(), "the peer did not take the request")
-        return job.timed_out(ReadTimeout, "read", self.clock(), "the response did not arrive")
+        return job.timed_out(ReadTimeout, "read", self.clock(), NO_RESPONSE)
 
     def look_after(self) -> float | None:
         """

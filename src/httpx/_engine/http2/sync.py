@@ -239,11 +239,14 @@ class SyncMultiplexer:
 
     # One request.
 
-    def handle(self, job: Job) -> Response | None:
+    def handle(self, job: Job, moment: float) -> Response | None:
         """
         Send a request on a connection that the pool gave for it, and return the response as soon as its head is there.
 
         None means that it was not sent, and may be tried again on what the pool gives then.
+
+        Args:
+            moment: now, on the shell's clock.
 
         Raises:
             TransportError: of the class that says what failed.
@@ -278,7 +281,7 @@ class SyncMultiplexer:
                 elif stream.state == LOCAL_DONE and job.deadline is None and not session.sending:
                     # The first turn of `_pump`, and nearly always the only one.
                     heard = session.heard
-                    until = None if job.read is None else monotonic() + job.read
+                    until = None if job.read is None else moment + job.read
                     if not self._wait(stream, until):
                         raise self._timed_out(stream, job, heard, False)
                 if stream.head is None:
