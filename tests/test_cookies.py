@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 import httpx
 from httpx._cookies import Cookies, mapping, storage, suffixes, urllib_views
-from httpx._cookies.dates import parse_date
 from httpx._cookies.rules import parse
 from httpx._exceptions import CookieConflict, LocalProtocolError
 from httpx._headers import Headers
@@ -719,53 +718,6 @@ def test_cookies_that_have_expired_since_are_removed_and_not_sent(monkeypatch: p
     assert list(cookies) == ["b"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Sun, 06 Nov 1994 08:49:37 GMT",
-        "Sunday, 06-Nov-94 08:49:37 GMT",
-        "Sun Nov  6 08:49:37 1994",
-        "Sun, 06-Nov-1994 08:49:37 UTC",
-        "06 november 1994 8:49:37",
-        "1994 Nov 6th 08:49:37",
-        "08:49:37x,6,NOVx,94",
-        "Sun, 06 Nov 1994 08:49:37 GMT; 07 Dec 2000 11:11:11",
-    ],
-)
-def test_dates_are_read_in_every_form_that_servers_send(text: str) -> None:
-    assert parse_date(text) == 784111777
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "now",
-        "Sun, 06 Nov 1994",
-        "06 Nov 08:49:37",
-        "Nov 1994 08:49:37",
-        "06 1994 08:49:37",
-        "Sun, 00 Nov 1994 08:49:37 GMT",
-        "Sun, 31 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1600 08:49:37 GMT",
-        "Sun, 06 Nov 1994 24:00:00 GMT",
-        "Sun, 06 Nov 1994 08:60:00 GMT",
-        "Sun, 06 Nov 1994 08:49:60 GMT",
-        "Sun, 06 Nov 19940 08:49:37 GMT",
-        "Sun, 06 Nov 1994 008:49:37 GMT",
-    ],
-)
-def test_what_is_no_date_is_none(text: str) -> None:
-    assert parse_date(text) is None
-
-
-def test_two_digit_years_and_years_before_the_epoch() -> None:
-    assert parse_date("01 Jan 70 00:00:01") == 1
-    assert parse_date("01 Jan 69 00:00:00") == datetime(2069, 1, 1, tzinfo=timezone.utc).timestamp()
-    assert parse_date("01 Jan 1601 00:00:00") == 0
-    assert parse_date("31 Dec 9999 23:59:59") == 253402300799
-
-
 # -- limits
 
 
@@ -1193,21 +1145,6 @@ def test_any_bytes_in_a_field_are_stored_or_ignored_and_can_be_sent_back(line: b
     for value in request.headers._get_all(b"cookie"):
         name_and_value = [part.strip(b" \t") for part in line.partition(b";")[0].split(b"=", 1)]
         assert value == b"=".join(name_and_value)
-
-
-@settings(max_examples=100)
-@given(st.text(max_size=50) | st.text("0123456789: janfebGMT,-", max_size=40))
-def test_any_text_is_a_date_or_none(text: str) -> None:
-    moment = parse_date(text)
-    assert moment is None or 0 <= moment <= 253402300799
-
-
-@settings(max_examples=100)
-@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31)))
-def test_a_date_in_the_usual_form_is_read_exactly(moment: datetime) -> None:
-    moment = moment.replace(microsecond=0, tzinfo=timezone.utc)
-    text = f"{moment:%a, %d %b} {moment.year:04} {moment:%H:%M:%S} GMT"
-    assert parse_date(text) == moment.timestamp()
 
 
 @settings(max_examples=50)

@@ -17,7 +17,6 @@ algorithm" (how names are escaped).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -34,6 +33,7 @@ from ._content import (
     to_utf8,
 )
 from ._exceptions import LocalProtocolError
+from ._fields import media_type_of, parameters
 from ._utils import TOKEN, lazy_pattern, primitive_to_str
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ _SMALL = 16_384
 _ESCAPES = {code: f"%{code:02X}" for code in range(0x20) if code != 0x1B}
 _ESCAPES.update({ord('"'): "%22", ord("\\"): "\\\\"})
 
-_PARAMETER = lazy_pattern(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
 _TOKEN = lazy_pattern(TOKEN)
 
 
@@ -61,13 +60,10 @@ def get_multipart_boundary_from_content_type(content_type: Optional[bytes]) -> O
     if content_type is None:
         return None
     text = content_type.decode("latin-1")
-    media_type = text.partition(";")[0]
-    if media_type.strip().lower() != "multipart/form-data":
+    if media_type_of(text) != "multipart/form-data":
         return None
-    for match in _PARAMETER.finditer(text, len(media_type)):
-        name, quoted, plain = match.groups()
+    for name, value in parameters(text):
         if name.lower() == "boundary":
-            value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain.strip()
             return bytes(value, "latin-1")
     return None
 

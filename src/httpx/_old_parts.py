@@ -19,7 +19,8 @@ from . import _decoders, _exceptions, _multipart, _urlparse
 from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._content import measure
 from ._exceptions import InvalidURL
-from ._response import Response, charset_of, parsed_links
+from ._fields import charset_of, links_in
+from ._response import Response
 from ._urls import URL
 from ._utils import primitive_to_str
 
@@ -107,7 +108,7 @@ def _parse_content_type_charset(content_type: str) -> Optional[str]:
 
 def _parse_header_links(value: str) -> list[dict[str, str]]:
     """Return the links of a Link header, each as its parameters and "url"."""
-    return list(parsed_links(value))
+    return list(links_in(value))
 
 
 # Bodies.

@@ -15,6 +15,7 @@ from typing import Any
 from ._content import ByteStream, UnattachedStream, encode_request, in_async
 from ._cookies import Cookies
 from ._exceptions import LocalProtocolError, RequestNotRead
+from ._fields import media_type_of
 from ._headers import Headers
 from ._multipart import get_multipart_boundary_from_content_type
 from ._types import (
@@ -148,7 +149,7 @@ class Request:
     def _complete_boundary(self, body_headers: Mapping[str, str]) -> None:
         """Add the boundary to the caller's Content-Type if it is multipart/form-data without parameters."""
         given = self.headers.get("content-type", "")
-        if given.partition(";")[0].strip().lower() == "multipart/form-data":
+        if media_type_of(given) == "multipart/form-data":
             _, _, parameters = body_headers["Content-Type"].partition(";")
             self.headers["Content-Type"] = f"{given.rstrip('; ')};{parameters}"
 

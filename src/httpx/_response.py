@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import json as jsonlib
-import re
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from time import perf_counter
@@ -31,6 +30,7 @@ from ._exceptions import (
     TimeoutException,
     request_context,
 )
+from ._fields import charset_of, links_in
 from ._headers import Headers
 from ._hints import NoSuchAttribute
 from ._reading import (
@@ -344,7 +344,7 @@ class Response:
         """
         header = self.headers.get("link")
         links: dict[str | None, dict[str, str]] = {}
-        for link in parsed_links(header) if header else []:
+        for link in links_in(header) if header else []:
             relations = link["rel"].split() if link.get("rel") else [link["url"]]
             for relation in relations:
                 links[relation] = link
@@ -716,58 +716,3 @@ def shown_reason(response: Response) -> str:
     """Return the reason phrase for a message or a log; a non-standard one comes from a peer, and is truncated."""
     reason = response.reason_phrase
     return reason if reason == codes.get_reason_phrase(response.status_code) else printable(reason)
-
-
-_CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""", re.IGNORECASE)
-
-
-def charset_of(content_type: str) -> str | None:
-    """
-    Return the charset parameter of a Content-Type, unquoted and in lower case, or None (RFC 9110 8.3.2).
-
-    Also accepts `charset=utf-8` alone, which some servers send as Content-Type.
-    """
-    match = _CHARSET.search(content_type)
-    return next((str(group).lower() for group in match.groups() if group), None) if match else None
-
-
-_UNQUOTED = re.compile(r'[^,"]*')
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-# The RFC does not allow single quotes, but some servers send them, and httpx always removed them.
-_LINK_PARAMETER = re.compile(r""";\s*([^\s=;,]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;,"]+))""")
-
-
-def parsed_links(header: str) -> Iterator[dict[str, str]]:
-    """Yield each link of a Link header as its parameters and "url" (RFC 8288 section 3)."""
-    for target, parameters in _targets(header):
-        link = {"url": target.strip()}
-        for name, quoted, single, plain in _LINK_PARAMETER.findall(parameters):
-            # Names ignore case; the others keep theirs, because programs look them up as servers write them.
-            key = "rel" if name.lower() == "rel" else name
-            link.setdefault(key, re.sub(r"\\(.)", r"\1", quoted) if quoted else single or plain)
-        yield link
-
-
-def _targets(header: str) -> Iterator[tuple[str, str]]:
-    """
-    Yield the text between `<` and `>`, and the text after it up to a comma outside quotes.
-
-    Linear: a single expression would search for a missing `>` or `"` again at each possible start.
-    """
-    end = 0
-    closes = True  # whether a string that begins here may have an end
-    while True:
-        start = header.find("<", end)
-        bracket = header.find(">", start)
-        if start < 0 or bracket < 0:
-            return
-        end = bracket + 1
-        while True:
-            end = _UNQUOTED.match(header, end).end()  # type: ignore[union-attr]  # it matches everywhere
-            quoted = _QUOTED.match(header, end) if closes and header.startswith('"', end) else None
-            if quoted is None:
-                break
-            end = quoted.end()
-        # If a string has no end, later ones have none either: their end would have ended the first.
-        closes = closes and not header.startswith('"', end)
-        yield header[start + 1 : bracket], header[bracket + 1 : end]

@@ -53,13 +53,13 @@ def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     return cast("re.Pattern[AnyStr]", _LazyPattern(pattern, flags))
 
 
-def percent_decoded(text: str) -> str:
+def percent_decoded(text: str, encoding: str = "utf-8") -> str:
     """Return `urllib.parse.unquote(...)`, which is imported only for a text with an escape."""
     if "%" not in text:
         return text
     from urllib.parse import unquote
 
-    return unquote(text)
+    return unquote(text, encoding)
 
 
 def primitive_to_str(value: PrimitiveData) -> str:

@@ -24,10 +24,10 @@ import httpx
 from httpx import _secrets
 from httpx._auth.challenges import parse_challenges
 from httpx._cli import download, event_stream, exchange_json, masking, retries, screen, write_out
-from httpx._cookies.dates import parse_date
 from httpx._cookies.rules import parse as parse_cookie
 from httpx._cookies.suffixes import is_public_suffix
 from httpx._decoders import get_decoder
+from httpx._fields import parse_date
 from httpx._text import LineDecoder, TextDecoder
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, repeat

@@ -27,11 +27,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.message import Message
-from email.utils import parsedate_to_datetime
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from .._fields import filename_in, media_type_of, parse_date
 from .exits import OTHER_DIGEST, Failure
 
 if TYPE_CHECKING:
@@ -43,9 +42,6 @@ _UNFIT = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*/\\\\]')
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.I)
 # Bytes; file systems allow 255, and the number and ".part.json" need some.
 _MAX_NAME = 200
-_MAX_DISPOSITION = 4_096  # characters; a longer Content-Disposition is ignored
-# RFC 8187 allows only these two charsets.
-_EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$")
 
 
@@ -261,35 +257,20 @@ def validator_of(response: Response) -> str | None:
     tag = headers.get("etag", "")
     if tag.startswith('"'):
         return str(tag)
-    try:
-        changed = parsedate_to_datetime(headers["last-modified"])
-        now = parsedate_to_datetime(headers["date"])
-        return str(headers["last-modified"]) if (now - changed).total_seconds() >= 1 else None
-    except (KeyError, TypeError, ValueError):
-        return None
+    changed, now = parse_date(headers.get("last-modified", "")), parse_date(headers.get("date", ""))
+    is_strong = changed is not None and now is not None and now > changed
+    return str(headers["last-modified"]) if is_strong else None
 
 
 def server_name(response: Response, url: str) -> str:
     """Return a file name: from Content-Disposition (RFC 6266), else the end of the URL, else "index" and the type."""
-    name = fit_name(_disposed(response.headers.get("content-disposition", ""))) or fit_name(_name_in(url))
+    name = fit_name(filename_in(response.headers.get("content-disposition", ""))) or fit_name(_name_in(url))
     if name:
         return name
     import mimetypes
 
-    kind = response.headers.get("content-type", "").partition(";")[0].strip()
+    kind = media_type_of(response.headers.get("content-type", ""))
     return "index" + (mimetypes.guess_extension(kind) or "")
-
-
-def _disposed(value: str) -> str:
-    """Return the name in a Content-Disposition; `filename*` is preferred to `filename` (RFC 6266, 4.3)."""
-    extended = _EXTENDED.search(value)
-    if extended is not None:
-        return unquote(extended[2], "latin-1" if extended[1].lower() == "iso-8859-1" else "utf-8")
-    if len(value) > _MAX_DISPOSITION:
-        return ""  # the standard library's reader is quadratic
-    message = Message()
-    message["Content-Disposition"] = value
-    return message.get_filename("") or ""
 
 
 def fit_name(name: str) -> str:

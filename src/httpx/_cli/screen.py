@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .._fields import media_type_of
+
 if TYPE_CHECKING:
     from httpx import Response
 
@@ -187,7 +189,7 @@ class Screen:
             text = self.json(text)
         else:
             text = self._safe(text)
-            text = coloured(text, content_type.partition(";")[0].strip()) if self.has_colours else text
+            text = coloured(text, media_type_of(content_type)) if self.has_colours else text
         self._put(text if text.endswith(end) else text + end)
 
     def json(self, text: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from .._exceptions import LocalProtocolError
+from .._fields import parse_date
 from .._utils import lazy_pattern
-from .dates import parse_date
 from .storage import Origin, drop, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
 from .suffixes import is_public_suffix
 

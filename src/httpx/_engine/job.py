@@ -96,8 +96,7 @@ class Job(Limits):
         key: tuple[Any, ...] = url._origin
         if key[0] not in _SCHEMES or not key[1]:
             raise _unsupported(key[0])
-        is_plain = len(extensions) == 1  # there is the timeout, and nothing else
-        if not is_plain and extensions.get("sni_hostname"):  # None is the same as nothing
+        if extensions.get("sni_hostname"):  # None is the same as nothing
             key = (*key, extensions["sni_hostname"])
         self.key = key
         # What the machine for this request is made of: method, target, fields, body, whether more of it follows.
@@ -108,13 +107,13 @@ class Job(Limits):
         self.arguments: Arguments = (
             # In UTF-8, so that the machine's gate is what refuses a method or target beyond ASCII.
             request.method.encode(),
-            url._target if is_plain or "target" not in extensions else _bytes_of(extensions["target"]),
+            _bytes_of(extensions["target"]) if "target" in extensions else url._target,
             request.headers._raw,
             stream.body if whole else b"",  # type: ignore[union-attr]  # a ByteStream, or not asked
             not whole,
         )
         # `isEnabledFor` is a cached look-up; the events are made only when they are listened to.
-        if (not is_plain and "trace" in extensions) or HTTP11_LOGGER.isEnabledFor(DEBUG):
+        if "trace" in extensions or HTTP11_LOGGER.isEnabledFor(DEBUG):
             self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
             self.narrator = None
