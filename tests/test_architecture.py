@@ -48,6 +48,7 @@ LEVELS = {
     "_events": 1,
     "_jsonl": 1,
     "_config": 1,
+    "_tls_context": 1,
     "_models": 1,
     "_reading": 1,
     "_request": 1,

@@ -145,7 +145,7 @@ def test_one_guard_serves_all_owners():
 # File and the line that makes the lock -> where the program below holds it, or why a child never meets it.
 LOCKS = {
     ("_content.py", "self._lock = Lock()"): "(of one upload, and a child begins its own)",
-    ("_config.py", "_making_default = threading.RLock()"): "default context",
+    ("_tls_context.py", "_making_default = threading.RLock()"): "default context",
     ("_cookies/mapping.py", "_CREATING = threading.Lock()"): "a new jar",
     ("_cookies/storage.py", "_FOR_FOREIGN_JARS = threading.RLock()"): "foreign jars",
     ("_auth/digest.py", "self._storing = threading.Lock()"): "digest",
@@ -191,7 +191,7 @@ PROGRAM = r"""
 
     sys.path.insert(0, sys.argv[1])
     import httpx
-    from httpx import _config
+    from httpx import _tls_context
     from httpx._cookies import mapping, storage
     from httpx._engine import names, security, sync_connection
     from httpx._engine.http2.sync import SyncMultiplexer
@@ -276,8 +276,8 @@ PROGRAM = r"""
         known.learn("name", 80, [])
 
     CASES = {
-        "default context": (lambda: _config._making_default, lambda: (_config._default_contexts.clear(),
-            _config.default_ssl_context())),
+        "default context": (lambda: _tls_context._making_default, lambda: (_tls_context._default_contexts.clear(),
+            _tls_context.default_ssl_context())),
         "a new jar": (lambda: mapping._CREATING, lambda: httpx.Cookies().set("a", "b")),
         "foreign jars": (lambda: storage._FOR_FOREIGN_JARS, lambda: list(foreign)),
         "jar": (lambda: jar._cookies_lock, lambda: cookies.set("a", "b")),

@@ -8,12 +8,12 @@ from typing import Any, Optional
 import pytest
 
 import httpx
-from httpx._config import default_ssl_context
 from httpx._engine import security
 from httpx._engine.security import MAX_AGE, MAX_PEERS, MAX_PER_PEER, Security, Sessions, TLSHop
 from httpx._exceptions import ConnectError
 from httpx._protocol.certificate import key_pin
 from httpx._protocol.tls import TLSFilter
+from httpx._tls_context import default_ssl_context
 from support import certs
 
 KEY = ("https", "localhost", 443)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from httpx._config import Limits, Proxy, create_ssl_context, default_ssl_context
+from httpx._config import Limits, Proxy
 from httpx._engine import security
 from httpx._engine.names import Address
 from httpx._engine.route import Route
 from httpx._engine.settings import Settings
 from httpx._exceptions import ConnectError
+from httpx._tls_context import create_ssl_context, default_ssl_context
 from support import certs
 
 HAS_UNIX = hasattr(socket, "AF_UNIX")

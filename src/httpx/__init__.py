@@ -20,7 +20,7 @@ from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCA
 from ._base_client import USE_CLIENT_DEFAULT
 from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._client import AsyncClient, Client
-from ._config import Limits, Proxy, Timeout, create_ssl_context
+from ._config import Limits, Proxy, Timeout
 from ._content import ByteStream
 from ._cookies import Cookies
 from ._exceptions import (
@@ -59,6 +59,7 @@ from ._main import main
 from ._request import Request
 from ._response import Response
 from ._status_codes import codes
+from ._tls_context import create_ssl_context
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._transports.mock import MockTransport

@@ -8,7 +8,8 @@ TLS as a transport does it: whose certificates it takes, what it offers, and whi
 A session stands for a check of the peer's certificate that was made when it began. So it is kept for the very same
 peer, name, route and settings only, for one transport, and not for long; pins are checked again each time.
 
-Not here: the handshake (`_protocol.tls`), what is in a certificate (`_protocol.certificate`), contexts (`_config`).
+Not here: the handshake (`_protocol.tls`), what is in a certificate (`_protocol.certificate`), contexts
+(`_tls_context`).
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from functools import partial
 from time import monotonic
 from typing import Any, Callable
 
-from .. import _config
-from .._config import Proxy, create_ssl_context, default_ssl_context
+from .. import _tls_context
+from .._config import Proxy
 from .._exceptions import ConnectError, InvalidURL
 from .._forks import FORKS, unlock
 from .._protocol.certificate import Pins
 from .._protocol.tls import TLSFilter
+from .._tls_context import create_ssl_context, default_ssl_context
 from .._types import CertTypes, PinTypes, VerifyTypes
 from .._urls import URL
 
@@ -214,7 +216,7 @@ class Security:
 
     def unlock(self) -> None:
         """Release the locks that this thread has, after an exception at an unknown point."""
-        for lock in (self._sessions._lock, _offering, _config._making_default):
+        for lock in (self._sessions._lock, _offering, _tls_context._making_default):
             unlock(lock)
 
     @property

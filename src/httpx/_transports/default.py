@@ -16,13 +16,14 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
-from .._config import DEFAULT_LIMITS, Limits, in_state, out_of_state, whole_number
+from .._config import DEFAULT_LIMITS, Limits, whole_number
 from .._engine.names import Names
 from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
 from .._forks import FORKS
 from .._request import Request
 from .._response import Response
+from .._tls_context import in_state, out_of_state
 from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
 from .base import AsyncBaseTransport, BaseTransport
 from .choice import Choice, as_proxy
