@@ -210,9 +210,9 @@ def test_a_timer_for_a_nearer_deadline_takes_the_place_of_a_later_one(run: Calla
 def test_time_that_is_up_at_the_moment_of_an_arrival_is_not(run: Callable[..., Any]):
     async def main() -> None:
         async with connected(new_engine()) as (connection, _):
-            waiting = asyncio.ensure_future(connection.wait(connection.now() - 1))
-            await turns()
+            waiting = connection.wait(connection.now() + 60)
             connection.wake()
+            connection.deadline = connection.now() - 1
             connection.on_time()
             connection.wake()
             assert await waiting
