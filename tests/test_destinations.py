@@ -115,16 +115,53 @@ SPECIAL = [
     ("2606:4700::1%1", "scope"),
 ]
 PUBLIC = [
-    *("1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0"),
+    *(
+        "1.1.1.1",
+        "8.8.8.8",
+        "9.255.255.255",
+        "11.0.0.0",
+        "100.63.255.255",
+        "100.128.0.0",
+        "126.255.255.255",
+        "128.0.0.0",
+    ),
     *("168.63.129.15", "168.63.129.17", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0"),
     *("192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "203.0.114.0", "223.255.255.255"),
-    *("2000::", "2001:200::", "2001:4860:4860::8888", "2003::1", "2606:4700:4700::1111", "2a00:1450::1", "3ffe:ffff::1"),
+    *(
+        "2000::",
+        "2001:200::",
+        "2001:4860:4860::8888",
+        "2003::1",
+        "2606:4700:4700::1111",
+        "2a00:1450::1",
+        "3ffe:ffff::1",
+    ),
     *("::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2606:4700::5efe:8.8.8.8", "2606:4700::200:5efe:8.8.8.8"),
 ]
 NO_ADDRESSES: list[Any] = [
     *("", " ", "127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "127.0.0.1 ", " 8.8.8.8", "8.8.8.8\n", "8.8.8.8\0"),
-    *("localhost", "example.org", "8.8.8.8.", "8.8.8", "8.8.8.256", "8.8.8.8.8", "[2606:4700::1]", "2606:4700::1::", ":"),
-    *("２.２.２.２", "/run/app.sock", "8.8.8.8/32", "8.8.8.8:80", "\ud800", b"8.8.8.8", 134744072, None, ("8.8.8.8", 80)),
+    *(
+        "localhost",
+        "example.org",
+        "8.8.8.8.",
+        "8.8.8",
+        "8.8.8.256",
+        "8.8.8.8.8",
+        "[2606:4700::1]",
+        "2606:4700::1::",
+        ":",
+    ),
+    *(
+        "\uff12.2.2.2",
+        "/run/app.sock",
+        "8.8.8.8/32",
+        "8.8.8.8:80",
+        "\ud800",
+        b"8.8.8.8",
+        134744072,
+        None,
+        ("8.8.8.8", 80),
+    ),
 ]
 
 
@@ -196,7 +233,9 @@ IPV6 = st.one_of(
     IPV4.map(lambda number: 0x64FF9B << 96 | number),
     st.builds(lambda high, low: 0x2001 << 112 | high << 64 | low, st.integers(0, 2**48 - 1), st.integers(0, 2**64 - 1)),
 )
-ADDRESSES = st.one_of(IPV4.map(IPv4Address), IPV6.map(IPv6Address), st.sampled_from(EDGES).map(lambda edge: made(*edge)))
+ADDRESSES = st.one_of(
+    IPV4.map(IPv4Address), IPV6.map(IPv6Address), st.sampled_from(EDGES).map(lambda edge: made(*edge))
+)
 
 
 def unwrapped(address: Address) -> Address:
@@ -244,11 +283,7 @@ WRAPPED = {
     "ISATAP of a global address": lambda ipv4: 0x2606_4700 << 96 | 0x0200_5EFE << 32 | ipv4,
 }
 SPECIAL_IPV4 = st.one_of(
-    [
-        st.integers(int(block.network_address), int(block.broadcast_address))
-        for block in blocks()
-        if block.version == 4
-    ]
+    [st.integers(int(block.network_address), int(block.broadcast_address)) for block in blocks() if block.version == 4]
 )
 
 
