@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 Transport = Union["HTTPTransport", "AsyncHTTPTransport"]
 
 # For exceptions without a class of the same name in the other package.
-_NEAREST = {"CloseError": "NetworkError"}
+_NEAREST = {"CloseError": "NetworkError", "DestinationRefused": "ConnectError"}
 
 
 @lru_cache(maxsize=64)
