@@ -142,7 +142,8 @@ class DestinationRefused(ConnectError):
     """
     The `guard=` of the client refused the address, so no connection was made; or it failed, which counts as refusing.
 
-    The message has the host, its address and why: do not show it to whoever gave the URL. It is never retried.
+    The message has the host, its address and the reason, which are not for the person who gave the URL. The connection
+    is not tried again.
     """
 
 

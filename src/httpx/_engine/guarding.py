@@ -104,7 +104,9 @@ def _allowed(guard: GuardTypes, host: str, address: Address) -> Address:
     if answer is True:
         return plain
     if answer is not False:
-        if hasattr(answer, "__await__") and hasattr(answer, "close"):
+        import inspect  # a mistake is rare
+
+        if inspect.iscoroutine(answer):
             answer.close()  # without a warning that it was never awaited
         raise DestinationRefused(
             f"the guard gave {type(answer).__name__} for {host!r} at {_shown(text, port)}, expected True or False"
