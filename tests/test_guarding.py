@@ -6,13 +6,11 @@ A guard is asked about exactly the addresses that are connected to, and nothing 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import importlib
 import inspect
 import socket
-import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -28,8 +26,10 @@ from httpx._engine.guarding import allowed, check, check_route
 from httpx._engine.names import Address
 from support.depth import depth
 from support.drivers import Driver
+from support.engines import driver_named
 from support.http2 import StreamServer
 from support.servers import Conn, ScriptedServer, answer, close, repeat
+from support.together import in_threads, together
 
 Question = tuple[str, str, int]
 INET, INET6, STREAM = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM
@@ -921,21 +921,85 @@ def test_there_is_one_place_where_sockets_of_a_dial_are_made():
 # Together.
 
 
-def test_threads_and_their_guards(server: ScriptedServer, connected: list[Any]):
-    """Many at once, some refused: none takes the place of another."""
-    guard = Asking(lambda host, address, port: host.startswith("good"))
-    found: dict[str, Any] = {}
+def good(host: str, address: str, port: int) -> bool:
+    return host.startswith("good")
 
-    def get(host: str) -> None:
-        with contextlib.suppress(httpx.DestinationRefused):
-            found[host] = client.get(f"http://{host}:{server.port}/").status_code
 
-    with httpx.Client(guard=guard, resolver=lambda *_: ["127.0.0.1"], limits=httpx.Limits(max_connections=2)) as client:
-        hosts = [f"{kind}-{number}.example" for number in range(8) for kind in ("good", "bad")]
-        threads = [threading.Thread(target=get, args=(host,)) for host in hosts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(10)
-    assert found == {f"good-{number}.example": 200 for number in range(8)}
+def mixed(server: ScriptedServer) -> tuple[list[str], list[Any]]:
+    """URLs of eight hosts of each kind, and what must become of them."""
+    hosts = [f"{kind}-{number}.example" for number in range(8) for kind in ("good", "bad")]
+    return [f"http://{host}:{server.port}/" for host in hosts], [200, httpx.DestinationRefused] * 8
+
+
+OFTEN = {"guard": good, "resolver": lambda *_: ["127.0.0.1"], "limits": httpx.Limits(max_connections=2)}
+
+
+def test_of_many_threads_none_takes_the_answer_of_another(server: ScriptedServer, connected: list[Any]):
+    urls, wanted = mixed(server)
+
+    def get(url: str) -> Any:
+        try:
+            return client.get(url).status_code
+        except httpx.HTTPError as exc:
+            return type(exc)
+
+    with httpx.Client(**OFTEN) as client:
+        assert in_threads([functools.partial(get, url) for url in urls]) == wanted
     assert len(connected) == 8
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_of_many_tasks_none_takes_the_answer_of_another(
+    name: str, http2: bool, server: ScriptedServer, connected: list[Any]
+):
+    """On a loop a dial is a task of its own, and may serve another request than the one that began it."""
+    urls, wanted = mixed(server)
+
+    async def scenario(client: Any) -> list[Any]:
+        found = await together([functools.partial(outcome, client, url) for url in urls])
+        return [type(each) if isinstance(each, Exception) else each for each in found]
+
+    assert driver_named(name).run(scenario, http2=http2, **OFTEN) == wanted
+    assert len(connected) == 8
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_all_who_wait_for_one_dial_are_refused(name: str, scheme: str, connected: list[Any]):
+    """Over HTTP/2 the others wait for the first dial of their origin, and dial themselves when it has failed."""
+    guard = Asking(False)
+
+    async def scenario(client: Any) -> None:
+        found = await together([functools.partial(outcome, client, f"{scheme}://127.0.0.1:9/{n}") for n in range(5)])
+        assert [type(each) for each in found] == [httpx.DestinationRefused] * 5
+        assert len({id(each) for each in found}) == 5
+
+    driver_named(name).run(scenario, guard=guard, http2=True)
+    assert len(guard.asked) == 5
+    assert connected == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [(getattr(socket, "AF_UNIX", -1), STREAM, 0, "", "/run/docker.sock"), ipv4("localhost", 80), ipv4("127.0.0.1", 80)],
+    ids=["unix", "name", "loopback"],
+)
+def test_a_resolver_of_trio_is_not_believed_either(address: Any, connected: list[Any]):
+    """Its result is not checked by anybody else."""
+    trio = pytest.importorskip("trio")
+
+    class Resolver(trio.abc.HostnameResolver):  # type: ignore[misc]  # trio is not always there
+        async def getaddrinfo(self, *args: Any, **options: Any) -> Any:
+            return [address]
+
+        async def getnameinfo(self, *args: Any) -> Any:
+            raise NotImplementedError
+
+    async def main() -> None:
+        trio.socket.set_custom_hostname_resolver(Resolver())
+        async with httpx.AsyncClient(guard=httpx.public_only) as client:
+            await refused(client, "http://a.example/")
+
+    trio.run(main)
+    assert connected == []
