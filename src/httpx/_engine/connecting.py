@@ -105,7 +105,7 @@ class Dial(Generic[C]):
         until = job.limit("connect", self._now())
         settings = self._settings
         route = Route(job.key, job.server_name(), settings)
-        if settings.guard is not None:
+        if settings.guard is not None and (settings.proxy is not None or settings.uds is not None):
             guarding.check_route(settings.guard, None if settings.proxy is None else route.host, settings.uds)
         if route.unresolved is not None:
             addresses = yield from self._resolve(*route.unresolved, until)

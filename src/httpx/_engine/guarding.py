@@ -81,63 +81,58 @@ def allowed(guard: GuardTypes, host: str, addresses: Sequence[Address]) -> list[
     """
     Return the addresses in the form in which the guard was asked about them; it has allowed all of them.
 
+    The text that a guard gets of an IPv6 address has its scope, if there is one: "fe80::1%2".
+
     Raises:
         DestinationRefused: it has not allowed one of them.
     """
-    return [_allowed(guard, host, address) for address in addresses]
+    numeric: list[Address] = []
+    for family, kind, protocol, _, where in addresses:
+        try:
+            if "%" in where[0]:
+                raise ValueError("the scope must be a number of its own")
+            text = shown = inet_ntop(family, inet_pton(family, where[0]))
+            port = index(where[1])
+            rest: tuple[int, ...] = ()
+            if family != AF_INET:
+                rest = (index(where[2]), index(where[3])) if len(where) > 2 else (0, 0)  # flow, scope
+                shown = f"{text}%{rest[1]}" if rest[1] else text
+        except (OSError, TypeError, ValueError, LookupError) as exc:
+            raise _unreadable(host, where) from exc
+        try:
+            answer: object = guard(host, shown, port)
+        except DestinationRefused:
+            raise
+        except Exception as exc:
+            raise DestinationRefused(
+                f"the guard failed with {type(exc).__name__} for {host!r} at {_readable(shown, port)}"
+            ) from exc
+        if answer is not True:
+            raise _refusal(answer, host, shown, port)
+        numeric.append((family, kind, protocol, "", (text, port, *rest)))
+    return numeric
 
 
-def _allowed(guard: GuardTypes, host: str, address: Address) -> Address:
-    try:
-        text, port, plain = _numeric(address)
-    except (OSError, TypeError, ValueError, LookupError) as exc:
-        shown = str(address[4])[:50]
-        raise DestinationRefused(f"the guard cannot judge {shown!r} for {host!r}: not a numeric IP address") from exc
-    try:
-        answer: object = guard(host, text, port)
-    except DestinationRefused:
-        raise
-    except Exception as exc:
-        raise DestinationRefused(
-            f"the guard failed with {type(exc).__name__} for {host!r} at {_shown(text, port)}"
-        ) from exc
-    if answer is True:
-        return plain
+def _unreadable(host: str, where: object) -> DestinationRefused:
+    return DestinationRefused(f"the guard cannot judge {str(where)[:50]!r} for {host!r}: not a numeric IP address")
+
+
+def _refusal(answer: object, host: str, text: str, port: int) -> DestinationRefused:
+    """Return the exception for an address about which the guard did not say True."""
     if answer is not False:
         import inspect  # a mistake is rare
 
         if inspect.iscoroutine(answer):
             answer.close()  # without a warning that it was never awaited
-        raise DestinationRefused(
-            f"the guard gave {type(answer).__name__} for {host!r} at {_shown(text, port)}, expected True or False"
+        return DestinationRefused(
+            f"the guard gave {type(answer).__name__} for {host!r} at {_readable(text, port)}, expected True or False"
         )
     from .._destinations import special  # a refusal is rare
 
     reason = special(text)
-    raise DestinationRefused(
-        f"the guard refused {host!r} at {_shown(text, port)}" + (f" ({reason})" if reason is not None else "")
-    )
+    what = "" if reason is None else f" ({reason})"
+    return DestinationRefused(f"the guard refused {host!r} at {_readable(text, port)}{what}")
 
 
-def _numeric(address: Address) -> tuple[str, int, Address]:
-    """
-    Return the text and port of an address, and the address made of them.
-
-    The text of an IPv6 address has its scope, if there is one: "fe80::1%2".
-
-    Raises:
-        OSError, TypeError, ValueError, LookupError: it is not a numeric address of IP.
-    """
-    family, kind, protocol, _, where = address
-    if "%" in where[0]:
-        raise ValueError("the scope must be a number of its own")
-    text = inet_ntop(family, inet_pton(family, where[0]))
-    port = index(where[1])
-    if family == AF_INET:
-        return text, port, (family, kind, protocol, "", (text, port))
-    flow, scope = (index(where[2]), index(where[3])) if len(where) > 2 else (0, 0)
-    return f"{text}%{scope}" if scope else text, port, (family, kind, protocol, "", (text, port, flow, scope))
-
-
-def _shown(text: str, port: int) -> str:
+def _readable(text: str, port: int) -> str:
     return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
