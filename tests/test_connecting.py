@@ -190,6 +190,7 @@ class Dialling:
         }
         self.settings = Settings(**{**given, **options})
         self.replies = list(replies)
+        self.address: Any = ADDRESS  # what each name resolves to
         self.sockets: list[FakeSocket] = []
         self.operations: list[Operation] = []
         self.steps = Dial(self.job, self.settings, self.clock, self.build).connect()
@@ -200,7 +201,7 @@ class Dialling:
     def carry_out(self, operation: Operation) -> Any:
         """The result of an operation, all of which succeed."""
         if isinstance(operation, Resolve):
-            return [ADDRESS]
+            return [self.address]
         if isinstance(operation, Connect):
             self.sockets.append(FakeSocket())
             return self.sockets[-1]
@@ -395,11 +396,14 @@ def test_a_refused_dial_connects_to_nothing_and_is_not_tried_again():
 
 def test_a_race_gets_what_the_guard_was_told():
     """Harm: a resolver's text may be read by `connect` in another way than by the guard."""
-    dial = guarded("http://[::FFFF:7F00:1]/")
+    asked: list[Any] = []
+    dial = guarded("http://origin.example/", asked=asked)
+    dial.address = (socket.AF_INET6, socket.SOCK_STREAM, 6, "x", ("::FFFF:7F00:0001", 80, 0, 0))
     dial.run()
-    (operation,) = dial.operations
+    operation = dial.operations[-1]
     assert isinstance(operation, Connect)
     assert operation.race.next(0) == (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::ffff:127.0.0.1", 80, 0, 0))
+    assert asked == [("origin.example", "::ffff:127.0.0.1", 80)]
 
 
 @pytest.mark.parametrize("scheme", ["socks4", "socks5"])
