@@ -36,7 +36,7 @@ SECTIONS: list[tuple[str, str]] = [
     ("Clients", "Client AsyncClient USE_CLIENT_DEFAULT"),
     ("Requests and responses", "Request Response codes"),
     ("Values", "URL QueryParams Headers Cookies"),
-    ("Configuration", "Timeout Limits Proxy create_ssl_context"),
+    ("Configuration", "Timeout Limits Proxy create_ssl_context public_only"),
     ("Authentication", "Auth BasicAuth BearerAuth DigestAuth NetRCAuth FunctionAuth"),
     (
         "Transports",

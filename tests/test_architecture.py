@@ -43,6 +43,7 @@ LEVELS = {
     "_cookies": 1,
     "_cookies.*": 1,
     "_content": 1,
+    "_destinations": 1,
     "_multipart": 1,
     "_decoders": 1,
     "_events": 1,
@@ -92,6 +93,7 @@ MAX_MEDIAN = 15
 HEAVY = (
     *("httpcore", "anyio", "sniffio", "trio", "click", "rich", "pygments", "h11", "h2", "http.cookiejar"),
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
+    "httpx._destinations",
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))

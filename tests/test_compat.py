@@ -542,6 +542,50 @@ def test_a_pool_of_ones_own_takes_the_requests(driver: Driver, core: Any, withou
     assert pool.closed
 
 
+def test_a_pool_of_ones_own_does_not_take_the_place_of_a_guard(driver: Driver):
+    transport = driver.transport(guard=httpx.public_only)
+    with pytest.raises(ValueError, match="a transport with guard= cannot use another pool"):
+        transport._pool = object()
+
+
+@pytest.mark.parametrize("name", ["ConnectionPool", "HTTPConnection"])
+def test_what_is_handed_through_is_asked_about_or_not_sent(
+    driver: Driver, core: Any, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """Harm: httpcore's own connections look up names by themselves, and ask no guard."""
+
+    async def scenario(client: Any) -> str:
+        patch(monkeypatch, owner_of(core, driver, name), lambda original, self, request: original(self, request))
+        with pytest.raises(httpx.DestinationRefused) as caught:
+            await client.get("http://127.0.0.1:9/")
+        if name == "ConnectionPool":
+            assert isinstance(caught.value, core.ConnectError), "httpcore's pools catch their own errors"
+        return str(caught.value)
+
+    words = driver.run(scenario, guard=httpx.public_only)
+    if name == "ConnectionPool":
+        assert words == "the guard refused '127.0.0.1' at 127.0.0.1:9 (loopback, RFC 1122)"
+    else:
+        assert words == "the guard cannot judge what httpcore itself connects to for '127.0.0.1'"
+
+
+def test_httpcore_makes_no_connection_of_any_kind_for_a_guarded_transport():
+    for call in (compat._NoNetwork().connect_tcp, compat._NoNetwork().connect_unix_socket):
+        with pytest.raises(httpx.DestinationRefused):
+            call("a.example", 80)
+
+
+def test_a_mock_of_httpcore_responds_for_a_guarded_transport_as_well(
+    driver: Driver, core: Any, monkeypatch: pytest.MonkeyPatch, without_names: None
+):
+    async def scenario(client: Any) -> int:
+        respond = lambda original, self, request: core.Response(299)  # noqa: E731  # as short as the others
+        patch(monkeypatch, owner_of(core, driver, "HTTPConnection"), respond)
+        return int((await client.get("http://127.0.0.1:9/")).status_code)
+
+    assert driver.run(scenario, guard=httpx.public_only) == 299
+
+
 @pytest.mark.parametrize("how", ["with", "close"])
 def test_a_pool_of_ones_own_is_entered_left_and_closed_with_its_transport(driver: Driver, core: Any, how: str):
     """Harm: the connections of an async pool stayed open for ever, and what its `__aenter__` sets up was missing."""

@@ -15,7 +15,7 @@ from httpx._engine.job import Job
 from httpx._engine.names import Names
 from httpx._engine.operations import Connect, Operation, Receive, Resolve, Send, Sleep, Steps, Tell
 from httpx._engine.settings import Settings
-from httpx._exceptions import ConnectError, ConnectTimeout, ProxyError, ReadError, WriteError
+from httpx._exceptions import ConnectError, ConnectTimeout, DestinationRefused, ProxyError, ReadError, WriteError
 from httpx._models import Request
 from httpx._protocol.tls import TLSFilter
 from support import certs
@@ -190,6 +190,7 @@ class Dialling:
         }
         self.settings = Settings(**{**given, **options})
         self.replies = list(replies)
+        self.address: Any = ADDRESS  # what each name resolves to
         self.sockets: list[FakeSocket] = []
         self.operations: list[Operation] = []
         self.steps = Dial(self.job, self.settings, self.clock, self.build).connect()
@@ -200,7 +201,7 @@ class Dialling:
     def carry_out(self, operation: Operation) -> Any:
         """The result of an operation, all of which succeed."""
         if isinstance(operation, Resolve):
-            return [ADDRESS]
+            return [self.address]
         if isinstance(operation, Connect):
             self.sockets.append(FakeSocket())
             return self.sockets[-1]
@@ -358,6 +359,69 @@ def test_bytes_in_front_of_tls_are_an_error_whatever_follows():
         with pytest.raises(ProxyError, match="more than its response"):
             dial.run()
         assert dial.sockets[0].closed
+
+
+def guarded(url: str, answer: Any = True, asked: Any = None, **options: Any) -> Dialling:
+    """A dial whose guard gives an answer, and notes what it is asked."""
+
+    def guard(*question: Any) -> Any:
+        if asked is not None:
+            asked.append(question)
+        return answer
+
+    if "proxy" in options:
+        guard.proxies = True  # type: ignore[attr-defined]  # as the documentation has it
+    return Dialling(url, guard=guard, **options)
+
+
+def test_a_guard_is_asked_between_the_look_up_and_the_race():
+    asked: list[Any] = []
+    dial = guarded("http://origin.example/", asked=asked)
+    dial.run(stop=1, what=GeneratorExit)
+    assert asked == []
+    dial = guarded("http://origin.example/", asked=asked)
+    dial.run()
+    assert dial.kinds == ["Resolve", "Connect"]
+    assert asked == [("origin.example", "192.0.2.1", 80)]
+
+
+def test_a_refused_dial_connects_to_nothing_and_is_not_tried_again():
+    asked: list[Any] = []
+    dial = guarded("http://origin.example/", False, asked, retries=3)
+    with pytest.raises(DestinationRefused, match=r"'origin\.example' at 192\.0\.2\.1:80 \(documentation, RFC 5737\)"):
+        dial.run()
+    assert dial.kinds == ["Resolve"]
+    assert len(asked) == 1
+
+
+def test_a_race_gets_what_the_guard_was_told():
+    """Harm: a resolver's text may be read by `connect` in another way than by the guard."""
+    asked: list[Any] = []
+    dial = guarded("http://origin.example/", asked=asked)
+    dial.address = (socket.AF_INET6, socket.SOCK_STREAM, 6, "x", ("::FFFF:7F00:0001", 80, 0, 0))
+    dial.run()
+    operation = dial.operations[-1]
+    assert isinstance(operation, Connect)
+    assert operation.race.next(0) == (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::ffff:127.0.0.1", 80, 0, 0))
+    assert asked == [("origin.example", "::ffff:127.0.0.1", 80)]
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5"])
+def test_the_guard_of_a_proxy_is_asked_about_that_alone(scheme: str):
+    asked: list[Any] = []
+    dial = guarded("http://origin.example/", False, asked, proxy=Proxy(f"{scheme}://proxy.example:1080"))
+    with pytest.raises(DestinationRefused):
+        dial.run()
+    assert asked == [("proxy.example", "192.0.2.1", 80)]  # the port is the fake resolver's
+
+
+@pytest.mark.parametrize("options", [{"proxy": Proxy("socks4://proxy.example")}, {"uds": "/run/app.sock"}])
+def test_a_route_that_the_guard_does_not_see_ends_before_its_first_step(options: Any):
+    """Transports do not let these two meet; the dial does not rely on that."""
+    dial = Dialling("http://origin.example/", guard=lambda *question: True, **options)
+    with pytest.raises(DestinationRefused, match="the guard cannot judge"):
+        dial.run()
+    assert dial.operations == []
 
 
 def test_an_interrupt_says_nothing_about_an_address():

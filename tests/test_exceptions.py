@@ -23,6 +23,7 @@ TREE = {
     "PoolTimeout": "TimeoutException",
     "NetworkError": "TransportError",
     "ConnectError": "NetworkError",
+    "DestinationRefused": "ConnectError",
     "ReadError": "NetworkError",
     "WriteError": "NetworkError",
     "CloseError": "NetworkError",

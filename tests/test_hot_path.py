@@ -102,9 +102,9 @@ def check(response: httpx.Response) -> None:
     assert (response.status_code, response.text) == (200, SMALL)
 
 
-def warm_sync_get(url: str, counts: Counts[str]) -> list[str]:
+def warm_sync_get(url: str, counts: Counts[str], **options: Any) -> list[str]:
     """The frames of a warm GET in sync code; `counts` are of that one, too."""
-    with httpx.Client() as client:
+    with httpx.Client(**options) as client:
         for _ in range(3):
             check(client.get(url))
         counts.clear()
@@ -117,11 +117,11 @@ def warm_sync_get(url: str, counts: Counts[str]) -> list[str]:
     return entered
 
 
-def warm_asyncio_get(url: str, counts: Counts[str]) -> list[str]:
+def warm_asyncio_get(url: str, counts: Counts[str], **options: Any) -> list[str]:
     """The same on asyncio; what the loop enters to come to us is in the list."""
 
     async def main() -> list[str]:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(**options) as client:
             for _ in range(3):
                 check(await client.get(url))
             counts.clear()
@@ -146,6 +146,13 @@ def test_a_warm_get_on_asyncio_enters_few_frames(server: ScriptedServer, counts:
     entered = ours(warm_asyncio_get(server.url, counts))
     assert entered, "nothing was counted"
     assert len(entered) <= FRAMES, listed(entered)
+
+
+@pytest.mark.parametrize("warm_get", [warm_sync_get, warm_asyncio_get])
+def test_a_guard_costs_a_warm_get_nothing(warm_get: Any, server: ScriptedServer, counts: Counts[str]):
+    """It is asked when a connection is made."""
+    without = ours(warm_get(server.url, counts))
+    assert ours(warm_get(server.url, counts, guard=lambda host, address, port: True)) == without
 
 
 def test_a_warm_get_in_sync_code_sends_once_and_receives_once(server: ScriptedServer, counts: Counts[str]):

@@ -414,10 +414,29 @@ def test_a_transport_comes_back_with_all_its_arguments(kind: Any, ca: Any):
         "resolve": {"example.org": "127.0.0.1"},
         "dns_cache_ttl": 0.0,
         "address_family": 4,
+        "guard": None,
     }
     copied = again(kind(**{**given, "socket_options": iter(given["socket_options"])}))
     assert copied._given == given
     assert copied._settings.socket_options == [(6, 1, 1)]
+
+
+@pytest.mark.parametrize("kind", [httpx.HTTPTransport, httpx.AsyncHTTPTransport], ids=["sync", "async"])
+def test_a_transport_with_a_guard_comes_back_with_it(kind: Any):
+    copied = again(kind(guard=httpx.public_only))
+    assert copied._settings.guard is copied._given["guard"] is httpx.public_only
+
+
+@pytest.mark.parametrize("copied", [again, copy.copy, copy.deepcopy])
+def test_the_guard_of_a_copied_client_is_asked(copied: Any):
+    with copied(httpx.Client(guard=httpx.public_only)) as client, pytest.raises(httpx.DestinationRefused):
+        client.get("http://127.0.0.1:9/")
+
+
+def test_a_client_whose_guard_cannot_be_pickled_cannot_be_pickled():
+    """It must not come back without its guard."""
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(httpx.Client(guard=lambda host, address, port: False))
 
 
 def test_a_client_with_a_proxy_comes_back_with_it(echo_server: Any):

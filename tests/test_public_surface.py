@@ -26,17 +26,17 @@ from httpx._config import UnsetType
 SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json").read_text("utf-8"))
 
 # New public names.
-NEW_NAMES = {"BearerAuth", "FunctionAuth", "ResponseTooLarge"}
+NEW_NAMES = {"BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "public_only"}
 
 # New keyword parameters, by function, class (its constructor) or class and method.
 _NAMES = {"resolver", "resolve", "dns_cache_ttl", "address_family"}
-_SINCE = {"sensitive_headers", "max_response_size", "proxies", "pins", "credentials_for", *_NAMES}
+_SINCE = {"sensitive_headers", "max_response_size", "proxies", "pins", "credentials_for", "guard", *_NAMES}
 ADDED: dict[str, set[str]] = {
     **{name: {"http2"} for name in SURFACE["functions"] if name not in ("create_ssl_context", "main")},
     "Client": _SINCE,
     "AsyncClient": _SINCE,
-    "HTTPTransport": {"pins", *_NAMES},
-    "AsyncHTTPTransport": {"pins", *_NAMES},
+    "HTTPTransport": {"pins", "guard", *_NAMES},
+    "AsyncHTTPTransport": {"pins", "guard", *_NAMES},
     "Timeout": {"total"},
     "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes", "ping_interval"},
     "ASGITransport": {"lifespan"},

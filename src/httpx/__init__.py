@@ -29,6 +29,7 @@ from ._exceptions import (
     ConnectTimeout,
     CookieConflict,
     DecodingError,
+    DestinationRefused,
     HTTPError,
     HTTPStatusError,
     InvalidURL,
@@ -68,6 +69,7 @@ from ._urls import URL, QueryParams
 from ._utils import install_old_names as _install_old_names
 
 if _TYPE_CHECKING:
+    from ._destinations import public_only
     from ._transports.asgi import ASGITransport
 
 __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
@@ -94,6 +96,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "create_ssl_context",
     "DecodingError",
     "delete",
+    "DestinationRefused",
     "DigestAuth",
     "FunctionAuth",
     "get",
@@ -116,6 +119,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "ProtocolError",
     "Proxy",
     "ProxyError",
+    "public_only",
     "put",
     "QueryParams",
     "ReadError",
@@ -148,12 +152,17 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
 if not _TYPE_CHECKING:  # which would let any name pass
 
     def __getattr__(name: str) -> _Any:
-        # Loaded on first use: most programs have no application to call.
+        # Loaded on first use: most programs have no application to call, and no guard.
         if name == "ASGITransport":
             from ._transports.asgi import ASGITransport
 
             globals()[name] = ASGITransport
             return ASGITransport
+        if name == "public_only":
+            from ._destinations import public_only
+
+            globals()[name] = public_only
+            return public_only
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

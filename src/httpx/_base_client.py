@@ -21,6 +21,7 @@ from ._auth.basic import basic
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Timeout, whole_number
 from ._cookies import Cookies
 from ._decoders import accept_encoding
+from ._engine.guarding import wants_proxies
 from ._exceptions import ReadTimeout, with_host
 from ._flow import Policy
 from ._headers import Headers
@@ -38,6 +39,7 @@ from ._request import Request, own_extensions
 from ._response import Response, shown_reason
 from ._secrets import CREDENTIALS, CUSTOM_CREDENTIALS, printable, shortened
 from ._text import is_text_encoding
+from ._transports.default import guard_of
 from ._urls import URL, QueryParams, url_of
 from ._utils import level_of_caller
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from ._types import (
         AuthTypes,
         CookieTypes,
+        GuardTypes,
         HeaderTypes,
         ProxyChoiceTypes,
         QueryParamTypes,
@@ -640,8 +643,15 @@ def raise_first(failures: list[BaseException]) -> None:
         failures.clear()  # a traceback that refers to its own frame lives until the next garbage collection
 
 
-def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:
-    """Return pattern and proxy of the environment's proxies, if trusted, and of the old argument `proxies=`."""
+def named_proxies(
+    proxies: Any, from_environment: bool, guard: GuardTypes | None
+) -> list[tuple[URLPattern, ProxyChoiceTypes | None]]:
+    """
+    Return pattern and proxy of the environment's proxies, if trusted, and of the old argument `proxies=`.
+
+    Raises:
+        ValueError: there is a guard, which would not see what is reached through a proxy of the environment.
+    """
     found: list[tuple[URLPattern, ProxyChoiceTypes | None]] = []
     if proxies is not None:
         warnings.warn(
@@ -658,7 +668,37 @@ def named_proxies(proxies: Any, from_environment: bool) -> list[tuple[URLPattern
             found += EnvironmentProxies.read().proxies()
         else:
             found += [(URLPattern(key), proxy) for key, proxy in read().items()]
+        if guard is not None and not wants_proxies(guard) and any(proxy is not None for _, proxy in found):
+            raise ValueError(
+                "guard= cannot be used with a proxy of the environment, such as HTTPS_PROXY: the proxy chooses the "
+                "address that is connected to; give trust_env=False to ignore the environment"
+            )
     return found
+
+
+def check_guarded(guard: GuardTypes, transport: Any, made: Any, mounts: Mapping[Any, Any]) -> None:
+    """
+    Check that no transport of a client with a guard connects without asking one.
+
+    Args:
+        guard: of the client.
+        transport: the argument.
+        made: the client's own transport; a subclass may have made another one, without the guard.
+        mounts: transports by pattern. Those of the network need a guard of their own; of others it is not known what
+            they do.
+
+    Raises:
+        ValueError: one of them is not guarded.
+    """
+    if transport is not None:
+        raise ValueError("guard= cannot be used with transport=: give it to the transport, if that is of the network")
+    if guard_of(made) is not guard:
+        raise ValueError(f"guard= cannot be used: {type(made).__name__}, made by the client's class, does not have it")
+    for pattern, mounted in mounts.items():
+        if guard_of(mounted) is None:
+            raise ValueError(
+                f"guard= needs a guard of its own for the transport that is mounted at {pattern.pattern!r}"
+            )
 
 
 def patched(name: str, value: T) -> T:

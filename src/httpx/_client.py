@@ -30,6 +30,7 @@ from ._base_client import (
     EventHook,
     UseClientDefault,
     afinished,
+    check_guarded,
     finished,
     given,
     logger,
@@ -56,6 +57,7 @@ from ._types import (
     AuthTypes,
     CertTypes,
     CookieTypes,
+    GuardTypes,
     HeaderTypes,
     PinTypes,
     ProxyChoiceTypes,
@@ -120,6 +122,8 @@ class Client(Verbs):
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: how host names are resolved; as for
             `httpx.HTTPTransport`.
+        guard: which addresses may be connected to, such as `httpx.public_only`; as for `httpx.HTTPTransport`. Not with
+            `transport`, nor with proxies, those of the environment included. Transports in `mounts` need their own.
     """
 
     @no_such_argument(**_HINTS)
@@ -154,6 +158,7 @@ class Client(Verbs):
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
+        guard: GuardTypes | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
@@ -180,15 +185,18 @@ class Client(Verbs):
             "http2": http2,
             "limits": limits,
             **given(pins=pins, resolver=resolver, resolve=resolve),
-            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family, guard=guard),
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
-        proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
+        from_environment = trust_env and transport is None and proxy is None
+        proxied = named_proxies(proxies, from_environment, guard)
         mounted: dict[Any, Any] = {
             pattern: None if one is None else self._init_proxy_transport(one, **network) for pattern, one in proxied
         }
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, BaseTransport | None] = ordered_mounts(mounted)
+        if guard is not None:
+            check_guarded(guard, transport, self._transport, self._mounts)
         if (transport is not None or mounts) and type(self)._init_transport is Client._init_transport:
             warn_of_unused(transport, mounts, type(self) is not Client, proxy=proxy, **network)
 
@@ -489,6 +497,8 @@ class AsyncClient(AsyncVerbs):
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: how host names are resolved; as for
             `httpx.HTTPTransport`.
+        guard: which addresses may be connected to, such as `httpx.public_only`; as for `httpx.HTTPTransport`. Not with
+            `transport`, nor with proxies, those of the environment included. Transports in `mounts` need their own.
     """
 
     @no_such_argument(**_HINTS)
@@ -523,6 +533,7 @@ class AsyncClient(AsyncVerbs):
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
+        guard: GuardTypes | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
@@ -549,15 +560,18 @@ class AsyncClient(AsyncVerbs):
             "http2": http2,
             "limits": limits,
             **given(pins=pins, resolver=resolver, resolve=resolve),
-            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family),
+            **given(dns_cache_ttl=dns_cache_ttl, address_family=address_family, guard=guard),
         }
         self._transport = self._init_transport(transport=transport, proxy=proxy, **network)
-        proxied = named_proxies(proxies, from_environment=trust_env and transport is None and proxy is None)
+        from_environment = trust_env and transport is None and proxy is None
+        proxied = named_proxies(proxies, from_environment, guard)
         mounted: dict[Any, Any] = {
             pattern: None if one is None else self._init_proxy_transport(one, **network) for pattern, one in proxied
         }
         mounted.update({} if mounts is None else mounts)
         self._mounts: dict[Any, AsyncBaseTransport | None] = ordered_mounts(mounted)
+        if guard is not None:
+            check_guarded(guard, transport, self._transport, self._mounts)
         if (transport is not None or mounts) and type(self)._init_transport is AsyncClient._init_transport:
             warn_of_unused(transport, mounts, type(self) is not AsyncClient, proxy=proxy, **network)
 

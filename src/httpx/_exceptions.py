@@ -12,6 +12,7 @@ The exceptions that the library raises.
     │   │   │   │   └── PoolTimeout     no connection became free in time
     │   │   │   ├── NetworkError
     │   │   │   │   ├── ConnectError
+    │   │   │   │   │   └── DestinationRefused  the guard refused the address
     │   │   │   │   ├── ReadError
     │   │   │   │   ├── WriteError
     │   │   │   │   └── CloseError
@@ -135,6 +136,15 @@ class NetworkError(TransportError):
 
 class ConnectError(NetworkError):
     """The connection could not be made: name lookup, TCP or TLS."""
+
+
+class DestinationRefused(ConnectError):
+    """
+    The `guard=` of the client refused the address, so no connection was made; or it failed, which counts as refusing.
+
+    The message has the host, its address and the reason, which are not for the person who gave the URL. The connection
+    is not tried again.
+    """
 
 
 class ReadError(NetworkError):

@@ -62,6 +62,8 @@ ProxyChoiceTypes = Union[ProxyTypes, Callable[["Request"], Optional[ProxyTypes]]
 ResolverTypes = Callable[[str, int], Any]
 # "host" or "host:port" -> one IP address or several.
 ResolveTypes = Mapping[str, Union[str, Sequence[str]]]
+# (host, address, port) -> whether a connection may be made.
+GuardTypes = Callable[[str, str, int], bool]
 # Text or bytes are PEM if they contain a line "-----BEGIN"; other text is a path.
 _Pem = Union[str, bytes, os.PathLike[str]]
 CertTypes = Union[_Pem, tuple[_Pem, _Pem], tuple[_Pem, _Pem, str]]

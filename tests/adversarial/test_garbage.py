@@ -504,6 +504,20 @@ async def certificate_refused(world: World) -> None:
         raise AssertionError("the certificate was trusted")
 
 
+@outcome(guard=httpx.public_only)
+async def refused_by_the_guard(world: World) -> None:
+    await world.fails(httpx.DestinationRefused, "GET", "/whole")
+
+
+def _fails(host: str, address: str, port: int) -> bool:
+    raise ValueError(address)
+
+
+@outcome(guard=_fails)
+async def guard_that_failed(world: World) -> None:
+    await world.fails(httpx.DestinationRefused, "GET", "/whole")
+
+
 @outcome()
 async def proxy_refused(world: World) -> None:
     async with world.driver.client(**{**world.options, "proxy": _refusing(world)}) as client:

@@ -99,10 +99,12 @@ class SOCKSProxy(ConnectionPool): ...
 
 
 class HTTPConnection:
-    def __init__(self, origin, ssl_context=None):
-        self.origin, self.ssl_context = origin, ssl_context
+    def __init__(self, origin, ssl_context=None, network_backend=None):
+        self.origin, self.ssl_context, self.network_backend = origin, ssl_context, network_backend
 
     def handle_request(self, request):
+        if self.network_backend is not None:
+            self.network_backend.connect_tcp(request.url.host.decode(), 80, timeout=None)
         return Response(200, content=b"httpcore's own connection to " + request.url.host)
 
     def can_handle_request(self, origin): return False
@@ -133,10 +135,12 @@ class AsyncSOCKSProxy(AsyncConnectionPool): ...
 
 
 class AsyncHTTPConnection:
-    def __init__(self, origin, ssl_context=None):
-        self.origin, self.ssl_context = origin, ssl_context
+    def __init__(self, origin, ssl_context=None, network_backend=None):
+        self.origin, self.ssl_context, self.network_backend = origin, ssl_context, network_backend
 
     async def handle_async_request(self, request):
+        if self.network_backend is not None:
+            await self.network_backend.connect_tcp(request.url.host.decode(), 80, timeout=None)
         return Response(200, content=b"httpcore's own connection to " + request.url.host)
 '''
 

@@ -17,8 +17,9 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Callable, Generic, Protocol, TypeVar
 
-from .._exceptions import ConnectError, ConnectTimeout, ProxyError, ReadError, WriteError
+from .._exceptions import ConnectError, ConnectTimeout, DestinationRefused, ProxyError, ReadError, WriteError
 from .._protocol.tls import TLSFilter
+from . import guarding
 from .job import Job
 from .names import Address, texts
 from .operations import Connect, Receive, Resolve, Send, Sleep, Steps, Tell
@@ -80,6 +81,7 @@ class Dial(Generic[C]):
 
         Raises:
             ConnectError, ConnectTimeout, ProxyError.
+            DestinationRefused: the guard refused an address; without another attempt, which would ask the same.
         """
         job = self._job
         job.begin_dial()
@@ -87,6 +89,8 @@ class Dial(Generic[C]):
         while True:
             try:
                 return (yield from self._connect_once())
+            except DestinationRefused:
+                raise
             except (ConnectError, ConnectTimeout):
                 if attempt >= self._settings.retries or (job.deadline is not None and self._now() >= job.deadline):
                     raise
@@ -99,7 +103,10 @@ class Dial(Generic[C]):
     def _connect_once(self) -> Steps[C]:
         job = self._job
         until = job.limit("connect", self._now())
-        route = Route(job.key, job.server_name(), self._settings)
+        settings = self._settings
+        route = Route(job.key, job.server_name(), settings)
+        if settings.guard is not None and (settings.proxy is not None or settings.uds is not None):
+            guarding.check_route(settings.guard, None if settings.proxy is None else route.host, settings.uds)
         if route.unresolved is not None:
             addresses = yield from self._resolve(*route.unresolved, until)
             route.resolved(addresses)
@@ -132,13 +139,22 @@ class Dial(Generic[C]):
     # The socket.
 
     def _open(self, route: Route, until: float | None) -> Steps[socket.socket]:
-        """Return a socket that is connected to the first host of the route. Raises ConnectError, ConnectTimeout."""
+        """
+        Return a socket that is connected to the first host of the route.
+
+        What `_race` gets of a guarded transport is what the guard has allowed, and there is no other way to a socket.
+
+        Raises:
+            ConnectError, ConnectTimeout, DestinationRefused.
+        """
         host, port = route.host, route.port
         uds = self._settings.uds
         seconds = self._job.timeout.get("connect")
         addresses: Sequence[Address] = ()
         if uds is None:
             addresses = yield from self._resolve(host, port, until)
+        if self._settings.guard is not None:
+            addresses = guarding.allowed(self._settings.guard, host, addresses)
         try:
             if uds is not None:
                 yield from self._start("connection.connect_unix_socket", path=uds, timeout=seconds)

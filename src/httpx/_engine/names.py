@@ -107,7 +107,7 @@ class Names:
         if address_family not in (None, 4, 6) or isinstance(address_family, bool):
             raise ValueError(f"address_family is {address_family!r}, expected 4, 6 or None for both")
         self.resolver = resolver
-        self.is_awaited = _is_async(resolver)
+        self.is_awaited = is_async(resolver)
         self._overrides = {} if resolve is None else _read_overrides(resolve)
         self._ttl = _seconds("dns_cache_ttl", DNS_CACHE_TTL if dns_cache_ttl is None else dns_cache_ttl)
         self._version = address_family
@@ -338,7 +338,7 @@ def _copy_of(error: BaseException | None) -> BaseException | None:
         return None
 
 
-def _is_async(resolver: Any) -> bool:
+def is_async(resolver: Any) -> bool:
     """Is it an `async def`, or an object that has one as its `__call__`?"""
     if resolver is None:
         return False

@@ -15,7 +15,7 @@ from .._config import Limits, Proxy
 from .._pool import Pool
 from .._protocol.exchange import HeadLimits
 from .._sharing import SharingPool
-from .._types import CertTypes, PinTypes, SocketOption, VerifyTypes
+from .._types import CertTypes, GuardTypes, PinTypes, SocketOption, VerifyTypes
 from .names import Names
 from .security import Security
 
@@ -46,8 +46,10 @@ class Settings:
         socket_options: Iterable[SocketOption] | None,
         pins: PinTypes | None = None,
         names: Names | None = None,
+        guard: GuardTypes | None = None,
     ) -> None:
         self.names = Names() if names is None else names
+        self.guard = guard
         self.limits = limits
         self.uds = uds
         self.local_address = local_address

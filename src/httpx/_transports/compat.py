@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Union
 from .. import _exceptions
 from .._config import Proxy
 from .._content import AsyncIteratorByteStream, IteratorByteStream
-from .._exceptions import HTTPError, TransportError
+from .._exceptions import DestinationRefused, HTTPError, TransportError
 from .._request import Request
 from .._response import Response
 from .._types import AsyncByteStream, SyncByteStream
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 Transport = Union["HTTPTransport", "AsyncHTTPTransport"]
 
 # For exceptions without a class of the same name in the other package.
-_NEAREST = {"CloseError": "NetworkError"}
+_NEAREST = {"CloseError": "NetworkError", "DestinationRefused": "ConnectError"}
 
 
 @lru_cache(maxsize=64)
@@ -227,9 +227,21 @@ def _on_connection(settings: Settings, kind: Any, method: str, request: Any) -> 
     Return the response of httpcore's connection class, whose method was replaced.
 
     If the replacement calls the original, httpcore itself connects: our engine cannot be put below its connection.
+    With a guard it cannot connect, because it would not ask the guard.
     """
     context = settings.ssl_context if request.url.scheme == b"https" else None
-    return getattr(kind(request.url.origin, ssl_context=context), method)(request)
+    backend = {} if settings.guard is None else {"network_backend": _NoNetwork()}
+    return getattr(kind(request.url.origin, ssl_context=context, **backend), method)(request)
+
+
+class _NoNetwork:
+    """A network backend for httpcore's connections, sync or async, that makes none."""
+
+    def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> Any:
+        raise DestinationRefused(f"the guard cannot judge what httpcore itself connects to for {host!r}")
+
+    def connect_unix_socket(self, path: str, *args: Any, **options: Any) -> Any:
+        raise DestinationRefused("the guard cannot judge a Unix socket, which has no address")
 
 
 def handle(handler: Any, request: Request) -> Response:
@@ -617,7 +629,12 @@ def use_pool(transport: Transport, pool: Any) -> None:
     Send a transport's requests through a pool of httpcore, or an object with its interface.
 
     Users do this with `transport._pool = httpcore.ConnectionPool(network_backend=...)`.
+
+    Raises:
+        ValueError: the transport has a guard, which such a pool would not ask.
     """
+    if transport._settings.guard is not None:
+        raise ValueError("a transport with guard= cannot use another pool, which would not ask the guard")
     if _is_async(transport):
         engines: Any = transport._engines
         own = engines.replaced if isinstance(engines, _Everywhere) else engines

@@ -14,9 +14,10 @@ import sys
 from collections.abc import Iterable
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
 from .._config import DEFAULT_LIMITS, Limits, whole_number
+from .._engine.guarding import check as check_guard
 from .._engine.names import Names
 from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
@@ -24,7 +25,16 @@ from .._forks import FORKS
 from .._request import Request
 from .._response import Response
 from .._tls_context import in_state, out_of_state
-from .._types import CertTypes, PinTypes, ProxyChoiceTypes, ResolverTypes, ResolveTypes, SocketOption, VerifyTypes
+from .._types import (
+    CertTypes,
+    GuardTypes,
+    PinTypes,
+    ProxyChoiceTypes,
+    ResolverTypes,
+    ResolveTypes,
+    SocketOption,
+    VerifyTypes,
+)
 from .base import AsyncBaseTransport, BaseTransport
 from .choice import Choice, as_proxy
 
@@ -63,6 +73,11 @@ class HTTPTransport(BaseTransport):
         resolve: addresses of hosts, without a look-up: {"example.org": "127.0.0.1", "host:443": ["::1", ...]}.
         dns_cache_ttl: seconds that the addresses of a name are cached, by default 2; 0 disables the cache.
         address_family: 4 or 6, to connect only with this version of IP.
+        guard: a function of host, address and port that returns True if a connection may be made, such as
+            `httpx.public_only`. It is asked about every address of a host before each new connection, in the thread
+            or on the event loop that connects, so it must not block. If it returns anything else for one of them, or
+            raises, the request fails with `DestinationRefused`. Not with `uds`, and with a proxy only if it has
+            an attribute `proxies` that is True; then it is asked about the proxy.
 
     Raises:
         OSError, ssl.SSLError, ImportError: `verify` or `cert` cannot be loaded.
@@ -88,6 +103,7 @@ class HTTPTransport(BaseTransport):
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
+        guard: GuardTypes | None = None,
     ) -> None:
         self._given: dict[str, Any] = {
             "verify": verify,
@@ -106,6 +122,7 @@ class HTTPTransport(BaseTransport):
             "resolve": resolve,
             "dns_cache_ttl": dns_cache_ttl,
             "address_family": address_family,
+            "guard": guard,
         }
         self._settings = _settings(**self._given)
         if self._settings.names.is_awaited:
@@ -207,6 +224,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         resolve: ResolveTypes | None = None,
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
+        guard: GuardTypes | None = None,
     ) -> None:
         self._given: dict[str, Any] = {
             "verify": verify,
@@ -225,6 +243,7 @@ class AsyncHTTPTransport(AsyncBaseTransport):
             "resolve": resolve,
             "dns_cache_ttl": dns_cache_ttl,
             "address_family": address_family,
+            "guard": guard,
         }
         self._settings = _settings(**self._given)
         self._engines: dict[Any, AsyncEngine] = {}
@@ -349,6 +368,11 @@ def _given_in(state: dict[str, Any]) -> dict[str, Any]:
     return {name: out_of_state(value) for name, value in state.pop("_given").items()}
 
 
+def guard_of(transport: object) -> GuardTypes | Literal[False] | None:
+    """Return the guard of a transport of the network, None if it has none, or False if it is not of the network."""
+    return transport._settings.guard if isinstance(transport, (HTTPTransport, AsyncHTTPTransport)) else False
+
+
 def _running() -> Any:
     """Return the identity of the running event loop: trio's token, or an asyncio loop."""
     modules = sys.modules
@@ -388,10 +412,13 @@ def _settings(
     retries: int,
     socket_options: Iterable[SocketOption] | None,
     pins: PinTypes | None,
+    guard: GuardTypes | None,
     **names: Any,
 ) -> Settings:
     if not isinstance(limits, Limits):
         raise TypeError(f"limits must be an httpx.Limits, got {type(limits).__name__}")
+    if guard is not None:
+        check_guard(guard, proxy is not None, uds)
     return Settings(
         verify=verify,
         cert=cert,
@@ -406,6 +433,7 @@ def _settings(
         socket_options=socket_options,
         pins=pins,
         names=Names(**names),
+        guard=guard,
     )
 
 
