@@ -44,19 +44,32 @@ from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
 from ._content import in_async, in_sync
 from ._exceptions import RequestError
-from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_INTERIM, HOOK_REQUEST, HOOK_RESPONSE, SEND, journey
+from ._flow import (
+    AUTH_BEGIN,
+    AUTH_NEXT,
+    CLOSE,
+    DRAIN,
+    HOOK_INTERIM,
+    HOOK_REQUEST,
+    HOOK_RESPONSE,
+    SEND,
+    journey,
+)
 from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response
+from ._steps import CALL, PAUSE, READ
 from ._transports import threads as _threads  # noqa: F401  # tells `_content` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.deadlines import AsyncBound, Bound, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
+from ._transports.pauses import acall, apause, call, pause
 from ._types import (
     AuthTypes,
     CertTypes,
     CookieTypes,
     HeaderTypes,
+    MiddlewareTypes,
     PinTypes,
     ProxyChoiceTypes,
     QueryParamTypes,
@@ -120,6 +133,8 @@ class Client(Verbs):
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: how host names are resolved; as for
             `httpx.HTTPTransport`.
+        middleware: generator functions of a request, outermost first, which every request passes: also those that
+            follow redirects, and those of an `auth`. They yield requests and `httpx.Step`, and return a response.
     """
 
     @no_such_argument(**_HINTS)
@@ -154,6 +169,7 @@ class Client(Verbs):
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
+        middleware: MiddlewareTypes | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
@@ -167,6 +183,7 @@ class Client(Verbs):
             headers=headers,
             max_redirects=max_redirects,
             max_response_size=max_response_size,
+            middleware=middleware,
             params=params,
             sensitive_headers=sensitive_headers,
             timeout=timeout,
@@ -281,6 +298,7 @@ class Client(Verbs):
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo
             and not any(self._event_hooks.values())
+            and not self._layers
             and "total" not in request.extensions["timeout"]
         ):
             # This one request needs no other step: it becomes a journey only if the response requires more.
@@ -306,9 +324,10 @@ class Client(Verbs):
     ) -> Response:
         """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
-        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)
+        policy = self._policy(timeout, deadline)
+        steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
         flow: Generator[Request, Response, None] | None = None
         try:
             step, value = next(steps)
@@ -332,6 +351,13 @@ class Client(Verbs):
                         reply = value._drain()
                     elif step == CLOSE:
                         reply = value.close()
+                    elif step == PAUSE:
+                        self._check_pause(value, request, deadline)
+                        reply = pause(value)  # type: ignore[func-returns-value]  # None is the outcome
+                    elif step == READ:
+                        reply = value.read()
+                    elif step == CALL:
+                        reply = call(*value)
                     else:
                         self._call_hooks(_HOOK_NAMES[step], value)
                         reply = None
@@ -343,7 +369,7 @@ class Client(Verbs):
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
             if deadline is not None:
-                request.extensions["timeout"] = timeout  # all of it again if the caller repeats the request
+                self._end_deadline(request, timeout)
             if flow is not None:
                 flow.close()
 
@@ -489,6 +515,8 @@ class AsyncClient(AsyncVerbs):
         pins: which certificates hosts may have, as for `httpx.HTTPTransport`.
         resolver, resolve, dns_cache_ttl, address_family: how host names are resolved; as for
             `httpx.HTTPTransport`.
+        middleware: generator functions of a request, outermost first, which every request passes: also those that
+            follow redirects, and those of an `auth`. They yield requests and `httpx.Step`, and return a response.
     """
 
     @no_such_argument(**_HINTS)
@@ -523,6 +551,7 @@ class AsyncClient(AsyncVerbs):
         dns_cache_ttl: float | None = None,
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
+        middleware: MiddlewareTypes | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
@@ -536,6 +565,7 @@ class AsyncClient(AsyncVerbs):
             headers=headers,
             max_redirects=max_redirects,
             max_response_size=max_response_size,
+            middleware=middleware,
             params=params,
             sensitive_headers=sensitive_headers,
             timeout=timeout,
@@ -650,6 +680,7 @@ class AsyncClient(AsyncVerbs):
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo
             and not any(self._event_hooks.values())
+            and not self._layers
             and "total" not in request.extensions["timeout"]
         ):
             # This one request needs no other step: it becomes a journey only if the response requires more.
@@ -675,9 +706,10 @@ class AsyncClient(AsyncVerbs):
     ) -> Response:
         """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
-        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)
+        policy = self._policy(timeout, deadline)
+        steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
         flow: AsyncGenerator[Request, Response] | None = None
         try:
             step, value = next(steps)
@@ -701,6 +733,13 @@ class AsyncClient(AsyncVerbs):
                         reply = await value._adrain()
                     elif step == CLOSE:
                         reply = await value.aclose()
+                    elif step == PAUSE:
+                        self._check_pause(value, request, deadline)
+                        reply = await apause(value)  # type: ignore[func-returns-value]  # None is the outcome
+                    elif step == READ:
+                        reply = await value.aread()
+                    elif step == CALL:
+                        reply = await acall(*value)
                     else:
                         await self._call_hooks(_HOOK_NAMES[step], value)
                         reply = None
@@ -712,7 +751,7 @@ class AsyncClient(AsyncVerbs):
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
             if deadline is not None:
-                request.extensions["timeout"] = timeout  # all of it again if the caller repeats the request
+                self._end_deadline(request, timeout)
             if flow is not None:
                 await flow.aclose()
 
