@@ -408,7 +408,12 @@ class BaseClient:
             chosen = self._build_auth(auth)
         else:
             chosen = None if self._is_guarded and url._origin != self._base_url._origin else self._auth
-        if chosen is None and (url.username or url.password) and not request.headers._has(b"authorization"):
+        if (
+            chosen is None
+            and url._userinfo
+            and (url.username or url.password)
+            and not request.headers._has(b"authorization")
+        ):
             return BasicAuth(url.username, url.password)
         return chosen
 

@@ -174,10 +174,11 @@ def journey(
                 else:
                     policy.layers.enlist(request)
                     response = yield from through(policy.layers, request)
-                    sent = response.request
-                    if asked is caller and not (sent._keeps_secrets or may_keep_secrets(request.url, sent.url)):
-                        auth = None  # a middleware went to another origin
-                    request = sent
+                    if response._request is not request:
+                        sent = response.request  # a middleware's own
+                        if asked is caller and not (sent._keeps_secrets or may_keep_secrets(request.url, sent.url)):
+                            auth = None
+                        request = sent
             policy.cookies.extract_cookies(response)
             if policy.hooked:
                 for interim in _interim(response, request):
