@@ -174,8 +174,8 @@ def journey(
                 else:
                     policy.layers.enlist(request)
                     response = yield from through(policy.layers, request)
-                    if response._request is not request:
-                        sent = response.request  # a middleware's own
+                    sent = response._request
+                    if sent is not None and sent is not request:  # a middleware's own
                         if asked is caller and not (sent._keeps_secrets or may_keep_secrets(request.url, sent.url)):
                             auth = None
                         request = sent
