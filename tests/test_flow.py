@@ -892,3 +892,66 @@ def test_a_response_without_a_request_is_left_alone():
             return Response(200)
 
     assert Bare().run(get(), middleware=(plain,)).status_code == 200
+
+
+def yields_a_number(request: Request) -> Any:
+    yield 3
+
+
+def returns_a_number(request: Request) -> Any:
+    yield request
+    return 3
+
+
+def is_no_generator(request: Request) -> Any:
+    return 3
+
+
+@pytest.mark.parametrize("wrong", [yields_a_number, returns_a_number, is_no_generator])
+def test_what_is_not_a_middleware_is_named(wrong: Any):
+    driver = Driver(ok())
+    with pytest.raises(TypeError, match=f"middleware {wrong.__name__} must .* got int"):
+        driver.run(get(), middleware=(wrong,))
+    assert driver.steps in ([], ["SEND", "DRAIN"])
+
+
+def test_a_middleware_cannot_go_on_after_an_interruption():
+    def stubborn(request: Request) -> Generator[Any, Any, Any]:
+        try:
+            yield request
+        except KeyboardInterrupt:
+            yield request
+
+    with pytest.raises(RuntimeError, match="stubborn yielded after KeyboardInterrupt"):
+        Driver(KeyboardInterrupt()).run(get(), middleware=(stubborn,))
+
+
+def test_an_interruption_goes_through_a_middleware_that_returns():
+    def swallowing(request: Request) -> Generator[Any, Any, Any]:
+        try:
+            return (yield request)
+        except KeyboardInterrupt:
+            return ok()
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(KeyboardInterrupt()).run(get(), middleware=(swallowing,))
+
+
+def test_an_error_of_a_middleware_gets_the_request():
+    def refusing(request: Request) -> Generator[Any, Any, Any]:
+        raise RemoteProtocolError("odd")
+        yield
+
+    request = get()
+    with pytest.raises(RemoteProtocolError) as caught:
+        Driver().run(request, middleware=(refusing,))
+    assert caught.value.request is request
+
+
+def test_an_error_goes_into_the_middleware():
+    def careful(request: Request) -> Generator[Any, Any, Any]:
+        with pytest.raises(ReadError):
+            yield request
+        return (yield request)
+
+    assert Driver(ReadError("cut off"), ok()).run(get(), middleware=(careful, plain)).status_code == 200

@@ -297,11 +297,14 @@ def _wind_up(layer: Layer, steps: Any, exc: BaseException) -> None:
         Any other exception of the middleware.
     """
     try:
-        steps.throw(exc)
-    except StopIteration:
-        return
-    steps.close()
-    raise _messages().not_over(layer, exc) from exc
+        try:
+            steps.throw(exc)
+        except StopIteration:
+            return
+        steps.close()
+        raise _messages().not_over(layer, exc) from exc
+    finally:
+        del exc  # its traceback holds this frame
 
 
 def _messages() -> Any:
