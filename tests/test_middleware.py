@@ -677,6 +677,10 @@ def yields_a_function(request: Request) -> Any:
     yield yields_nothing
 
 
+def yields_a_response(request: Request) -> Any:
+    yield Response(200)
+
+
 def returns_nothing(request: Request) -> Any:
     yield request
 
@@ -716,6 +720,7 @@ def gives_an_async_generator(request: Request) -> Any:
         (yields_nothing, "must yield a request or an httpx.Step, got NoneType$"),
         (yields_a_coroutine, r"got coroutine; to call or await something, yield httpx.Step.call\(function\)"),
         (yields_a_function, r"got function; to call or await something, yield httpx.Step.call\(function\)"),
+        (yields_a_response, "must yield a request or an httpx.Step, got Response; to respond, return it$"),
         (returns_nothing, r"must return a response, got NoneType; write `return \(yield request\)`"),
         (returns_early, r"must return a response, got NoneType; write `return \(yield request\)`"),
         (returns_a_request, "must return a response, got Request$"),

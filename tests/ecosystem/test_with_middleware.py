@@ -1,8 +1,8 @@
 """
 respx, pytest-httpx, vcrpy, opentelemetry and sentry-sdk under a client with middleware: they work as without it.
 
-Those that replace or wrap the transport see every attempt. sentry-sdk replaces `send`, and sees the call, as it does with
-redirects; its headers are in every attempt.
+Those that replace or wrap the transport see every attempt. sentry-sdk replaces `send`, and sees the call, as it does
+with redirects; its headers are in every attempt.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def not_a_generator(layer: Layer, steps: Any) -> TypeError:
 
 def not_a_step(layer: Layer, asked: Any) -> TypeError:
     """Return the error for a middleware that yielded something else than a request or a step."""
-    hint = ""
+    hint = "; to respond, return it" if type(asked).__name__ == "Response" else ""
     if hasattr(asked, "__await__") or inspect.isfunction(asked):
         hint = "; to call or await something, yield httpx.Step.call(function)"
     close = getattr(asked, "close", None) if inspect.iscoroutine(asked) else None
