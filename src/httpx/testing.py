@@ -22,6 +22,7 @@ from threading import Lock
 from typing import Any, Callable
 
 from . import _clock
+from ._forks import FORKS
 from ._steps import MAX_PAUSE
 from ._transports.default import _running
 
@@ -61,6 +62,7 @@ class VirtualTime:
     def __init__(self) -> None:
         self.slept: list[float] = []
         self._lock = Lock()
+        FORKS.renew(self, "_lock", Lock)
         self._monotonic = time.monotonic()
         self._wall = time.time()
         self._jitter = 1.0
