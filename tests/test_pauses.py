@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 from typing import Any, Callable
@@ -88,3 +89,33 @@ def test_what_blocks_is_called_in_place_where_no_thread_can_be_started(driver: D
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert result_of(driver, threading.get_ident, blocking=True) == threading.get_ident()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_thread_whose_task_was_cancelled_ends_in_silence(fails: bool):
+    """What it gives comes when nobody waits for it any more."""
+    may_go, is_over = threading.Event(), threading.Event()
+
+    def block() -> None:
+        assert may_go.wait(5)
+        is_over.set()
+        if fails:
+            raise ZeroDivisionError
+
+    async def main() -> list[Any]:
+        lost: list[Any] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: lost.append(context))
+        task = asyncio.ensure_future(pauses.acall(block, (), True))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        may_go.set()
+        while not is_over.is_set() or threading.active_count() > before:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return lost
+
+    before = threading.active_count()
+    assert asyncio.run(main()) == []
