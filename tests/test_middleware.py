@@ -532,6 +532,24 @@ def test_the_total_timeout_counts_all_attempts(driver: Driver):
             run(driver, slow, patient, timeout=httpx.Timeout(5, total=2.5))
 
 
+def test_a_client_that_was_closed_meanwhile_sends_nothing_more(driver: Driver, echo_server: Any):
+    """The harm: it made a connection that nothing closed."""
+    opened: list[Any] = []
+
+    def closing(request: Request) -> Flow:
+        yield request
+        yield Step.call(opened[0].aclose if driver.is_async else opened[0].close)
+        return (yield request)
+
+    async def main() -> None:
+        client = driver.client(middleware=[closing])
+        opened.append(client if driver.is_async else client.inner)
+        with pytest.raises(RuntimeError, match="cannot send a request: the client is closed"):
+            await client.get(echo_server.url + "/get")
+
+    driver.run_bare(main)
+
+
 # Calls.
 
 

@@ -334,6 +334,8 @@ class Client(Verbs):
             while True:
                 try:
                     if step == SEND:
+                        if self._state is not _OPENED:
+                            self._mark_opened()  # it may have been closed during a pause or a hook
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
                         if deadline is None:
@@ -716,6 +718,8 @@ class AsyncClient(AsyncVerbs):
             while True:
                 try:
                     if step == SEND:
+                        if self._state is not _OPENED:
+                            self._mark_opened()  # it may have been closed during a pause or a hook
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
                         if deadline is None:
