@@ -767,6 +767,26 @@ def test_a_response_is_closed_if_a_step_of_it_is_interrupted():
     assert driver.steps == ["SEND", "PAUSE", "DRAIN", "CLOSE"]
 
 
+def test_a_response_is_closed_if_the_last_step_of_it_is_interrupted():
+    def replacing(request: Request) -> Generator[Any, Any, Any]:
+        yield request
+        return Response(404)
+
+    driver = Driver(ok())
+    driver.failing[DRAIN] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        driver.run(get(), middleware=(replacing,))
+    assert driver.steps == ["SEND", "DRAIN", "CLOSE"]
+
+
+def test_a_driver_that_stops_while_it_drops_a_response_ends_the_middleware():
+    steps = through(Layers((twice,)), get())
+    next(steps)
+    steps.send(ok())
+    assert steps.send(None)[0] == DRAIN
+    steps.close()
+
+
 def test_a_response_that_is_replaced_is_dropped():
     def replacing(request: Request) -> Generator[Any, Any, Any]:
         yield request

@@ -243,8 +243,8 @@ def through(layers: Layers, request: Request, depth: int = 0) -> Generator[Order
             try:
                 if isinstance(asked, Request):
                     if response is not None:
-                        yield from _discarded(response)
-                        response = None
+                        dropped, response = response, None
+                        yield from _discarded(dropped)
                     if asked is not request:
                         layers.enlist(asked)
                     outcome: Any = (yield SEND, asked) if is_last else (yield from through(layers, asked, depth))
@@ -281,11 +281,15 @@ def through(layers: Layers, request: Request, depth: int = 0) -> Generator[Order
 
 
 def _discarded(response: Response) -> Generator[Order, Any, None]:
-    """Yield the steps for a response that is not wanted, after which its connection can be used again."""
+    """Yield the steps for a response that is not wanted. That its body is broken is no error then."""
     try:
         yield DRAIN, response
-    except (RequestError, StreamError):
+    except GeneratorExit:
+        raise
+    except BaseException as exc:
         yield CLOSE, response
+        if not isinstance(exc, (RequestError, StreamError)):
+            raise
 
 
 def _wind_up(layer: Layer, steps: Any, exc: BaseException) -> None:
