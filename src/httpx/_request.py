@@ -198,8 +198,8 @@ class Request:
         Return a new request that differs in what is given; for middleware.
 
         To another origin it does not take along what a redirect would not (RFC 9110 15.4): Authorization, Cookie,
-        Proxy-Authorization and the client's `sensitive_headers`. Host is that of the new URL. A user name and password in
-        the new URL are not sent: give an Authorization header.
+        Proxy-Authorization and the client's `sensitive_headers`. Host is that of the new URL. A user name and password
+        in the new URL are not sent: give an Authorization header.
 
         Args:
             method: GET, HEAD and TRACE leave the body out, unless `content` is given.
