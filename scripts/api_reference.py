@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx.testing
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 
@@ -38,6 +39,7 @@ SECTIONS: list[tuple[str, str]] = [
     ("Values", "URL QueryParams Headers Cookies"),
     ("Configuration", "Timeout Limits Proxy create_ssl_context public_only"),
     ("Authentication", "Auth BasicAuth BearerAuth DigestAuth NetRCAuth FunctionAuth"),
+    ("Middleware", "Step"),
     (
         "Transports",
         "BaseTransport AsyncBaseTransport HTTPTransport AsyncHTTPTransport MockTransport ASGITransport WSGITransport",
@@ -169,8 +171,8 @@ def class_text(name: str, kind: Any) -> list[str]:
     return lines
 
 
-def name_text(name: str) -> list[str]:
-    found = getattr(httpx, name)
+def name_text(name: str, module: Any = httpx) -> list[str]:
+    found = getattr(module, name)
     if inspect.isclass(found):
         return class_text(name, found)
     if name == "USE_CLIENT_DEFAULT":
@@ -198,6 +200,9 @@ def page() -> str:
         lines += [f"## {title}", ""]
         for name in names.split():
             lines += name_text(name)
+    lines += ["## httpx.testing", "", "A module of its own: `import httpx.testing`.", ""]
+    for name in httpx.testing.__all__:
+        lines += name_text(name, httpx.testing)
     lines += ["## Exceptions", "", "As a tree, and what to do about them: [Exceptions](exceptions.md).", ""]
     lines += ["| | is a | |", "|---|---|---|"]
     for name in exceptions():

@@ -36,6 +36,7 @@ LEVELS = {
     "_status_codes": 0,
     "_utils": 0,
     "_forks": 0,
+    "_clock": 0,
     "__version__": 0,
     "_urlparse": 1,
     "_urls": 1,
@@ -52,15 +53,19 @@ LEVELS = {
     "_tls_context": 1,
     "_models": 1,
     "_reading": 1,
+    "_origins": 1,
     "_request": 1,
     "_text": 1,
     "_response": 1,
+    "_steps": 1,
     "_protocol.*": 2,
     "_pool": 2,
     "_sharing": 2,
     "_auth": 3,
     "_auth.*": 3,
     "_flow": 3,
+    "_middleware": 3,
+    "_middleware.*": 3,
     "_redirects": 3,
     "_patterns": 3,
     "_proxies": 3,
@@ -74,6 +79,7 @@ LEVELS = {
     "_main": 5,
     "_old_names": 5,
     "_old_parts": 5,
+    "testing": 5,
     "__init__": 5,
     "__main__": 5,
 }
@@ -94,6 +100,7 @@ HEAVY = (
     *("httpcore", "anyio", "sniffio", "trio", "click", "rich", "pygments", "h11", "h2", "http.cookiejar"),
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
     "httpx._destinations",
+    *("httpx._middleware", "httpx.testing"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))
@@ -342,6 +349,8 @@ TWIN_NAMES = {
     "_adrain": "_drain",
     "afinished": "finished",
     "in_async": "in_sync",
+    "acall": "call",
+    "apause": "pause",
     "U": "T",
 }
 # Methods that differ on purpose, each with its reason.

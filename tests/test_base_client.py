@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 
 import httpx
-from httpx import _base_client
+from httpx import _clock
 from httpx._base_client import (
     BaseClient,
     ClientState,
@@ -675,7 +675,7 @@ def test_a_negative_largest_response_is_refused_when_it_is_given(kind: Any):
 
 def test_a_journey_ends_with_the_total_timeout(monkeypatch: pytest.MonkeyPatch):
     now = 100.0
-    monkeypatch.setattr(_base_client, "monotonic", lambda: now)
+    monkeypatch.setattr(_clock, "monotonic", lambda: now)
     client = httpx.Client()
     assert client._deadline({"read": 5.0}) is None
     assert client._deadline({"total": None}) is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx import URL, Auth, Cookies, Request, Response
+from httpx import URL, Auth, Cookies, Request, Response, Step
 from httpx._base_client import BaseClient
 from httpx._exceptions import ReadError, RemoteProtocolError, TooManyRedirects
 from httpx._flow import (
@@ -21,11 +21,16 @@ from httpx._flow import (
     HOOK_REQUEST,
     HOOK_RESPONSE,
     SEND,
+    Layers,
     Policy,
     journey,
+    through,
 )
 
-NAMES = ("SEND", "AUTH_BEGIN", "AUTH_NEXT", "HOOK_REQUEST", "HOOK_INTERIM", "HOOK_RESPONSE", "DRAIN", "CLOSE")
+NAMES = (
+    *("SEND", "AUTH_BEGIN", "AUTH_NEXT", "HOOK_REQUEST", "HOOK_INTERIM", "HOOK_RESPONSE", "DRAIN", "CLOSE"),
+    *("PAUSE", "READ", "CALL"),
+)
 Answer = Union[Response, BaseException]
 Flow = Callable[[Request], Generator[Request, Response, None]]
 
@@ -58,7 +63,11 @@ class Driver:
         flow: Optional[Flow] = None,
         follow: bool = True,
         first: Optional[Response] = None,
+        middleware: tuple[Any, ...] = (),
+        **of_layers: Any,
     ) -> Response:
+        if middleware:
+            self.policy.layers = Layers(middleware, **of_layers)
         steps = journey(request, None if flow is None else Auth(), follow, self.policy, first)
         running: Any = None
         try:
@@ -698,3 +707,271 @@ def test_the_next_request_knows_no_secret_of_the_last_url():
     following = second(get("https://user:password@example.org/"), "https://other.example/")
     assert following.url == URL("https://other.example/")
     assert following.url.userinfo == b""
+
+
+# Middleware.
+
+
+def plain(request: Request) -> Generator[Any, Any, Any]:
+    return (yield request)
+
+
+def twice(request: Request) -> Generator[Any, Any, Any]:
+    yield request
+    yield Step.pause(1)
+    return (yield request)
+
+
+def test_the_steps_of_a_middleware_are_yielded_on():
+    driver = Driver(Response(503), ok(), hooked=True)
+    driver.run(get(), middleware=(plain, twice, plain))
+    assert driver.steps == ["HOOK_REQUEST", "SEND", "PAUSE", "DRAIN", "SEND", "HOOK_RESPONSE"]
+
+
+def test_all_hops_go_through_the_middleware():
+    driver = Driver(Response(503), to("/a"), Response(503), ok())
+    assert driver.run(get(), middleware=(twice,)).status_code == 200
+    assert driver.steps == ["SEND", "PAUSE", "DRAIN", "SEND", "DRAIN", "SEND", "PAUSE", "DRAIN", "SEND"]
+    driver = Driver(to("/a"), ok())
+    assert driver.run(get(), middleware=(plain,)).history[0].status_code == 302
+    assert [request.url.path for request in driver.sent] == ["/", "/a"]
+
+
+def test_a_body_that_is_not_wanted_and_breaks_is_closed():
+    driver = Driver(ok(), ok())
+    driver.failing[DRAIN] = ReadError("cut off")
+    assert driver.run(get(), middleware=(twice,)).status_code == 200
+    assert driver.steps == ["SEND", "PAUSE", "DRAIN", "CLOSE", "SEND"]
+    assert len(driver.closed) == 1
+
+
+def test_a_response_is_closed_if_the_middleware_raises():
+    def raising(request: Request) -> Generator[Any, Any, Any]:
+        yield request
+        raise ZeroDivisionError
+
+    driver = Driver(ok())
+    with pytest.raises(ZeroDivisionError):
+        driver.run(get(), middleware=(plain, raising))
+    assert driver.steps == ["SEND", "CLOSE"]
+
+
+def test_a_response_is_closed_if_a_step_of_it_is_interrupted():
+    class Stop(BaseException):
+        pass
+
+    driver = Driver(ok())
+    driver.failing[DRAIN] = Stop()
+    with pytest.raises(Stop):
+        driver.run(get(), middleware=(twice,))
+    assert driver.steps == ["SEND", "PAUSE", "DRAIN", "CLOSE"]
+
+
+def test_a_response_is_closed_if_the_last_step_of_it_is_interrupted():
+    def replacing(request: Request) -> Generator[Any, Any, Any]:
+        yield request
+        return Response(404)
+
+    driver = Driver(ok())
+    driver.failing[DRAIN] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        driver.run(get(), middleware=(replacing,))
+    assert driver.steps == ["SEND", "DRAIN", "CLOSE"]
+
+
+def test_a_driver_that_stops_while_it_drops_a_response_ends_the_middleware():
+    steps = through(Layers((twice,)), get())
+    next(steps)
+    steps.send(ok())
+    assert steps.send(None)[0] == DRAIN
+    steps.close()
+
+
+def test_a_response_that_is_replaced_is_dropped():
+    def replacing(request: Request) -> Generator[Any, Any, Any]:
+        yield request
+        return Response(404)
+
+    adapted: list[Response] = []
+    driver = Driver(ok())
+    response = driver.run(get(), middleware=(replacing,), adapt=adapted.append)
+    assert driver.steps == ["SEND", "DRAIN"]
+    assert adapted == [response]
+    assert response.request is driver.sent[0]
+    assert response.elapsed.total_seconds() == 0
+
+
+def test_a_response_from_another_call_is_one_to_this_request():
+    kept = Driver(ok()).run(get(headers={"Authorization": "alice"}), middleware=(plain,))
+
+    def remembering(request: Request) -> Generator[Any, Any, Any]:
+        return kept
+        yield
+
+    request = get(headers={"Authorization": "bob"})
+    assert Driver().run(request, middleware=(remembering,)).request is request
+
+
+def test_all_requests_of_a_call_know_its_limits():
+    own = get("https://other.example/")
+
+    def changing(request: Request) -> Generator[Any, Any, Any]:
+        yield request
+        return (yield own)
+
+    timeout = {"read": 5.0, "total": 9.0}
+    driver = Driver(ok(), ok())
+    sensitive = frozenset({b"x-mine"})
+    response = driver.run(get(), middleware=(changing,), timeout=timeout, deadline=123.0, sensitive=sensitive)
+    assert response.request is own
+    for request in driver.sent:
+        assert request.extensions == {"timeout": timeout, "deadline": 123.0}
+        assert (
+            "x-mine" not in request.copy_with(headers={"X-Mine": "1"}).copy_with(url="https://third.example/").headers
+        )
+    assert len({request._call for request in driver.sent}) == 1
+
+
+def test_a_redirect_goes_on_from_the_middlewares_request():
+    def elsewhere(request: Request) -> Generator[Any, Any, Any]:
+        if request.url.host == "example.org":
+            request = request.copy_with(url="https://eu.example.org/")
+        return (yield request)
+
+    driver = Driver(to("/next"), ok())
+    driver.run(get(), middleware=(elsewhere,))
+    assert [str(request.url) for request in driver.sent] == ["https://eu.example.org/", "https://eu.example.org/next"]
+
+
+@pytest.mark.parametrize("keep_secrets", [True, False])
+def test_an_auth_flow_ends_where_a_middleware_goes_to_another_origin(keep_secrets: bool):
+    def elsewhere(request: Request) -> Generator[Any, Any, Any]:
+        return (yield request.copy_with(url="https://eu.example.org/", keep_secrets=keep_secrets))
+
+    def asked_again(request: Request) -> Generator[Request, Response, None]:
+        yield request
+        yield request
+
+    driver = Driver(Response(401), ok())
+    assert driver.run(get(), asked_again, middleware=(elsewhere,)).status_code == (200 if keep_secrets else 401)
+
+
+def test_a_token_from_a_middlewares_other_origin_goes_into_the_callers_request():
+    """The flow's own requests are not the caller's: to end it there would be never to send that."""
+
+    def elsewhere(request: Request) -> Generator[Any, Any, Any]:
+        if request.url.path == "/token":
+            request = request.copy_with(url="https://eu.example.org/token")
+        return (yield request)
+
+    def with_token(request: Request) -> Generator[Request, Response, None]:
+        yield get("https://example.org/token")
+        yield request
+
+    driver = Driver(Response(201), ok())
+    assert driver.run(get(), with_token, middleware=(elsewhere,)).status_code == 200
+    assert len(driver.sent) == 2
+
+
+def test_a_driver_that_stops_ends_all_middleware():
+    ended: list[str] = []
+
+    def tidy(request: Request) -> Generator[Any, Any, Any]:
+        try:
+            return (yield request)
+        finally:
+            ended.append("tidy")
+
+    layers = Layers((tidy, tidy))
+    steps = through(layers, get())
+    next(steps)
+    steps.close()
+    assert ended == ["tidy", "tidy"]
+
+
+def test_a_middleware_that_catches_the_end_is_ended_all_the_same():
+    def swallowing(request: Request) -> Generator[Any, Any, Any]:
+        try:
+            return (yield request)
+        except GeneratorExit:
+            return ok()
+
+    steps = through(Layers((swallowing,)), get())
+    next(steps)
+    steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_a_response_without_a_request_is_left_alone():
+    """A transport's or a subclass's own: 0.28.1 lets `_send_single_request` be overridden."""
+
+    class Bare(Driver):
+        def send(self, request: Request) -> Response:
+            self.sent.append(request)
+            return Response(200)
+
+    assert Bare().run(get(), middleware=(plain,)).status_code == 200
+
+
+def yields_a_number(request: Request) -> Any:
+    yield 3
+
+
+def returns_a_number(request: Request) -> Any:
+    yield request
+    return 3
+
+
+def is_no_generator(request: Request) -> Any:
+    return 3
+
+
+@pytest.mark.parametrize("wrong", [yields_a_number, returns_a_number, is_no_generator])
+def test_what_is_not_a_middleware_is_named(wrong: Any):
+    driver = Driver(ok())
+    with pytest.raises(TypeError, match=f"middleware {wrong.__name__} must .* got int"):
+        driver.run(get(), middleware=(wrong,))
+    assert driver.steps in ([], ["SEND", "DRAIN"])
+
+
+def test_a_middleware_cannot_go_on_after_an_interruption():
+    def stubborn(request: Request) -> Generator[Any, Any, Any]:
+        try:
+            yield request
+        except KeyboardInterrupt:
+            yield request
+
+    with pytest.raises(RuntimeError, match="stubborn yielded after KeyboardInterrupt"):
+        Driver(KeyboardInterrupt()).run(get(), middleware=(stubborn,))
+
+
+def test_an_interruption_goes_through_a_middleware_that_returns():
+    def swallowing(request: Request) -> Generator[Any, Any, Any]:
+        try:
+            return (yield request)
+        except KeyboardInterrupt:
+            return ok()
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(KeyboardInterrupt()).run(get(), middleware=(swallowing,))
+
+
+def test_an_error_of_a_middleware_gets_the_request():
+    def refusing(request: Request) -> Generator[Any, Any, Any]:
+        raise RemoteProtocolError("odd")
+        yield
+
+    request = get()
+    with pytest.raises(RemoteProtocolError) as caught:
+        Driver().run(request, middleware=(refusing,))
+    assert caught.value.request is request
+
+
+def test_an_error_goes_into_the_middleware():
+    def careful(request: Request) -> Generator[Any, Any, Any]:
+        with pytest.raises(ReadError):
+            yield request
+        return (yield request)
+
+    assert Driver(ReadError("cut off"), ok()).run(get(), middleware=(careful, plain)).status_code == 200

@@ -160,6 +160,7 @@ LOCKS = {
     ("_engine/sync.py", "ticket.signal = threading.Lock()"): "(of a thread that waits, and is not in a child)",
     ("_engine/http2/sync.py", "self._lock = threading.RLock()"): "HTTP/2",
     ("_engine/http2/sync.py", "waiter = threading.Lock()"): "(of a thread that waits)",
+    ("testing.py", "self._lock = Lock()"): "virtual time",
     ("_transports/choice.py", "self._lock = Lock()"): "choice",
     ("_transports/default.py", "self._lock = Lock()"): "async transport",
     ("_transports/asgi_portal.py", "self._lock = Lock()"): "portal",
@@ -191,7 +192,7 @@ PROGRAM = r"""
 
     sys.path.insert(0, sys.argv[1])
     import httpx
-    from httpx import _tls_context
+    from httpx import _tls_context, testing
     from httpx._cookies import mapping, storage
     from httpx._engine import names, security, sync_connection
     from httpx._engine.http2.sync import SyncMultiplexer
@@ -271,6 +272,7 @@ PROGRAM = r"""
         return client, theirs, SyncMultiplexer(client._transport._engine, connection)
 
     kept = shared()
+    virtual = testing.VirtualTime()
 
     def resolve():
         known.learn("name", 80, [])
@@ -295,6 +297,7 @@ PROGRAM = r"""
         "choice": (lambda: chooser._lock, lambda: choosing.get("http://example.org/")),
         "async transport": (lambda: transport._lock, lambda: get_async(transport)),
         "portal": (lambda: portal._lock, lambda: get(app)),
+        "virtual time": (lambda: virtual._lock, lambda: virtual.advance(1)),
     }
 
     def held(lock, inside, over):

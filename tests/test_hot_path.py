@@ -14,13 +14,14 @@ import logging
 import sys
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import httpx
+from httpx import _base_client
 from httpx._engine import sockets, wire
 from httpx._engine.dialling import asyncio as asyncio_dialling
 from httpx._engine.dialling import sync as sync_dialling
@@ -33,6 +34,7 @@ from support.drivers import run_on_loop
 from support.servers import SMALL, ScriptedServer, expect_head, repeat, send
 
 FRAMES = 25 + (sys.version_info < (3, 12))  # before 3.12 a list comprehension is a frame, too
+FIRST_LAYER, FURTHER_LAYER = 14 + (sys.version_info < (3, 12)), 2  # frames more
 LEAK = (
     10_000  # bytes in a thousand requests: some look-ups are cached, and one object a request would be five times that
 )
@@ -153,6 +155,35 @@ def test_a_guard_costs_a_warm_get_nothing(warm_get: Any, server: ScriptedServer,
     """It is asked when a connection is made."""
     without = ours(warm_get(server.url, counts))
     assert ours(warm_get(server.url, counts, guard=lambda host, address, port: True)) == without
+
+
+def layer(request: httpx.Request) -> Generator[Any, Any, Any]:
+    return (yield request)
+
+
+@pytest.mark.parametrize("get", [warm_sync_get, warm_asyncio_get])
+def test_an_empty_list_of_middleware_costs_no_frame(server: ScriptedServer, counts: Counts[str], get: Any):
+    assert get(server.url, counts, middleware=[]) == get(server.url, counts)
+
+
+@pytest.mark.parametrize("get", [warm_sync_get, warm_asyncio_get])
+def test_a_client_without_middleware_makes_nothing_for_it(
+    server: ScriptedServer, counts: Counts[str], get: Any, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*args: Any) -> None:
+        raise AssertionError("it was made")
+
+    monkeypatch.setattr(_base_client, "Policy", refuse)
+    monkeypatch.setattr(_base_client, "Layers", refuse)
+    get(server.url, counts)
+
+
+@pytest.mark.parametrize("get", [warm_sync_get, warm_asyncio_get])
+def test_a_middleware_enters_few_frames(server: ScriptedServer, counts: Counts[str], get: Any):
+    """The first takes a request through its journey; each further one is two generators."""
+    none, one, two = (len(ours(get(server.url, counts, middleware=[layer] * number))) for number in range(3))
+    assert one - none <= FIRST_LAYER
+    assert two - one <= FURTHER_LAYER
 
 
 def test_a_warm_get_in_sync_code_sends_once_and_receives_once(server: ScriptedServer, counts: Counts[str]):

@@ -26,11 +26,20 @@ from httpx._config import UnsetType
 SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json").read_text("utf-8"))
 
 # New public names.
-NEW_NAMES = {"BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "public_only"}
+NEW_NAMES = {"BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "Step", "public_only"}
 
 # New keyword parameters, by function, class (its constructor) or class and method.
 _NAMES = {"resolver", "resolve", "dns_cache_ttl", "address_family"}
-_SINCE = {"sensitive_headers", "max_response_size", "proxies", "pins", "credentials_for", "guard", *_NAMES}
+_SINCE = {
+    "sensitive_headers",
+    "max_response_size",
+    "proxies",
+    "pins",
+    "credentials_for",
+    "guard",
+    "middleware",
+    *_NAMES,
+}
 ADDED: dict[str, set[str]] = {
     **{name: {"http2"} for name in SURFACE["functions"] if name not in ("create_ssl_context", "main")},
     "Client": _SINCE,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import httpx
+from httpx._content import in_async
 from httpx._request import Request
 from support.bodies import (
     CHUNKED,
@@ -390,6 +391,263 @@ def test_a_body_that_was_read_goes_into_a_pickle(run: Run):
     request.read()
     copied = pickle.loads(pickle.dumps(request))
     assert copied.read() == run(copied.aread) == b"Hello, world!"
+
+
+# Copies.
+
+
+def posted(**options: Any) -> Request:
+    return Request("POST", URL, **{"headers": {"X-One": "1", "Authorization": "secret"}, "json": {"a": 1}, **options})
+
+
+def test_a_copy_is_the_same_and_its_own():
+    request = posted(extensions={"target": b"*", "sni_hostname": "a", "mark": 1})
+    copied = request.copy_with()
+    assert (copied.method, copied.url, copied.content) == ("POST", request.url, request.content)
+    assert copied.headers.raw == request.headers.raw
+    assert copied.extensions == request.extensions
+    copied.headers["X-Two"] = "2"
+    copied.extensions["more"] = True
+    assert "x-two" not in request.headers
+    assert "more" not in request.extensions
+
+
+def test_a_copy_has_the_fields_that_are_added():
+    copied = posted().copy_with(headers={"x-one": "2", "X-Two": "2", "Host": "virtual.example"})
+    assert (copied.headers["x-one"], copied.headers["x-two"], copied.headers["host"]) == ("2", "2", "virtual.example")
+    assert copied.headers["authorization"] == "secret"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://other.example/x", "https://other.example/x"),
+        (httpx.URL("https://other.example/x"), "https://other.example/x"),
+        ("/deep", "https://www.example.org/deep"),
+        ("?q=1", "https://www.example.org/path?q=1"),
+    ],
+)
+def test_the_url_of_a_copy_may_be_relative(url: Any, expected: str):
+    assert str(Request("GET", "https://www.example.org/path").copy_with(url=url).url) == expected
+
+
+SECRETS = {"Authorization": "a", "Cookie": "b=1", "Proxy-Authorization": "c", "X-Api-Key": "d", "X-Auth-Token": "e"}
+
+
+def test_a_copy_for_another_origin_has_its_host_and_no_secrets():
+    request = Request("GET", "https://www.example.org/", headers={"X-One": "1", **SECRETS})
+    copied = request.copy_with(url="https://eu.example.org:8443/")
+    assert copied.headers.raw == [(b"Host", b"eu.example.org:8443"), (b"X-One", b"1")]
+
+
+def test_a_copy_for_another_origin_may_be_given_secrets():
+    copied = posted().copy_with(url="https://eu.example.org/", headers={"Authorization": "other"})
+    assert copied.headers["authorization"] == "other"
+
+
+def test_a_copy_for_a_trusted_origin_keeps_all():
+    request = Request("GET", "https://www.example.org/", headers=SECRETS)
+    copied = request.copy_with(url="https://eu.example.org/", keep_secrets=True)
+    assert dict(copied.headers) == {"host": "eu.example.org", **{name.lower(): SECRETS[name] for name in SECRETS}}
+
+
+def test_trust_ends_with_the_next_origin():
+    first = Request("GET", "https://www.example.org/", headers=SECRETS)
+    trusted = first.copy_with(url="https://eu.example.org/", keep_secrets=True)
+    assert trusted.copy_with(url="/other")._keeps_secrets
+    stranger = trusted.copy_with(url="https://stranger.example/")
+    assert not stranger._keeps_secrets
+    assert dict(stranger.headers) == {"host": "stranger.example"}
+
+
+def test_a_copy_on_the_same_origin_or_over_tls_keeps_secrets():
+    plain = Request("GET", "http://www.example.org/", headers=SECRETS)
+    for url in ("http://www.example.org/other", "https://www.example.org/"):
+        assert plain.copy_with(url=url).headers["authorization"] == "a"
+    assert "authorization" not in plain.copy_with(url="http://www.example.org:81/").headers
+
+
+def test_extensions_that_were_meant_for_a_url_are_not_copied_to_another():
+    request = Request("GET", "https://a/", extensions={"target": b"*", "sni_hostname": "a", "mark": 1})
+    assert request.copy_with(url="/b").extensions == {"sni_hostname": "a", "mark": 1}
+    assert request.copy_with(url="https://b/").extensions == {"mark": 1}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "TRACE"])
+def test_a_method_without_a_body_leaves_it_out(method: str):
+    copied = posted().copy_with(method=method)
+    assert (copied.method, copied.content) == (method, b"")
+    assert {"content-type", "content-length"}.isdisjoint(copied.headers)
+
+
+def test_a_method_with_a_body_keeps_it():
+    copied = posted().copy_with(method="put")
+    assert (copied.method, copied.content, copied.headers["content-length"]) == ("PUT", b'{"a":1}', "7")
+    assert Request("GET", URL).copy_with(method="POST").headers["content-length"] == "0"
+    with pytest.raises(httpx.LocalProtocolError, match="is not a token"):
+        posted().copy_with(method="P T")
+
+
+def test_a_copy_with_another_body_says_how_long_that_is():
+    headers = {"Content-Encoding": "gzip", "Content-MD5": "x", "Content-Digest": "y", "Content-Language": "de"}
+    copied = posted(headers={"X-One": "1", **headers}).copy_with(content=b"four", headers={"X-Two": "2"})
+    assert copied.content == b"four"
+    assert dict(copied.headers) == {
+        "host": "example.org",
+        "x-one": "1",
+        "content-type": "application/json",
+        "content-language": "de",
+        "content-length": "4",
+        "x-two": "2",
+    }
+
+
+def test_a_copy_with_another_body_may_be_encoded():
+    copied = posted().copy_with(content=b"zip", headers={"Content-Encoding": "gzip"})
+    assert (copied.headers["content-encoding"], copied.headers["content-length"]) == ("gzip", "3")
+
+
+def test_a_copy_may_have_a_streamed_body_or_none():
+    streamed = posted().copy_with(content=pieces())
+    assert streamed.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in streamed.headers
+    assert streamed.read() == b"Hello, world!"
+    assert streamed.copy_with(content=b"a").headers["content-length"] == "1"
+    none = posted().copy_with(content=None)
+    assert (none.content, none.headers["content-length"], "content-type" in none.headers) == (b"", "0", False)
+
+
+def test_a_copy_shares_a_streamed_body():
+    request = Request("POST", URL, content=[b"a", b"b"])
+    copied = request.copy_with(headers={"X": "1"})
+    assert copied.stream is request.stream
+    assert copied.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in copied.headers
+    with pytest.raises(httpx.RequestNotRead):
+        copied.content  # noqa: B018  # raises
+
+
+def test_cookies_of_a_request_alone_go_with_a_copy_on_the_same_origin():
+    with httpx.Client() as client:
+        request = client.build_request("GET", "https://a/", cookies={"own": "1"})
+    assert request.copy_with(url="/b")._own_cookies is request._own_cookies
+    assert request.copy_with(url="https://b/")._own_cookies is None
+    assert request.copy_with(url="https://b/", keep_secrets=True)._own_cookies is request._own_cookies
+    assert request.copy_with(url="https://b/")._home == request.url
+    assert request.copy_with(url="https://b/", keep_secrets=True)._home == "https://b/"
+
+
+def test_a_copy_can_be_pickled_and_belongs_to_no_call_then():
+    copied = posted().copy_with(url="https://b/", keep_secrets=True)
+    copied._call = 3
+    again = pickle.loads(pickle.dumps(copied))
+    assert (again._call, again._keeps_secrets) == (0, True)
+
+
+# Bodies that can be sent again.
+
+
+class Pipe(io.RawIOBase):
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class OldFile:
+    """A file from before `seekable`."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+    def tell(self) -> int:
+        return 0
+
+    def seek(self, position: int, whence: int = 0) -> None:
+        if self.fails:
+            raise OSError
+
+
+class AsyncFile:
+    def __init__(self, wrapped: Any) -> None:
+        if wrapped is not None:
+            self.wrapped = wrapped
+
+    async def read(self, size: int = -1) -> bytes:
+        return b""
+
+    async def seek(self, position: int) -> None:
+        pass
+
+
+class BothWays:
+    def __iter__(self) -> Any:
+        yield b"a"
+
+    async def __aiter__(self) -> Any:
+        yield b"a"
+
+
+@pytest.mark.parametrize(
+    ("options", "replayable"),
+    [
+        ({}, True),
+        ({"content": b"a"}, True),
+        ({"content": "a"}, True),
+        ({"json": {}}, True),
+        ({"data": {"a": "1"}}, True),
+        ({"content": [b"a"]}, True),
+        ({"content": io.BytesIO(b"a")}, True),
+        ({"content": OldFile()}, True),
+        ({"content": BothWays()}, True),
+        ({"content": AsyncFile(io.BytesIO(b"a"))}, True),
+        ({"content": AsyncFile(None)}, True),
+        ({"files": {"a": b"a", "b": io.BytesIO(b"b")}}, True),
+        ({"content": pieces()}, False),
+        ({"content": async_pieces()}, False),
+        ({"content": Pipe()}, False),
+        ({"content": OldFile(fails=True)}, False),
+        ({"content": AsyncFile(Pipe())}, False),
+        ({"content": iter([b"a"])}, False),
+        ({"files": {"a": Pipe()}}, False),
+        ({"stream": Stream()}, False),
+    ],
+)
+def test_whether_a_body_can_be_sent_again_is_known(options: dict[str, Any], replayable: bool):
+    assert Request("POST", URL, **options).is_replayable is replayable
+
+
+def test_whether_a_body_can_be_sent_again_is_known_after_it_was_sent_too():
+    file = Request("POST", URL, content=io.BytesIO(b"abc"))
+    assert b"".join(file.stream) == b"abc"  # type: ignore[arg-type]  # a sync body
+    assert file.is_replayable
+    pipe = Request("POST", URL, content=Pipe())
+    assert b"".join(pipe.stream) == b""  # type: ignore[arg-type]  # a sync body
+    assert not pipe.is_replayable
+
+
+def test_a_closed_file_cannot_be_sent_again():
+    file = io.BytesIO(b"abc")
+    request = Request("POST", URL, content=file)
+    file.close()
+    assert not request.is_replayable
+
+
+def test_a_body_that_was_read_can_be_sent_again():
+    request = Request("POST", URL, content=pieces())
+    request.read()
+    assert request.is_replayable
+
+
+def test_a_body_that_an_async_client_has_wrapped_is_what_it_was():
+    for content, replayable in (([b"a"], True), (pieces(), False)):
+        request = Request("POST", URL, content=content)
+        request.stream = in_async(request.stream)
+        assert request.is_replayable is replayable
 
 
 # What a client makes of a request without a body is what the constructor makes of it.

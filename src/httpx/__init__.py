@@ -60,6 +60,7 @@ from ._main import main
 from ._request import Request
 from ._response import Response
 from ._status_codes import codes
+from ._steps import Step
 from ._tls_context import create_ssl_context
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
@@ -132,6 +133,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "Response",
     "ResponseNotRead",
     "ResponseTooLarge",
+    "Step",
     "stream",
     "StreamClosed",
     "StreamConsumed",

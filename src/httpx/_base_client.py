@@ -12,9 +12,9 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
 
+from . import _clock
 from .__version__ import __version__
 from ._auth import Auth, BasicAuth, FunctionAuth
 from ._auth.basic import basic
@@ -23,12 +23,12 @@ from ._cookies import Cookies
 from ._decoders import accept_encoding
 from ._engine.guarding import wants_proxies
 from ._exceptions import ReadTimeout, with_host
-from ._flow import Policy
+from ._flow import Layers, Policy
 from ._headers import Headers
+from ._origins import may_keep_secrets
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies, environment_proxies
 from ._redirects import (
-    may_keep_secrets,
     redirect_headers,
     redirect_method,
     redirect_stream,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         CookieTypes,
         GuardTypes,
         HeaderTypes,
+        MiddlewareTypes,
         ProxyChoiceTypes,
         QueryParamTypes,
         RequestContent,
@@ -132,6 +133,7 @@ class BaseClient:
         sensitive_headers: tuple[str, ...] | list[str] = DEFAULT_SENSITIVE_HEADERS,
         max_response_size: int | None = None,
         credentials_for: CredentialsFor = "any",
+        middleware: MiddlewareTypes | None = None,
     ) -> None:
         self._merged_urls: dict[str, URL] = {}
         if credentials_for not in ("any", "origin"):
@@ -151,6 +153,7 @@ class BaseClient:
         self._sensitive = _header_names(sensitive_headers)
         self._max_response_size = _checked_size(max_response_size)
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
+        self._layers = () if middleware is None else _layers(middleware)
         self._state = ClientState.UNOPENED
 
     # Configuration, which may be changed at any time.
@@ -409,12 +412,22 @@ class BaseClient:
             chosen = self._build_auth(auth)
         else:
             chosen = None if self._is_guarded and url._origin != self._base_url._origin else self._auth
-        if chosen is None and (url.username or url.password) and not request.headers._has(b"authorization"):
+        if (
+            chosen is None
+            and url._userinfo
+            and (url.username or url.password)
+            and not request.headers._has(b"authorization")
+        ):
             return BasicAuth(url.username, url.password)
         return chosen
 
-    def _policy(self) -> Policy:
-        return Policy(self._cookies, self.max_redirects, self._build_redirect_request, any(self._event_hooks.values()))
+    def _policy(self, timeout: Mapping[str, Any] | None = None, deadline: float | None = None) -> Policy:
+        layers = None
+        if self._layers:
+            adapt = self._adapt if self._adapts else None
+            layers = Layers(self._layers, timeout, deadline, self._sensitive, adapt)
+        hooked = any(self._event_hooks.values())
+        return Policy(self._cookies, self.max_redirects, self._build_redirect_request, hooked, layers)
 
     # Redirects, in methods that subclasses may override individually; names and arguments are those of 0.28.1.
 
@@ -468,12 +481,25 @@ class BaseClient:
     def _deadline(timeout: Mapping[str, float | None]) -> float | None:
         """Return the time at which the total timeout of a request that begins now is over."""
         total = timeout.get("total")
-        return None if total is None else monotonic() + total
+        return None if total is None else _clock.monotonic() + total
+
+    @staticmethod
+    def _check_pause(seconds: float, request: Request, deadline: float | None) -> None:
+        """Raise ReadTimeout for a pause of a middleware that would end after the deadline."""
+        if deadline is not None and _clock.monotonic() + seconds > deadline:
+            text = f"the total timeout would be over within a pause of {seconds:g} s"
+            raise ReadTimeout(with_host(text, request), request=request)
+
+    def _end_deadline(self, request: Request, timeout: dict[str, Any]) -> None:
+        """Give the request all of its time again, in case the caller repeats it."""
+        request.extensions["timeout"] = timeout
+        if self._layers:
+            request.extensions.pop("deadline", None)
 
     @staticmethod
     def _leave(request: Request, deadline: float) -> None:
         """Give a later request of the same journey the rest of the total timeout."""
-        left = deadline - monotonic()
+        left = deadline - _clock.monotonic()
         if left <= 0:
             raise ReadTimeout(with_host("the total timeout is over", request), request=request)
         timeout = request.extensions["timeout"]
@@ -511,6 +537,12 @@ def _checked_hooks(name: str, hooks: Any) -> list[EventHook]:
         if not callable(hook):
             raise TypeError(f"event_hooks[{name!r}] must hold functions, got {type(hook).__name__}")
     return listed
+
+
+def _layers(middleware: MiddlewareTypes) -> tuple[Any, ...]:
+    from ._middleware import layers_of
+
+    return layers_of(middleware)
 
 
 def _encoding(encoding: Any) -> str | Callable[[bytes], str]:

@@ -45,20 +45,33 @@ from ._bytestreams import AsyncByteStream, SyncByteStream
 from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONFIG, Limits
 from ._content import in_async, in_sync
 from ._exceptions import RequestError
-from ._flow import AUTH_BEGIN, AUTH_NEXT, CLOSE, DRAIN, HOOK_INTERIM, HOOK_REQUEST, HOOK_RESPONSE, SEND, journey
+from ._flow import (
+    AUTH_BEGIN,
+    AUTH_NEXT,
+    CLOSE,
+    DRAIN,
+    HOOK_INTERIM,
+    HOOK_REQUEST,
+    HOOK_RESPONSE,
+    SEND,
+    journey,
+)
 from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response
+from ._steps import CALL, PAUSE, READ
 from ._transports import threads as _threads  # noqa: F401  # tells `_content` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.deadlines import AsyncBound, Bound, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
+from ._transports.pauses import acall, apause, call, pause
 from ._types import (
     AuthTypes,
     CertTypes,
     CookieTypes,
     GuardTypes,
     HeaderTypes,
+    MiddlewareTypes,
     PinTypes,
     ProxyChoiceTypes,
     QueryParamTypes,
@@ -124,6 +137,8 @@ class Client(Verbs):
             `httpx.HTTPTransport`.
         guard: which addresses may be connected to, such as `httpx.public_only`; as for `httpx.HTTPTransport`. Not with
             `transport`, nor with proxies, those of the environment included. Transports in `mounts` need their own.
+        middleware: generator functions of a request, outermost first, which every request passes: also those that
+            follow redirects, and those of an `auth`. They yield requests and `httpx.Step`, and return a response.
     """
 
     @no_such_argument(**_HINTS)
@@ -159,6 +174,7 @@ class Client(Verbs):
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
         guard: GuardTypes | None = None,
+        middleware: MiddlewareTypes | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
@@ -172,6 +188,7 @@ class Client(Verbs):
             headers=headers,
             max_redirects=max_redirects,
             max_response_size=max_response_size,
+            middleware=middleware,
             params=params,
             sensitive_headers=sensitive_headers,
             timeout=timeout,
@@ -289,6 +306,7 @@ class Client(Verbs):
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo
             and not any(self._event_hooks.values())
+            and not self._layers
             and "total" not in request.extensions["timeout"]
         ):
             # This one request needs no other step: it becomes a journey only if the response requires more.
@@ -314,15 +332,18 @@ class Client(Verbs):
     ) -> Response:
         """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
-        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)
+        policy = self._policy(timeout, deadline)
+        steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
         flow: Generator[Request, Response, None] | None = None
         try:
             step, value = next(steps)
             while True:
                 try:
                     if step == SEND:
+                        if self._state is not _OPENED:
+                            self._mark_opened()  # it may have been closed during a pause or a hook
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
                         if deadline is None:
@@ -340,6 +361,13 @@ class Client(Verbs):
                         reply = value._drain()
                     elif step == CLOSE:
                         reply = value.close()
+                    elif step == PAUSE:
+                        self._check_pause(value, request, deadline)
+                        reply = pause(value)  # type: ignore[func-returns-value]  # None is the outcome
+                    elif step == READ:
+                        reply = value.read()
+                    elif step == CALL:
+                        reply = call(*value)
                     else:
                         self._call_hooks(_HOOK_NAMES[step], value)
                         reply = None
@@ -351,7 +379,7 @@ class Client(Verbs):
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
             if deadline is not None:
-                request.extensions["timeout"] = timeout  # all of it again if the caller repeats the request
+                self._end_deadline(request, timeout)
             if flow is not None:
                 flow.close()
 
@@ -499,6 +527,8 @@ class AsyncClient(AsyncVerbs):
             `httpx.HTTPTransport`.
         guard: which addresses may be connected to, such as `httpx.public_only`; as for `httpx.HTTPTransport`. Not with
             `transport`, nor with proxies, those of the environment included. Transports in `mounts` need their own.
+        middleware: generator functions of a request, outermost first, which every request passes: also those that
+            follow redirects, and those of an `auth`. They yield requests and `httpx.Step`, and return a response.
     """
 
     @no_such_argument(**_HINTS)
@@ -534,6 +564,7 @@ class AsyncClient(AsyncVerbs):
         address_family: int | None = None,
         credentials_for: CredentialsFor = "any",
         guard: GuardTypes | None = None,
+        middleware: MiddlewareTypes | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
@@ -547,6 +578,7 @@ class AsyncClient(AsyncVerbs):
             headers=headers,
             max_redirects=max_redirects,
             max_response_size=max_response_size,
+            middleware=middleware,
             params=params,
             sensitive_headers=sensitive_headers,
             timeout=timeout,
@@ -664,6 +696,7 @@ class AsyncClient(AsyncVerbs):
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo
             and not any(self._event_hooks.values())
+            and not self._layers
             and "total" not in request.extensions["timeout"]
         ):
             # This one request needs no other step: it becomes a journey only if the response requires more.
@@ -689,15 +722,18 @@ class AsyncClient(AsyncVerbs):
     ) -> Response:
         """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
-        steps = journey(request, self._build_request_auth(request, auth), follow, self._policy(), response)
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)
+        policy = self._policy(timeout, deadline)
+        steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
         flow: AsyncGenerator[Request, Response] | None = None
         try:
             step, value = next(steps)
             while True:
                 try:
                     if step == SEND:
+                        if self._state is not _OPENED:
+                            self._mark_opened()  # it may have been closed during a pause or a hook
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
                         if deadline is None:
@@ -715,6 +751,13 @@ class AsyncClient(AsyncVerbs):
                         reply = await value._adrain()
                     elif step == CLOSE:
                         reply = await value.aclose()
+                    elif step == PAUSE:
+                        self._check_pause(value, request, deadline)
+                        reply = await apause(value)  # type: ignore[func-returns-value]  # None is the outcome
+                    elif step == READ:
+                        reply = await value.aread()
+                    elif step == CALL:
+                        reply = await acall(*value)
                     else:
                         await self._call_hooks(_HOOK_NAMES[step], value)
                         reply = None
@@ -726,7 +769,7 @@ class AsyncClient(AsyncVerbs):
             return stop.value  # type: ignore[no-any-return]  # the generator's return value
         finally:
             if deadline is not None:
-                request.extensions["timeout"] = timeout  # all of it again if the caller repeats the request
+                self._end_deadline(request, timeout)
             if flow is not None:
                 await flow.aclose()
 

@@ -193,11 +193,28 @@ class FileSource:
         if not self._used or self._start is None:
             return not self._used
         try:
-            # The sync file inside trio's, anyio's and aiofiles'. Other wrappers are found out when they are read.
-            file = getattr(self._file, "wrapped", getattr(self._file, "_file", None)) if self.is_async else self._file
+            file = self._sync_file()  # an unknown wrapper is found out when it is read
             return file is None or bool(file.seekable())
         except _NOT_SEEKABLE:
             return not self.is_async and hasattr(self._file, "seek") and self._can_seek(self._start)
+
+    def can_repeat(self) -> bool:
+        """Return whether the file can be read any number of times, as far as can be known without waiting."""
+        if self._used and self._start is None:
+            return False
+        file = self._sync_file()
+        if file is None:
+            return hasattr(self._file, "seek")
+        try:
+            return bool(file.seekable())
+        except AttributeError:
+            return hasattr(file, "seek") and self._can_seek(file.tell() if self._start is None else self._start)
+        except _NOT_SEEKABLE:  # closed
+            return False
+
+    def _sync_file(self) -> Any:
+        """Return the file, or the sync one inside trio's, anyio's and aiofiles', or None if that is not known."""
+        return getattr(self._file, "wrapped", getattr(self._file, "_file", None)) if self.is_async else self._file
 
     def _can_seek(self, position: int) -> bool:
         """Return whether the file can seek, by trying: a file need not have `seekable`."""
@@ -410,6 +427,12 @@ class IteratorByteStream(SyncByteStream):
             return self._sync_file.can_begin()
         return not (self._sync_used and _is_one_shot(self._sync_source, Iterator, "__iter__"))
 
+    def _can_repeat(self) -> bool:
+        """Return whether the body can be iterated any number of times."""
+        if self._sync_file is not None:
+            return self._sync_file.can_repeat()
+        return not _is_one_shot(self._sync_source, Iterator, "__iter__")
+
     def _begin(self) -> Iterator[bytes]:
         if self._sync_file is not None:
             return self._sync_file.pieces()
@@ -461,6 +484,12 @@ class AsyncIteratorByteStream(AsyncByteStream):
         if self._async_file is not None:
             return self._async_file.can_begin()
         return not (self._async_used and _is_one_shot(self._async_source, AsyncIterator, "__aiter__"))
+
+    def _can_repeat(self) -> bool:
+        """Return whether the body can be iterated any number of times."""
+        if self._async_file is not None:
+            return self._async_file.can_repeat()
+        return not _is_one_shot(self._async_source, AsyncIterator, "__aiter__")
 
     async def _async_begin(self) -> Callable[[], Awaitable[bytes]]:
         if self._async_file is not None:
@@ -531,11 +560,22 @@ class _InAsync(AsyncByteStream, SyncByteStream):
         check: Optional[Callable[[], bool]] = getattr(self._stream, "_can_begin", None)
         return check is None or check()
 
+    def _can_repeat(self) -> bool:
+        return is_repeatable(self._stream)
+
     def close(self) -> None:
         self._pace.close(self._stream.close)
 
     async def aclose(self) -> None:
         self._pace.close(self._stream.close)
+
+
+def is_repeatable(stream: Any) -> bool:
+    """Return whether a body can be sent any number of times. What is not known about a caller's own class is False."""
+    if isinstance(stream, ByteStream):
+        return True
+    check: Optional[Callable[[], bool]] = getattr(stream, "_can_repeat", None)
+    return check is not None and check()
 
 
 def in_sync(stream: Any) -> SyncByteStream:
@@ -625,6 +665,9 @@ class _DualByteStream(AsyncIteratorByteStream, IteratorByteStream):
 
     def _can_begin(self) -> bool:
         return AsyncIteratorByteStream._can_begin(self) and IteratorByteStream._can_begin(self)
+
+    def _can_repeat(self) -> bool:
+        return AsyncIteratorByteStream._can_repeat(self) and IteratorByteStream._can_repeat(self)
 
 
 def _length_header(file: Any) -> dict[str, str]:

@@ -12,29 +12,100 @@ The journey of one request, as a generator without I/O.
     HOOK_RESPONSE response            -
     DRAIN         response            -        (its body is not wanted: read and drop it)
     CLOSE         response            -
+    PAUSE         seconds             -
+    READ          response            its body, read whole
+    CALL          (function, arguments, whether it blocks)   the function's result
 
-    cookies ─► auth ─► hooks ─► SEND ─► cookies ─► hooks ─► redirect? ─► auth again? ─► done
+    cookies ─► auth ─► hooks ─► middleware ─► SEND ─► cookies ─► hooks ─► redirect? ─► auth again? ─► done
 
 When a redirect leads to another origin, the auth flow ends and stays ended, even if a later redirect comes back.
 
-Not here: I/O; the request that follows a redirect (`_redirects`).
+`through` is the middleware's part of it: a generator for each layer, whose steps are yielded on to the driver. It
+sees every request that is sent, those of redirects and of auth flows too, and never the call as a whole. The last three
+kinds of steps are those of `_steps`.
+
+Not here: I/O; the request that follows a redirect (`_redirects`); what may be a middleware (`_middleware`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, Callable
+from collections.abc import Generator, Mapping
+from itertools import count
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._auth import Auth
 from ._cookies import Cookies
-from ._exceptions import RemoteProtocolError, TooManyRedirects
-from ._redirects import location_of, may_keep_secrets
+from ._exceptions import HTTPError, RemoteProtocolError, RequestError, StreamError, TooManyRedirects
+from ._origins import may_keep_secrets
+from ._redirects import location_of
 from ._request import Request
 from ._response import Response
+from ._steps import Step
+
+if TYPE_CHECKING:
+    from ._middleware import Layer
 
 SEND, AUTH_BEGIN, AUTH_NEXT, HOOK_REQUEST, HOOK_INTERIM, HOOK_RESPONSE, DRAIN, CLOSE = range(8)
 
-Step = tuple[int, Any]
+Order = tuple[int, Any]
+
+# Numbers of calls: see `Layers.enlist`.
+_calls = count(1)
+
+
+class Layers:
+    """
+    The middleware that the requests of one call pass, and what these requests share.
+
+    Args:
+        middleware: checked, outermost first.
+        timeout: of the call; for requests that have none.
+        deadline: of the call, on the clock of `_clock`; None if there is no total timeout.
+        sensitive: lower-case names of the client's private header fields.
+        adapt: applies the client's settings to a response that a middleware made; None if there are none.
+    """
+
+    __slots__ = ("adapt", "deadline", "middleware", "number", "sensitive", "timeout")
+
+    def __init__(
+        self,
+        middleware: tuple[Layer, ...],
+        timeout: Optional[Mapping[str, Any]] = None,
+        deadline: Optional[float] = None,
+        sensitive: frozenset[bytes] = frozenset(),
+        adapt: Optional[Callable[[Response], None]] = None,
+    ) -> None:
+        self.middleware = middleware
+        self.timeout = timeout
+        self.deadline = deadline
+        self.sensitive = sensitive
+        self.adapt = adapt
+        self.number = next(_calls)
+
+    def enlist(self, request: Request) -> None:
+        """Give a request, which may be a middleware's own, what all of this call have."""
+        request._call = self.number
+        request._sensitive = self.sensitive
+        extensions = request.extensions
+        if self.timeout is not None and "timeout" not in extensions:
+            extensions["timeout"] = self.timeout
+        if self.deadline is not None:
+            extensions["deadline"] = self.deadline
+
+    def adopt(self, response: Response, request: Request) -> None:
+        """
+        Make a response that a middleware returned one to `request`, unless it was received in this call.
+
+        One that was kept from another call has that call's request, with its credentials: no redirect must go on from
+        there.
+        """
+        if response._request is None or response._request._call != self.number:
+            response._request = request
+            if response._seconds is None:
+                response._seconds = 0.0
+            if self.adapt is not None:
+                self.adapt(response)
 
 
 class Policy:
@@ -46,9 +117,10 @@ class Policy:
         max_redirects: more redirects than this are an error.
         redirect: builds the request that follows a redirect; raises RemoteProtocolError if that is not possible.
         hooked: whether there are event hooks.
+        layers: the middleware, if there is any.
     """
 
-    __slots__ = ("cookies", "hooked", "max_redirects", "redirect")
+    __slots__ = ("cookies", "hooked", "layers", "max_redirects", "redirect")
 
     def __init__(
         self,
@@ -56,7 +128,9 @@ class Policy:
         max_redirects: int,
         redirect: Callable[[Request, Response], Request],
         hooked: bool,
+        layers: Optional[Layers] = None,
     ) -> None:
+        self.layers = layers
         self.cookies = cookies
         self.max_redirects = max_redirects
         self.redirect = redirect
@@ -65,7 +139,7 @@ class Policy:
 
 def journey(
     request: Request, auth: Auth | None, follow_redirects: bool, policy: Policy, first: Response | None = None
-) -> Generator[Step, Any, Response]:
+) -> Generator[Order, Any, Response]:
     """
     Yield the steps of one request, up to its last response, which is the generator's return value.
 
@@ -74,6 +148,8 @@ def journey(
     Raises (from the generator):
         TooManyRedirects, RemoteProtocolError: a redirect that cannot be followed.
         Any exception of a step; the current response is closed first.
+
+    Long because the order of what happens to a request is to be seen in one place.
     """
     history: list[Response] = []
     response: Response | None = None
@@ -93,7 +169,16 @@ def journey(
             else:
                 if policy.hooked:
                     yield HOOK_REQUEST, request
-                response = yield SEND, request
+                if policy.layers is None:
+                    response = yield SEND, request
+                else:
+                    policy.layers.enlist(request)
+                    response = yield from through(policy.layers, request)
+                    sent = response._request
+                    if sent is not None and sent is not request:  # a middleware's own
+                        if asked is caller and not (sent._keeps_secrets or may_keep_secrets(request.url, sent.url)):
+                            auth = None
+                        request = sent
             policy.cookies.extract_cookies(response)
             if policy.hooked:
                 for interim in _interim(response, request):
@@ -131,6 +216,106 @@ def journey(
         if response is not None:
             yield CLOSE, response
         raise
+
+
+def through(layers: Layers, request: Request, depth: int = 0) -> Generator[Order, Any, Response]:
+    """
+    Yield the steps of a request's way through the middleware from `depth` on, and return the response.
+
+    The request is enlisted. A response that a middleware does not return is drained before the next request is sent, or
+    when the middleware returns; it is closed if the middleware raises.
+
+    Raises (from the generator):
+        TypeError: a middleware yielded or returned something else than it may.
+        RuntimeError: a middleware yielded after an exception that is not an `Exception`.
+        Any exception of a middleware or of a step.
+    """
+    layer = layers.middleware[depth]
+    depth += 1
+    is_last = depth == len(layers.middleware)
+    response: Optional[Response] = None
+    try:
+        steps: Any = layer(request)
+        if type(steps) is not GeneratorType and not isinstance(steps, Generator):
+            raise _messages().not_a_generator(layer, steps)
+        asked = next(steps)
+        while True:
+            try:
+                if isinstance(asked, Request):
+                    if response is not None:
+                        dropped, response = response, None
+                        yield from _discarded(dropped)
+                    if asked is not request:
+                        layers.enlist(asked)
+                    outcome: Any = (yield SEND, asked) if is_last else (yield from through(layers, asked, depth))
+                    response = outcome
+                elif isinstance(asked, Step):
+                    outcome = yield asked._kind, asked._value
+                else:
+                    raise _messages().not_a_step(layer, asked)
+            except Exception as exc:
+                asked = steps.throw(exc)
+            except BaseException as exc:
+                _wind_up(layer, steps, exc)
+                raise
+            else:
+                asked = steps.send(outcome)
+    except StopIteration as stop:
+        returned = stop.value
+    except GeneratorExit:
+        raise  # the driver has stopped, and would not carry out a step
+    except BaseException as exc:
+        if isinstance(exc, HTTPError) and exc._request is None:
+            exc.request = request
+        if response is not None:
+            yield CLOSE, response
+        raise
+    if response is not None and returned is response:
+        return response
+    if response is not None:
+        yield from _discarded(response)
+    if not isinstance(returned, Response):
+        raise _messages().not_a_response(layer, returned)
+    layers.adopt(returned, request)
+    return returned
+
+
+def _discarded(response: Response) -> Generator[Order, Any, None]:
+    """Yield the steps for a response that is not wanted. That its body is broken is no error then."""
+    try:
+        yield DRAIN, response
+    except GeneratorExit:
+        raise
+    except BaseException as exc:
+        yield CLOSE, response
+        if not isinstance(exc, (RequestError, StreamError)):
+            raise
+
+
+def _wind_up(layer: Layer, steps: Any, exc: BaseException) -> None:
+    """
+    Let a middleware clean up after a cancellation or an interruption, which is raised again after this.
+
+    Raises:
+        RuntimeError: it wants to go on.
+        Any other exception of the middleware.
+    """
+    try:
+        try:
+            steps.throw(exc)
+        except StopIteration:
+            return
+        steps.close()
+        raise _messages().not_over(layer, exc) from exc
+    finally:
+        del exc  # its traceback holds this frame
+
+
+def _messages() -> Any:
+    """Return the module that knows what to say: loaded by then, because a client was given middleware."""
+    from . import _middleware
+
+    return _middleware
 
 
 def _interim(response: Response, request: Request) -> list[Response]:

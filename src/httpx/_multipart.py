@@ -156,6 +156,10 @@ class MultipartStream(SyncByteStream, AsyncByteStream):
         """Return whether the body can be iterated (again); a transport asks before it sends the head."""
         return all(isinstance(segment, bytes) or segment.source.can_begin() for segment in self._segments)
 
+    def _can_repeat(self) -> bool:
+        """Return whether the body can be iterated any number of times."""
+        return all(isinstance(segment, bytes) or segment.source.can_repeat() for segment in self._segments)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """
         Yield the pieces of the body. Sync files are read in threads if that is slow.

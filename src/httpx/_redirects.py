@@ -13,7 +13,7 @@ The request that follows a redirect (RFC 9110 15.4).
 If a redirect leads to another origin, the fields for the first origin are removed:
 Authorization, Cookie, Proxy-Authorization, and the client's `sensitive_headers`.
 
-Not here: when a redirect is followed (`_flow`).
+Not here: when a redirect is followed (`_flow`), what another origin must not get (`_origins`).
 """
 
 from __future__ import annotations
@@ -25,19 +25,11 @@ from ._content import ByteStream
 from ._cookies import Cookies
 from ._exceptions import InvalidURL, RemoteProtocolError
 from ._headers import Headers
+from ._origins import OF_THE_BODY, may_keep_secrets, moved_extensions, moved_headers, without
 from ._request import Request
 from ._response import Response
-from ._secrets import CREDENTIALS
 from ._urlparse import DEFAULT_PORTS
 from ._urls import URL, url_of
-
-# Fields that describe a body or its transfer, and are removed with it (Fetch, 4.4 step 12).
-_OF_THE_BODY = (
-    *(b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"content-language"),
-    *(b"content-location", b"content-digest", b"repr-digest", b"digest", b"content-md5", b"expect", b"trailer"),
-)
-# Extensions that were meant for one URL.
-_OF_THE_URL = ("target", "sni_hostname")
 
 
 def location_of(response: Response) -> str | None:
@@ -96,15 +88,10 @@ def redirect_headers(request: Request, url: URL, method: str, sensitive: Iterabl
     Args:
         sensitive: lower-case names of fields that are as private as Authorization.
     """
-    headers = request.headers.copy()
-    if not may_keep_secrets(request.url, url):
-        _remove(headers, [*CREDENTIALS, *sensitive])
-    if request.url._origin != url._origin:
-        _remove(headers, [b"host"])
-        headers = Headers._from_raw([url._host_field, *headers._raw], headers._encoding)
-    _remove(headers, [b"cookie"])
+    headers = moved_headers(request.headers, request.url, url, sensitive)
+    without(headers, [b"cookie"])
     if method != request.method:
-        _remove(headers, _OF_THE_BODY)
+        without(headers, OF_THE_BODY)
     return headers
 
 
@@ -133,11 +120,7 @@ def redirected(
         base: and, if given, to the origin of this URL.
     """
     same_origin = request.url._origin == url._origin
-    extensions = {
-        name: value
-        for name, value in request.extensions.items()
-        if name not in _OF_THE_URL or (same_origin and name != "target")
-    }
+    extensions = moved_extensions(request.extensions, same_origin)
     stream = ByteStream(b"") if stream is None else stream
     following = Request(method, url, headers=headers, stream=stream, extensions=extensions)
     if type(stream) is ByteStream:
@@ -154,20 +137,3 @@ def redirected(
         if line is not None:
             following.headers["Cookie"] = line
     return following
-
-
-def may_keep_secrets(here: URL, there: URL) -> bool:
-    """Return whether both have the same origin, or the redirect is from http to https on one host and default ports."""
-    if here._origin == there._origin:
-        return True
-    return (
-        here._origin[1] == there._origin[1]
-        and here._origin[::2] == ("http", 80)
-        and there._origin[::2] == ("https", 443)
-    )
-
-
-def _remove(headers: Headers, names: Iterable[bytes]) -> None:
-    for name in names:
-        if headers._has(name):
-            del headers[name.decode("ascii")]

@@ -12,12 +12,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ._content import ByteStream, UnattachedStream, encode_request, in_async
+from ._config import UNSET, UnsetType
+from ._content import ByteStream, UnattachedStream, encode_request, in_async, is_repeatable
 from ._cookies import Cookies
 from ._exceptions import LocalProtocolError, RequestNotRead
 from ._fields import media_type_of
 from ._headers import Headers
 from ._multipart import get_multipart_boundary_from_content_type
+from ._origins import OF_THE_BODY, OF_THE_BYTES, may_keep_secrets, moved_extensions, moved_headers, without
+from ._secrets import CUSTOM_CREDENTIALS
 from ._types import (
     AsyncByteStream,
     CookieTypes,
@@ -35,6 +38,8 @@ from ._utils import LOWER, TOKEN
 _NO_BODY = ByteStream(b"")
 _new_headers = Headers.__new__
 _BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
+# Methods that a body has no meaning for (RFC 9110 9.3).
+_BODILESS_METHODS = frozenset(("GET", "HEAD", "TRACE"))
 _LINE_END = re.compile("[\r\n\0]")
 _TOKEN = re.compile(TOKEN)
 
@@ -73,6 +78,11 @@ class Request:
     _own_cookies: Cookies | None = None
     # The URL of the caller's request, if this one was made by a redirect or by an auth flow.
     _home: URL | None = None
+    # What a middleware's copy must know: the client's private header fields, in lower case; whether the copy may have
+    # them although it goes to another origin; the number of the call that it belongs to (`_flow.Layers`).
+    _sensitive: frozenset[bytes] = frozenset(name.lower().encode() for name in CUSTOM_CREDENTIALS)
+    _keeps_secrets: bool = False
+    _call: int = 0
 
     # Whether the whole response is read before the caller gets it; for transports without a network.
     _whole: bool
@@ -176,6 +186,68 @@ class Request:
             raw = [*raw[:hosted], (b"Content-Length", b"0"), *raw[hosted:]]
         self.headers = Headers._from_raw(raw, headers._encoding)
 
+    def copy_with(
+        self,
+        *,
+        method: str | None = None,
+        url: URL | str | None = None,
+        headers: HeaderTypes | None = None,
+        content: RequestContent | UnsetType | None = UNSET,
+        keep_secrets: bool = False,
+    ) -> Request:
+        """
+        Return a new request that differs in what is given; for middleware.
+
+        To another origin it does not take along what a redirect would not (RFC 9110 15.4): Authorization, Cookie,
+        Proxy-Authorization and the client's `sensitive_headers`. Host is that of the new URL. A user name and password
+        in the new URL are not sent: give an Authorization header.
+
+        Args:
+            method: GET, HEAD and TRACE leave the body out, unless `content` is given.
+            url: a relative one is joined to the request's.
+            headers: added, in place of those with the same names; also private ones, to any origin.
+            content: another body, with the same Content-Type; None for no body, which removes all fields about it.
+            keep_secrets: the new URL's origin is trusted like the first: private headers and cookies are sent to it,
+                and the client's authentication goes on there.
+
+        Raises:
+            InvalidURL, LocalProtocolError, TypeError: as for the constructor.
+        """
+        there = self.url if url is None else self.url.join(url)
+        method = self.method if method is None else _checked_method(method)
+        if content is UNSET and method != self.method and method in _BODILESS_METHODS:
+            content = None
+        same_origin = self.url._origin == there._origin
+        kept = moved_headers(self.headers, self.url, there, self._sensitive, keep_secrets)
+        if content is not UNSET:
+            without(kept, OF_THE_BODY if content is None else OF_THE_BYTES)
+        kept.update(headers)
+        extensions = dict(self.extensions) if url is None else moved_extensions(self.extensions, same_origin)
+        stream = self.stream if content is UNSET else None
+        body: Any = None if content is UNSET else content
+        copied = Request(method, there, headers=kept, content=body, stream=stream, extensions=extensions)
+        if stream is not None and "_content" in self.__dict__:
+            copied._content = self._content
+            if not self._content:
+                copied._complete_headers(None)
+        copied._whole, copied._call, copied._sensitive = self._whole, self._call, self._sensitive
+        copied._keeps_secrets = keep_secrets or (self._keeps_secrets and may_keep_secrets(self.url, there))
+        # Where cookies without a domain may be sent by a redirect from there.
+        copied._home = there if keep_secrets and not same_origin else self._home or self.url
+        if self._own_cookies is not None and (same_origin or keep_secrets):
+            copied._own_cookies = self._own_cookies
+        return copied
+
+    @property
+    def is_replayable(self) -> bool:
+        """
+        Return whether the body can be sent any number of times.
+
+        True for no body, bytes, text, JSON, forms, a list, files that can seek, and multipart bodies of these. False
+        for generators, pipes and streams of a class of your own.
+        """
+        return is_repeatable(self.stream)
+
     @property
     def content(self) -> bytes:
         """
@@ -213,7 +285,7 @@ class Request:
         return f"<{type(self).__name__}({self.method!r}, {self.url._redacted()!r})>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("extensions", "stream")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("extensions", "stream", "_call")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Generator, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._bytestreams import AsyncByteStream as AsyncByteStream
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ._cookies import Cookies
     from ._headers import Headers
     from ._request import Request
+    from ._response import Response
+    from ._steps import Step
     from ._urls import URL, QueryParams
 
 else:
@@ -76,6 +78,9 @@ AuthTypes = Union[
     Callable[["Request"], "Request"],
     "Auth",
 ]
+
+# Generator functions of a request, outermost first.
+MiddlewareTypes = Sequence[Callable[["Request"], "Generator[Union[Request, Step], Any, Response]"]]
 
 RequestContent = Union[str, bytes, bytearray, memoryview, Iterable[bytes], AsyncIterable[bytes]]
 ResponseContent = Union[str, bytes, bytearray, memoryview, Iterable[bytes], AsyncIterable[bytes]]

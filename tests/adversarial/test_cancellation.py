@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any, Callable
 
 import pytest
@@ -139,6 +139,56 @@ async def wait_in_queue(client: Any, peer: Peer) -> None:
         assert answer.text == "queued"
 
 
+class Outer:
+    """
+    A middleware that pauses, calls and counts.
+
+    Attributes:
+        open: how many requests are in it.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def __call__(self, request: httpx.Request) -> Generator[Any, Any, Any]:
+        self.open += 1
+        try:
+            yield httpx.Step.pause(0)
+            yield httpx.Step.call(turns)
+            yield httpx.Step.call(len, b"", blocking=True)
+            return (yield request)
+        finally:
+            self.open -= 1
+
+
+def again(request: httpx.Request) -> Generator[Any, Any, Any]:
+    """A middleware that sends twice, drops the first response, and reads the second."""
+    yield request
+    yield httpx.Step.pause(0.001)
+    response = yield request
+    yield httpx.Step.read(response)
+    return response
+
+
+OUTER = Outer()
+THREE = [OUTER, again, OUTER]
+
+
+async def through_middleware(client: Any, peer: Peer) -> None:
+    try:
+        response = await client.get(f"{peer.url}/echo", headers={"X-Id": "again"})
+        assert response.text == "again"
+    finally:
+        assert OUTER.open == 0
+
+
+async def silence_through_middleware(client: Any, peer: Peer) -> None:
+    try:
+        await client.get(f"{peer.url}/stall", timeout=httpx.Timeout(5, read=SHORT))
+    finally:
+        assert OUTER.open == 0
+
+
 ONE = httpx.Limits(max_connections=1)
 
 SITUATIONS = {
@@ -155,6 +205,8 @@ SITUATIONS = {
     "being redirected, traced": Situation(be_redirected, traced=True),
     "resolving, traced": Situation(resolve_name, traced=True),
     "on a stale connection": Situation(use_stale_connection),
+    "through middleware, traced": Situation(through_middleware, traced=True, middleware=THREE),
+    "through middleware, in the body": Situation(silence_through_middleware, httpx.ReadTimeout, middleware=THREE),
     "in the queue": Situation(wait_in_queue, limits=ONE),
     "in the queue, traced": Situation(wait_in_queue, traced=True, limits=ONE),
 }
@@ -193,6 +245,7 @@ CASES = [
     for tls in (False, True)
     if not (tls and (name not in OVER_TLS or engine not in ("asyncio", "trio")))
     and not (engine == "uvloop" and name not in ON_UVLOOP)
+    and not (engine == "asyncio-fallback" and "middleware" in name)
 ]
 
 

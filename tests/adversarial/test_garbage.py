@@ -22,7 +22,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Callable, NamedTuple
 
 import pytest
@@ -711,6 +711,114 @@ async def too_many_redirects(world: World) -> None:
 @outcome()
 async def unsupported_scheme(world: World) -> None:
     await world.fails(httpx.UnsupportedProtocol, "GET", "ftp://localhost/")
+
+
+# Through middleware.
+
+
+def plain(request: httpx.Request) -> Generator[Any, Any, Any]:
+    try:
+        return (yield request)
+    finally:
+        request.extensions["seen"] = True
+
+
+def repeating(request: httpx.Request) -> Generator[Any, Any, Any]:
+    yield request
+    response = yield request
+    yield httpx.Step.read(response)
+    yield httpx.Step.pause(0)
+    return response
+
+
+@outcome(protocols=ONE, middleware=[plain, repeating, plain])
+async def sent_twice_and_read_inside(world: World) -> None:
+    assert len((await world.client.get("/large")).content) == len(LARGE)
+
+
+def replacing(request: httpx.Request) -> Generator[Any, Any, Any]:
+    yield request
+    return httpx.Response(200, text="other")
+
+
+@outcome(protocols=ONE, middleware=[plain, replacing])
+async def replaced(world: World) -> None:
+    assert (await world.client.get("/large")).text == "other"
+
+
+def failing(request: httpx.Request) -> Generator[Any, Any, Any]:
+    yield request
+    raise httpx.HTTPError("too odd")
+
+
+@outcome(protocols=ONE, middleware=[plain, failing, plain])
+async def error_in_a_middleware(world: World) -> None:
+    await world.fails(httpx.HTTPError, "GET", "/large")
+
+
+def wrong(request: httpx.Request) -> Generator[Any, Any, Any]:
+    yield request
+    yield 3
+
+
+@outcome(protocols=("http1",), middleware=[plain, wrong, plain])
+async def wrong_middleware(world: World) -> None:
+    await world.fails(TypeError, "GET", "/large")
+
+
+def calling(request: httpx.Request) -> Generator[Any, Any, Any]:
+    for blocking in (False, True):
+        try:
+            yield httpx.Step.call(divmod, 1, 0, blocking=blocking)
+        except ZeroDivisionError:
+            pass
+    yield httpx.Step.call(divmod, 1, 0, blocking=request.url.path == "/blocking")
+
+
+@outcome(protocols=("http1",), middleware=[plain, calling])
+async def error_in_a_call(world: World) -> None:
+    await world.fails(ZeroDivisionError, "GET", "/whole")
+    await world.fails(ZeroDivisionError, "GET", "/blocking")
+
+
+def persisting(request: httpx.Request) -> Generator[Any, Any, Any]:
+    for _ in range(3):
+        try:
+            yield request
+        except httpx.TransportError:
+            yield httpx.Step.pause(0)
+    return (yield request)
+
+
+@outcome(protocols=ONE, middleware=[plain, persisting, plain])
+async def reset_again_and_again(world: World) -> None:
+    await world.fails(httpx.TransportError, "POST", "/reset")
+
+
+def waiting(request: httpx.Request) -> Generator[Any, Any, Any]:
+    response = yield request
+    request.extensions["waits"].append(response.status_code)
+    yield httpx.Step.pause(TIMEOUT)
+    return response
+
+
+@outcome(LOOPS, ONE, middleware=[plain, waiting, plain])
+async def cancelled_in_a_pause(world: World) -> None:
+    waits: list[int] = []
+    request = functools.partial(world.client.get, "/large", extensions={"waits": waits})
+    await world.cancelled(request, lambda: bool(waits))
+
+
+@outcome(LOOPS, ONE, middleware=[plain, repeating, plain])
+async def cancelled_within_middleware(world: World) -> None:
+    asked = world.origin.asked
+    await world.cancelled(lambda: world.client.get("/silent"), lambda: world.origin.asked > asked)
+
+
+@outcome(protocols=("http1",), middleware=[plain, waiting, plain])
+async def pause_beyond_the_total_timeout(world: World) -> None:
+    timeout = httpx.Timeout(TIMEOUT, total=TIMEOUT / 2)
+    await world.fails(httpx.ReadTimeout, "GET", "/large", timeout=timeout, extensions={"waits": []})
 
 
 CASES = [

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Callable
 
 import pytest
@@ -96,6 +96,22 @@ def fail(client: httpx.Client, url: str) -> None:
         client.get(f"{url}/silent", timeout=httpx.Timeout(10, read=0.001))
 
 
+def again(request: httpx.Request) -> Generator[Any, Any, Any]:
+    """A middleware that sends twice, drops the first response, and reads the second."""
+    yield request
+    response = yield request
+    yield httpx.Step.read(response)
+    return response
+
+
+def through_middleware(client: httpx.Client, url: str) -> None:
+    client._layers = (again, again)
+    try:
+        get(client, url)
+    finally:
+        client._layers = ()
+
+
 def queue(client: httpx.Client, url: str) -> None:
     """Both slots are taken by another thread, which gives one back as soon as this one waits."""
     pool = engines_of(client)[0].pool
@@ -150,7 +166,7 @@ def points(count: int, tried: int = TRIED) -> list[int]:
 
 
 @pytest.mark.parametrize("error", [Interrupted, Soft])
-@pytest.mark.parametrize("scenario", [get, post_pieces, stream, leave_early, fail, queue])
+@pytest.mark.parametrize("scenario", [get, post_pieces, stream, leave_early, fail, through_middleware, queue])
 def test_an_interrupted_request_loses_no_slot(peer: Peer, scenario: Callable[..., None], error: type[BaseException]):
     """Of 300 requests 42 lost their slot for good, and 11 left a raw KeyError to all that came after them."""
     with client_of(peer) as client:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Optional, Union
 
 import httpx
+import httpx.testing
 from httpx import USE_CLIENT_DEFAULT
 from httpx._client import UseClientDefault
 from httpx._types import AuthTypes, CookieTypes, HeaderTypes, QueryParamTypes, RequestFiles, TimeoutTypes
@@ -49,6 +50,34 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         async for piece in request.stream:
             piece.decode()
         return httpx.Response(200, request=request, json={"a": 1})
+
+
+def layer(request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
+    response = yield request
+    return response if request.is_replayable else (yield request.copy_with(url="/other", content=None))
+
+
+def layer_with_steps(request: httpx.Request) -> Generator[httpx.Request | httpx.Step, Any, httpx.Response]:
+    yield httpx.Step.pause(1)
+    response: httpx.Response = yield request
+    body: bytes = yield httpx.Step.read(response)
+    yield httpx.Step.call(print, body, blocking=True)
+    return response
+
+
+class Layer:
+    def __call__(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
+        return (yield request)
+
+
+def layers() -> None:
+    httpx.Client(middleware=[layer, layer_with_steps, Layer()])
+    one = [layer]
+    httpx.AsyncClient(middleware=one)
+    with httpx.testing.virtual_time() as clock:
+        clock.advance(1.5)
+        slept: list[float] = clock.slept
+        print(slept, clock.monotonic())
 
 
 class Body(httpx.SyncByteStream):

@@ -39,6 +39,7 @@ def configuration(client: httpx.Client) -> None:
     httpx.Client(retries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     httpx.Client(max_redirects="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     httpx.Client(verify=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    httpx.Client(middleware=[async_results])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     httpx.Client(credentials_for="origins")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     httpx.Client(transport=httpx.AsyncHTTPTransport())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     httpx.AsyncClient(transport=httpx.HTTPTransport())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -19,9 +19,9 @@ import contextlib
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from time import monotonic
 from typing import Any, Callable, TypeVar
 
+from .. import _clock
 from .._exceptions import ReadTimeout, TimeoutException, with_host
 from .._reading import end_generator
 from .._request import Request
@@ -58,7 +58,7 @@ class Remaining(dict[str, Any]):
         self._deadline = deadline
 
     def __getitem__(self, name: str) -> Any:
-        return max(0.0, self._deadline - monotonic()) if name == "total" else super().__getitem__(name)
+        return max(0.0, self._deadline - _clock.monotonic()) if name == "total" else super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a key, or the default."""
@@ -81,7 +81,7 @@ class _Deadline:
         Raises:
             ReadTimeout: no time is left.
         """
-        left = self._deadline - monotonic()
+        left = self._deadline - _clock.monotonic()
         if left <= 0:
             raise self.error()
         return left
@@ -113,7 +113,7 @@ class Bound(_Deadline):
         except TimeoutException as exc:
             self.explain(exc)
             raise
-        if monotonic() >= self._deadline:
+        if _clock.monotonic() >= self._deadline:
             if isinstance(result, Response):
                 with contextlib.suppress(RuntimeError):  # its body is an async one
                     result.close()
@@ -145,8 +145,8 @@ class AsyncBound(_Deadline):
         except TimeoutException as exc:
             self.explain(exc)
             raise
-        if expired:
-            if isinstance(result, Response):  # the cancellation was swallowed
+        if expired or _clock.monotonic() >= self._deadline:
+            if isinstance(result, Response):  # the cancellation was swallowed, or the timer had no turn
                 with contextlib.suppress(RuntimeError):  # its body is a sync one
                     await result.aclose()
             raise self.error()

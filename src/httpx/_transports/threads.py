@@ -41,6 +41,7 @@ def _start(function: Callable[[], Any], finish: Callable[[Any, BaseException | N
             result, error = None, exc
         with suppress(RuntimeError):  # the loop has ended
             finish(result, error)
+        del result, error  # the error's traceback holds this frame
 
     try:
         # At the end of a process, in some subinterpreters and on some platforms no thread can be started.
@@ -54,20 +55,25 @@ async def _in_asyncio(function: Callable[[], Any]) -> Any:
     import asyncio
 
     loop = asyncio.get_running_loop()
-    future = loop.create_future()
+    waiting = [loop.create_future()]
 
     def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():  # cancelled
+        if not waiting or waiting[0].done():  # cancelled
             return
         if error is None:
-            future.set_result(result)
+            waiting[0].set_result(result)
         else:
-            future.set_exception(error)
+            waiting[0].set_exception(error)
 
     def finish(result: Any, error: BaseException | None) -> None:
         loop.call_soon_threadsafe(settle, result, error)
 
-    return await future if _start(function, finish) else function()
+    if not _start(function, finish):
+        return function()
+    try:
+        return await waiting[0]
+    finally:
+        waiting.clear()  # it holds an error whose traceback holds this frame
 
 
 async def _in_trio(function: Callable[[], Any]) -> Any:

@@ -1,0 +1,73 @@
+"""
+What a request leaves out when it is sent to another place or with another body: by a redirect, or by a copy.
+
+    may_keep_secrets(here, there)            may what was meant for one URL be sent to the other?
+    moved_headers(headers, here, there, ...) -> the fields for another URL: its Host, and no secrets of another origin
+    moved_extensions(extensions, ...)        -> the extensions for another URL
+    without(headers, names)                  removes fields
+
+Not here: when a redirect is followed (`_flow`), which request follows it (`_redirects`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ._headers import Headers
+from ._secrets import CREDENTIALS
+from ._urls import URL
+
+# Fields that depend on the bytes of a body.
+OF_THE_BYTES = (
+    *(b"content-length", b"transfer-encoding", b"content-encoding", b"content-digest", b"repr-digest"),
+    *(b"digest", b"content-md5", b"trailer"),
+)
+# Fields that describe a body or its transfer, and are removed with it (Fetch, 4.4 step 12).
+OF_THE_BODY = (*OF_THE_BYTES, b"content-type", b"content-language", b"content-location", b"expect")
+
+
+def may_keep_secrets(here: URL, there: URL) -> bool:
+    """Return whether both have the same origin, or the change is from http to https on one host and default ports."""
+    if here._origin == there._origin:
+        return True
+    return (
+        here._origin[1] == there._origin[1]
+        and here._origin[::2] == ("http", 80)
+        and there._origin[::2] == ("https", 443)
+    )
+
+
+def moved_headers(
+    headers: Headers, here: URL, there: URL, sensitive: Iterable[bytes] = (), keep_secrets: bool = False
+) -> Headers:
+    """
+    Return a copy of the fields of a request to `here`, for a request to `there`.
+
+    Args:
+        sensitive: lower-case names of fields that are as private as Authorization.
+        keep_secrets: keep the private fields, whatever the origin.
+    """
+    headers = headers.copy()
+    if not (keep_secrets or may_keep_secrets(here, there)):
+        without(headers, [*CREDENTIALS, *sensitive])
+    if here._origin != there._origin:
+        without(headers, [b"host"])
+        headers = Headers._from_raw([there._host_field, *headers._raw], headers._encoding)
+    return headers
+
+
+def moved_extensions(extensions: Mapping[str, Any], same_origin: bool) -> dict[str, Any]:
+    """Return the extensions for another URL: "target" was meant for one URL, and "sni_hostname" for one origin."""
+    return {
+        name: value
+        for name, value in extensions.items()
+        if name != "target" and (same_origin or name != "sni_hostname")
+    }
+
+
+def without(headers: Headers, names: Iterable[bytes]) -> None:
+    """Remove the fields with these names, in lower case."""
+    for name in names:
+        if headers._has(name):
+            del headers[name.decode("ascii")]

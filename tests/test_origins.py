@@ -1,0 +1,68 @@
+"""What a request to another origin, or with another body, leaves out."""
+
+from __future__ import annotations
+
+import pytest
+
+from httpx import URL, Headers
+from httpx._origins import OF_THE_BODY, OF_THE_BYTES, may_keep_secrets, moved_extensions, moved_headers, without
+
+HERE = URL("https://www.example.org/a")
+FIELDS = {
+    "Host": "www.example.org",
+    "Authorization": "Basic x",
+    "Cookie": "a=1",
+    "Proxy-Authorization": "Basic y",
+    "X-Api-Key": "k",
+    "X-Other": "o",
+}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "may"),
+    [
+        ("https://a/", "https://a/b", True),
+        ("https://a/", "https://a:443/", True),
+        ("http://a/", "https://a/", True),
+        ("https://a/", "http://a/", False),
+        ("http://a:8080/", "https://a:8443/", False),
+        ("http://a:80/", "https://a:8443/", False),
+        ("https://a/", "https://b/", False),
+        ("https://a/", "https://a.b/", False),
+        ("https://a/", "https://a:444/", False),
+        ("http://a/", "https://b/", False),
+    ],
+)
+def test_secrets_stay_with_their_origin_or_become_safer(here: str, there: str, may: bool):
+    assert may_keep_secrets(URL(here), URL(there)) is may
+
+
+def test_fields_for_the_same_origin_stay():
+    moved = moved_headers(Headers(FIELDS), HERE, URL("https://www.example.org/b"), [b"x-api-key"])
+    assert dict(moved) == {name.lower(): value for name, value in FIELDS.items()}
+
+
+def test_fields_for_another_origin_lose_secrets_and_get_its_host_first():
+    headers = Headers({**FIELDS, "Host": "custom"})
+    moved = moved_headers(headers, HERE, URL("https://other.example:8443/"), [b"x-api-key"])
+    assert moved.raw == [(b"Host", b"other.example:8443"), (b"X-Other", b"o")]
+    assert headers["Host"] == "custom"
+
+
+def test_secrets_may_be_kept_and_the_host_is_the_new_one():
+    moved = moved_headers(Headers(FIELDS), HERE, URL("https://other.example/"), [b"x-api-key"], keep_secrets=True)
+    assert dict(moved) == {name.lower(): value for name, value in {**FIELDS, "Host": "other.example"}.items()}
+
+
+def test_extensions_that_were_meant_for_one_place_do_not_go_to_another():
+    extensions = {"target": b"*", "sni_hostname": "a", "timeout": {}}
+    assert moved_extensions(extensions, same_origin=True) == {"sni_hostname": "a", "timeout": {}}
+    assert moved_extensions(extensions, same_origin=False) == {"timeout": {}}
+
+
+def test_fields_of_the_bytes_are_some_of_those_of_the_body():
+    assert set(OF_THE_BYTES) < set(OF_THE_BODY)
+    assert b"content-type" not in OF_THE_BYTES
+    headers = Headers({"Content-Type": "a/b", "Content-Length": "3", "X": "1"})
+    without(headers, OF_THE_BODY)
+    assert headers.raw == [(b"X", b"1")]
