@@ -44,6 +44,7 @@ LEVELS = {
     "_cookies": 1,
     "_cookies.*": 1,
     "_content": 1,
+    "_files": 1,
     "_destinations": 1,
     "_multipart": 1,
     "_decoders": 1,

@@ -20,10 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpx._content import (
-    FILE_PIECE,
     AsyncIteratorByteStream,
     ByteStream,
-    FileSource,
     IteratorByteStream,
     UnattachedStream,
     encode_content,
@@ -35,10 +33,9 @@ from httpx._content import (
     encode_text,
     encode_urlencoded_data,
     in_async,
-    is_async_file,
-    measure,
 )
 from httpx._exceptions import LocalProtocolError, StreamClosed, StreamConsumed
+from httpx._files import FILE_PIECE, FileSource, is_async_file, measure
 from httpx._types import AsyncByteStream, SyncByteStream
 
 FORM = "application/x-www-form-urlencoded"

@@ -144,7 +144,7 @@ def test_one_guard_serves_all_owners():
 
 # File and the line that makes the lock -> where the program below holds it, or why a child never meets it.
 LOCKS = {
-    ("_content.py", "self._lock = Lock()"): "(of one upload, and a child begins its own)",
+    ("_files.py", "self._lock = Lock()"): "(of one upload, and a child begins its own)",
     ("_tls_context.py", "_making_default = threading.RLock()"): "default context",
     ("_cookies/mapping.py", "_CREATING = threading.Lock()"): "a new jar",
     ("_cookies/storage.py", "_FOR_FOREIGN_JARS = threading.RLock()"): "foreign jars",

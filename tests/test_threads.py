@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx import _content
+from httpx import _content, _files
 from httpx._transports import threads
 from support.drivers import Driver
 from support.servers import ScriptedServer, expect_request, repeat, send
@@ -146,7 +146,7 @@ def test_quick_sources_need_no_thread(
         raise AssertionError("a thread was started")
 
     monkeypatch.setattr(threads, "_start", refuse)
-    monkeypatch.setattr(_content, "SLOW_READ", 5.0)  # for a busy machine
+    monkeypatch.setattr(_files, "SLOW_READ", 5.0)  # for a busy machine
 
     async def scenario(client: Any) -> None:
         bodies: dict[str, Any] = {
@@ -169,7 +169,7 @@ def test_where_no_thread_can_be_started_the_source_is_read_in_place(
             raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threads, "Thread", Refused)
-    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+    monkeypatch.setattr(_files, "SLOW_READ", 0.0)
 
     async def scenario(client: Any) -> None:
         await client.post(server.url, content=(b"abc" for _ in range(3)))
@@ -181,7 +181,7 @@ def test_where_no_thread_can_be_started_the_source_is_read_in_place(
 def test_what_a_source_raises_in_a_thread_is_raised_to_the_caller(
     on_loop: Driver, sink: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+    monkeypatch.setattr(_files, "SLOW_READ", 0.0)
 
     def fails() -> Iterator[bytes]:
         yield b"a"
@@ -198,7 +198,7 @@ def test_what_a_source_raises_in_a_thread_is_raised_to_the_caller(
 def test_a_generator_keeps_its_context_and_its_thread_does_not_matter(
     on_loop: Driver, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+    monkeypatch.setattr(_files, "SLOW_READ", 0.0)
     variable: ContextVar[str] = ContextVar("variable")
     seen: list[Any] = []
 
@@ -229,7 +229,7 @@ def test_a_cancelled_upload_does_not_wait_for_the_read_and_still_closes_the_sour
 
     def source() -> Iterator[bytes]:
         try:
-            time.sleep(_content.SLOW_READ * 2)
+            time.sleep(_files.SLOW_READ * 2)
             yield b"a"
             reads.set()
             assert go.wait(10)
@@ -306,8 +306,8 @@ def test_a_slow_body_that_a_mock_reads_does_not_stop_the_loop(on_loop: Driver):
 
 def test_without_threads_everything_is_read_in_place(on_loop: Driver, monkeypatch: pytest.MonkeyPatch):
     """As in a program that uses the values alone."""
-    monkeypatch.setattr(_content, "_in_thread", None)
-    monkeypatch.setattr(_content, "SLOW_READ", 0.0)
+    monkeypatch.setattr(_files, "_in_thread", None)
+    monkeypatch.setattr(_files, "SLOW_READ", 0.0)
 
     async def main() -> None:
         stream = _content.in_async(_content.IteratorByteStream([b"a", b"b"]))

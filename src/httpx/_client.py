@@ -60,7 +60,7 @@ from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response
 from ._steps import CALL, PAUSE, READ
-from ._transports import threads as _threads  # noqa: F401  # tells `_content` how to read beside the event loop
+from ._transports import threads as _threads  # noqa: F401  # tells `_files` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.deadlines import AsyncBound, Bound, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport

@@ -21,19 +21,10 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._bytestreams import AsyncByteStream, SyncByteStream
-from ._content import (
-    FileSource,
-    Pace,
-    flat_pairs,
-    is_async_file,
-    is_pairs,
-    measure,
-    nested_value,
-    refuse_text_mode,
-    to_utf8,
-)
+from ._content import flat_pairs, is_pairs, nested_value
 from ._exceptions import LocalProtocolError
 from ._fields import media_type_of, parameters
+from ._files import FileSource, Pace, is_async_file, measure, refuse_text_mode, to_utf8
 from ._utils import TOKEN, lazy_pattern, primitive_to_str
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import Any, AnyStr, Optional, TypeVar, Union
 
 from . import _decoders, _exceptions, _multipart, _urlparse
 from ._bytestreams import AsyncByteStream, SyncByteStream
-from ._content import measure
 from ._exceptions import InvalidURL
 from ._fields import charset_of, links_in
+from ._files import measure
 from ._response import Response
 from ._urls import URL
 from ._utils import primitive_to_str

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
-from .._content import ByteStream, as_bytes, in_async
+from .._content import ByteStream, in_async
 from .._exceptions import (
     ConnectError,
     NetworkError,
@@ -25,6 +25,7 @@ from .._exceptions import (
     WriteError,
     with_host,
 )
+from .._files import as_bytes
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream

@@ -1,14 +1,14 @@
 """
 Call a function in its own thread while the event loop goes on.
 
-For sync sources of request bodies that are read in async code. `_content` does not know of event loops; it gets this
+For sync sources of request bodies that are read in async code. `_files` does not know of event loops; it gets this
 function when the package is imported.
 
 Rejected: asyncio's executor, because its few threads are shared with the program, and `asyncio.run` waits for them at
 the end, so that a silent pipe would keep a program from ending; `trio.to_thread` counts such threads, too. A thread
 costs 60 us, and only reads that take far longer get one.
 
-Not here: the decision which calls get a thread (`_content.Pace`).
+Not here: the decision which calls get a thread (`_files.Pace`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any, Callable
 
-from .. import _content
+from .. import _files
 from .default import _running
 
 
@@ -100,4 +100,4 @@ async def _in_trio(function: Callable[[], Any]) -> Any:
         del error  # a traceback that holds its own frame lives until the next garbage collection
 
 
-_content.use_threads(in_thread)
+_files.use_threads(in_thread)
