@@ -249,6 +249,15 @@ def test_errors_of_classes_that_are_final(clock: Clock):
     assert final(httpx.ReadError("x"))._is_final
 
 
+def test_the_classes_of_errors_that_no_retry_helps_say_so():
+    for name in ("DestinationRefused", "RateLimitTimeout"):
+        assert getattr(httpx, name, Refusal)._is_final
+
+
+class Refusal(httpx.ConnectError):
+    _is_final = True
+
+
 def test_when_is_asked_about_every_outcome(clock: Clock):
     asked: list[str] = []
 
@@ -340,6 +349,16 @@ def test_a_pause_that_is_cancelled_costs_no_budget(clock: Clock):
     next(steps)
     steps.throw(httpx.ReadError("x"))
     steps.close()
+
+
+def test_an_error_between_attempts_tells_the_attempts_so_far(clock: Clock):
+    steps = Retry()(request := request_of())
+    next(steps)
+    steps.throw(httpx.ReadError("x"))
+    with pytest.raises(httpx.ReadTimeout) as caught:
+        steps.throw(httpx.ReadTimeout("the total timeout is over"))
+    assert [one.reason for one in caught.value.attempts] == ["broken"]
+    assert request.extensions == {}
 
 
 def test_one_record_is_logged_between_attempts(clock: Clock, caplog: pytest.LogCaptureFixture):
@@ -481,6 +500,15 @@ def test_a_key_goes_with_redirects_on_its_origin(url: str, method: str, is_kept:
     assert keys_of(play(retry, "307", second)) == [key if is_kept else None]
     # Nor does one that was dropped come back.
     assert keys_of(play(retry, "200", redirected(second, "http://a.example/"))) == [key if is_kept else None]
+
+
+def test_a_key_goes_with_a_failover_to_an_origin_that_is_trusted(clock: Clock):
+    retry = Retry(idempotency_key=True)
+    first = request_of("POST")
+    key = keys_of(play(retry, "final:ConnectError", first))
+    for trusted in (True, False):
+        second = first.copy_with(url="http://b.example/", keep_secrets=trusted)
+        assert keys_of(play(retry, "200", second)) == (key if trusted else [None])
 
 
 def test_a_redirect_does_not_drop_the_callers_key(clock: Clock):
@@ -650,6 +678,10 @@ def outcome_is_none(request: object, outcome: object) -> None:
     return None
 
 
+async def asynchronous(request: object, outcome: object) -> None:
+    raise AssertionError
+
+
 def test_its_repr_is_what_was_given():
     assert repr(Retry()) == "Retry()"
     assert repr(Retry(5, budget=None)) == "Retry(attempts=5, budget=None)"
@@ -666,19 +698,30 @@ def test_its_repr_is_what_was_given():
         ({"statuses": [99]}, ValueError, "statuses must be numbers from 100 to 999, got 99"),
         ({"methods": "GET"}, TypeError, "methods must be a list, a tuple or a set, got str"),
         ({"methods": [1]}, TypeError, "methods must be str, got int"),
-        ({"backoff": -1}, ValueError, "backoff must be at least 0, got -1"),
+        ({"backoff": -1}, ValueError, "backoff must be a number of at least 0, got -1"),
         ({"backoff": "1"}, TypeError, "backoff must be a number, got str"),
-        ({"max_backoff": math.nan}, ValueError, "max_backoff must be at least 0, got nan"),
+        ({"max_backoff": math.nan}, ValueError, "max_backoff must be a number of at least 0, got nan"),
         ({"max_wait": None}, TypeError, "max_wait must be a number, got NoneType"),
-        ({"budget": -0.1}, ValueError, "budget must be at least 0, got -0.1"),
+        ({"budget": -0.1}, ValueError, "budget must be a number of at least 0, got -0.1"),
         ({"budget": True}, TypeError, "budget must be a number, got bool"),
         (
             {"idempotency_key": "no token"},
             ValueError,
             "idempotency_key must be the name of a header field, got 'no token'",
         ),
-        ({"idempotency_key": 1}, TypeError, "idempotency_key must be a bool, a str or a function, got int"),
-        ({"when": True}, TypeError, "when must be a function of a request and its outcome, got bool"),
+        ({"idempotency_key": 1}, TypeError, "idempotency_key must be a bool, a str or a plain function, got int"),
+        ({"when": True}, TypeError, "when must be a plain function of a request and its outcome, got bool"),
+        (
+            {"when": asynchronous},
+            TypeError,
+            "when must be a plain function of a request and its outcome, got an async function",
+        ),
+        (
+            {"idempotency_key": asynchronous},
+            TypeError,
+            "idempotency_key must be a bool, a str or a plain function, got an async function",
+        ),
+        ({"backoff": math.inf}, ValueError, "backoff must be a number of at least 0, got inf"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any], error: type[Exception], text: str):

@@ -95,8 +95,8 @@ U = TypeVar("U", bound="AsyncClient")
 # The names that other libraries, and 0.27, have for arguments of a client.
 _HINTS = {
     "app": "`transport=httpx.ASGITransport(app=...)` or `transport=httpx.WSGITransport(app=...)`",
-    "retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
-    "max_retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "retries": "`middleware=[httpx.Retry(...)]`, or for connecting only the `retries=` of a transport",
+    "max_retries": "`middleware=[httpx.Retry(...)]`, or for connecting only the `retries=` of a transport",
     "allow_redirects": "`follow_redirects=`",
     "pool_limits": "`limits=httpx.Limits(...)`",
     "ssl": "`verify=`",

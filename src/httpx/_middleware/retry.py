@@ -19,9 +19,11 @@ Not here: sending, sleeping, reading (the client, by `Step`), the date in Retry-
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import re
+import sys
 from collections.abc import Collection, Generator
 from threading import RLock
 from typing import Any, Callable, ClassVar, NamedTuple, Union
@@ -166,16 +168,16 @@ class Retry(BuiltIn):
             raise TypeError(f"attempts must be an int, got {type(attempts).__name__}")
         if attempts < 1:
             raise ValueError(f"attempts must be at least 1, got {attempts}")
-        if when is not None and not callable(when):
-            raise TypeError(f"when must be a function of a request and its outcome, got {type(when).__name__}")
+        if when is not None and (not callable(when) or inspect.iscoroutinefunction(when)):
+            raise TypeError(f"when must be a plain function of a request and its outcome, got {_kind(when)}")
         self._arguments: dict[str, Any] = {
             "attempts": attempts,
             "statuses": _statuses(statuses),
             "methods": _methods(methods),
             "backoff": _at_least_0("backoff", backoff),
             "max_backoff": _at_least_0("max_backoff", max_backoff),
-            "max_wait": _at_least_0("max_wait", max_wait),
-            "budget": None if budget is None else _at_least_0("budget", budget),
+            "max_wait": _at_least_0("max_wait", max_wait, math.inf),
+            "budget": None if budget is None else _at_least_0("budget", budget, math.inf),
             "idempotency_key": _key_setting(idempotency_key),
             "when": when,
         }
@@ -251,8 +253,10 @@ class Retry(BuiltIn):
         field, made = self._key_field, request.extensions.get(_MADE)
         if made is not None:
             value, url, number = made
-            is_ours, is_same = request.headers.get(field) == value, number == request._call
-            if is_ours and not (is_same and request.method in _KEYED_METHODS and may_keep_secrets(url, request.url)):
+            is_same = number == request._call
+            is_home = request._keeps_secrets or may_keep_secrets(url, request.url)
+            is_kept = is_same and is_home and request.method in _KEYED_METHODS
+            if not is_kept and request.headers.get(field) == value:
                 del request.headers[field]
             if is_same:
                 return
@@ -379,9 +383,11 @@ class _Call:
                 except (RequestError, StreamError):
                     yield Step._of(CLOSE, response)
             yield Step.pause(pause)
-        except BaseException:
+        except BaseException as exc:
             if self._budget is not None:
                 self._budget.add(self._request.url._origin, self._cost)  # nothing was sent for it
+            if isinstance(exc, RequestError):  # the total timeout has passed meanwhile
+                exc.attempts = tuple(self._made)
             raise
 
     def finish(self, outcome: Outcome, started: float) -> None:
@@ -507,11 +513,11 @@ def _with_arguments(cls: type[Retry], arguments: dict[str, Any]) -> Retry:
     return cls(**arguments)
 
 
-def _at_least_0(name: str, value: Any) -> float:
+def _at_least_0(name: str, value: Any, most: float = sys.float_info.max) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if math.isnan(value) or value < 0:
-        raise ValueError(f"{name} must be at least 0, got {value!r}")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
     return value
 
 
@@ -540,9 +546,13 @@ def _collected(name: str, value: Any) -> tuple[Any, ...]:
 def _key_setting(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(TOKEN, value) is None:
         raise ValueError(f"idempotency_key must be the name of a header field, got {value[:20]!r}")
-    if not isinstance(value, (bool, str)) and not callable(value):
-        raise TypeError(f"idempotency_key must be a bool, a str or a function, got {type(value).__name__}")
+    if not isinstance(value, (bool, str)) and (not callable(value) or inspect.iscoroutinefunction(value)):
+        raise TypeError(f"idempotency_key must be a bool, a str or a plain function, got {_kind(value)}")
     return value
+
+
+def _kind(value: Any) -> str:
+    return "an async function" if inspect.iscoroutinefunction(value) else type(value).__name__
 
 
 _DEFAULTS: dict[str, Any] = Retry()._arguments
