@@ -25,7 +25,7 @@ from httpx._middleware.retry import Attempt, Retry, _Budget
 from httpx._steps import Step
 from support.interrupts import Interrupted, interrupt, opcodes_of
 from support.retry_scenarios import SCENARIOS, Scenario
-from support.scripted import Clock, Player
+from support.scripted import Clock, Player, Script
 
 PAYMENT = {"amount": 7}
 
@@ -332,6 +332,17 @@ def test_a_response_that_is_not_kept_is_drained_before_the_pause(clock: Clock):
     assert asked._value == 0.5
     assert steps.send(None) is request
     steps.close()
+
+
+def test_the_time_that_draining_takes_is_a_part_of_the_pause(clock: Clock):
+    for seconds, pause in ((0.0, 21.0), (5.0, 16.0), (30.0, 0.0)):
+        steps = Retry()(request := request_of())
+        next(steps)
+        steps.send(Script("503;Retry-After=20")(request))
+        clock.advance(seconds)
+        asked: Any = steps.send(None)
+        assert asked._value == pause
+        steps.close()
 
 
 def test_a_pause_that_is_cancelled_costs_no_budget(clock: Clock):

@@ -378,10 +378,12 @@ class _Call:
         """Yield the steps between two attempts."""
         try:
             if response is not None:  # meanwhile its connection can be used
+                began = _clock.monotonic()
                 try:
                     yield Step._of(DRAIN, response)
                 except (RequestError, StreamError):
                     yield Step._of(CLOSE, response)
+                pause -= _clock.monotonic() - began
             yield Step.pause(pause)
         except BaseException as exc:
             if self._budget is not None:
