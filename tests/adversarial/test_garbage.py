@@ -800,7 +800,7 @@ async def three_attempts(world: World) -> None:
     assert len((await world.client.get("/large")).attempts) == 3
 
 
-@outcome(protocols=ONE, middleware=[httpx.Retry(backoff=0, budget=None), plain])
+@outcome(protocols=ALL, middleware=[httpx.Retry(backoff=0, budget=None), plain])
 async def three_attempts_that_break(world: World) -> None:
     await world.fails(httpx.TransportError, "GET", "/reset")
 
