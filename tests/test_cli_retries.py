@@ -49,7 +49,7 @@ def test_the_settings_are_those_of_a_person_who_waits(monkeypatch: pytest.Monkey
     ]
 
 
-def test_nobody_waits_longer_than_a_minute():
+def test_no_pause_is_longer_than_a_minute():
     told: list[str] = []
     with httpx.testing.virtual_time() as time:
         for script in ("503;Retry-After=61", "POST 503"):

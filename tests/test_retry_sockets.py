@@ -120,7 +120,7 @@ def test_a_503_is_waited_for_and_its_connection_used_again(driver: Driver):
     assert response.attempts[1].waited == pytest.approx(7.7)
 
 
-def test_a_port_where_nobody_listens(driver: Driver):
+def test_a_port_without_a_listener(driver: Driver):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
 

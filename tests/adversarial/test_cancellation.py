@@ -195,7 +195,7 @@ async def be_sent_again(client: Any, peer: Peer) -> None:
     assert len(response.attempts) == 2
 
 
-# A pause and a second attempt, whatever the server says.
+# Always a pause and a second attempt.
 RETRY = httpx.Retry(2, statuses=[200], backoff=0.001, budget=None)
 
 ONE = httpx.Limits(max_connections=1)

@@ -11,8 +11,7 @@ Send a request again after a failure that may pass.
      └─────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
 A request whose first attempt succeeds costs a generator, a look at the clock and two look-ups in sets. All else begins
-with the first failure. Whatever the answer to one of these questions is, the caller gets the last attempt's own
-response or exception, never another one.
+with the first failure. In each case the caller gets the last attempt's own response or exception.
 
 Not here: sending, sleeping, reading (the client, by `Step`), the date in Retry-After (`_retry_after`).
 """
