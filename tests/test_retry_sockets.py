@@ -198,6 +198,22 @@ def test_a_name_without_an_address_is_looked_up_once(driver: Driver):
     assert len(asked) == 1
 
 
+def test_a_destination_that_the_guard_refuses_is_not_tried_again(driver: Driver):
+    asked: list[str] = []
+
+    def guard(host: str, address: Any, port: int) -> bool:
+        asked.append(host)
+        return False
+
+    async def scenario(client: Any) -> Any:
+        with pytest.raises(httpx.DestinationRefused) as caught:
+            await client.get("http://127.0.0.1:1/")
+        return caught.value
+
+    assert driver.run(scenario, middleware=[httpx.Retry()], guard=guard).attempts == ()
+    assert len(asked) == 1
+
+
 # With what clients do themselves.
 
 

@@ -156,6 +156,8 @@ class DestinationRefused(ConnectError):
     is not tried again.
     """
 
+    _is_final = True
+
 
 class ReadError(NetworkError):
     """Receiving failed, for example because the peer reset the connection."""

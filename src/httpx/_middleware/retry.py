@@ -119,7 +119,7 @@ class Retry(BuiltIn):
     breaks counts, unless the caller streams. A request whose body cannot be sent again is sent once. The last response
     is returned, or the last exception raised, as it is; both have `attempts`.
 
-    Never repeated: a certificate that does not verify, a name that does not exist.
+    Never repeated: a certificate that does not verify, a name that does not exist, an address that a `guard` refuses.
 
     For one request: `extensions={"retry": False}` or `{"retry": Retry(5)}`, whose retries come out of this object's
     budget, unless its own is None.
