@@ -39,7 +39,7 @@ SECTIONS: list[tuple[str, str]] = [
     ("Values", "URL QueryParams Headers Cookies"),
     ("Configuration", "Timeout Limits Proxy create_ssl_context public_only"),
     ("Authentication", "Auth BasicAuth BearerAuth DigestAuth NetRCAuth FunctionAuth"),
-    ("Middleware", "Step"),
+    ("Middleware", "Step Retry"),
     (
         "Transports",
         "BaseTransport AsyncBaseTransport HTTPTransport AsyncHTTPTransport MockTransport ASGITransport WSGITransport",

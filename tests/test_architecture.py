@@ -58,6 +58,7 @@ LEVELS = {
     "_request": 1,
     "_text": 1,
     "_response": 1,
+    "_retry_after": 1,
     "_steps": 1,
     "_protocol.*": 2,
     "_pool": 2,

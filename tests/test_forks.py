@@ -161,6 +161,7 @@ LOCKS = {
     ("_engine/http2/sync.py", "self._lock = threading.RLock()"): "HTTP/2",
     ("_engine/http2/sync.py", "waiter = threading.Lock()"): "(of a thread that waits)",
     ("testing.py", "self._lock = Lock()"): "virtual time",
+    ("_middleware/retry.py", "self._lock = RLock()"): "budget",
     ("_transports/choice.py", "self._lock = Lock()"): "choice",
     ("_transports/default.py", "self._lock = Lock()"): "async transport",
     ("_transports/asgi_portal.py", "self._lock = Lock()"): "portal",
@@ -260,6 +261,7 @@ PROGRAM = r"""
     get(app)
     portal = next(value for value in vars(app._transport).values() if type(value).__name__ == "Portal")
     known = names.Names()
+    budget = httpx.Retry()._budget
     wire = sync_connection.SyncWire(socket.create_connection(listener.getsockname()))
     upgraded = sync_connection.SyncConnection(wire).upgrade(b"")
 
@@ -294,6 +296,7 @@ PROGRAM = r"""
         "turn to read": (lambda: upgraded._read_turn, lambda: upgraded._read_turn.acquire()),
         "upgraded": (lambda: wire.lock, lambda: wire.lock.acquire()),
         "HTTP/2": (lambda: kept[2]._lock, lambda: kept[2].say_goodbye()),
+        "budget": (lambda: budget._lock, lambda: budget.take(("http", "a", 80), 1.0)),
         "choice": (lambda: chooser._lock, lambda: choosing.get("http://example.org/")),
         "async transport": (lambda: transport._lock, lambda: get_async(transport)),
         "portal": (lambda: portal._lock, lambda: get(app)),

@@ -46,7 +46,7 @@ def test_such_an_attribute_can_be_set_by_a_program_that_wants_it():
     ("argument", "words"),
     [
         ("app", "ASGITransport"),
-        ("retries", r"transport=httpx.HTTPTransport\(retries="),
+        ("retries", r"middleware=\[httpx.Retry\("),
         ("max_retries", "retries="),
         ("allow_redirects", "follow_redirects="),
         ("pool_limits", "limits="),

@@ -26,7 +26,7 @@ from httpx._config import UnsetType
 SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json").read_text("utf-8"))
 
 # New public names.
-NEW_NAMES = {"BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "Step", "public_only"}
+NEW_NAMES = {"BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "Retry", "Step", "public_only"}
 
 # New keyword parameters, by function, class (its constructor) or class and method.
 _NAMES = {"resolver", "resolve", "dns_cache_ttl", "address_family"}

@@ -1,5 +1,5 @@
 """
-What does a middleware cost a request: the first one, each further one, and one that reads the body?
+What does a middleware cost a request: the first one, each further one, one that reads the body, and `Retry`?
 
 Over a transport in memory. The rounds of the cases are interleaved, and the best of each counts.
 """
@@ -44,6 +44,8 @@ CASES: dict[str, list[Any]] = {
     "two": [layer] * 2,
     "five": [layer] * 5,
     "one that reads": [reading],
+    "retry": [httpx.Retry()],
+    "retry with keys": [httpx.Retry(idempotency_key=True)],
 }
 
 

@@ -71,6 +71,7 @@ from ._utils import install_old_names as _install_old_names
 
 if _TYPE_CHECKING:
     from ._destinations import public_only
+    from ._middleware.retry import Retry
     from ._transports.asgi import ASGITransport
 
 __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
@@ -133,6 +134,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "Response",
     "ResponseNotRead",
     "ResponseTooLarge",
+    "Retry",
     "Step",
     "stream",
     "StreamClosed",
@@ -152,19 +154,21 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
 ]
 
 if not _TYPE_CHECKING:  # which would let any name pass
+    # Loaded on first use: most programs have no application to call, no guard, and no middleware.
+    _LAZY = {
+        "ASGITransport": "_transports.asgi",
+        "Retry": "_middleware.retry",
+        "public_only": "_destinations",
+    }
 
     def __getattr__(name: str) -> _Any:
-        # Loaded on first use: most programs have no application to call, and no guard.
-        if name == "ASGITransport":
-            from ._transports.asgi import ASGITransport
+        if name in _LAZY:
+            from importlib import import_module
 
-            globals()[name] = ASGITransport
-            return ASGITransport
-        if name == "public_only":
-            from ._destinations import public_only
-
-            globals()[name] = public_only
-            return public_only
+            found = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+            found.__module__ = __name__
+            globals()[name] = found
+            return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -421,11 +421,13 @@ class BaseClient:
             return BasicAuth(url.username, url.password)
         return chosen
 
-    def _policy(self, timeout: Mapping[str, Any] | None = None, deadline: float | None = None) -> Policy:
+    def _policy(
+        self, timeout: Mapping[str, Any] | None = None, deadline: float | None = None, is_read: bool = False
+    ) -> Policy:
         layers = None
         if self._layers:
             adapt = self._adapt if self._adapts else None
-            layers = Layers(self._layers, timeout, deadline, self._sensitive, adapt)
+            layers = Layers(self._layers, timeout, deadline, self._sensitive, adapt, is_read)
         hooked = any(self._event_hooks.values())
         return Policy(self._cookies, self.max_redirects, self._build_redirect_request, hooked, layers)
 

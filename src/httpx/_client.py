@@ -95,8 +95,8 @@ U = TypeVar("U", bound="AsyncClient")
 # The names that other libraries, and 0.27, have for arguments of a client.
 _HINTS = {
     "app": "`transport=httpx.ASGITransport(app=...)` or `transport=httpx.WSGITransport(app=...)`",
-    "retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
-    "max_retries": "`transport=httpx.HTTPTransport(retries=...)` (AsyncHTTPTransport in an AsyncClient)",
+    "retries": "`middleware=[httpx.Retry(...)]`, or for connecting only the `retries=` of a transport",
+    "max_retries": "`middleware=[httpx.Retry(...)]`, or for connecting only the `retries=` of a transport",
     "allow_redirects": "`follow_redirects=`",
     "pool_limits": "`limits=httpx.Limits(...)`",
     "ssl": "`verify=`",
@@ -314,6 +314,8 @@ class Client(Verbs):
             if response._remarkable:
                 response = self._travel(request, auth, follow_redirects, response)
         else:
+            if self._layers:
+                request._is_read = not stream
             response = self._travel(request, auth, follow_redirects)
         if not stream and not response._take_whole():
             try:
@@ -334,7 +336,7 @@ class Client(Verbs):
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)
-        policy = self._policy(timeout, deadline)
+        policy = self._policy(timeout, deadline, request._is_read)
         steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
         flow: Generator[Request, Response, None] | None = None
         try:
@@ -704,6 +706,8 @@ class AsyncClient(AsyncVerbs):
             if response._remarkable:
                 response = await self._travel(request, auth, follow_redirects, response)
         else:
+            if self._layers:
+                request._is_read = not stream
             response = await self._travel(request, auth, follow_redirects)
         if not stream and not response._take_whole():
             try:
@@ -724,7 +728,7 @@ class AsyncClient(AsyncVerbs):
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)
-        policy = self._policy(timeout, deadline)
+        policy = self._policy(timeout, deadline, request._is_read)
         steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
         flow: AsyncGenerator[Request, Response] | None = None
         try:

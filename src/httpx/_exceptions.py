@@ -43,11 +43,12 @@ request; the client attaches it late (`request_context`, or by setting `.request
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ._middleware.retry import Attempt
     from ._request import Request
     from ._response import Response
 
@@ -75,7 +76,12 @@ class HTTPError(_Picklable):
             httpx.get("https://www.example.com/").raise_for_status()
         except httpx.HTTPError as exc:
             print(f"{exc.request.url} failed: {exc}")
+
+    Attributes:
+        attempts: those that `httpx.Retry` made, as `Response.attempts`; `()` if there was only one.
     """
+
+    attempts: tuple[Attempt, ...] = ()
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -100,6 +106,10 @@ class HTTPError(_Picklable):
 
 class RequestError(HTTPError):
     """The base class of errors while a request is sent and its response is read."""
+
+    # Whether the same request would fail again, although other errors of the class pass: a certificate that does not
+    # verify, a name that does not exist. `Retry` looks here. Classes of such errors set it for all of them.
+    _is_final = False
 
     def __init__(self, message: str, *, request: Request | None = None) -> None:
         super().__init__(message)
@@ -145,6 +155,8 @@ class DestinationRefused(ConnectError):
     The message has the host, its address and the reason, which are not for the person who gave the URL. The connection
     is not tried again.
     """
+
+    _is_final = True
 
 
 class ReadError(NetworkError):
@@ -202,6 +214,7 @@ class HTTPStatusError(HTTPError):
         super().__init__(message)
         self.request = request
         self.response = response
+        self.attempts: tuple[Attempt, ...] = getattr(response, "attempts", ())
 
 
 class InvalidURL(_Picklable):
@@ -254,6 +267,15 @@ class RequestNotRead(StreamError):
 
     def __init__(self) -> None:
         super().__init__("the body of a streaming request is not there yet: call `.read()` or `await .aread()` first")
+
+
+E = TypeVar("E", bound=RequestError)
+
+
+def final(error: E, is_final: bool = True) -> E:
+    """Return the error, marked as one that the same request would meet again (or not)."""
+    error._is_final = is_final
+    return error
 
 
 def with_host(text: str, request: Request) -> str:

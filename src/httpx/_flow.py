@@ -64,9 +64,10 @@ class Layers:
         deadline: of the call, on the clock of `_clock`; None if there is no total timeout.
         sensitive: lower-case names of the client's private header fields.
         adapt: applies the client's settings to a response that a middleware made; None if there are none.
+        is_read: whether the client reads the last response for its caller.
     """
 
-    __slots__ = ("adapt", "deadline", "middleware", "number", "sensitive", "timeout")
+    __slots__ = ("adapt", "deadline", "is_read", "middleware", "number", "sensitive", "timeout")
 
     def __init__(
         self,
@@ -75,8 +76,10 @@ class Layers:
         deadline: Optional[float] = None,
         sensitive: frozenset[bytes] = frozenset(),
         adapt: Optional[Callable[[Response], None]] = None,
+        is_read: bool = False,
     ) -> None:
         self.middleware = middleware
+        self.is_read = is_read
         self.timeout = timeout
         self.deadline = deadline
         self.sensitive = sensitive
@@ -86,6 +89,7 @@ class Layers:
     def enlist(self, request: Request) -> None:
         """Give a request, which may be a middleware's own, what all of this call have."""
         request._call = self.number
+        request._is_read = self.is_read
         request._sensitive = self.sensitive
         extensions = request.extensions
         if self.timeout is not None and "timeout" not in extensions:

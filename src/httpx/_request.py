@@ -83,6 +83,8 @@ class Request:
     _sensitive: frozenset[bytes] = frozenset(name.lower().encode() for name in CUSTOM_CREDENTIALS)
     _keeps_secrets: bool = False
     _call: int = 0
+    # Whether the client reads the response for its caller, who did not ask for a stream; known to middleware.
+    _is_read: bool = False
 
     # Whether the whole response is read before the caller gets it; for transports without a network.
     _whole: bool

@@ -51,6 +51,9 @@ from ._text import LineDecoder, TextChunker, TextDecoder, is_text_encoding
 from ._types import AsyncByteStream, HeaderTypes, ResponseContent, ResponseExtensions, SyncByteStream
 from ._urls import URL, redacted_address
 
+if TYPE_CHECKING:
+    from ._middleware.retry import Attempt
+
 _new_headers = Headers.__new__
 
 
@@ -88,6 +91,11 @@ class Response:
         history: the preceding redirects, oldest first.
         default_encoding: for text without a charset in its Content-Type: its name, or a function of the body's bytes.
 
+    Attributes:
+        attempts: those that `httpx.Retry` made, oldest first; `()` if there was only one. Each has `number` (from 1),
+            `status` or None, `error` as text or None, `started` (seconds since 1970), `seconds` it took, seconds
+            `waited` before it, and the `reason` why it was repeated, or why it was the last.
+
     Raises:
         TypeError: an argument of the wrong type.
         LocalProtocolError: a header, `text` or `html` contains characters that cannot be sent.
@@ -111,6 +119,7 @@ class Response:
     # Attributes that most responses never change are class attributes. Those that a client changes are not: an
     # attribute on both the class and the instance takes the interpreter 40 ns and not 5.
     next_request: Request | None = None
+    attempts: tuple[Attempt, ...] = ()
     default_encoding: str | Callable[[bytes], str] = "utf-8"
     _max_size: int | None = None
     _encoding: str | None = None

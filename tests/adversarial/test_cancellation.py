@@ -189,6 +189,15 @@ async def silence_through_middleware(client: Any, peer: Peer) -> None:
         assert OUTER.open == 0
 
 
+async def be_sent_again(client: Any, peer: Peer) -> None:
+    response = await client.get(f"{peer.url}/echo", headers={"X-Id": "again"})
+    assert response.text == "again"
+    assert len(response.attempts) == 2
+
+
+# Always a pause and a second attempt.
+RETRY = httpx.Retry(2, statuses=[200], backoff=0.001, budget=None)
+
 ONE = httpx.Limits(max_connections=1)
 
 SITUATIONS = {
@@ -207,6 +216,8 @@ SITUATIONS = {
     "on a stale connection": Situation(use_stale_connection),
     "through middleware, traced": Situation(through_middleware, traced=True, middleware=THREE),
     "through middleware, in the body": Situation(silence_through_middleware, httpx.ReadTimeout, middleware=THREE),
+    "sent again by middleware": Situation(be_sent_again, middleware=[RETRY]),
+    "sent again by middleware, in the body": Situation(wait_for_rest_of_body, httpx.ReadTimeout, middleware=[RETRY]),
     "in the queue": Situation(wait_in_queue, limits=ONE),
     "in the queue, traced": Situation(wait_in_queue, traced=True, limits=ONE),
 }

@@ -795,6 +795,16 @@ async def reset_again_and_again(world: World) -> None:
     await world.fails(httpx.TransportError, "POST", "/reset")
 
 
+@outcome(protocols=ALL, middleware=[httpx.Retry(statuses=[200], backoff=0, budget=None)])
+async def three_attempts(world: World) -> None:
+    assert len((await world.client.get("/large")).attempts) == 3
+
+
+@outcome(protocols=ALL, middleware=[httpx.Retry(backoff=0, budget=None), plain])
+async def three_attempts_that_break(world: World) -> None:
+    await world.fails(httpx.TransportError, "GET", "/reset")
+
+
 def waiting(request: httpx.Request) -> Generator[Any, Any, Any]:
     response = yield request
     request.extensions["waits"].append(response.status_code)

@@ -79,6 +79,13 @@ class Download:
                 raise ValueError("--continue needs a file, not standard output")
             self._part = _Part.found(self._path_for_resuming(), url)
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Return whether the body can be saved again after it broke: not where its beginning was written for good."""
+        if self._target == "-":
+            return False
+        return _folder_of(self._target) is not None or not os.path.exists(self._target) or os.path.isfile(self._target)
+
     def headers(self) -> dict[str, str]:
         """Return header fields for the request; a Range needs a body that is not compressed."""
         if self._target == "-":
@@ -154,7 +161,8 @@ class Download:
         except BaseException:
             file.close()
             known = None if self._part is None or not start else self._part.validator
-            _keep_or_remove(draft, path, _place(self._url), validator_of(response) or known)
+            # If the request is sent again, it asks for the rest.
+            self._part = _keep_or_remove(draft, path, _place(self._url), validator_of(response) or known)
             raise
 
     def _into(self, file: IO[bytes], response: Response, name: str, start: int) -> None:
@@ -231,14 +239,15 @@ class _Part:
         _unlink(f"{self.path}.json")
 
 
-def _keep_or_remove(draft: str, path: str, place: str, validator: str | None) -> None:
-    """Keep a draft where a later run can continue it."""
+def _keep_or_remove(draft: str, path: str, place: str, validator: str | None) -> _Part | None:
+    """Keep a draft where a later run can continue it, and return it; None if it cannot be continued."""
     if validator is None or not os.path.getsize(draft):
         os.unlink(draft)
-        return
+        return None
     os.replace(draft, f"{path}.part")
     with open(f"{path}.part.json", "w", encoding="utf-8") as file:
         json.dump({"url": place, "validator": validator}, file)
+    return _Part(path, validator)
 
 
 def validator_of(response: Response) -> str | None:

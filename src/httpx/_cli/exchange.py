@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from .wiretap import Wiretap, head_of
 
 if TYPE_CHECKING:
     from .download import Download
+    from .retries import Retries
     from .sessions import Session
     from .timings import Timings
 
@@ -71,16 +71,15 @@ class Run:
         self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
         self._timings = _timings(options, self._parts)
         self._path: str | None = None
-        self._tries = 0
+        self._retries: Retries | None = None
         self._addresses: dict[str, Any] = {}
 
     def go(self) -> int:
         """Build and send the request and show the response; return the exit code."""
         session = _session(self._options, self._intent)
         auth = _auth(self._options, session)
-        hooks = {} if self._tap is None else {"response": [self._tap.response]}
         response, error = None, None
-        with client_for(self._options, auth=auth, event_hooks=hooks) as client:
+        with client_for(self._options, auth=auth, **self._layers()) as client:
             request = self._built(client, session)
             try:
                 response = self._sent(client, request)
@@ -100,6 +99,23 @@ class Run:
                 self._epilogue(request, response, error)
         return exits.of_status(response.status_code)
 
+    def _layers(self) -> dict[str, Any]:
+        """Return the arguments of the client by which responses are shown and requests repeated."""
+        if not self._options["retry"]:
+            return {} if self._tap is None else {"event_hooks": {"response": [self._tap.response]}}
+        from .retries import Retries, saving, showing
+
+        self._retries = Retries(self._options["retry"], _tell)
+        layers: list[Any] = [self._retries]
+        if self._download is not None and self._download.is_repeatable:
+            layers.append(saving(self._download, self._saved))
+        if self._tap is not None:
+            layers.append(showing(self._tap.response))
+        return {"middleware": layers}
+
+    def _saved(self, path: str) -> None:
+        self._path = path
+
     def _built(self, client: httpx.Client, session: Session | None) -> httpx.Request:
         intent = self._intent
         if session is not None:
@@ -115,24 +131,13 @@ class Run:
         return request
 
     def _sent(self, client: httpx.Client, request: httpx.Request) -> httpx.Response:
-        limit = self._options["max_time"]
-        until = None if limit is None else time.monotonic() + limit
-
-        def send(request: httpx.Request) -> httpx.Response:
-            self._tries += 1
-            if until is not None and self._tries > 1:  # the time is for all attempts together
-                left = round(max(0.001, until - time.monotonic()), 3)
-                request.extensions["timeout"] = {**request.extensions["timeout"], "total": left}
-            return client.send(request, stream=True)
-
+        is_streamed = self._retries is None or self._download is not None or self._options["stream"]
+        if self._retries is not None and not request.is_replayable:
+            request.read()  # standard input, for example
         if self._timings is not None:
             self._timings.begin()
         try:
-            if not self._options["retry"]:
-                return send(request)
-            from .retries import with_retries
-
-            return with_retries(send, request, self._options["retry"], until=until, tell=_tell)
+            return client.send(request, stream=is_streamed)
         finally:
             if self._tap is not None:
                 self._tap.flush()
@@ -154,10 +159,10 @@ class Run:
         elif "h" in self._parts:
             self._screen.response(*head_of(response))
         if self._download is not None:
-            self._path = self._download.save(response)
+            self._path = self._path or self._download.save(response)
         elif "b" in self._parts:
             self._show_body(response)
-        elif self._timings is not None:
+        elif self._timings is not None and not response.is_stream_consumed:
             for _ in response.iter_raw():  # its size and time are shown
                 pass
         if self._options["verbose"] and response.extensions.get("trailers"):
@@ -201,7 +206,8 @@ class Run:
         from .write_out import facts_of, facts_of_error, write_out
 
         assert self._timings is not None  # --write-out needs them
-        more: dict[str, Any] = {"url": self._intent.url, "num_retries": self._tries - 1, **self._addresses}
+        retries = 0 if self._retries is None else self._retries.count
+        more: dict[str, Any] = {"url": self._intent.url, "num_retries": retries, **self._addresses}
         if error is not None:
             code = error.code if isinstance(error, exits.Failure) else exits.of_error(error)
             more.update(errormsg=str(error), exitcode=code)

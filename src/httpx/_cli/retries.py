@@ -1,124 +1,86 @@
 """
-`--retry N`: retry after a temporary failure of a request that is safe to repeat.
+`--retry N`: `httpx.Retry` with the settings of a person who waits at a terminal.
 
-    with_retries(send, request, most=3, sleep=time.sleep, tell=print) -> response
+    retry = Retries(3, tell=print)                      middleware of the client; tells of each pause
+    saving(download, done)                              middleware that saves a body within its attempt
+    showing(show)                                       middleware that shows each head
 
-A request that never left is always safe to send again; one that may have arrived only if its method is idempotent
-(RFC 9110, 9.2.2). The pause between attempts is that of the response's Retry-After, or 1, 2, 4, ... seconds plus
-a random part of up to a quarter, so that clients which failed together do not retry together.
+What is repeated, and when, is said in `httpx.Retry`. Here each attempt has its whole body read or saved, so that one
+whose body broke is repeated, too.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Callable
 
 import httpx
 
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"))
-# Statuses of temporary failures, as in curl.
-_PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
-# Errors before the first byte of a request was sent.
-_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_BROKE = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
+if TYPE_CHECKING:
+    from .download import Download
 
-# Seconds. A person at a terminal does not wait longer.
+# Seconds. A busy server (429, 503) gets ten times that. A person at a terminal does not wait longer than a minute.
+_BACKOFF = 0.2
 _MAX_PAUSE = 60.0
-# The largest random part, relative to the pause.
-_JITTER = 0.25
+
+Steps = Generator["httpx.Request | httpx.Step", Any, httpx.Response]
 
 
-def next_delay(
-    attempt: int,
-    outcome: httpx.Response | Exception,
-    request: httpx.Request,
-    chance: Callable[[], float] = random.random,
-) -> float | None:
+class Retries(httpx.Retry):
     """
-    Return the seconds until a request should be sent again, or None if it should not be.
+    Middleware for one run.
 
     Args:
-        attempt: the number of attempts before this one.
-        outcome: of this attempt.
-        chance: a random number from 0 to 1.
-    """
-    safe = request.method in _IDEMPOTENT
-    pause = min(2.0 ** min(attempt, 10) * (1 + _JITTER * chance()), _MAX_PAUSE)
-    if isinstance(outcome, Exception):
-        again = isinstance(outcome, _NEVER_LEFT) or (safe and isinstance(outcome, _BROKE))
-        return pause if again else None
-    if not safe or outcome.status_code not in _PASSING:
-        return None
-    pause = _asked_for(outcome, pause)
-    return pause if pause <= _MAX_PAUSE else None
-
-
-def with_retries(
-    send: Callable[[httpx.Request], httpx.Response],
-    request: httpx.Request,
-    most: int,
-    *,
-    until: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-    chance: Callable[[], float] = random.random,
-    tell: Callable[[str], None] = lambda text: None,
-) -> httpx.Response:
-    """
-    Return the first good response to a request or its repetitions, or else the last one.
-
-    Args:
-        send: sends a request, returns the response with its body unread.
         most: the number of retries.
-        until: the time, by the clock, after which no retry may begin; None for no limit.
-        clock, sleep: functions of seconds, as in `time`.
-        chance: a random number from 0 to 1, for the pauses.
         tell: called with a line before each pause.
 
-    Raises:
-        The exception of the last attempt.
+    Attributes:
+        count: the number of retries so far.
     """
-    if most:
-        request.read()  # a file could not be sent a second time
-    attempt = 0
-    while True:
-        outcome: httpx.Response | httpx.TransportError
-        try:
-            outcome = send(request)
-        except httpx.TransportError as exc:
-            outcome = exc
-        pause = None if attempt == most else next_delay(attempt, outcome, request, chance)
-        if pause is None or (until is not None and clock() + pause > until):
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-        attempt += 1
-        tell(f"{_why(outcome)}; retrying in {pause:.3g} s ({attempt} of {most})")
-        if isinstance(outcome, httpx.Response):
-            outcome.close()
-        sleep(pause)
+
+    def __init__(self, most: int, tell: Callable[[str], None]) -> None:
+        # One run is one request: there is nothing for a budget to bound.
+        super().__init__(most + 1, backoff=_BACKOFF, max_backoff=_MAX_PAUSE, max_wait=_MAX_PAUSE, budget=None)
+        self._most = most
+        self._say = tell
+        self.count = 0
+
+    def _tell(self, request: httpx.Request, what: str, number: int, pause: float) -> None:
+        self.count += 1
+        self._say(f"{what}; retrying in {pause:.3g} s ({number - 1} of {self._most})")
 
 
-def _why(outcome: httpx.Response | Exception) -> str:
-    if isinstance(outcome, Exception):
-        return f"{type(outcome).__name__}: {outcome}"
-    return f"{outcome.status_code} {outcome.reason_phrase}".rstrip()
-
-
-def _asked_for(response: httpx.Response, otherwise: float) -> float:
+def saving(download: Download, done: Callable[[str], None]) -> Callable[[httpx.Request], Steps]:
     """
-    Return the seconds to wait from Retry-After (RFC 9110, 10.2.3), a number or a date.
+    Return middleware that saves the body of a success, and requests the rest of what an attempt before has left.
 
-    A date is relative to the response's Date, so that a wrong local clock does no harm.
+    Args:
+        done: called with the path of the file.
     """
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        then = parsedate_to_datetime(value).timestamp()
-        now = parsedate_to_datetime(response.headers["date"]).timestamp()
-    except (KeyError, TypeError, ValueError):
-        return otherwise
-    return max(0.0, then - now)
+    ours = download.headers()  # which the request has already, unless the user gave others
+
+    def save(request: httpx.Request) -> Steps:
+        nonlocal ours
+        fields = download.headers()
+        for name in {**ours, **fields}:
+            if request.headers.get(name) == ours.get(name):
+                request.headers.pop(name, None)
+                request.headers.update({name: fields[name]} if name in fields else {})
+        ours = fields
+        response: httpx.Response = yield request
+        if response.is_success:  # a response that is followed, or sent again, is not the file
+            done((yield httpx.Step.call(download.save, response)))
+        return response
+
+    return save
+
+
+def showing(show: Callable[[httpx.Response], None]) -> Callable[[httpx.Request], Steps]:
+    """Return middleware that shows the head of each response, also of those that are not the last."""
+
+    def watch(request: httpx.Request) -> Steps:
+        response: httpx.Response = yield request
+        show(response)
+        return response
+
+    return watch

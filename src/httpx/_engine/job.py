@@ -301,6 +301,7 @@ def again(error: T) -> T:
     new.__cause__ = error.__cause__
     if isinstance(new, RequestError) and isinstance(error, RequestError):
         new._request = error._request
+        new._is_final = error._is_final
     return new
 
 

@@ -29,7 +29,7 @@ from time import monotonic
 from typing import Any, Callable
 
 from .._config import _seconds
-from .._exceptions import ConnectError, InvalidURL
+from .._exceptions import ConnectError, InvalidURL, final
 from .._forks import FORKS, unlock
 from .._types import ResolverTypes, ResolveTypes
 from .._urls import URL
@@ -46,6 +46,9 @@ _MAX_REMEMBERED = 256
 _JOINABLE = 15.0
 # Look-ups of one name at a time, each with a thread; when there are so many that hang, the latest is joined.
 _MAX_RUNNING = 4
+
+# What the system says of a name that does not exist, or that has no address. `EAI_AGAIN` and others may pass.
+_UNKNOWN = frozenset(getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name))
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -74,7 +77,8 @@ def literal_addresses(host: str, port: int) -> list[Address] | None:
 def resolve_error(host: str, exc: BaseException) -> ConnectError:
     """Return the error for a name that could not be resolved."""
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return ConnectError(f"the name {host!r} could not be resolved: {reason or type(exc).__name__}")
+    is_final = isinstance(exc, socket.gaierror) and exc.errno in _UNKNOWN
+    return final(ConnectError(f"the name {host!r} could not be resolved: {reason or type(exc).__name__}"), is_final)
 
 
 def texts(addresses: Sequence[Address]) -> list[str]:
@@ -240,7 +244,7 @@ class Names:
             addresses = [address for address in addresses if address[0] == family]
         if not addresses:
             what = "" if self._version is None else f"IPv{self._version} "
-            raise ConnectError(f"no {what}address is known for {host!r}")
+            raise final(ConnectError(f"no {what}address is known for {host!r}"))
         return addresses
 
     def _ended(self, look_up: LookUp) -> None:
@@ -271,6 +275,7 @@ class LookUp:
         self._addresses: list[Address] | None = None
         self._error: BaseException | None = None
         self._reason: str | None = None  # why there are no addresses
+        self._is_final = False  # and whether another look-up would end the same way
 
     def run(self) -> None:
         """Resolve in the thread of a caller; once. Raises what is not an `Exception`: it is the caller's."""
@@ -291,7 +296,9 @@ class LookUp:
 
     def _fail(self, error: BaseException) -> None:
         self._error = error
-        self._reason = str(error) if type(error) is ConnectError else str(resolve_error(self.host, error))
+        shown = error if type(error) is ConnectError else resolve_error(self.host, error)
+        self._reason = str(shown)
+        self._is_final = shown._is_final
 
     def abandon(self) -> None:
         """End the look-up, with its result if there is one, and wake all that wait for it."""
@@ -327,7 +334,8 @@ class LookUp:
         # next one gets a copy.
         error = self._error
         self._error = _copy_of(error)
-        raise ConnectError(self._reason) from (None if type(error) is ConnectError else error)
+        cause = None if type(error) is ConnectError else error
+        raise final(ConnectError(self._reason), self._is_final) from cause
 
 
 def _copy_of(error: BaseException | None) -> BaseException | None:

@@ -25,7 +25,7 @@ from typing import Any, Callable
 
 from .. import _tls_context
 from .._config import Proxy
-from .._exceptions import ConnectError, InvalidURL
+from .._exceptions import ConnectError, InvalidURL, final
 from .._forks import FORKS, unlock
 from .._protocol.certificate import Pins
 from .._protocol.tls import TLSFilter
@@ -324,4 +324,4 @@ def _default_context(trust_env: bool) -> ssl.SSLContext:
     try:
         return default_ssl_context(trust_env)
     except OSError as exc:  # also ssl.SSLError
-        raise ConnectError(f"TLS cannot begin: {exc}") from exc
+        raise final(ConnectError(f"TLS cannot begin: {exc}")) from exc

@@ -23,7 +23,7 @@ from __future__ import annotations
 import ssl
 from typing import Callable
 
-from .._exceptions import ConnectError, ReadError, TransportError, WriteError
+from .._exceptions import ConnectError, ReadError, TransportError, WriteError, final
 from .tls_errors import explain, reason, refusal
 
 # The most that one TLS record holds (RFC 8446 section 5.1): what `SSLObject.read` can return at once.
@@ -83,12 +83,12 @@ class TLSFilter:
         self._failure: TransportError | None = None  # why nothing more can be received; it stays so
         if server_hostname is None and getattr(context, "check_hostname", False):
             # On memory buffers the standard library checks nothing then, and accepts any host's certificate.
-            raise ConnectError("TLS cannot begin: the context checks host names, but no server name is given")
+            raise final(ConnectError("TLS cannot begin: the context checks host names, but no server name is given"))
         try:
             self.ssl_object = self._wrap(context, server_hostname, session)
         # A name with NUL is a TypeError, one that is a number an AttributeError.
         except (ssl.SSLError, ValueError, TypeError, AttributeError) as exc:
-            raise ConnectError(f"TLS cannot begin with server name {server_hostname!r}: {reason(exc)}") from exc
+            raise final(ConnectError(f"TLS cannot begin with server name {server_hostname!r}: {reason(exc)}")) from exc
 
     def _wrap(self, context: ssl.SSLContext, name: str | None, session: ssl.SSLSession | None) -> ssl.SSLObject:
         if session is not None:
@@ -119,12 +119,13 @@ class TLSFilter:
                 return self.pending()
             refused = None if self._check is None else self._check(self.ssl_object.getpeercert(True))
             if refused is not None:
-                raise ConnectError(f"TLS handshake with {self.peer} failed: {refused}")
+                raise final(ConnectError(f"TLS handshake with {self.peer} failed: {refused}"))
             self.established = True
             return self.pending()
         except ssl.SSLError as exc:
             why = explain(exc, self._first, self._chain())
-            raise ConnectError(f"TLS handshake with {self.peer} failed: {why}") from exc
+            is_final = isinstance(exc, ssl.SSLCertVerificationError)
+            raise final(ConnectError(f"TLS handshake with {self.peer} failed: {why}"), is_final) from exc
         except (ReadError, WriteError) as exc:
             raise ConnectError(f"TLS handshake with {self.peer} failed below: {exc}") from exc
 
@@ -241,12 +242,12 @@ class TLSFilter:
     def _refusal(self, exc: ssl.SSLError) -> ConnectError | None:
         """Return the error if the peer refused a handshake that was complete on this side, else None."""
         refused = None if self._heard else refusal(exc)
-        return None if refused is None else ConnectError(f"TLS handshake with {self.peer} failed: {refused}")
+        return None if refused is None else final(ConnectError(f"TLS handshake with {self.peer} failed: {refused}"))
 
     @staticmethod
     def _again(failure: TransportError) -> TransportError:
         """Return a new error like `failure`: one that was raised keeps the frames of its caller alive."""
-        return type(failure)(str(failure))
+        return final(type(failure)(str(failure)), failure._is_final)
 
     def close(self) -> bytes:
         """Return the bytes that tell the peer that nothing more comes (close_notify)."""
