@@ -90,7 +90,7 @@ def test_urls_are_cut():
 def test_the_names_of_a_peer_are_not_kept_without_bound():
     for number in range(3000):
         is_secret_field(f"x-{number}")
-    assert _secrets.is_secret_field.cache_info().currsize <= 1024
+    assert _secrets._is_secret_field.cache_info().currsize <= 1024
 
 
 def test_the_repr_of_headers_and_proxies_hides_what_is_secret():

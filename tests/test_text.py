@@ -256,3 +256,14 @@ def test_a_bound_on_lines_is_an_int(length: Any) -> None:
 def test_a_bound_on_lines_is_positive() -> None:
     with pytest.raises(ValueError, match="max_line_length must be at least 1, got 0"):
         LineDecoder(0)
+
+
+def test_the_charsets_that_a_peer_makes_up_are_not_kept():
+    """Harm: Python's registry keeps each name that it was asked for in vain, so a peer could fill the memory."""
+    before = set(encodings._cache)  # type: ignore[attr-defined]  # CPython's, and PyPy's
+    for number in range(200):
+        assert not is_text_encoding(f"X-Made Up.{number}/a")
+        assert not is_text_encoding(f"--a{number}..b__ c--")
+        assert not is_text_encoding(f"a{number}\xe9")
+        assert not is_text_encoding("x" * 1_000 + str(number))
+    assert set(encodings._cache) == before  # type: ignore[attr-defined]  # the same

@@ -63,9 +63,13 @@ def looks_secret(name: str) -> bool:
     return word in _NAMES or word.endswith(_ENDINGS)
 
 
-@lru_cache(maxsize=1024)
 def is_secret_field(name: str) -> bool:
     """Return whether the value of a header field is likely to be a secret."""
+    return _is_secret_field(name[-_LONGEST_NAME:])  # so that what is remembered is bounded in bytes, too
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_field(name: str) -> bool:
     return name.lower() in _SECRET_FIELDS or looks_secret(name)
 
 

@@ -12,6 +12,7 @@ Not here: decoding content codings (`_decoders`); the encoding of a body (`_resp
 from __future__ import annotations
 
 import codecs
+import encodings
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from io import StringIO
@@ -74,12 +75,22 @@ class TextChunker(_Chunker[str]):
 _NOT_FOR_BODIES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 
 
-@lru_cache(maxsize=64)  # bounded: peers choose the labels
+# Characters; the longest label of a codec of Python's has 24.
+_LONGEST_LABEL = 64
+
+
 def is_text_encoding(label: str) -> bool:
     """Return whether `label` names an encoding for bodies; `hex`, `zlib`, `idna` and unknown names do not."""
+    return len(label) <= _LONGEST_LABEL and label.isascii() and _is_text_encoding(label)
+
+
+@lru_cache(maxsize=64)  # bounded: peers choose the labels
+def _is_text_encoding(label: str) -> bool:
     try:
         codec = codecs.lookup(label)
     except (LookupError, ValueError):  # ValueError: a NUL in the label
+        # Python remembers every name that it did not find, for ever.
+        getattr(encodings, "_cache", {}).pop(encodings.normalize_encoding(label).lower(), None)
         return False
     # `bytes.decode` uses it, too; no public API distinguishes `hex` from `utf-8`.
     is_text: bool = getattr(codec, "_is_text_encoding", True)
