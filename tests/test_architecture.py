@@ -20,7 +20,7 @@ from typing import NamedTuple, Union
 
 import pytest
 
-from support.twins import Difference, compare_texts, compare_twins
+from support.twins import Difference, compare_texts, compare_twins, members
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "httpx"
@@ -73,6 +73,8 @@ LEVELS = {
     "_proxies": 3,
     "_engine.*": 4,
     "_transports.*": 4,
+    "_bulk": 5,
+    "_bulk.*": 5,
     "_base_client": 5,
     "_client": 5,
     "_verbs": 5,
@@ -101,7 +103,7 @@ MAX_MEDIAN = 15
 HEAVY = (
     *("httpcore", "anyio", "sniffio", "trio", "click", "rich", "pygments", "h11", "h2", "http.cookiejar"),
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
-    "httpx._destinations",
+    *("httpx._destinations", "httpx._bulk"),
     *("httpx._middleware", "httpx.testing"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
@@ -356,7 +358,9 @@ TWIN_NAMES = {
     "U": "T",
 }
 # Methods that differ on purpose, each with its reason.
-UNPAIRED: tuple[str, ...] = ()
+UNPAIRED: tuple[str, ...] = (
+    "map",  # only threads can use an executor; tests/test_bulk.py compares the signatures
+)
 
 
 def class_named(tree: ast.Module, name: str) -> ast.ClassDef:
@@ -691,6 +695,47 @@ def test_the_bodies_of_responses_are_twins():
         ("__init__", "_receive", "hurry", "close", "_close", "_drop", "__del__"),
         BODIES,
     )
+    assert not differences, "\n\n".join(differences)
+
+
+# The iterators of `map`: who sends is another crew, and a sync one does not wait after Ctrl-C.
+BULK_NAMES = {**TWIN_NAMES, "AsyncBulk": "Bulk", "TaskCrew": "ThreadCrew"}
+BULK_UNPAIRED = (
+    "_give_up",  # tasks can be cancelled; threads are waited for, but not after Ctrl-C
+    "__exit__",  # the same
+)
+BULKS = [
+    Difference(
+        "__init__",
+        """
+        self._is_async = hasattr(requests, '__iter__')
+        self._source: Any = requests.__iter__() if self._is_async else iter(requests)
+        """,
+        "self._source: Any = iter(requests)",
+        "the input may be async",
+    ),
+    Difference(
+        "_read",
+        """
+        try:
+            item = self._source.__next__() if self._is_async else next(self._source)
+            call = call_of(self._number, self._client, item)
+        except (StopIteration, StopIteration):
+        """,
+        """
+        try:
+            call = call_of(self._number, self._client, next(self._source))
+        except StopIteration:
+        """,
+        "the same",
+    ),
+]
+
+
+def test_the_iterators_of_map_are_twins():
+    pair = class_named(TREES["_bulk"], "AsyncBulk"), class_named(TREES["_bulk"], "Bulk")
+    methods = [name for name in members(pair[1]) if name not in BULK_UNPAIRED]
+    differences = compare_texts(*pair, BULK_NAMES, methods, BULKS)
     assert not differences, "\n\n".join(differences)
 
 

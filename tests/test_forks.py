@@ -146,6 +146,7 @@ def test_one_guard_serves_all_owners():
 LOCKS = {
     ("_files.py", "self._lock = Lock()"): "(of one upload, and a child begins its own)",
     ("_tls_context.py", "_making_default = threading.RLock()"): "default context",
+    ("_bulk/processes.py", "self._lock = threading.RLock()"): "clients of a worker",
     ("_cookies/mapping.py", "_CREATING = threading.Lock()"): "a new jar",
     ("_cookies/storage.py", "_FOR_FOREIGN_JARS = threading.RLock()"): "foreign jars",
     ("_auth/digest.py", "self._storing = threading.Lock()"): "digest",
@@ -193,7 +194,9 @@ PROGRAM = r"""
 
     sys.path.insert(0, sys.argv[1])
     import httpx
+    import pickle
     from httpx import _tls_context, testing
+    from httpx._bulk.processes import KEPT
     from httpx._cookies import mapping, storage
     from httpx._engine import names, security, sync_connection
     from httpx._engine.http2.sync import SyncMultiplexer
@@ -276,12 +279,17 @@ PROGRAM = r"""
     kept = shared()
     virtual = testing.VirtualTime()
 
+    def borrow():
+        with KEPT.borrowed(b"word", pickle.dumps(httpx.Client())) as borrowed:
+            get(borrowed)
+
     def resolve():
         known.learn("name", 80, [])
 
     CASES = {
         "default context": (lambda: _tls_context._making_default, lambda: (_tls_context._default_contexts.clear(),
             _tls_context.default_ssl_context())),
+        "clients of a worker": (lambda: KEPT._lock, borrow),
         "a new jar": (lambda: mapping._CREATING, lambda: httpx.Cookies().set("a", "b")),
         "foreign jars": (lambda: storage._FOR_FOREIGN_JARS, lambda: list(foreign)),
         "jar": (lambda: jar._cookies_lock, lambda: cookies.set("a", "b")),

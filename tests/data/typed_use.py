@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from http.cookiejar import CookieJar
 from types import MappingProxyType
@@ -218,6 +219,30 @@ async def async_requests() -> None:
             found: list[str] = [line async for line in lines]
         iterator: AsyncIterator[bytes] = streamed.aiter_raw()
         print(found, iterator)
+
+
+def many_requests(client: httpx.Client) -> None:
+    for response in client.map(f"/{n}" for n in range(3)):
+        response.raise_for_status()
+    request = httpx.Request("GET", "http://example.org")
+    with client.map([httpx.URL("/"), request, {"url": "/", "json": [1]}, "/"], errors="yield") as outcomes:
+        for outcome in outcomes:
+            found = str(outcome) if isinstance(outcome, httpx.HTTPError) else outcome.text
+            found.encode()
+    iterator: Iterator[httpx.Response] = client.map([], executor=ThreadPoolExecutor(2), chunk=5)
+    print(iterator)
+
+
+async def many_async_requests(client: httpx.AsyncClient) -> None:
+    async def names() -> AsyncIterator[str]:
+        yield "/"
+
+    async for response in client.map(names(), concurrency=3):
+        response.raise_for_status()
+    async with client.map(["/"], errors="yield") as outcomes:
+        async for outcome in outcomes:
+            print(outcome.request)
+    await client.map(["/"]).aclose()
 
 
 def more_requests(client: httpx.Client) -> None:

@@ -62,6 +62,12 @@ def results(client: httpx.Client) -> None:
     print(text, httpx.codes.okay)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def many_results(client: httpx.Client) -> None:
+    client.map([5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    for outcome in client.map(["/"], errors="yield"):
+        outcome.text  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+
+
 async def async_results(client: httpx.AsyncClient) -> None:
     client.get(URL).json()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     with client.stream("GET", URL):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]

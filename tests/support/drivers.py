@@ -211,6 +211,12 @@ class _AsyncIter:
         if close is not None:
             close()
 
+    async def __aenter__(self) -> _AsyncIter:
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        self._iterator.__exit__(*exc_info)  # type: ignore[attr-defined]  # of what `map` returns
+
 
 class SyncResponse(_Front):
     """A response of the sync client with the async names for reading it."""
@@ -280,6 +286,9 @@ class SyncAdapter(_Front):
 
     def stream(self, *args: Any, **kwargs: Any) -> _Streaming:
         return _Streaming(self.inner.stream(*args, **kwargs))
+
+    def map(self, *args: Any, **kwargs: Any) -> _AsyncIter:
+        return _AsyncIter(self.inner.map(*args, **kwargs))
 
     async def aclose(self) -> None:
         self.inner.close()
