@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx import _secrets
+from httpx import _secrets, _subscription
 from httpx._auth.challenges import parse_challenges
 from httpx._cli import download, event_stream, exchange_json, masking, retries, screen, write_out
 from httpx._cookies.rules import parse as parse_cookie
@@ -125,6 +125,11 @@ def redirect(answered: httpx.Response) -> None:
     httpx.Client()._build_redirect_request(answered.request, answered)
 
 
+def kind(answered: httpx.Response) -> None:
+    with contextlib.suppress(httpx.SSEError):
+        _subscription.check_type(answered)
+
+
 def jar(answered: httpx.Response) -> None:
     cookies = httpx.Cookies()
     cookies.extract_cookies(answered)
@@ -193,7 +198,8 @@ def lines(size: int) -> Callable[[bytes], None]:
 
 def events(text: bytes) -> None:
     pieces = [text[at : at + 10] for at in range(0, len(text), 10)]
-    list(event_stream.events(event_stream.lines(pieces)))
+    list(event_stream.lines(pieces))
+    list(event_stream.events(pieces))
 
 
 class Screen:
@@ -212,7 +218,7 @@ HEADERS: dict[str, Callable[[bytes], Any]] = {
         lambda r: (r.charset_encoding, r.encoding, r.text),
         lambda r: download.server_name(r, URL),
         lambda r: event_stream._charset_of(r),
-        lambda r: event_stream._EVENTS.match(r.headers["content-type"]),
+        kind,
         lambda r: exchange_json._body(r),
     ),
     "content-encoding": in_header("Content-Encoding", lambda r: get_decoder(r.headers.get_list("content-encoding"))),
