@@ -33,9 +33,10 @@ says the same. For explanations by subject, begin at the [index](index.md).
 
 # Title, and the names below it in their order. A public name that is missing here is an error.
 SECTIONS: list[tuple[str, str]] = [
-    ("One request", "request get options head post put patch delete stream"),
+    ("One request", "request get options head post put patch delete stream sse"),
     ("Clients", "Client AsyncClient USE_CLIENT_DEFAULT"),
     ("Requests and responses", "Request Response codes"),
+    ("Event streams", "EventSource ServerSentEvent Reconnect"),
     ("Values", "URL QueryParams Headers Cookies"),
     ("Configuration", "Timeout Limits Proxy create_ssl_context public_only"),
     ("Authentication", "Auth BasicAuth BearerAuth DigestAuth NetRCAuth FunctionAuth"),
@@ -55,6 +56,8 @@ _ITEM = re.compile(r"^([*\w][\w .,*/`-]*?): (.*)$")
 
 
 def default_text(value: Any) -> str:
+    if inspect.isfunction(value):
+        return f"{value.__module__}.{value.__qualname__}"
     text = repr(value)
     return "..." if " object" in text else text
 

@@ -64,11 +64,18 @@ class Suite:
     empty: tuple[str, ...] = ()
     # What is run, for the table, if it is not all.
     extent: str = ""
+    # A folder of tests/ecosystem whose modules take the place of the package on our side: its names, from httpx itself.
+    names: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} by our names" if self.names else self.name
 
 
 SUITES = (
     Suite("pytest-httpx"),
     Suite("httpx-sse"),
+    Suite("httpx-sse", names="names", without=("tests/test_decoders.py",), extent="all but its decoders"),
     Suite("httpx-ws", options=("-p", "wait_for_socket")),
     Suite("httpx-oauth"),
     Suite("httpx-auth"),
@@ -160,6 +167,9 @@ SUITES = (
 
 # Tests that pass on 0.28.1, fail here, and are meant to: a part of their id, and why.
 DELIBERATE = {
+    "httpx-sse by our names: tests/test_models.py::test_sse_repr": "a named tuple, whose repr has all fields",
+    "httpx-sse by our names: tests/test_api.py::test_iter_sse_lines": "a private function of httpx-sse",
+    "httpx-sse by our names: tests/test_api.py::test_aiter_sse_lines": "a private function of httpx-sse",
     # Signed is a header with the value "\\nab", and a mock answers. 0.28.1 refuses it only where it is written out.
     "test_aws_auth_headers_encoded_values[\\nab-": "a line break in a header is refused where it is given",
 }
@@ -207,7 +217,7 @@ class Runner:
     def run(self, suite: Suite, tree: Path, *, ours: bool, tests: tuple[str, ...] = ()) -> Outcomes:
         """Run a suite, or some of its tests, on one side."""
         side = "this" if ours else CONTROL
-        report = self.folder / "reports" / f"{suite.name} on {side}{' again' if tests else ''}"
+        report = self.folder / "reports" / f"{suite.title} on {side}{' again' if tests else ''}"
         jsonl, log_file = Path(f"{report}.jsonl"), Path(f"{report}.log")
         report.parent.mkdir(exist_ok=True)
         # Found by pytest on its way up from a tree that has no configuration, before ours.
@@ -231,6 +241,8 @@ class Runner:
         else:
             command += suite.tests
         paths = [str(HERE / "plugins"), *([str(ROOT / "src")] if ours else [])]
+        if ours and suite.names:
+            paths.insert(0, str(HERE / suite.names))
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment |= {"PYTHONPATH": os.pathsep.join(paths), "REPORT_OUTCOMES": str(jsonl)}
         environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
@@ -281,7 +293,7 @@ def compare(runner: Runner, suite: Suite, version: str, *, keep_control: bool) -
     tree = runner.tree(f"{suite.name}=={version}")
     for path in suite.empty:
         (tree / path).touch()
-    kept = runner.folder / "reports" / f"{suite.name} {fingerprint(suite)}.json"
+    kept = runner.folder / "reports" / f"{suite.title} {fingerprint(suite)}.json"
     if keep_control and kept.exists():
         control = Outcomes(**json.loads(kept.read_text()))
     else:
@@ -295,8 +307,8 @@ def compare(runner: Runner, suite: Suite, version: str, *, keep_control: bool) -
     here = {stable(test): outcome for test, outcome in ours.tests.items()}
     passed = {stable(test) for test, outcome in control.tests.items() if outcome == "passed"}
     lost = sorted(test for test in passed if here.get(test) != "passed")
-    row = f"| {suite.name} | {version} | {suite.extent or 'all'} | {control.counts()} | {ours.counts()} |"
-    return row, [f"{suite.name}: {test} ({here.get(test, 'not run')})" for test in lost]
+    row = f"| {suite.title} | {version} | {suite.extent or 'all'} | {control.counts()} | {ours.counts()} |"
+    return row, [f"{suite.title}: {test} ({here.get(test, 'not run')})" for test in lost]
 
 
 def main() -> int:

@@ -68,6 +68,7 @@ LEVELS = {
     "_flow": 3,
     "_middleware": 3,
     "_middleware.*": 3,
+    "_subscription": 3,
     "_redirects": 3,
     "_patterns": 3,
     "_proxies": 3,
@@ -77,6 +78,7 @@ LEVELS = {
     "_bulk.*": 5,
     "_base_client": 5,
     "_client": 5,
+    "_event_source": 5,
     "_verbs": 5,
     "_api": 5,
     "_cli.*": 5,
@@ -105,6 +107,7 @@ HEAVY = (
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
     *("httpx._destinations", "httpx._bulk"),
     *("httpx._middleware", "httpx.testing"),
+    *("httpx._events", "httpx._event_source", "httpx._subscription", "httpx._engine.sleeping"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))
@@ -345,6 +348,10 @@ TWIN_NAMES = {
     "__anext__": "__next__",
     "StopAsyncIteration": "StopIteration",
     "aclose": "close",
+    "AsyncEventStream": "EventStream",
+    "AbstractAsyncContextManager": "AbstractContextManager",
+    "AsyncEvents": "Events",
+    "AsyncSleeper": "Sleeper",
     "aread": "read",
     "aiter_bytes": "iter_bytes",
     "aiter_raw": "iter_raw",
@@ -369,7 +376,12 @@ def class_named(tree: ast.Module, name: str) -> ast.ClassDef:
 
 @pytest.mark.skipif("_client" not in MODULES, reason="there is no client yet")
 def test_the_clients_are_twins():
-    for module, name in (("_client", "Client"), ("_verbs", "Verbs")):
+    for module, name in (
+        ("_client", "Client"),
+        ("_verbs", "Verbs"),
+        ("_event_source", "Events"),
+        ("_event_source", "EventStream"),
+    ):
         pair = class_named(TREES[module], name), class_named(TREES[module], f"Async{name}")
         differences = compare_twins(*pair, TWIN_NAMES, UNPAIRED)
         assert not differences, "\n\n".join(differences)

@@ -335,6 +335,20 @@ def test_events_are_server_sent_events():
     assert waited == [0, 1.0]
 
 
+def test_events_go_on_after_the_last_one_that_the_client_had():
+    def ids(last: str) -> list[bytes]:
+        fields = [("Last-Event-ID", last)] if last else []
+        reply = respond(Received("POST", "/events?count=5&each=2", fields))
+        return [line for line in whole(reply).split(b"\n") if line.startswith((b"id", b"event: end"))]
+
+    assert ids("") == [b"id: 0", b"id: 1"]
+    assert ids("1") == [b"id: 2", b"id: 3"]
+    assert ids("3") == [b"id: 4", b"event: end"]
+    reply = respond(Received("GET", "/events?count=5", [("last-event-id", "4")]))
+    assert (reply.status, whole(reply)) == (204, b"")
+    assert respond(Received("GET", "/events", [("last-event-id", "x")])).status == 400
+
+
 def test_compressed_bodies():
     assert json.loads(gzip.decompress(whole(ask("/gzip"))))["gzipped"] is True
     assert json.loads(zlib.decompress(whole(ask("/deflate"))))["deflated"] is True

@@ -31,6 +31,7 @@ TREE = {
     "LocalProtocolError": "ProtocolError",
     "RemoteProtocolError": "ProtocolError",
     "ProxyError": "TransportError",
+    "SSEError": "TransportError",
     "UnsupportedProtocol": "TransportError",
     "DecodingError": "RequestError",
     "ResponseTooLarge": "RequestError",

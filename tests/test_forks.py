@@ -159,6 +159,10 @@ LOCKS = {
     ("_engine/sync_stream.py", "self._read_turn = threading.Lock()"): "turn to read",
     ("_engine/sync_stream.py", "self._write_turn = threading.Lock()"): "turn to write",
     ("_engine/sync.py", "ticket.signal = threading.Lock()"): "(of a thread that waits, and is not in a child)",
+    (
+        "_engine/sleeping.py",
+        "signal = self._signal = threading.Lock()",
+    ): "(of a thread that waits, and is not in a child)",
     ("_engine/http2/sync.py", "self._lock = threading.RLock()"): "HTTP/2",
     ("_engine/http2/sync.py", "waiter = threading.Lock()"): "(of a thread that waits)",
     ("testing.py", "self._lock = Lock()"): "virtual time",

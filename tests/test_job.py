@@ -185,6 +185,9 @@ def test_the_error_says_which_timeout_it_was_and_of_which_host():
     assert type(error) is ReadTimeout
     assert str(error) == "nothing arrived within the read timeout of 5 s" + host
     assert error.request is one.request
+    idle = job(extensions={"timeout": {"read": 2}})
+    idle.idle(30)
+    assert "within the idle timeout of 30 s" in str(idle.timed_out(ReadTimeout, "read", 1005, "nothing arrived"))
     error = one.timed_out(WriteTimeout, "write", 1012, "the peer took nothing")
     assert type(error) is WriteTimeout
     assert str(error) == "the peer took nothing within the total timeout of 12 s" + host

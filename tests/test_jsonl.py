@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
 import json
 import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable, Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import httpx
 from httpx import DecodingError
 from httpx._jsonl import JSONLinesDecoder
 from support.counting import frames
+from support.drivers import Driver, run_without_loop
+from support.event_server import Answer, EventServer
 from support.linear import linear
 from support.wires import cuts
 
@@ -203,3 +209,118 @@ def test_what_was_written_comes_back(values: list[Any], seed: int, is_ascii: boo
     body = b"".join(json.dumps(value, ensure_ascii=is_ascii).encode() + b"\n" for value in values)
     for pieces in cuts(body, rounds=2, seed=seed):
         assert outcome(pieces) == (values, None)
+
+
+# Of a response, on all engines.
+
+
+def response_of(pieces: list[bytes], is_async: bool, **fields: str) -> httpx.Response:
+    class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(pieces)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in pieces:
+                yield piece
+
+    headers = {name.replace("_", "-"): value for name, value in fields.items()}
+    return httpx.Response(200, stream=Body(), headers=headers, request=httpx.Request("GET", "https://example.org/"))
+
+
+async def values_of(response: httpx.Response, is_async: bool, **options: Any) -> list[Any]:
+    if is_async:
+        return [value async for value in response.aiter_jsonl(**options)]
+    return list(response.iter_jsonl(**options))
+
+
+both = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+@both
+def test_a_response_gives_every_kind_of_value(is_async: bool, cut: Cut):
+    """Also those that are false, which no iteration may take for nothing."""
+    body = '0\n""\r\nfalse\nnull\n[]\n{}\n\n"\u2028\x85"\n7'.encode()
+    response = response_of(cut(body), is_async)
+    assert run_without_loop(values_of(response, is_async)) == [0, "", False, None, [], {}, "\u2028\x85", 7]
+    assert response.is_closed
+
+
+@both
+def test_a_response_that_was_read_gives_them_too_and_again(is_async: bool):
+    response = httpx.Response(200, content=b"1\n2\n")
+    for _ in range(2):
+        assert run_without_loop(values_of(response, is_async)) == [1, 2]
+
+
+@both
+def test_a_text_sequence_and_a_charset_and_a_coding(is_async: bool):
+    body = b"\x1e1\n\x1e2\n"
+    for kind in ("application/json-seq", "Application/JSON-seq; charset=utf-16"):
+        response = response_of([gzip.compress(body)], is_async, content_type=kind, content_encoding="gzip")
+        assert run_without_loop(values_of(response, is_async)) == [1, 2]
+    with pytest.raises(DecodingError, match="line 1 is not JSON"):
+        run_without_loop(values_of(response_of([body], is_async), is_async))
+
+
+@both
+def test_a_bad_line_is_an_error_with_its_request_after_the_good_ones(is_async: bool):
+    async def scenario() -> None:
+        response = response_of([b"1\n2\nx\n3\n"], is_async)
+        values: Any = response.aiter_jsonl() if is_async else response.iter_jsonl()
+        got = []
+        for _ in range(2):
+            got.append(await values.__anext__() if is_async else next(values))
+        assert got == [1, 2]
+        with pytest.raises(DecodingError, match=r"^line 3 is not JSON: b'x'$") as caught:
+            await values.__anext__() if is_async else next(values)
+        assert caught.value.request is response.request
+        assert isinstance(caught.value.__cause__, ValueError)
+
+    run_without_loop(scenario())
+
+
+@both
+@pytest.mark.parametrize("pieces", [[b"1\n[23456789]\n"], [b"1\n[234", b"56789]"]])
+def test_a_long_line_is_an_error(is_async: bool, pieces: list[bytes]):
+    assert run_without_loop(values_of(response_of(pieces, is_async), is_async, max_line_size=10))[0] == 1
+    with pytest.raises(DecodingError, match="line 2 has more than 9 bytes"):
+        run_without_loop(values_of(response_of(pieces, is_async), is_async, max_line_size=9))
+
+
+@both
+def test_another_parser_may_be_used(is_async: bool):
+    loads = functools.partial(json.loads, parse_float=str)
+    assert run_without_loop(values_of(response_of([b"1.50\n"], is_async), is_async, loads=loads)) == ["1.50"]
+
+
+@both
+def test_a_limit_is_checked_when_it_is_given(is_async: bool):
+    response = httpx.Response(200)
+    method: Any = response.aiter_jsonl if is_async else response.iter_jsonl
+    for value, kind in ((0, ValueError), ("1", TypeError)):
+        with pytest.raises(kind):
+            method(max_line_size=value)
+    method(max_line_size=None)
+
+
+def test_leaving_an_async_iteration_closes_it():
+    async def scenario() -> None:
+        values = response_of([b"1\n", b"2\n"], True).aiter_jsonl()
+        assert await values.__anext__() == 1
+        await values.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await values.__anext__()
+        await values.aclose()
+
+    run_without_loop(scenario())
+
+
+def test_lines_come_over_the_network_as_they_arrive(driver: Driver):
+    with EventServer(Answer(b'{"a": 1}\n{"a": 2}\n{"a": ', end="stay")) as server:
+
+        async def scenario(client: Any) -> None:
+            async with client.stream("GET", server.url) as response:
+                values = response.aiter_jsonl()
+                assert [(await values.__anext__())["a"] for _ in range(2)] == [1, 2]
+
+        driver.run(scenario)

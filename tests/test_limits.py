@@ -63,6 +63,25 @@ def test_a_body_that_nobody_asked_for_has_to_hurry(timeout, ends_by_itself, unti
     assert hurried.limit("read", 1010) == until
 
 
+def test_an_idle_timeout_takes_the_place_of_the_read_timeout_and_not_of_the_total_one():
+    idle = limits(read=3, total=100)
+    idle.idle(50)
+    assert (idle.read, idle.limit("read", 1010), idle.limit("read", 1090)) == (50, 1060, 1100)
+    idle.idle(None)
+    assert (idle.read, idle.limit("read", 1010)) == (None, 1100)
+    endless = limits(read=3)
+    endless.idle(FOREVER)
+    assert (endless.read, endless.limit("read", 1010)) == (None, None)
+
+
+def test_a_body_that_nobody_asked_for_does_not_get_the_idle_timeout():
+    """A redirect that does not end would be waited for as long as an event."""
+    hurried = limits(read=3)
+    hurried.idle(300)
+    hurried.hurry(1010, True)
+    assert hurried.deadline == 1013
+
+
 def test_the_queue_has_the_pool_timeout():
     assert limits(pool=2, connect=3).queue_limit(1000, awaits_dial=False) == 1002
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx._reading import MAX_DRAIN
+from httpx._reading import MAX_DRAIN, merge_chunks
 from httpx._request import Request
 from httpx._response import Response
 from support.bodies import (
@@ -33,8 +33,26 @@ from support.bodies import (
     read,
 )
 from support.drivers import Driver, run_without_loop
+from support.servers import ScriptedServer, expect_head, send, silence
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
+
+
+def test_chunks_that_arrived_together_can_be_one_piece(driver: Driver):
+    """For event streams, whose work per piece is large; it does not wait for more."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"3\r\none\r\n3\r\ntwo\r\n"
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", server.url) as response:
+            merge_chunks(response.inner if not driver.is_async else response)
+            assert await response.aiter_bytes().__anext__() == b"onetwo"
+        async with client.stream("GET", server.url) as response:
+            assert await response.aiter_bytes().__anext__() == b"one"
+
+    with ScriptedServer([expect_head(), send(head + chunks), silence()]) as server:
+        driver.run(scenario)
+    merge_chunks(Response(200, content=b"x"))
 
 
 @pytest.fixture(params=["asyncio", "trio"])

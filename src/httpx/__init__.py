@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from .__version__ import __description__, __title__, __version__
-from ._api import delete, get, head, options, patch, post, put, request, stream
+from ._api import delete, get, head, options, patch, post, put, request, sse, stream
 from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
 from ._base_client import USE_CLIENT_DEFAULT
 from ._bytestreams import AsyncByteStream, SyncByteStream
@@ -71,7 +71,10 @@ from ._utils import install_old_names as _install_old_names
 
 if _TYPE_CHECKING:
     from ._destinations import public_only
+    from ._event_source import EventSource
+    from ._events import ServerSentEvent, SSEError
     from ._middleware.retry import Retry
+    from ._subscription import Reconnect
     from ._transports.asgi import ASGITransport
 
 __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
@@ -100,6 +103,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "delete",
     "DestinationRefused",
     "DigestAuth",
+    "EventSource",
     "FunctionAuth",
     "get",
     "head",
@@ -126,6 +130,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "QueryParams",
     "ReadError",
     "ReadTimeout",
+    "Reconnect",
     "RemoteProtocolError",
     "request",
     "Request",
@@ -135,6 +140,9 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "ResponseNotRead",
     "ResponseTooLarge",
     "Retry",
+    "ServerSentEvent",
+    "sse",
+    "SSEError",
     "Step",
     "stream",
     "StreamClosed",
@@ -157,7 +165,11 @@ if not _TYPE_CHECKING:  # which would let any name pass
     # Loaded on first use: most programs have no application to call, no guard, and no middleware.
     _LAZY = {
         "ASGITransport": "_transports.asgi",
+        "EventSource": "_event_source",
+        "Reconnect": "_subscription",
         "Retry": "_middleware.retry",
+        "SSEError": "_events",
+        "ServerSentEvent": "_events",
         "public_only": "_destinations",
     }
 

@@ -7,14 +7,18 @@ To send more than one request to a server, use a `Client`, which keeps its conne
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ._base_client import USE_CLIENT_DEFAULT
 from ._client import Client
 from ._config import DEFAULT_TIMEOUT_CONFIG
 
 if TYPE_CHECKING:
+    from ._base_client import UseClientDefault
+    from ._event_source import EventSource
     from ._response import Response
+    from ._subscription import Reconnect
     from ._types import (
         AuthTypes,
         CookieTypes,
@@ -132,6 +136,68 @@ def stream(
         ) as response,
     ):
         yield response
+
+
+def sse(
+    url: URL | str,
+    *,
+    method: str = "GET",
+    params: QueryParamTypes | None = None,
+    content: RequestContent | None = None,
+    data: RequestData | None = None,
+    files: RequestFiles | None = None,
+    json: Any | None = None,
+    headers: HeaderTypes | None = None,
+    cookies: CookieTypes | None = None,
+    auth: AuthTypes | None = None,
+    proxy: ProxyChoiceTypes | None = None,
+    timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+    follow_redirects: bool = False,
+    verify: VerifyTypes = True,
+    trust_env: bool = True,
+    http2: bool = False,
+    max_event_size: int | None = 1_048_576,
+    reconnect: bool | Reconnect = False,
+    last_event_id: str = "",
+    idle_timeout: float | None = 300.0,
+) -> AbstractContextManager[EventSource]:
+    """
+    Return a context manager that opens an event stream and gives its `EventSource`; arguments as for `Client.sse`.
+
+        with httpx.sse("https://www.example.org/feed", reconnect=True) as source:
+            for event in source:
+                ...
+    """
+    return _subscribed(
+        Client(
+            cookies=cookies,
+            follow_redirects=follow_redirects,
+            http2=http2,
+            proxy=proxy,
+            trust_env=trust_env,
+            verify=verify,
+        ),
+        url,
+        method=method,
+        auth=auth,
+        content=content,
+        data=data,
+        files=files,
+        headers=headers,
+        idle_timeout=idle_timeout,
+        json=json,
+        last_event_id=last_event_id,
+        max_event_size=max_event_size,
+        params=params,
+        reconnect=reconnect,
+        timeout=timeout,
+    )
+
+
+@contextmanager
+def _subscribed(client: Client, url: URL | str, **options: Any) -> Iterator[EventSource]:
+    with client, client.sse(url, **options) as source:
+        yield source
 
 
 def get(

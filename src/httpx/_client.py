@@ -14,11 +14,11 @@ Other packages reach into this: `send` is replaced on the class (sentry-sdk), so
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from logging import INFO
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Callable, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
 
 from ._auth import Auth
 from ._base_client import (
@@ -86,6 +86,10 @@ from ._types import (
 )
 from ._urls import URL
 from ._verbs import AsyncVerbs, Verbs
+
+if TYPE_CHECKING:
+    from ._event_source import EventSource
+    from ._subscription import Reconnect
 
 __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClientDefault"]
 
@@ -276,6 +280,67 @@ class Client(Verbs):
             yield response
         finally:
             response.close()
+
+    def sse(
+        self,
+        url: URL | str,
+        *,
+        method: str = "GET",
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+        max_event_size: int | None = 1_048_576,
+        reconnect: bool | Reconnect = False,
+        last_event_id: str = "",
+        idle_timeout: float | None = 300.0,
+    ) -> AbstractContextManager[EventSource]:
+        """
+        Return a context manager that opens an event stream and gives its `EventSource`.
+
+            with client.sse(url) as source:
+                for event in source:
+                    ...
+
+        Args:
+            method, content, data, files, json, params, headers, cookies: as for `request`.
+            auth, follow_redirects, timeout, extensions: the same.
+            max_event_size: bytes of one event, comments included; a larger one raises `SSEError`. None for no limit.
+            reconnect: whether a stream that is lost is opened again, and how. The first request is never repeated.
+            last_event_id: of the event to go on after; sent as Last-Event-ID.
+            idle_timeout: seconds in which something must arrive once the stream is open, in place of the client's
+                read timeout; None for no limit. Not used if `timeout` is given. A total timeout bounds the whole
+                subscription, with all its connections.
+
+        Raises:
+            InvalidURL, TypeError, ValueError: arguments that make no request, or, to reconnect, a body that can be sent
+                only once.
+
+        HTML Living Standard, section 9.2.
+        """
+        from ._event_source import EventStream, Opener
+
+        request = {"content": content, "data": data, "files": files, "json": json, "params": params}
+        opener = Opener(
+            self,
+            method,
+            url,
+            {**request, "headers": headers, "cookies": cookies, "timeout": timeout, "extensions": extensions},
+            auth=auth,
+            follow_redirects=follow_redirects,
+            policy=reconnect,
+            last_event_id=last_event_id,
+            idle_timeout=idle_timeout,
+            max_event_size=max_event_size,
+        )
+        return EventStream(opener)
 
     def send(
         self,
@@ -668,6 +733,67 @@ class AsyncClient(AsyncVerbs):
             yield response
         finally:
             await response.aclose()
+
+    def sse(
+        self,
+        url: URL | str,
+        *,
+        method: str = "GET",
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+        max_event_size: int | None = 1_048_576,
+        reconnect: bool | Reconnect = False,
+        last_event_id: str = "",
+        idle_timeout: float | None = 300.0,
+    ) -> AbstractAsyncContextManager[EventSource]:
+        """
+        Return a context manager that opens an event stream and gives its `EventSource`.
+
+            async with client.sse(url) as source:
+                async for event in source:
+                    ...
+
+        Args:
+            method, content, data, files, json, params, headers, cookies: as for `request`.
+            auth, follow_redirects, timeout, extensions: the same.
+            max_event_size: bytes of one event, comments included; a larger one raises `SSEError`. None for no limit.
+            reconnect: whether a stream that is lost is opened again, and how. The first request is never repeated.
+            last_event_id: of the event to go on after; sent as Last-Event-ID.
+            idle_timeout: seconds in which something must arrive once the stream is open, in place of the client's
+                read timeout; None for no limit. Not used if `timeout` is given. A total timeout bounds the whole
+                subscription, with all its connections.
+
+        Raises:
+            InvalidURL, TypeError, ValueError: arguments that make no request, or, to reconnect, a body that can be sent
+                only once.
+
+        HTML Living Standard, section 9.2.
+        """
+        from ._event_source import AsyncEventStream, Opener
+
+        request = {"content": content, "data": data, "files": files, "json": json, "params": params}
+        opener = Opener(
+            self,
+            method,
+            url,
+            {**request, "headers": headers, "cookies": cookies, "timeout": timeout, "extensions": extensions},
+            auth=auth,
+            follow_redirects=follow_redirects,
+            policy=reconnect,
+            last_event_id=last_event_id,
+            idle_timeout=idle_timeout,
+            max_event_size=max_event_size,
+        )
+        return AsyncEventStream(opener)
 
     async def send(
         self,

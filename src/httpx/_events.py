@@ -15,15 +15,18 @@ stream, is dropped. Memory is bounded by `max_event_size`, and work is linear ho
 Unlike the standard, and like other clients in Python, a block without data is an event with empty data if it gives a
 type, an id or a time to retry: servers send `event: done` like that.
 
-Not here: content types, reconnecting, where the bytes come from.
+Not here: content types, where the bytes come from (`_event_source`), reconnecting (`_subscription`).
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._exceptions import TransportError
+
+if TYPE_CHECKING:
+    from ._request import Request
 
 # Bytes. The id comes back in a header of the next request.
 MAX_ID_SIZE = 8_192
@@ -146,6 +149,10 @@ class EventDecoder:
             self._hold(piece[end:])
         return events
 
+    def new_error(self, request: Request | None) -> SSEError:
+        """Return an exception like `error`, to raise: `error` itself would then refer to frames that have this."""
+        return SSEError("" if self.error is None else str(self.error), request=request)
+
     def _hold(self, piece: bytes) -> None:
         """Keep a piece of the line that is not complete."""
         if piece and self.error is None:
@@ -247,3 +254,7 @@ class EventDecoder:
             digits = value.lstrip("0") or "0"
             if len(digits) <= _MAX_RETRY_DIGITS:
                 self.retry = self._retry = int(digits)
+
+
+# As `httpx` does for modules that it loads at once.
+ServerSentEvent.__module__ = SSEError.__module__ = "httpx"

@@ -20,8 +20,9 @@ The exceptions that the library raises.
     │   │   │   │   ├── LocalProtocolError      the request cannot be sent as it is
     │   │   │   │   └── RemoteProtocolError     the peer violated the protocol
     │   │   │   ├── ProxyError
+    │   │   │   ├── SSEError            in `_events`: the response is not an event stream, or an event is too large
     │   │   │   └── UnsupportedProtocol
-    │   │   ├── DecodingError           the body does not fit its Content-Encoding
+    │   │   ├── DecodingError           the body does not fit its Content-Encoding, or a line is not JSON
     │   │   ├── ResponseTooLarge        the body, or a line of it, is larger than the limit that was given
     │   │   └── TooManyRedirects
     │   └── HTTPStatusError             from `raise_for_status()`; also has `.response`
@@ -192,7 +193,7 @@ class UnsupportedProtocol(TransportError):
 
 
 class DecodingError(RequestError):
-    """The body is not valid data of its Content-Encoding."""
+    """The body is not valid data of its Content-Encoding, or a line of JSON Lines is not JSON."""
 
 
 class ResponseTooLarge(RequestError):

@@ -20,9 +20,12 @@ Not here: content types, where the bytes come from.
 from __future__ import annotations
 
 import json
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ._exceptions import DecodingError
+
+if TYPE_CHECKING:
+    from ._request import Request
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANKS = " \t\r"
@@ -89,6 +92,12 @@ class JSONLinesDecoder:
         if self.error is not None or not self._held:
             return []
         return self._decode_lines(self._with_held(b"\n"))
+
+    def new_error(self, request: Request | None) -> DecodingError:
+        """Return an exception like `error`, to raise: `error` itself would then refer to frames that have this."""
+        new = DecodingError("" if self.error is None else str(self.error), request=request)
+        new.__cause__ = None if self.error is None else self.error.__cause__
+        return new
 
     def _with_held(self, lines: bytes) -> bytes:
         if self._held:
@@ -161,6 +170,11 @@ class JSONLinesDecoder:
     def _fail(self, problem: str, line: bytes, cause: Exception) -> None:
         self.error = DecodingError(f"line {self._line_number} {problem}: {line[:_MAX_SHOWN]!r}")
         self.error.__cause__ = cause
+        # Their frames refer to this decoder, and it to them.
+        link: BaseException | None = cause
+        while link is not None:
+            link.__traceback__ = link.__context__ = None
+            link = link.__cause__
 
     def _fail_too_long(self) -> None:
         self.error = DecodingError(f"line {self._line_number + 1} has more than {self._max_size} bytes")

@@ -22,6 +22,7 @@ from ._text import ByteChunker, TextDecoder, is_text_encoding
 from ._types import AsyncByteStream
 
 if TYPE_CHECKING:
+    from ._jsonl import JSONLinesDecoder
     from ._response import Response
 
 # The number of bytes that a compressed body may be larger on the wire than its content: framing, and incompressible
@@ -177,6 +178,55 @@ class AsyncPieces(Generic[Piece]):
         left = getattr(getattr(self, "_source", None), "left", None)
         if left is not None:
             left()
+
+
+class AsyncValues:
+    """The values of JSON Lines, as returned by `aiter_jsonl`; a class, as `AsyncPieces` is."""
+
+    __slots__ = ("_decoder", "_pieces", "_response", "_values")
+
+    def __init__(self, response: Response, decoder: JSONLinesDecoder) -> None:
+        self._response = response
+        self._decoder = decoder
+        self._pieces: AsyncPieces[bytes] | None = response.aiter_bytes()
+        self._values: Iterator[Any] = iter(())
+
+    def __aiter__(self) -> AsyncValues:
+        return self
+
+    async def __anext__(self) -> Any:
+        while True:
+            for value in self._values:
+                return value
+            await self._receive()
+
+    async def _receive(self) -> None:
+        """Take the values in the next piece of the body. Raises StopAsyncIteration, DecodingError."""
+        pieces, decoder = self._pieces, self._decoder
+        if decoder.error is not None:
+            await self.aclose()
+            raise decoder.new_error(self._response._request)
+        if pieces is None:
+            raise StopAsyncIteration
+        async for piece in pieces:
+            self._values = iter(decoder.decode(piece))
+            return
+        self._pieces = None
+        self._values = iter(decoder.flush())
+
+    async def aclose(self) -> None:
+        """Stop iterating: abandon the rest of the body and free its connection."""
+        pieces, self._pieces = self._pieces, None
+        self._values = iter(())
+        if pieces is not None:
+            await pieces.aclose()
+
+
+def merge_chunks(response: Response) -> None:
+    """Let the body of a response come in pieces as large as possible without waiting, for readers of small records."""
+    stream = response.stream
+    if hasattr(stream, "merges"):
+        stream.merges = True
 
 
 async def end_generator(pieces: AsyncIterator[bytes] | None) -> None:

@@ -17,6 +17,7 @@ from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Callable
 
+from ._config import whole_number
 from ._content import ByteStream, UnattachedStream, encode_response
 from ._cookies import Cookies
 from ._decoders import get_decoder
@@ -30,18 +31,20 @@ from ._exceptions import (
     TimeoutException,
     request_context,
 )
-from ._fields import charset_of, links_in
+from ._fields import charset_of, links_in, media_type_of
 from ._headers import Headers
 from ._hints import NoSuchAttribute
 from ._reading import (
     CODING_SLACK,
     MAX_DRAIN,
     AsyncPieces,
+    AsyncValues,
     Pipeline,
     SizeLimit,
     TextStage,
     chunkers,
     end_generator,
+    merge_chunks,
     too_large,
 )
 from ._request import Request, copied_extensions
@@ -52,6 +55,7 @@ from ._types import AsyncByteStream, HeaderTypes, ResponseContent, ResponseExten
 from ._urls import URL, redacted_address
 
 if TYPE_CHECKING:
+    from ._jsonl import JSONLinesDecoder
     from ._middleware.retry import Attempt
 
 _new_headers = Headers.__new__
@@ -578,6 +582,44 @@ class Response:
         """
         return self._iterate(self._text_pipeline(LineDecoder(max_line_length)))
 
+    def iter_jsonl(
+        self, *, max_line_size: int | None = 16_777_216, loads: Callable[[str], Any] = jsonlib.loads
+    ) -> Iterator[Any]:
+        """
+        Return the values of the lines of JSON Lines, as they arrive; with `application/json-seq`, of its records.
+
+        Lines end with LF or CR LF and with nothing else. Blank ones are skipped, and the last one may lack its end. The
+        text is UTF-8, whatever the charset of the response.
+
+        Args:
+            max_line_size: bytes of a line; None for no limit.
+            loads: makes a value from the text of a line; its ValueError means that the text is not JSON.
+
+        Iterating raises `DecodingError` if a line is not JSON, or too long; the message has its number.
+
+        Raises:
+            TypeError, ValueError: `max_line_size` is not a positive int or None.
+        """
+        return self._iterate_values(self._jsonl_decoder(max_line_size, loads))
+
+    def _iterate_values(self, decoder: JSONLinesDecoder) -> Iterator[Any]:
+        for piece in self.iter_bytes():
+            yield from decoder.decode(piece)
+            if decoder.error is not None:
+                break
+        else:
+            yield from decoder.flush()
+        if decoder.error is not None:
+            raise decoder.new_error(self._request)
+
+    def _jsonl_decoder(self, max_line_size: int | None, loads: Callable[[str], Any]) -> JSONLinesDecoder:
+        from ._jsonl import JSONLinesDecoder
+
+        merge_chunks(self)
+        size = None if max_line_size is None else whole_number("max_line_size", max_line_size, 1)
+        kind = media_type_of(self.headers.get("content-type", ""))
+        return JSONLinesDecoder(size, loads, is_sequence=kind == "application/json-seq")
+
     def aiter_raw(self, chunk_size: int | None = None) -> AsyncPieces[bytes]:
         """Return an async iterator like that of `iter_raw`, for a response of an async client."""
         return AsyncPieces(self, Pipeline([*self._size_limit(), *chunkers(chunk_size)]), raw=True)
@@ -593,6 +635,12 @@ class Response:
     def aiter_lines(self, *, max_line_length: int | None = None) -> AsyncPieces[str]:
         """Return an async iterator like that of `iter_lines`, for a response of an async client."""
         return AsyncPieces(self, self._text_pipeline(LineDecoder(max_line_length)))
+
+    def aiter_jsonl(
+        self, *, max_line_size: int | None = 16_777_216, loads: Callable[[str], Any] = jsonlib.loads
+    ) -> AsyncValues:
+        """Return an async iterator like that of `iter_jsonl`, for a response of an async client."""
+        return AsyncValues(self, self._jsonl_decoder(max_line_size, loads))
 
     def close(self) -> None:
         """Close the response, abandoning an unread body: its connection is freed or closed."""

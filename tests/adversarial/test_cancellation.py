@@ -189,6 +189,20 @@ async def silence_through_middleware(client: Any, peer: Peer) -> None:
         assert OUTER.open == 0
 
 
+async def subscribe(client: Any, peer: Peer) -> None:
+    """Read an event stream that is lost and opened again, once."""
+    seen = []
+
+    def prepare(request: httpx.Request) -> httpx.Request | None:
+        return request if len(seen) < 2 else None
+
+    reconnect = httpx.Reconnect(delay=0, prepare=prepare)
+    async with client.sse(f"{peer.url}/events", reconnect=reconnect) as source:
+        async for event in source:
+            seen.append(event.data)
+    assert seen == ["1", "1"]
+
+
 async def be_sent_again(client: Any, peer: Peer) -> None:
     response = await client.get(f"{peer.url}/echo", headers={"X-Id": "again"})
     assert response.text == "again"
@@ -216,11 +230,19 @@ SITUATIONS = {
     "on a stale connection": Situation(use_stale_connection),
     "through middleware, traced": Situation(through_middleware, traced=True, middleware=THREE),
     "through middleware, in the body": Situation(silence_through_middleware, httpx.ReadTimeout, middleware=THREE),
+    "reading events": Situation(subscribe),
+    "reading events, traced": Situation(subscribe, traced=True),
     "sent again by middleware": Situation(be_sent_again, middleware=[RETRY]),
     "sent again by middleware, in the body": Situation(wait_for_rest_of_body, httpx.ReadTimeout, middleware=[RETRY]),
     "in the queue": Situation(wait_in_queue, limits=ONE),
     "in the queue, traced": Situation(wait_in_queue, traced=True, limits=ONE),
 }
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the connections of an event stream."""
+    monkeypatch.setattr("httpx._subscription.LEAST_WAIT", 0.001)
 
 
 def attempt(

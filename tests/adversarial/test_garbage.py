@@ -118,11 +118,11 @@ class Origin(ScriptedServer):
         return True
 
     def _break_off(self, conn: Conn, name: str) -> None:
-        if name == "stall":
+        if name in ("stall", "events-stall"):
             conn.read_to_end()
         else:
             self._go.acquire(timeout=TIMEOUT)
-            if name == "broken":
+            if name in ("broken", "events-broken"):
                 conn.reset()
 
     # HTTP/2.
@@ -160,13 +160,13 @@ class Origin(ScriptedServer):
                 peer.send(piece)
             return True
         peer.send(peer.head(stream, status, *fields), data(stream, body[:1000]))
-        if name == "stall":
+        if name in ("stall", "events-stall"):
             return True
         self._go.acquire(timeout=TIMEOUT)
         if name == "broken-stream":
             peer.send(frames.reset(stream, 2))
             return True
-        if name == "broken":
+        if name in ("broken", "events-broken"):
             peer.conn.reset()
         return False
 
@@ -183,9 +183,12 @@ RESPONSES: dict[str, tuple[int, list[tuple[bytes, bytes]], bytes]] = {
     "missing-large": (404, [], LARGE),
     "not-gzip": (200, [(b"content-encoding", b"gzip")], b"not gzip"),
     "not-gzip-large": (200, [(b"content-encoding", b"gzip")], LARGE),
+    "events": (200, [(b"content-type", b"text/event-stream")], b"id: 1\ndata: one\n\n"),
+    "events-stall": (200, [(b"content-type", b"text/event-stream")], b"id: 1\ndata: one\n\n" * 1000),
+    "events-broken": (200, [(b"content-type", b"text/event-stream")], b"id: 1\ndata: one\n\n" * 1000),
     "bad-head": (200, [(b"x", b"a\x00b")], b"ok"),
 }
-ENDLESS = ("stall", "broken", "broken-stream", "cut")
+ENDLESS = ("stall", "broken", "broken-stream", "cut", "events-stall", "events-broken")
 
 
 class World:
@@ -831,6 +834,117 @@ async def pause_beyond_the_total_timeout(world: World) -> None:
     await world.fails(httpx.ReadTimeout, "GET", "/large", timeout=timeout, extensions={"waits": []})
 
 
+# Event streams and JSON Lines.
+
+
+def _to(path: str) -> httpx.Reconnect:
+    """Reconnect to another path, once."""
+
+    def prepare(request: httpx.Request) -> httpx.Request | None:
+        return None if path == "" else httpx.Request("GET", request.url.join(path))
+
+    return httpx.Reconnect(delay=0, max_failures=2, prepare=prepare)
+
+
+async def _subscribed(world: World, path: str, kind: Any = None, **options: Any) -> int:
+    """How many events came before the end, which is an error of this kind. Not by `pytest.raises`, which keeps it."""
+    count = 0
+    try:
+        async with world.client.sse(path, **options) as source:
+            async for _ in source:
+                count += 1
+    except Exception as exc:
+        if kind is None or not isinstance(exc, kind):
+            raise
+        return count
+    assert kind is None, f"{path}: no {kind}"
+    return count
+
+
+@outcome()
+async def events_to_the_end(world: World) -> None:
+    assert await _subscribed(world, "/events") == 1
+    assert await _subscribed(world, "/events", reconnect=_to("")) == 1
+
+
+@outcome()
+async def events_left_in_the_middle(world: World) -> None:
+    for reconnect in (False, True):
+        async with world.client.sse("/events-stall", reconnect=reconnect) as source:
+            async for _ in source:
+                break
+
+
+@outcome()
+async def events_that_are_too_large(world: World) -> None:
+    await _subscribed(world, "/events", httpx.SSEError, max_event_size=5, reconnect=True)
+
+
+@outcome()
+async def events_of_another_kind(world: World) -> None:
+    await _subscribed(world, "/large", httpx.SSEError)
+    await _subscribed(world, "/missing-large", httpx.HTTPStatusError, reconnect=True)
+
+
+@outcome()
+async def events_opened_again_in_vain(world: World) -> None:
+    assert await _subscribed(world, "/events", httpx.HTTPStatusError, reconnect=_to("/missing-large")) == 1
+    assert await _subscribed(world, "/events", httpx.SSEError, reconnect=_to("/large")) == 1
+    assert await _subscribed(world, "/events", httpx.TransportError, reconnect=_to("/reset")) == 1
+    assert await _subscribed(world, "/events", httpx.UnsupportedProtocol, reconnect=_to("ftp://x/")) == 1
+
+
+@outcome()
+async def events_that_break_off(world: World) -> None:
+    world.origin.go()
+    assert await _subscribed(world, "/events-broken", httpx.TransportError) > 0
+    world.origin.go()
+    assert await _subscribed(world, "/events-broken", reconnect=_to("")) > 0
+
+
+@outcome(engines=LOOPS)
+async def cancelled_between_events(world: World) -> None:
+    count = 0
+
+    async def read() -> None:
+        nonlocal count
+        async with world.client.sse("/events-stall", reconnect=True) as source:
+            async for _ in source:
+                count += 1
+
+    await world.cancelled(read, lambda: count > 10)
+
+
+@outcome(engines=LOOPS)
+async def cancelled_before_a_reconnection(world: World) -> None:
+    sources: list[Any] = []
+
+    async def read() -> None:
+        async with world.client.sse("/events", reconnect=httpx.Reconnect(delay=1000, max_delay=1000)) as source:
+            sources.append(source)
+            async for _ in source:
+                pass
+
+    await world.cancelled(read, lambda: bool(sources) and sources[0]._sleeper._rouse is not None)
+
+
+@outcome()
+async def json_lines_that_are_none(world: World) -> None:
+    try:
+        async with world.client.stream("GET", "/large") as response:
+            async for _ in response.aiter_jsonl(max_line_size=1000):
+                pass
+    except httpx.DecodingError:
+        pass
+    try:
+        async with world.client.stream("GET", "/missing") as response:
+            async for _ in response.aiter_jsonl():
+                pass
+    except httpx.DecodingError:
+        return
+    raise AssertionError("no error")
+
+
 CASES = [
     pytest.param(name, protocol, each, id=f"{each.name.replace(' ', '-')}-{protocol}-{name}")
     for each in OUTCOMES
@@ -850,6 +964,11 @@ def _names(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("httpx._subscription.LEAST_WAIT", 0.0)
 
 
 @pytest.mark.parametrize(("name", "protocol", "case"), CASES)

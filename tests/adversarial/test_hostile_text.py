@@ -21,13 +21,14 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx import _secrets
+from httpx import _secrets, _subscription
 from httpx._auth.challenges import parse_challenges
-from httpx._cli import download, event_stream, exchange_json, masking, retries, screen, write_out
+from httpx._cli import download, event_stream, exchange_json, masking, screen, write_out
 from httpx._cookies.rules import parse as parse_cookie
 from httpx._cookies.suffixes import is_public_suffix
 from httpx._decoders import get_decoder
 from httpx._fields import parse_date
+from httpx._retry_after import retry_after
 from httpx._text import LineDecoder, TextDecoder
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, repeat
@@ -38,6 +39,7 @@ MOST = 150  # bytes of memory for each byte of text: lists of short strings
 
 SOURCE = Path(httpx.__file__).parent
 URL = "http://www.example.org/path"
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 # What is repeated. Each makes some grammar begin again and again, or look for an end that never comes.
 UNITS = (
@@ -125,6 +127,11 @@ def redirect(answered: httpx.Response) -> None:
     httpx.Client()._build_redirect_request(answered.request, answered)
 
 
+def kind(answered: httpx.Response) -> None:
+    with contextlib.suppress(httpx.SSEError):
+        _subscription.check_type(answered)
+
+
 def jar(answered: httpx.Response) -> None:
     cookies = httpx.Cookies()
     cookies.extract_cookies(answered)
@@ -193,7 +200,8 @@ def lines(size: int) -> Callable[[bytes], None]:
 
 def events(text: bytes) -> None:
     pieces = [text[at : at + 10] for at in range(0, len(text), 10)]
-    list(event_stream.events(event_stream.lines(pieces)))
+    list(event_stream.lines(pieces))
+    list(event_stream.events(pieces))
 
 
 class Screen:
@@ -212,7 +220,7 @@ HEADERS: dict[str, Callable[[bytes], Any]] = {
         lambda r: (r.charset_encoding, r.encoding, r.text),
         lambda r: download.server_name(r, URL),
         lambda r: event_stream._charset_of(r),
-        lambda r: event_stream._EVENTS.match(r.headers["content-type"]),
+        kind,
         lambda r: exchange_json._body(r),
     ),
     "content-encoding": in_header("Content-Encoding", lambda r: get_decoder(r.headers.get_list("content-encoding"))),
@@ -220,8 +228,8 @@ HEADERS: dict[str, Callable[[bytes], Any]] = {
     "location": in_header("Location", redirect, status_error, status=302),
     "www-authenticate": in_header("WWW-Authenticate", digest, status=401),
     "authentication-info": in_header("Authentication-Info", digest_info),
-    "retry-after": in_header("Retry-After", lambda r: retries._asked_for(r, 1.0), status=503),
-    "date": in_header("Date", lambda r: retries._asked_for(r, 1.0)),
+    "retry-after": in_header("Retry-After", lambda r: retry_after(r.headers), status=503),
+    "date": in_header("Date", lambda r: retry_after(httpx.Headers([*r.headers.items(), ("Retry-After", DATE)]))),
     "content-disposition": in_header("Content-Disposition", lambda r: download.server_name(r, URL)),
     "content-range": in_header("Content-Range", download._total, status=206),
     "content-length": in_header("Content-Length", lambda r: r.headers["content-length"].isdigit()),

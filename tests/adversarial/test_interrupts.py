@@ -58,6 +58,12 @@ class Soft(Exception):
     """As the soft time limits of task queues: an exception that `except Exception` catches."""
 
 
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the connections of an event stream."""
+    monkeypatch.setattr("httpx._subscription.LEAST_WAIT", 0.001)
+
+
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
 def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
     with Peer(tls=request.param, timeout=30) as peer:
@@ -110,6 +116,16 @@ def through_middleware(client: httpx.Client, url: str) -> None:
         get(client, url)
     finally:
         client._layers = ()
+
+
+def subscribe(client: httpx.Client, url: str) -> None:
+    """Read an event stream that is lost and opened again, once."""
+    seen: list[str] = []
+    reconnect = httpx.Reconnect(delay=0, prepare=lambda request: request if len(seen) < 2 else None)
+    with client.sse(f"{url}/events", reconnect=reconnect) as source:
+        for event in source:
+            seen.append(event.data)  # one by one: `prepare` looks at it
+    assert seen == ["1", "1"]
 
 
 def queue(client: httpx.Client, url: str) -> None:
@@ -166,7 +182,9 @@ def points(count: int, tried: int = TRIED) -> list[int]:
 
 
 @pytest.mark.parametrize("error", [Interrupted, Soft])
-@pytest.mark.parametrize("scenario", [get, post_pieces, stream, leave_early, fail, through_middleware, queue])
+@pytest.mark.parametrize(
+    "scenario", [get, post_pieces, stream, leave_early, fail, through_middleware, subscribe, queue]
+)
 def test_an_interrupted_request_loses_no_slot(peer: Peer, scenario: Callable[..., None], error: type[BaseException]):
     """Of 300 requests 42 lost their slot for good, and 11 left a raw KeyError to all that came after them."""
     with client_of(peer) as client:

@@ -6,7 +6,7 @@ ASGI servers in processes of their own, each over http and https, with one small
 
 Paths: `/id` (its own query's id), `/digest` (length and SHA-256 of the request's body), `/pieces` (20 chunks), `/cut`
 (ends in the middle of a chunked body), `/unread` (answers before the body was read), `/bytes` (as many as its query's
-number); a websocket at `/echo`.
+number), `/feed` (an event stream by sse-starlette, see `feed`); a websocket at `/echo`.
 
 This file is also what runs in the process, so it must not import anything of the tests there.
 
@@ -20,7 +20,7 @@ import hashlib
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qs
@@ -160,6 +160,32 @@ async def send_bytes(scope: Message, receive: Receive, send: Send) -> None:
     await answer(scope, send, (bytes(range(256)) * (number // 256 + 1))[:number])
 
 
+async def feed(scope: Message, receive: Receive, send: Send) -> None:
+    """
+    Send events `?first` to `?count`, at most `?each` on a connection, after the id that the client had last; then 204.
+
+    With `?hold` the stream goes on after them, without events.
+    """
+    from sse_starlette import EventSourceResponse, ServerSentEvent
+
+    query = {name: int(values[0]) for name, values in parse_qs(scope["query_string"].decode("ascii")).items()}
+    last = dict(scope["headers"]).get(b"last-event-id")
+    first = 0 if last is None else int(last) + 1
+    if first >= query["count"]:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+        return
+
+    async def events() -> AsyncIterator[Any]:
+        for number in range(first, min(first + query.get("each", query["count"]), query["count"])):
+            data = f"{number}\u2028é\nsecond line"
+            yield ServerSentEvent(data, event="tick", id=str(number), retry=1, comment="a comment")
+        if "hold" in query:
+            await asyncio.sleep(60)
+
+    await EventSourceResponse(events())(scope, receive, send)
+
+
 async def echo_messages(receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.accept"})
@@ -177,6 +203,7 @@ PATHS = {
     "/cut": cut,
     "/unread": leave_unread,
     "/bytes": send_bytes,
+    "/feed": feed,
 }
 
 

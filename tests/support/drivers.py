@@ -240,19 +240,36 @@ class SyncResponse(_Front):
     def aiter_lines(self) -> _AsyncIter:
         return _AsyncIter(self.inner.iter_lines())
 
+    def aiter_jsonl(self, **options: Any) -> _AsyncIter:
+        return _AsyncIter(self.inner.iter_jsonl(**options))
+
     def raise_for_status(self) -> SyncResponse:
         self.inner.raise_for_status()
         return self
 
 
+class SyncSource(_Front):
+    """An `EventSource` of the sync client with the async names for iterating over it."""
+
+    def __aiter__(self) -> _AsyncIter:
+        return _AsyncIter(iter(self.inner))
+
+    def aiter_sse(self) -> _AsyncIter:
+        return _AsyncIter(self.inner.iter_sse())
+
+    async def aclose(self) -> None:
+        self.inner.close()
+
+
 class _Streaming:
-    """`client.stream(...)` as an async context manager."""
+    """`client.stream(...)` as an async context manager, or `client.sse(...)`."""
 
-    def __init__(self, manager: Any) -> None:
+    def __init__(self, manager: Any, front: type[_Front] = SyncResponse) -> None:
         self._manager = manager
+        self._front = front
 
-    async def __aenter__(self) -> SyncResponse:
-        return SyncResponse(self._manager.__enter__())
+    async def __aenter__(self) -> Any:
+        return self._front(self._manager.__enter__())
 
     async def __aexit__(self, *exc_info: Any) -> Optional[bool]:
         result: Optional[bool] = self._manager.__exit__(*exc_info)
@@ -289,6 +306,9 @@ class SyncAdapter(_Front):
 
     def map(self, *args: Any, **kwargs: Any) -> _AsyncIter:
         return _AsyncIter(self.inner.map(*args, **kwargs))
+
+    def sse(self, *args: Any, **kwargs: Any) -> _Streaming:
+        return _Streaming(self.inner.sse(*args, **kwargs), SyncSource)
 
     async def aclose(self) -> None:
         self.inner.close()

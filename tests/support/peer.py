@@ -9,6 +9,7 @@ One server for everything that may go wrong with a request: what it does is said
     /unread        does not read the body, until the test calls `let_go()`
     /refuse        413 and the end, without having read the body
     /moved         302 to /echo
+    /events        an event stream with one event
     /close         like /echo, with Connection: close
     /end           like /echo, and the end, which was not announced
 
@@ -101,6 +102,12 @@ class Peer(ScriptedServer):
 
     def _moved(self, conn: Conn, head: bytes) -> bool:
         conn.sendall(b"HTTP/1.1 302 Found\r\nLocation: /echo\r\nContent-Length: 4\r\n\r\nover")
+        return True
+
+    def _events(self, conn: Conn, head: bytes) -> bool:
+        conn.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 16\r\n\r\nid: 1\ndata: 1\n\n\n"
+        )
         return True
 
     def _pieces(self, conn: Conn, head: bytes) -> bool:

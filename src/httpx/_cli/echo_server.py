@@ -619,17 +619,28 @@ def drip(received: Received) -> Reply:
     return Reply(drops(), status, [("Content-Type", "application/octet-stream"), ("Content-Length", str(count))])
 
 
-@route("/events")
+@route("/events", (*READING, "POST"))
 def give_events(received: Received) -> Reply:
-    """Return `?count=` server-sent events (3), `?interval=` seconds (0) apart, the last one named "end"."""
+    """
+    Return `?count=` server-sent events (3), `?interval=` seconds (0) apart, the last one named "end".
+
+    At most `?each=` in one response, which goes on after the Last-Event-ID; 204 when nothing is left.
+    """
     count = number(received.arg("count", "3"), MAX_LINES, "count")
+    each = number(received.arg("each", str(count)), MAX_LINES, "each")
     interval = seconds(received.arg("interval", "0"), "interval")
+    last = received.field("last-event-id")
+    first = number(last, MAX_LINES, "Last-Event-ID") + 1 if last else 0
+    if last and first >= count:
+        return Reply(b"", 204)
+    end = min(first + each, count)
 
     def events() -> Iterator[bytes]:
-        for index in range(count):
-            received.pause(interval if index else 0)
+        for index in range(first, end):
+            received.pause(interval if index > first else 0)
             yield b'id: %d\nevent: tick\ndata: {"index": %d}\n\n' % (index, index)
-        yield b"event: end\ndata: \n\n"
+        if end == count:
+            yield b"event: end\ndata: \n\n"
 
     return Reply(events(), 200, [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")])
 

@@ -12,35 +12,21 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from .._events import EventDecoder, ServerSentEvent
+from .._fields import media_type_of
 from .exits import Failure
 from .screen import CYAN, GREY, Screen
 
 if TYPE_CHECKING:
     import httpx
 
-_EVENTS = re.compile(r"text/event-stream\s*(?:;|$)", re.I)
 # Fewer than `str.splitlines` has: U+2028 and similar characters are text in events and in JSON.
 _END = re.compile(r"\r\n|\r|\n")
 
-# Characters of one line, and of the data of one event: an endless one must not fill the memory.
+# Characters of one line, and bytes of one event: an endless one must not fill the memory.
 MAX_LENGTH = 16 * 1024 * 1024
-
-
-class Event(NamedTuple):
-    """
-    A server-sent event.
-
-    Attributes:
-        event: its name, "message" unless the server says otherwise.
-        data: its lines, joined.
-        id: the last one that was given; "" for none.
-    """
-
-    event: str
-    data: str
-    id: str
 
 
 def lines(pieces: Iterable[bytes], charset: str = "utf-8", most: int = MAX_LENGTH) -> Iterator[str]:
@@ -67,57 +53,38 @@ def lines(pieces: Iterable[bytes], charset: str = "utf-8", most: int = MAX_LENGT
         *whole, tail = _END.split(text)
         after_cr = text.endswith("\r")
         for line in whole:
-            _check_length(size + len(line), most, "line")
+            _check_length(size + len(line), most)
             yield "".join([*rest, line])
             rest, size = [], 0
         rest.append(tail)
         size += len(tail)
-        _check_length(size, most, "line")
+        _check_length(size, most)
     last = "".join([*rest, decode(b"", True)])
     if last:
         yield last
 
 
-def _check_length(size: int, most: int, what: str) -> None:
+def _check_length(size: int, most: int) -> None:
     if size > most:
-        raise Failure(f"a {what} of the stream has more than {most} characters")
+        raise Failure(f"a line of the stream has more than {most} characters")
 
 
-def events(lines: Iterable[str], most: int = MAX_LENGTH) -> Iterator[Event]:
+def events(pieces: Iterable[bytes], most: int = MAX_LENGTH) -> Iterator[ServerSentEvent]:
     """
-    Yield the events in the lines of an event stream; the last one only if an empty line ends it.
+    Yield the events of an event stream, each as soon as its end has arrived.
 
     Args:
-        lines: without their ends.
-        most: characters in the data of an event.
+        pieces: of the body, cut anywhere.
+        most: bytes of an event.
 
     Raises:
-        Failure: an event has more.
-
-    HTML Living Standard, section 9.2.6.
+        Failure: an event has more, or an id is too long.
     """
-    name, last_id = "", ""
-    data: list[str] = []
-    size = 0
-    first = True
-    for line in lines:
-        if first:
-            line, first = line.removeprefix("\ufeff"), False
-        if not line:
-            if data:
-                yield Event(name or "message", "\n".join(data), last_id)
-            name, data, size = "", [], 0
-            continue
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if field == "event":
-            name = value
-        elif field == "data":
-            data.append(value)
-            size += len(value) + 1
-            _check_length(size, most, "server-sent event")
-        elif field == "id" and "\0" not in value:
-            last_id = value
+    decoder = EventDecoder(most)
+    for piece in pieces:
+        yield from decoder.decode(piece)
+        if decoder.error is not None:
+            raise Failure(str(decoder.error))
 
 
 def show(response: httpx.Response, screen: Screen) -> None:
@@ -125,9 +92,9 @@ def show(response: httpx.Response, screen: Screen) -> None:
     if not (screen.is_terminal or screen.formats or screen.has_colours):
         for piece in response.iter_bytes():
             screen.write_bytes(piece)
-    elif _EVENTS.match(response.headers.get("content-type", "")):
+    elif media_type_of(response.headers.get("content-type", "")) == "text/event-stream":
         # Events are UTF-8; the charset of the header does not count.
-        for event in events(lines(response.iter_bytes())):
+        for event in events(response.iter_bytes()):
             _show_event(event, screen)
     else:
         for line in lines(response.iter_bytes(), _charset_of(response)):
@@ -141,10 +108,11 @@ def _charset_of(response: httpx.Response) -> str:
         return "utf-8"
 
 
-def _show_event(event: Event, screen: Screen) -> None:
+def _show_event(event: ServerSentEvent, screen: Screen) -> None:
     screen.painted(CYAN, event.event)
     if event.id:
         screen.painted(GREY, f"  {event.id}")
     screen.write("\n")
-    screen.value(event.data, "  ")
+    if event.data:
+        screen.value(event.data, "  ")
     screen.write("\n")

@@ -231,6 +231,8 @@ class Job(Limits):
         """Return the exception for a phase that took too long; it names the timeout and the request's host."""
         if self.deadline is not None and now >= self.deadline - TIMER_SLACK:
             phase = "total"
+        elif phase == "read" and "idle" in self.timeout:
+            phase = "idle"
         text = f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s"
         return kind(with_host(text, self.request), request=self.request)
 

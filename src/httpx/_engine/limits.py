@@ -7,6 +7,7 @@ Until when each wait of a request lasts, and what ends it before.
     write      `limit("write")`, from when the socket took bytes last   bytes that the socket takes; a head, or bytes of
                                                                         a body for its reader
     read       `limit("read")`, from when the response went on last     bytes of the final response
+    idle       the same for a body, if the extension "idle_timeout" is given in place of the read timeout
     patience   `patience`, from when the request's head was sent        100 (Continue), or the final response
     total      the total timeout, from the begin of the request         nothing
 
@@ -81,10 +82,16 @@ class Limits:
             now: on the shell's clock.
             ends_by_itself: the body has a known end, and is not ended by the end of the connection.
         """
-        seconds = SHORT_DRAIN if not ends_by_itself else LONG_DRAIN if self.read is None else self.read
+        read = self.timeout.get("head", self.read)  # `idle` has kept it
+        seconds = SHORT_DRAIN if not ends_by_itself else LONG_DRAIN if read is None else read
         until = now + seconds
         if self.deadline is None or until < self.deadline:
             self.deadline = until
+
+    def idle(self, seconds: float | None) -> None:
+        """Bound the waits for the rest of the body, each by so many seconds, in place of the read timeout."""
+        self.timeout = {**self.timeout, "read": seconds, "idle": seconds, "head": self.read}
+        self.read = seconds if seconds is None or seconds < FOREVER else None
 
     def queue_limit(self, now: float, awaits_dial: bool) -> float | None:
         """

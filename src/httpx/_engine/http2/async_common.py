@@ -323,6 +323,8 @@ class AsyncStreamBody(AsyncByteStream):
         self._connection = connection
         self._stream = stream
         self._job = job
+        if "idle_timeout" in job.request.extensions:
+            job.idle(job.request.extensions["idle_timeout"])
         self._over = False
         self._begun = False
         self.extensions: dict[str, Any] = {}

@@ -473,6 +473,8 @@ class SyncStreamBody(SyncByteStream):
         self._connection = connection
         self._stream = stream
         self._job = job
+        if "idle_timeout" in job.request.extensions:
+            job.idle(job.request.extensions["idle_timeout"])
         self._over = False
         self.extensions: dict[str, Any] = {}
 
