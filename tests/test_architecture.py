@@ -31,6 +31,7 @@ LEVELS = {
     "_fields": 0,
     "_bytestreams": 0,
     "_types": 0,
+    "_shell_words": 0,
     "_hints": 0,
     "_secrets": 0,
     "_status_codes": 0,
@@ -51,6 +52,9 @@ LEVELS = {
     "_events": 1,
     "_jsonl": 1,
     "_config": 1,
+    "_curl": 1,
+    "_curl_command": 1,
+    "_redaction": 1,
     "_tls_context": 1,
     "_models": 1,
     "_reading": 1,
@@ -105,6 +109,7 @@ HEAVY = (
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
     *("httpx._destinations", "httpx._bulk"),
     *("httpx._middleware", "httpx.testing"),
+    *("httpx._curl", "netrc", "shlex"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))

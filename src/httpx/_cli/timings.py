@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import masking
+from .. import _redaction as redaction
 from .screen import BLUE, CYAN, GREEN, GREY, RED, YELLOW, Screen
 
 # In the order of an exchange.
@@ -200,7 +200,7 @@ class Timings:
 
 
 def _title(request: Any) -> str:
-    return f"{request.method} {masking.address(request.url.copy_with(query=None))}"
+    return f"{request.method} {redaction.address(request.url.copy_with(query=None))}"
 
 
 def _status_in(head: Any) -> int | None:
