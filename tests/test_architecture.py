@@ -52,15 +52,16 @@ LEVELS = {
     "_events": 1,
     "_jsonl": 1,
     "_config": 1,
+    "_tls_context": 1,
     "_curl": 1,
     "_curl_command": 1,
     "_redaction": 1,
-    "_tls_context": 1,
     "_models": 1,
     "_reading": 1,
     "_origins": 1,
     "_request": 1,
     "_text": 1,
+    "_timings": 1,
     "_response": 1,
     "_retry_after": 1,
     "_steps": 1,
@@ -109,7 +110,7 @@ HEAVY = (
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
     *("httpx._destinations", "httpx._bulk"),
     *("httpx._middleware", "httpx.testing"),
-    *("httpx._curl", "netrc", "shlex"),
+    *("httpx._timings", "httpx._curl", "netrc", "shlex"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))
@@ -425,7 +426,7 @@ SYNC_AND_TRIO = [
         """
         if connection.closed or (connection.reused and (not connection.is_quiet())):
             self.release(connection, False, job)
-            moment = monotonic()
+            moment = job.note_acquired(monotonic())
             continue
         """,
         "in threads that is a part of `_acquire`",

@@ -26,7 +26,16 @@ from httpx._config import UnsetType
 SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json").read_text("utf-8"))
 
 # New public names.
-NEW_NAMES = {"BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "Retry", "Step", "public_only"}
+NEW_NAMES = {
+    "BearerAuth",
+    "DestinationRefused",
+    "FunctionAuth",
+    "ResponseTooLarge",
+    "Retry",
+    "Step",
+    "Timings",
+    "public_only",
+}
 
 # New keyword parameters, by function, class (its constructor) or class and method.
 _NAMES = {"resolver", "resolve", "dns_cache_ttl", "address_family"}
@@ -128,7 +137,7 @@ def test_new_public_names_are_listed():
 def test_the_public_names_are_complete_and_in_order():
     """Upper and lower case do not count in the order, as in 0.28.1, whose tests compare the list."""
     exported = [name for name in vars(httpx) if not name.startswith("_") and not inspect.ismodule(getattr(httpx, name))]
-    exported = sorted({*exported, "ASGITransport", "__description__", "__title__", "__version__"})
+    exported = sorted({*exported, "ASGITransport", "Timings", "__description__", "__title__", "__version__"})
     assert httpx.__all__ == sorted(exported, key=lambda name: (name.casefold(), name.swapcase()))
 
 

@@ -72,6 +72,7 @@ from ._utils import install_old_names as _install_old_names
 if _TYPE_CHECKING:
     from ._destinations import public_only
     from ._middleware.retry import Retry
+    from ._timings import Timings
     from ._transports.asgi import ASGITransport
 
 __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
@@ -143,6 +144,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "SyncByteStream",
     "Timeout",
     "TimeoutException",
+    "Timings",
     "TooManyRedirects",
     "TransportError",
     "UnsupportedProtocol",
@@ -158,6 +160,7 @@ if not _TYPE_CHECKING:  # which would let any name pass
     _LAZY = {
         "ASGITransport": "_transports.asgi",
         "Retry": "_middleware.retry",
+        "Timings": "_timings",
         "public_only": "_destinations",
     }
 

@@ -25,13 +25,13 @@ import httpx
 from .. import _redaction as redaction
 
 if TYPE_CHECKING:
-    from .timings import Timings
+    from .timings import Hops
 
 
 def exchange(
     request: httpx.Request,
     response: httpx.Response | None,
-    timings: Timings,
+    timings: Hops,
     error: Exception | None = None,
     with_secrets: bool = False,
 ) -> dict[str, Any]:
@@ -130,6 +130,6 @@ def certificate(parts: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _timings(timings: Timings) -> dict[str, float]:
+def _timings(timings: Hops) -> dict[str, float]:
     last = timings.hops[-1].spans if timings.hops else {}
     return {"total": timings.total, **{phase.lower(): span.seconds for phase, span in last.items()}}
