@@ -35,7 +35,7 @@ says the same. For explanations by subject, begin at the [index](index.md).
 SECTIONS: list[tuple[str, str]] = [
     ("One request", "request get options head post put patch delete stream sse"),
     ("Clients", "Client AsyncClient USE_CLIENT_DEFAULT"),
-    ("Requests and responses", "Request Response codes"),
+    ("Requests and responses", "Request Response Timings codes"),
     ("Event streams", "EventSource ServerSentEvent Reconnect"),
     ("Values", "URL QueryParams Headers Cookies"),
     ("Configuration", "Timeout Limits Proxy create_ssl_context public_only"),

@@ -31,6 +31,7 @@ LEVELS = {
     "_fields": 0,
     "_bytestreams": 0,
     "_types": 0,
+    "_shell_words": 0,
     "_hints": 0,
     "_secrets": 0,
     "_status_codes": 0,
@@ -52,11 +53,15 @@ LEVELS = {
     "_jsonl": 1,
     "_config": 1,
     "_tls_context": 1,
+    "_curl": 1,
+    "_curl_command": 1,
+    "_redaction": 1,
     "_models": 1,
     "_reading": 1,
     "_origins": 1,
     "_request": 1,
     "_text": 1,
+    "_timings": 1,
     "_response": 1,
     "_retry_after": 1,
     "_steps": 1,
@@ -108,6 +113,7 @@ HEAVY = (
     *("httpx._destinations", "httpx._bulk"),
     *("httpx._middleware", "httpx.testing"),
     *("httpx._events", "httpx._event_source", "httpx._subscription", "httpx._engine.sleeping"),
+    *("httpx._timings", "httpx._curl", "netrc", "shlex"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))
@@ -432,7 +438,7 @@ SYNC_AND_TRIO = [
         """
         if connection.closed or (connection.reused and (not connection.is_quiet())):
             self.release(connection, False, job)
-            moment = monotonic()
+            moment = job.note_acquired(monotonic())
             continue
         """,
         "in threads that is a part of `_acquire`",

@@ -150,7 +150,7 @@ def test_the_password_is_in_the_command_only_if_it_is_asked_for(capfdbinary: Cap
             ),
             (
                 "--cert c.pem --cert-key k --ca ca --ca cas --unix-socket s --retry 2 --resolve a:1:b -w x "
-                "--bearer t --http2 http://a/"
+                "--http2 --bearer t http://a/"
             ),
         ),
     ],
@@ -165,11 +165,14 @@ def test_a_command_becomes_our_arguments(command: str, arguments: str):
         ("curl", "one URL"),
         ("curl http://a/ http://b/", "one URL, got 2"),
         ("curl --ftp-pasv http://a/", "--ftp-pasv cannot be converted"),
-        ("curl -Z http://a/", "-Z cannot be converted"),
+        ("curl -Q x http://a/", "-Q cannot be converted"),
         ("curl http://a/ -H", "-H lacks its value"),
         ("curl 'http://a/", "a quote"),
         ("curl -b jar http://a/", "--session"),
-        ("curl -H @file http://a/", "-H @file"),
+        ("curl --request-target x http://a/", "--request-target"),
+        ("curl http://a/[1-3]", "several requests"),
+        ("curl --connect-to ::b: http://a/", "--connect-to cannot be converted"),
+        ("curl -F 'a=b;type=c/d' http://a/", "of a text"),
         ("curl -d @- http://a/", "standard input"),
         ("curl http://a/ | jq .", "the shell's '\\|'"),
         ('curl -H "X: $TOKEN" http://a/', "the shell's \\$TOKEN"),
@@ -329,3 +332,56 @@ def test_we_send_the_form_that_curl_sends(
     ours = json.loads(capfdbinary.readouterr().out)
     assert (ours["form"], ours["files"]) == (theirs["form"], theirs["files"])
     assert ours["headers"]["Content-Type"].partition(";")[0] == "multipart/form-data"
+
+
+def test_a_netrc_file_becomes_a_name_and_a_password(tmp_path: Path):
+    (tmp_path / "netrc").write_text("machine a login ann password pw\n")
+    assert from_curl(f"curl --netrc-file {tmp_path}/netrc http://a/") == ["--auth", "ann", "pw", "http://a/"]
+    assert from_curl(f"curl --netrc-file {tmp_path}/netrc http://b/") == ["http://b/"]
+    assert from_curl(f"curl --netrc-file {tmp_path}/netrc --oauth2-bearer t http://a/") == [
+        "--bearer",
+        "t",
+        "http://a/",
+    ]
+
+
+def test_options_that_concern_only_curl_cost_nothing():
+    words = "-fsS --tlsv1.3 --ssl-no-revoke --create-dirs -c jar --compressed --fail-with-body"
+    assert from_curl(f"curl {words} --location-trusted http://a/") == ["--follow-redirects", "http://a/"]
+    assert from_curl("curl --path-as-is http://a/b") == ["http://a/b"]
+    assert from_curl("curl -x p --noproxy b http://a/") == ["--proxy", "p", "http://a/"]
+    assert from_curl("curl -x p --noproxy a,b http://a/") == ["http://a/"]
+    with pytest.raises(ValueError, match="--path-as-is cannot be converted"):
+        from_curl("curl --path-as-is http://a/b/../c")
+
+
+def test_postman_writes_its_own_quotes(tmp_path: Path):
+    (tmp_path / "x").write_text("text")
+    command = f"""curl --location 'http://a/' --form 'n="v"' --form 'f=@"{tmp_path}/x"'"""
+    assert from_curl(command) == ["--follow-redirects", "--multipart", "http://a/", "n=v", f"f@{tmp_path}/x"]
+
+
+def test_a_file_is_uploaded_as_a_body(tmp_path: Path):
+    (tmp_path / "x").write_text("text")
+    assert from_curl(f"curl -T {tmp_path}/x http://a/")[:2] == ["-c", "text"]
+    assert from_curl(f"curl -T {tmp_path}/x http://a/")[-3:] == ["-m", "PUT", "http://a/x"]
+
+
+def test_secret_parts_of_a_form_are_hidden():
+    request = httpx.Request("POST", "http://a/", files={"token": (None, "secret"), "a": (None, "b")})
+    request.read()
+    assert to_curl(request) == "curl --form-string 'token=***' --form-string a=b http://a/"
+    assert "token=secret" in to_curl(request, mask=False)
+    form = httpx.Request("POST", "http://a/", data={"token": "secret"})
+    assert to_curl(form).endswith("--data-raw 'token=***' http://a/")
+
+
+def test_a_form_with_parts_that_are_no_text_is_sent_as_it_is():
+    files: Any
+    for files in ({"a": (None, b"\xff")}, {"a": (None, "b", "text/plain")}, {'"': (None, "b"), "b": (None, "c")}):
+        request = httpx.Request("POST", "http://a/", files=files)
+        request.read()
+        assert "boundary=" in to_curl(request)
+    assert to_curl(httpx.Request("POST", "http://a/", content=b"@-")).endswith("--data-raw @- http://a/")
+    request = httpx.Request("HEAD", "http://a/", content=b"a", headers={"Host": "b"})
+    assert to_curl(request) == "curl -X HEAD -H 'Host: b' -H Content-Type: --data-raw a http://a/"

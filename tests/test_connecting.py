@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
@@ -132,6 +133,9 @@ class FakeSocket:
     def close(self) -> None:
         self.closed = True
 
+    def getpeername(self) -> Any:
+        return ("192.0.2.1", 80)
+
 
 class Built(FakeSocket):
     """What the shell makes of it."""
@@ -139,6 +143,7 @@ class Built(FakeSocket):
     def __init__(self, sock: Any, tls: Any, early: bytes, is_http2: bool) -> None:
         super().__init__()
         self.sock, self.tls, self.early, self.is_http2 = sock, tls, early, is_http2
+        self.wire: Any = SimpleNamespace(dial=None)
 
     def close(self) -> None:
         super().close()

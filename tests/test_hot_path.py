@@ -54,6 +54,12 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture(autouse=True)
+def _without_garbage() -> None:
+    """What earlier tests have left would be collected in the middle of a count, and its frames counted."""
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
 def _without_trio(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where trio is imported, which loop runs is a longer question, and other tests may have imported it."""
     monkeypatch.delitem(sys.modules, "trio", raising=False)
@@ -202,6 +208,37 @@ def test_a_warm_get_on_asyncio_sends_once_and_receives_once(server: ScriptedServ
     assert counts["poll"] <= 1
     assert counts["wait"] == 0  # that is the loop's
     assert server.connections == 1
+
+
+def test_a_warm_get_reads_the_clock_as_often_as_its_limits_and_elapsed_need(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+):
+    """`Response.timings` is made of these readings, and costs none of its own."""
+    counts: Counts[str] = Counter()
+
+    def counting(name: str, clock: Any) -> Any:
+        def read() -> float:
+            counts[name] += 1
+            time: float = clock()
+            return time
+
+        return read
+
+    from httpx import _client, _response
+    from httpx._engine import sync, sync_connection
+
+    for module, name in (
+        *((_client, "perf_counter"), (_response, "perf_counter")),
+        *((sync, "monotonic"), (sync_connection, "monotonic")),
+    ):
+        monkeypatch.setattr(module, name, counting(name, getattr(module, name)))
+    with httpx.Client() as client:
+        client.get(server.url)
+        counts.clear()
+        response = client.get(server.url)
+        assert counts == {"perf_counter": 3, "monotonic": 3}
+        assert response._stamps is False
+        assert response.timings.reused
 
 
 def test_a_warm_get_on_asyncio_sets_one_timer_at_most(server: ScriptedServer, counts: Counts[str]):

@@ -309,7 +309,7 @@ def test_interim_answers_and_trailers_are_extensions_of_the_response():
     exchange.receive(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
     exchange.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nSum: 1\r\n\r\n")
     response = Response(200)
-    Job.annotate(response, exchange)
+    job().annotate(response, exchange)
     assert response.extensions == {
         "informational": [(103, [(b"Link", b"</a.css>")])],
         "trailers": [(b"Sum", b"1")],
@@ -318,7 +318,7 @@ def test_interim_answers_and_trailers_are_extensions_of_the_response():
 
 def test_without_them_there_is_nothing_to_see():
     response = Response(200)
-    Job.annotate(response, HTTP1Exchange(*job().arguments))
+    job().annotate(response, HTTP1Exchange(*job().arguments))
     assert response.extensions == {}
 
 

@@ -28,7 +28,7 @@ SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json")
 # New public names.
 NEW_NAMES = {
     *("BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "Retry", "Step", "public_only"),
-    *("EventSource", "Reconnect", "SSEError", "ServerSentEvent", "sse"),
+    *("EventSource", "Reconnect", "SSEError", "ServerSentEvent", "Timings", "sse"),
 }
 
 # New keyword parameters, by function, class (its constructor) or class and method.

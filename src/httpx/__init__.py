@@ -75,6 +75,7 @@ if _TYPE_CHECKING:
     from ._events import ServerSentEvent, SSEError
     from ._middleware.retry import Retry
     from ._subscription import Reconnect
+    from ._timings import Timings
     from ._transports.asgi import ASGITransport
 
 __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
@@ -151,6 +152,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "SyncByteStream",
     "Timeout",
     "TimeoutException",
+    "Timings",
     "TooManyRedirects",
     "TransportError",
     "UnsupportedProtocol",
@@ -170,6 +172,7 @@ if not _TYPE_CHECKING:  # which would let any name pass
         "Retry": "_middleware.retry",
         "SSEError": "_events",
         "ServerSentEvent": "_events",
+        "Timings": "_timings",
         "public_only": "_destinations",
     }
 

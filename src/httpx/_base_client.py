@@ -12,6 +12,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
 
 from . import _clock
@@ -22,7 +23,7 @@ from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONF
 from ._cookies import Cookies
 from ._decoders import accept_encoding
 from ._engine.guarding import wants_proxies
-from ._exceptions import ReadTimeout, with_host
+from ._exceptions import ReadTimeout, RequestError, with_host
 from ._flow import Layers, Policy
 from ._headers import Headers
 from ._origins import may_keep_secrets
@@ -572,6 +573,14 @@ def _header_names(names: Iterable[str]) -> frozenset[bytes]:
     if isinstance(names, (str, bytes)) or not all(isinstance(name, str) for name in names):
         raise TypeError("sensitive_headers must be a list or tuple of header names (str)")
     return frozenset(name.lower().encode("utf-8", "replace") for name in names)
+
+
+def attach(exc: RequestError, request: Request, started: float) -> None:
+    """Attach the request, which began at `started` of `perf_counter`, and its timings to the error that ended it."""
+    from ._timings import of_failure
+
+    exc.request = request
+    exc._timings = of_failure(exc, perf_counter() - started)
 
 
 def finished(result: object) -> None:

@@ -30,6 +30,7 @@ from ._base_client import (
     EventHook,
     UseClientDefault,
     afinished,
+    attach,
     check_guarded,
     finished,
     given,
@@ -488,11 +489,11 @@ class Client(Verbs):
         try:
             response = transport.handle_request(request)
         except RequestError as exc:
-            exc.request = request
+            attach(exc, request, started)
             raise
         response._request = request
         response._started = started
-        response._seconds = perf_counter() - started
+        response._headed = perf_counter()
         if self._adapts:
             self._adapt(response)
         if logger.isEnabledFor(INFO):
@@ -941,11 +942,11 @@ class AsyncClient(AsyncVerbs):
         try:
             response = await transport.handle_async_request(request)
         except RequestError as exc:
-            exc.request = request
+            attach(exc, request, started)
             raise
         response._request = request
         response._started = started
-        response._seconds = perf_counter() - started
+        response._headed = perf_counter()
         if self._adapts:
             self._adapt(response)
         if logger.isEnabledFor(INFO):

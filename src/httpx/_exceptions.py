@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ._middleware.retry import Attempt
     from ._request import Request
     from ._response import Response
+    from ._timings import Stamps, Timings
 
 
 def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
@@ -83,6 +84,9 @@ class HTTPError(_Picklable):
     """
 
     attempts: tuple[Attempt, ...] = ()
+    # What an engine knows of the request's time, until a client takes it; and what the client made of it.
+    _stamps: Stamps | None
+    _timings: Timings | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -103,6 +107,15 @@ class HTTPError(_Picklable):
     @request.setter
     def request(self, request: Request) -> None:
         self._request = request
+
+    @property
+    def timings(self) -> Timings | None:
+        """
+        Return how long the phases of the request took, up to its failure: see `httpx.Timings`.
+
+        None if no request of a client failed by this, as with `TooManyRedirects`.
+        """
+        return self._timings
 
 
 class RequestError(HTTPError):
@@ -216,6 +229,12 @@ class HTTPStatusError(HTTPError):
         self.request = request
         self.response = response
         self.attempts: tuple[Attempt, ...] = getattr(response, "attempts", ())
+
+    @property
+    def timings(self) -> Timings | None:
+        """Return `timings` of the response; None if it was not received through a client."""
+        response = self.response
+        return None if response._started is None and response._timings is None else response.timings
 
 
 class InvalidURL(_Picklable):

@@ -140,8 +140,7 @@ class AsyncPieces(Generic[Piece]):
                     raise StopAsyncIteration
                 await self._advance(self._source)
             except RequestError as exc:
-                if response._request is not None:
-                    exc.request = response._request
+                response._fail(exc)
                 raise
 
     def _begin(self) -> None:

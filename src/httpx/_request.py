@@ -283,6 +283,51 @@ class Request:
             self.stream = ByteStream(body)
         return body
 
+    def to_curl(self, *, mask: bool = True) -> str:
+        """
+        Return a command of curl that sends this request, for a POSIX shell.
+
+        What curl sends is the same, but for the place of Content-Length and for spaces around the values of fields. The
+        command is safe to paste: every byte is quoted, and those that are not printable are written as `$'\\101'`.
+
+        Args:
+            mask: write "***" for credentials, cookies and what else has the name of a secret in the URL, in header
+                fields, and in a body that is a form or JSON.
+
+        Raises:
+            RequestNotRead: the body is an unread stream; call `read()` or `await aread()`.
+            ValueError: the URL is not absolute.
+        """
+        from ._curl import to_curl
+
+        return to_curl(self, mask=mask)
+
+    @classmethod
+    def from_curl(cls, command: str, *, files: bool = False) -> Request:
+        """
+        Return the request that a command of curl sends.
+
+        Its header fields are those of the command, and what curl adds: `Accept: */*`, and the User-Agent of this
+        library in place of curl's. The extensions "timeout", "proxy" and "target" come from -m, --connect-timeout, -x
+        and --request-target. Options about the response, redirects or trust (-o, -L, -k, ...) are a client's, and left
+        out.
+
+        Args:
+            command: as typed or copied from a browser or from Postman; for bash, or for cmd of Windows. No shell runs,
+                so a variable or a pipe is an error.
+            files: read the files that the command names (`-d @FILE`, -F, -T, `-b FILE`, -K, -n). By default no file is
+                read, so that a command from elsewhere cannot send one.
+
+        Raises:
+            ValueError: an option is unknown, or says what a request cannot (--unix-socket, --resolve, --cert,
+                --digest, ...); a file would have to be read; curl would make several requests of it.
+            InvalidURL, LocalProtocolError: the URL or a header field is invalid.
+            OSError: a file cannot be read.
+        """
+        from ._curl import from_curl
+
+        return from_curl(command, files=files)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self.method!r}, {self.url._redacted()!r})>"
 

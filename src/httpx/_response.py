@@ -15,7 +15,7 @@ import json as jsonlib
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from ._config import whole_number
 from ._content import ByteStream, UnattachedStream, encode_response
@@ -57,6 +57,7 @@ from ._urls import URL, redacted_address
 if TYPE_CHECKING:
     from ._jsonl import JSONLinesDecoder
     from ._middleware.retry import Attempt
+    from ._timings import Stamps, Timings
 
 _new_headers = Headers.__new__
 
@@ -113,7 +114,10 @@ class Response:
     is_stream_consumed: bool
     _request: Request | None
     _num_bytes_downloaded: int
+    # Of `perf_counter`: when a client began to send the request, and when it had the head.
     _started: float | None
+    _headed: float | None
+    # Until the body was read, or the response closed; None before that.
     _seconds: float | None
     # The body as received, if it was complete with the head; None after it was taken.
     _whole: bytes | None
@@ -127,6 +131,10 @@ class Response:
     default_encoding: str | Callable[[bytes], str] = "utf-8"
     _max_size: int | None = None
     _encoding: str | None = None
+    # What the request noted of its time in an engine; False: it did not have to wait before it was sent.
+    _stamps: Stamps | Literal[False] | None = False
+    # Of a copy: what the original knew.
+    _timings: Timings | None = None
     # The async iterator of the body, to be ended when the response is closed.
     _source: AsyncIterator[bytes] | None = None
     # The body as received, if it was drained: see `_drain`.
@@ -164,7 +172,8 @@ class Response:
         self.status_code = _status(status_code)
         self.headers = Headers(headers)
         self._request = request
-        self._started = self._seconds = self._whole = None
+        self._started = self._headed = self._seconds = self._whole = None
+        self._stamps = None
         self._remarkable = True
         self._num_bytes_downloaded = 0
         self.is_closed = self.is_stream_consumed = False
@@ -211,7 +220,7 @@ class Response:
         else:
             response.extensions = {"http_version": version, "network_stream": network_stream, "stream_id": stream_id}
         response.history = []
-        response._request = response._started = response._seconds = None
+        response._request = response._started = response._headed = response._seconds = None
         response._remarkable = remarkable
         response._num_bytes_downloaded = 0
         response.is_closed = response.is_stream_consumed = False
@@ -248,18 +257,53 @@ class Response:
         Raises:
             RuntimeError: the response was not received through a client.
         """
-        if self._seconds is None:
+        seconds = self._seconds
+        if seconds is None and self._started is not None and self._headed is not None:
+            seconds = self._headed - self._started
+        if seconds is None:
             raise RuntimeError("`elapsed` is only set on responses received through a client")
-        return datetime.timedelta(seconds=self._seconds)
+        return datetime.timedelta(seconds=seconds)
 
     @elapsed.setter
     def elapsed(self, elapsed: datetime.timedelta) -> None:
         self._seconds = elapsed.total_seconds()
         self._started = None
 
+    @property
+    def timings(self) -> Timings:
+        """
+        Return how long the phases of the request took: see `httpx.Timings`.
+
+        Raises:
+            RuntimeError: the response was not received through a client.
+        """
+        if self._timings is not None:
+            return self._timings
+        if self._started is None or self._headed is None:
+            raise RuntimeError("`timings` is only set on responses received through a client")
+        from ._timings import of_response
+
+        version = self.extensions.get("http_version")
+        waited = self._headed - self._started
+        return of_response(
+            waited,
+            waited if self._seconds is None and self.is_closed else self._seconds,  # it was read when it was made
+            self._stamps,
+            self.extensions.get("network_stream"),
+            None if version is None else self.http_version,
+        )
+
     def _stop_clock(self) -> None:
         if self._started is not None:
             self._seconds = perf_counter() - self._started
+
+    def _fail(self, exc: RequestError) -> None:
+        """Attach what the caller may want to know to an error of the body."""
+        if self._request is not None:
+            exc.request = self._request
+        if self._started is not None and self._headed is not None:
+            seconds = perf_counter() - self._started
+            exc._timings = self.timings._replace(receive=seconds - (self._headed - self._started), total=seconds)
 
     # Status.
 
@@ -476,7 +520,7 @@ class Response:
         if self._max_size is not None and len(whole) > self._max_size:
             del self._content
             error = too_large(self._max_size)
-            error._request = self._request
+            self._fail(error)
             raise error
         return True
 
@@ -724,8 +768,7 @@ class Response:
                     raise StreamClosed()  # closed by the caller, in the middle: the body is incomplete
             yield from pipeline.flush()
         except RequestError as exc:
-            if self._request is not None:
-                exc.request = self._request
+            self._fail(exc)
             raise
         self.close()
 
@@ -734,19 +777,21 @@ class Response:
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the parts of a connection; an unread body is lost in the copy.
-        left = ("extensions", "stream", "is_closed", "_started", "_whole", "_source")
+        left = ("extensions", "stream", "is_closed", "_started", "_headed", "_stamps", "_whole", "_source")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         state["extensions"] = {
             name: value
             for name, value in self.extensions.items()
             if name in ("http_version", "reason_phrase", "trailers")
         }
+        if self._started is not None and self._headed is not None:
+            state["_timings"] = self.timings
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.is_closed = True
-        self._started = self._whole = None
+        self._started = self._headed = self._whole = None
         self.stream = UnattachedStream()
 
 

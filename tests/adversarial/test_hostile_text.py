@@ -21,9 +21,10 @@ from typing import Any
 import pytest
 
 import httpx
+from httpx import _redaction as redaction
 from httpx import _secrets, _subscription
 from httpx._auth.challenges import parse_challenges
-from httpx._cli import download, event_stream, exchange_json, masking, screen, write_out
+from httpx._cli import download, event_stream, exchange_json, screen, write_out
 from httpx._cookies.rules import parse as parse_cookie
 from httpx._cookies.suffixes import is_public_suffix
 from httpx._decoders import get_decoder
@@ -256,7 +257,10 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "text that is not a URL": lambda text: _secrets.hide_in_address("http://[" + text.decode("latin-1")),
     "secret parameters": lambda text: _secrets.hide_parameters(text.decode("latin-1")),
     "names of secrets": lambda text: _secrets.looks_secret(text.decode("latin-1")),
-    "a field that is masked": lambda text: masking.field("Location", text.decode("latin-1")),
+    "JSON that is masked": lambda text: redaction.body("application/json", text),
+    "a form that is masked": lambda text: redaction.body("application/x-www-form-urlencoded", text),
+    "parts that are masked": lambda text: redaction.body("multipart/form-data; boundary=-", text),
+    "a field that is masked": lambda text: redaction.field("Location", text.decode("latin-1")),
     "JSON": in_body(lambda r: r.json()),
     "JSON that is shown": in_body(lambda r: exchange_json._body(r), Content_Type="application/json"),
     "text as UTF-8": in_body(lambda r: r.text),
@@ -375,7 +379,7 @@ def test_json_that_is_nested_too_deeply_is_a_value_error(text: bytes):
 # Headers that are looked up and are not a peer's: of requests, which the user makes.
 OF_REQUESTS = {
     *("host", "cookie", "authorization", "transfer-encoding", "if-none-match", "if-modified-since", "referer"),
-    *("link",),
+    *("link", "accept-encoding"),
 } - {"link"}
 LOOKUPS = {"_get", "_get_all", "_has", "get", "get_list"}
 

@@ -1,60 +1,61 @@
 """
-Convert requests to and from command lines of curl.
+Convert our command lines to and from those of curl.
 
-    to_curl(request)                      curl -X PUT --json '{"a":1}' http://localhost:8000/
+    to_curl(request, options=...)         curl -X PUT -k --data-raw '{"a":1}' http://localhost:8000/
     from_curl("curl -H 'X-A: b' ...")     ["-h", "X-A", "b", ...], arguments of ours
 
-Both know the common options: those of a request, of authentication, redirects, TLS, proxy, output. An unknown option is
-an error with its name, because without it the command could do something else.
+The options about the connection are taken along. Those of curl that only concern its output have no meaning here; any
+other is an error with its name.
+
+Not here: what a command of curl says (`_curl_command`), how a request is written as one (`_curl`).
 """
 
 from __future__ import annotations
 
-import base64
 import os
 import re
-import shlex
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import masking
-from .shell_words import words as _words
+from .. import _redaction as redaction
+from .._curl import address, body_words, command, field_words, fields_of, is_excepted, netrc_user
+from .._curl_command import HARMLESS, Command, Part, read
+from .._secrets import looks_secret
+from .._urls import URL
 
 if TYPE_CHECKING:
     import httpx
 
-# Header fields that curl computes or sends by default.
-_COMPUTED = frozenset(("host", "content-length", "connection", "transfer-encoding"))
+# Header fields that curl computes, or that it and we send by default.
+_COMPUTED = frozenset(("host", "content-length", "connection", "transfer-encoding", "accept-encoding"))
+_PART_NAME = re.compile(rb'; name="([^"%=]+)"(?:; filename="([^"%]+)")?(?:\r\n|$)')
 
 
 def to_curl(request: httpx.Request, *, mask: bool = True, options: dict[str, Any] | None = None) -> str:
     """
-    Return a command for a POSIX shell that sends the same request.
+    Return a command for a POSIX shell that sends the same request, but for what each client sends by default.
 
     Args:
         request: as it would be sent, with its body read.
-        mask: replace credentials and cookies with "***".
+        mask: replace credentials, cookies and other secrets with "***".
         options: our parsed arguments, for those about the connection.
     """
     options = {} if options is None else options
-    url = masking.address(request.url) if mask else str(request.url)
     words = ["curl", *_method(request), *_connection(options, mask)]
-    form = _form(request, options)
-    for name, value in _fields(request):
-        if form is not None and name.lower() == "content-type":
-            continue  # curl makes its own boundary
-        shown = masking.field(name, value) if mask else value
-        # A field without a value is written with ";".
-        words += ["-H", f"{name}: {shown}" if shown else f"{name};"]
+    form = _form(request, options, mask)
+    for name, value in _fields(request, mask):
+        if form is None or name.lower() != "content-type":  # curl makes its own boundary
+            words += field_words(name, value)
     if options:
         # The client sends these by default, so they were removed.
         words += [
             word for name in ("Accept", "User-Agent") if name not in request.headers for word in ("-H", f"{name}:")
         ]
-    words += _body(request) if form is None else form
-    if re.search(r"[\[\]{}]", url):  # curl would read them as ranges
-        words.append("-g")
-    return ("" if form is not None else _fed(request)) + " ".join(map(shlex.quote, [*words, url]))
+    content = redaction.body(request.headers.get("content-type", ""), request.content) if mask else request.content
+    if form is None and content:
+        quiet = [] if "content-type" in request.headers else ["-H", "Content-Type:"]
+        form = [*quiet, *body_words(content)]
+    words += form or []
+    return command(words, address(request.url, mask), content if words[-2:] == ["--data-binary", "@-"] else None)
 
 
 def _method(request: httpx.Request) -> list[str]:
@@ -64,37 +65,21 @@ def _method(request: httpx.Request) -> list[str]:
     return [] if request.method == usual else ["-X", request.method]
 
 
-def _fields(request: httpx.Request) -> list[tuple[str, str]]:
-    """Return the header fields that curl must be given: not those that it computes, or that httpx sends by default."""
-    fields = []
-    for raw_name, raw_value in request.headers.raw:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        if name.lower() == "accept-encoding" or name.lower() in _COMPUTED:
-            continue  # `--compressed` sends the encodings that curl can decode
-        if name.lower() == "accept" and value == "*/*":
-            continue
-        if name.lower() == "user-agent" and value.startswith("python-httpx/"):
-            continue
-        fields.append((name, value))
-    return fields
+def _fields(request: httpx.Request, mask: bool) -> list[tuple[str, str]]:
+    """Return the header fields that curl must be given."""
+    host = request.url.netloc.decode("ascii")
+    return [
+        (name, value)
+        for name, value in fields_of(request, mask)
+        if not (
+            (name.lower() in _COMPUTED and (name.lower() != "host" or value == host))
+            or (name.lower() == "accept" and value == "*/*")
+            or (name.lower() == "user-agent" and value.startswith("python-httpx/"))
+        )
+    ]
 
 
-def _body(request: httpx.Request) -> list[str]:
-    content = request.content
-    if not content:
-        return []
-    quiet = [] if "content-type" in request.headers else ["-H", "Content-Type:"]
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
-    return [*quiet, *(["--data-binary", "@-"] if "\0" in text else ["--data-raw", text])]
-
-
-_PART_NAME = re.compile(rb'; name="([^"%=]+)"(?:; filename="([^"%]+)")?(?:\r\n|$)')
-
-
-def _form(request: httpx.Request, options: dict[str, Any]) -> list[str] | None:
+def _form(request: httpx.Request, options: dict[str, Any], mask: bool) -> list[str] | None:
     """Return the parts of a multipart body as options; None if it is not one, or if curl cannot make the same body."""
     kind = re.fullmatch(r"multipart/form-data; *boundary=([^;\s\"]+)", request.headers.get("content-type", ""), re.I)
     if kind is None:
@@ -105,7 +90,7 @@ def _form(request: httpx.Request, options: dict[str, Any]) -> list[str] | None:
     for part in parts[1:]:
         head, _, content = part.removesuffix(b"\r\n").partition(b"\r\n\r\n")
         try:
-            word = _part(head.decode(), content, paths)
+            word = _part(head.decode(), content, paths, mask)
         except UnicodeDecodeError:
             return None
         if word is None:
@@ -114,13 +99,13 @@ def _form(request: httpx.Request, options: dict[str, Any]) -> list[str] | None:
     return words if end.strip() == b"--" else None
 
 
-def _part(head: str, content: bytes, paths: dict[tuple[str, str], str]) -> list[str] | None:
+def _part(head: str, content: bytes, paths: dict[tuple[str, str], str], mask: bool) -> list[str] | None:
     match, kind = _PART_NAME.search(head.encode()), re.search(r"^content-type: *(.+?)\r?$", head, re.M | re.I)
     if match is None or head.count("\n") > 2:
         return None
     name = match[1].decode()
     if match[2] is None:
-        text = content.decode()
+        text = redaction.MASK if mask and looks_secret(name) else content.decode()
         return None if kind is not None or "\0" in text else ["--form-string", f"{name}={text}"]
     filename = match[2].decode()
     path = paths.get((name, filename))
@@ -154,13 +139,6 @@ def _paths(options: dict[str, Any]) -> dict[tuple[str, str], str]:
     return found
 
 
-def _fed(request: httpx.Request) -> str:
-    """Return the command to put before curl, for a body that cannot be an argument."""
-    if "@-" not in _body(request)[-1:]:
-        return ""
-    return f"printf %s {base64.b64encode(request.content).decode()} | base64 -d | "
-
-
 def _connection(options: dict[str, Any], mask: bool) -> list[str]:
     words: list[str] = []
     if options.get("follow_redirects") or options.get("max_redirects") is not None:
@@ -177,10 +155,10 @@ def _connection(options: dict[str, Any], mask: bool) -> list[str]:
         words += [flag] if options.get(key) else []
     if options.get("proxy"):
         proxy = options["proxy"]
-        words += ["-x", re.sub(r"://[^/@]*@", f"://{masking.MASK}@", proxy) if mask else proxy]
+        words += ["-x", re.sub(r"://[^/@]*@", f"://{redaction.MASK}@", proxy) if mask else proxy]
     if options.get("digest") and options.get("auth"):  # the header is sent only after the server's challenge
         user, password = options["auth"]
-        words += ["--digest", "-u", f"{user}:{masking.MASK if mask else password}"]
+        words += ["--digest", "-u", f"{user}:{redaction.MASK if mask else password}"]
     if options.get("retry"):
         words += ["--retry", str(options["retry"])]
     if options.get("download") is not None:
@@ -197,231 +175,34 @@ def _connection(options: dict[str, Any], mask: bool) -> list[str]:
     return words
 
 
-class _Reader:
-    """A reader of the words of a curl command, which writes our arguments."""
+# From curl's options to ours.
 
-    def __init__(self) -> None:
-        self.out: list[str] = []
-        self.urls: list[str] = []
-        self.method: str | None = None
-        self.data: list[bytes] = []
-        self.form: list[str] = []
-        self.kind: str | None = None
-        self.as_query = False
-        self.is_json = False
-        self.cookies: list[str] = []
-        self.user: str | None = None
-        self.digest = False
-        self.headers: list[tuple[str, str]] = []
-        self.absent: list[str] = []
-
-    # Each takes the value of an option.
-
-    def header(self, value: str) -> None:
-        if value.startswith("@"):
-            raise ValueError("a file of headers, -H @file, cannot be converted")
-        name, colon, text = value.partition(":")
-        if colon and text.strip():
-            self.headers.append((name.strip(), text.strip()))
-        elif colon:
-            self.absent.append(name.strip())
-        elif name.endswith(";"):
-            self.headers.append((name[:-1].strip(), ""))
-
-    def body(self, value: str, at_means_file: bool = True, strips: bool = True) -> None:
-        self.kind = self.kind or "application/x-www-form-urlencoded"
-        if at_means_file and value.startswith("@"):
-            content = _file(value[1:])
-            self.data.append(re.sub(rb"[\r\n\0]", b"", content) if strips else content)
-        else:
-            self.data.append(value.encode("utf-8", "surrogateescape"))
-
-    def json(self, value: str) -> None:
-        self.kind = "application/json"
-        before = self.data.pop() if self.data else b""  # several are joined without "&"
-        self.body(value, strips=False)
-        self.data[-1] = before + self.data[-1]
-        self.is_json = True
-
-    def urlencoded(self, value: str) -> None:
-        from urllib.parse import quote_plus
-
-        self.kind = self.kind or "application/x-www-form-urlencoded"
-        name, equals, text = value.partition("=")
-        if equals:
-            encoded = quote_plus(text)
-        elif "@" in value:
-            name, _, path = value.partition("@")
-            encoded = quote_plus(_file(path))
-        else:
-            name, encoded = "", quote_plus(value)
-        self.data.append((f"{name}={encoded}" if name else encoded).encode())
-
-    def multipart(self, value: str, literal: bool = False) -> None:
-        name, equals, text = value.partition("=")
-        if not equals:
-            raise ValueError(f"-F must be NAME=VALUE, got {value[:40]!r}")
-        if not literal and text.startswith("<"):
-            self.form.append(f"{_escaped(name)}=@{text[1:]}")
-        elif not literal and text.startswith("@"):
-            self.form.append(f"{_escaped(name)}@{text[1:]}")
-        elif not literal and re.search(r";\s*(?:type|headers|encoder)=", text):
-            raise ValueError(f"-F {value[:40]!r}: the type of a text cannot be converted")
-        else:
-            # A value with "@" is text here, and would name a file in our arguments.
-            self.form.append(f"{_escaped(name)}=" + re.sub(r"^(\\*[=@])", r"\\\1", text))
-
-    def cookie(self, value: str) -> None:
-        if "=" not in value:
-            raise ValueError("a file of cookies, -b file, cannot be converted: see --session")
-        self.cookies.append(value.strip("; "))
-
-    def result(self) -> list[str]:
-        """Return our arguments."""
-        if len(self.urls) != 1:
-            raise ValueError("the curl command must have one URL" + (f", got {len(self.urls)}" if self.urls else ""))
-        url = self.urls[0]
-        out = [*self.out]
-        given = {name.lower() for name, _ in self.headers} | {name.lower() for name in self.absent}
-        if self.cookies:
-            self.headers.append(("Cookie", "; ".join(self.cookies)))
-        if self.is_json and "accept" not in given:
-            self.headers.append(("Accept", "application/json"))
-        body = b"&".join(self.data)
-        if self.as_query:
-            url = f"{url}{'&' if '?' in url else '?'}{body.decode('utf-8', 'surrogateescape')}" if body else url
-        elif self.data:
-            out += ["-c", body.decode("utf-8", "surrogateescape")]
-            if self.kind and "content-type" not in given:
-                self.headers.append(("Content-Type", self.kind))
-        for name, value in self.headers:
-            out += ["-h", name, value]
-        if self.user is not None:
-            name, _, password = self.user.partition(":")
-            out += ["--auth", name, password if ":" in self.user else "-", *(["--digest"] if self.digest else [])]
-        if self.form:
-            out += ["--multipart"]
-        if self.method:
-            out += ["-m", self.method]
-        items = [*self.form, *(f"{_escaped(name)}:" for name in self.absent)]
-        # curl uses http for a URL without a scheme.
-        return [*out, url if "://" in url else f"http://{url}", *items]
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([=:@;\\])", r"\\\1", name)
-
-
-def _file(path: str) -> bytes:
-    if path == "-":
-        raise ValueError("a body from standard input, @-, cannot be converted: add the item @- to the command")
-    with open(os.path.expanduser(path), "rb") as file:
-        return file.read()
-
-
-Take = Callable[[_Reader, str], None]
-
-
-def _passes(*ours: str) -> Take:
-    """Return a function that passes the value to an option of ours."""
-    return lambda reader, value: reader.out.extend([*ours, value])
-
-
-def _sets(name: str, constant: Any = None) -> Take:
-    return lambda reader, value: setattr(reader, name, value if constant is None else constant)
-
-
-def _cert(reader: _Reader, value: str) -> None:
-    # After a colon comes the key's password; after a single letter it belongs to a Windows drive.
-    path = re.match(r"(?:[A-Za-z]:[\\/])?[^:]*", value)
-    reader.out += ["--cert", value if path is None else path[0]]
-
-
-# Options with a value -> the function for it. Short ones may have it without a space.
-_WITH_VALUE: dict[str, Take] = {
-    "-X": _sets("method"),
-    "-H": _Reader.header,
-    "-d": _Reader.body,
-    "--data-raw": lambda reader, value: reader.body(value, at_means_file=False),
-    "--data-binary": lambda reader, value: reader.body(value, strips=False),
-    "--data-urlencode": _Reader.urlencoded,
-    "--json": _Reader.json,
-    "-F": _Reader.multipart,
-    "--form-string": lambda reader, value: reader.multipart(value, literal=True),
-    "-u": _sets("user"),
-    "--oauth2-bearer": _passes("--bearer"),
-    "-b": _Reader.cookie,
-    "-A": lambda reader, value: reader.headers.append(("User-Agent", value)),
-    "-e": lambda reader, value: reader.headers.append(("Referer", value)),
-    "-r": lambda reader, value: reader.headers.append(("Range", f"bytes={value}")),
-    "-o": _passes("-o"),
-    "-w": _passes("-w"),
-    "-x": _passes("--proxy"),
-    "-m": _passes("--max-time"),
-    "--connect-timeout": _passes("--timeout"),
-    "--max-redirs": _passes("--max-redirects"),
-    "--retry": _passes("--retry"),
-    "--resolve": _passes("--resolve"),
-    "--cacert": _passes("--ca"),
-    "--capath": _passes("--ca"),
-    "-E": _cert,
-    "--key": _passes("--cert-key"),
-    "--unix-socket": _passes("--unix-socket"),
-    "--url": lambda reader, value: reader.urls.append(value),
+_WITH_VALUE = {
+    "-o": "-o",
+    "-w": "-w",
+    "-x": "--proxy",
+    "-m": "--max-time",
+    "--connect-timeout": "--timeout",
+    "--max-redirs": "--max-redirects",
+    "--retry": "--retry",
+    "--resolve": "--resolve",
+    "--cacert": "--ca",
+    "--capath": "--ca",
+    "--key": "--cert-key",
+    "--unix-socket": "--unix-socket",
 }
-
-# Options without a value -> their function; None if we do it anyway or it only concerns curl's output.
-_FLAGS: dict[str, Take | None] = {
-    "-L": lambda reader, _: reader.out.append("--follow-redirects"),
-    "-k": lambda reader, _: reader.out.append("--no-verify"),
-    "-I": _sets("method", "HEAD"),
-    "-G": _sets("as_query", True),
-    "-v": lambda reader, _: reader.out.append("-v"),
-    "-O": lambda reader, _: reader.out.extend(["--download", "."]),
-    "-4": lambda reader, _: reader.out.append("-4"),
-    "-6": lambda reader, _: reader.out.append("-6"),
-    "-N": lambda reader, _: reader.out.append("--stream"),
-    "--digest": _sets("digest", True),
-    "--http1.1": lambda reader, _: reader.out.extend(["--http-version", "1.1"]),
-    "--http2": lambda reader, _: reader.out.append("--http2"),
-    "--http2-prior-knowledge": lambda reader, _: reader.out.extend(["--http-version", "2-prior-knowledge"]),
-    **dict.fromkeys(("-s", "-S", "-i", "-f", "-g", "-J", "-#", "--basic", "--compressed", "--fail-with-body")),
-    **dict.fromkeys(("--no-progress-meter", "--tlsv1.2", "--http0.9", "--no-keepalive", "--tcp-nodelay")),
-}
-
-_LONG = {
-    "--request": "-X",
-    "--header": "-H",
-    "--data": "-d",
-    "--data-ascii": "-d",
-    "--form": "-F",
-    "--user": "-u",
-    "--cookie": "-b",
-    "--user-agent": "-A",
-    "--referer": "-e",
-    "--range": "-r",
-    "--remote-header-name": "-J",
-    "--output": "-o",
-    "--write-out": "-w",
-    "--proxy": "-x",
-    "--max-time": "-m",
-    "--cert": "-E",
-    "--location": "-L",
-    "--insecure": "-k",
-    "--head": "-I",
-    "--get": "-G",
-    "--verbose": "-v",
-    "--remote-name": "-O",
-    "--ipv4": "-4",
-    "--ipv6": "-6",
-    "--no-buffer": "-N",
-    "--silent": "-s",
-    "--show-error": "-S",
-    "--include": "-i",
-    "--show-headers": "-i",
-    "--fail": "-f",
-    "--globoff": "-g",
-    "--progress-bar": "-#",
+_FLAGS = {
+    "-L": ["--follow-redirects"],
+    "--location-trusted": ["--follow-redirects"],  # with less trust: credentials stay at their origin
+    "-k": ["--no-verify"],
+    "-v": ["-v"],
+    "-O": ["--download", "."],
+    "-4": ["-4"],
+    "-6": ["-6"],
+    "-N": ["--stream"],
+    "--http1.1": ["--http-version", "1.1"],
+    "--http2": ["--http2"],
+    "--http2-prior-knowledge": ["--http-version", "2-prior-knowledge"],
 }
 
 
@@ -436,42 +217,76 @@ def from_curl(text: str) -> list[str]:
         ValueError: a quote is open, an option is unknown or lacks its value, or there is not exactly one URL.
         OSError: a file for the body cannot be read.
     """
-    words = _words(text)
-    if words and words[0] in ("$", "%", ">"):  # a shell prompt, copied with the command
-        del words[0]
-    if words and os.path.basename(words[0]) in ("curl", "curl.exe"):
-        del words[0]
-    reader = _Reader()
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-") or word == "-":
-            reader.urls.append(word)
-        elif word.startswith("--"):
-            _option(reader, _LONG.get(word, word), words)
-        else:
-            _cluster(reader, word, words)
-    return reader.result()
+    found = read(text, files=True)
+    if found.cookie_files:
+        raise ValueError("a file of cookies, -b file, cannot be converted: see --session")
+    if found.target is not None or found.dotted_target is not None:
+        option = "--path-as-is" if found.target is None else "--request-target"
+        raise ValueError(f"curl's {option} cannot be converted: the path of a URL has no '.' and '..'")
+    host = URL(found.url).host
+    is_direct = any(is_excepted(host, value) for name, value in found.others if name == "--noproxy")
+    out = [
+        word
+        for name, value in found.others
+        if name != "--noproxy" and not (name == "-x" and is_direct)
+        for word in _ours(name, value)
+    ]
+    if found.bearer is not None:
+        out += ["--bearer", found.bearer]
+    body = found.body
+    if body is not None:
+        out += ["-c", body.decode("utf-8", "surrogateescape")]
+        if found.kind and not found.has_field("content-type"):
+            found.headers.append(("Content-Type", found.kind))
+    for name, value in found.headers:
+        out += ["-h", name, value]
+    out += _auth(found, host)
+    if found.parts:
+        out += ["--multipart"]
+    if found.given_method is not None or found.method in ("HEAD", "PUT"):
+        out += ["-m", found.method]
+    items = [*map(_item, found.parts), *(f"{_escaped(name)}:" for name in found.absent)]
+    return [*out, found.url, *items]
 
 
-def _option(reader: _Reader, name: str, words: list[str]) -> None:
+def _ours(name: str, value: str) -> list[str]:
+    """Return our arguments for one option of curl."""
     if name in _WITH_VALUE:
-        if not words:
-            raise ValueError(f"curl's {name} lacks its value")
-        _WITH_VALUE[name](reader, words.pop(0))
-    elif name in _FLAGS:
-        take = _FLAGS[name]
-        if take is not None:
-            take(reader, "")
-    else:
+        return [_WITH_VALUE[name], value]
+    if name in _FLAGS:
+        return _FLAGS[name]
+    if name == "-E":
+        # After a colon comes the key's password; after a single letter it belongs to a Windows drive.
+        path = re.match(r"(?:[A-Za-z]:[\\/])?[^:]*", value)
+        return ["--cert", value if path is None else path[0]]
+    if name not in HARMLESS:
         raise ValueError(f"curl's option {name} cannot be converted")
+    return []
 
 
-def _cluster(reader: _Reader, word: str, words: list[str]) -> None:
-    """Read short options in one word: `-sSL`, `-XPOST`, `-sXPOST`."""
-    rest = word[1:]
-    while rest:
-        name, rest = "-" + rest[0], rest[1:]
-        if name in _WITH_VALUE and rest:
-            words.insert(0, rest)
-            rest = ""
-        _option(reader, name, words)
+def _auth(found: Command, host: str) -> list[str]:
+    user = found.user
+    if user is None and found.netrc is not None and found.bearer is None:
+        user = netrc_user(found, host)
+    if user is None:
+        return []
+    name, colon, password = user.partition(":")
+    return ["--auth", name, password if colon else "-", *(["--digest"] if found.digest else [])]
+
+
+def _item(part: Part) -> str:
+    """Return a part of a form as an item of ours."""
+    name = _escaped(part.name)
+    if part.headers or (not part.as_file and (part.kind is not None or part.filename is not None)):
+        raise ValueError(f"-F {part.name[:40]!r}: type, name and fields of a text cannot be converted")
+    if part.path is None:
+        # A value with "@" is text here, and would name a file in our arguments.
+        return f"{name}=" + re.sub(r"^(\\*[=@])", r"\\\1", part.text or "")
+    if not part.as_file:
+        return f"{name}=@{part.path}"
+    kind = "" if part.kind is None else f";type={part.kind}"
+    return f"{name}@{part.path}{kind}" + ("" if part.filename is None else f";filename={part.filename}")
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([=:@;\\])", r"\\\1", name)

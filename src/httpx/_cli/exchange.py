@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from .download import Download
     from .retries import Retries
     from .sessions import Session
-    from .timings import Timings
-
-Trace = Callable[[str, dict[str, Any]], None]
+    from .timings import Hops
 
 _PARTS = frozenset("HBhbm")
 
@@ -100,18 +97,23 @@ class Run:
         return exits.of_status(response.status_code)
 
     def _layers(self) -> dict[str, Any]:
-        """Return the arguments of the client by which responses are shown and requests repeated."""
-        if not self._options["retry"]:
-            return {} if self._tap is None else {"event_hooks": {"response": [self._tap.response]}}
-        from .retries import Retries, saving, showing
+        """Return the arguments of the client by which responses are shown and measured, and requests repeated."""
+        layers: list[Any] = []
+        hooks: dict[str, Any] = {}
+        if self._options["retry"]:
+            from .retries import Retries, saving, showing
 
-        self._retries = Retries(self._options["retry"], _tell)
-        layers: list[Any] = [self._retries]
-        if self._download is not None and self._download.is_repeatable:
-            layers.append(saving(self._download, self._saved))
-        if self._tap is not None:
-            layers.append(showing(self._tap.response))
-        return {"middleware": layers}
+            self._retries = Retries(self._options["retry"], _tell)
+            layers.append(self._retries)
+            if self._download is not None and self._download.is_repeatable:
+                layers.append(saving(self._download, self._saved))
+            if self._tap is not None:
+                layers.append(showing(self._tap.response))
+        elif self._tap is not None:
+            hooks = {"event_hooks": {"response": [self._tap.response]}}
+        if self._timings is not None:
+            layers.append(self._timings.watch)  # innermost: it sees every attempt
+        return {**hooks, "middleware": layers} if layers else hooks
 
     def _saved(self, path: str) -> None:
         self._path = path
@@ -125,9 +127,8 @@ class Run:
             for name, value in self._download.headers().items():
                 if name.lower() not in {name.lower() for name, _ in intent.headers}:
                     request.headers[name] = value
-        traces: list[Trace] = [watcher.event for watcher in (self._tap, self._timings) if watcher is not None]
-        if traces:
-            request.extensions["trace"] = traces[0] if len(traces) == 1 else _all_of(traces)
+        if self._tap is not None:
+            request.extensions["trace"] = self._tap.event
         return request
 
     def _sent(self, client: httpx.Client, request: httpx.Request) -> httpx.Response:
@@ -312,8 +313,8 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | None:
         raise click.UsageError(str(exc)) from None
 
 
-def _timings(options: dict[str, Any], parts: frozenset[str]) -> Timings | None:
-    """Return a `Timings` if an option needs one, else None."""
+def _timings(options: dict[str, Any], parts: frozenset[str]) -> Hops | None:
+    """Return `Hops` if an option needs one, else None."""
     if options["write_out"] is not None:
         from .write_out import check
 
@@ -323,9 +324,9 @@ def _timings(options: dict[str, Any], parts: frozenset[str]) -> Timings | None:
             raise click.UsageError(str(exc)) from None
     if not (options["timings"] or options["output_json"] or options["write_out"] is not None or "m" in parts):
         return None
-    from .timings import Timings
+    from .timings import Hops
 
-    return Timings()
+    return Hops()
 
 
 def _session(options: dict[str, Any], intent: Plan) -> Session | None:
@@ -364,14 +365,6 @@ def _auth(options: dict[str, Any], session: Session | None) -> Any:
         return None if session.auth is None else auth_of({**options, **session.auth})
     session.auth = {name: options[name] for name in ("auth", "bearer", "digest")}
     return auth
-
-
-def _all_of(traces: list[Trace]) -> Trace:
-    def trace(name: str, info: dict[str, Any]) -> None:
-        for one in traces:
-            one(name, info)
-
-    return trace
 
 
 def _tell(text: str) -> None:

@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from . import masking
+from .. import _redaction as redaction
 
 if TYPE_CHECKING:
-    from .timings import Timings
+    from .timings import Hops
 
 
 def exchange(
     request: httpx.Request,
     response: httpx.Response | None,
-    timings: Timings,
+    timings: Hops,
     error: Exception | None = None,
     with_secrets: bool = False,
 ) -> dict[str, Any]:
@@ -75,11 +75,11 @@ def _head(response: httpx.Response, with_secrets: bool) -> dict[str, Any]:
 
 def _fields(headers: httpx.Headers, with_secrets: bool) -> list[list[str]]:
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.raw]
-    return [[name, value if with_secrets else masking.field(name, value)] for name, value in pairs]
+    return [[name, value if with_secrets else redaction.field(name, value)] for name, value in pairs]
 
 
 def _address(url: httpx.URL, with_secrets: bool) -> str:
-    return str(url) if with_secrets else masking.address(url)
+    return str(url) if with_secrets else redaction.address(url)
 
 
 def _sent(request: httpx.Request) -> Any:
@@ -130,6 +130,6 @@ def certificate(parts: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _timings(timings: Timings) -> dict[str, float]:
+def _timings(timings: Hops) -> dict[str, float]:
     last = timings.hops[-1].spans if timings.hops else {}
     return {"total": timings.total, **{phase.lower(): span.seconds for phase, span in last.items()}}

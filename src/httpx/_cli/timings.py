@@ -1,26 +1,36 @@
 """
-Measure the phases of each hop of a run, from the library's trace events.
+Show how long the phases of each hop of a run took, from what the library knows: `httpx.Timings`.
 
-    timings = Timings()                     hop = one request and its response; a redirect makes another hop
-    request.extensions["trace"] = timings.event
-    ...
-    timings.finish()
-    show(timings, screen)
+    hops = Hops()                           hop = one request and its response; a redirect makes another hop
+    hops.begin()
+    ...                                     hops.watch is the innermost middleware of the client
+    hops.finish()
+    show(hops, screen, width)
 
-The clock is passed in. Not here: the request of the events (`exchange`), curl's names for the figures (`write_out`).
+Not here: measuring, but for when the run began and ended; curl's names for the figures (`write_out`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Generator
+from time import perf_counter
 from typing import Any
 
-from . import masking
+import httpx
+
+from .. import _redaction as redaction
 from .screen import BLUE, CYAN, GREEN, GREY, RED, YELLOW, Screen
 
-# In the order of an exchange.
-PHASES = ("queue", "DNS", "connect", "TLS", "send", "wait", "receive")
+# What a phase is called on the screen -> its name in `httpx.Timings`, in the order of an exchange.
+PHASES = {
+    "queue": "queue",
+    "DNS": "resolve",
+    "connect": "connect",
+    "TLS": "tls",
+    "send": "send",
+    "wait": "wait",
+    "receive": "receive",
+}
 _COLOURS = {
     "queue": GREY,
     "DNS": CYAN,
@@ -31,23 +41,6 @@ _COLOURS = {
     "receive": "32;1",
 }
 
-# The phase that an event begins, by its name without ".started"; ".complete" or ".failed" ends the phase.
-_PHASE_OF = {
-    "pool.acquire_connection": "queue",
-    "connection.resolve_host": "DNS",
-    "connection.connect_tcp": "connect",
-    "connection.connect_unix_socket": "connect",
-    "connection.start_tls": "TLS",
-    "proxy.connect_tunnel": "connect",
-    "proxy.start_tls": "TLS",
-    "socks.setup_socks4_connection": "connect",
-    "socks.setup_socks5_connection": "connect",
-    "socks.start_tls": "TLS",
-    "send_request_headers": "send",
-    "send_request_body": "send",
-    "receive_response_headers": "wait",
-}
-
 _MIN_BAR = 10
 _MAX_BAR = 60
 # Indentation, name of the phase and milliseconds in front of the bar.
@@ -55,18 +48,13 @@ _LEFT = 26
 
 
 class Span:
-    """A span of time, in seconds from the beginning of the run; `end` is None until it ends."""
+    """A span of time, in seconds from the beginning of the run."""
 
-    __slots__ = ("end", "start")
+    __slots__ = ("seconds", "start")
 
-    def __init__(self, start: float, end: float | None = None) -> None:
+    def __init__(self, start: float, seconds: float) -> None:
         self.start = start
-        self.end = end
-
-    @property
-    def seconds(self) -> float:
-        """Return the duration."""
-        return 0.0 if self.end is None else self.end - self.start
+        self.seconds = seconds
 
 
 class Hop:
@@ -76,105 +64,70 @@ class Hop:
     Attributes:
         title: method and URL.
         status: of the response; None without one.
-        start, end: seconds from the beginning of the run.
-        spans: phase -> span. A repeated phase (a tunnel's TLS, a second address) is one span over both.
+        start: seconds from the beginning of the run.
+        total: seconds.
+        spans: phase -> span, one after the other.
+        connected: a connection was made for it.
     """
 
-    def __init__(self, start: float) -> None:
-        self.title = ""
-        self.status: int | None = None
+    def __init__(self, request: httpx.Request, status: int | None, start: float, timings: httpx.Timings) -> None:
+        self.title = f"{request.method} {redaction.address(request.url.copy_with(query=None))}"
+        self.status = status
         self.start = start
-        self.end: float | None = None
+        self.total = timings.total
+        self.connected = timings.reused is False
         self.spans: dict[str, Span] = {}
-
-    def begin(self, phase: str, now: float) -> None:
-        """Begin or continue a phase."""
-        span = self.spans.setdefault(phase, Span(now))
-        span.end = None
-
-    def stop(self, phase: str, now: float) -> None:
-        """End a phase, which a later event may continue."""
-        span = self.spans.get(phase)
-        if span is not None:
-            span.end = now
+        for phase, name in PHASES.items():
+            seconds = getattr(timings, name)
+            if seconds is not None:
+                self.spans[phase] = Span(start, seconds)
+                start += seconds
 
 
-class Timings:
+class Hops:
     """
-    A collector of the times of hops.
-
-    Args:
-        clock: returns seconds, with any zero.
+    The hops of a run.
 
     Attributes:
-        hops: the hops so far.
-        connections: the number of connections that were made.
+        hops: set by `finish`.
         total: seconds, set by `finish`.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._zero = clock()
+    def __init__(self) -> None:
+        self._zero = perf_counter()
+        self._ended: list[httpx.Response | Hop] = []
         self.hops: list[Hop] = []
-        self.connections = 0
         self.total = 0.0
 
     def begin(self) -> None:
         """Begin to measure now."""
-        self._zero = self._clock()
+        self._zero = perf_counter()
 
-    def event(self, name: str, info: dict[str, Any]) -> None:
-        """Take an event of the extension `trace`."""
-        now = self._clock() - self._zero
-        what, _, state = name.rpartition(".")
-        short = what.partition(".")[2] if what.startswith("http") else what
-        hop = self._hop(short, state, now)
-        if short == "send_request_headers" and state == "started":
-            request = info.get("request")
-            hop.title = "" if request is None else _title(request)
-        if short in ("connection.connect_tcp", "connection.connect_unix_socket") and state == "complete":
-            self.connections += 1
-        phase = _PHASE_OF.get(short)
-        if phase is not None:
-            if state == "started":
-                self._end_of_queue(hop, phase, now)
-                hop.begin(phase, now)
-            else:
-                hop.stop(phase, now)
-        if short == "receive_response_headers" and state == "complete":
-            hop.status = _status_in(info.get("return_value"))
-            hop.begin("receive", now)
-        elif short in ("receive_response_body", "response_closed") and state != "started":
-            hop.stop("receive", now)
-            hop.end = now
-
-    def _hop(self, short: str, state: str, now: float) -> Hop:
-        """Return the hop of an event; a new one for the first event after a response's head."""
-        if not self.hops:
-            self.hops.append(Hop(0.0))
-        hop = self.hops[-1]
-        has_head = "receive" in hop.spans or (hop.spans.get("wait") is not None and hop.spans["wait"].end is not None)
-        if has_head and state == "started" and short in _PHASE_OF and short != "receive_response_headers":
-            hop.stop("receive", hop.end if hop.end is not None else now)
-            hop.end = hop.end if hop.end is not None else now
-            hop = Hop(now)
-            self.hops.append(hop)
-        return hop
-
-    def _end_of_queue(self, hop: Hop, phase: str, now: float) -> None:
-        """Count the time before the first event of a hop as queue, too."""
-        if phase != "queue" and not hop.spans:
-            hop.spans["queue"] = Span(hop.start, now)
+    def watch(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
+        """Note each response, whose timings are looked at when the run ends, and each failure. A middleware."""
+        try:
+            response = yield request
+        except httpx.HTTPError as exc:
+            timings = exc.timings
+            if timings is not None:
+                self._ended.append(Hop(request, None, perf_counter() - self._zero - timings.total, timings))
+            raise
+        self._ended.append(response)
+        return response
 
     def finish(self) -> None:
-        """End the run; may be called again."""
-        self.total = self._clock() - self._zero
-        for hop in self.hops[-1:]:
-            if hop.end is None:
-                hop.end = self.total
-            for span in hop.spans.values():
-                if span.end is None:
-                    span.end = self.total
+        """End the run."""
+        self.total = perf_counter() - self._zero
+        self.hops = [one if isinstance(one, Hop) else self._hop_of(one) for one in self._ended]
+
+    def _hop_of(self, response: httpx.Response) -> Hop:
+        start = self._zero if response._started is None else response._started
+        return Hop(response.request, response.status_code, start - self._zero, response.timings)
+
+    @property
+    def connections(self) -> int:
+        """Return the number of connections that were made."""
+        return sum(hop.connected for hop in self.hops)
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return the hops for JSON: times in seconds; each `start` counts from the beginning of the run."""
@@ -183,11 +136,9 @@ class Timings:
                 "title": hop.title,
                 "status": hop.status,
                 "start": hop.start,
-                "total": (self.total if hop.end is None else hop.end) - hop.start,
+                "total": hop.total,
                 "phases": {
-                    phase.lower(): {"start": hop.spans[phase].start, "seconds": hop.spans[phase].seconds}
-                    for phase in PHASES
-                    if phase in hop.spans
+                    phase.lower(): {"start": span.start, "seconds": span.seconds} for phase, span in hop.spans.items()
                 },
             }
             for hop in self.hops
@@ -196,38 +147,25 @@ class Timings:
     def until(self, phase: str) -> float:
         """Return the seconds from the beginning of the run to the end of a phase of the last hop, or 0.0."""
         span = self.hops[-1].spans.get(phase) if self.hops else None
-        return 0.0 if span is None or span.end is None else span.end
+        return 0.0 if span is None else span.start + span.seconds
 
 
-def _title(request: Any) -> str:
-    return f"{request.method} {masking.address(request.url.copy_with(query=None))}"
-
-
-def _status_in(head: Any) -> int | None:
-    """Return the status of a head: (version, status, ...) of HTTP/1.1, or (status, fields) of HTTP/2."""
-    return next((part for part in head if isinstance(part, int)), None) if isinstance(head, tuple) else None
-
-
-def show(timings: Timings, screen: Screen, width: int) -> None:
+def show(timings: Hops, screen: Screen, width: int) -> None:
     """Draw the hops, one below the other, on one time axis."""
     room = max(_MIN_BAR, min(width - _LEFT - 1, _MAX_BAR))
     for hop in timings.hops:
-        end = timings.total if hop.end is None else hop.end
-        screen.painted("1", hop.title or "(no request was sent)")
+        screen.painted("1", hop.title)
         if hop.status is not None:
             screen.painted(GREEN if hop.status < 400 else RED, f"  {hop.status}")
-        screen.painted(GREY, f"  {_milliseconds(end - hop.start)}\n")
-        for phase in PHASES:
-            span = hop.spans.get(phase)
-            if span is None:
-                continue
+        screen.painted(GREY, f"  {_milliseconds(hop.total)}\n")
+        for phase, span in hop.spans.items():
             screen.write(f"  {phase:<8}")
             screen.write(f"{_milliseconds(span.seconds):>14}  ")
             blank, bar = _bar(span, timings.total, room)
             screen.write(" " * blank)
             screen.painted(_COLOURS[phase], screen.block * bar)
             screen.write("\n")
-    if len(timings.hops) != 1:  # none with an application in this process
+    if len(timings.hops) != 1:  # none if nothing could be sent
         screen.write(f"  {'total':<8}{_milliseconds(timings.total):>14}\n")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
-    from .timings import Timings
+    from .timings import Hops
 
 # The variables of curl's manual that have a meaning here.
 VARIABLES = (
@@ -102,7 +102,7 @@ def _grouped(headers: Any) -> dict[str, list[str]]:
     return grouped
 
 
-def facts_of(response: httpx.Response, timings: Timings, **more: Any) -> dict[str, Any]:
+def facts_of(response: httpx.Response, timings: Hops, **more: Any) -> dict[str, Any]:
     """
     Return facts about an exchange, by curl's names.
 
@@ -138,7 +138,7 @@ def facts_of(response: httpx.Response, timings: Timings, **more: Any) -> dict[st
     return {**facts, **_times(timings), **more}
 
 
-def facts_of_error(request: httpx.Request, timings: Timings, **more: Any) -> dict[str, Any]:
+def facts_of_error(request: httpx.Request, timings: Hops, **more: Any) -> dict[str, Any]:
     """Return facts about an exchange without a response: the status is 000, as in curl."""
     facts = {
         "http_code": 0,
@@ -166,7 +166,7 @@ def _size(request: httpx.Request) -> int:
     return int(length) if length.isdigit() else 0
 
 
-def _times(timings: Timings) -> dict[str, float]:
+def _times(timings: Hops) -> dict[str, float]:
     """Return the times from the beginning of the run to each phase's end; a missing phase ends with the one before."""
     last = timings.hops[-1] if timings.hops else None
     queue = timings.until("queue")
@@ -180,7 +180,7 @@ def _times(timings: Timings) -> dict[str, float]:
         "time_appconnect": tls,
         "time_pretransfer": sending,
         "time_starttransfer": max(timings.until("wait"), sending),
-        "time_redirect": 0.0 if last is None else last.start,
+        "time_redirect": timings.hops[-1].start if len(timings.hops) > 1 else 0.0,
     }
 
 

@@ -116,7 +116,7 @@ class AsyncioEngine:
                     if connection.multiplexer is not None:
                         response = await connection.multiplexer.handle(job, moment)
                         if response is None:
-                            moment = now()
+                            moment = job.note_acquired(now())
                             continue
                         return response
                     exchange = self._exchange_on(connection, job)
@@ -124,7 +124,7 @@ class AsyncioEngine:
                 # What a new connection says before it is asked is for later: see `receive`.
                 if connection.closed or (connection.reused and connection.wire.poll(0) and not connection.is_quiet()):
                     self.release(connection, False, job)
-                    moment = now()
+                    moment = job.note_acquired(now())
                     continue
                 if connection.reused:
                     connection.exchange = exchange
@@ -148,13 +148,14 @@ class AsyncioEngine:
                         await self.receive(connection, exchange, job, until)
                 except BaseException as exc:
                     reused = connection.reused
+                    job.note_failure(connection, exc)
                     self.release(connection, False, job)
                     if job.pieces is not None:
                         await job.aend_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
                     if not self._closed and job.may_replay(exchange, exc, reused):
-                        moment = now()
+                        moment = job.note_acquired(now())
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:
@@ -175,11 +176,12 @@ class AsyncioEngine:
                         await self.tell(job, "closed")
                 else:
                     response = self._stream(connection, exchange, job)
-                if exchange.informational or exchange.trailers is not None:
+                if exchange.informational or exchange.trailers is not None or job.stamps is not None:
                     job.annotate(response, exchange)
                 return response
             raise ConnectError(CLOSED)
         except BaseException as exc:
+            job.leave_stamps(exc)
             self.recover(job, exc)
             raise
 
@@ -209,6 +211,8 @@ class AsyncioEngine:
         wire, now = connection.wire, self.loop.time
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
+        # Sends are noted from the second on; the first may have been before.
+        is_first = is_new or job.deadline is not None or job.narrator is not None
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
@@ -229,6 +233,10 @@ class AsyncioEngine:
                 if is_new:
                     is_new = False
                     connection.begin(exchange)
+                if is_first:
+                    is_first = False
+                elif exchange.head is None:
+                    job.note_sent(now())
             elif need == INPUT:
                 if connection.error is not None or connection.closed:
                     raise why(connection)
@@ -278,6 +286,8 @@ class AsyncioEngine:
                 return
             if len(connection.unsent) < size:
                 size, until = len(connection.unsent), job.limit("write", now())  # another wait begins
+                if exchange.head is None:
+                    job.note_sent(now())
             # The clock, too: where something always arrives, no wait is long enough to be ended.
             elif not ready or (until is not None and now() >= until):
                 raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
@@ -327,6 +337,7 @@ class AsyncioEngine:
     async def _redeem(self, ticket: Ticket[AsyncioConnection], job: Job) -> AsyncioConnection:
         """Wait for a ticket to be served: by its own dial, or by a connection that is given back."""
         self.settle()
+        job.note_wait()
         timer: asyncio.TimerHandle | None = None
         begun = False  # the dial that the ticket may be told to make
         queues = not ticket.dial
@@ -360,6 +371,7 @@ class AsyncioEngine:
                 finally:
                     del error  # its traceback holds this frame
             assert ticket.connection is not None
+            job.note_acquired(self.now())
             return ticket.connection
         except BaseException:
             self._abandon(ticket)

@@ -29,20 +29,24 @@ from .security import TLSHop
 from .settings import Settings
 from .sockets import unix_address
 from .story import Event
+from .wire import Wire
 
 # Seconds between two attempts at a Unix socket whose backlog is full: the kernel does not tell when there is room.
 FULL_BACKLOG_PAUSE = 0.02
 
 
-class Closable(Protocol):
+class Connection(Protocol):
     """What a dial results in."""
+
+    @property
+    def wire(self) -> Wire: ...
 
     def close(self) -> None:
         """Close it, at once and without waiting."""
         ...
 
 
-C = TypeVar("C", bound=Closable)
+C = TypeVar("C", bound=Connection)
 
 # Makes the shell's connection: (socket, TLS on it, plain bytes that arrived already, is it HTTP/2?). If it raises, it
 # has let go of the socket.
@@ -85,20 +89,31 @@ class Dial(Generic[C]):
         """
         job = self._job
         job.begin_dial()
+        dial = self._dial = job.note_dial()
         attempt = 0
-        while True:
-            try:
-                return (yield from self._connect_once())
-            except DestinationRefused:
-                raise
-            except (ConnectError, ConnectTimeout):
-                if attempt >= self._settings.retries or (job.deadline is not None and self._now() >= job.deadline):
+        try:
+            while True:
+                try:
+                    connection = yield from self._connect_once()
+                    break
+                except DestinationRefused:
                     raise
-            yield from self._start("connection.retry")
-            next_try = self._now() + backoff(attempt)
-            yield Sleep(next_try if job.deadline is None else min(next_try, job.deadline))
-            yield from self._complete()
-            attempt += 1
+                except (ConnectError, ConnectTimeout):
+                    if attempt >= self._settings.retries or (job.deadline is not None and self._now() >= job.deadline):
+                        raise
+                yield from self._start("connection.retry")
+                dial.enter("connect", self._now())  # the pause counts
+                next_try = self._now() + backoff(attempt)
+                yield Sleep(next_try if job.deadline is None else min(next_try, job.deadline))
+                yield from self._complete()
+                attempt += 1
+        except BaseException as exc:
+            if not isinstance(exc, GeneratorExit):  # whose shell may have no clock any more
+                dial.enter(None, self._now())
+            raise
+        dial.enter(None, self._now())
+        connection.wire.dial = dial
+        return connection
 
     def _connect_once(self) -> Steps[C]:
         job = self._job
@@ -119,7 +134,9 @@ class Dial(Generic[C]):
             raise
         try:
             early = route.early if tls is None else tls.leftover()
-            if not self._settings.speaks_http2(job.key, None if tls is None else tls.alpn):
+            is_http2 = self._settings.speaks_http2(job.key, None if tls is None else tls.alpn)
+            self._dial.protocol = "HTTP/2" if is_http2 else "HTTP/1.1"
+            if not is_http2:
                 return self._build(sock, tls, early, False)
             yield from self._start("http2.send_connection_init", request=job.request)
             connection = self._build(sock, tls, early, True)
@@ -161,7 +178,9 @@ class Dial(Generic[C]):
                 addresses = [unix_address(uds)]
             else:
                 yield from self._start("connection.connect_tcp", host=host, port=port, timeout=seconds)
+            self._dial.enter("connect", self._now())
             sock = yield from self._race(uds or host, port, addresses, until)
+            self._dial.remote = uds or remote_of(sock)
         except BaseException as exc:
             if isinstance(exc, Exception):
                 self._settings.names.distrust(host, port)
@@ -180,6 +199,7 @@ class Dial(Generic[C]):
         if known is not None:
             return known
         yield from self._start("connection.resolve_host", host=host, port=port)
+        self._dial.enter("resolve", self._now())
         try:
             addresses: list[Address] | None = yield Resolve(host, port, until)
             if addresses is None:
@@ -224,6 +244,7 @@ class Dial(Generic[C]):
                 tls = yield from self._start_tls(hop, tls, until)
             else:
                 yield from self._start(hop.step)
+                self._dial.enter("connect", self._now())
                 yield from self._open_tunnel(hop, tls, until)
                 yield from self._complete()
         return tls
@@ -231,6 +252,7 @@ class Dial(Generic[C]):
     def _start_tls(self, hop: TLSHop, over: TLSFilter | None, until: float | None) -> Steps[TLSFilter]:
         timeout = self._job.timeout.get("connect")
         yield from self._start(hop.step, server_hostname=hop.server_name, timeout=timeout)
+        self._dial.enter("tls", self._now())
         tls = hop.begin(over)
         done = yield from shake_hands(tls, until)
         if not done:
@@ -328,6 +350,15 @@ def receive(tls: TLSFilter | None, until: float | None) -> Steps[bytes | None]:
             return None
         if data or tls.ended:
             return data
+
+
+def remote_of(sock: socket.socket) -> tuple[str, int] | None:
+    """Return the address and the port that a socket is connected to; None if that has ended already."""
+    try:
+        host, port = sock.getpeername()[:2]
+    except OSError:
+        return None
+    return host, port
 
 
 def _close(sock: socket.socket) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .._content import ByteStream, in_async
 from .._exceptions import (
@@ -32,6 +32,9 @@ from .._types import SyncByteStream
 from .limits import FOREVER, NO_TIMEOUT, TIMER_SLACK, Limits
 from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
 from .wire import Wire
+
+if TYPE_CHECKING:
+    from .._timings import Dialled, Stamps
 
 Arguments = tuple[bytes, bytes, Fields, bytes, bool]
 E = TypeVar("E", bound=TimeoutException)
@@ -70,6 +73,8 @@ class Job(Limits):
         pieces: the iterator of the request's body; None before it began and after it ended.
         begun: how many pieces were asked for, in an async client; set while there are `pieces`.
         awaits_piece: a piece was asked for and is not there yet. The iterator cannot be ended then.
+        began: when it came to the engine, on the shell's clock.
+        stamps: what it notes of its time; None as long as it did not have to wait before it was sent.
 
     Raises:
         UnsupportedProtocol: the URL's scheme is not one that goes over a connection, or it has no host.
@@ -77,12 +82,14 @@ class Job(Limits):
     """
 
     __slots__ = (
-        *("arguments", "awaits_piece", "begun", "has_begun_body", "key", "narrator", "pieces"),
-        *("refusals", "replays", "request"),
+        *("arguments", "awaits_piece", "began", "begun", "has_begun_body", "key", "narrator", "pieces"),
+        *("refusals", "replays", "request", "stamps"),
     )
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
+        self.began = now
+        self.stamps: Stamps | None = None
         self.has_begun_body = False  # some of the body may be consumed, so it cannot be sent again
         self.awaits_piece = False
         self.replays = self.refusals = 0
@@ -227,6 +234,47 @@ class Job(Limits):
 
     # Time.
 
+    def noted(self) -> Stamps:
+        """Return the stamps of the request, made when there is something to note."""
+        stamps = self.stamps
+        if stamps is None:
+            from .._timings import Stamps  # not earlier: programs that only import httpx do not need it
+
+            stamps = self.stamps = Stamps(self.began)
+        return stamps
+
+    def note_wait(self) -> None:
+        """Note that there is no idle connection."""
+        stamps = self.noted()
+        stamps.acquired = stamps.sent = stamps.dial = None
+
+    def note_dial(self) -> Dialled:
+        """Return the record of a connection that begins to be made for this request."""
+        from .._timings import Dialled
+
+        dial = self.noted().dial = Dialled()
+        return dial
+
+    def note_acquired(self, now: float) -> float:
+        """Note that the request has a connection, or begins anew; return the moment."""
+        stamps = self.noted()
+        stamps.acquired, stamps.sent = now, None
+        return now
+
+    def note_sent(self, now: float) -> None:
+        """Note that as much as is known of the request has been sent."""
+        self.noted().sent = now
+
+    def note_failure(self, connection: Any, exc: BaseException) -> None:
+        """Note which connection the request failed on."""
+        if isinstance(exc, RequestError) and connection is not None:
+            self.noted().failed_on = connection.wire.dial
+
+    def leave_stamps(self, exc: BaseException) -> None:
+        """Leave the stamps with the exception that the request ends with, for `RequestError.timings`."""
+        if isinstance(exc, RequestError):
+            exc._stamps = self.noted()
+
     def timed_out(self, kind: type[E], phase: str, now: float, what: str) -> E:
         """Return the exception for a phase that took too long; it names the timeout and the request's host."""
         if self.deadline is not None and now >= self.deadline - TIMER_SLACK:
@@ -283,9 +331,10 @@ class Job(Limits):
         name: str = self.key[3] if len(self.key) > 3 else self.key[1]
         return name
 
-    @staticmethod
-    def annotate(response: Response, exchange: Exchange) -> None:
-        """Put what came around the response into its extensions: 1xx responses before it, trailers after it."""
+    def annotate(self, response: Response, exchange: Exchange) -> None:
+        """Put what came around the response into its extensions: 1xx responses before it, trailers after it; stamps."""
+        if self.stamps is not None:
+            response._stamps = self.stamps
         if exchange.informational:
             response.extensions["informational"] = exchange.informational
         if exchange.trailers is not None:

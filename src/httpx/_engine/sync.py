@@ -245,7 +245,7 @@ class SyncEngine:
                     if connection.multiplexer is not None:
                         response = connection.multiplexer.handle(job, moment)
                         if response is None:
-                            moment = monotonic()
+                            moment = job.note_acquired(monotonic())
                             continue
                         return response
                     exchange = self._exchange_on(connection, job)
@@ -271,13 +271,14 @@ class SyncEngine:
                         self.receive(connection, exchange, job, until)
                 except BaseException as exc:
                     reused = connection.reused
+                    job.note_failure(connection, exc)
                     self.release(connection, False, job)
                     if job.pieces is not None:
                         job.end_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         self.tell(job, "failed", exc)
                     if not connection.interrupted and job.may_replay(exchange, exc, reused):
-                        moment = monotonic()
+                        moment = job.note_acquired(monotonic())
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:
@@ -290,10 +291,11 @@ class SyncEngine:
                         self.tell(job, "closed")
                 else:
                     response = self._stream(connection, exchange, job)
-                if exchange.informational or exchange.trailers is not None:
+                if exchange.informational or exchange.trailers is not None or job.stamps is not None:
                     job.annotate(response, exchange)
                 return response
         except BaseException as exc:
+            job.leave_stamps(exc)
             self.recover(job, exc)
             raise
 
@@ -321,6 +323,8 @@ class SyncEngine:
         wire = connection.wire
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
+        # Sends are noted from the second on; the first may have been before.
+        is_first = is_new or job.deadline is not None or job.narrator is not None
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             self.tell(job, "turn", exchange)
@@ -339,6 +343,10 @@ class SyncEngine:
                 if is_new:
                     is_new = False
                     hear_early(connection, exchange)
+                if is_first:
+                    is_first = False
+                elif exchange.head is None:
+                    job.note_sent(monotonic())
             elif need == INPUT:
                 if goes_on:
                     pass
@@ -395,6 +403,8 @@ class SyncEngine:
                 return
             if len(wire.unsent) < size:
                 size, until = len(wire.unsent), job.limit("write", monotonic())  # another wait begins
+                if exchange.head is None:
+                    job.note_sent(monotonic())
             # The clock, too: where something always arrives, no wait is long enough to be ended.
             elif not ready or (until is not None and monotonic() >= until):
                 raise job.timed_out(WriteTimeout, "write", monotonic(), "the peer did not take the request")
@@ -496,9 +506,11 @@ class SyncEngine:
     def _redeem(self, ticket: Ticket[SyncConnection], job: Job) -> SyncConnection:
         """Wait for a ticket to be served, and dial if that is how."""
         closings = self._closings
+        job.note_wait()
         if not ticket.dial:
             self._wait_in_queue(ticket, job)
         if ticket.connection is not None:
+            job.note_acquired(monotonic())
             return ticket.connection
         connection: SyncConnection | None = None
         try:
@@ -511,6 +523,7 @@ class SyncEngine:
                 else:
                     connection.multiplexer.enter_pool(ticket)
             self.do_chores()
+            job.note_acquired(monotonic())
             return connection
         except BaseException as exc:
             if connection is not None and not self.pool.knows(connection):

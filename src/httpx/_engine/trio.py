@@ -111,14 +111,14 @@ class TrioEngine:
                     if connection.multiplexer is not None:
                         response = await connection.multiplexer.handle(job, moment)
                         if response is None:
-                            moment = now()
+                            moment = job.note_acquired(now())
                             continue
                         return response
                     exchange = self._exchange_on(connection, job)
                 # No checkpoint between the pool and the `try`: a cancellation there would leak the connection.
                 if connection.closed or (connection.reused and not connection.is_quiet()):
                     self.release(connection, False, job)
-                    moment = now()
+                    moment = job.note_acquired(now())
                     continue
                 until: float | None = None
                 try:
@@ -142,13 +142,14 @@ class TrioEngine:
                         await self.receive(connection, exchange, job, until)
                 except BaseException as exc:
                     reused = connection.reused
+                    job.note_failure(connection, exc)
                     self.release(connection, False, job)
                     if job.pieces is not None:
                         await job.aend_pieces()
                     if job.narrator is not None and isinstance(exc, Exception):
                         await self.tell(job, "failed", exc)
                     if not self._closed and job.may_replay(exchange, exc, reused):
-                        moment = now()
+                        moment = job.note_acquired(now())
                         continue
                     raise
                 if exchange.finished and not exchange.upgraded:
@@ -161,11 +162,12 @@ class TrioEngine:
                         await self.tell(job, "closed")
                 else:
                     response = self._stream(connection, exchange, job)
-                if exchange.informational or exchange.trailers is not None:
+                if exchange.informational or exchange.trailers is not None or job.stamps is not None:
                     job.annotate(response, exchange)
                 return response
             raise ConnectError(CLOSED)
         except BaseException as exc:
+            job.leave_stamps(exc)
             self.recover(job, exc)
             raise
 
@@ -195,6 +197,8 @@ class TrioEngine:
         wire = connection.wire
         has_head = exchange.head is not None
         is_new = not has_head and not connection.reused
+        # Sends are noted from the second on; the first may have been before.
+        is_first = is_new or job.deadline is not None or job.narrator is not None
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
@@ -213,6 +217,10 @@ class TrioEngine:
                 if is_new:
                     is_new = False
                     hear_early(connection, exchange)
+                if is_first:
+                    is_first = False
+                elif exchange.head is None:
+                    job.note_sent(now())
             elif need == INPUT:
                 if goes_on:
                     pass
@@ -271,6 +279,8 @@ class TrioEngine:
                 return
             if len(wire.unsent) < size:
                 size, until = len(wire.unsent), job.limit("write", now())  # another wait begins
+                if exchange.head is None:
+                    job.note_sent(now())
             # The clock, too: where something always arrives, no wait is long enough to be ended.
             elif not ready or (until is not None and now() >= until):
                 raise job.timed_out(WriteTimeout, "write", now(), "the peer did not take the request")
@@ -319,6 +329,7 @@ class TrioEngine:
     async def _redeem(self, ticket: Ticket[TrioConnection], job: Job) -> TrioConnection:
         """Wait for a ticket to be served: by its own dial, or by a connection that is given back."""
         self.settle()
+        job.note_wait()
         begun = False  # the dial that the ticket may be told to make
         try:
             if not ticket.dial:
@@ -339,6 +350,7 @@ class TrioEngine:
                     del error  # its traceback holds this frame
             connection: TrioConnection | None = ticket.connection
             assert connection is not None
+            job.note_acquired(now())
             return connection
         except BaseException:
             self._abandon(ticket)

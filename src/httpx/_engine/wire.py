@@ -11,12 +11,15 @@ import select
 import socket
 import ssl
 import threading
-from typing import Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from .._exceptions import ReadError, WriteError
 from .._forks import FORKS
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
+
+if TYPE_CHECKING:
+    from .._timings import Dialled
 
 # Bytes asked for at once: enough for nearly every response, then more for bodies that turn out to be large. Not 128
 # KiB: from there on glibc takes memory from the system each time, and gives it back. With 256 KiB a download of 100 MB
@@ -62,6 +65,7 @@ class Wire:
         closed: no thread may begin to use the wire.
         released: it may be closed by its last user.
         users: one entry for each thread that is using the wire now: None, or the job of a request of HTTP/2.
+        dial: how the connection was made, once it is.
         lock: once the wire is used by several threads at once (`share`): held while TLS encrypts or decrypts and while
             its bytes are handed to the socket, so that they leave in the order in which they were encrypted. Never
             held while something waits.
@@ -69,12 +73,14 @@ class Wire:
     """
 
     __slots__ = (
-        *("__weakref__", "closed", "early", "lock", "poll", "released", "size", "sock", "tls", "unsent", "users"),
+        *("__weakref__", "closed", "dial", "early", "lock", "poll", "released", "size", "sock", "tls", "unsent"),
+        "users",
     )
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.tls: TLSFilter | None = None
+        self.dial: Dialled | None = None
         # Plain bytes that the peer sent before the connection was made, such as those that came in one piece with the
         # end of the TLS handshake. They are received first.
         self.early = b""
@@ -243,7 +249,7 @@ class Wire:
         "socket", "client_addr", "server_addr", "is_readable"; and of TLS, the innermost if there are two: "ssl_object",
         "tls_version" ("TLSv1.3"), "cipher" (name, protocol, secret bits), "peercert" (the peer's certificate as
         `ssl.SSLSocket.getpeercert` describes it, empty if it was not verified), "peercert_der" (the same in DER),
-        "alpn_protocol" and "session_reused".
+        "alpn_protocol" and "session_reused". For `Response.timings`: "dial".
         """
         tls_info = _TLS_INFO.get(info)
         if tls_info is not None:
@@ -255,6 +261,8 @@ class Wire:
                 return tls_info(self.tls.ssl_object)
         if info == "socket":
             return self.sock
+        if info == "dial":
+            return self.dial
         if info == "is_readable":
             return self._is_readable()
         try:

@@ -72,6 +72,7 @@ class _Deadline:
         self._request = request
         self._deadline = deadline
         self._total = total
+        self._began = _clock.monotonic()
         request.extensions["timeout"] = Remaining(request.extensions["timeout"], deadline)
 
     def left(self) -> float:
@@ -88,8 +89,12 @@ class _Deadline:
 
     def error(self) -> ReadTimeout:
         """Return the exception to raise at the deadline."""
+        from .._timings import of_failure
+
         text = f"no whole response within the total timeout of {self._total:g} s"
-        return ReadTimeout(with_host(text, self._request), request=self._request)
+        error = ReadTimeout(with_host(text, self._request), request=self._request)
+        error._timings = of_failure(error, _clock.monotonic() - self._began)
+        return error
 
     def explain(self, exc: TimeoutException) -> None:
         """Put the caller's timeout into a transport's error, which names only the time that was left."""

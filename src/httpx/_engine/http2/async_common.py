@@ -160,6 +160,7 @@ class AsyncMultiplexer(ABC):
                 await self._pump(stream, job, until)
         except BaseException as exc:
             not_for_itself = stream is not None and session.was_processing(stream)
+            job.note_failure(connection, exc)
             self.leave(stream, job)
             if job.pieces is not None:
                 await job.aend_pieces()
@@ -173,13 +174,13 @@ class AsyncMultiplexer(ABC):
             body = AsyncStreamBody(self, connection, stream, job)
             response = Response._from_wire(stream.head, stream.remarkable, body, connection, stream.identifier)
             body.extensions = response.extensions
-            if stream.informational:
+            if stream.informational or job.stamps is not None:
                 job.annotate(response, stream)
             return response
         chunks = stream.chunks
         content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         response = Response._from_wire(stream.head, stream.remarkable, content, connection, stream.identifier)
-        if stream.informational or stream.trailers is not None:
+        if stream.informational or stream.trailers is not None or job.stamps is not None:
             job.annotate(response, stream)
         self.leave(stream, job)
         if job.pieces is not None:
@@ -243,6 +244,8 @@ class AsyncMultiplexer(ABC):
             if not happened or (job.deadline is not None and session.clock() >= job.deadline):
                 raise self._timed_out(stream, job, heard, sends)
             if session.is_progress(stream, wants_head, before):
+                if sends and wants_head and stream.head is None:
+                    job.note_sent(session.clock())
                 return
 
     def _timed_out(self, stream: HTTP2Stream, job: Job, heard: int, sends: bool) -> Exception:
@@ -264,6 +267,8 @@ class AsyncMultiplexer(ABC):
         if job.deadline is not None and self.session.clock() >= job.deadline:
             raise self._timed_out(stream, job, -1, True)
         stream.feed(piece)
+        if stream.head is None:
+            job.note_sent(self.session.clock())
         self.flush_soon()
         if not self.listens:
             self.catch_up()  # maybe a response that makes the rest pointless

@@ -143,6 +143,8 @@ class SyncMultiplexer:
             is_progress = session.is_progress(stream, wants_head, before)
             self._lock.release()
             if is_progress:
+                if sends and wants_head and stream.head is None:
+                    job.note_sent(monotonic())
                 return
 
     def _timed_out(self, stream: HTTP2Stream, job: Job, heard: int, sends: bool) -> Exception:
@@ -300,6 +302,7 @@ class SyncMultiplexer:
                     body.extensions = response.extensions
             except BaseException as exc:
                 not_for_itself = stream is not None and session.was_processing(stream)
+                job.note_failure(carrier, exc)
                 self.recover(stream, job, exc)
                 is_recovered = True
                 if isinstance(exc, Exception):
@@ -315,7 +318,7 @@ class SyncMultiplexer:
             if not is_recovered:  # what failed was interrupted when it gave back
                 self.recover(stream, job, exc)
             raise
-        if stream.informational or (is_whole and stream.trailers is not None):
+        if stream.informational or (is_whole and stream.trailers is not None) or job.stamps is not None:
             job.annotate(response, stream)
         if is_whole and job.narrator is not None:
             self.engine.tell(job, "body")
@@ -353,6 +356,8 @@ class SyncMultiplexer:
     def _feed(self, stream: HTTP2Stream, job: Job) -> None:
         """Hand over the next piece of the request's body."""
         piece = job.next_piece()
+        if stream.head is None:
+            job.note_sent(monotonic())
         if job.deadline is not None and monotonic() >= job.deadline:
             raise self._timed_out(stream, job, -1, True)
         self._lock.acquire()

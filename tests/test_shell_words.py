@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx._cli.shell_words import words
+from httpx._shell_words import words
 
 POSIX_COMMANDS = [
     "",
@@ -47,6 +47,8 @@ POSIX_COMMANDS = [
             ],
         ),
         ("$'\\ud83d\\ude00 \\U0001f600'", ["😀 😀"]),
+        ("$'\\cA\\c?\\z\\\"\\?'", ['\x01\x7f\\z"?']),
+        ("a\u00a0b\u3000c", ["a\u00a0b\u3000c"]),
         ("http://a/?b=c&d=e&_f", ["http://a/?b=c&d=e&_f"]),
         ("a\\", ["a"]),
     ],

@@ -15,10 +15,10 @@ import re
 # Only cmd has a caret before a quote or at the end of a line; within '...' it is text.
 _CMD = re.compile(r"(?:^|\s)\^[\"\r\n]")
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
-_SIMPLE = re.compile(r"[^\s\\'\"$`|;&<>#]+")
+_SIMPLE = re.compile(r"[^\s\\'\"$`|;&<>#]+", re.A)
 _IN_QUOTES = re.compile(r"[^\"\\$`]+")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^}]*\}?|\()|`")
-_ANSI = re.compile(r"\\(?:u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.S)
+_ANSI = re.compile(r"\\(?:u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[ -~]|.)", re.S)
 _PAIR = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.I)
 _ANSI_LETTERS = {
     "n": b"\n",
@@ -30,6 +30,7 @@ _ANSI_LETTERS = {
     "v": b"\v",
     "e": b"\x1b",
     "E": b"\x1b",
+    **{char: char.encode() for char in "\\'\"?"},
 }
 
 
@@ -64,7 +65,7 @@ class _Posix:
         match = _SIMPLE.match(self._text, self._at)
         if match is not None:
             self._add(match[0], match.end())
-        elif char.isspace():
+        elif char in " \t\n\r\v\f":
             self._at += 1
             self._end()
         elif char == "\\":
@@ -155,6 +156,8 @@ def _unescaped(text: str) -> str:
         out += text[at : match.start()].encode("utf-8", "surrogateescape") + _escape(match[0][1:])
         at = match.end()
     out += text[at:].encode("utf-8", "surrogateescape")
+    if b"\0" in out:
+        raise ValueError("an argument cannot contain a NUL, which $'...' has here")
     return out.decode("utf-8", "surrogateescape")
 
 
@@ -169,7 +172,10 @@ def _escape(escape: str) -> bytes:
         return bytes([int(escape[1:], 16)])
     if kind in "01234567":
         return bytes([int(escape, 8) & 0xFF])
-    return _ANSI_LETTERS.get(kind) or escape.encode("utf-8", "surrogateescape")
+    if kind == "c" and len(escape) > 1:
+        return b"\x7f" if escape[1] == "?" else bytes([ord(escape[1]) & 0x1F])  # Ctrl and that key
+    # A backslash before any other character stays.
+    return _ANSI_LETTERS.get(kind) or f"\\{escape}".encode("utf-8", "surrogateescape")
 
 
 def _cmd_words(text: str) -> list[str]:

@@ -1,0 +1,67 @@
+"""Secrets and their names."""
+
+from __future__ import annotations
+
+import pytest
+
+import httpx
+from httpx import _redaction as redaction
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("Authorization", "Bearer abc", "Bearer ***"),
+        ("authorization", "abc", "***"),
+        ("Proxy-Authorization", "Basic abc", "Basic ***"),
+        ("Cookie", "a=b; c=d", "***"),
+        ("Set-Cookie", "a=b", "***"),
+        ("X-API-Key", "abc", "***"),
+        ("X-Auth-Token", "abc", "***"),
+        ("Accept", "a/b", "a/b"),
+        ("Location", "/x?token=abc&a=b", "/x?token=***&a=b"),
+        ("Referer", "http://ann:abc@a/", "http://ann:***@a/"),
+        ("Location", "http://a:abc/", "***"),
+    ],
+)
+def test_a_field_is_hidden_by_its_name(name: str, value: str, shown: str):
+    assert redaction.field(name, value) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://a/?b=c", "http://a/?b=c"),
+        ("http://ann@a/", "http://ann@a/"),
+        ("http://ann:abc@a/?b=c&api_key=abc", "http://ann:***@a/?b=c&api_key=***"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, shown: str):
+    assert redaction.address(httpx.URL(url)) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "shown"),
+    [
+        ("application/json", '{"a": {"api_key" : "x\\"y", "b": "token"}}', '{"a": {"api_key" : "***", "b": "token"}}'),
+        ("application/json; charset=utf-8", '{"pin":-1.5e3,"n":1,"token":null}', '{"pin":"***","n":1,"token":null}'),
+        ("application/problem+json", '["token", "x", {"token": "y"}]', '["token", "x", {"token": "***"}]'),
+        ("application/json", r'{"tok\u0065n": "x"}', r'{"tok\u0065n": "***"}'),
+        ("application/json", '{"token": "x', '{"token": "***"'),
+        ("application/json", '{"a": "b\\', '{"a": "b\\'),
+        ("application/json", '"a" "token', '"a" "token'),
+        ("application/x-www-form-urlencoded", "a=b&password=x%20y&c", "a=b&password=***&c"),
+        (
+            'multipart/form-data; boundary="x"',
+            '--x\r\nContent-Disposition: form-data; name="token"\r\n\r\nsecret\r\n'
+            '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n',
+            '--x\r\nContent-Disposition: form-data; name="token"\r\n\r\n***\r\n'
+            '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n',
+        ),
+        ("multipart/form-data", "token=x", "token=x"),
+        ("text/plain", '{"token": "x"}', '{"token": "x"}'),
+        ("", "token=x", "token=x"),
+    ],
+)
+def test_a_body_is_shown_without_its_secrets(kind: str, body: str, shown: str):
+    assert redaction.body(kind, body.encode()) == shown.encode()
