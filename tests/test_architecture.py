@@ -65,6 +65,7 @@ LEVELS = {
     "_response": 1,
     "_retry_after": 1,
     "_steps": 1,
+    "_structured": 1,
     "_protocol.*": 2,
     "_pool": 2,
     "_sharing": 2,
