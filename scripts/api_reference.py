@@ -40,7 +40,7 @@ SECTIONS: list[tuple[str, str]] = [
     ("Values", "URL QueryParams Headers Cookies"),
     ("Configuration", "Timeout Limits Proxy create_ssl_context public_only"),
     ("Authentication", "Auth BasicAuth BearerAuth DigestAuth NetRCAuth FunctionAuth"),
-    ("Middleware", "Step Retry"),
+    ("Middleware", "Step Retry RateLimit"),
     (
         "Transports",
         "BaseTransport AsyncBaseTransport HTTPTransport AsyncHTTPTransport MockTransport ASGITransport WSGITransport",

@@ -21,6 +21,7 @@ TREE = {
     "ReadTimeout": "TimeoutException",
     "WriteTimeout": "TimeoutException",
     "PoolTimeout": "TimeoutException",
+    "RateLimitTimeout": "PoolTimeout",
     "NetworkError": "TransportError",
     "ConnectError": "NetworkError",
     "DestinationRefused": "ConnectError",

@@ -166,6 +166,9 @@ LOCKS = {
     ("_engine/http2/sync.py", "self._lock = threading.RLock()"): "HTTP/2",
     ("_engine/http2/sync.py", "waiter = threading.Lock()"): "(of a thread that waits)",
     ("testing.py", "self._lock = Lock()"): "virtual time",
+    ("_latch.py", "self._lock = threading.RLock()"): "latch",
+    ("_middleware/rate.py", "self._lock = RLock()"): "rate limit",
+    ("_transports/latches.py", "over = threading.Lock()"): "(of a thread that waits)",
     ("_middleware/retry.py", "self._lock = RLock()"): "budget",
     ("_transports/choice.py", "self._lock = Lock()"): "choice",
     ("_transports/default.py", "self._lock = Lock()"): "async transport",
@@ -200,6 +203,7 @@ PROGRAM = r"""
     import httpx
     import pickle
     from httpx import _tls_context, testing
+    from httpx._latch import Latch
     from httpx._bulk.processes import KEPT
     from httpx._cookies import mapping, storage
     from httpx._engine import names, security, sync_connection
@@ -250,6 +254,11 @@ PROGRAM = r"""
         sessions.begin("peer")
         return sessions
 
+    def begin_another(limit, sent):
+        # What the parent sent counts there, not here, and the one under way can be given up.
+        assert isinstance(next(limit(httpx.Request("GET", url))), httpx.Request)
+        sent.close()
+
     client = httpx.Client(timeout=5)
     get(client)
     engine = client._transport._engine
@@ -282,6 +291,10 @@ PROGRAM = r"""
 
     kept = shared()
     virtual = testing.VirtualTime()
+    latch = Latch()
+    limit = httpx.RateLimit("1/s")
+    sent = limit(httpx.Request("GET", url))
+    next(sent)
 
     def borrow():
         with KEPT.borrowed(b"word", pickle.dumps(httpx.Client())) as borrowed:
@@ -313,6 +326,8 @@ PROGRAM = r"""
         "async transport": (lambda: transport._lock, lambda: get_async(transport)),
         "portal": (lambda: portal._lock, lambda: get(app)),
         "virtual time": (lambda: virtual._lock, lambda: virtual.advance(1)),
+        "latch": (lambda: latch._lock, lambda: latch.set()),
+        "rate limit": (lambda: limit._lock, lambda: begin_another(limit, sent)),
     }
 
     def held(lock, inside, over):

@@ -29,6 +29,7 @@ SURFACE = json.loads((Path(__file__).parent / "data" / "public-api-0.28.1.json")
 NEW_NAMES = {
     *("BearerAuth", "DestinationRefused", "FunctionAuth", "ResponseTooLarge", "Retry", "Step", "public_only"),
     *("EventSource", "Reconnect", "SSEError", "ServerSentEvent", "Timings", "sse"),
+    *("RateLimit", "RateLimitTimeout"),
 }
 
 # New keyword parameters, by function, class (its constructor) or class and method.

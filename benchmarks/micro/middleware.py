@@ -1,5 +1,6 @@
 """
-What does a middleware cost a request: the first one, each further one, one that reads the body, and `Retry`?
+What does a middleware cost a request: the first one, each further one, one that reads the body, `Retry` and
+`RateLimit`?
 
 Over a transport in memory. The rounds of the cases are interleaved, and the best of each counts.
 """
@@ -46,6 +47,10 @@ CASES: dict[str, list[Any]] = {
     "one that reads": [reading],
     "retry": [httpx.Retry()],
     "retry with keys": [httpx.Retry(idempotency_key=True)],
+    "learning": [httpx.RateLimit()],
+    "rate": [httpx.RateLimit(1e6, burst=1_000_000)],
+    "one and rate": [layer, httpx.RateLimit(1e6, burst=1_000_000)],
+    "places": [httpx.RateLimit(concurrency=8)],
 }
 
 

@@ -38,6 +38,7 @@ from ._exceptions import (
     PoolTimeout,
     ProtocolError,
     ProxyError,
+    RateLimitTimeout,
     ReadError,
     ReadTimeout,
     RemoteProtocolError,
@@ -73,6 +74,7 @@ if _TYPE_CHECKING:
     from ._destinations import public_only
     from ._event_source import EventSource
     from ._events import ServerSentEvent, SSEError
+    from ._middleware.rate import RateLimit
     from ._middleware.retry import Retry
     from ._subscription import Reconnect
     from ._timings import Timings
@@ -129,6 +131,8 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "public_only",
     "put",
     "QueryParams",
+    "RateLimit",
+    "RateLimitTimeout",
     "ReadError",
     "ReadTimeout",
     "Reconnect",
@@ -168,6 +172,7 @@ if not _TYPE_CHECKING:  # which would let any name pass
     _LAZY = {
         "ASGITransport": "_transports.asgi",
         "EventSource": "_event_source",
+        "RateLimit": "_middleware.rate",
         "Reconnect": "_subscription",
         "Retry": "_middleware.retry",
         "SSEError": "_events",

@@ -60,11 +60,12 @@ from ._flow import (
 from ._hints import no_such_argument
 from ._request import Request
 from ._response import Response
-from ._steps import CALL, PAUSE, READ
+from ._steps import CALL, PAUSE, READ, WAIT
 from ._transports import threads as _threads  # noqa: F401  # tells `_files` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
 from ._transports.deadlines import AsyncBound, Bound, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
+from ._transports.latches import await_for, wait_for
 from ._transports.pauses import acall, apause, call, pause
 from ._types import (
     AuthTypes,
@@ -436,6 +437,8 @@ class Client(Verbs):
                         reply = value.read()
                     elif step == CALL:
                         reply = call(*value)
+                    elif step == WAIT:
+                        reply = wait_for(*value)
                     else:
                         self._call_hooks(_HOOK_NAMES[step], value)
                         reply = None
@@ -889,6 +892,8 @@ class AsyncClient(AsyncVerbs):
                         reply = await value.aread()
                     elif step == CALL:
                         reply = await acall(*value)
+                    elif step == WAIT:
+                        reply = await await_for(*value)
                     else:
                         await self._call_hooks(_HOOK_NAMES[step], value)
                         reply = None

@@ -10,6 +10,7 @@ The exceptions that the library raises.
     │   │   │   │   ├── ReadTimeout     the peer sent nothing for too long
     │   │   │   │   ├── WriteTimeout    the peer took nothing for too long
     │   │   │   │   └── PoolTimeout     no connection became free in time
+    │   │   │   │       └── RateLimitTimeout    a rate limit allows the request too late
     │   │   │   ├── NetworkError
     │   │   │   │   ├── ConnectError
     │   │   │   │   │   └── DestinationRefused  the guard refused the address
@@ -152,6 +153,21 @@ class WriteTimeout(TimeoutException):
 
 class PoolTimeout(TimeoutException):
     """No connection of the pool became free within the pool timeout."""
+
+
+class RateLimitTimeout(PoolTimeout):
+    """
+    A `RateLimit` would let the request wait longer than its `max_wait`, or than the total timeout; it was not sent.
+
+    Attributes:
+        wait: seconds until it could have been sent, when this was raised; None if that depends on other requests.
+    """
+
+    _is_final = True
+
+    def __init__(self, message: str, *, wait: float | None = None, request: Request | None = None) -> None:
+        super().__init__(message, request=request)
+        self.wait = wait
 
 
 class NetworkError(TransportError):

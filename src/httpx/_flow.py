@@ -15,13 +15,14 @@ The journey of one request, as a generator without I/O.
     PAUSE         seconds             -
     READ          response            its body, read whole
     CALL          (function, arguments, whether it blocks)   the function's result
+    WAIT          (latch, seconds)    whether the latch is set
 
     cookies ─► auth ─► hooks ─► middleware ─► SEND ─► cookies ─► hooks ─► redirect? ─► auth again? ─► done
 
 When a redirect leads to another origin, the auth flow ends and stays ended, even if a later redirect comes back.
 
 `through` is the middleware's part of it: a generator for each layer, whose steps are yielded on to the driver. It
-sees every request that is sent, those of redirects and of auth flows too, and never the call as a whole. The last three
+sees every request that is sent, those of redirects and of auth flows too, and never the call as a whole. The last four
 kinds of steps are those of `_steps`.
 
 Not here: I/O; the request that follows a redirect (`_redirects`); what may be a middleware (`_middleware`).

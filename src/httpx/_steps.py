@@ -18,8 +18,9 @@ from typing import Any, Callable
 
 from ._response import Response
 
-# The values are: seconds; a response; (function, arguments, whether it blocks).
-PAUSE, READ, CALL = range(8, 11)
+# The values are: seconds; a response; (function, arguments, whether it blocks); (a `Latch`, seconds), whose outcome is
+# whether it is set, and which is for the package's own middleware.
+PAUSE, READ, CALL, WAIT = range(8, 12)
 
 # Seconds, 30 years: more than some systems' clocks accept is the same as for ever.
 MAX_PAUSE = 1e9

@@ -834,6 +834,29 @@ async def pause_beyond_the_total_timeout(world: World) -> None:
     await world.fails(httpx.ReadTimeout, "GET", "/large", timeout=timeout, extensions={"waits": []})
 
 
+LATE = httpx.RateLimit("1/h")
+CROWDED = httpx.RateLimit(concurrency=1)
+
+
+@outcome(protocols=("http1",), middleware=[plain, LATE, plain])
+async def a_turn_that_would_come_too_late(world: World) -> None:
+    LATE._forget()
+    await world.client.get("/whole")
+    await world.fails(httpx.RateLimitTimeout, "GET", "/whole")
+
+
+@outcome(LOOPS, ("http1",), middleware=[plain, CROWDED, plain])
+async def cancelled_in_the_wait_for_a_place(world: World) -> None:
+    CROWDED._forget()
+    holder = CROWDED(world.client.build_request("GET", "/whole"))
+    next(holder)
+    places = next(iter(CROWDED._buckets.values())).places
+    assert places is not None
+    await world.cancelled(lambda: world.client.get("/whole"), lambda: bool(places.waiting))
+    holder.close()
+    assert (await world.client.get("/whole")).text == "ok"
+
+
 # Event streams and JSON Lines.
 
 

@@ -29,7 +29,9 @@ from httpx._cookies.rules import parse as parse_cookie
 from httpx._cookies.suffixes import is_public_suffix
 from httpx._decoders import get_decoder
 from httpx._fields import parse_date
+from httpx._middleware import rate_fields
 from httpx._retry_after import retry_after
+from httpx._structured import parse_dictionary, parse_item, parse_list
 from httpx._text import LineDecoder, TextDecoder
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, repeat
@@ -54,6 +56,7 @@ UNITS = (
     *("%41", "%e9", "//", "../", "/./", "a.", "xn--"),
     *("Mon, ", "01 Jan ", "1:", "00:00:00 ", "2020", "-1", "1e9", "a@"),
     *("http://", "http:", "?a=", "&token=", "#", "\x1b[", "\u2028"),
+    *("(a) ", "a, (", ":a", '%"', "%c3", "@1, ", "?1;"),
 )  # fmt: skip
 BREAKS = (
     "\n",
@@ -166,6 +169,12 @@ def any_header(answered: httpx.Response) -> None:
     _ = headers["x"], headers.get_list("x", split_commas=True), headers.multi_items(), headers.encoding, repr(headers)
 
 
+def limits(answered: httpx.Response, *more: tuple[bytes, bytes]) -> None:
+    headers = httpx.Headers([*answered.headers.raw, *more])
+    rate_fields.read_limits(headers, 0.0)
+    retry_after(headers)
+
+
 def status_error(answered: httpx.Response) -> None:
     with contextlib.suppress(httpx.HTTPStatusError):
         answered.raise_for_status()
@@ -229,6 +238,8 @@ HEADERS: dict[str, Callable[[bytes], Any]] = {
     "location": in_header("Location", redirect, status_error, status=302),
     "www-authenticate": in_header("WWW-Authenticate", digest, status=401),
     "authentication-info": in_header("Authentication-Info", digest_info),
+    "ratelimit": in_header("RateLimit", limits),
+    "ratelimit-policy": in_header("RateLimit-Policy", limits),
     "retry-after": in_header("Retry-After", lambda r: retry_after(r.headers), status=503),
     "date": in_header("Date", lambda r: retry_after(httpx.Headers([*r.headers.items(), ("Retry-After", DATE)]))),
     "content-disposition": in_header("Content-Disposition", lambda r: download.server_name(r, URL)),
@@ -257,6 +268,12 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "text that is not a URL": lambda text: _secrets.hide_in_address("http://[" + text.decode("latin-1")),
     "secret parameters": lambda text: _secrets.hide_parameters(text.decode("latin-1")),
     "names of secrets": lambda text: _secrets.looks_secret(text.decode("latin-1")),
+    "the rest of a limit": in_header("X-RateLimit-Remaining", limits),
+    "a limit in three fields": in_header("RateLimit-Limit", lambda r: limits(r, (b"RateLimit-Remaining", b"1"))),
+    "the end of a limit": in_header("X-RateLimit-Reset", lambda r: limits(r, (b"X-RateLimit-Remaining", b"1"))),
+    "an item": lambda text: parse_item(text.decode("latin-1")),
+    "a list of items": lambda text: parse_list(text.decode("latin-1")),
+    "a dictionary of items": lambda text: parse_dictionary(text.decode("latin-1")),
     "JSON that is masked": lambda text: redaction.body("application/json", text),
     "a form that is masked": lambda text: redaction.body("application/x-www-form-urlencoded", text),
     "parts that are masked": lambda text: redaction.body("multipart/form-data; boundary=-", text),

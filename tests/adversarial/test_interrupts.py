@@ -30,7 +30,7 @@ from httpx._engine.sync import SyncBody
 from httpx._reading import AsyncPieces
 from support.depth import QUICK
 from support.http2 import StreamServer, prior
-from support.interrupts import ENGINE, ON_LOOPS, Interrupted, interrupt, is_locked, opcodes_of
+from support.interrupts import ENGINE, ON_LOOPS, PACKAGE, Interrupted, interrupt, is_locked, opcodes_of
 from support.leaks import engines_of, trusting_context, wait_for
 from support.peer import Peer
 from support.pools import check_pool
@@ -81,6 +81,50 @@ def echo(client: httpx.Client, url: str, name: str) -> None:
 
 def get(client: httpx.Client, url: str) -> None:
     echo(client, url, "interrupted")
+
+
+LIMITED = (
+    *(str(PACKAGE / "_middleware" / f"{name}.py") for name in ("rate", "pacing", "rate_fields")),
+    *(str(PACKAGE / name) for name in ("_latch.py", "_structured.py", "_transports/latches.py")),
+)
+
+
+@pytest.mark.parametrize(
+    "options", [{"rate": 1e6, "burst": 1}, {"concurrency": 1}, {"concurrency": "auto", "rate": 1e9}, {}], ids=str
+)
+def test_an_interrupted_request_leaves_its_rate_limit_whole(options: dict[str, Any]):
+    """Harm: a place that no request has and none gets, or a lock that stays locked for all other threads."""
+    layer = httpx.RateLimit(**options)
+    fields = {"RateLimit-Policy": '"a";q=1000000;w=1', "RateLimit": '"a";r=1000000;t=1'}
+
+    def finish(flow: Any, asked: Any) -> None:
+        """Go on until the response is returned."""
+        with contextlib.suppress(StopIteration):
+            while True:
+                is_sent = isinstance(asked, httpx.Request)
+                asked = flow.send(httpx.Response(200, headers=fields) if is_sent else True)
+
+    def two_requests() -> None:
+        first, second = (layer(httpx.Request("GET", "http://www.example.org/")) for _ in range(2))
+        try:
+            asked = next(first)
+            later = next(second)  # with one place it waits
+            finish(first, asked)
+            finish(second, later)
+        finally:
+            first.close()
+            second.close()
+
+    count = opcodes_of(two_requests, LIMITED)
+    for number in sorted(random.sample(range(1, count + 1), min(TRIED, count))):
+        layer._forget()
+        with contextlib.suppress(Interrupted):
+            interrupt(two_requests, LIMITED, number)
+        assert not is_locked(layer._lock), number
+        for bucket in layer._buckets.values():
+            assert bucket.places is None or (not bucket.places.holders and not bucket.places.waiting), number
+            assert not bucket.under_way, number
+        two_requests()
 
 
 def post_pieces(client: httpx.Client, url: str) -> None:

@@ -3,7 +3,7 @@ The middleware of a client: what may be given, in which order, and the messages 
 
     layers_of(middleware)      -> the checked tuple, outermost first
     BuiltIn                    the base class of the package's own, which have a rank
-    begin(layer, request)      -> the generator of one request
+    is_to_be_read(...)         may a body be read by a middleware?
 
 Users' own middleware may stand anywhere. The package's own have one order that works, which is their rank: a cache that
 stands inside a retry would store what is repeated, and a rate limit outside of it would not count the attempts.
@@ -45,6 +45,20 @@ class BuiltIn:
     def __call__(self, request: Request) -> Generator[Request | Step, Any, Response]:
         """Send the request on, as often as it takes, and return the response."""
         raise NotImplementedError
+
+
+def is_to_be_read(request: Request, response: Response) -> bool:
+    """
+    Return whether the client would read the body for its caller, so that it may be read now.
+
+    Not those that it drains: of a redirect, and of a 401, which an authentication may respond to.
+    """
+    return (
+        request._is_read
+        and not hasattr(response, "_content")
+        and response.status_code not in (101, 401)
+        and not response.has_redirect_location
+    )
 
 
 def layers_of(middleware: Iterable[Layer]) -> tuple[Layer, ...]:

@@ -48,7 +48,7 @@ from .._retry_after import retry_after
 from .._secrets import MAX_URL, printable, shortened
 from .._steps import Step
 from .._utils import TOKEN
-from . import ORDER, BuiltIn
+from . import ORDER, BuiltIn, is_to_be_read
 
 logger = logging.getLogger("httpx.retry")
 
@@ -231,7 +231,7 @@ class Retry(BuiltIn):
                 if settings._when is not None or response.status_code in settings._suspect:
                     call = call or _Call(settings, budget, request)
                     pause = call.after(response, started)
-                if pause is None and response._whole is None and _is_to_be_read(request, response):
+                if pause is None and response._whole is None and is_to_be_read(request, response):
                     try:
                         yield Step.read(response)
                     except RequestError as exc:
@@ -487,20 +487,6 @@ class _Budget:
         except BaseException:
             unlock(self._lock)  # no `with` does, if the exception came between its block and its end
             raise
-
-
-def _is_to_be_read(request: Request, response: Response) -> bool:
-    """
-    Return whether the client would read the body for its caller, so that it may be read now.
-
-    Not those that it drains: of a redirect, and of a 401, which an authentication may respond to.
-    """
-    return (
-        request._is_read
-        and not hasattr(response, "_content")
-        and response.status_code not in (101, 401)
-        and not response.has_redirect_location
-    )
 
 
 def _what(outcome: Outcome) -> str:
