@@ -199,10 +199,54 @@ def test_messages_for_others_are_ignored(driver: Driver):
     assert get(driver, sending(debug, START, body(b"a"), trailers)).content == b"a"
 
 
+def trailed(*fields: Any, more: bool = False) -> Any:
+    return {"type": "http.response.trailers", "headers": fields, "more_trailers": more}
+
+
+ANNOUNCED = {**START, "trailers": True}
+
+
+def test_an_app_sends_trailers_after_the_body(driver: Driver):
+    app = sending(
+        ANNOUNCED, body(b"a", True), body(b"b"), trailed((b"x-sum", b"1"), more=True), trailed([b"x-b", b"2"])
+    )
+    response = get(driver, app)
+    assert (response.content, response.trailers.raw) == (b"ab", [(b"x-sum", b"1"), (b"x-b", b"2")])
+    assert "x-sum" not in response.headers
+
+    async def scenario(client: Any) -> None:
+        async with client.stream("GET", URL) as streamed:
+            assert streamed.trailers.raw == []
+            assert [piece async for piece in streamed.aiter_bytes()] == [b"a", b"b"]
+            assert streamed.trailers["x-sum"] == "1"
+
+    run(driver, scenario, app)
+
+
+def test_trailers_that_an_app_did_not_announce_or_sends_late_are_ignored(driver: Driver):
+    assert get(driver, sending(START, body(b"a"), trailed((b"x", b"1")))).trailers.raw == []
+    late = sending(ANNOUNCED, body(b"a"), trailed((b"x", b"1")), trailed((b"x", b"2")))
+    assert get(driver, late).trailers.raw == [(b"x", b"1")]
+
+
+@pytest.mark.parametrize(
+    ("messages", "error"),
+    [
+        ([ANNOUNCED, trailed()], (RuntimeError, "before the end of the body")),
+        ([ANNOUNCED, body(b"a"), body(b"b")], (RuntimeError, "after the end of the body")),
+        ([ANNOUNCED, body(b"a")], (httpx.RemoteProtocolError, "before its response was complete")),
+        ([ANNOUNCED, body(b"a"), trailed(more=True)], (httpx.RemoteProtocolError, "before its response was complete")),
+    ],
+)
+def test_trailers_in_the_wrong_place_or_missing_are_an_error(driver: Driver, messages: Any, error: Any):
+    with pytest.raises(error[0], match=error[1]):
+        get(driver, sending(*messages))
+
+
 # The scope.
 
 
-def test_the_scope_is_as_in_0_28_1(driver: Driver):
+def test_the_scope_is_as_in_0_28_1_and_offers_trailers(driver: Driver):
     scope = scope_of(driver, "PUT", "https://example.org:8443/p%C3%A4th%2Fx?q=a%20b#f", headers=[("X-Y", "1")] * 2)
     headers = scope.pop("headers")
     assert scope == {
@@ -217,6 +261,7 @@ def test_the_scope_is_as_in_0_28_1(driver: Driver):
         "server": ("example.org", 8443),
         "client": ("127.0.0.1", 123),
         "root_path": "",
+        "extensions": {"http.response.trailers": {}},
     }
     assert headers[0] == (b"host", b"example.org:8443")
     assert headers[-2:] == [(b"x-y", b"1"), (b"x-y", b"1")]

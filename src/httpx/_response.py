@@ -407,6 +407,21 @@ class Response:
                 links[relation] = link
         return links
 
+    @property
+    def trailers(self) -> Headers:
+        """
+        Return the trailer fields, which came after the body: empty until the body is read, and if there were none.
+
+        They are never merged into `headers`: a trailer is not checked by what has read the head (RFC 9110 6.5).
+        """
+        if not hasattr(self, "_trailers"):
+            is_read = hasattr(self, "_content") or (self.is_stream_consumed and self.is_closed)
+            fields = self.extensions.get("trailers") if is_read or self._drained is not None else None
+            if fields is None:
+                return Headers()
+            self._trailers = Headers(fields)
+        return self._trailers
+
     # Text.
 
     @property

@@ -258,6 +258,7 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
             "server": (url.host, url.port),
             "client": self.client,
             "root_path": self.root_path,
+            "extensions": {"http.response.trailers": {}},
         }
         if self.lifespan:
             if server.lifespan is None:
@@ -273,6 +274,7 @@ class _AsyncBody(AsyncByteStream):
         self._exchange = exchange
         self._request = request
         self._raising = raising
+        self.extensions: dict[str, Any] = {}  # of the response, for the trailers
         self._upload: AsyncIterator[bytes] | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -293,6 +295,7 @@ class _AsyncBody(AsyncByteStream):
         await self._finish_upload()
         self._exchange.adopt_context()
         self._exchange.check(self._raising)
+        self._exchange.annotate(self.extensions)
         raise StopAsyncIteration
 
     async def upload(self) -> None:
@@ -338,6 +341,7 @@ class _SyncBody(SyncByteStream):
         self._exchange = exchange
         self._stream = stream
         self._raising = raising
+        self.extensions: dict[str, Any] = {}  # of the response, for the trailers
         self._upload: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -359,6 +363,7 @@ class _SyncBody(SyncByteStream):
             raise
         self._finish_upload()
         self._exchange.check(self._raising)
+        self._exchange.annotate(self.extensions)
         raise StopIteration
 
     def upload(self) -> None:

@@ -133,6 +133,9 @@ class Exchange(Run):
         self.status: int | None = None
         self.headers = Headers()
         self._is_head = scope["method"] == "HEAD"
+        self.trailers: list[tuple[bytes, bytes]] | None = None
+        self._trails = False  # whether the app has announced trailers, which it sends after the body
+        self._has_body = False  # whether the app has sent all of the body
         self._complete = False  # whether the app has sent all of its response
         self._pieces: deque[bytes] = deque()
         self._untaken = 0
@@ -184,6 +187,8 @@ class Exchange(Run):
             self._begin(message)
         elif kind == "http.response.body":
             self._add(message.get("body", b""), message.get("more_body", False))
+        elif kind == "http.response.trailers":
+            self._trail(message)
         self.changed()
 
     def _begin(self, message: Message) -> None:
@@ -193,20 +198,35 @@ class Exchange(Run):
         if not 100 <= status <= 999:
             raise ValueError(f"the app sent status {message['status']!r}, expected a number from 100 to 999")
         self.headers = Headers([(name, value) for name, value in message.get("headers", ())])
+        self._trails = bool(message.get("trailers", False))
         self.status = status
 
     def _add(self, piece: bytes, more: bool) -> None:
         if self.status is None:
             raise RuntimeError("the app sent http.response.body before http.response.start")
-        if self._complete:
+        if self._complete or self._has_body:
             raise RuntimeError("the app sent http.response.body after the end of the body")
         if not isinstance(piece, (bytes, bytearray, memoryview)):
             raise TypeError(f"the app sent {type(piece).__name__} as a body, expected bytes")
         if piece and not self._is_head:
             self._pieces.append(bytes(piece))
             self._untaken += max(len(piece), _LEAST)
+        self._has_body = not more
+        if not self._trails:
+            self._end(not more)
+
+    def _trail(self, message: Message) -> None:
+        if not self._trails or self._complete:
+            return  # not announced, or more than were announced: what servers do not send
+        if not self._has_body:
+            raise RuntimeError("the app sent http.response.trailers before the end of the body")
+        fields = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+        self.trailers = [*(self.trailers or ()), *fields]
+        self._end(not message.get("more_trailers", False))
+
+    def _end(self, is_over: bool) -> None:
         # After its response an app may have work to do; it gets the same time for it as after `http.disconnect`.
-        self._complete = self.told = not more
+        self._complete = self.told = is_over
 
     # The reader's side.
 
@@ -235,10 +255,19 @@ class Exchange(Run):
         self._messages.append(_request_message(piece))
         self.changed()
 
-    def response(self, body: AsyncByteStream | SyncByteStream, raising: bool) -> Response:
-        """Return the response of the app: 500 if it failed before it sent one and `raising` is false."""
+    def response(self, body: Any, raising: bool) -> Response:
+        """
+        Return the response of the app: 500 if it failed before it sent one and `raising` is false.
+
+        Args:
+            body: its stream. Its attribute `extensions` becomes those of the response, where it puts the trailers; not
+                the response itself, because the two would be a cycle.
+            raising: raise an exception of the app.
+        """
         if self.status is not None:
-            return Response(self.status, headers=self.headers, stream=body)
+            response = Response(self.status, headers=self.headers, stream=body)
+            body.extensions = response.extensions
+            return response
         try:
             self.check(raising)
         except RemoteProtocolError:
@@ -265,6 +294,11 @@ class Exchange(Run):
                 raise RemoteProtocolError("the ASGI app ended before its response was complete") from error
         finally:
             del error  # a traceback that holds its own frame lives until the next garbage collection
+
+    def annotate(self, extensions: dict[str, Any]) -> None:
+        """Put the trailers into the extensions of the response, when its body has been read."""
+        if self.trailers is not None:
+            extensions["trailers"] = self.trailers
 
     def check_exit(self) -> None:
         """Raise an exception that is meant for the whole program, if it has just interrupted the app."""
