@@ -73,6 +73,7 @@ LEVELS = {
     "_auth": 3,
     "_auth.*": 3,
     "_flow": 3,
+    "_interim": 3,
     "_middleware": 3,
     "_middleware.*": 3,
     "_subscription": 3,
@@ -113,7 +114,7 @@ HEAVY = (
     *("httpcore", "anyio", "sniffio", "trio", "click", "rich", "pygments", "h11", "h2", "http.cookiejar"),
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
     *("httpx._destinations", "httpx._bulk"),
-    *("httpx._middleware", "httpx.testing"),
+    *("httpx._middleware", "httpx.testing", "httpx._interim"),
     *("httpx._events", "httpx._event_source", "httpx._subscription", "httpx._engine.sleeping"),
     *("httpx._timings", "httpx._curl", "netrc", "shlex"),
 )
@@ -407,7 +408,20 @@ ENGINE_NAMES = {
     "aend_pieces": "end_pieces",
     "do_chores": "settle",
 }
-PUMP = ("handle", "receive", "_feed", "_await_room", "_await_consent", "_stream", "_exchange_on", "tell", "later")
+PUMP = (
+    *(
+        "handle",
+        "receive",
+        "hear",
+        "_feed",
+        "_await_room",
+        "_await_consent",
+        "_stream",
+        "_exchange_on",
+        "tell",
+        "later",
+    ),
+)
 
 SYNC_AND_TRIO = [
     Difference("handle", "while True:", "while not self._closed:", "a thread that waits is told by `_closings`"),
@@ -487,6 +501,16 @@ SYNC_AND_TRIO = [
         "an async function may be called",
     ),
     Difference(
+        "hear",
+        "refuse_awaitable(job.request.extensions['informational'](interim))",
+        """
+        result = job.request.extensions['informational'](interim)
+        if result is not None:
+            result
+        """,
+        "the same",
+    ),
+    Difference(
         "later",
         """
         self._later.append(function)
@@ -503,7 +527,7 @@ SYNC_AND_TRIO = [
 ]
 
 LOOP_NAMES = {**ENGINE_NAMES, "AsyncioEngine": "SyncEngine"}
-SHARED = ("handle", "receive", "_feed", "_await_consent", "_stream", "_exchange_on", "tell", "later")
+SHARED = ("handle", "receive", "hear", "_feed", "_await_consent", "_stream", "_exchange_on", "tell", "later")
 
 ASYNCIO_AND_TRIO = [
     *(

@@ -647,6 +647,19 @@ def test_interim_answers_have_their_hook_before_the_final_one():
         steps.send(None)
 
 
+def test_interim_answers_that_were_told_when_they_arrived_are_not_told_again():
+    driver, request = Driver(Response(200, extensions={"informational": [(103, [])]}), hooked=True), get()
+    request._told_interim = True
+    driver.run(request)
+    assert driver.steps == ["HOOK_REQUEST", "SEND", "HOOK_RESPONSE"]
+
+
+def test_consent_and_upgrades_are_no_interim_answers_for_a_hook():
+    driver = Driver(Response(200, extensions={"informational": [(100, []), (101, [])]}), hooked=True)
+    driver.run(get())
+    assert driver.steps == ["HOOK_REQUEST", "SEND", "HOOK_RESPONSE"]
+
+
 def test_without_hooks_interim_answers_cost_nothing():
     driver = Driver(Response(200, extensions={"informational": [(103, [])]}))
     driver.run(get())

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import pytest
 
 from httpx import ByteStream, Request
-from httpx._engine.job import Job, next_piece, shown
+from httpx._engine.job import Job, next_piece, refuse_awaitable, shown
 from httpx._exceptions import (
     CloseError,
     ConnectError,
@@ -314,6 +314,37 @@ def test_interim_answers_and_trailers_are_extensions_of_the_response():
         "informational": [(103, [(b"Link", b"</a.css>")])],
         "trailers": [(b"Sum", b"1")],
     }
+
+
+def test_each_interim_answer_but_100_is_for_the_function_once():
+    asked = job()
+    asked.request.extensions["informational"] = print
+    exchange = HTTP1Exchange(*asked.arguments)
+    assert asked.next_interim(exchange) is None
+    exchange.informational = [(103, [(b"Link", b"</a>")]), (100, []), (102, [])]
+    first, second = asked.next_interim(exchange), asked.next_interim(exchange)
+    assert first is not None
+    assert second is not None
+    assert (first.status_code, first.headers["link"], first.request) == (103, "</a>", asked.request)
+    assert (second.status_code, asked.next_interim(exchange)) == (102, None)
+
+
+def test_without_a_function_interim_answers_are_passed_over():
+    asked = job()
+    exchange = HTTP1Exchange(*asked.arguments)
+    exchange.informational = [(103, [])]
+    assert asked.next_interim(exchange) is None
+    assert exchange.told == 1
+
+
+def test_a_function_of_a_sync_client_must_not_be_async():
+    class Later:
+        def __await__(self) -> Any:
+            raise AssertionError("not awaited")
+
+    refuse_awaitable(None)
+    with pytest.raises(TypeError, match="a sync client cannot await"):
+        refuse_awaitable(Later())
 
 
 def test_without_them_there_is_nothing_to_see():

@@ -12,6 +12,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
 
@@ -104,6 +105,10 @@ _GONE = ("_send_handling_auth", "_send_handling_redirects")
 
 class BaseClient:
     """The configuration of a client; see `Client` for the arguments."""
+
+    if TYPE_CHECKING:
+
+        def _call_hooks(self, name: str, value: Any) -> Any: ...
 
     # Here for subclasses that set `base_url` before they call the constructor, as litestar's do.
     _is_guarded = False
@@ -469,6 +474,12 @@ class BaseClient:
         response.default_encoding = self._default_encoding
         response._max_size = self._max_response_size
 
+    def _hearing(self, request: Request) -> AbstractContextManager[None]:
+        """Return a context in which the transport calls the "1xx" hooks when an interim response arrives."""
+        from ._interim import Listener
+
+        return Listener(request, self._call_hooks)
+
     @staticmethod
     def _log(request: Request, response: Response) -> None:
         logger.info(
@@ -512,6 +523,7 @@ class BaseClient:
 
 
 _EVENTS = ("request", "response", "1xx")
+NO_HOOKS = nullcontext()  # what `_hearing` would return without hooks: a call would be a frame
 
 
 class _Hooks(dict[str, list[EventHook]]):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
 from ._auth import Auth
 from ._base_client import (
     DEFAULT_SENSITIVE_HEADERS,
+    NO_HOOKS,
     USE_CLIENT_DEFAULT,
     BaseClient,
     ClientState,
@@ -415,10 +416,11 @@ class Client(Verbs):
                             self._mark_opened()  # it may have been closed during a pause or a hook
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is None:
-                            reply: Any = self._send_single_request(value)
-                        else:
-                            reply = self._send_until(value, deadline, timeout["total"])
+                        with self._hearing(value) if self._event_hooks.get("1xx") else NO_HOOKS:
+                            if deadline is None:
+                                reply: Any = self._send_single_request(value)
+                            else:
+                                reply = self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             flow.close()
@@ -870,10 +872,11 @@ class AsyncClient(AsyncVerbs):
                             self._mark_opened()  # it may have been closed during a pause or a hook
                         value.extensions.setdefault("timeout", timeout)  # a request that an auth flow made has none
                         value._whole = request._whole
-                        if deadline is None:
-                            reply: Any = await self._send_single_request(value)
-                        else:
-                            reply = await self._send_until(value, deadline, timeout["total"])
+                        with self._hearing(value) if self._event_hooks.get("1xx") else NO_HOOKS:
+                            if deadline is None:
+                                reply: Any = await self._send_single_request(value)
+                            else:
+                                reply = await self._send_until(value, deadline, timeout["total"])
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             await flow.aclose()

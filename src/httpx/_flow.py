@@ -8,7 +8,7 @@ The journey of one request, as a generator without I/O.
     AUTH_BEGIN    (auth, request)     the request to send first
     AUTH_NEXT     response            another request that the auth flow wants sent, or None
     HOOK_REQUEST  request             -
-    HOOK_INTERIM  response            -        (a 1xx response)
+    HOOK_INTERIM  response            -        (a 1xx response of a transport that does not tell when it arrives)
     HOOK_RESPONSE response            -
     DRAIN         response            -        (its body is not wanted: read and drop it)
     CLOSE         response            -
@@ -324,9 +324,15 @@ def _messages() -> Any:
 
 
 def _interim(response: Response, request: Request) -> list[Response]:
-    """Return the 1xx responses that came before `response`."""
+    """Return the 1xx responses that came before `response`, unless the hooks were called when they arrived."""
+    if request._told_interim:
+        return []
     interim = response.extensions.get("informational", ())
-    return [Response(status, headers=fields, request=request) for status, fields in interim]
+    return [
+        Response(status, headers=fields, request=request)
+        for status, fields in interim
+        if status not in (100, 101)  # they are part of the protocol, and are not told
+    ]
 
 
 def _next_request(request: Request, response: Response, policy: Policy) -> Request | None:

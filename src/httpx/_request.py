@@ -85,6 +85,8 @@ class Request:
     _call: int = 0
     # Whether the client reads the response for its caller, who did not ask for a stream; known to middleware.
     _is_read: bool = False
+    # The client's hooks were called with the 1xx responses when these arrived.
+    _told_interim: bool = False
 
     # Whether the whole response is read before the caller gets it; for transports without a network.
     _whole: bool

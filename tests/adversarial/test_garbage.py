@@ -106,6 +106,8 @@ class Origin(ScriptedServer):
         if name == "reset":
             conn.reset()
             return False
+        if name == "hinted":
+            conn.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
         status, fields, body = RESPONSES.get(name, (200, [], LARGE))
         if name == "login" and knows:
             status, fields, body = RESPONSES["whole"]
@@ -150,6 +152,8 @@ class Origin(ScriptedServer):
         if name == "reset-stream":
             peer.send(frames.reset(stream, 2))
             return True
+        if name == "hinted":
+            peer.send(peer.head(stream, 103, (b"link", b"</a.css>")))
         status, fields, body = RESPONSES.get(name, (200, [], LARGE))
         if name == "login" and b"authorization" in dict(asked.fields):
             status, fields, body = RESPONSES["whole"]
@@ -397,7 +401,37 @@ async def closed_with_the_client(world: World) -> None:
         await response.aiter_raw().__anext__()
 
 
+@outcome()
+async def hinted(world: World) -> None:
+    seen: list[int] = []
+    options = {**world.options, "event_hooks": {"1xx": [world.driver.hook(lambda hint: seen.append(hint.status_code))]}}
+    async with world.driver.client(**options) as client:
+        await client.get("/hinted")
+        await client.get("/hinted", extensions={"informational": lambda hint: seen.append(hint.status_code)})
+    assert seen == [103] * 3
+
+
 # Broken by the peer.
+
+
+@outcome()
+async def ended_by_a_hook_for_interim_responses(world: World) -> None:
+    def refuse(hint: httpx.Response) -> None:
+        raise ValueError(hint.status_code)
+
+    await world.fails(ValueError, "GET", "/hinted", extensions={"informational": world.driver.hook(refuse)})
+
+
+@outcome(engines=LOOPS)
+async def cancelled_in_a_hook_for_interim_responses(world: World) -> None:
+    began: list[int] = []
+
+    async def wait(hint: httpx.Response) -> None:
+        began.append(hint.status_code)
+        await world.driver.pause(TIMEOUT)
+
+    extensions = {"informational": wait}
+    await world.cancelled(lambda: world.client.get("/hinted", extensions=extensions), lambda: bool(began))
 
 
 @outcome()

@@ -146,6 +146,8 @@ class AsyncioEngine:
                                 raise job.timed_out(ReadTimeout, "read", now(), NO_RESPONSE)
                     if exchange.head is None:
                         await self.receive(connection, exchange, job, until)
+                    elif exchange.informational:
+                        await self.hear(exchange, job)
                 except BaseException as exc:
                     reused = connection.reused
                     job.note_failure(connection, exc)
@@ -216,6 +218,8 @@ class AsyncioEngine:
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
+        if exchange.informational and not has_head:
+            await self.hear(exchange, job)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
             if connection.unsent and need != NOTHING and not exchange.abandoned:
@@ -257,6 +261,8 @@ class AsyncioEngine:
                 break
             if job.narrator is not None and not has_head:
                 await self.tell(job, "turn", exchange)
+            if exchange.informational and not has_head:
+                await self.hear(exchange, job)
         if job.narrator is not None and not has_head:
             await self.tell(job, "turn", exchange)  # the head may have come while the last events were told
         if job.pieces is not None and exchange.need >= INPUT:
@@ -264,6 +270,13 @@ class AsyncioEngine:
         # A response that breaks off after its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise why(connection, exchange.error)
+
+    async def hear(self, exchange: Exchange, job: Job) -> None:
+        """Call the request's function with each 1xx response, also with those that arrive during a call."""
+        while (interim := job.next_interim(exchange)) is not None:
+            result = job.request.extensions["informational"](interim)
+            if result is not None:
+                await result
 
     async def _feed(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Hand over the next piece of the request's body."""
@@ -281,6 +294,8 @@ class AsyncioEngine:
             if exchange.abandoned or connection.error is not None or connection.closed:
                 break
             ready = await connection.wait(until)
+            if exchange.informational and head is None:
+                await self.hear(exchange, job)
             if exchange.need == NOTHING:
                 exchange.cut_short()  # the response is whole, and the request is not
                 return
@@ -305,6 +320,8 @@ class AsyncioEngine:
                 raise why(connection)
             if not await connection.wait(until) or now() >= until:
                 exchange.proceed()
+            if exchange.informational:
+                await self.hear(exchange, job)
 
     def _stream(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> Response:
         """Return a response whose body is still to come, or whose connection was upgraded."""

@@ -331,6 +331,20 @@ class Job(Limits):
         name: str = self.key[3] if len(self.key) > 3 else self.key[1]
         return name
 
+    def next_interim(self, exchange: Exchange) -> Response | None:
+        """
+        Return the next 1xx response that the request's function was not told of, or None.
+
+        Not 100, which is about the request, nor 101, which is final.
+        """
+        informational = exchange.informational
+        while exchange.told < len(informational):
+            status, fields = informational[exchange.told]
+            exchange.told += 1
+            if status != 100 and self.request.extensions.get("informational") is not None:
+                return Response(status, headers=fields, request=self.request)
+        return None
+
     def annotate(self, response: Response, exchange: Exchange) -> None:
         """Put what came around the response into its extensions: 1xx responses before it, trailers after it; stamps."""
         if self.stamps is not None:
@@ -339,6 +353,20 @@ class Job(Limits):
             response.extensions["informational"] = exchange.informational
         if exchange.trailers is not None:
             response.extensions["trailers"] = exchange.trailers
+
+
+def refuse_awaitable(result: Any) -> None:
+    """
+    Check what the function for 1xx responses of a sync client returned.
+
+    Raises:
+        TypeError: it is awaitable, so the function has not run.
+    """
+    if hasattr(result, "__await__"):
+        close = getattr(result, "close", None)  # or Python warns that it was never awaited
+        if close is not None:
+            close()
+        raise TypeError("a sync client cannot await the function for 1xx responses, the extension 'informational'")
 
 
 def again(error: T) -> T:

@@ -38,7 +38,7 @@ from .._protocol.tls import TLSFilter
 from .._types import SyncByteStream
 from .connecting import Dial
 from .dialling.sync import SyncDialling
-from .job import CLOSED_HERE, NO_RESPONSE, Job, again, hear_early, listen, shown, stop_sending, why
+from .job import CLOSED_HERE, NO_RESPONSE, Job, again, hear_early, listen, refuse_awaitable, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -269,6 +269,8 @@ class SyncEngine:
                             exchange.receive(received) if received else wire.deliver_end(exchange)
                     if exchange.head is None:
                         self.receive(connection, exchange, job, until)
+                    elif exchange.informational:
+                        self.hear(exchange, job)
                 except BaseException as exc:
                     reused = connection.reused
                     job.note_failure(connection, exc)
@@ -328,6 +330,8 @@ class SyncEngine:
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             self.tell(job, "turn", exchange)
+        if exchange.informational and not has_head:
+            self.hear(exchange, job)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
             if wire.unsent and need != NOTHING and not exchange.abandoned:
@@ -370,6 +374,8 @@ class SyncEngine:
                 break
             if job.narrator is not None and not has_head:
                 self.tell(job, "turn", exchange)
+            if exchange.informational and not has_head:
+                self.hear(exchange, job)
         if job.narrator is not None and not has_head:
             self.tell(job, "turn", exchange)  # the head may have come while the last events were told
         if job.pieces is not None and exchange.need >= INPUT:
@@ -377,6 +383,11 @@ class SyncEngine:
         # A response that breaks off after its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise why(connection, exchange.error)
+
+    def hear(self, exchange: Exchange, job: Job) -> None:
+        """Call the request's function with each 1xx response, also with those that arrive during a call."""
+        while (interim := job.next_interim(exchange)) is not None:
+            refuse_awaitable(job.request.extensions["informational"](interim))
 
     def _feed(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Hand over the next piece of the request's body."""
@@ -393,6 +404,8 @@ class SyncEngine:
             ready = connection.wait_for_either(until)
             if ready and wire.poll(0):
                 listen(connection, exchange)
+                if exchange.informational and head is None:
+                    self.hear(exchange, job)
                 if exchange.need == NOTHING:
                     exchange.cut_short()  # the response is whole, and the request is not
                     return
@@ -421,6 +434,8 @@ class SyncEngine:
                 exchange.receive(data) if data else connection.wire.deliver_end(exchange)
             if data is None or monotonic() >= until:
                 exchange.proceed()
+            if exchange.informational:
+                self.hear(exchange, job)
 
     def _stream(self, connection: SyncConnection, exchange: Exchange, job: Job) -> Response:
         """Return a response whose body is still to come, or whose connection was upgraded."""

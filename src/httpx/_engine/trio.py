@@ -140,6 +140,8 @@ class TrioEngine:
                             exchange.receive(received) if received else wire.deliver_end(exchange)
                     if exchange.head is None:
                         await self.receive(connection, exchange, job, until)
+                    elif exchange.informational:
+                        await self.hear(exchange, job)
                 except BaseException as exc:
                     reused = connection.reused
                     job.note_failure(connection, exc)
@@ -202,6 +204,8 @@ class TrioEngine:
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
+        if exchange.informational and not has_head:
+            await self.hear(exchange, job)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
             if wire.unsent and need != NOTHING and not exchange.abandoned:
@@ -244,6 +248,8 @@ class TrioEngine:
                 break
             if job.narrator is not None and not has_head:
                 await self.tell(job, "turn", exchange)
+            if exchange.informational and not has_head:
+                await self.hear(exchange, job)
         if job.narrator is not None and not has_head:
             await self.tell(job, "turn", exchange)  # the head may have come while the last events were told
         if job.pieces is not None and exchange.need >= INPUT:
@@ -251,6 +257,13 @@ class TrioEngine:
         # A response that breaks off after its head is a response still, and raises when it is read.
         if exchange.error is not None and exchange.head is None:
             raise why(connection, exchange.error)
+
+    async def hear(self, exchange: Exchange, job: Job) -> None:
+        """Call the request's function with each 1xx response, also with those that arrive during a call."""
+        while (interim := job.next_interim(exchange)) is not None:
+            result = job.request.extensions["informational"](interim)
+            if result is not None:
+                await result
 
     async def _feed(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Hand over the next piece of the request's body."""
@@ -269,6 +282,8 @@ class TrioEngine:
             ready = await connection.wait_for_either(until)
             if ready and wire.poll(0):
                 listen(connection, exchange)
+                if exchange.informational and head is None:
+                    await self.hear(exchange, job)
                 if exchange.need == NOTHING:
                     exchange.cut_short()  # the response is whole, and the request is not
                     return
@@ -297,6 +312,8 @@ class TrioEngine:
                 exchange.receive(data) if data else connection.wire.deliver_end(exchange)
             if data is None or now() >= until:
                 exchange.proceed()
+            if exchange.informational:
+                await self.hear(exchange, job)
 
     def _stream(self, connection: TrioConnection, exchange: Exchange, job: Job) -> Response:
         """Return a response whose body is still to come, or whose connection was upgraded."""

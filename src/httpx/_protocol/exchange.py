@@ -79,6 +79,7 @@ class Exchange:
         head: None until the final response's head is complete.
         chunks: pieces of the body not yet taken, framing removed; the shell empties the list.
         informational: (status, fields) of each 1xx response so far.
+        told: how many of them the shell has told the request's function of; the shell counts.
         trailers: the trailer fields, once `finished`.
         finished: the response is complete.
         upgraded: the bytes that follow belong to another protocol; `surplus` holds those that came already. The shell
@@ -105,6 +106,7 @@ class Exchange:
     only_informational: bool
     error: Exception | None
     informational: Sequence[tuple[int, Fields]] = ()
+    told: int = 0
     trailers: Fields | None = None
     remarkable: bool = False
     upgraded: bool = False

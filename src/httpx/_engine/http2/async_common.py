@@ -16,7 +16,7 @@ from typing import Any, Callable, Protocol
 
 from ..._models import Response
 from ..._pool import Ticket
-from ..._protocol.exchange import BODY, INPUT, NOTHING, PATIENCE, PAUSE
+from ..._protocol.exchange import BODY, INPUT, NOTHING, PATIENCE, PAUSE, Exchange
 from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from ..._sharing import SharingPool
 from ..._types import AsyncByteStream
@@ -33,6 +33,10 @@ class Engine(Protocol):
 
     def later(self, function: Callable[[], None]) -> None:
         """Call `function` soon. May be called from anywhere, also by the garbage collector and in other threads."""
+        ...
+
+    async def hear(self, exchange: Exchange, job: Job) -> None:
+        """Call the function for 1xx responses of a request."""
         ...
 
     async def tell(self, job: Job, what: str, *args: Any) -> None:
@@ -158,6 +162,8 @@ class AsyncMultiplexer(ABC):
                     raise self._timed_out(stream, job, heard, False)
             if stream.head is None:
                 await self._pump(stream, job, until)
+            elif stream.informational:
+                await self.engine.hear(stream, job)
         except BaseException as exc:
             not_for_itself = stream is not None and session.was_processing(stream)
             job.note_failure(connection, exc)
@@ -196,6 +202,8 @@ class AsyncMultiplexer(ABC):
         clock = self.session.clock
         if job.narrator is not None:
             await self.engine.tell(job, "turn", stream)  # what was sent at once
+        if stream.informational:
+            await self.engine.hear(stream, job)
         while stream.head is None:
             need = stream.need
             if need == INPUT:
@@ -213,6 +221,8 @@ class AsyncMultiplexer(ABC):
                 break
             if job.narrator is not None:
                 await self.engine.tell(job, "turn", stream, self.session.new_settings())
+            if stream.informational:
+                await self.engine.hear(stream, job)
         # A response that broke off after its head is a response still, and raises when it is read.
         if stream.error is not None and stream.head is None:
             raise self.session.failure_of(stream)
@@ -243,6 +253,8 @@ class AsyncMultiplexer(ABC):
             # Where something always arrives, no wait lasts long enough to time out.
             if not happened or (job.deadline is not None and session.clock() >= job.deadline):
                 raise self._timed_out(stream, job, heard, sends)
+            if wants_head and stream.informational:
+                await self.engine.hear(stream, job)
             if session.is_progress(stream, wants_head, before):
                 if sends and wants_head and stream.head is None:
                     job.note_sent(session.clock())

@@ -139,6 +139,8 @@ class SyncMultiplexer:
             # Where something always arrives, no wait lasts long enough to time out.
             if not happened or (job.deadline is not None and monotonic() >= job.deadline):
                 raise self._timed_out(stream, job, heard, sends)
+            if wants_head and stream.informational:
+                self.engine.hear(stream, job)
             self._lock.acquire()
             is_progress = session.is_progress(stream, wants_head, before)
             self._lock.release()
@@ -288,6 +290,8 @@ class SyncMultiplexer:
                         raise self._timed_out(stream, job, heard, False)
                 if stream.head is None:
                     self._pump(stream, job, until)
+                elif stream.informational:
+                    self.engine.hear(stream, job)
                 assert stream.head is not None
                 is_whole = stream.finished
                 if is_whole:
@@ -330,6 +334,8 @@ class SyncMultiplexer:
         patience: float | None = None
         if job.narrator is not None:
             self.engine.tell(job, "turn", stream)  # what was sent at once
+        if stream.informational:
+            self.engine.hear(stream, job)
         while stream.head is None:
             need = stream.need
             if need == INPUT:
@@ -349,6 +355,8 @@ class SyncMultiplexer:
                 break
             if job.narrator is not None:
                 self.engine.tell(job, "turn", stream, self.session.new_settings())
+            if stream.informational:
+                self.engine.hear(stream, job)
         # A response that broke off after its head is a response still, and raises when it is read.
         if stream.error is not None and stream.head is None:
             raise self.session.failure_of(stream)
