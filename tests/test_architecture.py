@@ -637,13 +637,21 @@ ASYNCIO_AND_TRIO = [
         if job.should_rest():
             asyncio.sleep(0)
         if exchange.need == BODY:
-            exchange.feed(job.next_piece())
+            piece = job.next_piece()
+            if piece is None and job.request.trailers is not None:
+                exchange.feed(None, job.trailers())
+            else:
+                exchange.feed(piece)
         """,
         """
         if job.should_rest():
             trio.lowlevel.checkpoint()
         if not (connection.wire.poll(0) and listen(connection, exchange)):
-            exchange.feed(job.next_piece())
+            piece = job.next_piece()
+            if piece is None and job.request.trailers is not None:
+                exchange.feed(None, job.trailers())
+            else:
+                exchange.feed(piece)
         """,
         "a callback receives while others run",
     ),

@@ -53,6 +53,12 @@ ADDED: dict[str, set[str]] = {
     "Timeout": {"total"},
     "Limits": {"max_connections_per_host", "max_header_fields", "max_header_bytes", "ping_interval"},
     "ASGITransport": {"lifespan"},
+    "Request": {"trailers"},
+    **{
+        f"{client}.{method}": {"trailers"}
+        for client in ("Client", "AsyncClient")
+        for method in ("build_request", "request", "stream", "post", "put", "patch")
+    },
     "Response.iter_lines": {"max_line_length"},
     "Response.aiter_lines": {"max_line_length"},
 }

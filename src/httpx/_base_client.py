@@ -278,6 +278,7 @@ class BaseClient:
         cookies: CookieTypes | None = None,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Request:
         """
         Return a request as `request()` sends it: the arguments merged with those of the client.
@@ -301,7 +302,7 @@ class BaseClient:
             all_extensions["timeout"] = seconds if len(seconds) == 4 else chosen.as_dict()
         if (
             content is None and data is None and files is None and json is None and params is None and cookies is None
-            and method in _METHODS and not self._params._dict and self._cookies._jar is None
+            and method in _METHODS and not self._params._dict and self._cookies._jar is None and trailers is None
         ):  # fmt: skip
             return Request._without_body(method, merged_url, merged_headers, all_extensions)
         own = None if not cookies else Cookies(cookies)
@@ -317,6 +318,7 @@ class BaseClient:
             params=self._merge_queryparams(params),
             headers=merged_headers,
             extensions=all_extensions,
+            trailers=trailers,
         )
         if own is not None:
             request._own_cookies = own

@@ -257,6 +257,7 @@ class Client(Verbs):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Iterator[Response]:
         """
         Return a context manager like `request` whose response is not read yet: iterate over its body, or leave it.
@@ -277,6 +278,7 @@ class Client(Verbs):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
         response = self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
         try:
@@ -713,6 +715,7 @@ class AsyncClient(AsyncVerbs):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> AsyncIterator[Response]:
         """
         Return a context manager like `request` whose response is not read yet: iterate over its body, or leave it.
@@ -733,6 +736,7 @@ class AsyncClient(AsyncVerbs):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
         response = await self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
         try:

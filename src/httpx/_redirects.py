@@ -125,6 +125,8 @@ def redirected(
     following = Request(method, url, headers=headers, stream=stream, extensions=extensions)
     if type(stream) is ByteStream:
         following._content = stream.body
+    if method == request.method:
+        following.trailers = request.trailers
     home = request._home or request.url
     following._home = home
     is_home = may_keep_secrets(home, url)

@@ -59,12 +59,15 @@ class Request:
         files: parts of a multipart body.
         json: any value that `json.dumps` accepts.
         stream: the body, unchanged; no header is added for it.
-        extensions: for the transport: "timeout", "trace", "sni_hostname", "target".
+        extensions: for the transport: "timeout", "trace", "sni_hostname", "target", "informational".
+        trailers: fields that are sent after the body, which is sent in chunks then. They are read when all of the body
+            has been sent, so a generator that is the body may fill them. ASGI and WSGI apps do not get them.
 
     Raises:
         InvalidURL: `url` cannot be parsed.
-        LocalProtocolError: the method or a header contains characters that cannot be sent.
-        TypeError: arguments of the wrong type, or more than one kind of body.
+        LocalProtocolError: the method or a header contains characters that cannot be sent; `trailers` together with a
+            Content-Length.
+        TypeError: arguments of the wrong type, or more than one kind of body; `trailers` without a body.
     """
 
     method: str
@@ -74,6 +77,8 @@ class Request:
     stream: SyncByteStream | AsyncByteStream
     _content: bytes
 
+    # What is sent after the body; as it was given, because it may be filled meanwhile.
+    trailers: HeaderTypes | None = None
     # Cookies that the caller gave for this request alone; a redirect on the same origin keeps them.
     _own_cookies: Cookies | None = None
     # The URL of the caller's request, if this one was made by a redirect or by an auth flow.
@@ -105,6 +110,7 @@ class Request:
         json: Any | None = None,
         stream: SyncByteStream | AsyncByteStream | None = None,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> None:
         self._whole = False
         self.method = _checked_method(method)
@@ -116,7 +122,10 @@ class Request:
         if stream is not None:
             # The stream of another request (a redirect), whose headers describe it.
             self.stream = stream
+            self.trailers = trailers
         elif content is None and data is None and files is None and json is None:
+            if trailers is not None:
+                raise TypeError("trailers need a body that they follow, such as content=")
             self._complete_headers({})
             self.stream = _NO_BODY
             self._content = b""
@@ -125,6 +134,8 @@ class Request:
             body_headers, self.stream = encode_request(content, data, files, json, boundary)
             if files and boundary is None:
                 self._complete_boundary(body_headers)
+            if trailers is not None:
+                self._announce(trailers, body_headers)
             self._complete_headers(body_headers)
             if isinstance(self.stream, ByteStream):
                 self._content = self.stream.body
@@ -166,6 +177,21 @@ class Request:
         if media_type_of(given) == "multipart/form-data":
             _, _, parameters = body_headers["Content-Type"].partition(";")
             self.headers["Content-Type"] = f"{given.rstrip('; ')};{parameters}"
+
+    def _announce(self, trailers: HeaderTypes, body_headers: dict[str, str]) -> None:
+        """
+        Note the trailers, and let the body be sent in chunks: over HTTP/1.1, only those have an end for trailers.
+
+        The names that are known by now are announced (RFC 9110 6.6.2).
+        """
+        if self.headers._has(b"content-length"):
+            raise LocalProtocolError("trailers cannot follow a body with a Content-Length: they need it in chunks")
+        body_headers.pop("Content-Length", None)
+        body_headers["Transfer-Encoding"] = "chunked"
+        names = list(Headers(trailers))
+        if names:
+            self.headers.setdefault("Trailer", ", ".join(names))
+        self.trailers = trailers
 
     def _complete_headers(self, body_headers: Mapping[str, str] | None) -> None:
         """Add Host first, then Content-Length: 0 for an expected but absent body, then the fields of the body."""
@@ -234,6 +260,8 @@ class Request:
             copied._content = self._content
             if not self._content:
                 copied._complete_headers(None)
+        if content is UNSET:
+            copied.trailers = self.trailers
         copied._whole, copied._call, copied._sensitive = self._whole, self._call, self._sensitive
         copied._keeps_secrets = keep_secrets or (self._keeps_secrets and may_keep_secrets(self.url, there))
         # Where cookies without a domain may be sent by a redirect from there.

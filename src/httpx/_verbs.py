@@ -63,13 +63,14 @@ class Verbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """
         Build a request, send it, and return its response, body included.
 
         Args:
-            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-                merged with the client's settings.
+            method, url, content, data, files, json, params, headers, cookies, extensions, trailers: as for
+                `httpx.Request`, merged with the client's settings.
             auth, follow_redirects, timeout: instead of the client's.
 
         Raises:
@@ -88,6 +89,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
         return self.send(request, auth=auth, follow_redirects=follow_redirects)
 
@@ -181,6 +183,7 @@ class Verbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """Send a POST request; arguments as for `request`."""
         return self.request(
@@ -197,6 +200,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
 
     def put(
@@ -214,6 +218,7 @@ class Verbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """Send a PUT request; arguments as for `request`."""
         return self.request(
@@ -230,6 +235,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
 
     def patch(
@@ -247,6 +253,7 @@ class Verbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """Send a PATCH request; arguments as for `request`."""
         return self.request(
@@ -263,6 +270,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
 
     def delete(
@@ -387,13 +395,14 @@ class AsyncVerbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """
         Build a request, send it, and return its response, body included.
 
         Args:
-            method, url, content, data, files, json, params, headers, cookies, extensions: as for `httpx.Request`,
-                merged with the client's settings.
+            method, url, content, data, files, json, params, headers, cookies, extensions, trailers: as for
+                `httpx.Request`, merged with the client's settings.
             auth, follow_redirects, timeout: instead of the client's.
 
         Raises:
@@ -412,6 +421,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
         return await self.send(request, auth=auth, follow_redirects=follow_redirects)
 
@@ -505,6 +515,7 @@ class AsyncVerbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """Send a POST request; arguments as for `request`."""
         return await self.request(
@@ -521,6 +532,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
 
     async def put(
@@ -538,6 +550,7 @@ class AsyncVerbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """Send a PUT request; arguments as for `request`."""
         return await self.request(
@@ -554,6 +567,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
 
     async def patch(
@@ -571,6 +585,7 @@ class AsyncVerbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
     ) -> Response:
         """Send a PATCH request; arguments as for `request`."""
         return await self.request(
@@ -587,6 +602,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            trailers=trailers,
         )
 
     async def delete(

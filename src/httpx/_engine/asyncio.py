@@ -283,7 +283,11 @@ class AsyncioEngine:
         if job.should_rest():
             await asyncio.sleep(0)  # else nothing could arrive while there are pieces and room
         if exchange.need == BODY:
-            exchange.feed(await job.anext_piece())
+            piece = await job.anext_piece()
+            if piece is None and job.request.trailers is not None:
+                exchange.feed(None, job.trailers())
+            else:
+                exchange.feed(piece)
 
     async def _await_room(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket has taken what is unsent, or there is something for the reader."""

@@ -26,6 +26,7 @@ from .._exceptions import (
     with_host,
 )
 from .._files import as_bytes
+from .._headers import Headers
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
@@ -109,7 +110,7 @@ class Job(Limits):
         self.key = key
         # What the machine for this request is made of: method, target, fields, body, whether more of it follows.
         stream = request.stream
-        whole = type(stream) is ByteStream
+        whole = type(stream) is ByteStream and request.trailers is None
         if not whole and not getattr(stream, "_can_begin", _always)():
             raise StreamConsumed()
         self.arguments: Arguments = (
@@ -216,6 +217,10 @@ class Job(Limits):
             self.pieces = None
         return piece
 
+    def trailers(self) -> Fields:
+        """Return the trailers of the request, whose body has been iterated. It has some, maybe none by now."""
+        return Headers(self.request.trailers).raw
+
     def end_pieces(self) -> None:
         """
         End the iteration of the body early: a generator would stay suspended, with all that it holds open.
@@ -307,7 +312,9 @@ class Job(Limits):
         if not isinstance(error, (NetworkError, RemoteProtocolError)):
             return False
         # A body of which no piece was asked for can be sent later, if the peer said that it did nothing.
-        if type(self.request.stream) is not ByteStream and (self.has_begun_body or not exchange.refused):
+        if type(self.request.stream) is ByteStream:
+            self.has_begun_body = False  # one in memory begins anew, also if it was iterated for the sake of trailers
+        elif self.has_begun_body or not exchange.refused:
             return False
         if others_progress and self.refusals < _MAX_REFUSALS:
             self.refusals += 1

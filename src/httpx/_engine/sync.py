@@ -393,7 +393,11 @@ class SyncEngine:
         """Hand over the next piece of the request's body."""
         # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
         if not (connection.wire.poll(0) and listen(connection, exchange)):
-            exchange.feed(job.next_piece())
+            piece = job.next_piece()
+            if piece is None and job.request.trailers is not None:
+                exchange.feed(None, job.trailers())
+            else:
+                exchange.feed(piece)
 
     def _await_room(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket has taken what is unsent, or there is something for the reader."""

@@ -271,7 +271,11 @@ class TrioEngine:
             await trio.lowlevel.checkpoint()  # else pieces that are there at once could not be cancelled
         # What has arrived comes first: it may be for a reader, or may make the rest of the body pointless.
         if not (connection.wire.poll(0) and listen(connection, exchange)):
-            exchange.feed(await job.anext_piece())
+            piece = await job.anext_piece()
+            if piece is None and job.request.trailers is not None:
+                exchange.feed(None, job.trailers())
+            else:
+                exchange.feed(piece)
 
     async def _await_room(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Wait until the socket has taken what is unsent, or there is something for the reader."""

@@ -123,15 +123,16 @@ class Exchange:
         """Remove and return what should be sent now, coalesced; b"" if there is nothing (`need` is not OUTPUT)."""
         raise NotImplementedError
 
-    def feed(self, chunk: bytes | None) -> None:
+    def feed(self, chunk: bytes | None, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """
-        Give the next piece of the request's body; None ends it.
+        Give the next piece of the request's body; None ends it, and `trailers` follow it then.
 
         Ignored once the body has ended or the response has made it pointless. While `need` is PAUSE it means that the
         shell does not wait any longer, as `proceed` does.
 
         Raises:
-            LocalProtocolError: the body does not have the length that the request announced.
+            LocalProtocolError: the body does not have the length that the request announced; the trailers are not
+                legal, or follow a body that HTTP/1.1 does not send in chunks.
         """
         raise NotImplementedError
 

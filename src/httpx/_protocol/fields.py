@@ -1,6 +1,7 @@
 """
 Which names and values may stand in a message: the one gate for every protocol, both ways (RFC 9110, section 5).
 
+    legal_trailers(fields)  the trailers of a request, checked
     WrittenFields(fields)   the field block of a request, and what it says about framing; refuses what is not legal
     FIELD_OF[line]          the (name, value) of a received field line; `BadFieldLine` for one that is not legal
     unfolded(lines)         received lines without folds (obs-fold)
@@ -12,6 +13,7 @@ Not here: where a message ends (`http1`), header compression (`hpack`).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from .. import _utils
 from .._exceptions import LocalProtocolError
@@ -25,6 +27,11 @@ _NOT_IN_VALUE = re.compile(rb"[\r\n\0]")
 # VT and FF end lines in some programs, so they are refused like CR and NUL. The value must not begin with a blank:
 # that keeps the search linear on hostile input.
 _FIELD_LINE = re.compile(rb"(%b):[ \t]*([^\0\r\n\v\f \t][^\0\r\n\v\f]*)?" % TOKEN.pattern)
+_NOT_IN_TRAILERS = frozenset(
+    b"authorization cache-control connection content-encoding content-length content-range content-type cookie expect "
+    b"host if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive max-forwards pragma "
+    b"proxy-authorization proxy-connection range te trailer transfer-encoding upgrade".split()
+)
 _FRAMING_NAMES = (b"content-length", b"transfer-encoding")
 _FRAMING_LINE = re.compile(rb"(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
@@ -157,6 +164,26 @@ class WrittenFields:
             self.asked_upgrade = self.asked_upgrade or b"upgrade" in options
         elif kind == _EXPECT:
             self.expects_continue = value.lower() == b"100-continue"
+
+
+def legal_trailers(fields: Sequence[tuple[bytes, bytes]]) -> Fields:
+    """
+    Return the trailers of a request, without blanks around their values.
+
+    Raises:
+        LocalProtocolError: a name is not a token, or one that a receiver must know before the body (RFC 9110 6.5.1):
+            framing, routing, controls, conditions, credentials, and how the content is to be read; a value holds CR, LF
+            or NUL.
+    """
+    for name, value in fields:
+        KIND_OF[name]  # refuses what is not a token
+        if name.lower() in _NOT_IN_TRAILERS:
+            raise LocalProtocolError(
+                f"header {name.decode('ascii')!r} cannot be a trailer: it is needed before the body"
+            )
+        if _NOT_IN_VALUE.search(value) is not None:
+            raise _bad_value([(name, value)])
+    return [(name, value.strip(b" \t")) for name, value in fields]
 
 
 def unfolded(lines: list[bytes]) -> list[bytes]:

@@ -45,6 +45,7 @@ from .fields import (
     bad_coding,
     bad_length,
     content_length,
+    legal_trailers,
     options_of,
     unfolded,
 )
@@ -203,9 +204,12 @@ class HTTP1Exchange(Exchange):
             self._to_send -= len(chunk)
             self._out.append(chunk)
 
-    def _end_body(self) -> None:
+    def _end_body(self, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        if trailers and not self._written.chunked:
+            raise LocalProtocolError("trailers need a request with Transfer-Encoding: chunked")
         if self._written.chunked:
-            self._out.append(b"0\r\n\r\n")
+            lines = [b"%b: %b\r\n" % field for field in legal_trailers(trailers)] if trailers else ()
+            self._out.append(b"0\r\n%b\r\n" % b"".join(lines))
         elif self._to_send:
             raise LocalProtocolError(f"the request's body is {self._to_send} bytes shorter than its Content-Length")
         self._sending = SENT
@@ -250,14 +254,14 @@ class HTTP1Exchange(Exchange):
         """Sending comes before waiting; called when what there is to send has changed."""
         self.need = OUTPUT if self._out else _NEED_WHEN[self._sending]
 
-    def feed(self, chunk: bytes | None) -> None:
+    def feed(self, chunk: bytes | None, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Give the next piece of the request's body; None ends it. See `Exchange.feed`."""
         if self._sending == HELD:
             self.proceed()
         if self._sending != STREAMING:
             return
         if chunk is None:
-            self._end_body()
+            self._end_body(trailers)
         elif chunk:
             self._write_chunk(chunk)
         self._join_output()

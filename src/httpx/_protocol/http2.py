@@ -280,6 +280,12 @@ class HTTP2Connection:
         self._useless_frames -= 2 + size // 1024
         self.output += (FRAME_HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends else 0, identifier), data)
 
+    def write_trailers(self, identifier: int, fields: Fields) -> None:
+        """Queue the trailers of a request, which end it. Their names are in lower case."""
+        block = self._encoder.encode(fields)
+        self._queued += len(block)
+        self.output.append(frames.header_block(identifier, block, True, self.max_frame_size))
+
     def mark_blocked(self, stream: HTTP2Stream, blocked: bool) -> None:
         """Note whether a stream waits for the connection's window or room; it is then the last in the line."""
         self._blocked.pop(stream, None)

@@ -23,11 +23,13 @@ Not here: frames, windows and settings of the connection (`http2`).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames
 from .exchange import BODY, INPUT, NOTHING, PAUSE, Exchange, Fields
+from .fields import legal_trailers
 
 if TYPE_CHECKING:
     from .http2 import HTTP2Connection
@@ -268,6 +270,7 @@ class HTTP2Stream(Exchange):
     _offset: int = 0  # bytes of the first chunk that were sent: cutting them off would copy the rest each time
     _body_ends: bool = False  # `feed` gives nothing more, or it is not wanted
     _dropped: bool = False  # the rest of the body is not sent
+    _trailers: Fields | None = None  # of the request
     _held: bool = False  # the body waits for 100 (Continue)
 
     def __init__(self, connection: HTTP2Connection, identifier: int, is_head: bool, length: int | None) -> None:
@@ -306,9 +309,11 @@ class HTTP2Stream(Exchange):
         self._held = True
         self._update_need()
 
-    def feed(self, chunk: bytes | None) -> None:
+    def feed(self, chunk: bytes | None, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Give the next piece of the request's body; None ends it. See `Exchange.feed`."""
         self._held = False
+        if trailers and not self._body_ends:
+            self._trailers = [(name.lower(), value) for name, value in legal_trailers(trailers)]
         self.queue(chunk)
         self.flush()
 
@@ -356,12 +361,15 @@ class HTTP2Stream(Exchange):
                 self._offset = 0
             self.window -= len(piece)
             max_frames -= 1
-            ends = self._body_ends and not unsent
+            ends = self._body_ends and not unsent and self._trailers is None
             connection.write_data(self.identifier, piece, ends)
             if ends:
                 self._sent_end()
         if self._body_ends and not unsent and self.state in (OPEN, REMOTE_DONE):
-            connection.write_data(self.identifier, b"", True)
+            if self._trailers is None:
+                connection.write_data(self.identifier, b"", True)
+            else:
+                connection.write_trailers(self.identifier, self._trailers)
             self._sent_end()
         # A stream that waits for its own window is flushed when that opens, not when the connection's does.
         connection.mark_blocked(self, bool(unsent) and self.window > 0)

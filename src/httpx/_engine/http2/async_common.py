@@ -278,7 +278,10 @@ class AsyncMultiplexer(ABC):
         piece = await job.anext_piece()
         if job.deadline is not None and self.session.clock() >= job.deadline:
             raise self._timed_out(stream, job, -1, True)
-        stream.feed(piece)
+        if piece is None and job.request.trailers is not None:
+            stream.feed(None, job.trailers())
+        else:
+            stream.feed(piece)
         if stream.head is None:
             job.note_sent(self.session.clock())
         self.flush_soon()

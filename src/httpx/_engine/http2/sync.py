@@ -370,7 +370,10 @@ class SyncMultiplexer:
             raise self._timed_out(stream, job, -1, True)
         self._lock.acquire()
         if not self.session.is_broken:
-            stream.feed(piece)
+            if piece is None and job.request.trailers is not None:
+                stream.feed(None, job.trailers())
+            else:
+                stream.feed(piece)
             self.carrier.flush()
             if self._reader is None:
                 self.carrier.catch_up()  # maybe a response that makes the rest pointless
