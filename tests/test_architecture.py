@@ -660,7 +660,8 @@ ASYNCIO_AND_TRIO = [
         """
         if connection.error is not None or connection.closed:
             raise why(connection)
-        if not connection.wait(until) or monotonic() >= until:
+        if not connection.wait(until) or (until is not None and monotonic() >= until):
+            job.check_patience(monotonic())
             exchange.proceed()
         """,
         """
@@ -670,7 +671,8 @@ ASYNCIO_AND_TRIO = [
             raise why(connection, exc) from None
         if data is not None:
             exchange.receive(data) if data else connection.wire.deliver_end(exchange)
-        if data is None or monotonic() >= until:
+        if data is None or (until is not None and monotonic() >= until):
+            job.check_patience(monotonic())
             exchange.proceed()
         """,
         "a callback receives",

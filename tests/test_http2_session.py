@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import httpx
+from httpx._engine import limits
 from httpx._protocol import frames
 from support.drivers import Driver
 from support.frame_reader import Frame
@@ -265,12 +266,12 @@ def test_an_upload_that_asks_first_is_sent_after_100(driver: Driver):
 def test_an_upload_that_asks_first_is_not_sent_after_a_final_answer(driver: Driver):
     def script(peer: FramePeer) -> None:
         asked = peer.request()
-        peer.answer(asked.stream, b"no", 417)
+        peer.answer(asked.stream, b"no", 413)
         assert not [frame for frame in peer.rest() if frame[0] == frames.DATA and frame[3]]
 
     async def scenario(client: Any) -> None:
         response = await client.post("/", content=b"the body", headers={"Expect": "100-continue"})
-        assert (response.status_code, response.text) == (417, "no")
+        assert (response.status_code, response.text) == (413, "no")
         await settled(client)
 
     with ScriptedServer(frames_of(script)) as server:
@@ -280,10 +281,7 @@ def test_an_upload_that_asks_first_is_not_sent_after_a_final_answer(driver: Driv
 def test_an_upload_that_asks_a_server_that_does_not_know_the_question_is_sent_after_a_moment(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ):
-    from httpx._engine.http2 import async_common, sync
-
-    for module in (async_common, sync):
-        monkeypatch.setattr(module, "PATIENCE", 0.03)
+    monkeypatch.setattr(limits, "PATIENCE", 0.03)
 
     async def scenario(client: Any) -> None:
         response = await client.post("/digest", content=b"body", headers={"Expect": "100-continue"})

@@ -6,6 +6,7 @@ What an interim response is, and how many a peer may send, is in `test_http1`, `
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -14,95 +15,20 @@ from typing import Any, Callable, Optional
 import pytest
 
 import httpx
+from support.answering import PROTOCOLS, Answerer, head_of, serving
 from support.drivers import Driver
-from support.http2 import FramePeer, frames_of, prior
 from support.leaks import settled
 from support.servers import TIMEOUT, Conn, ScriptedServer
 from support.steps import until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
-Act = Callable[["Answerer"], None]
 
-
-class Answerer:
-    """What a server does with one request, in either protocol."""
-
-    def __init__(self, conn: Any = None, peer: Optional[FramePeer] = None) -> None:
-        self.conn = conn
-        self.peer = peer
-
-    def take(self, whole: bool = True) -> None:
-        """Take a request, or only its head."""
-        self.body = b""
-        if self.peer is not None:
-            asked = self.peer.request()
-            self.stream = asked.stream
-            if whole and not asked.ended:
-                self.body = self.peer.body()
-        elif whole:
-            _, self.body = self.conn.read_request()
-        else:
-            self.conn.read_head()
-
-    def interim(self, *statuses: int, link: str = "", then: Optional[int] = None, fields: Any = ()) -> None:
-        """Send interim responses in one piece, and in the same one maybe the final response."""
-        links = [(b"link", link.encode())] if link else []
-        if self.peer is not None:
-            pieces = [self.peer.head(self.stream, status, *links) for status in statuses]
-            if then is not None:
-                pieces.append(self.peer.head(self.stream, then, *fields, ends=True))
-            self.peer.send(b"".join(pieces))
-            return
-        lines = [_head(status, links) for status in statuses]
-        if then is not None:
-            lines.append(_head(then, [*fields, (b"content-length", b"0")]))
-        self.conn.sendall(b"".join(lines))
-
-    def final(self, status: int = 200, *fields: tuple[bytes, bytes]) -> None:
-        self.interim(then=status, fields=fields)
-
-    def body_follows(self) -> None:
-        """Take the body of a request whose head was taken."""
-        if self.peer is not None:
-            self.body = self.peer.body()
-        else:
-            while not self.body.endswith(b"0\r\n\r\n"):
-                self.body += self.conn.recv()
-
-
-def _head(status: int, fields: Any) -> bytes:
-    lines = [b"HTTP/1.1 %d X" % status, *(b"%b: %b" % field for field in fields), b"", b""]
-    return b"\r\n".join(lines)
-
-
-@pytest.fixture(params=["HTTP/1.1", "HTTP/2"])
-def serve(request: pytest.FixtureRequest) -> Iterator[Callable[[Act], dict[str, Any]]]:
+@pytest.fixture(params=PROTOCOLS)
+def serve(request: pytest.FixtureRequest) -> Iterator[Callable[[Any], dict[str, Any]]]:
     """Make a server that does this on each connection; the options of a client for it."""
-    servers: list[ScriptedServer] = []
-
-    def over_http1(act: Act) -> Any:
-        def script(conn: Conn, recorded: list[bytes]) -> None:
-            act(Answerer(conn))
-
-        return script
-
-    def over_http2(act: Act) -> Any:
-        def script(peer: FramePeer) -> None:
-            act(Answerer(peer=peer))
-            peer.rest()
-
-        return frames_of(script)
-
-    def make(act: Act) -> dict[str, Any]:
-        server = ScriptedServer(over_http1(act) if request.param == "HTTP/1.1" else over_http2(act))
-        servers.append(server)
-        server.__enter__()
-        return {"base_url": server.url} if request.param == "HTTP/1.1" else prior(server.url)
-
-    yield make
-    for server in servers:
-        server.__exit__(None, None, None)
+    with contextlib.ExitStack() as servers:
+        yield lambda act: servers.enter_context(serving(request.param, act))
 
 
 class Seen:
@@ -289,7 +215,7 @@ def test_an_upgrade_is_not_told(driver: Driver):
 
     def act(conn: Conn, recorded: list[bytes]) -> None:
         conn.read_head()
-        conn.sendall(_head(101, [(b"upgrade", b"x"), (b"connection", b"upgrade")]))
+        conn.sendall(head_of(101, [(b"upgrade", b"x"), (b"connection", b"upgrade")]))
         conn.read_to_end()
 
     async def scenario(client: Any) -> None:

@@ -47,6 +47,18 @@ def test_patience_has_an_end_that_the_total_timeout_may_bring_nearer():
     assert limits(total=PATIENCE / 2).patience(1000) == 1000 + PATIENCE / 2
 
 
+def test_the_request_may_say_how_long_it_waits_for_consent_within_its_read_timeout():
+    assert limits().patience(2000, {"expect_timeout": 7}) == 2007
+    assert limits(read=5).patience(2000, {"expect_timeout": 7}) == 2005
+    assert limits(read=PATIENCE / 2).patience(2000) == 2000 + PATIENCE / 2
+    for endless in (None, FOREVER, float("inf")):
+        assert limits().patience(2000, {"expect_timeout": endless}) is None
+        assert limits(read=5).patience(2000, {"expect_timeout": endless}) == 2005
+        assert Limits.insists({"expect_timeout": endless})
+    assert not Limits.insists({"expect_timeout": 7})
+    assert not Limits.insists({})
+
+
 @pytest.mark.parametrize(
     ("timeout", "ends_by_itself", "until"),
     [

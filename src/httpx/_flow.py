@@ -19,6 +19,8 @@ The journey of one request, as a generator without I/O.
 
     cookies ─► auth ─► hooks ─► middleware ─► SEND ─► cookies ─► hooks ─► redirect? ─► auth again? ─► done
 
+A 417 to a request with Expect: 100-continue, after the hooks, has the request repeated without Expect.
+
 When a redirect leads to another origin, the auth flow ends and stays ended, even if a later redirect comes back.
 
 `through` is the middleware's part of it: a generator for each layer, whose steps are yielded on to the driver. It
@@ -40,7 +42,7 @@ from ._cookies import Cookies
 from ._exceptions import HTTPError, RemoteProtocolError, RequestError, StreamError, TooManyRedirects
 from ._origins import may_keep_secrets
 from ._redirects import location_of
-from ._request import Request
+from ._request import Request, without_expectation
 from ._response import Response
 from ._steps import Step
 
@@ -158,6 +160,7 @@ def journey(
     """
     history: list[Response] = []
     response: Response | None = None
+    following: Request | None = None
     home = request.url
     caller = request
     if auth is not None:
@@ -189,9 +192,15 @@ def journey(
                 for interim in _interim(response, request):
                     yield HOOK_INTERIM, interim
                 yield HOOK_RESPONSE, response
+            if response.status_code == 417:
+                following = without_expectation(request)
+                if following is not None:
+                    yield DRAIN, response
+                    request, response = following, None
+                    continue
             if history:
                 response.history = history.copy()
-            following: Request | None = None
+            following = None
             if 300 <= response.status_code <= 399 and response.has_redirect_location:
                 if not follow_redirects:
                     response.next_request = _next_request(request, response, policy)

@@ -59,7 +59,8 @@ class Request:
         files: parts of a multipart body.
         json: any value that `json.dumps` accepts.
         stream: the body, unchanged; no header is added for it.
-        extensions: for the transport: "timeout", "trace", "sni_hostname", "target", "informational".
+        extensions: for the transport: "timeout", "trace", "sni_hostname", "target", "informational",
+            "expect_timeout".
         trailers: fields that are sent after the body, which is sent in chunks then. They are read when all of the body
             has been sent, so a generator that is the body may fill them. ASGI and WSGI apps do not get them.
 
@@ -165,6 +166,8 @@ class Request:
             raw = [host, *headers._raw] if host[1] else headers._raw.copy()
         if method in _BODY_METHODS and b"content-length" not in index and b"transfer-encoding" not in index:
             raw.insert(1 if host[1] or b"host" in index else 0, (b"Content-Length", b"0"))
+        if b"expect" in index:
+            raw = [field for field in raw if not _is_expectation(field)]
         request.headers = own = _new_headers(Headers)
         own._raw = raw
         own._index = None
@@ -196,6 +199,9 @@ class Request:
     def _complete_headers(self, body_headers: Mapping[str, str] | None) -> None:
         """Add Host first, then Content-Length: 0 for an expected but absent body, then the fields of the body."""
         headers = self.headers
+        if (not body_headers or body_headers.get("Content-Length") == "0") and headers._has(b"expect"):
+            headers._raw = [field for field in headers._raw if not _is_expectation(field)]
+            headers._index = None
         if body_headers:
             # A caller who sets one of the two framing fields has chosen the framing: both together are illegal.
             framed = headers._has(b"content-length") or headers._has(b"transfer-encoding")
@@ -389,6 +395,26 @@ def _is_not_host(field: tuple[bytes, bytes]) -> bool:
     return LOWER[field[0]] != b"host"
 
 
+def _is_expectation(field: tuple[bytes, bytes]) -> bool:
+    """Return whether a field is Expect: 100-continue, which a request without content must not have (9110 10.1.1)."""
+    return LOWER[field[0]] == b"expect" and field[1].lower() == b"100-continue"
+
+
+def without_expectation(request: Request) -> Request | None:
+    """
+    Return a copy of a request without Expect: 100-continue, for a server that refused that (RFC 9110 10.1.1).
+
+    None if the request has no such field, or if its body was sent and cannot be sent again.
+    """
+    kept = [field for field in request.headers._raw if not _is_expectation(field)]
+    can_begin = getattr(request.stream, "_can_begin", None)
+    if len(kept) == len(request.headers._raw) or not (can_begin is None or can_begin()):
+        return None
+    copied = request.copy_with()
+    copied.headers = Headers._from_raw(kept, request.headers._encoding)
+    return copied
+
+
 def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return a copy of the extensions that were given with a request.
@@ -396,7 +422,8 @@ def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     A "target" is checked here and not only where it is sent, so that every transport can rely on it.
 
     Raises:
-        TypeError: not a mapping, or a target that is neither str nor bytes.
+        TypeError: not a mapping, a target that is neither str nor bytes, or an "expect_timeout" that is not a number.
+        ValueError: a negative "expect_timeout".
         LocalProtocolError: a target that would end the request line.
     """
     copied = copied_extensions(extensions)
@@ -406,6 +433,12 @@ def own_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     found = _LINE_END.search(target if isinstance(target, str) else target.decode("latin-1"))
     if found is not None:
         raise LocalProtocolError(f"the extension 'target' holds {found[0]!r} at position {found.start()}")
+    seconds = copied.get("expect_timeout")
+    if seconds is not None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"the extension 'expect_timeout' must be seconds or None, got {type(seconds).__name__}")
+        if not seconds >= 0:
+            raise ValueError(f"the extension 'expect_timeout' must not be negative, got {seconds!r}")
     return copied
 
 

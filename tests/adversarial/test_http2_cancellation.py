@@ -15,7 +15,7 @@ from typing import Any, Callable
 import pytest
 
 import httpx
-from httpx._engine.http2 import async_common
+from httpx._engine import limits
 from support.cancelling import at_every_step, bounded, in_background, make_client, no_task_left
 from support.engines import EngineDriver, driver_named
 from support.http2 import StreamServer, prior
@@ -148,7 +148,7 @@ CASES = [
 def test_a_stream_that_is_cancelled_leaves_its_connection_to_the_others(
     name: str, engine_name: str, tls: bool, late: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(async_common, "PATIENCE", 0.03)
+    monkeypatch.setattr(limits, "PATIENCE", 0.03)
     engine = driver_named(engine_name)
     request, fails, traced = SITUATIONS[name]
 

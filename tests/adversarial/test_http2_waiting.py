@@ -14,8 +14,7 @@ from typing import Any, Callable
 import pytest
 
 import httpx
-from httpx._engine.http2 import async_common
-from httpx._engine.http2 import sync as http2_sync
+from httpx._engine import limits
 from httpx._protocol import frames
 from support.at_once import get, options, until_true
 from support.engines import EngineDriver
@@ -356,8 +355,7 @@ def test_an_interim_response_does_not_buy_another_read_timeout(any_engine: Engin
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a request waits for 100 (Continue)."""
-    for module in (async_common, http2_sync):
-        monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(limits, "PATIENCE", 0.1)
 
 
 @pytest.mark.usefixtures("patience")

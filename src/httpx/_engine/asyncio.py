@@ -318,11 +318,12 @@ class AsyncioEngine:
     async def _await_consent(self, connection: AsyncioConnection, exchange: Exchange, job: Job) -> None:
         """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
         now = self.loop.time
-        until = job.patience(now())
+        until = job.consent_limit(now())
         while exchange.need == PAUSE:
             if connection.error is not None or connection.closed:
                 raise why(connection)
-            if not await connection.wait(until) or now() >= until:
+            if not await connection.wait(until) or (until is not None and now() >= until):
+                job.check_patience(now())
                 exchange.proceed()
             if exchange.informational:
                 await self.hear(exchange, job)

@@ -16,6 +16,7 @@ from .._exceptions import (
     NetworkError,
     PoolTimeout,
     ReadError,
+    ReadTimeout,
     RemoteProtocolError,
     RequestError,
     StreamConsumed,
@@ -292,6 +293,15 @@ class Job(Limits):
     def queue_timed_out(self, now: float) -> PoolTimeout:
         """Return the exception for a request that waited too long for a connection."""
         return self.timed_out(PoolTimeout, "pool", now, "no connection of the pool became free")
+
+    def consent_limit(self, now: float) -> float | None:
+        """Return until when the body waits for 100 (Continue), from now on; None for ever."""
+        return self.patience(now, self.request.extensions)
+
+    def check_patience(self, now: float) -> None:
+        """Raise ReadTimeout if the body must not be sent although no 100 (Continue) came in time."""
+        if self.insists(self.request.extensions):
+            raise self.timed_out(ReadTimeout, "read", now, "neither 100 (Continue) nor a response arrived")
 
     def may_replay(
         self, exchange: Exchange, error: BaseException, reused: bool = True, others_progress: bool = False

@@ -8,7 +8,8 @@ Until when each wait of a request lasts, and what ends it before.
                                                                         a body for its reader
     read       `limit("read")`, from when the response went on last     bytes of the final response
     idle       the same for a body, if the extension "idle_timeout" is given in place of the read timeout
-    patience   `patience`, from when the request's head was sent        100 (Continue), or the final response
+    patience   `patience`, from when the request's head was sent;       100 (Continue), or the final response
+               the read timeout bounds it
     total      the total timeout, from the begin of the request         nothing
 
 A wait has one deadline, which is computed when it begins. What arrives and brings no progress does not move it: 1xx
@@ -21,6 +22,7 @@ Not here: clocks and waiting, which are the shells'.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from .._protocol.exchange import PATIENCE
 
@@ -34,6 +36,7 @@ SHORT_DRAIN = 0.5
 LONG_DRAIN = 5.0
 
 NO_TIMEOUT: Mapping[str, float | None] = {}
+NO_EXTENSIONS: Mapping[str, Any] = {}
 
 
 class Limits:
@@ -65,10 +68,26 @@ class Limits:
         own = now + seconds
         return own if self.deadline is None or own < self.deadline else self.deadline
 
-    def patience(self, now: float) -> float:
-        """Return until when a 100 (Continue) is waited for, from now on, before the body is sent without it."""
-        own = now + PATIENCE
-        return own if self.deadline is None or own < self.deadline else self.deadline
+    def patience(self, now: float, extensions: Mapping[str, Any] = NO_EXTENSIONS) -> float | None:
+        """
+        Return until when a 100 (Continue) is waited for, from now on; None for ever.
+
+        Args:
+            extensions: of the request. "expect_timeout" has the seconds in place of `PATIENCE`; None for no limit of
+                its own.
+        """
+        seconds = extensions.get("expect_timeout", PATIENCE)
+        until = self.limit("read", now)
+        if seconds is None or seconds >= FOREVER:
+            return until
+        own: float = now + seconds
+        return own if until is None or own < until else until
+
+    @staticmethod
+    def insists(extensions: Mapping[str, Any]) -> bool:
+        """Return whether the body must not be sent without 100 (Continue): then the end of the wait is an error."""
+        seconds = extensions.get("expect_timeout", PATIENCE)
+        return seconds is None or seconds >= FOREVER
 
     def is_late(self, now: float) -> bool:
         """Return whether the total timeout is over. Where something always arrives, no wait would notice."""

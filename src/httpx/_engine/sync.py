@@ -428,7 +428,7 @@ class SyncEngine:
 
     def _await_consent(self, connection: SyncConnection, exchange: Exchange, job: Job) -> None:
         """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
-        until = job.patience(monotonic())
+        until = job.consent_limit(monotonic())
         while exchange.need == PAUSE:
             try:
                 data = connection.wire.receive(until)
@@ -436,7 +436,8 @@ class SyncEngine:
                 raise why(connection, exc) from None
             if data is not None:
                 exchange.receive(data) if data else connection.wire.deliver_end(exchange)
-            if data is None or monotonic() >= until:
+            if data is None or (until is not None and monotonic() >= until):
+                job.check_patience(monotonic())
                 exchange.proceed()
             if exchange.informational:
                 self.hear(exchange, job)

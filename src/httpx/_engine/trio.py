@@ -306,7 +306,7 @@ class TrioEngine:
 
     async def _await_consent(self, connection: TrioConnection, exchange: Exchange, job: Job) -> None:
         """Wait for 100 (Continue) or the response; when patience ends the body goes out without."""
-        until = job.patience(now())
+        until = job.consent_limit(now())
         while exchange.need == PAUSE:
             try:
                 data = await connection.receive(until)
@@ -314,7 +314,8 @@ class TrioEngine:
                 raise why(connection, exc) from None
             if data is not None:
                 exchange.receive(data) if data else connection.wire.deliver_end(exchange)
-            if data is None or now() >= until:
+            if data is None or (until is not None and now() >= until):
+                job.check_patience(now())
                 exchange.proceed()
             if exchange.informational:
                 await self.hear(exchange, job)

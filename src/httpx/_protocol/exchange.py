@@ -6,7 +6,8 @@ exchange. `need` tells the shell what would make progress:
 
     OUTPUT   `take()` has bytes that must be sent
     BODY     `feed()` wants the next piece of the request's body, or None at its end
-    PAUSE    like INPUT, but after `PATIENCE` seconds of silence call `proceed()` (Expect: 100-continue)
+    PAUSE    like INPUT, but after `PATIENCE` seconds of silence, or as long as the request says, call `proceed()`
+             (Expect: 100-continue)
     INPUT    `receive()` wants what the peer sends
     NOTHING  the response is complete, the connection was upgraded, or `error` is set
 
@@ -90,7 +91,8 @@ class Exchange:
         uploading: part of the request has not been handed to the connection yet, maybe because the peer does not take
             it (HTTP/2).
         abandoned: the rest of the upload was dropped: a response made it pointless, or sending failed.
-        remarkable: the head has fields that a client acts on: Set-Cookie, Location, Content-Encoding.
+        remarkable: the head has fields that a client acts on: Set-Cookie, Location, Content-Encoding; or the request
+            had an Expect, which a 417 makes the client repeat without.
         only_informational: the last `receive` brought only 1xx responses, so a read deadline must not restart.
         error: what the peer did wrong, as an exception of the public classes; None without a fault.
     """

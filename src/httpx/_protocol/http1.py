@@ -187,6 +187,7 @@ class HTTP1Exchange(Exchange):
         if not streaming:
             self._end_body()
         if self._written.expects_continue:
+            self.remarkable = True
             self._sending = HELD
             self._held = self._out[1:]
             del self._out[1:]

@@ -236,6 +236,7 @@ class HTTP2Connection:
         if not streaming:
             stream.queue(None)
         if expects_continue:
+            stream.remarkable = True
             stream.hold()
         else:
             stream.flush()

@@ -16,7 +16,7 @@ from typing import Any, Callable, Protocol
 
 from ..._models import Response
 from ..._pool import Ticket
-from ..._protocol.exchange import BODY, INPUT, NOTHING, PATIENCE, PAUSE, Exchange
+from ..._protocol.exchange import BODY, INPUT, NOTHING, PAUSE, Exchange
 from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from ..._sharing import SharingPool
 from ..._types import AsyncByteStream
@@ -199,6 +199,7 @@ class AsyncMultiplexer(ABC):
     async def _pump(self, stream: HTTP2Stream, job: Job, until: float | None) -> None:
         """Hand over the request's body, and wait until the head of the response is there."""
         patience: float | None = None
+        is_patient = False
         clock = self.session.clock
         if job.narrator is not None:
             await self.engine.tell(job, "turn", stream)  # what was sent at once
@@ -212,9 +213,10 @@ class AsyncMultiplexer(ABC):
             elif need == BODY:
                 await self._feed(stream, job)
             elif need == PAUSE:
-                if patience is None:
-                    patience = clock() + PATIENCE
-                if not await self.wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
+                if not is_patient:
+                    is_patient, patience = True, job.consent_limit(clock())
+                if not await self.wait(stream, patience) or (patience is not None and clock() >= patience):
+                    job.check_patience(clock())
                     stream.proceed()
                     self.flush_soon()
             else:

@@ -29,7 +29,7 @@ from ..._exceptions import ReadError, TransportError
 from ..._forks import FORKS, is_owned, unlock
 from ..._models import Response
 from ..._pool import Ticket
-from ..._protocol.exchange import BODY, INPUT, NOTHING, PATIENCE, PAUSE
+from ..._protocol.exchange import BODY, INPUT, NOTHING, PAUSE
 from ..._protocol.stream2 import LOCAL_DONE, HTTP2Stream
 from ..._sharing import SharingPool
 from ..._types import SyncByteStream
@@ -332,6 +332,7 @@ class SyncMultiplexer:
     def _pump(self, stream: HTTP2Stream, job: Job, until: float | None) -> None:
         """Hand over the request's body, and wait until the head of the response is there."""
         patience: float | None = None
+        is_patient = False
         if job.narrator is not None:
             self.engine.tell(job, "turn", stream)  # what was sent at once
         if stream.informational:
@@ -344,9 +345,10 @@ class SyncMultiplexer:
             elif need == BODY:
                 self._feed(stream, job)
             elif need == PAUSE:
-                if patience is None:
-                    patience = monotonic() + PATIENCE
-                if not self._wait(stream, patience if job.deadline is None else min(patience, job.deadline)):
+                if not is_patient:
+                    is_patient, patience = True, job.consent_limit(monotonic())
+                if not self._wait(stream, patience) or (patience is not None and monotonic() >= patience):
+                    job.check_patience(monotonic())
                     self._lock.acquire()
                     stream.proceed()
                     self.carrier.flush()
