@@ -50,6 +50,7 @@ LEVELS = {
     "_destinations": 1,
     "_multipart": 1,
     "_decoders": 1,
+    "_encoders": 1,
     "_events": 1,
     "_jsonl": 1,
     "_config": 1,
@@ -114,7 +115,7 @@ HEAVY = (
     *("httpcore", "anyio", "sniffio", "trio", "click", "rich", "pygments", "h11", "h2", "http.cookiejar"),
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
     *("httpx._destinations", "httpx._bulk"),
-    *("httpx._middleware", "httpx.testing", "httpx._interim"),
+    *("httpx._middleware", "httpx.testing", "httpx._interim", "httpx._encoders"),
     *("httpx._events", "httpx._event_source", "httpx._subscription", "httpx._engine.sleeping"),
     *("httpx._timings", "httpx._curl", "netrc", "shlex"),
 )

@@ -42,6 +42,7 @@ _SINCE = {
     "credentials_for",
     "guard",
     "middleware",
+    "compress",
     *_NAMES,
 }
 ADDED: dict[str, set[str]] = {
@@ -55,7 +56,7 @@ ADDED: dict[str, set[str]] = {
     "ASGITransport": {"lifespan"},
     "Request": {"trailers"},
     **{
-        f"{client}.{method}": {"trailers"}
+        f"{client}.{method}": {"compress", "trailers"}
         for client in ("Client", "AsyncClient")
         for method in ("build_request", "request", "stream", "post", "put", "patch")
     },

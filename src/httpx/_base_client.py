@@ -140,6 +140,7 @@ class BaseClient:
         max_response_size: int | None = None,
         credentials_for: CredentialsFor = "any",
         middleware: MiddlewareTypes | None = None,
+        compress: str | None = None,
     ) -> None:
         self._merged_urls: dict[str, URL] = {}
         if credentials_for not in ("any", "origin"):
@@ -160,6 +161,7 @@ class BaseClient:
         self._max_response_size = _checked_size(max_response_size)
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
         self._layers = () if middleware is None else _layers(middleware)
+        self._compress = None if compress is None else _coding(compress)
         self._state = ClientState.UNOPENED
 
     # Configuration, which may be changed at any time.
@@ -279,11 +281,23 @@ class BaseClient:
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Request:
         """
         Return a request as `request()` sends it: the arguments merged with those of the client.
 
         The arguments are those of `httpx.Request`; `timeout` becomes its extension "timeout".
+
+        Args:
+            compress: "gzip", "deflate", "br" or "zstd" in place of the client's, or None. A body in memory of at least
+                1,024 bytes is compressed now, if it becomes smaller; a stream is compressed while it is sent, in
+                chunks. Where a request has a Content-Encoding of its own, the client's `compress` is not used.
+
+        Raises:
+            InvalidURL, LocalProtocolError: as for `httpx.Request`.
+            TypeError: so, too; or `compress` together with a Content-Encoding.
+            ValueError: `compress` is not one of these codings.
+            ImportError: its library is not installed.
         """
         merged_url = None
         if type(url) is str and type(self)._merge_url is BaseClient._merge_url:
@@ -322,7 +336,23 @@ class BaseClient:
         )
         if own is not None:
             request._own_cookies = own
+        if compress is not USE_CLIENT_DEFAULT or self._compress is not None:
+            self._apply_coding(request, compress)
         return request
+
+    def _apply_coding(self, request: Request, compress: str | UseClientDefault | None) -> None:
+        """Compress the body of a request as it says, or else as the client does."""
+        own = request.headers._has(b"content-encoding")  # the body may be compressed already
+        if isinstance(compress, UseClientDefault):
+            coding = None if own else self._compress
+        else:
+            coding = None if compress is None else _coding(compress)
+            if own and coding is not None:
+                raise TypeError("compress= and a Content-Encoding header are both given: which coding has the body?")
+        if coding is not None:
+            from ._encoders import compress_body
+
+            compress_body(request, coding)
 
     def _with_cookies(self, headers: Headers, url: URL, own: Cookies | None, everywhere: bool = True) -> Headers:
         """
@@ -560,6 +590,13 @@ def _layers(middleware: MiddlewareTypes) -> tuple[Any, ...]:
     from ._middleware import layers_of
 
     return layers_of(middleware)
+
+
+def _coding(compress: Any) -> str:
+    from ._encoders import check_coding
+
+    check_coding(compress)
+    return compress  # type: ignore[no-any-return]  # a str, by the check above
 
 
 def _encoding(encoding: Any) -> str | Callable[[bytes], str]:

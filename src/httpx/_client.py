@@ -146,6 +146,7 @@ class Client(Verbs):
             `transport`, nor with proxies, those of the environment included. Transports in `mounts` need their own.
         middleware: generator functions of a request, outermost first, which every request passes: also those that
             follow redirects, and those of an `auth`. They yield requests and `httpx.Step`, and return a response.
+        compress: "gzip", "deflate", "br" or "zstd": compress the bodies of requests, as for `build_request`.
     """
 
     @no_such_argument(**_HINTS)
@@ -182,11 +183,13 @@ class Client(Verbs):
         credentials_for: CredentialsFor = "any",
         guard: GuardTypes | None = None,
         middleware: MiddlewareTypes | None = None,
+        compress: str | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
+            compress=compress,
             cookies=cookies,
             credentials_for=credentials_for,
             default_encoding=default_encoding,
@@ -258,6 +261,7 @@ class Client(Verbs):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Iterator[Response]:
         """
         Return a context manager like `request` whose response is not read yet: iterate over its body, or leave it.
@@ -269,6 +273,7 @@ class Client(Verbs):
         request = self.build_request(
             method,
             url,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -604,6 +609,7 @@ class AsyncClient(AsyncVerbs):
             `transport`, nor with proxies, those of the environment included. Transports in `mounts` need their own.
         middleware: generator functions of a request, outermost first, which every request passes: also those that
             follow redirects, and those of an `auth`. They yield requests and `httpx.Step`, and return a response.
+        compress: "gzip", "deflate", "br" or "zstd": compress the bodies of requests, as for `build_request`.
     """
 
     @no_such_argument(**_HINTS)
@@ -640,11 +646,13 @@ class AsyncClient(AsyncVerbs):
         credentials_for: CredentialsFor = "any",
         guard: GuardTypes | None = None,
         middleware: MiddlewareTypes | None = None,
+        compress: str | None = None,
     ) -> None:
         """Long because there are many arguments, which are passed on one by one."""
         super().__init__(
             auth=auth,
             base_url=base_url,
+            compress=compress,
             cookies=cookies,
             credentials_for=credentials_for,
             default_encoding=default_encoding,
@@ -716,6 +724,7 @@ class AsyncClient(AsyncVerbs):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> AsyncIterator[Response]:
         """
         Return a context manager like `request` whose response is not read yet: iterate over its body, or leave it.
@@ -727,6 +736,7 @@ class AsyncClient(AsyncVerbs):
         request = self.build_request(
             method,
             url,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,

@@ -245,7 +245,7 @@ class _InAsync(AsyncByteStream, SyncByteStream):
 
     def __init__(self, stream: SyncByteStream) -> None:
         self._stream = stream
-        file = stream._sync_file if isinstance(stream, IteratorByteStream) else None
+        file: Optional[FileSource] = getattr(stream, "_sync_file", None)
         self._pace = Pace(file is not None and not file.is_async and file.may_wait())
 
     def __iter__(self) -> Iterator[bytes]:

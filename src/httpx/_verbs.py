@@ -64,6 +64,7 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """
         Build a request, send it, and return its response, body included.
@@ -71,7 +72,7 @@ class Verbs(BaseClient):
         Args:
             method, url, content, data, files, json, params, headers, cookies, extensions, trailers: as for
                 `httpx.Request`, merged with the client's settings.
-            auth, follow_redirects, timeout: instead of the client's.
+            auth, follow_redirects, timeout, compress: instead of the client's.
 
         Raises:
             InvalidURL, TypeError: the arguments do not make a valid request.
@@ -80,6 +81,7 @@ class Verbs(BaseClient):
         request = self.build_request(
             method,
             url,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -184,12 +186,14 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a POST request; arguments as for `request`."""
         return self.request(
             "POST",
             url,
             auth=auth,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -219,12 +223,14 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PUT request; arguments as for `request`."""
         return self.request(
             "PUT",
             url,
             auth=auth,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -254,12 +260,14 @@ class Verbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PATCH request; arguments as for `request`."""
         return self.request(
             "PATCH",
             url,
             auth=auth,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -396,6 +404,7 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """
         Build a request, send it, and return its response, body included.
@@ -403,7 +412,7 @@ class AsyncVerbs(BaseClient):
         Args:
             method, url, content, data, files, json, params, headers, cookies, extensions, trailers: as for
                 `httpx.Request`, merged with the client's settings.
-            auth, follow_redirects, timeout: instead of the client's.
+            auth, follow_redirects, timeout, compress: instead of the client's.
 
         Raises:
             InvalidURL, TypeError: the arguments do not make a valid request.
@@ -412,6 +421,7 @@ class AsyncVerbs(BaseClient):
         request = self.build_request(
             method,
             url,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -516,12 +526,14 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a POST request; arguments as for `request`."""
         return await self.request(
             "POST",
             url,
             auth=auth,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -551,12 +563,14 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PUT request; arguments as for `request`."""
         return await self.request(
             "PUT",
             url,
             auth=auth,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -586,12 +600,14 @@ class AsyncVerbs(BaseClient):
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
         trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PATCH request; arguments as for `request`."""
         return await self.request(
             "PATCH",
             url,
             auth=auth,
+            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
