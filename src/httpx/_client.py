@@ -407,7 +407,11 @@ class Client(Verbs):
         follow_redirects: bool | UseClientDefault,
         response: Response | None = None,
     ) -> Response:
-        """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
+        """
+        Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent.
+
+        Long because each kind of step has its lines here.
+        """
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)
@@ -870,7 +874,11 @@ class AsyncClient(AsyncVerbs):
         follow_redirects: bool | UseClientDefault,
         response: Response | None = None,
     ) -> Response:
-        """Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent."""
+        """
+        Carry out the steps of a journey, and send it each outcome; `response` is its first, if it was sent.
+
+        Long because each kind of step has its lines here.
+        """
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
         deadline = self._deadline(timeout)

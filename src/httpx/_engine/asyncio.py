@@ -144,10 +144,10 @@ class AsyncioEngine:
                             until = None if job.read is None else moment + job.read  # there was no wait since then
                             if not await connection.wait(until):
                                 raise job.timed_out(ReadTimeout, "read", now(), NO_RESPONSE)
+                    if exchange.informational:
+                        await self.hear(exchange, job)
                     if exchange.head is None:
                         await self.receive(connection, exchange, job, until)
-                    elif exchange.informational:
-                        await self.hear(exchange, job)
                 except BaseException as exc:
                     reused = connection.reused
                     job.note_failure(connection, exc)
@@ -209,6 +209,8 @@ class AsyncioEngine:
         Raises:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
             Whatever the request's body raises.
+
+        Long because all that a turn may do is to be seen in one place.
         """
         wire, now = connection.wire, self.loop.time
         has_head = exchange.head is not None
@@ -218,8 +220,6 @@ class AsyncioEngine:
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
-        if exchange.informational and not has_head:
-            await self.hear(exchange, job)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
             if connection.unsent and need != NOTHING and not exchange.abandoned:

@@ -267,10 +267,10 @@ class SyncEngine:
                             if received is None:
                                 raise job.timed_out(ReadTimeout, "read", monotonic(), NO_RESPONSE)
                             exchange.receive(received) if received else wire.deliver_end(exchange)
+                    if exchange.informational:
+                        self.hear(exchange, job)
                     if exchange.head is None:
                         self.receive(connection, exchange, job, until)
-                    elif exchange.informational:
-                        self.hear(exchange, job)
                 except BaseException as exc:
                     reused = connection.reused
                     job.note_failure(connection, exc)
@@ -321,6 +321,8 @@ class SyncEngine:
         Raises:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
             Whatever the request's body raises.
+
+        Long because all that a turn may do is to be seen in one place.
         """
         wire = connection.wire
         has_head = exchange.head is not None
@@ -330,8 +332,6 @@ class SyncEngine:
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             self.tell(job, "turn", exchange)
-        if exchange.informational and not has_head:
-            self.hear(exchange, job)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
             if wire.unsent and need != NOTHING and not exchange.abandoned:

@@ -138,10 +138,10 @@ class TrioEngine:
                             if received is None:
                                 raise job.timed_out(ReadTimeout, "read", now(), NO_RESPONSE)
                             exchange.receive(received) if received else wire.deliver_end(exchange)
+                    if exchange.informational:
+                        await self.hear(exchange, job)
                     if exchange.head is None:
                         await self.receive(connection, exchange, job, until)
-                    elif exchange.informational:
-                        await self.hear(exchange, job)
                 except BaseException as exc:
                     reused = connection.reused
                     job.note_failure(connection, exc)
@@ -195,6 +195,8 @@ class TrioEngine:
         Raises:
             ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError: no head came.
             Whatever the request's body raises.
+
+        Long because all that a turn may do is to be seen in one place.
         """
         wire = connection.wire
         has_head = exchange.head is not None
@@ -204,8 +206,6 @@ class TrioEngine:
         goes_on = until is not None and exchange.only_informational  # what came last was no progress
         if job.narrator is not None:
             await self.tell(job, "turn", exchange)
-        if exchange.informational and not has_head:
-            await self.hear(exchange, job)
         while exchange.head is None or (has_head and not exchange.chunks):
             need = exchange.need
             if wire.unsent and need != NOTHING and not exchange.abandoned:
