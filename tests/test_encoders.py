@@ -289,6 +289,22 @@ def test_an_abandoned_body_ends_the_generator_that_it_is_made_of(driver: Driver)
     assert ended == [1]
 
 
+def test_iterators_of_other_kinds_than_generators_will_do():
+    class Plain(SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([TEXT])
+
+    plain = compressed(Plain(), "gzip")
+    assert isinstance(plain, SyncByteStream)
+    assert gzip.decompress(b"".join(plain)) == TEXT
+    pieces = compressed(_Both([TEXT]), "gzip").__aiter__()  # type: ignore[union-attr]  # it has both
+
+    async def main() -> bytes:
+        return b"".join([piece async for piece in pieces])  # an iterator by itself
+
+    assert gzip.decompress(run_on_loop_of_its_own(main)) == TEXT
+
+
 def test_closing_and_repeating_are_those_of_the_body():
     source = _Both([b"a"])
     stream: Any = compressed(source, "gzip")

@@ -4,7 +4,7 @@ Compression of a request's body, for `compress=`: gzip, deflate, br and zstd.
     check_coding(coding)             that a coding is known and its library is installed
     compress_body(request, coding)   the request's body becomes a compressed one, and its headers say so
 
-A body in memory is compressed when the request is built, so that whatever looks at the request, an auth flow for
+A body in memory is compressed when the request is built, so that all that looks at the request, an auth flow for
 instance, sees the bytes that are sent. A stream is compressed while it is sent, in steps of 64 KiB, which may yield
 nothing: an empty piece lets an event loop go on where a long input becomes a few bytes.
 

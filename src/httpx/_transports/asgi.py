@@ -64,6 +64,8 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
     of the event loop, or after one second if it has received the message. Its exceptions are then dropped. So an
     endless response can be read for a while and closed.
 
+    The app may send trailers (`http.response.trailers`), which `response.trailers` has when the body is read.
+
     The app sees the caller's context variables, and the async caller sees the app's when the body is read.
 
     Args:
