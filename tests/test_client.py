@@ -23,7 +23,7 @@ import pytest
 import httpx
 from httpx._cli.echo_server import EchoServer
 from httpx._client import Client
-from support.drivers import Driver
+from support.drivers import Driver, SyncAdapter
 from support.servers import ScriptedServer, answer, expect_head, repeat, send, silence
 
 URL = "http://example.org/path"
@@ -613,6 +613,40 @@ def test_interim_answers_have_a_hook(driver: Driver, no_leaks: None):
     with ScriptedServer([expect_head(), send(early, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")]) as server:
         driver.run(scenario, server.url)
     assert seen == [(103, "</style.css>", "/path"), (102, None, "/path")]
+
+
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_subclasses_that_override_what_builds_a_request_need_not_know_newer_arguments(kind: Any):
+    """Starlette's TestClient overrides `request` with the arguments of 0.28.1: `post` must not give it others."""
+    called: list[str] = []
+
+    class Old(kind):  # type: ignore[misc]  # one of two classes
+        def request(self, method: Any, url: Any, *, content: Any = None, data: Any = None, files: Any = None,
+                    json: Any = None, params: Any = None, headers: Any = None, cookies: Any = None, auth: Any = None,
+                    follow_redirects: Any = None, timeout: Any = None, extensions: Any = None) -> Any:  # fmt: skip
+            called.append("request")
+            return super().request(method, url, content=content)
+
+        def build_request(self, method: Any, url: Any, *, content: Any = None, data: Any = None, files: Any = None,
+                          json: Any = None, params: Any = None, headers: Any = None, cookies: Any = None,
+                          timeout: Any = None, extensions: Any = None) -> httpx.Request:  # fmt: skip
+            called.append("build_request")
+            return super().build_request(method, url, content=content)  # type: ignore[no-any-return]  # as above
+
+    driver = Driver("asyncio" if kind is httpx.AsyncClient else "sync")
+
+    async def scenario() -> None:
+        client: Any = Old(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+        if not driver.is_async:
+            client = SyncAdapter(client)
+        async with client:
+            for send_one in (client.post, client.put, client.patch, client.get):
+                await send_one("http://example.org/")
+            async with client.stream("POST", "http://example.org/", content=b"a"):
+                pass
+
+    driver.run_bare(scenario)
+    assert called == ["request", "build_request"] * 4 + ["build_request"]
 
 
 # Mounts, transports and states.

@@ -723,6 +723,15 @@ def _schemes_of(mounts: Mapping[Any, Any]) -> frozenset[str]:
     return frozenset(found)
 
 
+# What `newer` returns if neither is given: a call of it would be a frame of every request with a body.
+NOTHING: dict[str, Any] = {}
+
+
+def newer(trailers: Any, compress: Any) -> dict[str, Any]:
+    """Return the arguments that 0.28.1 does not have. Subclasses that override `request` need not take them."""
+    return {"trailers": trailers, "compress": compress}
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that are not None: a subclass that overrides `_init_transport` need not know newer options."""
     return {name: value for name, value in options.items() if value is not None}

@@ -24,6 +24,7 @@ from ._auth import Auth
 from ._base_client import (
     DEFAULT_SENSITIVE_HEADERS,
     NO_HOOKS,
+    NOTHING,
     USE_CLIENT_DEFAULT,
     BaseClient,
     ClientState,
@@ -37,6 +38,7 @@ from ._base_client import (
     given,
     logger,
     named_proxies,
+    newer,
     no_request_of,
     ordered_mounts,
     raise_first,
@@ -270,10 +272,10 @@ class Client(Verbs):
                 for piece in response.iter_bytes():
                     ...
         """
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         request = self.build_request(
             method,
             url,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -283,7 +285,7 @@ class Client(Verbs):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
         response = self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
         try:
@@ -737,10 +739,10 @@ class AsyncClient(AsyncVerbs):
                 async for piece in response.aiter_bytes():
                     ...
         """
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         request = self.build_request(
             method,
             url,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -750,7 +752,7 @@ class AsyncClient(AsyncVerbs):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
         response = await self.send(request, auth=auth, follow_redirects=follow_redirects, stream=True)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ._base_client import USE_CLIENT_DEFAULT, BaseClient, UseClientDefault
+from ._base_client import NOTHING, USE_CLIENT_DEFAULT, BaseClient, UseClientDefault, newer
 from ._response import Response
 from ._urls import URL
 
@@ -78,21 +78,36 @@ class Verbs(BaseClient):
             InvalidURL, TypeError: the arguments do not make a valid request.
             RequestError: the request failed; the class says how.
         """
-        request = self.build_request(
-            method,
-            url,
-            compress=compress,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-            trailers=trailers,
-        )
+        if trailers is None and compress is USE_CLIENT_DEFAULT:
+            request = self.build_request(
+                method,
+                url,
+                content=content,
+                cookies=cookies,
+                data=data,
+                extensions=extensions,
+                files=files,
+                headers=headers,
+                json=json,
+                params=params,
+                timeout=timeout,
+            )
+        else:
+            request = self.build_request(
+                method,
+                url,
+                compress=compress,
+                content=content,
+                cookies=cookies,
+                data=data,
+                extensions=extensions,
+                files=files,
+                headers=headers,
+                json=json,
+                params=params,
+                timeout=timeout,
+                trailers=trailers,
+            )
         return self.send(request, auth=auth, follow_redirects=follow_redirects)
 
     def get(
@@ -189,11 +204,11 @@ class Verbs(BaseClient):
         compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a POST request; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return self.request(
             "POST",
             url,
             auth=auth,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -204,7 +219,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
 
     def put(
@@ -226,11 +241,11 @@ class Verbs(BaseClient):
         compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PUT request; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return self.request(
             "PUT",
             url,
             auth=auth,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -241,7 +256,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
 
     def patch(
@@ -263,11 +278,11 @@ class Verbs(BaseClient):
         compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PATCH request; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return self.request(
             "PATCH",
             url,
             auth=auth,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -278,7 +293,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
 
     def delete(
@@ -418,21 +433,36 @@ class AsyncVerbs(BaseClient):
             InvalidURL, TypeError: the arguments do not make a valid request.
             RequestError: the request failed; the class says how.
         """
-        request = self.build_request(
-            method,
-            url,
-            compress=compress,
-            content=content,
-            cookies=cookies,
-            data=data,
-            extensions=extensions,
-            files=files,
-            headers=headers,
-            json=json,
-            params=params,
-            timeout=timeout,
-            trailers=trailers,
-        )
+        if trailers is None and compress is USE_CLIENT_DEFAULT:
+            request = self.build_request(
+                method,
+                url,
+                content=content,
+                cookies=cookies,
+                data=data,
+                extensions=extensions,
+                files=files,
+                headers=headers,
+                json=json,
+                params=params,
+                timeout=timeout,
+            )
+        else:
+            request = self.build_request(
+                method,
+                url,
+                compress=compress,
+                content=content,
+                cookies=cookies,
+                data=data,
+                extensions=extensions,
+                files=files,
+                headers=headers,
+                json=json,
+                params=params,
+                timeout=timeout,
+                trailers=trailers,
+            )
         return await self.send(request, auth=auth, follow_redirects=follow_redirects)
 
     async def get(
@@ -529,11 +559,11 @@ class AsyncVerbs(BaseClient):
         compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a POST request; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return await self.request(
             "POST",
             url,
             auth=auth,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -544,7 +574,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
 
     async def put(
@@ -566,11 +596,11 @@ class AsyncVerbs(BaseClient):
         compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PUT request; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return await self.request(
             "PUT",
             url,
             auth=auth,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -581,7 +611,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
 
     async def patch(
@@ -603,11 +633,11 @@ class AsyncVerbs(BaseClient):
         compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a PATCH request; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return await self.request(
             "PATCH",
             url,
             auth=auth,
-            compress=compress,
             content=content,
             cookies=cookies,
             data=data,
@@ -618,7 +648,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
-            trailers=trailers,
+            **more,
         )
 
     async def delete(
