@@ -109,6 +109,15 @@ async def ask_before_upload(client: Any, peer: Peer) -> None:
     assert response.text == "-body"
 
 
+async def be_told(client: Any, peer: Peer) -> None:
+    async def hook(hint: httpx.Response) -> None:
+        assert hint.headers["link"] == "</a.css>"
+        await turns()
+
+    response = await client.get(f"{peer.url}/hinted", extensions={"informational": hook}, headers={"X-Id": "told"})
+    assert response.text == "told"
+
+
 async def be_redirected(client: Any, peer: Peer) -> None:
     response = await client.get(f"{peer.url}/moved", follow_redirects=True, headers={"X-Id": "there"})
     assert response.text == "there"
@@ -225,6 +234,7 @@ SITUATIONS = {
     "uploading pieces": Situation(upload_pieces, httpx.WriteTimeout),
     "uploading small pieces, traced": Situation(upload_small_pieces, traced=True),
     "asking before the upload": Situation(ask_before_upload),
+    "being told of interim responses": Situation(be_told),
     "being redirected, traced": Situation(be_redirected, traced=True),
     "resolving, traced": Situation(resolve_name, traced=True),
     "on a stale connection": Situation(use_stale_connection),

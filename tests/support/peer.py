@@ -10,6 +10,7 @@ One server for everything that may go wrong with a request: what it does is said
     /refuse        413 and the end, without having read the body
     /moved         302 to /echo
     /events        an event stream with one event
+    /hinted        103, and then like /echo
     /close         like /echo, with Connection: close
     /end           like /echo, and the end, which was not announced
 
@@ -82,6 +83,10 @@ class Peer(ScriptedServer):
             return False
         conn.sendall(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(body), body))
         return True
+
+    def _hinted(self, conn: Conn, head: bytes) -> bool:
+        conn.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+        return self._echo(conn, head)
 
     def _close(self, conn: Conn, head: bytes) -> bool:
         return not self._echo(conn, head, b"Connection: close\r\n")
