@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import httpx
-from httpx._cli.download import Download, NotResumed, OtherDigest, fit_name, server_name, validator_of
+from httpx._cli.download import Download, NotResumed, OtherDigest
+from httpx._filenames import fit_name, server_name
+from httpx._transfer import validator_of
 
 CONTENT = bytes(range(256)) * 40
 URL = "http://a.invalid/files/book.bin"
@@ -117,7 +119,7 @@ def test_bytes_are_asked_for_uncompressed(folder: Path):
 )
 def test_a_name_has_no_folder_and_nothing_hidden(disposition: str, url: str, kind: str, name: str):
     headers = {"Content-Disposition": disposition, "Content-Type": kind}
-    assert server_name(httpx.Response(200, headers=headers), url) == name
+    assert server_name(httpx.Headers(headers), url) == name
 
 
 @pytest.mark.parametrize(
