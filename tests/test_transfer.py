@@ -599,7 +599,7 @@ def test_whatever_happens_the_file_is_right_or_there_is_an_error(folder: Path, n
     driver = Driver(name)
     errors = (httpx.RequestError, httpx.HTTPStatusError)
     chance = random.Random(int(os.environ.get("HTTPX_SEED", 1)))
-    for number in range((1500 if name == "sync" else 250) // (5 if QUICK else 1)):
+    for number in range((700 if name == "sync" else 150) // (5 if QUICK else 1)):
         server = Ranged(CONTENT, has_length=chance.random() < 0.7)
         server.piece = chance.choice((100, 1000, 5000, 20_000))
         parts = chance.choice((1, 1, 2, 4))

@@ -207,7 +207,7 @@ class Copy:
         Take what has arrived; return whether it should be written now.
 
         Args:
-            batch: bytes that are worth a write.
+            batch: bytes that are worth a write; 0 if any are.
 
         Raises:
             ResponseTooLarge: the file is larger than `max_size`.
@@ -227,6 +227,8 @@ class Copy:
             self._pieces.append(piece)
         if self._tell is not None:
             self._tell(at)
+        if not batch:
+            return True
         moment = _clock.monotonic()
         if self.is_over or at - self._written >= batch or moment - self._last >= _BATCH_SECONDS:
             self._last = moment

@@ -25,7 +25,7 @@ Steps = Generator["tuple[int, Any]", Any, Any]
 Sender = Callable[[Any], Any]  # or an async function
 
 # Bytes that are worth a thread, which costs 60 us. Threads have no reason to wait for more than one piece.
-_BATCH = 1 << 20
+_BATCH = 1 << 21
 _PIECE = 0
 # Seconds that the threads of other parts get to end, after one part has failed. They cannot write any more.
 _LAST_WORDS = 1.0

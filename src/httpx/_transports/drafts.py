@@ -93,6 +93,7 @@ class Target:
         self._is_private = False
         self._is_device = False
         self._file = -1
+        self._position = -1  # of the descriptor; -1 if it is not known
         self._record: dict[str, Any] = {}
         self._unrecorded = 0
         self._hashers: dict[str, Any] = {}
@@ -190,7 +191,7 @@ class Target:
             path = self._path
             if self._folder is not None:
                 path = os.path.realpath(unused(os.path.join(self._folder, name)))
-            self._hashers, self._hashed = {}, 0
+            self._hashers, self._hashed, self._position = {}, 0, -1
             self.epoch += 1
             if self._folder is None and _is_device(path):
                 self._drop()
@@ -294,25 +295,33 @@ class Target:
         Raises:
             OSError: such as a full disk.
         """
-        with self._held():
-            if self._outcome is not None or epoch not in (None, self.epoch):
-                return
-            if not self._is_device:
-                os.lseek(self._file, at, os.SEEK_SET)
-            for piece in pieces:
-                left = memoryview(piece)
-                while left:
-                    left = left[os.write(self._file, left) :]
-                if at == self._hashed:
-                    self._hashed += len(piece)
-                    for hasher in self._hashers.values():
-                        hasher.update(piece)
-                at += len(piece)
-            if segment is not None:
-                self._unrecorded += at - segment[0]
-                segment[0] = at
-                if self._unrecorded >= _RECORD_EVERY or at >= segment[1]:
-                    self._write_record()
+        try:
+            with self._lock:  # `_held`, inlined: this is done for each piece
+                if self._outcome is None and epoch in (None, self.epoch):
+                    self._write(at, pieces, segment)
+        finally:
+            if self._outcome is not None:
+                self.leave(self._outcome)
+
+    def _write(self, at: int, pieces: Sequence[bytes], segment: list[int] | None) -> None:
+        if at != self._position and not self._is_device:
+            os.lseek(self._file, at, os.SEEK_SET)
+        self._position = -1  # not known, if the rest fails
+        for piece in pieces:
+            done = os.write(self._file, piece)
+            while done < len(piece):
+                done += os.write(self._file, memoryview(piece)[done:])
+            if at == self._hashed:
+                self._hashed += len(piece)
+                for hasher in self._hashers.values():
+                    hasher.update(piece)
+            at += len(piece)
+        self._position = at
+        if segment is not None:
+            self._unrecorded += at - segment[0]
+            segment[0] = at
+            if self._unrecorded >= _RECORD_EVERY or at >= segment[1]:
+                self._write_record()
 
     def hash(self, names: Iterable[str]) -> None:
         """Compute digests of what is written from now on; called before the first byte."""
