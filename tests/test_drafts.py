@@ -408,14 +408,38 @@ def test_a_record_that_cannot_be_replaced_leaves_nothing(folder: Path, monkeypat
 
 CHILD = """
 import sys, httpx
-httpx.Client(timeout=20).download(sys.argv[1], "file", parts=int(sys.argv[2]))
+
+def sync():
+    httpx.Client(timeout=20).download(sys.argv[1], "file", parts=int(sys.argv[2]))
+
+async def main():
+    async with httpx.AsyncClient(timeout=20) as client:
+        await client.download(sys.argv[1], "file", parts=int(sys.argv[2]))
+
+if sys.argv[3] == "sync":
+    sync()
+elif sys.argv[3] == "asyncio":
+    import asyncio
+    asyncio.run(main())
+else:
+    import trio
+    trio.run(main)
 """
 
 
 @posix
-@pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"])
-def test_a_process_that_is_ended_leaves_what_it_has(folder: Path, name: str, parts: int):
+@pytest.mark.parametrize(
+    ("engine", "name", "parts"),
+    [
+        *[("sync", name, 1) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")],
+        *[(engine, name, 2) for engine in ("sync", "asyncio", "trio") for name in ("SIGKILL", "SIGINT")],
+        ("asyncio", "SIGKILL", 1),
+        ("trio", "SIGKILL", 1),
+    ],
+)
+def test_a_process_that_is_ended_leaves_what_it_has(folder: Path, engine: str, name: str, parts: int):
+    if engine == "trio":
+        pytest.importorskip("trio")
     server = Ranged(os.urandom((8 << 20) * parts + 100_000))
     server.piece = 100_000
     (folder / "file").write_bytes(b"old")
@@ -423,7 +447,7 @@ def test_a_process_that_is_ended_leaves_what_it_has(folder: Path, name: str, par
     with RangedServer(server) as served:
         served.stall = 5_000_000
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, served.url, str(parts)], env=environment, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", CHILD, served.url, str(parts), engine], env=environment, stderr=subprocess.DEVNULL
         )
         try:
             assert served.stalled.wait(20)

@@ -169,6 +169,16 @@ def test_statuses_are_errors_and_a_passing_one_is_repeated_after_a_break(driver:
     assert files(folder) == {"file", "other.part", "other.part.json"}
 
 
+def test_an_error_page_that_breaks_is_still_the_error(driver: Driver, folder: Path):
+    server = httpx.MockTransport(lambda request: httpx.Response(404, stream=Body(b"x", error="the connection broke")))
+
+    async def scenario(client: Any) -> None:
+        with pytest.raises(httpx.HTTPStatusError):
+            await client.download(URL) if driver.is_async else client.inner.download(URL)
+
+    driver.run(scenario, transport=server)
+
+
 def test_the_first_request_is_not_repeated(sync: Driver, folder: Path):
     server = Ranged(CONTENT)
     server.plan = [Event("connect")]

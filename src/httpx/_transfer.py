@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -35,6 +36,7 @@ from ._exceptions import (
     HTTPStatusError,
     NetworkError,
     RemoteProtocolError,
+    RequestError,
     ResponseTooLarge,
     TimeoutException,
 )
@@ -364,7 +366,8 @@ class _Run:
         if status == 416 and part is not None and _is_whole(response, part) and self._learn(response):
             return (yield from self._finish())
         if not 200 <= status < 300 and (self.order.checks_status or part is not None):
-            yield REFUSE, response
+            with suppress(RequestError):  # the status is what is wrong
+                yield REFUSE, response
             if status == 416:
                 self.began = True
                 raise UnfitResponse("the server does not have the rest of the file", request=response._request)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextvars import copy_context
-from threading import Thread
+from threading import Thread, get_ident
 from typing import Any, Callable
 
 from .._transfer import COPY, FILE, PARTS, REFUSE, SEND, Copy
@@ -145,13 +145,13 @@ def at_once(runs: list[Steps], width: int, first: Any, send: Callable[[Any], Any
     """
     waiting = runs[::-1]
     failures: list[BaseException] = []
-    opened: list[Any] = [] if first is None else [first]
+    opened: dict[int, Any] = {0: first}  # thread -> its response
 
     def sending(fields: Any) -> Any:
         if failures:
             raise _Ended
         response = send(fields)
-        opened.append(response)
+        opened[get_ident()] = response
         if failures:
             raise _Ended
         return response
@@ -166,8 +166,9 @@ def at_once(runs: list[Steps], width: int, first: Any, send: Callable[[Any], Any
                 carry_out(run, sending)
             except BaseException as exc:
                 failures.append(exc)
-                for response in opened:  # which wakes the threads that wait for them
-                    response.close()
+                for response in list(opened.values()):  # which wakes the threads that wait for them
+                    if response is not None:
+                        response.close()
             run = None
 
     mine = waiting.pop()  # the first, before the others begin

@@ -459,6 +459,8 @@ class Target:
             self._remove()
 
     def _remove(self) -> None:
+        if os.name == "nt":  # pragma: no cover  # Windows cannot remove open files
+            self._drop()
         with suppress(OSError):
             _unlink(self._draft)
             if not self._is_private:
