@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,61 @@ def test_the_loop_goes_on_while_a_file_is_written(folder: Path, name: str, monke
         assert library.run(main).read_bytes() == CONTENT
     else:
         assert driver.run_bare(main).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("method", ["download", "upload"])
+@pytest.mark.parametrize("name", ["sync", "asyncio", "trio"])
+def test_a_transfer_takes_little_memory(folder: Path, name: str, method: str):
+    """A file of 300 MB took as much memory."""
+    driver = Driver(name)
+    size = 30_000_000
+
+    class Zeros(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for _ in range(0, size, 100_000):
+                yield bytes(100_000)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in self:
+                yield piece
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            assert sum(map(len, request.stream)) == size  # type: ignore[arg-type]
+            return httpx.Response(204)
+        return httpx.Response(200, stream=Zeros())
+
+    async def arespond(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            assert sum([len(piece) async for piece in request.stream]) == size  # type: ignore[union-attr]
+            return httpx.Response(204)
+        return httpx.Response(200, stream=Zeros())
+
+    client = {"transport": Direct(arespond) if driver.is_async else SyncDirect(respond)}
+    if method == "upload":
+        with open("file", "wb") as file:
+            file.truncate(size)
+    tracemalloc.start()
+    try:
+        outcome(driver, method, URL, "file", client=client)
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+    assert (folder / "file").stat().st_size == size
+
+
+class Direct(httpx.AsyncBaseTransport):
+    """A transport that leaves the body of a request unread."""
+
+    def __init__(self, function: Any) -> None:
+        self.handle_async_request = function
+
+
+class SyncDirect(httpx.BaseTransport):
+    """The same."""
+
+    def __init__(self, function: Any) -> None:
+        self.handle_request = function
 
 
 class Slow(httpx.AsyncByteStream):
