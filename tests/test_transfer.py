@@ -169,6 +169,19 @@ def test_statuses_are_errors_and_a_passing_one_is_repeated_after_a_break(driver:
     assert files(folder) == {"file", "other.part", "other.part.json"}
 
 
+def test_a_file_that_is_not_sent_is_not_an_empty_file(driver: Driver, folder: Path):
+    (folder / "file").write_bytes(b"old")
+    server = httpx.MockTransport(lambda request: httpx.Response(304))
+
+    async def scenario(client: Any) -> None:
+        how: dict[str, Any] = {"headers": {"If-None-Match": '"v1"'}}
+        with pytest.raises(httpx.HTTPStatusError, match=r"a\.invalid/files/book\.bin, got status 304"):
+            await client.download(URL, "file", **how) if driver.is_async else client.inner.download(URL, "file", **how)
+
+    driver.run(scenario, transport=server)
+    assert (folder / "file").read_bytes() == b"old"
+
+
 def test_an_error_page_that_breaks_is_still_the_error(driver: Driver, folder: Path):
     server = httpx.MockTransport(lambda request: httpx.Response(404, stream=Body(b"x", error="the connection broke")))
 
@@ -592,12 +605,12 @@ _KINDS = (
 )
 
 
-def events(chance: random.Random, has_length: bool) -> list[Event]:
+def events(chance: random.Random, has_length: bool, has_digest: bool) -> list[Event]:
     found = []
     for _ in range(chance.randrange(6)):
-        kind = chance.choice(_KINDS)
-        if not has_length and kind in ("short", "long", "whole"):
-            continue  # nothing tells then where the file ends, but a digest
+        kind = chance.choice((*_KINDS, "garbled", "garbled") if has_digest else _KINDS)
+        if not has_length and not has_digest and kind in ("short", "long", "whole"):
+            continue  # nothing tells then where the file ends
         size = chance.choice((403, 416, 429, 500, 503)) if kind == "status" else chance.randrange(len(CONTENT))
         found.append(Event(kind, size))
     return found
@@ -609,23 +622,28 @@ def test_whatever_happens_the_file_is_right_or_there_is_an_error(folder: Path, n
     driver = Driver(name)
     errors = (httpx.RequestError, httpx.HTTPStatusError)
     chance = random.Random(int(os.environ.get("HTTPX_SEED", 1)))
+    right = 0
     for number in range((700 if name == "sync" else 150) // (5 if QUICK else 1)):
         server = Ranged(CONTENT, has_length=chance.random() < 0.7)
         server.piece = chance.choice((100, 1000, 5000, 20_000))
         parts = chance.choice((1, 1, 2, 4))
+        digest = chance.choice((None, None, SHA))
         target = folder / "file"
         target.write_bytes(b"old")
         for _ in range(4):
-            server.plan = events(chance, server.has_length)
+            server.plan = events(chance, server.has_length, digest is not None)
             try:
-                path = fetch(driver, server, parts=parts)
+                path = fetch(driver, server, parts=parts, digest=digest)
             except errors:
                 assert target.read_bytes() == b"old", number
                 assert files(folder) <= {"file", "file.part", "file.part.json"}, number
             else:
+                assert digest is None or path.read_bytes() == CONTENT, number
                 # A version that there was: what was complete when the file changed is a file.
                 assert path.read_bytes() in server.versions, (number, server.ranges)
                 assert files(folder) == {"file"}, number
+                right += 1
                 break
         for left in folder.iterdir():
             left.unlink()
+    assert right > number / 2

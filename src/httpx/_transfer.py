@@ -43,6 +43,7 @@ from ._exceptions import (
 from ._fields import parse_date
 from ._filenames import fit_name, name_in, server_name
 from ._retry_after import retry_after
+from ._secrets import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -372,6 +373,9 @@ class _Run:
                 self.began = True
                 raise UnfitResponse("the server does not have the rest of the file", request=response._request)
             response.raise_for_status()
+            # A 304, which is not an error of a request that asked for it: there is no file.
+            text = f"expected a file from {shortened(response.url._redacted())}, got status {status}"
+            raise HTTPStatusError(text, request=response.request, response=response)
         return (yield from self._begin(response))
 
     def _continue(self, response: Response) -> Steps:

@@ -25,7 +25,7 @@ class Event(NamedTuple):
     Attributes:
         kind: "fine", "cut" (after `size` bytes), "status" (`size`), "connect" (no response), "ignore" (a 200),
             "changed" (another version from now on), or a lie: "total", "start", "end", "tag", "short", "long", "whole"
-            (416 that says that the draft is the whole file), "digest".
+            (416 that says that the draft is the whole file), "digest", "garbled" (another byte, and nothing says so).
         size: bytes, or the status.
     """
 
@@ -138,6 +138,9 @@ class Ranged:
             body = body[: max(0, len(body) - 1)]
         elif event.kind == "long":
             body += b"more"
+        elif event.kind == "garbled" and body:
+            at = event.size % len(body)
+            body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
         elif event.kind == "digest":
             headers["Content-Digest"] = "sha-256=:" + "A" * 43 + "=:"
         return httpx.Response(status, headers=headers, stream=Body(body, self.piece, error))
