@@ -86,6 +86,25 @@ def test_a_draft_is_found_under_the_name_that_the_server_chose(folder: Path):
     assert found.path.name == "chosen.bin"
 
 
+@posix
+def test_a_link_under_the_name_that_the_server_chose_is_not_followed(folder: Path):
+    (folder / "outside").mkdir()
+    left("outside/book.bin")
+    (folder / "inside").mkdir()
+    (folder / "inside/book.bin").symlink_to("../outside/book.bin")
+    assert Target("inside/", URL).find() is None
+
+
+def test_only_some_records_of_a_folder_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(drafts, "_MAX_READ", 3)
+    read: list[str] = []
+    monkeypatch.setattr(drafts, "_record_of", lambda path: read.append(path))
+    for number in range(9):
+        (folder / f"{number}.part.json").write_text("{}")
+    assert Target("", URL).find() is None
+    assert len(read) == 4  # that of the name in the URL, too
+
+
 def test_another_query_may_be_another_file(folder: Path):
     """Two files of one address with a different query were joined, if both were changed in the same second."""
     other = "http://a.invalid/files/book.bin?key=other"

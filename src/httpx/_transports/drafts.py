@@ -39,6 +39,7 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr
 _MAX_RECORD = 65_536
 # Files of a folder that are looked at to find the draft of a URL.
 _MAX_SCANNED = 10_000
+_MAX_READ = 256
 # Bytes that a file is read by.
 _BLOCK = 1 << 20
 # Bytes of a segment after which the record is written again.
@@ -142,6 +143,8 @@ class Target:
             first = os.path.join(self._folder, fit_name(name_in(self._url)) or "index")
             candidates = [first, *self._recorded_in(self._folder)]
         for path in candidates:
+            if self._folder is not None and os.path.islink(path):
+                continue  # a name that the server chooses does not lead out of the folder
             path = os.path.realpath(path)
             record = _record_of(path)
             if record is None or not self._is_same(record) or not self._take(path):
@@ -155,6 +158,7 @@ class Target:
 
     def _recorded_in(self, folder: str) -> Iterator[str]:
         """Yield the targets of a folder that have a record of this URL: the server chose their names."""
+        read = 0
         with suppress(OSError), os.scandir(folder) as entries:
             for _, entry in zip(range(_MAX_SCANNED), entries):
                 if entry.name.endswith(".part.json"):
@@ -162,6 +166,9 @@ class Target:
                     record = _record_of(path)
                     if record is not None and record.get("url") == place_of(self._url):
                         yield path
+                    read += 1
+                    if read == _MAX_READ:
+                        return
 
     def _is_same(self, record: dict[str, Any]) -> bool:
         """
