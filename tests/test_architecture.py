@@ -29,6 +29,7 @@ SOURCE = ROOT / "src" / "httpx"
 LEVELS = {
     "_exceptions": 0,
     "_fields": 0,
+    "_filenames": 0,
     "_bytestreams": 0,
     "_types": 0,
     "_shell_words": 0,
@@ -81,6 +82,8 @@ LEVELS = {
     "_redirects": 3,
     "_patterns": 3,
     "_proxies": 3,
+    "_transfer": 3,
+    "_upload": 3,
     "_engine.*": 4,
     "_transports.*": 4,
     "_bulk": 5,
@@ -88,6 +91,7 @@ LEVELS = {
     "_base_client": 5,
     "_client": 5,
     "_event_source": 5,
+    "_transfer_arguments": 5,
     "_verbs": 5,
     "_api": 5,
     "_cli.*": 5,
@@ -118,6 +122,8 @@ HEAVY = (
     *("httpx._middleware", "httpx.testing", "httpx._interim", "httpx._encoders"),
     *("httpx._events", "httpx._event_source", "httpx._subscription", "httpx._engine.sleeping"),
     *("httpx._timings", "httpx._curl", "netrc", "shlex"),
+    *("httpx._upload", "httpx._transports.slices"),
+    *("httpx._transfer", "httpx._transfer_arguments", "httpx._transports.carrying", "httpx._transports.drafts"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))
@@ -373,6 +379,7 @@ TWIN_NAMES = {
     "acall": "call",
     "await_for": "wait_for",
     "apause": "pause",
+    "acarry_out": "carry_out",
     "U": "T",
 }
 # Methods that differ on purpose, each with its reason.
@@ -396,6 +403,26 @@ def test_the_clients_are_twins():
         pair = class_named(TREES[module], name), class_named(TREES[module], f"Async{name}")
         differences = compare_twins(*pair, TWIN_NAMES, UNPAIRED)
         assert not differences, "\n\n".join(differences)
+
+
+CARRYING_NAMES = {
+    **TWIN_NAMES,
+    "acopy": "copy",
+    "in_thread": "in_place",
+    "at_once_in_tasks": "at_once",
+    "_BATCH": "_PIECE",
+}
+
+
+def test_transfers_are_carried_out_alike():
+    functions = {node.name: node for node in functions_of(TREES["_transports.carrying"])}
+    pairs = (("carry_out", "copy"), ("acarry_out", "acopy"))
+    classes = [ast.parse("class Carrying: pass").body[0] for _ in pairs]
+    for made, names in zip(classes, pairs):
+        assert isinstance(made, ast.ClassDef)
+        made.body = [functions[name] for name in names]
+    differences = compare_twins(*classes, CARRYING_NAMES)
+    assert not differences, "\n\n".join(differences)
 
 
 # The shells. What stays written by hand in each of them is compared, too: threads with trio, and asyncio with trio.

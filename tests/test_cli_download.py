@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import httpx
-from httpx._cli.download import Download, NotResumed, OtherDigest, fit_name, server_name, validator_of
+from httpx._cli.download import Download, NotResumed, OtherDigest
+from httpx._filenames import fit_name, server_name
+from httpx._transfer import validator_of
+from support.ranged import Ranged, RangedServer
 
 CONTENT = bytes(range(256)) * 40
 URL = "http://a.invalid/files/book.bin"
@@ -117,7 +124,7 @@ def test_bytes_are_asked_for_uncompressed(folder: Path):
 )
 def test_a_name_has_no_folder_and_nothing_hidden(disposition: str, url: str, kind: str, name: str):
     headers = {"Content-Disposition": disposition, "Content-Type": kind}
-    assert server_name(httpx.Response(200, headers=headers), url) == name
+    assert server_name(httpx.Headers(headers), url) == name
 
 
 @pytest.mark.parametrize(
@@ -319,3 +326,43 @@ def test_the_draft_of_another_address_is_not_gone_on_with(folder: Path):
     assert "key" not in (folder / "file.part.json").read_text()
     assert Download("file", "http://b@a.invalid/one?key=2", resume=True).headers()["Range"] == "bytes=100-"
     assert "Range" not in Download("file", "http://a.invalid/two", resume=True).headers()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="about signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_run_that_was_killed_can_be_continued(folder: Path, name: str):
+    """What it had was lost, and stayed behind in hidden files."""
+    server = Ranged(os.urandom(2_000_000))
+    environment = {**os.environ, "PYTHONPATH": str(Path(httpx.__file__).parent.parent)}
+    with RangedServer(server) as served:
+        served.stall = 1_000_000
+        command = [sys.executable, "-m", "httpx", served.url, "--download", "file"]
+        run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            assert served.stalled.wait(20)
+            while not (folder / "file.part").exists() or (folder / "file.part").stat().st_size < 900_000:
+                assert run.poll() is None
+            run.send_signal(getattr(signal, name))
+            assert run.wait(20) != 0
+        finally:
+            run.kill()
+            run.wait()
+        assert files(folder) == {"file.part", "file.part.json"}
+        served.stall = None
+        served.go_on.set()
+        done = subprocess.run(
+            [*command, "--continue"], env=environment, stdout=subprocess.DEVNULL, timeout=20, check=False
+        )
+    assert done.returncode == 0
+    assert (folder / "file").read_bytes() == server.content
+    assert files(folder) == {"file"}
+    assert server.ranges[-1] is not None
+
+
+def test_a_coded_file_is_stored_as_its_name_says(folder: Path):
+    coded = gzip.compress(CONTENT)
+    headers = {"Content-Encoding": "gzip"}
+    fetch(Ranged(coded, headers), "", "http://a.invalid/a.tar.gz")
+    fetch(Ranged(coded, headers), "", "http://a.invalid/a.html")
+    assert (folder / "a.tar.gz").read_bytes() == coded
+    assert (folder / "a.html").read_bytes() == CONTENT

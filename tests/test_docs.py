@@ -38,6 +38,9 @@ GIVEN = {
 }
 """What the reader starts in another terminal: its port in the pages, and the words with which a page says so."""
 
+OPTIONAL = ("tqdm",)
+"""Packages whose blocks are left out where they are not installed."""
+
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -124,6 +127,8 @@ def run_page(page: str, path: str, ports: dict[int, int]) -> int:
     for port, used in ports.items():
         page = re.sub(rf"(?<=:){port}\b", str(used), page)
     for line, source in blocks(page):
+        if any(f"import {name}" in source and importlib.util.find_spec(name) is None for name in OPTIONAL):
+            continue
         source = "\n" * line + source
         said = comments(source)
         checks.stated |= {at for at, text in said.items() if text.startswith("raises ") or is_literal(text)}

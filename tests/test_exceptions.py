@@ -36,6 +36,7 @@ TREE = {
     "UnsupportedProtocol": "TransportError",
     "DecodingError": "RequestError",
     "ResponseTooLarge": "RequestError",
+    "ContentMismatch": "RequestError",
     "TooManyRedirects": "RequestError",
     "HTTPStatusError": "HTTPError",
     "InvalidURL": Exception,

@@ -145,6 +145,8 @@ def test_one_guard_serves_all_owners():
 # File and the line that makes the lock -> where the program below holds it, or why a child never meets it.
 LOCKS = {
     ("_files.py", "self._lock = Lock()"): "(of one upload, and a child begins its own)",
+    ("_transfer.py", "self._told = Lock()"): "(of one download, and a child begins its own)",
+    ("_transports/drafts.py", "self._lock = Lock()"): "(of one download, and a child begins its own)",
     ("_tls_context.py", "_making_default = threading.RLock()"): "default context",
     ("_bulk/processes.py", "self._lock = threading.RLock()"): "clients of a worker",
     ("_cookies/mapping.py", "_CREATING = threading.Lock()"): "a new jar",

@@ -25,6 +25,7 @@ The exceptions that the library raises.
     │   │   │   └── UnsupportedProtocol
     │   │   ├── DecodingError           the body does not fit its Content-Encoding, or a line is not JSON
     │   │   ├── ResponseTooLarge        the body, or a line of it, is larger than the limit that was given
+    │   │   ├── ContentMismatch         a downloaded file does not have its digest
     │   │   └── TooManyRedirects
     │   └── HTTPStatusError             from `raise_for_status()`; also has `.response`
     ├── InvalidURL
@@ -230,6 +231,14 @@ class ResponseTooLarge(RequestError):
     The body is larger than `max_response_size`, or a line of it is longer than `max_line_length`.
 
     Not a `TransportError`: sending the request again would bring the same body.
+    """
+
+
+class ContentMismatch(RequestError):
+    """
+    A downloaded file does not have the digest that was given, or that the server sent; it was removed.
+
+    Raised by `download`. Not a `TransportError`: the bytes arrived as they were sent.
     """
 
 

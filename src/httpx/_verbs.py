@@ -1,20 +1,23 @@
 """
 The verbs of the two clients: `request`, a method for each HTTP method, which passes its arguments to it, and `map`.
 
-Not here: sending (`_client`), building requests (`_base_client`), many requests at a time (`_bulk`).
+Not here: sending (`_client`), building requests (`_base_client`), many requests at a time (`_bulk`), transfers
+(`_transfer_arguments`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import IO, TYPE_CHECKING, Any, Callable, Literal, overload
 
 from ._base_client import NOTHING, USE_CLIENT_DEFAULT, BaseClient, UseClientDefault, newer
 from ._response import Response
 from ._urls import URL
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterable, Iterable
     from concurrent.futures import Executor
+    from pathlib import Path
 
     from ._bulk import AsyncBulk, Bulk
     from ._bulk.calls import BulkItem
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
         RequestFiles,
         TimeoutTypes,
     )
+    from ._upload import Message
 
 
 class Verbs(BaseClient):
@@ -387,6 +391,150 @@ class Verbs(BaseClient):
 
         return pooled_bulk(self, requests, concurrency, ordered, errors, executor, chunk)
 
+    def download(
+        self,
+        url: URL | str,
+        path: str | os.PathLike[str] = "",
+        *,
+        resume: bool = True,
+        parts: int = 1,
+        digest: str | None = None,
+        max_size: int | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = True,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Path:
+        """
+        Download a file, whole or not at all, and return its path.
+
+            client.download("https://example.org/model.bin", "models/", digest="sha256:9f86...")
+
+        The file is written as `<path>.part`, which replaces it when it is complete. A body that breaks is requested
+        from there on, if the server has a strong validator; a later call does the same after an error, a signal or a
+        crash (RFC 9110 sections 13.1.5 and 14.2). A file that was changed meanwhile is downloaded anew. `Repr-Digest`
+        and `Content-Digest` of the server are checked (RFC 9530).
+
+        Args:
+            path: the file, or a folder ("" for the current one): then the name is the server's, made safe, with a
+                number if there is such a file.
+            resume: continue what an earlier call has left, keep what this one leaves, give the file the server's time
+                of change, and return at once if by length and time it is complete.
+            parts: how many ranges of at least 8 MiB to request at once, at most 64.
+            digest: that the file must have, such as "sha256:" and 64 hexadecimal digits; any hash of `hashlib`.
+            max_size: bytes; a larger file raises `ResponseTooLarge`.
+            progress: a plain function of the bytes that are there and the length, or None if that is not known.
+            params, headers, cookies, auth, follow_redirects, timeout, extensions: as for `request`; redirects are
+                followed. A total timeout is for all of it.
+
+        How often it is tried in a row: as the client's `Retry` says, or 3 times.
+
+        Raises:
+            HTTPStatusError: the status is not 2xx.
+            ContentMismatch: the file has another digest.
+            ResponseTooLarge: it is larger than `max_size`.
+            RequestError: a request failed; the class says how.
+            OSError: the file cannot be written.
+            ValueError, TypeError: an argument is not what it should be.
+        """
+        from ._transfer_arguments import begin_download
+        from ._transports.carrying import carry_out
+
+        build, steps = begin_download(
+            self,
+            url,
+            path,
+            {"resume": resume, "parts": parts, "digest": digest, "max_size": max_size, "progress": progress},
+            cookies=cookies,
+            extensions=extensions,
+            headers=headers,
+            params=params,
+            timeout=timeout,
+        )
+
+        def send(fields: dict[str, str]) -> Response:
+            return self.send(build(fields), auth=auth, follow_redirects=follow_redirects, stream=True)
+
+        return carry_out(steps, send)  # type: ignore[no-any-return]  # the steps return the path
+
+    def upload(
+        self,
+        url: URL | str,
+        source: str | os.PathLike[str] | IO[bytes],
+        *,
+        method: str = "POST",
+        start: int | None = None,
+        end: int | None = None,
+        resumable: Literal["tus", "ietf"] | None = None,
+        chunk: int | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """
+        Upload a file, or a slice of one, and return the last response.
+
+            client.upload("https://up.example.org/files", "video.mp4", resumable="tus")
+
+        The file is read while it is sent. A resumable upload goes on after a broken connection from where the server
+        says, as often as `download`.
+
+        Args:
+            source: a path, or a binary file that can seek, from its position on.
+            method: of the request that uploads the file, or creates the upload.
+            start, end: send only the bytes from `start` up to but not including `end`.
+            resumable: the protocol of the server: "tus" is tus 1.0.0, "ietf" is version 12 of
+                draft-ietf-httpbis-resumable-upload, provisional as that is. None sends the file in one request.
+            chunk: bytes of each request of a resumable upload; None for as many as the server allows.
+            progress: a plain function of the bytes that are sent and their number; an AsyncClient may call it in
+                a thread. It may go back when a part is sent again.
+            params, headers, cookies, auth, follow_redirects, timeout, extensions: as for `request`. A total timeout is
+                for all of it.
+
+        Raises:
+            HTTPStatusError: a status is not 2xx.
+            RemoteProtocolError: the server does not speak the protocol, takes nothing more, or names an upload on
+                another origin.
+            RequestError: a request failed; the class says how.
+            OSError: the file cannot be read.
+            ValueError, TypeError: an argument is not what it should be.
+        """
+        from ._transfer_arguments import begin_upload
+        from ._transports.carrying import carry_out
+
+        build, steps = begin_upload(
+            self,
+            url,
+            source,
+            {
+                "method": method,
+                "start": start,
+                "end": end,
+                "resumable": resumable,
+                "chunk": chunk,
+                "progress": progress,
+            },
+            cookies=cookies,
+            extensions=extensions,
+            headers=headers,
+            params=params,
+            timeout=timeout,
+        )
+
+        def send(message: Message) -> Response:
+            return self.send(build(message), auth=auth, follow_redirects=follow_redirects)
+
+        return carry_out(steps, send)  # type: ignore[no-any-return]  # the steps return a response
+
 
 class AsyncVerbs(BaseClient):
     """The verbs of `AsyncClient`."""
@@ -727,3 +875,89 @@ class AsyncVerbs(BaseClient):
         from ._bulk import async_bulk  # most programs use none
 
         return async_bulk(self, requests, concurrency, ordered, errors)
+
+    async def download(
+        self,
+        url: URL | str,
+        path: str | os.PathLike[str] = "",
+        *,
+        resume: bool = True,
+        parts: int = 1,
+        digest: str | None = None,
+        max_size: int | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = True,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Path:
+        """Download a file like `Client.download`; files are written in threads, so that the event loop goes on."""
+        from ._transfer_arguments import begin_download
+        from ._transports.carrying import acarry_out
+
+        build, steps = begin_download(
+            self,
+            url,
+            path,
+            {"resume": resume, "parts": parts, "digest": digest, "max_size": max_size, "progress": progress},
+            cookies=cookies,
+            extensions=extensions,
+            headers=headers,
+            params=params,
+            timeout=timeout,
+        )
+
+        async def send(fields: dict[str, str]) -> Response:
+            return await self.send(build(fields), auth=auth, follow_redirects=follow_redirects, stream=True)
+
+        return await acarry_out(steps, send)  # type: ignore[no-any-return]  # the steps return the path
+
+    async def upload(
+        self,
+        url: URL | str,
+        source: str | os.PathLike[str] | IO[bytes],
+        *,
+        method: str = "POST",
+        start: int | None = None,
+        end: int | None = None,
+        resumable: Literal["tus", "ietf"] | None = None,
+        chunk: int | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Upload a file like `Client.upload`; one that is slow to read is read in threads."""
+        from ._transfer_arguments import begin_upload
+        from ._transports.carrying import acarry_out
+
+        build, steps = begin_upload(
+            self,
+            url,
+            source,
+            {
+                "method": method,
+                "start": start,
+                "end": end,
+                "resumable": resumable,
+                "chunk": chunk,
+                "progress": progress,
+            },
+            cookies=cookies,
+            extensions=extensions,
+            headers=headers,
+            params=params,
+            timeout=timeout,
+        )
+
+        async def send(message: Message) -> Response:
+            return await self.send(build(message), auth=auth, follow_redirects=follow_redirects)
+
+        return await acarry_out(steps, send)  # type: ignore[no-any-return]  # the steps return a response

@@ -7,6 +7,7 @@ Uses of the interface of 0.28.1 that a strict type checker accepts there, and th
 from __future__ import annotations
 
 import io
+import pathlib
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -187,6 +188,18 @@ def requests(client: httpx.Client) -> None:
         print(exc.request)
 
 
+def transfers(client: httpx.Client) -> None:
+    path: pathlib.Path = client.download("/x")
+    client.download(
+        "/x", path, parts=4, digest="sha256:00", max_size=5, progress=lambda done, length: print(done, length)
+    )
+    client.download("/x", "folder/", resume=False, headers={"a": "b"}, timeout=5)
+    sent: httpx.Response = client.upload("/x", path, progress=lambda done, length: None)
+    with open("x", "rb") as file:
+        client.upload("/x", file, start=1, end=2, method="PUT", resumable="tus", chunk=5)
+    print(sent.status_code)
+
+
 def wrapper(
     client: httpx.Client,
     auth: Optional[Union[AuthTypes, UseClientDefault]] = USE_CLIENT_DEFAULT,
@@ -203,6 +216,8 @@ def wrapper(
 
 async def async_requests() -> None:
     async with httpx.AsyncClient() as client:
+        path: pathlib.Path = await client.download("x")
+        await client.upload("x", path, resumable="ietf")
         response = await client.get("x")
         text: str = response.text
         encoding: Optional[str] = response.encoding

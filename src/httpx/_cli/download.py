@@ -1,48 +1,32 @@
 """
-Save a body, whole or not at all.
+Save a body, whole or not at all: `download` of the library, shown on a terminal.
 
     download = Download("photos/", url)         a folder, or "" for the current one: the server chooses the name
     request.headers.update(download.headers())
     ...
     path = download.save(response)
 
-The body is written to a draft beside the target, which replaces the target when it is complete and the digest is right.
-After a failure the target is unchanged, and the draft is deleted, unless the server sent a validator with which the
-rest can be requested: then the draft stays as `<target>.part`, with its metadata in `<target>.part.json`, and
-`resume=True` continues it (RFC 9110, 13.1.5 If-Range and 14.2 Range). A device or a named pipe is written to directly:
-it must not be replaced by a file. On a terminal, standard error shows a bar with size, speed and time left.
-
-A name that the server chooses is always that of a new file in the folder: it has no path, no leading dot, no control
-characters, and gets a number if such a file exists.
+What is written where, requested and compared is said in `_transfer` and `_transports.drafts`. Here each attempt has one
+request, which the command line sends itself, any status is saved, and "-" is standard output. On a terminal, standard
+error shows a bar with size, speed and time left.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
-import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
-from .._fields import filename_in, media_type_of, parse_date
+from .._exceptions import ContentMismatch, HTTPStatusError
+from .._transfer import FILE, SEND, Order, Progress, Steps, UnfitResponse, download, parse_digest
+from .._transports.carrying import carry_out
+from .._transports.drafts import Target, folder_of
 from .exits import OTHER_DIGEST, Failure
 
 if TYPE_CHECKING:
     from httpx import Response
-
-# Characters that a common file system refuses or a shell interprets, and controls (C0, C1).
-_UNFIT = re.compile('[\x00-\x1f\x7f-\x9f<>:"|?*/\\\\]')
-# Devices of Windows, with any extension.
-_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.I)
-# Bytes; file systems allow 255, and the number and ".part.json" need some.
-_MAX_NAME = 200
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$")
 
 
 class OtherDigest(Failure):
@@ -70,27 +54,43 @@ class Download:
     """
 
     def __init__(self, target: str, url: str, *, resume: bool = False, digest: str | None = None) -> None:
-        self._target = target
+        self._path = target
         self._url = url
-        self._digest = None if digest is None else _wanted_digest(digest)
-        self._part: _Part | None = None
-        if resume:
-            if target == "-":
-                raise ValueError("--continue needs a file, not standard output")
-            self._part = _Part.found(self._path_for_resuming(), url)
+        self._digest = None if digest is None else parse_digest(digest)
+        self._resume = resume
+        self._target: Target | None = None
+        self._steps: Steps | None = None
+        self._step: tuple[int, Any] = (SEND, {})
+        self._tell: Progress | None = None
+        if resume and target == "-":
+            raise ValueError("--continue needs a file, not standard output")
 
     @property
     def is_repeatable(self) -> bool:
         """Return whether the body can be saved again after it broke: not where its beginning was written for good."""
-        if self._target == "-":
+        if self._path == "-":
             return False
-        return _folder_of(self._target) is not None or not os.path.exists(self._target) or os.path.isfile(self._target)
+        return folder_of(self._path) is not None or not os.path.exists(self._path) or os.path.isfile(self._path)
 
     def headers(self) -> dict[str, str]:
         """Return header fields for the request; a Range needs a body that is not compressed."""
-        if self._target == "-":
+        if self._path == "-":
             return {}
-        return {"Accept-Encoding": "identity", **({} if self._part is None else self._part.headers())}
+        if self._steps is None:
+            self._target = Target(self._path, self._url, resume=self._resume)
+            order = Order(
+                self._url,
+                resume=self._resume,
+                digest=self._digest,
+                progress=self._progress if sys.stderr is not None and sys.stderr.isatty() else None,
+                attempts=1,
+                checks_status=False,
+            )
+            self._steps = download(self._target, order, expects_complete=False)
+            self._step = next(self._steps)
+            while self._step[0] == FILE:
+                self._step = self._steps.send(self._step[1]())
+        return dict(self._step[1])
 
     def save(self, response: Response) -> str:
         """
@@ -102,288 +102,54 @@ class Download:
             OtherDigest: the body has another digest.
             NotResumed: the server did not send the rest.
         """
-        if self._target == "-":
-            self._into(sys.stdout.buffer, response, "-", 0)
+        if self._path == "-":
+            self._to_standard_output(response)
             return "-"
-        part = self._part
-        if part is not None and response.status_code == 416 and _total(response) == part.size:
-            return self._completed(part)
-        if part is not None and response.status_code == 206:
-            return self._resumed(part, response)
-        if response.status_code == 206 and part is None:
-            raise NotResumed("the server sent a part of the file, which was not requested")
-        if part is not None and response.status_code >= 400:
-            raise NotResumed(f"the server responded with {response.status_code}; {part.path!r} is kept")
-        path = os.path.realpath(self._path(response))  # a link stays a link
-        if os.path.lexists(path) and not os.path.isfile(path):
-            with open(path, "wb") as device:
-                self._into(device, response, path, 0)
-            return path
-        folder, name = os.path.split(path)
-        descriptor, draft = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
-        with os.fdopen(descriptor, "wb") as file:
-            self._finished(file, draft, response, path, 0)
-        if part is not None:  # the file has changed, and the draft belongs to the old one
-            part.remove()
-        return path
-
-    def _resumed(self, part: _Part, response: Response) -> str:
-        """Append the rest to the draft."""
-        if not _is_the_rest(part, response):
-            raise NotResumed(f"the server did not send the part that is missing; {part.path!r} is kept")
-        start = part.size
-        draft = part.take()
-        with open(draft, "r+b") as file:
-            file.seek(0, os.SEEK_END)
-            self._finished(file, draft, response, part.target, start)
-        return part.target
-
-    def _completed(self, part: _Part) -> str:
-        """Rename a draft that is the whole file."""
-        draft = part.take()
-        with open(draft, "rb") as file:
-            self._check(_hash_of(file, self._digest))
-        os.chmod(draft, _mode(part.target))
-        os.replace(draft, part.target)
-        return part.target
-
-    def _finished(self, file: IO[bytes], draft: str, response: Response, path: str, start: int) -> None:
-        """Fill a draft and move it to the target; after a failure keep or delete it."""
+        self.headers()
+        steps, target, self._steps = self._steps, self._target, None
+        assert steps is not None  # `headers` has made both
+        assert target is not None
+        self._resume = True  # if the request is sent again, it asks for the rest
         try:
-            self._into(file, response, path, start)
-            file.close()  # Windows cannot move open files
-            os.chmod(draft, _mode(path))
-            os.replace(draft, path)
-        except OtherDigest:
-            file.close()
-            os.unlink(draft)
-            raise
-        except BaseException:
-            file.close()
-            known = None if self._part is None or not start else self._part.validator
-            # If the request is sent again, it asks for the rest.
-            self._part = _keep_or_remove(draft, path, _place(self._url), validator_of(response) or known)
-            raise
+            with _progress(target, self):
+                return str(carry_out(steps, lambda fields: response, self._step))
+        except ContentMismatch as exc:
+            raise OtherDigest(str(exc)) from None
+        except UnfitResponse as exc:
+            raise NotResumed(f"{exc}{_kept(target)}") from None
+        except HTTPStatusError:
+            raise NotResumed(f"the server responded with {response.status_code}{_kept(target)}") from None
 
-    def _into(self, file: IO[bytes], response: Response, name: str, start: int) -> None:
+    def _to_standard_output(self, response: Response) -> None:
         hasher = None
         if self._digest is not None:
-            hasher = hashlib.new(self._digest[0])
-            if start:
-                with open(file.name, "rb") as written:
-                    hasher = _hash_of(written, self._digest)
-        with _progress(response, name, start) as advance:
-            for piece in response.iter_bytes():
-                file.write(piece)
-                if hasher is not None:
-                    hasher.update(piece)
-                advance()
-            file.flush()
-        self._check(hasher)
+            import hashlib
 
-    def _check(self, hasher: Any) -> None:
-        if self._digest is None:
-            return
-        name, wanted = self._digest
-        found = hasher.hexdigest()
-        if found != wanted:
-            raise OtherDigest(f"the file has the digest {name}:{found}, and not {name}:{wanted}")
+            hasher = hashlib.new(self._digest.name)
+        for piece in response.iter_bytes():
+            sys.stdout.buffer.write(piece)
+            if hasher is not None:
+                hasher.update(piece)
+        sys.stdout.buffer.flush()
+        if hasher is not None and self._digest is not None and hasher.digest() != self._digest.value:
+            name = self._digest.name
+            wanted = self._digest.value.hex()
+            raise OtherDigest(f"the body has the digest {name}:{hasher.hexdigest()}, and not {name}:{wanted}")
 
-    def _path(self, response: Response) -> str:
-        folder = _folder_of(self._target)
-        if folder is None:
-            return self._target
-        return _unused(os.path.join(folder, server_name(response, self._url)))
-
-    def _path_for_resuming(self) -> str:
-        folder = _folder_of(self._target)
-        if folder is None:
-            return self._target
-        return os.path.join(folder, fit_name(_name_in(self._url)) or "index")
+    def _progress(self, done: int, length: int | None) -> None:
+        if self._tell is not None:
+            self._tell(done, length)
 
 
-class _Part:
-    """A draft of an earlier run, and the validator of the file that it is a part of."""
-
-    def __init__(self, target: str, validator: str) -> None:
-        self.target = os.path.realpath(target)
-        self.path = f"{self.target}.part"
-        self.validator = validator
-        self.size = os.path.getsize(self.path)
-
-    @classmethod
-    def found(cls, target: str, url: str) -> _Part | None:
-        """Return the draft of a target and a URL; None if there is none, or it has no metadata."""
-        try:
-            with open(f"{os.path.realpath(target)}.part.json", encoding="utf-8") as file:
-                known = json.load(file)
-            # Two files may have the same entity tag, such as "1".
-            return cls(target, str(known["validator"])) if known["url"] == _place(url) else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def headers(self) -> dict[str, str]:
-        return {"Range": f"bytes={self.size}-", "If-Range": self.validator}
-
-    def take(self) -> str:
-        """Rename the draft so that only this process uses it; return its new path."""
-        folder, name = os.path.split(self.path)
-        descriptor, draft = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".part", dir=folder)
-        os.close(descriptor)
-        os.replace(self.path, draft)
-        _unlink(f"{self.path}.json")
-        return draft
-
-    def remove(self) -> None:
-        _unlink(self.path)
-        _unlink(f"{self.path}.json")
-
-
-def _keep_or_remove(draft: str, path: str, place: str, validator: str | None) -> _Part | None:
-    """Keep a draft where a later run can continue it, and return it; None if it cannot be continued."""
-    if validator is None or not os.path.getsize(draft):
-        os.unlink(draft)
-        return None
-    os.replace(draft, f"{path}.part")
-    with open(f"{path}.part.json", "w", encoding="utf-8") as file:
-        json.dump({"url": place, "validator": validator}, file)
-    return _Part(path, validator)
-
-
-def validator_of(response: Response) -> str | None:
-    """
-    Return the validator to request the rest of a body with: a strong entity tag, or a date that counts as strong.
-
-    RFC 9110, 8.8.1 and 8.8.2.2.
-    """
-    headers = response.headers
-    if (
-        response.status_code not in (200, 206)
-        or headers.get("accept-ranges") == "none"
-        or "content-encoding" in headers
-    ):
-        return None
-    tag = headers.get("etag", "")
-    if tag.startswith('"'):
-        return str(tag)
-    changed, now = parse_date(headers.get("last-modified", "")), parse_date(headers.get("date", ""))
-    is_strong = changed is not None and now is not None and now > changed
-    return str(headers["last-modified"]) if is_strong else None
-
-
-def server_name(response: Response, url: str) -> str:
-    """Return a file name: from Content-Disposition (RFC 6266), else the end of the URL, else "index" and the type."""
-    name = fit_name(filename_in(response.headers.get("content-disposition", ""))) or fit_name(_name_in(url))
-    if name:
-        return name
-    import mimetypes
-
-    kind = media_type_of(response.headers.get("content-type", ""))
-    return "index" + (mimetypes.guess_extension(kind) or "")
-
-
-def fit_name(name: str) -> str:
-    """Return a name without folders, leading dots, and characters that some system refuses; "" if nothing is left."""
-    name = re.split(r"[/\\]", name)[-1]
-    name = _UNFIT.sub("_", name).strip(" ").lstrip(".").rstrip(". ")
-    if _DEVICES.match(name):
-        name = "_" + name
-    if len(name.encode("utf-8", "replace")) > _MAX_NAME:
-        stem, suffix = os.path.splitext(name)
-        room = _MAX_NAME - len(suffix.encode("utf-8", "replace"))
-        # A suffix that leaves no room is treated as part of the name.
-        name = _cut(stem, room) + suffix if room > 0 else _cut(name, _MAX_NAME)
-    return name
-
-
-def _cut(text: str, most: int) -> str:
-    """Return as many characters as fit into `most` bytes of UTF-8."""
-    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
-
-
-def _name_in(url: str) -> str:
-    path = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "", url)
-    return unquote(re.split(r"[?#]", path)[0].rpartition("/")[2])
-
-
-def _folder_of(target: str) -> str | None:
-    """Return the folder that a target means; None if it is a file."""
-    if not target:
-        return "."
-    return target if os.path.isdir(target) or target.endswith(("/", os.sep)) else None
-
-
-def _unused(path: str) -> str:
-    stem, suffix = os.path.splitext(path)
-    number = 0
-    while os.path.lexists(path):
-        number += 1
-        path = f"{stem}-{number}{suffix}"
-    return path
-
-
-def _wanted_digest(text: str) -> tuple[str, str]:
-    name, _, value = text.partition(":")
-    name, value = name.lower().replace("-", ""), value.strip().lower()
-    try:
-        size = hashlib.new(name).digest_size
-    except ValueError:
-        raise ValueError(f"{text[:40]!r} is not a digest: expected a form such as sha256:<64 digits>") from None
-    if size == 0 or not re.fullmatch(rf"[0-9a-f]{{{size * 2}}}", value):
-        raise ValueError(f"a digest of {name} has {size * 2} hexadecimal digits")
-    return name, value
-
-
-def _hash_of(file: IO[bytes], digest: tuple[str, str] | None) -> Any:
-    hasher = hashlib.new("sha256" if digest is None else digest[0])
-    for piece in iter(lambda: file.read(1 << 20), b""):
-        hasher.update(piece)
-    return hasher
-
-
-def _total(response: Response) -> int | None:
-    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
-    return int(match[3]) if match is not None and match[3] != "*" else None
-
-
-def _is_the_rest(part: _Part, response: Response) -> bool:
-    """Return whether a 206 has all that a draft lacks, of the same file, unencoded (RFC 9110, 14.4 and 15.3.7)."""
-    headers = response.headers
-    match = _CONTENT_RANGE.match(headers.get("content-range", ""))
-    if match is None or match[1] is None or int(match[1]) != part.size or "content-encoding" in headers:
-        return False
-    if match[3] != "*" and int(match[2]) + 1 != int(match[3]):
-        return False
-    return not part.validator.startswith('"') or headers.get("etag", part.validator) == part.validator
-
-
-def _place(url: str) -> str:
-    """Return a URL without parts that may differ between runs or be secret: credentials, query, fragment."""
-    return re.sub(r"//[^/?#@]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _mode(path: str) -> int:
-    """Return the permissions of the replaced file, or of a new file: `mkstemp` gives them only to the owner."""
-    try:
-        return stat.S_IMODE(os.stat(path).st_mode)
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+def _kept(target: Target) -> str:
+    return f"; {target.draft!r} is kept" if target.draft and os.path.exists(target.draft) else ""
 
 
 @contextmanager
-def _progress(response: Response, target: str, start: int) -> Iterator[Any]:
-    """Yield a function that moves the progress bar, to be called after each piece."""
-    if not sys.stderr.isatty():
-        yield lambda: None
+def _progress(target: Target, download: Download) -> Iterator[None]:
+    """Show a progress bar on a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -395,9 +161,14 @@ def _progress(response: Response, target: str, start: int) -> Iterator[Any]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    length = response.headers.get("content-length", "")
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        # Content-Length counts the bytes on the wire, so they are compared with it, not the decoded ones.
-        total = start + int(length) if length.isdigit() else None
-        task = progress.add_task(os.path.basename(target), total=total, completed=start)
-        yield lambda: progress.update(task, completed=start + response.num_bytes_downloaded)
+        task = progress.add_task("", total=None)
+
+        def tell(done: int, length: int | None) -> None:
+            progress.update(task, description=target.path.name, completed=done, total=length)
+
+        download._tell = tell
+        try:
+            yield
+        finally:
+            download._tell = None
