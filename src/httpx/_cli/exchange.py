@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,9 +40,23 @@ def perform(options: dict[str, Any]) -> int:
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
-        return Run(options, intent).go()
+        if options["har"] is None:
+            return Run(options, intent).go()
+        return _recorded(options, intent)
     finally:
         intent.close()
+
+
+def _recorded(options: dict[str, Any], intent: Plan) -> int:
+    """Run with --har, and write the file whatever comes of it."""
+    from .recording import Recorder
+
+    recorder = Recorder(options["har"], options["with_secrets"])
+    try:
+        return Run(options, intent, layers=[recorder.watch]).go()
+    finally:
+        recorder.settle()
+        recorder.save()
 
 
 class Run:
@@ -51,14 +66,18 @@ class Run:
     Args:
         options: the parsed arguments.
         intent: the request to send.
+        layers: innermost middleware, which sees every attempt and every hop.
+        client: more arguments of the client.
 
     Raises:
         click.UsageError: options exclude each other, or a value is invalid.
     """
 
-    def __init__(self, options: dict[str, Any], intent: Plan) -> None:
+    def __init__(self, options: dict[str, Any], intent: Plan, layers: Sequence[Any] = (), **client: Any) -> None:
         self._options = options
         self._intent = intent
+        self._more_layers = layers
+        self._client = client
         self._parts = parts_of(options)
         self._download = _download(options, intent)
         # If the body goes to standard output, nothing else may.
@@ -112,8 +131,9 @@ class Run:
         elif self._tap is not None:
             hooks = {"event_hooks": {"response": [self._tap.response]}}
         if self._timings is not None:
-            layers.append(self._timings.watch)  # innermost: it sees every attempt
-        return {**hooks, "middleware": layers} if layers else hooks
+            layers.append(self._timings.watch)  # it sees every attempt
+        layers += self._more_layers
+        return {**hooks, **self._client, **({"middleware": layers} if layers else {})}
 
     def _saved(self, path: str) -> None:
         self._path = path
