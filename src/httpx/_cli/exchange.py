@@ -183,8 +183,8 @@ class Run:
             self._path = self._path or self._download.save(response)
         elif "b" in self._parts:
             self._show_body(response)
-        elif self._timings is not None and not response.is_stream_consumed:
-            for _ in response.iter_raw():  # its size and time are shown
+        elif (self._timings is not None or self._more_layers) and not response.is_stream_consumed:
+            for _ in response.iter_raw():  # its size and time are shown, or it is recorded
                 pass
         if self._options["verbose"] and response.extensions.get("trailers"):
             self._screen.trailers(response.extensions["trailers"])
