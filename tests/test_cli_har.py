@@ -105,7 +105,7 @@ def made(
     return entry
 
 
-GET = httpx.Request("GET", "http://a/x?b=%C3%A9+1&c", headers={"Cookie": "d=e; f=g"})
+GET = httpx.Request("GET", "http://a/x?b=%C3%A9+1&c", headers={"Cookie": "d=e; f=g; "})
 
 
 def test_an_entry_has_request_response_and_times():

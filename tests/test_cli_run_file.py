@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Optional
 
 import pytest
 
+import httpx
 from httpx._cli import exits
 from httpx._cli.echo_server import EchoServer
 
@@ -463,6 +464,44 @@ def test_an_invalid_request_does_not_stop_the_others(files: Files):
     done = files.run(text, "--var", "bad=a\rb", shown="")
     assert done.code == exits.USAGE
     assert "httpx: 3 requests sent, 2 failed" in done.err
+
+
+def test_what_fails_after_the_response_or_before_the_request_has_its_code(files: Files):
+    done = files.run("GET {{host}}/get", "-o", "saved", "--check-digest", "sha256:" + "0" * 64, shown=None)
+    assert done.code == exits.OTHER_DIGEST
+    assert done.err.startswith("httpx: a.http:2: ")
+    done = files.run("GET {{host}}/get", shown="x")
+    assert done.code == exits.USAGE
+    assert "httpx: a.http:2: --print must have only the letters" in done.err
+
+
+def test_surrogates_of_a_peer_or_the_command_line_break_nothing(files: Files):
+    """A response with half of a surrogate pair in its JSON ended the run with a traceback."""
+    text = "@half = {{a.response.body.$.json.x}}\n### a\nPOST {{host}}/anything\n\n" + '{"x": "\\ud800"}\n'
+    assert "?" in files.run(text + "### b\nPOST {{host}}/anything\n\n{{half}}", "b").bodies[0]["data"]
+    form = "### b\nPOST {{host}}/anything\nContent-Type: application/x-www-form-urlencoded\n\na={{half}}"
+    assert files.run(text + form, "b").bodies[0]["form"] == {"a": "?"}
+    for line in ("GET {{host}}/{{half}}", "GET {{host}}/\nX-A: {{half}}", "GET http://{{half}}/"):
+        done = files.run(f"{text}### b\n{line}", "b")
+        assert "Traceback" not in done.err
+    (body,) = files.run("POST {{host}}/anything\n\n{{raw}}", "--var", "raw=\udce9").bodies
+    assert body["data"]
+
+
+def test_a_body_that_was_streamed_is_not_kept():
+    assert run_file._content_of(httpx.Request("POST", "http://a/", content=iter([b"x"]))) == ""
+
+
+def test_a_part_that_cannot_be_opened_is_told(files: Files, monkeypatch: pytest.MonkeyPatch):
+    (files.folder / "folder").mkdir()
+    monkeypatch.setattr(os.path, "isfile", lambda path: True)
+    assert "a.http:5: " in files.run("POST {{host}}/anything\n\nx\n< folder").err
+
+
+def test_digest_of_a_retried_request_keeps_what_was_sent_first(files: Files):
+    text = "### a\nGET {{host}}/digest-auth/auth/ann/s3cret\nAuthorization: Digest ann s3cret\nX-A: b\n"
+    done = files.run(text + "### b\nGET {{host}}/anything?x={{a.request.headers.X-A}}", "b")
+    assert done.bodies[0]["args"] == {"x": "b"}
 
 
 def test_requests_can_be_recorded(files: Files):

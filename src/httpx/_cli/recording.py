@@ -96,9 +96,8 @@ class Recorder:
         except httpx.HTTPError as exc:
             self._pending.append((request, started, exc, None))
             raise
-        copy = None
-        if isinstance(response.stream, httpx.SyncByteStream):
-            response.stream = copy = Copying(response.stream)
+        assert isinstance(response.stream, httpx.SyncByteStream)  # of a sync client
+        response.stream = copy = Copying(response.stream)
         self._pending.append((response.request, started, response, copy))
         return response
 
@@ -137,18 +136,16 @@ class Recorder:
             raise
 
 
-def _received(response: httpx.Response, copy: Copying | None) -> Received:
+def _received(response: httpx.Response, copy: Copying) -> Received:
     """Return a response with its body, if it was read."""
     try:
         body = response.content
     except (httpx.StreamError, httpx.HTTPError):  # it was shown or saved as it came, or is broken
         pass
     else:
-        size = copy.size if copy is not None and copy.size else len(body)
-        return _bounded(response, body, size)
-    if copy is None or copy.pieces is None:
-        size = -1 if copy is None else copy.size
-        return Received(response, None, size, f"the body has more than {MAX_BODY >> 20} MiB, and is not recorded")
+        return _bounded(response, body, copy.size or len(body))
+    if copy.pieces is None:
+        return Received(response, None, copy.size, f"the body has more than {MAX_BODY >> 20} MiB, and is not recorded")
     coding = response.headers.get("content-encoding")
     raw = httpx.Response(200, headers={"Content-Encoding": coding} if coding else {}, content=iter(copy.pieces))
     out = bytearray()

@@ -374,7 +374,7 @@ class Runner:
                 pieces.append(self._part_of(part, request.end))
             else:
                 text = self._scope.expand(part.text, part.line, request.end)
-                pieces.append(_lines(text, media_type).encode("utf-8"))
+                pieces.append(_encoded(_lines(text, media_type)))
         if media_type.startswith("multipart/") and pieces:
             return b"\r\n".join([*pieces, b""])
         return b"\n".join(pieces)
@@ -394,7 +394,7 @@ class Runner:
                 content = opened.read()
             if not file.charset:
                 return content
-            return self._scope.expand(content.decode(file.charset), file.line, end).encode("utf-8")
+            return _encoded(self._scope.expand(content.decode(file.charset), file.line, end))
         except OSError as exc:
             raise HttpFileError(f"{self._path}:{file.line}: {exc}") from None
         except (LookupError, UnicodeDecodeError):
@@ -473,8 +473,17 @@ def _lines(text: str, media_type: str) -> str:
     if media_type == _FORM:
         lines = [line.strip().strip("&") for line in text.split("\n")]
         # What cannot be in a form is encoded; percent signs are taken for encoded already.
-        return quote("&".join(filter(None, lines)).replace(" ", "+"), safe="!$%&'()*+,-./:;=?@_~[]{}|^`\"<>\\#")
+        text = "&".join(filter(None, lines)).replace(" ", "+")
+        return quote(_encoded(text), safe="!$%&'()*+,-./:;=?@_~[]{}|^`\"<>\\#")
     return text.replace("\n", "\r\n") if media_type.startswith("multipart/") else text
+
+
+def _encoded(text: str) -> bytes:
+    """Return text in UTF-8; words of the command line have any bytes, and JSON of a peer has surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def _value_of(headers: list[tuple[str, str]], name: str) -> str:
