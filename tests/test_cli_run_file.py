@@ -488,6 +488,19 @@ def test_surrogates_of_a_peer_or_the_command_line_break_nothing(files: Files):
     assert body["data"]
 
 
+def test_an_application_in_this_process_may_print(files: Files):
+    files.write(
+        "noisy.py",
+        "def app(environ, start_response):\n"
+        "    print('printed')\n"
+        "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
+        "    return [environ['PATH_INFO'].encode()]\n",
+    )
+    done = files.run("GET /a\n###\nGET /b", "--app", "noisy:app")
+    assert (done.code, done.out) == (exits.OK, "/a/b")
+    assert done.err.count("printed") == 2
+
+
 def test_a_body_that_was_streamed_is_not_kept():
     assert run_file._content_of(httpx.Request("POST", "http://a/", content=iter([b"x"]))) == ""
 

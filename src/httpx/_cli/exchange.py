@@ -25,6 +25,7 @@ from .wiretap import Wiretap, head_of
 
 if TYPE_CHECKING:
     from .download import Download
+    from .recording import Recorder
     from .retries import Retries
     from .sessions import Session
     from .timings import Hops
@@ -40,23 +41,9 @@ def perform(options: dict[str, Any]) -> int:
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
-        if options["har"] is None:
-            return Run(options, intent).go()
-        return _recorded(options, intent)
+        return Run(options, intent).go()
     finally:
         intent.close()
-
-
-def _recorded(options: dict[str, Any], intent: Plan) -> int:
-    """Run with --har, and write the file whatever comes of it."""
-    from .recording import Recorder
-
-    recorder = Recorder(options["har"], options["with_secrets"])
-    try:
-        return Run(options, intent, layers=[recorder.watch]).go()
-    finally:
-        recorder.settle()
-        recorder.save()
 
 
 class Run:
@@ -75,9 +62,10 @@ class Run:
 
     def __init__(self, options: dict[str, Any], intent: Plan, layers: Sequence[Any] = (), **client: Any) -> None:
         self._options = options
-        self._intent = intent
-        self._more_layers = layers
+        self._more_layers = list(layers)
         self._client = client
+        self._recorder = _recorder(options, self._more_layers)
+        self._intent = intent
         self._parts = parts_of(options)
         self._download = _download(options, intent)
         # If the body goes to standard output, nothing else may.
@@ -107,6 +95,9 @@ class Run:
                 error = exc
                 raise
             finally:
+                if self._recorder is not None:
+                    self._recorder.settle()
+                    self._recorder.save()
                 if self._timings is not None:
                     self._timings.finish()
                 if session is not None and response is not None:
@@ -347,6 +338,17 @@ def _timings(options: dict[str, Any], parts: frozenset[str]) -> Hops | None:
     from .timings import Hops
 
     return Hops()
+
+
+def _recorder(options: dict[str, Any], layers: list[Any]) -> Recorder | None:
+    """Return the recorder of --har, which is added to the layers."""
+    if options["har"] is None:
+        return None
+    from .recording import Recorder
+
+    recorder = Recorder(options["har"], options["with_secrets"])
+    layers.append(recorder.watch)
+    return recorder
 
 
 def _session(options: dict[str, Any], intent: Plan) -> Session | None:

@@ -21,7 +21,7 @@ import re
 import sys
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -276,7 +276,10 @@ class Runner:
         if self._recorder is not None:
             layers.append(self._recorder.watch)
         try:
-            code = Run(options, intent, layers, **client).go()
+            made = Run(options, intent, layers, **client)
+            # What an application prints must not be mixed with its response.
+            with redirect_stdout(sys.stderr) if options["app"] else nullcontext():
+                code = made.go()
         finally:
             intent.close()
             if self._recorder is not None:
@@ -322,7 +325,7 @@ class Runner:
     def _options_of(self, request: Request, quiet: bool) -> dict[str, Any]:
         """Return the options that send a request of the file."""
         expand = partial(self._scope.expand, end=request.end)
-        options = dict(self._options)
+        options = {**self._options, "har": None}  # one recorder for all
         if quiet:
             options.update(print="", output_json=False, write_out=None, timings=False, verbose=False)
             options.update(output=None, download=None, resume=False, check_digest=None)
