@@ -174,6 +174,18 @@ def test_options_that_make_no_sense_are_refused(files: Files, option: list[str],
     assert message in done.err
 
 
+def test_a_request_can_be_shown_without_being_sent(files: Files):
+    done = files.run(CHAIN, "login", "--offline", shown="HB")
+    assert done.code == exits.OK
+    assert done.out.startswith("POST /anything HTTP/1.1\n")
+    assert done.out.rstrip().endswith('{"token": "s3cret", "id": 7}')
+    done = files.run(CHAIN, "--curl")
+    assert done.code == exits.USAGE
+    assert done.out.startswith("curl ")
+    assert "s3cret" not in done.out
+    assert "the request 'login' is not sent with --offline and --curl" in done.err
+
+
 def test_the_body_of_one_request_can_be_saved(files: Files):
     done = files.run(CHAIN, "profile", "-o", "saved.json", shown=None)
     assert (done.code, done.out) == (exits.OK, "")
@@ -375,7 +387,9 @@ def test_a_request_may_have_its_own_fields_read_later(files: Files):
 
 def test_expectations_that_are_met_make_a_success(files: Files):
     text = "GET {{host}}/status/404\n# @expect status 404\n# @expect header Server\n# @expect time < 60 s"
-    assert files.run(text) == (exits.OK, "", "")
+    done = files.run(text)
+    assert (done.code, done.out) == (exits.OK, "")
+    assert "expected" not in done.err
 
 
 def test_an_expectation_that_is_not_met_has_a_code_of_its_own(files: Files):

@@ -21,7 +21,7 @@ import re
 import sys
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, nullcontext, redirect_stdout
+from contextlib import ExitStack, closing, nullcontext, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -34,7 +34,7 @@ from .._fields import media_type_of
 from . import exits, expectations
 from .building import address, plan
 from .clients import client_for
-from .exchange import Run
+from .exchange import Run, show_unsent
 from .expectations import Expectation
 from .http_file import File, HttpFile, HttpFileError, Request, parse
 from .http_variables import Exchange, Scope, World, dotenv, environment_of, referenced
@@ -53,7 +53,7 @@ _TIMEOUT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 _FORM = "application/x-www-form-urlencoded"
 # Actions and options that make no sense for requests of a file, or not for several of them.
-_EXCLUDED = ("curl", "offline", "from_har", "content", "raw", "data", "files", "json", "form", "multipart", "method")
+_EXCLUDED = ("from_har", "content", "raw", "data", "files", "json", "form", "multipart", "method")
 _FOR_ONE = ("output", "download")
 
 
@@ -222,6 +222,8 @@ class Runner:
         request = next((each for each in self._content.requests if each.name == name), None)
         if request is None:
             raise LookupError(f"there is no request {name[:40]!r}")
+        if self._options["offline"] or self._options["curl"]:
+            raise LookupError(f"the request {name[:40]!r} is not sent with --offline and --curl")
         if request in self._open:
             raise LookupError(f"the request {name[:40]!r} waits for itself")
         if request not in self._codes:
@@ -265,6 +267,9 @@ class Runner:
     def _exchanged(self, request: Request, checks: list[tuple[int, Expectation]], quiet: bool) -> int:
         options = self._options_of(request, quiet)
         intent = plan(options)
+        if options["offline"] or options["curl"]:
+            with closing(intent):
+                return show_unsent(options, intent)
         keeps = bool(checks) or request.name in self._needed
         keeper = Keeper()
         layers = [keeper.watch] if keeps else []
