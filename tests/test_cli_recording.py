@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_replaced_stays(
 
     monkeypatch.setattr(os, "replace", refused)
     assert run([f"{echo_server.url}/get", "--print", "", "--har", str(har)]) == exits.FAILED
-    assert b"httpx: refused\n" in capfdbinary.readouterr().err
+    assert f"httpx: --har {str(har)!r} was not written: refused\n".encode() in capfdbinary.readouterr().err
     assert (har.read_text(), os.listdir(har.parent)) == ("old", ["a.har"])
 
 

@@ -54,10 +54,10 @@ class Copying(httpx.SyncByteStream):
         """Return an iterator over the body."""
         for piece in self._stream:
             self.size += len(piece)
-            if self.size > MAX_BODY:
-                self.pieces = None
-            elif self.pieces is not None:
+            if self.pieces is not None:
                 self.pieces.append(piece)
+                if self.size > MAX_BODY:
+                    self.pieces = None
             yield piece
 
     def close(self) -> None:
@@ -116,8 +116,14 @@ class Recorder:
         Write the file; a device or a pipe is written to directly.
 
         Raises:
-            OSError: it cannot be written. A file that was there before is as it was.
+            exits.Failure: it cannot be written. A file that was there before is as it was.
         """
+        try:
+            self._write()
+        except OSError as exc:
+            raise exits.Failure(f"--har {self._path!r} was not written: {exc.strerror or exc}") from None
+
+    def _write(self) -> None:
         text = json.dumps(log_of(self.entries, httpx.__version__), ensure_ascii=False, indent=1)
         content = (text + "\n").encode("utf-8", "backslashreplace")
         path = os.path.realpath(self._path)
@@ -221,7 +227,7 @@ def _list(entries: list[dict[str, Any]], path: str) -> int:
             method, url, status = title_of(entry)
         except ValueError as exc:
             raise click.UsageError(f"entry {number} of {path!r}: {exc}") from None
-        screen.write(f"{number:>4}  {status or '-':>3}  {method} {url}\n".replace("\x1b", "\\x1b"))
+        screen.write(f"{number:>4}  {status or '-':>3}  {method} {url}\n")
     return exits.OK
 
 

@@ -160,7 +160,7 @@ class Runner:
                 self._recorder.save()
         if self._says_which:
             failed = sum(code != exits.OK for code in self._codes.values())
-            _tell(f"{len(self._codes)} requests sent, {failed} failed")
+            _tell(f"{len(self._codes)} requests, {failed} failed")
         return worst
 
     def _recorded(self) -> Recorder | None:
@@ -238,7 +238,8 @@ class Runner:
         """Send a request, check its response, and return the exit code; failures are told."""
         expected = [each for each in request.directives if each.name == "expect"]
         if self._says_which and not quiet:
-            _tell(f"{request.name or '-'}: {request.method} {request.url}", mark="###")
+            name = request.name or f"line {request.line}"
+            _tell(f"{name}: {request.method} {request.url}", mark="###")
         for note in self._content.notes:
             if request.start <= note.line <= request.end and request not in self._codes:
                 _tell(f"{self._path}:{note.line}: {note.text}")
@@ -344,6 +345,8 @@ class Runner:
                 url = value + url
             elif name.lower() == "authorization" and len(value.split()) in (2, 3):
                 headers += _authorization(value, options)
+            elif name.lower() == "x-request-type" and value.lower() == "graphql":
+                raise HttpFileError(f"{self._path}:{line}: GraphQL is not supported: write its JSON as the body")
             elif name.lower() not in given:
                 headers.append((name, value))
         in_process = bool(options["app"] or options["unix_socket"])
