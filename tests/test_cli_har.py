@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._cli.har import Received, entries_of, entry_of, log_of, replayed, timings_of, title_of
+from httpx._cli.har import (
+    Received,
+    entries_of,
+    entry_of,
+    log_of,
+    replayed,
+    secrets_in,
+    timings_of,
+    title_of,
+    without,
+)
 
 STARTED = "2026-01-02T03:04:05.678+00:00"
 NEW = httpx.Timings(0.001, 0.002, 0.004, 0.008, 0.002, 0.016, 0.032, 0.065, False, ("192.0.2.1", 80), "HTTP/1.1")
@@ -165,6 +175,12 @@ def test_bodies_are_text_or_base64():
     assert unknown["response"]["content"]["text"] in ("6Q==", "é")
 
 
+def test_an_empty_body_has_no_text():
+    entry = made(GET, httpx.Response(204), b"")
+    assert entry["response"]["content"] == {"size": 0, "mimeType": "x-unknown"}
+    assert entries_of(log_of([entry], "1")) == [entry]
+
+
 def test_a_body_that_is_not_kept_has_a_reason():
     content = made(GET, httpx.Response(200), None)["response"]["content"]
     assert content == {"size": 5, "mimeType": "x-unknown", "comment": "why"}
@@ -207,6 +223,32 @@ def test_secrets_are_masked():
         {"name": "password", "value": "***"},
         {"name": "a", "value": "1"},
     ]
+
+
+def test_a_secret_is_masked_wherever_it_is_repeated():
+    long, short = "tok-0123456789", "0123456789"
+    request = httpx.Request(
+        "POST", f"http://ann:pass-word@a/?sig={short}&q=x", headers={"Authorization": f"Bearer {long}"}
+    )
+    request.headers.update({"Cookie": "a=cookie-1; b", "X-Api-Key": "key-123"})
+    body = json.dumps({"list": [{"client_secret": "json-secret", "n": 1}, "x"], "token": "t"}).encode()
+    headers = [("Content-Type", "application/json"), ("Set-Cookie", "c=cookie-2; Path=/cookie")]
+    received = Received(httpx.Response(200, headers=headers), body, len(body))
+    found = secrets_in(request, received)
+    assert found - {f"Bearer {long}"} == {long, short, "pass-word", "cookie-1", "cookie-2", "key-123", "json-secret"}
+    text = f"{long} {short} json-secret other"
+    other = made(httpx.Request("POST", "http://a/", content=text), httpx.Response(200), text.encode())
+    hidden = without(other, found)
+    assert hidden["request"]["postData"]["text"] == hidden["response"]["content"]["text"] == "*** *** *** other"
+    check_har(log_of([hidden], "1"))
+
+
+def test_secrets_of_bodies_that_cannot_be_searched_are_not_known():
+    kind = {"Content-Type": "application/json"}
+    for body in (b"{", b"[" * 100_000, b'{"token": "long-secret", "x": "' + b"x" * (1 << 20) + b'"}'):
+        assert secrets_in(httpx.Request("POST", "http://a/", content=body, headers=kind), None) == set()
+    assert secrets_in(httpx.Request("POST", "http://a/", content=iter([b"x"])), None) == set()
+    assert secrets_in(GET, Received(httpx.Response(200, headers=kind), None, 5)) == set()
 
 
 # Sending again.

@@ -150,6 +150,15 @@ def test_secrets_are_masked_unless_asked_for(echo_server: EchoServer, har: Path,
     assert har.read_text().count("s3cret") >= 4
 
 
+def test_a_token_that_the_server_repeats_is_masked(echo_server: EchoServer, har: Path, capfdbinary: Capture):
+    """It was in the file: under another name, and as JSON in a text of JSON."""
+    body = '{"token": "s3cret-token"}'
+    assert run([f"{echo_server.url}/anything", "-j", body, "--bearer", "other-s3cret", "--har", str(har)]) == exits.OK
+    (entry,) = recorded(har)
+    assert "s3cret" in capfdbinary.readouterr().out.decode()
+    assert "s3cret" not in json.dumps(entry)
+
+
 @pytest.mark.parametrize("path", ["no/a.har", "."])
 def test_a_file_that_cannot_be_written_is_known_before_anything_is_sent(
     tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: Capture

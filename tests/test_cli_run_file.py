@@ -538,6 +538,7 @@ def test_requests_can_be_recorded(files: Files):
     login, profile = json.loads((files.folder / "run.har").read_text())["log"]["entries"]
     assert login["request"]["postData"]["text"] == '{"token": "***", "id": 7}'
     assert {"name": "Authorization", "value": "Bearer ***"} in profile["request"]["headers"]
+    assert "s3cret" not in (files.folder / "run.har").read_text()
 
 
 def loaded_by(*argv: str) -> set[str]:

@@ -6,7 +6,8 @@ Write and read HAR 1.2, the format in which browsers save what they sent and rec
     replayed(entry)              method, URL, header fields and body of an entry, to send it again
 
 Values that look secret are "***" unless asked otherwise: of header fields, cookies, parameters, forms and JSON, in
-requests and responses. An entry with masked values can be sent again without its masked header fields only.
+requests and responses; and the same values wherever they are repeated. An entry with masked values can be sent again
+without its masked header fields only.
 
 Pure: no files, no clock. Not here: watching a client (`recording`).
 """
@@ -23,15 +24,19 @@ import httpx
 from .. import _redaction as redaction
 from .._fields import media_type_of
 from .._redaction import MASK
-from .._secrets import looks_secret
+from .._secrets import is_secret_field, looks_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 # An address, and not the name that a proxy was given; a zone is not allowed here.
 _ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 # Phases of `httpx.Timings` in the order of an exchange, and their names in HAR.
 _PHASES = (("queue", "blocked"), ("resolve", "dns"), ("send", "send"), ("wait", "wait"), ("receive", "receive"))
+# Characters of a secret that is looked for elsewhere: a shorter one would be found everywhere.
+_SHORTEST = 6
+# Bytes of a body that is searched for secrets by their names.
+_MAX_SEARCHED = 1 << 20
 # Of a head: its bytes on the wire are not known, and are others in HTTP/2.
 _UNKNOWN = -1
 # Fields that the client computes anew, or that belong to the connection (RFC 9110, 7.6.1).
@@ -134,6 +139,65 @@ def timings_of(timings: httpx.Timings | None) -> dict[str, float]:
     if timings.tls is not None:
         out["ssl"] = round(timings.tls * 1000, 3)
     return out
+
+
+def secrets_in(request: httpx.Request, received: Received | None) -> set[str]:
+    """
+    Return the values that are masked by their names, which may be elsewhere under other names, too.
+
+    A server may repeat the token that it was sent, or return one that a later request has in its URL.
+    """
+    found = set()
+    for headers in (request.headers, httpx.Headers() if received is None else received.response.headers):
+        for name, value in headers.multi_items():
+            if name in ("cookie", "set-cookie"):
+                parts = value.split(";") if name == "cookie" else value.split(";", 1)[:1]
+                found |= {part.partition("=")[2].strip() for part in parts}
+            elif is_secret_field(name):
+                found |= {value, value.partition(" ")[2]}
+    found.add(request.url.password)
+    found |= {value for name, value in request.url.params.multi_items() if looks_secret(name)}
+    bodies = [] if received is None or received.body is None else [(received.response.headers, received.body)]
+    try:
+        bodies.append((request.headers, request.content))
+    except httpx.RequestNotRead:
+        pass
+    for headers, body in bodies:
+        if media_type_of(headers.get("content-type", "")).endswith("json") and len(body) <= _MAX_SEARCHED:
+            try:
+                found |= set(_secrets_of(json.loads(body)))
+            except (ValueError, RecursionError):
+                continue
+    return {value for value in found if len(value) >= _SHORTEST}
+
+
+def _secrets_of(value: Any) -> Iterator[str]:
+    """Return the texts under names that look secret, of a value of JSON."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            yield from (text for name, text in each.items() if isinstance(text, str) and looks_secret(name))
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
+
+
+def without(entry: dict[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
+    """Return an entry with "***" for these values, wherever they are in its request and response."""
+    # A longer one first: another may be a part of it.
+    ordered = sorted(secrets, key=len, reverse=True)
+
+    def hide(value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in ordered:
+                value = value.replace(secret, MASK)
+            return value
+        if isinstance(value, dict):
+            return {name: hide(each) for name, each in value.items()}
+        return [hide(each) for each in value] if isinstance(value, list) else value
+
+    return {**entry, "request": hide(entry["request"]), "response": hide(entry["response"])}
 
 
 def _request(request: httpx.Request, received: Received | None, secrets: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
 import click
@@ -27,11 +28,13 @@ import click
 import httpx
 
 from . import exits
-from .har import Received, entries_of, entry_of, log_of, replayed, title_of
+from .har import Received, entries_of, entry_of, log_of, replayed, secrets_in, title_of, without
 from .screen import Screen
 
 # Bytes of a body, before and after decoding. A file of many such bodies is hard to open.
 MAX_BODY = 16 << 20
+# Values that are looked for in all entries: each is one pass over their text.
+_MAX_SECRETS = 100
 # A larger file is not read: its objects in memory are several times as large.
 MAX_FILE = 1 << 30
 
@@ -79,7 +82,8 @@ class Recorder:
 
     def __init__(self, path: str, secrets: bool = False) -> None:
         self._path = path
-        self._secrets = secrets
+        self._keeps_secrets = secrets
+        self._secrets: set[str] = set()
         self._pending: list[tuple[httpx.Request, str, Any, Any]] = []
         self.entries: list[dict[str, Any]] = []
         folder = os.path.dirname(os.path.realpath(path))
@@ -108,7 +112,9 @@ class Recorder:
                 received, timings, error = _received(outcome, copy), outcome.timings, ""
             else:
                 received, timings, error = None, outcome.timings, type(outcome).__name__
-            self.entries.append(entry_of(request, received, started, timings, error=error, secrets=self._secrets))
+            if not self._keeps_secrets:
+                self._secrets |= secrets_in(request, received)
+            self.entries.append(entry_of(request, received, started, timings, error=error, secrets=self._keeps_secrets))
         self._pending.clear()
 
     def save(self) -> None:
@@ -124,7 +130,10 @@ class Recorder:
             raise exits.Failure(f"--har {self._path!r} was not written: {exc.strerror or exc}") from None
 
     def _write(self) -> None:
-        text = json.dumps(log_of(self.entries, httpx.__version__), ensure_ascii=False, indent=1)
+        # At the end: the first request may have what only the last one names.
+        known = list(islice(self._secrets, _MAX_SECRETS))
+        entries = [without(entry, known) for entry in self.entries] if known else self.entries
+        text = json.dumps(log_of(entries, httpx.__version__), ensure_ascii=False, indent=1)
         content = (text + "\n").encode("utf-8", "backslashreplace")
         path = os.path.realpath(self._path)
         if os.path.exists(path) and not os.path.isfile(path):
