@@ -34,7 +34,7 @@ from .screen import Screen
 # Bytes of a body, before and after decoding. A file of many such bodies is hard to open.
 MAX_BODY = 16 << 20
 # Values that are looked for in all entries: each is one pass over their text.
-_MAX_SECRETS = 100
+_MAX_SECRETS = 1000
 # A larger file is not read: its objects in memory are several times as large.
 MAX_FILE = 1 << 30
 
