@@ -28,7 +28,7 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
 
     Args:
         options: the parsed arguments.
-        more: more arguments of the client.
+        more: more arguments of the client; with `transport`, the options about the network have no effect.
 
     Raises:
         click.UsageError: options exclude each other, or a value is invalid.
@@ -39,7 +39,7 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
             timeout=httpx.Timeout(options["timeout"], total=options["max_time"]),
             follow_redirects=options["follow_redirects"] or redirects is not None,
             **({} if redirects is None else {"max_redirects": redirects}),
-            **_network(options),
+            **({} if "transport" in more else _network(options)),
             **more,
         )
     except ValueError as exc:  # from the proxy's URL

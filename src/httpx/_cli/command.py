@@ -78,8 +78,14 @@ def _parsed(argv: list[str]) -> int:
 def _run(argv: list[str]) -> int:
     from .parser import parse
 
-    with parse(argv, expand=_from_curl) as context:
+    # In capitals it is a method, and alone a host.
+    runs_file = argv[:1] == ["run"] and len(argv) > 1
+    with parse(argv[runs_file:], expand=_from_curl) as context:
         options = context.params
+        if runs_file and not options["help"]:
+            from .run_file import run_file
+
+            return run_file(options)
         for name, mode in _MODES.items():
             if options[name]:
                 return mode(options)
@@ -140,6 +146,12 @@ def _manual(options: dict[str, Any]) -> int:
     return exits.OK
 
 
+def _from_har(options: dict[str, Any]) -> int:
+    from .recording import replay
+
+    return replay(options)
+
+
 def _serve(options: dict[str, Any]) -> int:
     from .echo_server import main
 
@@ -154,6 +166,7 @@ _MODES: dict[str, Callable[[dict[str, Any]], int]] = {
     "completion": _completion,
     "manual": _manual,
     "serve": _serve,
+    "from_har": _from_har,
 }
 
 

@@ -13,7 +13,8 @@ from . import manual
 from .exits import MEANINGS
 from .options import GROUPS, OPTIONS, Option
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# What the first word may be.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "run")
 
 
 def script(shell: str) -> str:
@@ -107,6 +108,9 @@ def man_page(version: str) -> str:
         ".SH SYNOPSIS",
         ".B httpx",
         "[\\fIMETHOD\\fR] \\fIURL\\fR [\\fIITEM\\fR ...] [\\fIOPTIONS\\fR]",
+        ".PP",
+        ".B httpx run",
+        "\\fIFILE.http\\fR [\\fINAME\\fR ...] [\\fIOPTIONS\\fR]",
         ".SH DESCRIPTION",
         _roff(
             "Sends one HTTP request and shows the response: head and body on standard output, errors on standard "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +25,7 @@ from .wiretap import Wiretap, head_of
 
 if TYPE_CHECKING:
     from .download import Download
+    from .recording import Recorder
     from .retries import Retries
     from .sessions import Session
     from .timings import Hops
@@ -51,13 +53,18 @@ class Run:
     Args:
         options: the parsed arguments.
         intent: the request to send.
+        layers: innermost middleware, which sees every attempt and every hop.
+        client: more arguments of the client.
 
     Raises:
         click.UsageError: options exclude each other, or a value is invalid.
     """
 
-    def __init__(self, options: dict[str, Any], intent: Plan) -> None:
+    def __init__(self, options: dict[str, Any], intent: Plan, layers: Sequence[Any] = (), **client: Any) -> None:
         self._options = options
+        self._more_layers = list(layers)
+        self._client = client
+        self._recorder = _recorder(options, self._more_layers)
         self._intent = intent
         self._parts = parts_of(options)
         self._download = _download(options, intent)
@@ -88,6 +95,9 @@ class Run:
                 error = exc
                 raise
             finally:
+                if self._recorder is not None:
+                    self._recorder.settle()
+                    self._recorder.save()
                 if self._timings is not None:
                     self._timings.finish()
                 if session is not None and response is not None:
@@ -112,8 +122,9 @@ class Run:
         elif self._tap is not None:
             hooks = {"event_hooks": {"response": [self._tap.response]}}
         if self._timings is not None:
-            layers.append(self._timings.watch)  # innermost: it sees every attempt
-        return {**hooks, "middleware": layers} if layers else hooks
+            layers.append(self._timings.watch)  # it sees every attempt
+        layers += self._more_layers
+        return {**hooks, **self._client, **({"middleware": layers} if layers else {})}
 
     def _saved(self, path: str) -> None:
         self._path = path
@@ -163,8 +174,8 @@ class Run:
             self._path = self._path or self._download.save(response)
         elif "b" in self._parts:
             self._show_body(response)
-        elif self._timings is not None and not response.is_stream_consumed:
-            for _ in response.iter_raw():  # its size and time are shown
+        elif (self._timings is not None or self._more_layers) and not response.is_stream_consumed:
+            for _ in response.iter_raw():  # its size and time are shown, or it is recorded
                 pass
         if self._options["verbose"] and response.extensions.get("trailers"):
             self._screen.trailers(response.extensions["trailers"])
@@ -327,6 +338,17 @@ def _timings(options: dict[str, Any], parts: frozenset[str]) -> Hops | None:
     from .timings import Hops
 
     return Hops()
+
+
+def _recorder(options: dict[str, Any], layers: list[Any]) -> Recorder | None:
+    """Return the recorder of --har, which is added to the layers."""
+    if options["har"] is None:
+        return None
+    from .recording import Recorder
+
+    recorder = Recorder(options["har"], options["with_secrets"])
+    layers.append(recorder.watch)
+    return recorder
 
 
 def _session(options: dict[str, Any], intent: Plan) -> Session | None:

@@ -16,6 +16,7 @@ SERVER_ERROR = 5
 TIMED_OUT = 6
 NETWORK = 7
 OTHER_DIGEST = 8
+UNEXPECTED = 9
 # The codes that a shell reports for a process ended by the signals SIGINT (2) and SIGPIPE (13).
 INTERRUPTED = 128 + 2
 BROKEN_PIPE = 128 + 13
@@ -29,6 +30,7 @@ MEANINGS = {
     TIMED_OUT: "a timeout",
     NETWORK: "no connection, a lost connection, or a refusal by the proxy",
     OTHER_DIGEST: "the file does not have the digest of --check-digest",
+    UNEXPECTED: "a response does not meet an expectation of the file of requests",
     INTERRUPTED: "Ctrl-C",
     BROKEN_PIPE: "the reader of the output has closed it",
 }

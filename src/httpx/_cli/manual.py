@@ -17,12 +17,14 @@ from .options import GROUPS, Option
 from .screen import CYAN, GREY, YELLOW, Screen
 
 USAGE = "httpx [METHOD] URL [ITEM ...] [OPTIONS]"
+USAGE_OF_FILES = "httpx run FILE.http [NAME ...] [OPTIONS]"
 
 EXAMPLES = (
     ("httpx www.example.org", "get a page"),
     ("httpx :8000/users name=Ann age:=31", "post JSON to port 8000 of this machine"),
     ("httpx PUT :8000/me X-Id:7 lang==en -v", "method, header, query; see what goes over the wire"),
     ("httpx :8000/ -f photo me.png", "upload"),
+    ("httpx run api.http login", "send the request with this name from a file"),
     ("httpx --download www.example.org/a.zip", "save a file under the name that the server gives"),
 )
 
@@ -61,7 +63,7 @@ def print_manual(screen: Screen) -> None:
     screen.painted("1;36", "httpx")
     screen.write("  an HTTP client for the terminal\n\n")
     screen.painted(_BOLD, "Usage: ")
-    screen.write(f"{USAGE}\n")
+    screen.write(f"{USAGE}\n       {USAGE_OF_FILES}\n")
     _rows(screen, "Examples", [(command, "", what) for command, what in EXAMPLES], width)
     _rows(screen, "Items", [(item, "", what) for item, what in ITEMS], width)
     tables = {

@@ -212,10 +212,31 @@ GROUPS: dict[str, list[Option]] = {
         ),
         Option(("--cert-key",), "FILE", "Key of the certificate, in PEM.", path=True),
     ],
+    "Requests in a file": [
+        Option(("--env",), "NAME", "Use this environment of http-client.env.json and http-client.private.env.json."),
+        Option(
+            ("--var",), "NAME=VALUE", "Value of a variable, which wins. Repeat it for more.", multiple=True, default=()
+        ),
+        _flag("--list", help="List the requests of the file, or the entries of --from-har; send nothing."),
+    ],
+    "Record and replay": [
+        Option(
+            ("--har",),
+            "FILE",
+            "Record what is sent and received in a HAR file, without secrets unless --with-secrets is given.",
+            path=True,
+        ),
+        Option(
+            ("--from-har",),
+            "FILE",
+            "List the entries of a HAR file; with a number after it, send that entry again. Other options are added.",
+            path=True,
+        ),
+    ],
     "Other actions": [
         _flag("--offline", help="Show the request, do not send it."),
         _flag("--curl", help="Show a curl command that does the same, without secrets."),
-        _flag("--with-secrets", help="Let --curl and --output-json show passwords and tokens."),
+        _flag("--with-secrets", help="Let --curl, --output-json and --har show passwords and tokens."),
         Option(("--from-curl",), "COMMAND", "Do what this curl command does; other options are added."),
         Option(("--app",), "MODULE:APP", "Give the request to a WSGI or ASGI application in this process."),
         Option(
