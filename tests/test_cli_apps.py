@@ -88,7 +88,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answered(capture: Capture, *argv: str) -> Any:
-    assert run([*argv]) == exits.OK
+    assert run([*argv, "-i"]) == exits.OK
     head, _, body = capture.readouterr().out.partition(b"\n\n")
     assert b" 201" in head.splitlines()[0]
     return json.loads(body)

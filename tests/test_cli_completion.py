@@ -60,7 +60,7 @@ def test_bash_completes(folder: Path, words: list[str], offered: list[str]):
 
 @needs("bash")
 def test_bash_knows_every_option(folder: Path):
-    assert set(in_bash("-")) == {name for option in OPTIONS for name in option.names}
+    assert set(in_bash("-")) == {name for option in OPTIONS for name in option.opts}
 
 
 def in_fish(line: str) -> list[str]:

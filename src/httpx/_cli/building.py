@@ -48,6 +48,13 @@ _LOCAL = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re
 # A word is an item, and not the URL after a method, if it has a separator before any part of a URL.
 _ITEM = re.compile(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
 
+# A header whose value begins with a digit: no host name has a capital letter or a hyphen before the colon by habit.
+_HEADER = re.compile(r"[A-Z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*:[^/]")
+# Options whose values are secret, or are URLs or hosts of other things.
+_NO_URL = frozenset(["auth", "user", "bearer", "cookies", "proxy", "resolve", "timeout", "max_time"])
+# What an option may have taken for its value although it is the URL.
+_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/|localhost\b|(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?:[:/?]|$)")
+
 # Seconds for the first byte of standard input. It is not a terminal, so the byte comes at once or never.
 PATIENCE = 5.0
 
@@ -87,7 +94,7 @@ def plan(options: dict[str, Any]) -> Plan:
         click.UsageError: they contradict each other, or standard input sends nothing.
         OSError: a file for the body cannot be read.
     """
-    before, url, words = method_and_url(options["words"], options["method"])
+    before, url, words = method_and_url(options["words"], options["method"], _misplaced(options))
     url = address(url, in_process=bool(options["app"] or options["unix_socket"]))
     items = _items(words)
     body, content_type = _body(options, items)
@@ -95,7 +102,8 @@ def plan(options: dict[str, Any]) -> Plan:
         content = from_stdin()
         if content:
             body, content_type = {"content": content}, _type_of(content)
-    headers = [*items.headers, *options["headers"]]
+    lines = _items([_header_item(line) for line in options["header_lines"]])
+    headers = [*items.headers, *options["headers"], *lines.headers]
     if content_type and "content-type" not in {name.lower() for name, _ in headers}:
         headers.append(("Content-Type", content_type))
     return Plan(
@@ -103,22 +111,35 @@ def plan(options: dict[str, Any]) -> Plan:
         url,
         [*items.params, *options["params"]],
         headers,
-        items.absent,
+        [*items.absent, *lines.absent],
         dict(options["cookies"]),
         body,
         not body and before is None and options["method"] is None and not options["ignore_stdin"],
     )
 
 
-def method_and_url(words: tuple[str, ...], given: str | None) -> tuple[str | None, str, list[str]]:
+def is_method(word: str) -> bool:
+    """Return whether a word is a known method in capitals, and not a host."""
+    return word in _METHODS
+
+
+def is_item(word: str) -> bool:
+    """Return whether a word can only be an item, or looks like one and not like a URL."""
+    return bool(_ITEM.match(word)) or bool(_HEADER.match(word))
+
+
+def method_and_url(words: tuple[str, ...], given: str | None, hint: str = "") -> tuple[str | None, str, list[str]]:
     """
     Return the method before the URL in capitals or None, the URL, and the items after it.
 
     The first word is a method if it has only letters and a URL follows; `localhost a=b` is without a method.
+
+    Args:
+        hint: where the URL may be, for the message if it is missing.
     """
     rest = list(words)
-    if not rest:
-        raise click.UsageError("the URL is missing")
+    if not rest or (len(rest) == 1 and is_method(rest[0])):
+        raise click.UsageError("the URL is missing" + hint)
     method = None
     if len(rest) > 1 and _LETTERS.fullmatch(rest[0]) and (rest[0].upper() in _METHODS or not _ITEM.match(rest[1])):
         method = rest.pop(0).upper()
@@ -191,6 +212,35 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
     while pieces[-1]:
         pieces.append(os.read(descriptor, 1 << 20))
     return b"".join(pieces)
+
+
+def _misplaced(options: dict[str, Any]) -> str:
+    """Return which option took a value that looks like the URL; "" if none did, or if the value may be secret."""
+    from .options import OPTIONS
+
+    for option in OPTIONS:
+        value = options.get(option.dest)
+        if option.is_flag or not value or option.dest in _NO_URL:
+            continue
+        texts = [value] if isinstance(value, str) else value if option.multiple else ()
+        for text in texts:
+            last = text if isinstance(text, str) else text[-1]
+            if isinstance(last, str) and _LIKE_URL.match(last):
+                return f": {option.names[-1]} took {last[:60]!r} as its value"
+    return ""
+
+
+def _header_item(line: str) -> str:
+    """Return a line such as 'Name: value' as an item; the name has no characters with a meaning in items."""
+    name, colon, value = line.partition(":")
+    if not colon and not line.endswith(";"):
+        raise click.UsageError("--header must be 'Name: value', 'Name:' or 'Name;'")
+    return f"{name.strip()}:{_plain(value.strip())}" if colon else line
+
+
+def _plain(value: str) -> str:
+    """Return the value of an item that is not the name of a file, although it may begin with "@" or "="."""
+    return f"\\{value}" if re.match(r"\\*[@=]", value) else value
 
 
 def _items(words: list[str]) -> Items:

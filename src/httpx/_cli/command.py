@@ -60,7 +60,10 @@ def _parsed(argv: list[str]) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.UsageError as exc:
-        _complain(f"{exc.format_message()}\nTry 'httpx --help'.")
+        from .hints import hint_for
+
+        message, hint = exc.format_message(), hint_for(exc)
+        _complain(f"{message.removesuffix('.') if hint else message}{hint}\nTry 'httpx --help'.")
         return exits.USAGE
     except click.Abort:  # Ctrl-C while click prompts for a password
         return exits.INTERRUPTED
@@ -89,10 +92,13 @@ def _run(argv: list[str]) -> int:
 
 
 def _from_curl(text: str) -> list[str]:
+    """Return our arguments for a command of curl; "-" is the one on standard input."""
     import click
 
     from .curl import from_curl
 
+    if text == "-":
+        text = "" if sys.stdin is None else sys.stdin.read()
     try:
         return from_curl(text)
     except ValueError as exc:

@@ -22,14 +22,14 @@ def script(shell: str) -> str:
 
 
 def _bash() -> str:
-    paths = "|".join(name for option in OPTIONS if option.path for name in option.names)
+    paths = "|".join(name for option in OPTIONS if option.path for name in option.opts)
     choices = "\n".join(
-        f"        {'|'.join(option.names)}) COMPREPLY=($(compgen -W '{' '.join(option.choices)}' -- \"$word\"))\n"
+        f"        {'|'.join(option.opts)}) COMPREPLY=($(compgen -W '{' '.join(option.choices)}' -- \"$word\"))\n"
         "            return;;"
         for option in OPTIONS
         if option.choices
     )
-    words = " ".join(name for option in OPTIONS for name in option.names)
+    words = " ".join(name for option in OPTIONS for name in option.opts)
     return f"""# Completion of httpx for bash: eval "$(httpx --completion bash)"
 _httpx() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
@@ -56,7 +56,7 @@ def _zsh() -> str:
         text = option.help.partition(" [default")[0].replace("[", "(").replace("]", ")").replace(":", "\\:")
         text = text.replace("'", "'\\''")
         many = "*" if option.multiple else ""
-        lines += [f"    '{many}{name}[{text}]{_zsh_value(option)}' \\" for name in option.names]
+        lines += [f"    '{many}{name}[{text}]{_zsh_value(option)}' \\" for name in option.opts]
     body = "\n".join(lines)
     return f"""#compdef httpx
 # Completion of httpx for zsh: eval "$(httpx --completion zsh)", or save it as _httpx in a folder of $fpath.
@@ -85,7 +85,7 @@ def _fish() -> str:
     lines = ["# Completion of httpx for fish: httpx --completion fish | source"]
     for option in OPTIONS:
         parts = ["complete -c httpx"]
-        for name in option.names:
+        for name in option.opts:
             parts.append(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}")
         if option.choices:
             parts.append(f"-x -a '{' '.join(option.choices)}'")
@@ -122,7 +122,11 @@ def man_page(version: str) -> str:
         out.append(f'.SH "{_roff(title.upper())}"')
         for option in options:
             names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in option.names)
-            out += [".TP", f"{names} \\fI{_roff(option.metavar)}\\fR" if option.metavar else names, _roff(option.help)]
+            out += [
+                ".TP",
+                f"{names} \\fI{_roff(option.metavar)}\\fR" if option.metavar else names,
+                _roff(manual.described(option)),
+            ]
     out.append(".SH EXIT STATUS")
     for code, text in MEANINGS.items():
         out += [".TP", f".B {code}", _roff(text)]

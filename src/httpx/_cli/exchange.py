@@ -9,6 +9,8 @@ Not here: the request (`building`), the client (`clients`), and the output (`scr
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from .timings import Hops
 
 _PARTS = frozenset("HBhbm")
+# Variables of --write-out that show the status.
+_STATUS_IN_FORMAT = re.compile(r"%\{(?:http_code|response_code|json)\}")
 
 
 def perform(options: dict[str, Any]) -> int:
@@ -59,11 +63,11 @@ class Run:
     def __init__(self, options: dict[str, Any], intent: Plan) -> None:
         self._options = options
         self._intent = intent
-        self._parts = parts_of(options)
         self._download = _download(options, intent)
         # If the body goes to standard output, nothing else may.
         to_stdout = "-" in (options["output"], options["download"])
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
+        self._parts = parts_of(options, self._screen.is_terminal, intent.method)
         is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
         self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
         self._timings = _timings(options, self._parts)
@@ -94,7 +98,15 @@ class Run:
                     session.keep(client.cookies)
                     session.save()
                 self._epilogue(request, response, error)
+        self._tell_of_errors(response)
         return exits.of_status(response.status_code)
+
+    def _tell_of_errors(self, response: httpx.Response) -> None:
+        """Name a status from 400 on standard error if nothing else has shown it."""
+        format = self._options["write_out"] or ""
+        is_shown = "h" in self._parts or self._options["output_json"] or _STATUS_IN_FORMAT.search(format)
+        if response.status_code >= 400 and not is_shown:
+            _tell(_status_of(response))
 
     def _layers(self) -> dict[str, Any]:
         """Return the arguments of the client by which responses are shown and measured, and requests repeated."""
@@ -159,8 +171,10 @@ class Run:
             self._tap.last(response)
         elif "h" in self._parts:
             self._screen.response(*head_of(response))
-        if self._download is not None:
+        if self._download is not None and self._is_to_be_saved(response):
             self._path = self._path or self._download.save(response)
+        elif self._download is not None:
+            self._not_saved(response)
         elif "b" in self._parts:
             self._show_body(response)
         elif self._timings is not None and not response.is_stream_consumed:
@@ -168,6 +182,30 @@ class Run:
                 pass
         if self._options["verbose"] and response.extensions.get("trailers"):
             self._screen.trailers(response.extensions["trailers"])
+
+    def _is_to_be_saved(self, response: httpx.Response) -> bool:
+        """Return whether the body is what the file is for: an error page must not replace a good file."""
+        options = self._options
+        if response.is_success or options["no_fail"] or "-" in (options["output"], options["download"]):
+            return True
+        # A draft that is already complete.
+        return bool(options["resume"]) and response.status_code == 416
+
+    def _not_saved(self, response: httpx.Response) -> None:
+        """Show a body that is not saved, if anything is shown, and say why it is not."""
+        status = response.status_code
+        if status == 304:
+            _tell("304 Not Modified: nothing was saved")
+            return
+        if "b" in self._parts and status >= 400:
+            self._show_body(response)
+        target = self._options["output"] or self._options["download"]
+        if target == os.devnull:
+            return
+        how = "--follow-redirects follows it" if response.has_redirect_location else "--no-fail saves it"
+        failure = exits.Failure(f"{_status_of(response)}: nothing was saved ({how})")
+        failure.code = exits.of_status(status) or exits.FAILED
+        raise failure
 
     def _show_body(self, response: httpx.Response) -> None:
         if self._tap is not None:
@@ -231,8 +269,7 @@ def built(client: httpx.Client, intent: Plan) -> httpx.Request:
     try:
         request = client.build_request(
             intent.method,
-            intent.url,
-            params=tuple(intent.params) or None,
+            _with_params(intent),
             headers=intent.headers,
             cookies=intent.cookies,
             **intent.body,
@@ -244,6 +281,15 @@ def built(client: httpx.Client, intent: Plan) -> httpx.Request:
     return request
 
 
+def _with_params(intent: Plan) -> httpx.URL:
+    """Return the URL with the parameters added to its query, which stays as it is."""
+    url = httpx.URL(intent.url)
+    if not intent.params:
+        return url
+    added = str(httpx.QueryParams(tuple(intent.params))).encode("ascii")
+    return url.copy_with(query=b"&".join(filter(None, (url.query, added))))
+
+
 def show_unsent(options: dict[str, Any], intent: Plan) -> int:
     """Show the request without sending it: --offline and --curl."""
     screen = Screen(sys.stdout, options["pretty"])
@@ -253,7 +299,7 @@ def show_unsent(options: dict[str, Any], intent: Plan) -> int:
 
         screen.write(to_curl(request, mask=not options["with_secrets"], options=options) + "\n")
         return exits.OK
-    Wiretap(screen, parts_of(options)).request(request)
+    Wiretap(screen, parts_of(options, screen.is_terminal)).request(request)
     if screen.is_terminal:
         screen.write("\n")
     return exits.OK
@@ -273,9 +319,15 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
     return sent[0]
 
 
-def parts_of(options: dict[str, Any]) -> frozenset[str]:
+def parts_of(options: dict[str, Any], is_terminal: bool, method: str = "GET") -> frozenset[str]:
     """
     Return the letters of --print, or the default.
+
+    A pipe or a file gets the body alone, so that `httpx URL | jq` works; HEAD has no body.
+
+    Args:
+        is_terminal: whether the output is one.
+        method: of the request.
 
     Raises:
         click.UsageError: a letter is unknown.
@@ -286,7 +338,9 @@ def parts_of(options: dict[str, Any]) -> frozenset[str]:
     if given is None:
         if options["verbose"] or options["offline"]:
             return frozenset("HBhb")
-        return frozenset("" if options["output"] is not None else "hb")
+        if options["output"] is not None:
+            return frozenset()
+        return frozenset("h" if method == "HEAD" else "hb" if is_terminal else "b")
     unknown = set(given) - _PARTS
     if unknown:
         raise click.UsageError(f"--print must have only the letters H, B, h, b and m, got {min(unknown)!r}")
@@ -365,6 +419,11 @@ def _auth(options: dict[str, Any], session: Session | None) -> Any:
         return None if session.auth is None else auth_of({**options, **session.auth})
     session.auth = {name: options[name] for name in ("auth", "bearer", "digest")}
     return auth
+
+
+def _status_of(response: httpx.Response) -> str:
+    """Return the status with its registered phrase: that of the server may be anything."""
+    return f"{response.status_code} {httpx.codes.get_reason_phrase(response.status_code)}".rstrip()
 
 
 def _tell(text: str) -> None:

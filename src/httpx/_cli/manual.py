@@ -65,7 +65,8 @@ def print_manual(screen: Screen) -> None:
     _rows(screen, "Examples", [(command, "", what) for command, what in EXAMPLES], width)
     _rows(screen, "Items", [(item, "", what) for item, what in ITEMS], width)
     tables = {
-        title: [(names(option), option.metavar, option.help) for option in options] for title, options in GROUPS.items()
+        title: [(names(option), option.metavar, described(option)) for option in options]
+        for title, options in GROUPS.items()
     }
     # One width for all, so that the columns are aligned.
     widest = min(max(_width(row) for rows in tables.values() for row in rows), _MAX_LEFT)
@@ -90,6 +91,14 @@ def columns(stream: TextIO) -> int:
 def names(option: Option) -> str:
     """Return the names of an option, with the long names aligned."""
     return ", ".join(option.names) if len(option.names) > 1 or len(option.names[0]) == 2 else "    " + option.names[0]
+
+
+def described(option: Option) -> str:
+    """Return the text of an option, with its other names before the default."""
+    if not option.aliases:
+        return option.help
+    text, bracket, default = option.help.partition(" [default")
+    return f"{text} Also {', '.join(option.aliases)}.{bracket}{default}"
 
 
 def _rows(screen: Screen, title: str, rows: list[tuple[str, str, str]], width: int, widest: int = 0) -> None:
