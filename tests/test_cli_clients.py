@@ -14,8 +14,9 @@ from support import certs
 click = pytest.importorskip("click")
 
 # Behind the line above, because they import click.
-from httpx._cli.clients import overrides  # noqa: E402
+from httpx._cli.clients import client_for, overrides  # noqa: E402
 from httpx._cli.command import run  # noqa: E402
+from httpx._cli.parser import parse  # noqa: E402
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -132,3 +133,20 @@ def test_overrides_name_host_port_and_address(given: tuple[str, ...], expected: 
 def test_an_override_of_another_form_is_refused(text: str):
     with pytest.raises(click.UsageError, match="HOST:PORT:ADDRESS"):
         overrides((text,))
+
+
+@pytest.mark.parametrize(
+    ("argv", "read", "connect"),
+    [
+        ([], 5.0, 5.0),
+        (["--timeout", "2"], 2.0, 2.0),
+        (["--timeout", "0"], None, None),
+        (["--stream"], None, 5.0),
+        (["--stream", "--timeout", "2"], 2.0, 2.0),
+    ],
+)
+def test_a_stream_may_pause_as_long_as_it_likes(argv: list[str], read: float | None, connect: float | None):
+    """`--stream` ended after 5 s without an event."""
+    with parse(["http://a/", *argv, "--max-time", "9"]) as context, client_for(context.params) as client:
+        timeout = client.timeout
+        assert (timeout.read, timeout.connect, timeout.total) == (read, connect, 9.0)

@@ -44,7 +44,16 @@ _METHODS = frozenset(
 # Written before the URL, these methods take their body from standard input if it is not given otherwise.
 _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_LOCAL = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
+# Schemes that people try -> what to do instead.
+_OTHER_SCHEMES = {
+    "ws": "this client does not speak WebSocket; http:// sends a plain request to the same place",
+    "wss": "this client does not speak WebSocket; https:// sends a plain request to the same place",
+    "file": "the URL must be http or https; to send a file, add the item @PATH",
+    "ftp": "the URL must be http or https",
+}
+# Without brackets it could be an address or an address with a port.
+_BARE_IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,5}){2,}(?:[/?#]|$)")
+_LOCAL = re.compile(r"(?:(?:[A-Za-z0-9_-]+\.)*localhost\.?|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
 # A word is an item, and not the URL after a method, if it has a separator before any part of a URL.
 _ITEM = re.compile(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
 
@@ -91,9 +100,15 @@ def plan(options: dict[str, Any]) -> Plan:
     Return the request that the options describe.
 
     Raises:
-        click.UsageError: they contradict each other, or standard input sends nothing.
-        OSError: a file for the body cannot be read.
+        click.UsageError: they contradict each other, a file cannot be read, or standard input sends nothing.
     """
+    try:
+        return _planned(options)
+    except OSError as exc:  # a file of an item
+        raise click.UsageError(str(exc)) from None
+
+
+def _planned(options: dict[str, Any]) -> Plan:
     before, url, words = method_and_url(options["words"], options["method"], _misplaced(options))
     url = address(url, in_process=bool(options["app"] or options["unix_socket"]))
     items = _items(words)
@@ -155,7 +170,12 @@ def method_and_url(words: tuple[str, ...], given: str | None, hint: str = "") ->
 def address(url: str, in_process: bool = False) -> str:
     """Return a URL with a scheme: https except for this machine, because a guess must not reveal secrets."""
     if _SCHEME.match(url):
+        scheme = url.partition(":")[0].lower()
+        if scheme in _OTHER_SCHEMES:
+            raise click.UsageError(f"{scheme}:// is not supported: {_OTHER_SCHEMES[scheme]}")
         return url
+    if _BARE_IPV6.match(url):
+        raise click.UsageError("an IPv6 address in a URL must be in brackets, such as [::1]:8000")
     if url.startswith(":"):
         return "http://localhost" + (url if url[1:2].isdigit() else url[1:])
     if in_process:  # no network, no name to look up

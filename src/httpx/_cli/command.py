@@ -68,7 +68,9 @@ def _parsed(argv: list[str]) -> int:
     except click.Abort:  # Ctrl-C while click prompts for a password
         return exits.INTERRUPTED
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        _complain(f"{type(exc).__name__}: {exc}")
+        from .hints import explained
+
+        _complain(f"{type(exc).__name__}: {explained(exc)}")
         return exits.of_error(exc)
     except httpx.StreamError as exc:
         _complain(str(exc))

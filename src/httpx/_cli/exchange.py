@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .download import Download
     from .retries import Retries
     from .sessions import Session
+    from .targets import Direct
     from .timings import Hops
 
 _PARTS = frozenset("HBhbm")
@@ -65,7 +66,7 @@ class Run:
         self._intent = intent
         self._download = _download(options, intent)
         # If the body goes to standard output, nothing else may.
-        to_stdout = "-" in (options["output"], options["download"])
+        to_stdout = self._download is not None and getattr(self._download, "is_output", False)
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
         self._parts = parts_of(options, self._screen.is_terminal, intent.method)
         is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
@@ -79,6 +80,8 @@ class Run:
         """Build and send the request and show the response; return the exit code."""
         session = _session(self._options, self._intent)
         auth = _auth(self._options, session)
+        self._options["stream"] = self._options["stream"] or _accepts_events(self._intent)
+        self._options["resolve"] += _local_names(self._intent, self._options)
         response, error = None, None
         with client_for(self._options, auth=auth, **self._layers()) as client:
             request = self._built(client, session)
@@ -186,7 +189,8 @@ class Run:
     def _is_to_be_saved(self, response: httpx.Response) -> bool:
         """Return whether the body is what the file is for: an error page must not replace a good file."""
         options = self._options
-        if response.is_success or options["no_fail"] or "-" in (options["output"], options["download"]):
+        # Standard output gets what it gets without --output.
+        if response.is_success or options["no_fail"] or getattr(self._download, "is_output", False):
             return True
         # A draft that is already complete.
         return bool(options["resume"]) and response.status_code == 416
@@ -210,7 +214,7 @@ class Run:
     def _show_body(self, response: httpx.Response) -> None:
         if self._tap is not None:
             self._tap.separate()
-        if self._options["stream"]:
+        if self._options["stream"] or (self._screen.is_terminal and _is_event_stream(response)):
             from .event_stream import show
 
             show(response, self._screen)
@@ -347,7 +351,7 @@ def parts_of(options: dict[str, Any], is_terminal: bool, method: str = "GET") ->
     return frozenset(given)
 
 
-def _download(options: dict[str, Any], intent: Plan) -> Download | None:
+def _download(options: dict[str, Any], intent: Plan) -> Download | Direct | None:
     """Return the download that the body is saved with; None if it is not saved."""
     target = options["output"] if options["download"] is None else options["download"]
     if options["download"] is not None and options["output"] is not None:
@@ -359,10 +363,10 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | None:
         return None
     if options["output_json"]:
         raise click.UsageError("--output-json excludes --download and --output")
-    from .download import Download
+    from .targets import target_for
 
     try:
-        return Download(target, intent.url, resume=options["resume"], digest=options["check_digest"])
+        return target_for(target, intent.url, resume=options["resume"], digest=options["check_digest"])
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
@@ -419,6 +423,24 @@ def _auth(options: dict[str, Any], session: Session | None) -> Any:
         return None if session.auth is None else auth_of({**options, **session.auth})
     session.auth = {name: options[name] for name in ("auth", "bearer", "digest")}
     return auth
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    return bool(response.headers.get("content-type", "").lower().startswith("text/event-stream"))
+
+
+def _accepts_events(intent: Plan) -> bool:
+    """Return whether the request asks for server-sent events, which may be far apart."""
+    return any(name.lower() == "accept" and "text/event-stream" in value.lower() for name, value in intent.headers)
+
+
+def _local_names(intent: Plan, options: dict[str, Any]) -> tuple[str, ...]:
+    """Return a value of --resolve for names such as `app.localhost`, which are this machine (RFC 6761, 6.3)."""
+    url = httpx.URL(intent.url)
+    if not url.host.rstrip(".").endswith(".localhost") or options["resolve"]:
+        return ()
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return (f"{url.host}:{port}:127.0.0.1,[::1]",)
 
 
 def _status_of(response: httpx.Response) -> str:

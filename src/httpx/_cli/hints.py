@@ -3,12 +3,18 @@ Hints for people who know curl or HTTPie and use an option that is another one h
 
     hint_for(exc)       "; here it is --ca PATH", for the error of an unknown option --cacert
 
+    explained(exc)      the message of an error of the library, which names options instead of arguments
+
 Letters that 0.28.1 has (-f, -h, -d, -p, -c) keep its meaning.
 """
 
 from __future__ import annotations
 
 import click
+
+import httpx
+
+from . import exits
 
 _ALWAYS = "not needed: "
 _QUIET = _ALWAYS + "only a terminal gets a progress bar; --print '' shows nothing"
@@ -74,3 +80,41 @@ def hint_for(exc: click.UsageError) -> str:
         return ""
     other = _OTHERS.get(key)
     return "" if other is None else f" ({other})"
+
+
+# Text in a message of the library -> what to add.
+_ADVICE = (
+    ("within the total timeout", "--max-time SECONDS allows more"),
+    ("timeout of", "--timeout SECONDS waits longer, 0 without a limit"),
+    ("wrong version number", "if the server does not use TLS there, write http://"),
+    ("record layer failure", "if the server does not use TLS there, write http://"),
+    ("certificate verify failed", "--no-verify accepts any certificate"),
+)
+# What the library suggests in terms of its arguments -> in terms of options.
+_ARGUMENTS = (
+    ("give it as `verify`", "--ca FILE trusts it"),
+    ("give other authorities as `verify`", "--ca PATH trusts other authorities"),
+    ("give one as `cert`", "--cert FILE gives one"),
+)
+
+
+def explained(exc: Exception) -> str:
+    """Return the message of an error, with the options that may help."""
+    text = str(exc)
+    for argument, option in _ARGUMENTS:
+        text = text.replace(argument, option)
+    advice = next((ours for part, ours in _ADVICE if part in text), None)
+    if advice is None and _may_be_tls(exc, text):
+        advice = "if the server uses TLS there, write https://"
+    return text if advice is None else f"{text}; {advice}"
+
+
+def _may_be_tls(exc: Exception, text: str) -> bool:
+    """Return whether a server may have been sent HTTP where it expects TLS: it closes, or responds with an alert."""
+    if not isinstance(exc, httpx.RemoteProtocolError):
+        return False
+    try:
+        is_plain = exc.request.url.scheme == "http"
+    except RuntimeError:  # it has no request
+        return False
+    return is_plain and (r"b'\x15\x03" in text or (exits.is_closed(exc) and text.endswith("without a response")))

@@ -149,9 +149,9 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--timeout",),
             "SECONDS",
-            "Longest wait for each of: a connection, the next bytes of the response, sending. [default: 5]",
+            "Longest wait for each of: a connection, the next bytes of the response, sending; 0 is no limit. "
+            "[default: 5; with --stream, no limit for the next bytes]",
             SECONDS,
-            default=5.0,
             zero=True,
         ),
         Option(("--max-time",), "SECONDS", "Longest time for the whole exchange. [default: no limit]", SECONDS),

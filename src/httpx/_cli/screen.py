@@ -16,7 +16,7 @@ import codecs
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -147,7 +147,7 @@ class Screen:
             response.read()
             self._formatted(response.content, content_type, response.encoding)
         elif self.is_terminal:
-            self._as_it_comes(response)
+            self.pieces(response.iter_bytes(), response.encoding)
         else:
             for piece in response.iter_bytes():
                 self.write_bytes(piece)
@@ -210,15 +210,15 @@ class Screen:
     def _safe(self, text: str) -> str:
         return harmless(text) if self.is_terminal else text
 
-    def _as_it_comes(self, response: Response) -> None:
-        pieces = response.iter_bytes()
+    def pieces(self, pieces: Iterator[bytes], charset: str | None) -> None:
+        """Write a body on a terminal as it arrives: text, or the size of binary data."""
         first = next(pieces, b"")
         # The first piece decides: a body may be endless, and its beginning must not wait for its end.
-        if _is_binary(first, response.encoding, cut=True):
+        if _is_binary(first, charset, cut=True):
             self._binary(len(first) + sum(len(piece) for piece in pieces))
             self._put("\n")
             return
-        decode = codecs.getincrementaldecoder(response.encoding or "utf-8")("replace").decode
+        decode = codecs.getincrementaldecoder(charset or "utf-8")("replace").decode
         last = ""
         for piece in chain([first], pieces, [None]):
             text = decode(piece or b"", piece is None)
