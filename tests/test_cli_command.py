@@ -71,6 +71,12 @@ def test_json_null_has_the_type_of_json_unless_another_is_given(echo: Any):
     assert echo("-j", "null", "-h", "content-type", "text/x")["headers"]["content-type"] == "text/x"
 
 
+def test_values_of_headers_beyond_ascii_are_utf_8(echo: Any, echo_server: EchoServer, capfdbinary: Capture):
+    assert echo("X-A:é", "-h", "X-B", "☕")["headers"]["X-B"].encode("latin-1").decode() == "☕"
+    assert run(["http://a.invalid/", "X-A:é", "--offline"]) == 0
+    assert "X-A: é\n".encode() in capfdbinary.readouterr().out
+
+
 def test_files_are_uploaded_with_their_names(echo: Any, tmp_path: Path):
     (tmp_path / "a.txt").write_text("one")
     sent = echo("-f", "x", str(tmp_path / "a.txt"), "--files", "y", str(tmp_path / "a.txt"), "-d", "n", "v")
@@ -112,7 +118,7 @@ def test_a_proxy_gets_the_whole_url(echo_server: EchoServer, capfdbinary: Captur
         ["http://a/", "--auth", "u", "p", "--bearer", "t"],
         ["http://a/", "--proxy", "foo://b"],
         ["http://a/", "-h", "X-A", "a\nb"],
-        ["http://a/", "-h", "X-A", "\u2615"],
+        ["http://a/", "-h", "\u2615", "x"],
         ["http://a/", "-m", "A B"],
         ["GET", "http://a/", "-m", "POST"],
         ["GET", "PUT", "http://a/"],

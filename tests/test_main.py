@@ -299,6 +299,18 @@ def test_a_terminal_as_standard_input_is_no_body(echo_server: EchoServer):
 
 
 @POSIX
+def test_input_that_is_piped_and_not_sent_is_told_in_a_script(echo_server: EchoServer):
+    """`echo '{}' | httpx URL` was a GET without a word."""
+    done = subprocess.run(
+        ["sh", "-c", f"(echo '{{}}'; echo) | {{ read -r _; '{sys.executable}' -m httpx {echo_server.url}/get; }}"],
+        capture_output=True,
+        env=environment(),
+        timeout=60,
+    )
+    assert done.stderr.startswith(b"httpx: standard input is not sent: write POST before the URL")
+
+
+@POSIX
 def test_input_that_is_piped_and_not_sent_is_told_on_a_terminal(echo_server: EchoServer):
     # `read` returns when the text is there, and leaves its second line.
     script = (

@@ -9,6 +9,7 @@ Not here: how words become items (`items`), and the client (`clients`).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,7 +17,9 @@ import select
 import stat
 import sys
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, BinaryIO, Callable, NamedTuple, Union
 
 import click
 
@@ -66,6 +69,10 @@ _LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/|localhost\b|(?:[A-Za-
 
 # Seconds for the first byte of standard input. It is not a terminal, so the byte comes at once or never.
 PATIENCE = 5.0
+# Bytes. Larger bodies are read while they are sent, and neither shown nor parsed.
+MAX_IN_MEMORY = 4 * 1024 * 1024
+
+Content = Union[bytes, BinaryIO, Iterator[bytes]]
 
 
 class Plan(NamedTuple):
@@ -90,6 +97,9 @@ class Plan(NamedTuple):
 
     def close(self) -> None:
         """Close the files of the body."""
+        content = self.body.get("content")
+        if isinstance(content, io.BufferedIOBase) and content is not getattr(sys.stdin, "buffer", None):
+            content.close()
         for _, entry in self.body.get("files", ()):
             if entry[0] is not None:
                 entry[1].close()
@@ -116,7 +126,7 @@ def _planned(options: dict[str, Any]) -> Plan:
     if not body and before in _METHODS_WITH_BODY and not options["ignore_stdin"]:
         content = from_stdin()
         if content:
-            body, content_type = {"content": content}, _type_of(content)
+            body, content_type = _body_of(content)
     lines = _items([_header_item(line) for line in options["header_lines"]])
     headers = [*items.headers, *options["headers"], *lines.headers]
     if content_type and "content-type" not in {name.lower() for name, _ in headers}:
@@ -185,19 +195,32 @@ def address(url: str, in_process: bool = False) -> str:
 
 
 def has_unread_input() -> bool:
-    """Return whether piped standard input has unread bytes; on Windows always False, because it cannot be known."""
+    """
+    Return whether standard input is a pipe with unread bytes, or a file from its beginning.
+
+    In `while read url; do httpx $url; done < urls` it is a file that is read already. On Windows always False,
+    because it cannot be known.
+    """
     try:
         descriptor = sys.stdin.fileno()
-        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size > 0 and os.lseek(descriptor, 0, os.SEEK_CUR) == 0
+        if not stat.S_ISFIFO(status.st_mode):
             return False
         return bool(select.select([descriptor], [], [], 0)[0]) and sys.platform != "win32"
     except (AttributeError, OSError, ValueError):
         return False
 
 
-def from_stdin(patience: float = PATIENCE) -> bytes | None:
+def from_stdin(patience: float = PATIENCE) -> Content | None:
     """
-    Return all of standard input if it is piped or redirected; None if it is a terminal or closed.
+    Return standard input if it is piped or redirected; None if it is a terminal, closed or an empty file.
+
+    More than `MAX_IN_MEMORY` bytes are a file that can be read again, or an iterator over the pieces.
+
+    Args:
+        patience: seconds for the first byte.
 
     Raises:
         click.UsageError: it sends nothing and is not closed. An empty body would then depend on timing.
@@ -208,6 +231,8 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
         descriptor = sys.stdin.fileno()
     except (OSError, ValueError):
         return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return _in_memory_if_small(sys.stdin.buffer) or None
     pieces: list[bytes] = []
 
     def first() -> None:
@@ -229,8 +254,28 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
             f"standard input is open, but nothing came from it in {patience:g} s: "
             "'@-' waits for it, and --ignore-stdin sends no body"
         )
+    return _in_memory_if_short(pieces[0], lambda: os.read(descriptor, 1 << 20))
+
+
+def _in_memory_if_small(file: BinaryIO) -> bytes | BinaryIO:
+    """Return the rest of a file that can seek, or the file if it has more than `MAX_IN_MEMORY` bytes."""
+    position = file.tell()
+    content = file.read(MAX_IN_MEMORY + 1)
+    if len(content) <= MAX_IN_MEMORY:
+        return content
+    file.seek(position)
+    return file
+
+
+def _in_memory_if_short(first: bytes, read: Callable[[], bytes]) -> bytes | Iterator[bytes]:
+    """Return all that can be read, or an iterator over its pieces if it is more than `MAX_IN_MEMORY` bytes."""
+    pieces = [first]
+    size = len(first)
     while pieces[-1]:
-        pieces.append(os.read(descriptor, 1 << 20))
+        if size > MAX_IN_MEMORY:
+            return chain(pieces, iter(read, b""))
+        pieces.append(read())
+        size += len(pieces[-1])
     return b"".join(pieces)
 
 
@@ -304,12 +349,44 @@ def _nested(items: Items) -> Any:
 
 def _from_file(path: str) -> tuple[dict[str, Any], str | None]:
     if path == "-":
-        content = b"" if sys.stdin is None else sys.stdin.buffer.read()
-        return {"content": content}, _type_of(content)
+        return _body_of(_stdin_that_is_awaited())
     import mimetypes
 
-    with open(os.path.expanduser(path), "rb") as file:
-        return {"content": file.read()}, mimetypes.guess_type(path)[0]
+    file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed with the plan
+    content: Content = file
+    try:
+        if file.seekable():
+            content = _in_memory_if_small(file)
+    finally:
+        if content is not file:
+            file.close()
+    return {"content": content}, mimetypes.guess_type(path)[0]
+
+
+def _stdin_that_is_awaited() -> Content:
+    if sys.stdin is None:
+        return b""
+    stream: Any = sys.stdin.buffer
+    if stream.seekable():
+        return _in_memory_if_small(stream)
+    return _in_memory_if_short(stream.read1(1 << 16), lambda: stream.read1(1 << 20))
+
+
+def _body_of(content: Content) -> tuple[dict[str, Any], str | None]:
+    """Return the argument of a body, and its type. What is too large to be parsed is judged by its first character."""
+    if isinstance(content, bytes):
+        return {"content": content}, _type_of(content)
+    if isinstance(content, io.BufferedIOBase):
+        position = content.tell()
+        first = content.read(1 << 10)
+        content.seek(position)
+        return {"content": content}, _guessed(first)
+    first = next(content, b"")
+    return {"content": chain([first], content)}, _guessed(first)
+
+
+def _guessed(first: bytes) -> str | None:
+    return "application/json" if first.lstrip()[:1] in (b"{", b"[") else None
 
 
 def _json(value: Any) -> tuple[dict[str, Any], str | None]:
@@ -333,7 +410,7 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
 
 def _type_of(content: bytes) -> str | None:
     """Return the type of a body without a given one: JSON if it is a JSON object or list."""
-    if content.lstrip()[:1] not in (b"{", b"["):
+    if _guessed(content) is None:
         return None
     try:
         json.loads(content)

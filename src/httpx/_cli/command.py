@@ -36,7 +36,14 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:
         _forget_output()
         return exits.BROKEN_PIPE
-    except OSError as exc:
+    except Exception as exc:
+        if any(word.partition("=")[0] == "--app" for word in argv):
+            from .apps import show_traceback
+
+            if show_traceback(exc):
+                return exits.FAILED
+        if not isinstance(exc, OSError):
+            raise
         _complain(str(exc))
         _forget_output()  # if standard output failed, its buffer would fail again at the end
         return exits.FAILED

@@ -39,12 +39,19 @@ _STATUS_IN_FORMAT = re.compile(r"%\{(?:http_code|response_code|json)\}")
 def perform(options: dict[str, Any]) -> int:
     """Run parsed arguments; return the exit code."""
     intent = plan(options)
-    if intent.may_miss_input and sys.stderr is not None and sys.stderr.isatty() and has_unread_input():
+    if intent.may_miss_input and sys.stderr is not None and has_unread_input():
         _tell("standard input is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
-        return Run(options, intent).go()
+        run = Run(options, intent)
+        if not options["app"]:
+            return run.go()
+        from contextlib import redirect_stdout
+
+        # What the application prints must not be mixed with its response.
+        with redirect_stdout(sys.stderr):
+            return run.go()
     finally:
         intent.close()
 
@@ -246,7 +253,7 @@ class Run:
     def _write_out(
         self, format: str, request: httpx.Request, response: httpx.Response | None, error: Exception | None
     ) -> None:
-        from .write_out import facts_of, facts_of_error, write_out
+        from .write_out import by_stream, facts_of, facts_of_error, write_out
 
         assert self._timings is not None  # --write-out needs them
         retries = 0 if self._retries is None else self._retries.count
@@ -260,7 +267,9 @@ class Run:
             facts = facts_of_error(request, self._timings, **more)
         else:
             facts = facts_of(response, self._timings, filename_effective=self._path, **more)
-        self._screen.write(write_out(format, facts))
+        for stream, part in by_stream(format):
+            screen = Screen(sys.stderr, self._options["pretty"]) if stream == "stderr" else self._screen
+            screen.write(write_out(part, facts))
 
 
 def built(client: httpx.Client, intent: Plan) -> httpx.Request:
@@ -274,15 +283,24 @@ def built(client: httpx.Client, intent: Plan) -> httpx.Request:
         request = client.build_request(
             intent.method,
             _with_params(intent),
-            headers=intent.headers,
+            headers=[_encoded(name, value) for name, value in intent.headers],
             cookies=intent.cookies,
             **intent.body,
         )
+        if all(entry[0] is None for _, entry in intent.body.get("files", [("", ("file",))])):
+            request.read()  # --multipart without files: it can be shown
     except (TypeError, ValueError) as exc:  # for example a header that cannot be encoded
         raise click.UsageError(str(exc)) from None
     for name in intent.absent:
         request.headers.pop(name, None)
     return request
+
+
+def _encoded(name: str, value: str) -> tuple[Any, Any]:
+    """Return a header field; beyond ASCII in UTF-8, as HTTPie and curl send it."""
+    if value.isascii():
+        return name, value
+    return name.encode("ascii"), value.encode("utf-8", "surrogateescape")
 
 
 def _with_params(intent: Plan) -> httpx.URL:
@@ -374,9 +392,10 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | Direct | None
 def _timings(options: dict[str, Any], parts: frozenset[str]) -> Hops | None:
     """Return `Hops` if an option needs one, else None."""
     if options["write_out"] is not None:
-        from .write_out import check
+        from .write_out import check, loaded
 
         try:
+            options["write_out"] = loaded(options["write_out"])
             check(options["write_out"])
         except ValueError as exc:
             raise click.UsageError(str(exc)) from None
@@ -405,6 +424,7 @@ def _session(options: dict[str, Any], intent: Plan) -> Session | None:
 def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
     """Return the request with the session's header fields; its own fields win, and are remembered."""
     session.restore(client.cookies)
+    intent = _with_cookies(intent)
     session.remember(intent.headers)
     given = {name.lower() for name, _ in intent.headers} | {name.lower() for name in intent.absent}
     kept = [(name, value) for name, value in session.headers if name.lower() not in given]
@@ -412,6 +432,22 @@ def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
     for name, value in intent.cookies.items():
         client.cookies.set(name, value, domain=host)
     return intent._replace(headers=[*kept, *intent.headers], cookies={})
+
+
+def _with_cookies(intent: Plan) -> Plan:
+    """Return the request with the pairs of its Cookie header as cookies, which go with those of the session."""
+    pairs: dict[str, str] = {}
+    others: list[tuple[str, str]] = []
+    for name, value in intent.headers:
+        if name.lower() != "cookie":
+            others.append((name, value))
+            continue
+        found = [pair.strip() for pair in value.split(";") if pair.strip()]
+        if not all("=" in pair for pair in found):
+            others.append((name, value))
+            continue
+        pairs.update((key, text) for key, _, text in (pair.partition("=") for pair in found))
+    return intent._replace(headers=others, cookies={**pairs, **intent.cookies})
 
 
 def _auth(options: dict[str, Any], session: Session | None) -> Any:
