@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +66,8 @@ def normalised(argv: list[str], expand: Callable[[str], list[str]] | None = None
     out: list[str] = []
     rest = list(argv)
     if expand is not None and len(rest) > 1 and rest[0] == "curl":
+        import shlex
+
         return expand(shlex.join(rest))
     while rest:
         word = rest.pop(0)
