@@ -56,7 +56,9 @@ def _zsh() -> str:
         text = option.help.partition(" [default")[0].replace("[", "(").replace("]", ")").replace(":", "\\:")
         text = text.replace("'", "'\\''")
         many = "*" if option.multiple else ""
-        lines += [f"    '{many}{name}[{text}]{_zsh_value(option)}' \\" for name in option.opts]
+        lines += [
+            f"    '{many}{name}{_zsh_equals(name, option)}[{text}]{_zsh_value(option)}' \\" for name in option.opts
+        ]
     body = "\n".join(lines)
     return f"""#compdef httpx
 # Completion of httpx for zsh: eval "$(httpx --completion zsh)", or save it as _httpx in a folder of $fpath.
@@ -69,6 +71,11 @@ _httpx() {{
 # Found in $fpath, this file is the function itself; read by eval, it only defines one.
 if [ "$funcstack[1]" = _httpx ]; then _httpx "$@"; else compdef _httpx httpx; fi
 """
+
+
+def _zsh_equals(name: str, option: Option) -> str:
+    """Return "=" for an option that may be written as --name=value."""
+    return "=" if name.startswith("--") and option.arity == 1 else ""
 
 
 def _zsh_value(option: Option) -> str:

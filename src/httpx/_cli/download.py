@@ -86,6 +86,12 @@ class Download:
             return False
         return _folder_of(self._target) is not None or not os.path.exists(self._target) or os.path.isfile(self._target)
 
+    @property
+    def kept(self) -> str | None:
+        """Return the path of the draft that `resume` would continue; None if there is none."""
+        part = self._part
+        return part.path if part is not None and os.path.exists(part.path) else None
+
     def headers(self) -> dict[str, str]:
         """Return header fields for the request; a Range needs a body that is not compressed."""
         if self._target == "-":
@@ -382,22 +388,11 @@ def _mode(path: str) -> int:
 @contextmanager
 def _progress(response: Response, target: str, start: int) -> Iterator[Any]:
     """Yield a function that moves the progress bar, to be called after each piece."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from .bar import bar
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
     length = response.headers.get("content-length", "")
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        # Content-Length counts the bytes on the wire, so they are compared with it, not the decoded ones.
-        total = start + int(length) if length.isdigit() else None
-        task = progress.add_task(os.path.basename(target), total=total, completed=start)
-        yield lambda: progress.update(task, completed=start + response.num_bytes_downloaded)
+    # Content-Length counts the bytes on the wire, so they are compared with it, not the decoded ones.
+    total = start + int(length) if length.isdigit() else None
+    with bar(os.path.basename(target)) as tell:
+        tell(start, total)
+        yield lambda: tell(start + response.num_bytes_downloaded, total)

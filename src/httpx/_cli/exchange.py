@@ -100,6 +100,10 @@ class Run:
                     response.close()
             except (httpx.HTTPError, exits.Failure) as exc:
                 error = exc
+                self._tell_of_draft()
+                raise
+            except KeyboardInterrupt:
+                self._tell_of_draft()
                 raise
             finally:
                 if self._timings is not None:
@@ -110,6 +114,11 @@ class Run:
                 self._epilogue(request, response, error)
         self._tell_of_errors(response)
         return exits.of_status(response.status_code)
+
+    def _tell_of_draft(self) -> None:
+        """Say what is kept of a download that failed."""
+        if self._download is not None and self._download.kept is not None:
+            _tell(f"{self._download.kept!r} is kept; --continue continues it")
 
     def _tell_of_errors(self, response: httpx.Response) -> None:
         """Name a status from 400 on standard error if nothing else has shown it."""

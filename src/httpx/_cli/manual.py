@@ -32,7 +32,7 @@ ITEMS = (
     ("name[a][0]=value", "the same, deeper in the object; name[]=value appends to a list"),
     ("name==value", "query parameter"),
     ("Name:value", "header; 'Name:' leaves it out, 'Name;' sends it empty"),
-    ("name@path", "file of a form"),
+    ("name@path", "file of a form; name@- is standard input"),
     ("name=@path", "text from a file; likewise name:=@path, name==@path, Name:@path"),
     ("@path", "the body is that file; @- is standard input"),
 )
@@ -61,7 +61,7 @@ def print_manual(screen: Screen) -> None:
     screen.painted("1;36", "httpx")
     screen.write("  an HTTP client for the terminal\n\n")
     screen.painted(_BOLD, "Usage: ")
-    screen.write(f"{USAGE}\n")
+    screen.write(textwrap.fill(USAGE, width, initial_indent=" " * 7, subsequent_indent=" " * 13)[7:] + "\n")
     _rows(screen, "Examples", [(command, "", what) for command, what in EXAMPLES], width)
     _rows(screen, "Items", [(item, "", what) for item, what in ITEMS], width)
     tables = {
@@ -108,6 +108,10 @@ def _rows(screen: Screen, title: str, rows: list[tuple[str, str, str]], width: i
     for row in rows:
         left, metavar, what = row
         screen.write(" " * _INDENT)
+        for line in textwrap.wrap(left, max(width - _INDENT, 20), break_on_hyphens=False)[:-1]:
+            screen.painted(CYAN, f"{line}\n")
+            screen.write(" " * _INDENT)
+            left = left[len(line) :].lstrip()
         screen.painted(CYAN, left)
         if metavar:
             screen.painted(YELLOW, f" {metavar}")

@@ -202,7 +202,7 @@ GROUPS: dict[str, list[Option]] = {
             path=True,
         ),
         _flag("--continue", help="Continue a download that was interrupted.", key="resume"),
-        _flag("--no-fail", help="Save the body whatever the status is.", key="no_fail"),
+        _flag("--no-fail", help="Save the body of any response.", key="no_fail"),
         Option(("--check-digest",), "NAME:HEX", "Fail unless the file has this digest, such as sha256:9f86d0..."),
     ],
     "Network": [

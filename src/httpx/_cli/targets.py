@@ -131,6 +131,7 @@ class Direct:
     """
 
     is_repeatable = False
+    kept = None
 
     def __init__(self, path: str, digest: str | None = None) -> None:
         self._path = path
