@@ -137,7 +137,7 @@ def test_write_out_may_come_from_a_file_and_go_to_standard_error(
     assert out(capfdbinary, url, "-w", "@-") == "GET"
     monkeypatch.setattr(sys, "stdin", None)
     assert out(capfdbinary, url, "-w", "@-") == ""
-    assert run([url, "-w", "@no/such/file"]) == exits.FAILED
+    assert run([url, "-w", "@no/such/file"]) == exits.USAGE
     (tmp_path / "format").write_bytes(b"\xff")
     assert run([url, "-w", f"@{tmp_path / 'format'}"]) == exits.USAGE
 

@@ -45,7 +45,10 @@ def run(argv: list[str]) -> int:
         if not isinstance(exc, OSError):
             raise
         _complain(str(exc))
-        _forget_output()  # if standard output failed, its buffer would fail again at the end
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()  # its buffer would fail again at the end
         return exits.FAILED
 
 

@@ -406,7 +406,7 @@ def _timings(options: dict[str, Any], parts: frozenset[str]) -> Hops | None:
         try:
             options["write_out"] = loaded(options["write_out"])
             check(options["write_out"])
-        except ValueError as exc:
+        except (ValueError, OSError) as exc:
             raise click.UsageError(str(exc)) from None
     if not (options["timings"] or options["output_json"] or options["write_out"] is not None or "m" in parts):
         return None
