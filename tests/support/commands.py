@@ -23,6 +23,7 @@ def environment(more: Optional[Mapping[str, str]] = None) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "COLUMNS": "100",
+        "XDG_CONFIG_HOME": os.path.join(os.path.dirname(__file__), "no configuration"),
         "TERM": "xterm",
         **(more or {}),
     }

@@ -19,11 +19,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any, BinaryIO, Callable, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, NamedTuple, Union
 
 import click
 
+import httpx
+
 from .items import Items, parse
+
+if TYPE_CHECKING:
+    from .config import Config
 
 _LETTERS = re.compile(r"[A-Za-z]+")
 _METHODS = frozenset(
@@ -84,6 +89,7 @@ class Plan(NamedTuple):
         absent: names of header fields that the request must not have.
         body: more arguments of `Client.build_request`.
         may_miss_input: whether a user of other clients may expect standard input to be the body.
+        config: the settings of the host if they have credentials.
     """
 
     method: str
@@ -94,6 +100,7 @@ class Plan(NamedTuple):
     cookies: dict[str, str]
     body: dict[str, Any]
     may_miss_input: bool = False
+    config: Config | None = None
 
     def close(self) -> None:
         """Close the files of the body."""
@@ -123,12 +130,16 @@ def _planned(options: dict[str, Any]) -> Plan:
     url = address(url, in_process=bool(options["app"] or options["unix_socket"]))
     items = _items(words)
     body, content_type = _body(options, items)
+    config = configured(options)
     if not body and before in _METHODS_WITH_BODY and not options["ignore_stdin"]:
         content = from_stdin()
         if content:
             body, content_type = _body_of(content)
     lines = _items([_header_item(line) for line in options["header_lines"]])
     headers = [*items.headers, *options["headers"], *lines.headers]
+    absent = [*items.absent, *lines.absent]
+    given = {name.lower() for name in (*(name for name, _ in headers), *absent)}
+    headers += [] if config is None else [pair for pair in config.headers if pair[0].lower() not in given]
     if content_type and "content-type" not in {name.lower() for name, _ in headers}:
         headers.append(("Content-Type", content_type))
     return Plan(
@@ -136,10 +147,11 @@ def _planned(options: dict[str, Any]) -> Plan:
         url,
         [*items.params, *options["params"]],
         headers,
-        [*items.absent, *lines.absent],
+        absent,
         dict(options["cookies"]),
         body,
         not body and before is None and options["method"] is None and not options["ignore_stdin"],
+        None if config is None or config.auth is None else config,
     )
 
 
@@ -151,6 +163,20 @@ def is_method(word: str) -> bool:
 def is_item(word: str) -> bool:
     """Return whether a word can only be an item, or looks like one and not like a URL."""
     return bool(_ITEM.match(word)) or bool(_HEADER.match(word))
+
+
+def configured(options: dict[str, Any]) -> Config | None:
+    """Return the settings of the configuration file for the host of the URL; None without one, or with --no-config."""
+    if options["no_config"]:
+        return None
+    from .config import load
+
+    try:
+        _, url, _ = method_and_url(options["words"], None)
+        host = httpx.URL(address(url, in_process=bool(options["app"] or options["unix_socket"]))).netloc.decode("ascii")
+    except (click.UsageError, httpx.InvalidURL):  # the request itself will say so
+        host = None
+    return load(host)
 
 
 def method_and_url(words: tuple[str, ...], given: str | None, hint: str = "") -> tuple[str | None, str, list[str]]:

@@ -93,7 +93,7 @@ def _parsed(argv: list[str]) -> int:
 def _run(argv: list[str]) -> int:
     from .parser import parse
 
-    with parse(argv, expand=_from_curl) as context:
+    with parse(argv, expand=_from_curl, defaults=_defaults) as context:
         options = context.params
         for name, mode in _MODES.items():
             if options[name]:
@@ -101,6 +101,16 @@ def _run(argv: list[str]) -> int:
         from .exchange import perform
 
         return perform(options)
+
+
+def _defaults(options: dict[str, Any]) -> list[str]:
+    """Return the options of the configuration file."""
+    if options["no_config"] or not options["words"]:
+        return []
+    from .building import configured
+
+    found = configured(options)
+    return [] if found is None else found.words
 
 
 def _from_curl(text: str) -> list[str]:

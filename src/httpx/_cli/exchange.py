@@ -77,7 +77,9 @@ class Run:
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
         self._parts = parts_of(options, self._screen.is_terminal, intent.method)
         is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
-        self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
+        self._tap = (
+            Wiretap(self._screen, self._parts, options["verbose"], _masks(options, intent)) if is_watched else None
+        )
         self._timings = _timings(options, self._parts)
         self._path: str | None = None
         self._retries: Retries | None = None
@@ -86,7 +88,7 @@ class Run:
     def go(self) -> int:
         """Build and send the request and show the response; return the exit code."""
         session = _session(self._options, self._intent)
-        auth = _auth(self._options, session)
+        auth = _auth(self._options, session, self._intent)
         self._options["stream"] = self._options["stream"] or _accepts_events(self._intent)
         self._options["resolve"] += _local_names(self._intent, self._options)
         response, error = None, None
@@ -330,7 +332,7 @@ def show_unsent(options: dict[str, Any], intent: Plan) -> int:
 
         screen.write(to_curl(request, mask=not options["with_secrets"], options=options) + "\n")
         return exits.OK
-    Wiretap(screen, parts_of(options, screen.is_terminal)).request(request)
+    Wiretap(screen, parts_of(options, screen.is_terminal), masks=_masks(options, intent)).request(request)
     if screen.is_terminal:
         screen.write("\n")
     return exits.OK
@@ -345,7 +347,7 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
         return httpx.Response(200)
 
     session = _session(options, intent)
-    with httpx.Client(transport=httpx.MockTransport(keep), auth=_auth(options, session)) as client:
+    with httpx.Client(transport=httpx.MockTransport(keep), auth=_auth(options, session, intent)) as client:
         client.send(built(client, intent if session is None else _with_session(intent, session, client)))
     return sent[0]
 
@@ -443,6 +445,11 @@ def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
     return intent._replace(headers=[*kept, *intent.headers], cookies={})
 
 
+def _masks(options: dict[str, Any], intent: Plan) -> bool:
+    """Return whether the Authorization is hidden: one from the configuration was not typed by who reads the screen."""
+    return intent.config is not None and not options["with_secrets"]
+
+
 def _with_cookies(intent: Plan) -> Plan:
     """Return the request with the pairs of its Cookie header as cookies, which go with those of the session."""
     pairs: dict[str, str] = {}
@@ -459,9 +466,12 @@ def _with_cookies(intent: Plan) -> Plan:
     return intent._replace(headers=others, cookies={**pairs, **intent.cookies})
 
 
-def _auth(options: dict[str, Any], session: Session | None) -> Any:
-    """Return the authentication of the options, which the session remembers, else that of the session."""
+def _auth(options: dict[str, Any], session: Session | None, intent: Plan) -> Any:
+    """Return the authentication of the options, which the session remembers, else of the session, else of the host."""
     auth = auth_of(options)
+    if auth is None and intent.config is not None and (session is None or session.auth is None):
+        given = {name.lower() for name in (*(name for name, _ in intent.headers), *intent.absent)}
+        return None if "authorization" in given else intent.config.credentials(httpx.URL(intent.url))
     if session is None:
         return auth
     if auth is None:

@@ -41,7 +41,7 @@ ENVIRONMENT = (
     ("NO_COLOR", "no colours, unless --pretty asks for them"),
     ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and hosts without a proxy"),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities instead of the default ones"),
-    ("XDG_CONFIG_HOME, APPDATA", "where sessions are kept, in httpx/sessions"),
+    ("XDG_CONFIG_HOME, APPDATA", "where httpx/config.toml and httpx/sessions are"),
 )
 
 ADDRESSES = "A URL without a scheme is https, or http on this machine; :8000/path is on this machine."

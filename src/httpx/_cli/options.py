@@ -105,6 +105,7 @@ GROUPS: dict[str, list[Option]] = {
             "Keep cookies, headers and authentication under this name, for each host separately.",
         ),
         Option(("--session-read-only",), "NAME", "Use a session, but do not change it."),
+        _flag("--no-config", help="Ignore the configuration file, httpx/config.toml."),
     ],
     "Body": [
         Option(("-c", "--content"), "TEXT", "Request body as it is."),

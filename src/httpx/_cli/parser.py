@@ -30,13 +30,19 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
 _FLAGS_TOGETHER = re.compile(r"-[A-Za-z0-9]{2,}")
 
 
-def parse(argv: list[str], *, expand: Callable[[str], list[str]] | None = None) -> click.Context:
+def parse(
+    argv: list[str],
+    *,
+    expand: Callable[[str], list[str]] | None = None,
+    defaults: Callable[[dict[str, Any]], list[str]] | None = None,
+) -> click.Context:
     """
     Return a context with the arguments as `params`, which closes the files of `--files` when it is left.
 
     Args:
         argv: without the program's name.
         expand: returns the arguments for the value of `--from-curl`.
+        defaults: returns options that go before those of the command line, for the result without them.
 
     Raises:
         click.UsageError: an option is unknown, lacks its value, or has an invalid one.
@@ -46,7 +52,22 @@ def parse(argv: list[str], *, expand: Callable[[str], list[str]] | None = None) 
         params=[*map(_for_click, OPTIONS), click.Argument(["words"], nargs=-1)],
         add_help_option=False,
     )
-    context = command.make_context("httpx", normalised(argv, expand))
+    words = normalised(argv, expand)
+    context = _context(command, words)
+    more = [] if defaults is None else defaults(context.params)
+    if more:
+        context.close()
+        with _context(command, normalised(more)) as alone:
+            if alone.params["words"]:
+                raise click.UsageError(
+                    f"the configuration has a word that is not an option: {alone.params['words'][0]!r}"
+                )
+        context = _context(command, [*normalised(more), *words])
+    return context
+
+
+def _context(command: click.Command, words: list[str]) -> click.Context:
+    context = command.make_context("httpx", list(words))  # click takes words out of the list
     try:
         _check_pairs(context.params)
         _replace_abbreviations(context.params)

@@ -18,12 +18,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import tempfile
 from http.cookiejar import Cookie
 from typing import Any
 
 import httpx
+
+from . import config
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 # Fields that belong to one request only.
@@ -141,11 +142,7 @@ class Session:
 
 def folder() -> str:
     """Return the folder of the sessions."""
-    if sys.platform == "win32":
-        base = os.environ.get("APPDATA") or os.path.expanduser("~")
-    else:
-        base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return os.path.join(base, "httpx", "sessions")
+    return os.path.join(config.folder(), "sessions")
 
 
 def _path_of(name: str, host: str) -> str:
