@@ -64,6 +64,18 @@ def test_a_method_is_letters_with_a_url_behind_them(words: list[str], expected: 
 
 
 @pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *(("a=b", True), ("a==b", True), ("a:=1", True), ("a@b", True), ("X-A:1", True), ("X-A:b", True), ("a;", True)),
+        *(("example.org", False), ("example.org:80/x", False), ("localhost:80", False), ("localhost?q=1", False)),
+        *((":80/x", False), ("http://a/?q=1", False), ("/x?q=1", False)),
+    ],
+)
+def test_an_item_is_told_from_a_url(word: str, expected: bool):
+    assert building.is_item(word) == expected
+
+
+@pytest.mark.parametrize(
     ("words", "given"), [([], None), (["PUT", "http://a/"], "GET"), (["http://a/", "http://b/"], None)]
 )
 def test_words_that_make_no_request_are_refused(words: list[str], given: str | None):

@@ -79,6 +79,15 @@ def test_a_terminal_is_spared_binary_bodies(echo_server: EchoServer):
 
 
 @POSIX
+def test_a_terminal_shows_events_as_events(echo_server: EchoServer):
+    body = b"id: 7\ndata: one\n\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 17\r\n\r\n"
+    with ScriptedServer([expect_head(), send(head + body), expect_end()]) as server:
+        code, shown = on_a_terminal(server.url, "--body", NO_COLOR="1")
+    assert (code, shown) == (0, "message  7\n  one\n\n")
+
+
+@POSIX
 def test_a_terminal_shows_a_bar_for_a_download(echo_server: EchoServer, tmp_path: Path):
     code, shown = on_a_terminal(f"{echo_server.url}/bytes/3000", "--download", str(tmp_path / "file.bin"))
     assert code == 0

@@ -162,6 +162,8 @@ def is_method(word: str) -> bool:
 
 def is_item(word: str) -> bool:
     """Return whether a word can only be an item, or looks like one and not like a URL."""
+    if "?" in re.split("[=:@]", word, maxsplit=1)[0]:  # `localhost?q=1`
+        return False
     return bool(_ITEM.match(word)) or bool(_HEADER.match(word))
 
 
