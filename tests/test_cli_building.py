@@ -144,8 +144,9 @@ def test_input_that_is_piped_and_not_sent_is_noticed(monkeypatch: pytest.MonkeyP
     assert not planned("http://a/", "--ignore-stdin").may_miss_input
     with piped(monkeypatch, b"text", close=False):
         assert has_unread_input() == (sys.platform != "win32")
-    with piped(monkeypatch, b"", close=False):
-        assert not has_unread_input()
+    for close in (False, True):
+        with piped(monkeypatch, b"", close=close):
+            assert not has_unread_input()
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
         assert not has_unread_input()

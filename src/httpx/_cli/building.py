@@ -13,7 +13,6 @@ import io
 import json
 import os
 import re
-import select
 import stat
 import sys
 import threading
@@ -236,9 +235,20 @@ def has_unread_input() -> bool:
             return status.st_size > 0 and os.lseek(descriptor, 0, os.SEEK_CUR) == 0
         if not stat.S_ISFIFO(status.st_mode):
             return False
-        return bool(select.select([descriptor], [], [], 0)[0]) and sys.platform != "win32"
+        return _waiting(descriptor) > 0
     except (AttributeError, OSError, ValueError):
         return False
+
+
+def _waiting(descriptor: int) -> int:
+    """Return the number of bytes in a pipe. `select` was rejected: the end of the input looks like input to it."""
+    if sys.platform == "win32":
+        return 0
+    import fcntl
+    import struct
+    import termios
+
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0])
 
 
 def from_stdin(patience: float = PATIENCE) -> Content | None:

@@ -116,8 +116,8 @@ def man_page(version: str) -> str:
         "[\\fIMETHOD\\fR] \\fIURL\\fR [\\fIITEM\\fR ...] [\\fIOPTIONS\\fR]",
         ".SH DESCRIPTION",
         _roff(
-            "Sends one HTTP request and shows the response: head and body on standard output, errors on standard "
-            "error. On a terminal there are colours and indentation; a pipe or a file gets the bytes of the body."
+            "Sends one HTTP request; shows the response on standard output, errors on standard error. A terminal gets "
+            "head and body, with colours and indentation; a pipe or a file gets the bytes of the body."
         ),
         ".PP",
         _roff(manual.ADDRESSES),
