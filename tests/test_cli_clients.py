@@ -150,3 +150,28 @@ def test_a_stream_may_pause_as_long_as_it_likes(argv: list[str], read: float | N
     with parse(["http://a/", *argv, "--max-time", "9"]) as context, client_for(context.params) as client:
         timeout = client.timeout
         assert (timeout.read, timeout.connect, timeout.total) == (read, connect, 9.0)
+
+
+@pytest.mark.parametrize("more", [[], ["--offline"]])
+def test_a_body_can_be_compressed(more: list[str], echo_server: EchoServer, capfdbinary: Capture):
+    argv = [f"{echo_server.url}/anything", "-c", "x" * 5000, "--compress", "gzip", "--print", "H", *more]
+    assert run(argv) == exits.OK
+    assert b"Content-Encoding: gzip\n" in capfdbinary.readouterr().out
+    assert run(["http://a.invalid/", "--compress", "lzma"]) == exits.USAGE
+
+
+def test_credentials_may_come_from_netrc(
+    echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    argv = [f"{echo_server.url}/headers", "--netrc"]
+    assert run(argv) == exits.USAGE
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login u password p\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    capfdbinary.readouterr()
+    assert run(argv) == exits.OK
+    assert b"Basic dTpw" in capfdbinary.readouterr().out
+    assert run([*argv, "--bearer", "x"]) == exits.USAGE
+    (tmp_path / ".netrc").write_text("nonsense\n")
+    assert run(argv) == exits.USAGE

@@ -39,6 +39,7 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
     try:
         return httpx.Client(
             timeout=_timeout(options),
+            compress=options["compress"],
             follow_redirects=options["follow_redirects"] or redirects is not None,
             **({} if redirects is None else {"max_redirects": redirects}),
             **_network(options),
@@ -48,6 +49,15 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
         raise click.UsageError(str(exc)) from None
     except OSError as exc:  # from the files of certificates
         raise click.UsageError(f"{exc} (from {' or '.join(_given_files(options))})") from None
+
+
+def _netrc() -> httpx.Auth:
+    import netrc
+
+    try:
+        return httpx.NetRCAuth()
+    except (OSError, netrc.NetrcParseError) as exc:
+        raise click.UsageError(f"--netrc: {exc}") from None
 
 
 def _timeout(options: dict[str, Any]) -> httpx.Timeout:
@@ -64,6 +74,10 @@ def auth_of(options: dict[str, Any]) -> Any:
     """Return the value for `auth=`; for the password "-", prompt for it on the terminal."""
     if options["auth"] and options["bearer"]:
         raise click.UsageError("--auth and --bearer exclude each other")
+    if options["netrc"]:
+        if options["auth"] or options["bearer"]:
+            raise click.UsageError("--netrc excludes --auth, --user and --bearer")
+        return _netrc()
     if options["bearer"]:
         return httpx.BearerAuth(options["bearer"])
     if not options["auth"]:

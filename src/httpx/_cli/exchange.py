@@ -347,7 +347,8 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
         return httpx.Response(200)
 
     session = _session(options, intent)
-    with httpx.Client(transport=httpx.MockTransport(keep), auth=_auth(options, session, intent)) as client:
+    auth = _auth(options, session, intent)
+    with httpx.Client(transport=httpx.MockTransport(keep), auth=auth, compress=options["compress"]) as client:
         client.send(built(client, intent if session is None else _with_session(intent, session, client)))
     return sent[0]
 

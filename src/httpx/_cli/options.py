@@ -123,6 +123,12 @@ GROUPS: dict[str, list[Option]] = {
         _flag("--form", help="Send the items as a form, and not as JSON."),
         _flag("--multipart", help="Send the fields of a form as multipart/form-data, even without a file."),
         Option(("--raw",), "TEXT", "Request body as it is, with the Content-Type of JSON if it is JSON."),
+        Option(
+            ("--compress",),
+            "CODING",
+            "Compress the body of the request, if that makes it smaller: gzip, deflate, br or zstd.",
+            choices=("gzip", "deflate", "br", "zstd"),
+        ),
         _flag("--ignore-stdin", help="Take no body from standard input."),
     ],
     "Authentication": [
@@ -138,6 +144,7 @@ GROUPS: dict[str, list[Option]] = {
             "The same in one word; without :PASS it asks for the password.",
         ),
         _flag("--digest", help="Use Digest authentication with --auth."),
+        _flag("--netrc", help="Use the user names and passwords of ~/.netrc."),
         Option(("--bearer",), "TOKEN", "Bearer authentication. Mind that --verbose shows it."),
     ],
     "Redirects, timeouts and retries": [
