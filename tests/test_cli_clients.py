@@ -160,6 +160,13 @@ def test_a_body_can_be_compressed(more: list[str], echo_server: EchoServer, capf
     assert run(["http://a.invalid/", "--compress", "lzma"]) == exits.USAGE
 
 
+def test_a_coding_without_its_library_says_what_to_install(capfdbinary: Capture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("httpx._encoders._library", lambda coding: None)
+    for more in ([], ["--offline"]):
+        assert run(["http://a.invalid/", "-c", "x", "--compress", "br", *more]) == exits.USAGE
+        assert told(capfdbinary).startswith("httpx: --compress br needs a library: pip install 'httpx[")
+
+
 def test_credentials_may_come_from_netrc(
     echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

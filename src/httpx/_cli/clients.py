@@ -39,7 +39,7 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
     try:
         return httpx.Client(
             timeout=_timeout(options),
-            compress=options["compress"],
+            compress=coding_of(options),
             follow_redirects=options["follow_redirects"] or redirects is not None,
             **({} if redirects is None else {"max_redirects": redirects}),
             **_network(options),
@@ -49,6 +49,19 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
         raise click.UsageError(str(exc)) from None
     except OSError as exc:  # from the files of certificates
         raise click.UsageError(f"{exc} (from {' or '.join(_given_files(options))})") from None
+
+
+def coding_of(options: dict[str, Any]) -> str | None:
+    """Return the coding of --compress, after a check that its library is installed."""
+    coding: str | None = options["compress"]
+    if coding is not None:
+        from .._encoders import check_coding
+
+        try:
+            check_coding(coding)
+        except ImportError as exc:
+            raise click.UsageError(str(exc).replace(f"compress={coding!r}", f"--compress {coding}")) from None
+    return coding
 
 
 def _netrc() -> httpx.Auth:

@@ -20,7 +20,7 @@ import httpx
 
 from . import exits
 from .building import Plan, has_unread_input, plan
-from .clients import auth_of, client_for
+from .clients import auth_of, client_for, coding_of
 from .screen import Screen
 from .wiretap import Wiretap, head_of
 
@@ -348,7 +348,7 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
 
     session = _session(options, intent)
     auth = _auth(options, session, intent)
-    with httpx.Client(transport=httpx.MockTransport(keep), auth=auth, compress=options["compress"]) as client:
+    with httpx.Client(transport=httpx.MockTransport(keep), auth=auth, compress=coding_of(options)) as client:
         client.send(built(client, intent if session is None else _with_session(intent, session, client)))
     return sent[0]
 
