@@ -336,7 +336,7 @@ def test_items_and_timings_on_a_terminal(echo_server: EchoServer):
     code, shown = on_a_terminal(f"{echo_server.url}/anything", "name=Ann", "n:=1", "--timings", NO_COLOR="1")
     assert code == 0
     assert '"name": "Ann",' in shown
-    assert re.search(r"POST \S+/anything  200  [\d.]+ ms\n  queue +[\d.]+ ms  \S+\n  connect", shown)
+    assert re.search(r"POST \S+/anything  200  [\d.]+ ms\n  queue +[\d.]+ ms +\S+\n  connect", shown)
     assert re.search(r"\n  wait +[\d.]+ ms +█+\n", shown)
 
 
