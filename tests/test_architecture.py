@@ -96,6 +96,7 @@ LEVELS = {
     "_api": 5,
     "_cli.*": 5,
     "_main": 5,
+    "_quiet": 5,
     "_old_names": 5,
     "_old_parts": 5,
     "testing": 5,

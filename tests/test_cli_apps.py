@@ -13,6 +13,7 @@ click = pytest.importorskip("click")
 
 # Behind the line above, because they import click.
 from httpx._cli import exits  # noqa: E402
+from httpx._cli.apps import show_traceback  # noqa: E402
 from httpx._cli.command import run  # noqa: E402
 
 Capture = pytest.CaptureFixture[bytes]
@@ -72,6 +73,16 @@ async def failing(scope, receive, send):
     raise RuntimeError("startup went wrong")
 
 
+def broken(environ, start_response):
+    open("no/such/file")
+
+
+def talking(environ, start_response):
+    print("called")
+    start_response("200 OK", [])
+    return [b"[]"]
+
+
 thing = 5
 """
 
@@ -88,7 +99,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answered(capture: Capture, *argv: str) -> Any:
-    assert run([*argv]) == exits.OK
+    assert run([*argv, "-i"]) == exits.OK
     head, _, body = capture.readouterr().out.partition(b"\n\n")
     assert b" 201" in head.splitlines()[0]
     return json.loads(body)
@@ -117,9 +128,26 @@ def test_a_request_to_an_application_can_be_watched(folder: Path, capfdbinary: C
     assert b"\n  wait " in captured.err
 
 
-def test_an_error_in_the_startup_is_an_error(folder: Path):
-    with pytest.raises(RuntimeError, match="startup went wrong"):
-        run(["/x", "--app", "shop_app:failing"])
+def test_the_traceback_of_an_application_begins_in_it(folder: Path, capfdbinary: Capture):
+    """It began with a dozen calls of the client and the transport, which are not what went wrong."""
+    for name in ("failing", "broken"):
+        assert run(["/x", f"--app=shop_app:{name}"]) == exits.FAILED
+        lines = capfdbinary.readouterr().err.decode().splitlines()
+        assert lines[0] == "Traceback (most recent call last):"
+        assert f'{folder / "shop_app.py"}", line ' in lines[1]
+        assert lines[-1].startswith("RuntimeError: startup" if name == "failing" else "FileNotFoundError: ")
+
+
+def test_an_error_outside_the_application_is_not_shown_as_its_own():
+    assert not show_traceback(RuntimeError())
+
+
+def test_what_an_application_prints_is_not_its_response(folder: Path, capfdbinary: Capture):
+    """A line of debugging output in front of the body spoiled the JSON."""
+    assert run(["/x", "--app", "shop_app:talking"]) == exits.OK
+    captured = capfdbinary.readouterr()
+    assert captured.out == b"[]"
+    assert captured.err == b"called\n"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +166,8 @@ def test_what_is_no_application_is_told_in_a_line(folder: Path, capfdbinary: Cap
     assert told in capfdbinary.readouterr().err
 
 
-def test_what_an_application_lacks_itself_is_its_own_error(folder: Path):
-    with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
-        run(["/x", "--app", "half_app:app"])
+def test_what_an_application_lacks_itself_is_its_own_error(folder: Path, capfdbinary: Capture):
+    assert run(["/x", "--app", "half_app:app"]) == exits.FAILED
+    lines = capfdbinary.readouterr().err.decode().splitlines()
+    assert 'half_app.py", line 1' in lines[1]
+    assert lines[-1] == "ModuleNotFoundError: No module named 'no_such_module_anywhere'"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+import httpx
 
 click = pytest.importorskip("click")
 
@@ -58,6 +61,18 @@ def piped(monkeypatch: pytest.MonkeyPatch, content: bytes, close: bool = True) -
 )
 def test_a_method_is_letters_with_a_url_behind_them(words: list[str], expected: Any):
     assert method_and_url(tuple(words), None) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *(("a=b", True), ("a==b", True), ("a:=1", True), ("a@b", True), ("X-A:1", True), ("X-A:b", True), ("a;", True)),
+        *(("example.org", False), ("example.org:80/x", False), ("localhost:80", False), ("localhost?q=1", False)),
+        *((":80/x", False), ("http://a/?q=1", False), ("/x?q=1", False)),
+    ],
+)
+def test_an_item_is_told_from_a_url(word: str, expected: bool):
+    assert building.is_item(word) == expected
 
 
 @pytest.mark.parametrize(
@@ -129,10 +144,16 @@ def test_input_that_is_piped_and_not_sent_is_noticed(monkeypatch: pytest.MonkeyP
     assert not planned("http://a/", "--ignore-stdin").may_miss_input
     with piped(monkeypatch, b"text", close=False):
         assert has_unread_input() == (sys.platform != "win32")
-    with piped(monkeypatch, b"", close=False):
-        assert not has_unread_input()
+    for close in (False, True):
+        with piped(monkeypatch, b"", close=close):
+            assert not has_unread_input()
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
+        assert not has_unread_input()
+    with open(__file__, "rb", buffering=0) as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert has_unread_input()
+        file.read(1)  # as the shell's `read` does
         assert not has_unread_input()
     monkeypatch.setattr(sys, "stdin", None)
     assert not has_unread_input()
@@ -155,11 +176,57 @@ def test_silent_standard_input_is_told_and_not_waited_for(monkeypatch: pytest.Mo
         from_stdin(0.05)
 
 
-def test_large_input_comes_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Any):
-    (tmp_path / "body").write_bytes(b"x" * 3_000_000)
+@pytest.mark.parametrize("limit", [0, 10, 64])
+@pytest.mark.parametrize("argv", [["POST", "http://a/"], ["http://a/", "@-"]])
+def test_large_input_is_sent_as_it_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, limit: int, argv: list[str]):
+    """A body of 300 MB took 630 MB of memory."""
+    monkeypatch.setattr(building, "MAX_IN_MEMORY", limit)
+    content = b'{"a": "' + b"x" * 40 + b'"}'
+    with piped(monkeypatch, content):
+        made = planned(*argv)
+        body = made.body["content"]
+        assert (body if limit == 64 else b"".join(body)) == content
+    (tmp_path / "body").write_bytes(content)
+    monkeypatch.setattr(building, "MAX_IN_MEMORY", limit)
     with open(tmp_path / "body") as file:
         monkeypatch.setattr(sys, "stdin", file)
-        assert from_stdin() == b"x" * 3_000_000
+        again = planned(*argv)
+        body = again.body["content"]
+        again.close()
+        assert (body if limit == 64 else body.read()) == content
+        monkeypatch.undo()
+    assert made.headers == again.headers == [("Content-Type", "application/json")]
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_large_file_is_sent_as_it_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, limit: int):
+    monkeypatch.setattr(building, "MAX_IN_MEMORY", limit)
+    (tmp_path / "a.bin").write_bytes(b"x" * 10)
+    made = planned("http://a/", f"@{tmp_path / 'a.bin'}")
+    if limit:
+        assert made.body == {"content": b"x" * 10}
+        return
+    request = httpx.Request("POST", "http://a/", content=made.body["content"])
+    assert request.headers["Content-Length"] == "10"
+    assert request.read() == b"x" * 10
+    made.close()
+    assert made.body["content"].closed
+
+
+def test_an_empty_file_as_standard_input_is_no_body(monkeypatch: pytest.MonkeyPatch):
+    with open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as empty:
+        for stream in (nothing, empty):
+            monkeypatch.setattr(sys, "stdin", stream)
+            assert planned("POST", "http://a/").body == {}
+        monkeypatch.undo()
+
+
+def test_text_that_is_large_has_no_type(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(building, "MAX_IN_MEMORY", 3)
+    with piped(monkeypatch, b"text"):
+        assert planned("http://a/", "@-").headers == []
+    monkeypatch.setattr(sys, "stdin", None)
+    assert planned("http://a/", "@-").body == {"content": b""}
 
 
 @pytest.mark.parametrize(

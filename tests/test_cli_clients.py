@@ -14,8 +14,9 @@ from support import certs
 click = pytest.importorskip("click")
 
 # Behind the line above, because they import click.
-from httpx._cli.clients import overrides  # noqa: E402
+from httpx._cli.clients import client_for, overrides  # noqa: E402
 from httpx._cli.command import run  # noqa: E402
+from httpx._cli.parser import parse  # noqa: E402
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -132,3 +133,52 @@ def test_overrides_name_host_port_and_address(given: tuple[str, ...], expected: 
 def test_an_override_of_another_form_is_refused(text: str):
     with pytest.raises(click.UsageError, match="HOST:PORT:ADDRESS"):
         overrides((text,))
+
+
+@pytest.mark.parametrize(
+    ("argv", "read", "connect"),
+    [
+        ([], 5.0, 5.0),
+        (["--timeout", "2"], 2.0, 2.0),
+        (["--timeout", "0"], None, None),
+        (["--stream"], None, 5.0),
+        (["--stream", "--timeout", "2"], 2.0, 2.0),
+    ],
+)
+def test_a_stream_may_pause_as_long_as_it_likes(argv: list[str], read: float | None, connect: float | None):
+    """`--stream` ended after 5 s without an event."""
+    with parse(["http://a/", *argv, "--max-time", "9"]) as context, client_for(context.params) as client:
+        timeout = client.timeout
+        assert (timeout.read, timeout.connect, timeout.total) == (read, connect, 9.0)
+
+
+@pytest.mark.parametrize("more", [[], ["--offline"]])
+def test_a_body_can_be_compressed(more: list[str], echo_server: EchoServer, capfdbinary: Capture):
+    argv = [f"{echo_server.url}/anything", "-c", "x" * 5000, "--compress", "gzip", "--print", "H", *more]
+    assert run(argv) == exits.OK
+    assert b"Content-Encoding: gzip\n" in capfdbinary.readouterr().out
+    assert run(["http://a.invalid/", "--compress", "lzma"]) == exits.USAGE
+
+
+def test_a_coding_without_its_library_says_what_to_install(capfdbinary: Capture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("httpx._encoders._library", lambda coding: None)
+    for more in ([], ["--offline"]):
+        assert run(["http://a.invalid/", "-c", "x", "--compress", "br", *more]) == exits.USAGE
+        assert told(capfdbinary).startswith("httpx: --compress br needs a library: pip install 'httpx[")
+
+
+def test_credentials_may_come_from_netrc(
+    echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    argv = [f"{echo_server.url}/headers", "--netrc"]
+    assert run(argv) == exits.USAGE
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login u password p\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    capfdbinary.readouterr()
+    assert run(argv) == exits.OK
+    assert b"Basic dTpw" in capfdbinary.readouterr().out
+    assert run([*argv, "--bearer", "x"]) == exits.USAGE
+    (tmp_path / ".netrc").write_text("nonsense\n")
+    assert run(argv) == exits.USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -37,7 +38,7 @@ def echo(echo_server: EchoServer, capfdbinary: Capture) -> Any:
 
     def echoed(*args: str) -> Any:
         assert run([f"{echo_server.url}/anything", *args]) == 0
-        return json.loads(capfdbinary.readouterr().out.partition(b"\n\n")[2])
+        return json.loads(capfdbinary.readouterr().out)
 
     return echoed
 
@@ -68,6 +69,12 @@ def test_with_a_body_the_method_is_post(echo: Any, args: list[str], key: str, va
 def test_json_null_has_the_type_of_json_unless_another_is_given(echo: Any):
     assert echo("-j", "null")["headers"]["Content-Type"] == "application/json"
     assert echo("-j", "null", "-h", "content-type", "text/x")["headers"]["content-type"] == "text/x"
+
+
+def test_values_of_headers_beyond_ascii_are_utf_8(echo: Any, echo_server: EchoServer, capfdbinary: Capture):
+    assert echo("X-A:é", "-h", "X-B", "☕")["headers"]["X-B"].encode("latin-1").decode() == "☕"
+    assert run(["http://a.invalid/", "X-A:é", "--offline"]) == 0
+    assert "X-A: é\n".encode() in capfdbinary.readouterr().out
 
 
 def test_files_are_uploaded_with_their_names(echo: Any, tmp_path: Path):
@@ -111,7 +118,7 @@ def test_a_proxy_gets_the_whole_url(echo_server: EchoServer, capfdbinary: Captur
         ["http://a/", "--auth", "u", "p", "--bearer", "t"],
         ["http://a/", "--proxy", "foo://b"],
         ["http://a/", "-h", "X-A", "a\nb"],
-        ["http://a/", "-h", "X-A", "\u2615"],
+        ["http://a/", "-h", "\u2615", "x"],
         ["http://a/", "-m", "A B"],
         ["GET", "http://a/", "-m", "POST"],
         ["GET", "PUT", "http://a/"],
@@ -182,9 +189,153 @@ def test_a_failed_download_leaves_the_file_as_it_was(echo_server: EchoServer, tm
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_download_of_an_error_is_saved_and_reported(echo_server: EchoServer, tmp_path: Path):
-    assert run([f"{echo_server.url}/nothing", "--download", str(tmp_path / "file")]) == exits.CLIENT_ERROR
-    assert "error" in (tmp_path / "file").read_text()
+@pytest.mark.parametrize("option", ["--download", "-o"])
+def test_an_error_is_saved_on_request_only(echo_server: EchoServer, tmp_path: Path, capfdbinary: Capture, option: str):
+    """A script that goes on would take the error page for its data; a good file of an earlier run would be lost."""
+    target = tmp_path / "file"
+    target.write_text("good")
+    argv = [f"{echo_server.url}/nothing", option, str(target)]
+    assert run(argv) == exits.CLIENT_ERROR
+    assert target.read_text() == "good"
+    assert capfdbinary.readouterr().err == b"httpx: 404 Not Found: nothing was saved (--no-fail saves it)\n"
+    assert run([*argv, "--no-fail"]) == exits.CLIENT_ERROR
+    assert "error" in target.read_text()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_redirect_that_is_not_followed_is_not_the_file(echo_server: EchoServer, tmp_path: Path, capfdbinary: Capture):
+    assert run([f"{echo_server.url}/redirect/1", "-o", str(tmp_path / "file")]) == exits.FAILED
+    assert b"302 Found: nothing was saved (--follow-redirects follows it)" in capfdbinary.readouterr().err
+    assert run([f"{echo_server.url}/redirect/1", "-o", str(tmp_path / "file"), "-L"]) == exits.OK
+    assert run([f"{echo_server.url}/status/304", "-o", str(tmp_path / "file")]) == exits.OK
+    assert b'"url"' in (tmp_path / "file").read_bytes()
+
+
+def test_an_error_is_named_unless_its_status_is_shown(echo_server: EchoServer, capfdbinary: Capture):
+    url = f"{echo_server.url}/status/503"
+    told = b"httpx: 503 Service Unavailable\n"
+    for argv, expected in (
+        ([], told),
+        (["-w", "%{method}"], told),
+        (["-o", "-"], told),
+        (["-i"], b""),
+        (["-w", "%{http_code}"], b""),
+        (["--output-json"], b""),
+        (["-o", os.devnull], told),
+    ):
+        assert run([url, *argv]) == exits.SERVER_ERROR
+        assert capfdbinary.readouterr().err == expected, argv
+
+
+def test_parameters_are_added_to_the_query_of_the_url(echo_server: EchoServer, capfdbinary: Capture):
+    """They replaced it, and the server answered another question than the one in the URL."""
+    url = f"{echo_server.url}/get?x=1&y=%2F+%20"
+    for argv in ([url, "q==2"], [url, "-p", "q", "2"], ["--from-curl", f"curl '{url}'", "q==2"]):
+        assert run(argv) == exits.OK
+        assert json.loads(capfdbinary.readouterr().out)["url"] == f"{url}&q=2"
+    assert run([url, "q==2", "--curl"]) == exits.OK
+    assert f"{url}&q=2".encode() in capfdbinary.readouterr().out
+    assert run([url, "q==2", "--offline", "--print", "H"]) == exits.OK
+    assert b"GET /get?x=1&y=%2F+%20&q=2 HTTP/1.1\n" in capfdbinary.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["-d", "a=1", "b=2"], b"--data takes two words, NAME VALUE, so the word after 'a=...' would be its value"),
+        (["-p", "q=1", "r=2"], b"--params q=VALUE --params ..."),
+        (["--cookies", "a=1", "X-A:b"], b"--cookies takes two words"),
+        (["-h", "X-A:1", "X-B:2"], b"-h 'X-A: VALUE' -h ..."),
+        (["--auth", "ann:pw", "X-A:1"], b"for USER:PASS in one word write -u USER:PASS"),
+    ],
+)
+def test_the_next_word_is_not_swallowed(argv: list[str], told: bytes, capfdbinary: Capture):
+    """`-d a=1 b=2` sent the one field `a=1` with the value `b=2`."""
+    assert run(["http://a.invalid/", *argv, "-v"]) == exits.USAGE
+    shown = capfdbinary.readouterr().err
+    assert told in shown
+    assert b"pw" not in shown
+
+
+def test_two_values_may_be_one_word_where_none_can_follow(echo: Any):
+    sent = echo("-h", "X-A: b", "-p", "q=1", "--cookies", "n=v", "--auth", "u:p")
+    assert (sent["args"], sent["headers"]["X-A"], sent["headers"]["Cookie"]) == ({"q": "1"}, "b", "n=v")
+    assert sent["headers"]["Authorization"] == "Basic dTpw"
+
+
+def test_options_of_curl_are_known_where_their_letters_are_free(
+    echo: Any, echo_server: EchoServer, capfdbinary: Capture
+):
+    sent = echo("-X", "PUT", "-u", "u:p", "-H", "X-A: @b", "-H", "Accept:", "-HX-B;", "-kL")
+    headers = sent["headers"]
+    assert (sent["method"], headers["X-A"], headers["X-B"]) == ("PUT", "@b", "")
+    assert headers["Authorization"] == "Basic dTpw"
+    assert "Accept" not in headers
+    assert run([f"{echo_server.url}/get", "-I"]) == 0
+    assert run(["HEAD", f"{echo_server.url}/get"]) == 0
+    assert capfdbinary.readouterr().out.count(b"HTTP/1.1 200 OK\n") == 2
+    assert run([f"{echo_server.url}/bytes/4?seed=1", "-i", "--body"]) == 0
+    assert run([f"{echo_server.url}/bytes/4?seed=1", "-v", "--body"]) == 0
+    for argv in (["-I", "-X", "GET"], ["-u", "a:b", "--auth", "a", "b"], ["-H", "no header"]):
+        assert run(["http://a.invalid/", *argv]) == exits.USAGE
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["-b"], b"; here it is --print b shows the body alone"),
+        (["--fail"], b"not needed: the exit code is 4 or 5"),
+        (["--cacert", "x"], b"here it is --ca PATH"),
+        (["-f"], b"(a form of fields is --form"),
+        (["-f", "http://a.invalid/", "-v"], b"(a form of fields is --form"),
+        (["--headers"], b"the head alone is --print h"),
+        (["--no-such"], b"--no-such"),
+        (["--timeout", "x"], b"Try 'httpx --help'"),
+    ],
+)
+def test_habits_of_other_clients_get_a_hint(argv: list[str], told: bytes, capfdbinary: Capture):
+    assert run([*argv, "http://a.invalid/"] if argv[-1] != "-v" else argv) == exits.USAGE
+    assert told in capfdbinary.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["-d", "a=1", "www.example.org"], b"the URL is missing: --data took 'www.example.org' as its value"),
+        (["POST", "-c", "https://example.org/"], b"the URL is missing: --content took 'https://example.org/'"),
+        (["--unix-socket", ":8000/x"], b"the URL is missing: --unix-socket took ':8000/x'"),
+        (["--bearer", "a.bc.de"], b"the URL is missing\n"),
+        (["-v"], b"the URL is missing\n"),
+    ],
+)
+def test_a_missing_url_is_looked_for(argv: list[str], told: bytes, capfdbinary: Capture):
+    assert run(argv) == exits.USAGE
+    assert told in capfdbinary.readouterr().err
+
+
+@pytest.mark.parametrize("before", [["--download"], ["GET", "--download"]])
+@pytest.mark.parametrize("after", [[], ["X-A:1"], ["-v"]])
+def test_the_example_of_the_help_works(
+    echo_server: EchoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: list[str], after: list[str]
+):
+    """`httpx --download www.example.org/a.zip` took the URL for the name of the file."""
+    monkeypatch.chdir(tmp_path)
+    assert run([*before, f"localhost:{echo_server.port}/get", *after]) == exits.OK
+    assert os.listdir(tmp_path) == ["get"]
+
+
+def test_a_command_of_curl_may_stand_where_it_was_pasted(
+    echo_server: EchoServer, capfdbinary: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    url = f"{echo_server.url}/anything"
+    assert run(["curl", "-H", "X-A: it's", url, "--data", "a b"]) == exits.OK
+    sent = json.loads(capfdbinary.readouterr().out)
+    assert (sent["headers"]["X-A"], sent["form"]) == ("it's", {"a b": ""})
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"curl -H 'X-A: b' \\\n  {url}\n"))
+    assert run(["--from-curl", "-", "--print", "b"]) == exits.OK
+    assert json.loads(capfdbinary.readouterr().out)["headers"]["X-A"] == "b"
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run(["--from-curl", "-"]) == exits.USAGE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="devices are files on POSIX")

@@ -60,7 +60,7 @@ def test_bash_completes(folder: Path, words: list[str], offered: list[str]):
 
 @needs("bash")
 def test_bash_knows_every_option(folder: Path):
-    assert set(in_bash("-")) == {name for option in OPTIONS for name in option.names}
+    assert set(in_bash("-")) == {name for option in OPTIONS for name in option.opts}
 
 
 def in_fish(line: str) -> list[str]:
@@ -87,7 +87,7 @@ def test_fish_completes(folder: Path, monkeypatch: pytest.MonkeyPatch, line: str
 @needs("fish")
 def test_fish_knows_every_long_option(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(folder))
-    assert set(in_fish("httpx --")) == {name for option in OPTIONS for name in option.names if name.startswith("--")}
+    assert set(in_fish("httpx --")) == {name for option in OPTIONS for name in option.opts if name.startswith("--")}
 
 
 # A shell in a pseudo-terminal of its own, where Ctrl-X says how many matches there are and lists them.
@@ -105,9 +105,24 @@ zpty -d shell
 """
 
 
+def test_zsh_is_told_that_a_value_may_follow_an_equals_sign():
+    """`--http-version=` completed nothing."""
+    lines = script("zsh").splitlines()
+    assert any(line.startswith("    '--http-version=[") for line in lines)
+    assert any(line.startswith("    '*--params[") for line in lines)
+    assert any(line.startswith("    '-o[") for line in lines)
+
+
 @needs("zsh")
 @pytest.mark.parametrize(
-    ("line", "count"), [("httpx --check-", 1), ("httpx --pretty ", 4), ("httpx PA", 1), ("httpx -o func", 1)]
+    ("line", "count"),
+    [
+        ("httpx --check-", 1),
+        ("httpx --pretty ", 4),
+        ("httpx --http-version=", 3),
+        ("httpx PA", 1),
+        ("httpx -o func", 1),
+    ],
 )
 def test_zsh_completes(folder: Path, monkeypatch: pytest.MonkeyPatch, line: str, count: int):
     monkeypatch.setenv("LINE_TO_COMPLETE", line)

@@ -81,7 +81,7 @@ def test_options_about_the_connection_are_taken_along(capfdbinary: Capture):
     ]
     assert run(argv) == exits.OK
     assert capfdbinary.readouterr().out.decode() == (
-        "curl -L --max-redirs 3 -k --http2-prior-knowledge -4 -x 'http://***@b:1' -m 1.5 -o file --resolve a:1:::1 "
+        "curl -L --max-redirs 3 -k --http2-prior-knowledge -4 -x 'http://***@b:1' -f -m 1.5 -o file --resolve a:1:::1 "
         "https://a.invalid/x\n"
     )
 
@@ -132,12 +132,14 @@ def test_the_password_is_in_the_command_only_if_it_is_asked_for(capfdbinary: Cap
             "curl --json '{' --json '}' -H 'accept: x/y' http://a/",
             "-c '{}' -h accept x/y -h Content-Type application/json http://a/",
         ),
-        ("curl -r 0-9 -OJ --tlsv1.2 http://a/", "--download . -h Range bytes=0-9 http://a/"),
+        ("curl -r 0-9 -OJ --tlsv1.2 http://a/", "--download . --no-fail -h Range bytes=0-9 http://a/"),
         (
             'curl ^"http://a/?b=c^&d=e^" ^\n  -X ^"PUT^" ^\n  -H ^"X-A: b^" ^\n  --data-raw ^"^{^\\^"a^\\^":1^}^"',
             "-c '{\"a\":1}' -h X-A b -h Content-Type application/x-www-form-urlencoded -m PUT 'http://a/?b=c&d=e'",
         ),
-        ("curl -o f -O -N -v -4 -6 http://a/", "-o f --download . --stream -v -4 -6 http://a/"),
+        ("curl -o f -O -N -v -4 -6 http://a/", "-o f --download . --stream -v -4 -6 --no-fail http://a/"),
+        ("curl -f -o f -i http://a/", "-o f -i http://a/"),
+        ("curl --fail-with-body -o f http://a/", "-o f --no-fail http://a/"),
         ("curl --compressed -s \\\n  -X 'PUT' \\\r\n http://a/", "-m PUT http://a/"),
         (
             "curl --data-raw $'it\\'s\\n\\u00e9\\x41' http://a/",
@@ -288,7 +290,7 @@ def test_a_challenge_is_left_to_curl(capfdbinary: Capture):
     argv = ["a.invalid", "--auth", "ann", "pw", "--digest", "--retry", "2", "--download", "--curl"]
     assert run(argv) == exits.OK
     command = capfdbinary.readouterr().out
-    assert command == b"curl --digest -u 'ann:***' --retry 2 -O -J https://a.invalid\n"
+    assert command == b"curl --digest -u 'ann:***' --retry 2 -f -O -J https://a.invalid\n"
 
 
 def test_parts_of_a_form_become_options(capfdbinary: Capture, tmp_path: Path):

@@ -106,7 +106,7 @@ def test_a_terminal_gets_event_by_event():
 def test_json_in_events_and_lines_is_formatted():
     assert shown([b'data: {"a":1}\n\n'], "text/event-stream", pretty="format") == 'message\n  {\n      "a": 1\n  }\n\n'
     assert shown([b'{"a":1}\n[2', b"]\nx\n"], "application/x-ndjson", pretty="colors") == (
-        '{\x1b[34m"a"\x1b[0m:\x1b[36m1\x1b[0m}\n[\x1b[36m2\x1b[0m]\nx\n'
+        '{\x1b[94m"a"\x1b[0m:\x1b[36m1\x1b[0m}\n[\x1b[36m2\x1b[0m]\nx\n'
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,10 +66,10 @@ def test_print_shows_the_last_of_several_exchanges(echo_server: EchoServer, capf
     [
         ("none", b'{"a":[1,"x\xc3\xa9",null]}'),
         ("format", '{\n    "a": [\n        1,\n        "xé",\n        null\n    ]\n}'.encode()),
-        ("colors", '{\x1b[34m"a"\x1b[0m:[\x1b[36m1\x1b[0m,\x1b[32m"xé"\x1b[0m,\x1b[33mnull\x1b[0m]}'.encode()),
+        ("colors", '{\x1b[94m"a"\x1b[0m:[\x1b[36m1\x1b[0m,\x1b[32m"xé"\x1b[0m,\x1b[33mnull\x1b[0m]}'.encode()),
         (
             "all",
-            '{\n    \x1b[34m"a"\x1b[0m: [\n        \x1b[36m1\x1b[0m,\n        \x1b[32m"xé"\x1b[0m,\n'
+            '{\n    \x1b[94m"a"\x1b[0m: [\n        \x1b[36m1\x1b[0m,\n        \x1b[32m"xé"\x1b[0m,\n'
             "        \x1b[33mnull\x1b[0m\n    ]\n}".encode(),
         ),
     ],
@@ -80,7 +82,7 @@ def test_pretty_decides_about_indentation_and_colours(capfdbinary: Capture, how:
 
 def test_pretty_holds_for_the_head_too(echo_server: EchoServer, capfdbinary: Capture):
     shown = out(capfdbinary, f"{echo_server.url}/get", "--print", "h", "--pretty", "colors")
-    assert shown.startswith("\x1b[34mHTTP/1.1\x1b[0m\x1b[32m 200 OK\x1b[0m\n")
+    assert shown.startswith("\x1b[94mHTTP/1.1\x1b[0m\x1b[32m 200 OK\x1b[0m\n")
 
 
 def test_what_claims_to_be_json_and_is_not_stays_as_it_is(
@@ -112,6 +114,38 @@ def test_output_takes_the_body_alone(echo_server: EchoServer, capfdbinary: Captu
     assert captured.out == (tmp_path / "file").read_bytes()
     assert len(captured.out) == 20
     assert captured.err == b""
+
+
+def test_a_form_of_fields_is_shown_although_it_is_multipart(capfdbinary: Capture):
+    shown = out(capfdbinary, "http://a.invalid/", "--multipart", "a=1", "--offline", "--print", "B")
+    assert 'form-data; name="a"\r\n\r\n1\r\n' in shown
+
+
+def test_a_form_of_fields_is_shown_when_it_is_sent(echo_server: EchoServer, capfdbinary: Capture):
+    shown = out(capfdbinary, f"{echo_server.url}/anything", "--multipart", "a=1", "--print", "B")
+    assert 'form-data; name="a"\r\n\r\n1\r\n' in shown
+
+
+def test_write_out_may_come_from_a_file_and_go_to_standard_error(
+    echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "format").write_text("%{http_code}%{stderr}%{method}%%{stdout}%{stdout} end\\n")
+    url = f"{echo_server.url}/bytes/0"
+    assert run([url, "-w", f"@{tmp_path / 'format'}"]) == exits.OK
+    assert capfdbinary.readouterr() == (b"200 end\n", b"GET%{stdout}")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("%{method}"))
+    assert out(capfdbinary, url, "-w", "@-") == "GET"
+    monkeypatch.setattr(sys, "stdin", None)
+    assert out(capfdbinary, url, "-w", "@-") == ""
+    assert run([url, "-w", "@no/such/file"]) == exits.USAGE
+    (tmp_path / "format").write_bytes(b"\xff")
+    assert run([url, "-w", f"@{tmp_path / 'format'}"]) == exits.USAGE
+
+
+def test_write_out_shows_the_certificates(tls_echo_server: EchoServer, capfdbinary: Capture):
+    shown = out(capfdbinary, f"{tls_echo_server.url}/bytes/0", "--no-verify", "-w", "%{num_certs} %{certs}")
+    assert re.match(r"[12] -----BEGIN CERTIFICATE-----\n", shown)
+    assert shown.count("-----END") == int(shown[0])
 
 
 def test_the_version_names_what_it_runs_on(capfdbinary: Capture):

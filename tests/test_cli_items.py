@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,14 @@ def test_what_is_no_item_is_refused(folder: Path, words: list[str], message: str
 def test_a_file_that_is_missing_is_an_error_of_the_system(folder: Path, word: str):
     with pytest.raises(FileNotFoundError):
         parse([word])
+
+
+def test_a_file_of_a_form_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch):
+    class Input:
+        buffer = io.BytesIO(b"text")
+
+    monkeypatch.setattr(sys, "stdin", Input())
+    ((name, entry),) = parse(["f@-;filename=a.txt;type=text/x"]).files
+    assert (name, entry[0], entry[1].read(), entry[2]) == ("f", "a.txt", b"text", "text/x")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert parse(["f@-"]).files[0][1][1].read() == b""

@@ -33,7 +33,7 @@ KNOWN = (
 
 
 def test_no_name_and_no_key_is_given_twice():
-    names = [name for option in OPTIONS for name in option.names]
+    names = [name for option in OPTIONS for name in option.opts]
     keys = [option.dest for option in OPTIONS]
     assert len(names) == len(set(names))
     assert len(keys) == len(set(keys))
@@ -50,7 +50,7 @@ def test_every_option_has_what_the_help_and_the_parser_want():
         assert all(re.fullmatch(r"-[A-Za-z0-9]", name) for name in option.names[:-1])
         assert option.help.endswith((".", "]", "..."))
         assert (option.kind == FLAG) == (option.metavar == "") == option.is_flag
-        assert option.opts == list(option.names)
+        assert option.opts == [*option.names, *option.aliases]
     assert sum(map(len, GROUPS.values())) == len(OPTIONS)
 
 

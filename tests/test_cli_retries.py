@@ -182,9 +182,11 @@ def test_a_download_that_has_changed_meanwhile_begins_anew(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_failure_is_saved_as_before(tmp_path: Path):
-    with ScriptedServer([answer(b"gone", status=b"404 Not Found"), expect_end()]) as server:
-        assert run([server.url, "--retry", "1", "-o", str(tmp_path / "file")]) == exits.CLIENT_ERROR
+def test_a_failure_is_saved_with_no_fail_only(tmp_path: Path):
+    for more in ([], ["--no-fail"]):
+        with ScriptedServer([answer(b"gone", status=b"404 Not Found"), expect_end()]) as server:
+            assert run([server.url, "--retry", "1", "-o", str(tmp_path / "file"), *more]) == exits.CLIENT_ERROR
+        assert (tmp_path / "file").exists() == bool(more)
     assert (tmp_path / "file").read_bytes() == b"gone"
 
 

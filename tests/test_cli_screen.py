@@ -96,12 +96,38 @@ def test_a_pipe_gets_the_bytes():
         (b"", "text/plain", ""),
         ("é\n".encode(), "text/plain", "é\n"),
         (b"\xe9", "text/plain; charset=latin-1", "é\n"),
-        (b"\xe9a", "text/plain; charset=hex", "<2 bytes of binary data>\n"),
+        (b"na\xefve \x93x\x94\n", "text/plain", "naïve “x”\n"),
+        (b"<p>na\xefve</p>", "text/html", "<p>naïve</p>\n"),
+        (b"na\xefve\x01", "text/plain", "<6 bytes of binary data>\n"),
+        (b'\xef\xbb\xbf{"a":1}', "application/json", '{\n    "a": 1\n}\n'),
+        (b"\xe9a", "text/plain; charset=hex", "éa\n"),
         (b"\xc3", "text/plain; charset=utf-8", "\ufffd\n"),
     ],
 )
 def test_a_terminal_gets_what_can_be_read(terminal: Stream, content: bytes, content_type: str, expected: str):
     assert shown(terminal, content, content_type) == expected
+
+
+def test_values_of_fields_are_utf_8_or_latin_1(terminal: Stream):
+    Screen(terminal).trailers([(b"A", "é".encode()), (b"B", b"\xe9")])
+    assert terminal.written.getvalue().decode() == "\nA: é\nB: é\n\n"
+
+
+def test_a_body_that_is_too_large_to_be_formatted_is_shown_as_it_arrives(
+    terminal: Stream, monkeypatch: pytest.MonkeyPatch
+):
+    """67 MB of JSON took 23 seconds and 2.2 GB."""
+    monkeypatch.setattr("httpx._cli.screen.MAX_FORMATTED", 5)
+    for content, expected in ((b"[1,2]", "[\n    1,\n    2\n]\n"), (b"[1,2,3]", "[1,2,3]\n")):
+        stream = Stream(terminal=True)
+        assert shown(stream, iter([content[:4], content[4:]]), "application/json") == expected
+    pipe = Stream(terminal=False)
+    with httpx.Client(
+        transport=httpx.MockTransport(lambda request: response_of(iter([b"[1,", b"2,", b"3]"]), "application/json"))
+    ) as client:
+        Screen(pipe, "all").body(client.send(client.build_request("GET", "http://a/"), stream=True))
+    assert pipe.written.getvalue() == b"[1,2,3]"
+    assert Screen(pipe, "all").json("[1,2,3]") == "[1,2,3]"
 
 
 def test_text_appears_piece_by_piece_even_when_a_character_is_cut(terminal: Stream):

@@ -75,6 +75,42 @@ def test_cookies_of_the_server_and_of_the_command_come_back(
     assert headers("--session", "work")["Cookie"] == "c=d"
 
 
+def test_a_cookie_header_goes_with_the_cookies_of_the_session(
+    echo_server: EchoServer, headers: Any, capfdbinary: Capture
+):
+    """It replaced them, for this request, without a word."""
+    assert run([f"{echo_server.url}/cookies/set?a=b", "--session", "work", "--print", ""]) == exits.OK
+    assert headers("--session", "work", "Cookie:c=d; e=f=g")["Cookie"] == "a=b; c=d; e=f=g"
+    assert headers("--session", "work")["Cookie"] == "a=b; c=d; e=f=g"
+    assert headers("--session", "work", "Cookie:odd")["Cookie"] == "odd"
+
+
+def test_two_runs_at_the_same_time_keep_the_cookies_of_both(tmp_path: Path):
+    """The one that ended last replaced the cookies of the other."""
+
+    def cookies(**values: str) -> httpx.Cookies:
+        jar = httpx.Cookies()
+        for name, value in values.items():
+            jar.set(name, value, domain="a")
+        return jar
+
+    def kept(session: Session) -> dict[str, str | None]:
+        jar = httpx.Cookies()
+        session.restore(jar)
+        return dict(jar)
+
+    path = str(tmp_path / "session")
+    first = Session.load(path, "a")
+    first.keep(cookies(old="1", same="1"))
+    first.save()
+    one, other = Session.load(path, "a"), Session.load(path, "a")
+    one.keep(cookies(same="1", new="1"))
+    other.keep(cookies(old="1", same="2"))
+    one.save()
+    other.save()
+    assert kept(Session.load(path, "a")) == {"same": "2", "new": "1"}
+
+
 def test_a_session_holds_for_one_host(echo_server: EchoServer, headers: Any, home: Path):
     headers("--session", "work", "X-A:1")
     with EchoServer() as other:

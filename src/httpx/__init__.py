@@ -11,8 +11,17 @@ A fast and trustworthy HTTP client for Python, sync and async.
 
 from __future__ import annotations as _annotations
 
+import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
+
+# In the command (`python -m` has not replaced argv[0] yet), Ctrl-C during the imports below must not show a traceback.
+if (getattr(_sys, "argv", None) or [""])[0].endswith(("-m", "httpx", "httpx.exe")):
+    from ._quiet import silence_interrupts as _silence
+
+    _restore: _Any = _silence()
+else:
+    _restore = None
 
 from .__version__ import __description__, __title__, __version__
 from ._api import delete, get, head, options, patch, post, put, request, sse, stream
@@ -207,3 +216,5 @@ for _name in set(__all__) & set(globals()):
 del _name
 
 _install_old_names()
+if _restore is not None:
+    _restore()

@@ -24,10 +24,10 @@ def main() -> None:
     Raises:
         SystemExit: always, with the exit code that docs/command-line.md lists; 1 without the extra `cli`.
     """
-    if not all(_is_installed(name) for name in _EXTRA):
-        sys.stderr.write(_HINT + "\n")
-        raise SystemExit(1)
     try:
+        if not all(_is_installed(name) for name in _EXTRA):
+            sys.stderr.write(_HINT + "\n")
+            raise SystemExit(1)
         from ._cli.command import run
 
         code = run(sys.argv[1:])

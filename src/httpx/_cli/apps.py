@@ -123,3 +123,23 @@ def _is_asgi(app: Any) -> bool:
         return len(inspect.signature(app).parameters) == 3
     except (TypeError, ValueError):
         return False
+
+
+def show_traceback(exc: Exception) -> bool:
+    """Write the traceback of an application's error from its first line on; return False if the error is not in it."""
+    import sysconfig
+    import traceback
+
+    ours = (os.path.dirname(os.path.dirname(__file__)) + os.sep, sysconfig.get_path("stdlib") + os.sep, "<frozen ")
+    elsewhere = sysconfig.get_path("purelib") + os.sep  # within the standard library's folder, and not a part of it
+    step = exc.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_code.co_filename
+        if name.startswith(elsewhere) or not name.startswith(ours):
+            break
+        step = step.tb_next
+    if step is None:
+        return False
+    exc.__traceback__ = step
+    traceback.print_exception(type(exc), exc, step)
+    return True

@@ -9,18 +9,25 @@ Not here: how words become items (`items`), and the client (`clients`).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
-import select
 import stat
 import sys
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, NamedTuple, Union
 
 import click
 
+import httpx
+
 from .items import Items, parse
+
+if TYPE_CHECKING:
+    from .config import Config
 
 _LETTERS = re.compile(r"[A-Za-z]+")
 _METHODS = frozenset(
@@ -44,12 +51,32 @@ _METHODS = frozenset(
 # Written before the URL, these methods take their body from standard input if it is not given otherwise.
 _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_LOCAL = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
+# Schemes that people try -> what to do instead.
+_OTHER_SCHEMES = {
+    "ws": "this client does not speak WebSocket; http:// sends a plain request to the same place",
+    "wss": "this client does not speak WebSocket; https:// sends a plain request to the same place",
+    "file": "the URL must be http or https; to send a file, add the item @PATH",
+    "ftp": "the URL must be http or https",
+}
+# Without brackets it could be an address or an address with a port.
+_BARE_IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,5}){2,}(?:[/?#]|$)")
+_LOCAL = re.compile(r"(?:(?:[A-Za-z0-9_-]+\.)*localhost\.?|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
 # A word is an item, and not the URL after a method, if it has a separator before any part of a URL.
 _ITEM = re.compile(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
 
+# A header whose value begins with a digit: no host name has a capital letter or a hyphen before the colon by habit.
+_HEADER = re.compile(r"[A-Z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*:[^/]")
+# Options whose values are secret, or are URLs or hosts of other things.
+_NO_URL = frozenset(["auth", "user", "bearer", "cookies", "proxy", "resolve", "timeout", "max_time"])
+# What an option may have taken for its value although it is the URL.
+_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/|localhost\b|(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?:[:/?]|$)")
+
 # Seconds for the first byte of standard input. It is not a terminal, so the byte comes at once or never.
 PATIENCE = 5.0
+# Bytes. Larger bodies are read while they are sent, and neither shown nor parsed.
+MAX_IN_MEMORY = 4 * 1024 * 1024
+
+Content = Union[bytes, BinaryIO, Iterator[bytes]]
 
 
 class Plan(NamedTuple):
@@ -61,6 +88,7 @@ class Plan(NamedTuple):
         absent: names of header fields that the request must not have.
         body: more arguments of `Client.build_request`.
         may_miss_input: whether a user of other clients may expect standard input to be the body.
+        config: the settings of the host if they have credentials.
     """
 
     method: str
@@ -71,9 +99,13 @@ class Plan(NamedTuple):
     cookies: dict[str, str]
     body: dict[str, Any]
     may_miss_input: bool = False
+    config: Config | None = None
 
     def close(self) -> None:
         """Close the files of the body."""
+        content = self.body.get("content")
+        if isinstance(content, io.BufferedIOBase) and content is not getattr(sys.stdin, "buffer", None):
+            content.close()
         for _, entry in self.body.get("files", ()):
             if entry[0] is not None:
                 entry[1].close()
@@ -84,18 +116,29 @@ def plan(options: dict[str, Any]) -> Plan:
     Return the request that the options describe.
 
     Raises:
-        click.UsageError: they contradict each other, or standard input sends nothing.
-        OSError: a file for the body cannot be read.
+        click.UsageError: they contradict each other, a file cannot be read, or standard input sends nothing.
     """
-    before, url, words = method_and_url(options["words"], options["method"])
+    try:
+        return _planned(options)
+    except OSError as exc:  # a file of an item
+        raise click.UsageError(str(exc)) from None
+
+
+def _planned(options: dict[str, Any]) -> Plan:
+    before, url, words = method_and_url(options["words"], options["method"], _misplaced(options))
     url = address(url, in_process=bool(options["app"] or options["unix_socket"]))
     items = _items(words)
     body, content_type = _body(options, items)
+    config = configured(options)
     if not body and before in _METHODS_WITH_BODY and not options["ignore_stdin"]:
         content = from_stdin()
         if content:
-            body, content_type = {"content": content}, _type_of(content)
-    headers = [*items.headers, *options["headers"]]
+            body, content_type = _body_of(content)
+    lines = _items([_header_item(line) for line in options["header_lines"]])
+    headers = [*items.headers, *options["headers"], *lines.headers]
+    absent = [*items.absent, *lines.absent]
+    given = {name.lower() for name in (*(name for name, _ in headers), *absent)}
+    headers += [] if config is None else [pair for pair in config.headers if pair[0].lower() not in given]
     if content_type and "content-type" not in {name.lower() for name, _ in headers}:
         headers.append(("Content-Type", content_type))
     return Plan(
@@ -103,22 +146,52 @@ def plan(options: dict[str, Any]) -> Plan:
         url,
         [*items.params, *options["params"]],
         headers,
-        items.absent,
+        absent,
         dict(options["cookies"]),
         body,
         not body and before is None and options["method"] is None and not options["ignore_stdin"],
+        None if config is None or config.auth is None else config,
     )
 
 
-def method_and_url(words: tuple[str, ...], given: str | None) -> tuple[str | None, str, list[str]]:
+def is_method(word: str) -> bool:
+    """Return whether a word is a known method in capitals, and not a host."""
+    return word in _METHODS
+
+
+def is_item(word: str) -> bool:
+    """Return whether a word can only be an item, or looks like one and not like a URL."""
+    if "?" in re.split("[=:@]", word, maxsplit=1)[0]:  # `localhost?q=1`
+        return False
+    return bool(_ITEM.match(word)) or bool(_HEADER.match(word))
+
+
+def configured(options: dict[str, Any]) -> Config | None:
+    """Return the settings of the configuration file for the host of the URL; None without one, or with --no-config."""
+    if options["no_config"]:
+        return None
+    from .config import load
+
+    try:
+        _, url, _ = method_and_url(options["words"], None)
+        host = httpx.URL(address(url, in_process=bool(options["app"] or options["unix_socket"]))).netloc.decode("ascii")
+    except (click.UsageError, httpx.InvalidURL):  # the request itself will say so
+        host = None
+    return load(host)
+
+
+def method_and_url(words: tuple[str, ...], given: str | None, hint: str = "") -> tuple[str | None, str, list[str]]:
     """
     Return the method before the URL in capitals or None, the URL, and the items after it.
 
     The first word is a method if it has only letters and a URL follows; `localhost a=b` is without a method.
+
+    Args:
+        hint: where the URL may be, for the message if it is missing.
     """
     rest = list(words)
-    if not rest:
-        raise click.UsageError("the URL is missing")
+    if not rest or (len(rest) == 1 and is_method(rest[0])):
+        raise click.UsageError("the URL is missing" + hint)
     method = None
     if len(rest) > 1 and _LETTERS.fullmatch(rest[0]) and (rest[0].upper() in _METHODS or not _ITEM.match(rest[1])):
         method = rest.pop(0).upper()
@@ -134,7 +207,12 @@ def method_and_url(words: tuple[str, ...], given: str | None) -> tuple[str | Non
 def address(url: str, in_process: bool = False) -> str:
     """Return a URL with a scheme: https except for this machine, because a guess must not reveal secrets."""
     if _SCHEME.match(url):
+        scheme = url.partition(":")[0].lower()
+        if scheme in _OTHER_SCHEMES:
+            raise click.UsageError(f"{scheme}:// is not supported: {_OTHER_SCHEMES[scheme]}")
         return url
+    if _BARE_IPV6.match(url):
+        raise click.UsageError("an IPv6 address in a URL must be in brackets, such as [::1]:8000")
     if url.startswith(":"):
         return "http://localhost" + (url if url[1:2].isdigit() else url[1:])
     if in_process:  # no network, no name to look up
@@ -144,19 +222,43 @@ def address(url: str, in_process: bool = False) -> str:
 
 
 def has_unread_input() -> bool:
-    """Return whether piped standard input has unread bytes; on Windows always False, because it cannot be known."""
+    """
+    Return whether standard input is a pipe with unread bytes, or a file from its beginning.
+
+    In `while read url; do httpx $url; done < urls` it is a file that is read already. On Windows always False,
+    because it cannot be known.
+    """
     try:
         descriptor = sys.stdin.fileno()
-        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size > 0 and os.lseek(descriptor, 0, os.SEEK_CUR) == 0
+        if not stat.S_ISFIFO(status.st_mode):
             return False
-        return bool(select.select([descriptor], [], [], 0)[0]) and sys.platform != "win32"
+        return _waiting(descriptor) > 0
     except (AttributeError, OSError, ValueError):
         return False
 
 
-def from_stdin(patience: float = PATIENCE) -> bytes | None:
+def _waiting(descriptor: int) -> int:
+    """Return the number of bytes in a pipe. `select` was rejected: the end of the input looks like input to it."""
+    if sys.platform == "win32":
+        return 0
+    import fcntl
+    import struct
+    import termios
+
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0])
+
+
+def from_stdin(patience: float = PATIENCE) -> Content | None:
     """
-    Return all of standard input if it is piped or redirected; None if it is a terminal or closed.
+    Return standard input if it is piped or redirected; None if it is a terminal, closed or an empty file.
+
+    More than `MAX_IN_MEMORY` bytes are a file that can be read again, or an iterator over the pieces.
+
+    Args:
+        patience: seconds for the first byte.
 
     Raises:
         click.UsageError: it sends nothing and is not closed. An empty body would then depend on timing.
@@ -167,6 +269,8 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
         descriptor = sys.stdin.fileno()
     except (OSError, ValueError):
         return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return _in_memory_if_small(sys.stdin.buffer) or None
     pieces: list[bytes] = []
 
     def first() -> None:
@@ -188,9 +292,58 @@ def from_stdin(patience: float = PATIENCE) -> bytes | None:
             f"standard input is open, but nothing came from it in {patience:g} s: "
             "'@-' waits for it, and --ignore-stdin sends no body"
         )
+    return _in_memory_if_short(pieces[0], lambda: os.read(descriptor, 1 << 20))
+
+
+def _in_memory_if_small(file: BinaryIO) -> bytes | BinaryIO:
+    """Return the rest of a file that can seek, or the file if it has more than `MAX_IN_MEMORY` bytes."""
+    position = file.tell()
+    content = file.read(MAX_IN_MEMORY + 1)
+    if len(content) <= MAX_IN_MEMORY:
+        return content
+    file.seek(position)
+    return file
+
+
+def _in_memory_if_short(first: bytes, read: Callable[[], bytes]) -> bytes | Iterator[bytes]:
+    """Return all that can be read, or an iterator over its pieces if it is more than `MAX_IN_MEMORY` bytes."""
+    pieces = [first]
+    size = len(first)
     while pieces[-1]:
-        pieces.append(os.read(descriptor, 1 << 20))
+        if size > MAX_IN_MEMORY:
+            return chain(pieces, iter(read, b""))
+        pieces.append(read())
+        size += len(pieces[-1])
     return b"".join(pieces)
+
+
+def _misplaced(options: dict[str, Any]) -> str:
+    """Return which option took a value that looks like the URL; "" if none did, or if the value may be secret."""
+    from .options import OPTIONS
+
+    for option in OPTIONS:
+        value = options.get(option.dest)
+        if option.is_flag or not value or option.dest in _NO_URL:
+            continue
+        texts = [value] if isinstance(value, str) else value if option.multiple else ()
+        for text in texts:
+            last = text if isinstance(text, str) else text[-1]
+            if isinstance(last, str) and _LIKE_URL.match(last):
+                return f": {option.names[-1]} took {last[:60]!r} as its value"
+    return ""
+
+
+def _header_item(line: str) -> str:
+    """Return a line such as 'Name: value' as an item; the name has no characters with a meaning in items."""
+    name, colon, value = line.partition(":")
+    if not colon and not line.endswith(";"):
+        raise click.UsageError("--header must be 'Name: value', 'Name:' or 'Name;'")
+    return f"{name.strip()}:{_plain(value.strip())}" if colon else line
+
+
+def _plain(value: str) -> str:
+    """Return the value of an item that is not the name of a file, although it may begin with "@" or "="."""
+    return f"\\{value}" if re.match(r"\\*[@=]", value) else value
 
 
 def _items(words: list[str]) -> Items:
@@ -234,12 +387,44 @@ def _nested(items: Items) -> Any:
 
 def _from_file(path: str) -> tuple[dict[str, Any], str | None]:
     if path == "-":
-        content = b"" if sys.stdin is None else sys.stdin.buffer.read()
-        return {"content": content}, _type_of(content)
+        return _body_of(_stdin_that_is_awaited())
     import mimetypes
 
-    with open(os.path.expanduser(path), "rb") as file:
-        return {"content": file.read()}, mimetypes.guess_type(path)[0]
+    file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed with the plan
+    content: Content = file
+    try:
+        if file.seekable():
+            content = _in_memory_if_small(file)
+    finally:
+        if content is not file:
+            file.close()
+    return {"content": content}, mimetypes.guess_type(path)[0]
+
+
+def _stdin_that_is_awaited() -> Content:
+    if sys.stdin is None:
+        return b""
+    stream: Any = sys.stdin.buffer
+    if stream.seekable():
+        return _in_memory_if_small(stream)
+    return _in_memory_if_short(stream.read1(1 << 16), lambda: stream.read1(1 << 20))
+
+
+def _body_of(content: Content) -> tuple[dict[str, Any], str | None]:
+    """Return the argument of a body, and its type. What is too large to be parsed is judged by its first character."""
+    if isinstance(content, bytes):
+        return {"content": content}, _type_of(content)
+    if isinstance(content, io.BufferedIOBase):
+        position = content.tell()
+        first = content.read(1 << 10)
+        content.seek(position)
+        return {"content": content}, _guessed(first)
+    first = next(content, b"")
+    return {"content": chain([first], content)}, _guessed(first)
+
+
+def _guessed(first: bytes) -> str | None:
+    return "application/json" if first.lstrip()[:1] in (b"{", b"[") else None
 
 
 def _json(value: Any) -> tuple[dict[str, Any], str | None]:
@@ -263,7 +448,7 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
 
 def _type_of(content: bytes) -> str | None:
     """Return the type of a body without a given one: JSON if it is a JSON object or list."""
-    if content.lstrip()[:1] not in (b"{", b"["):
+    if _guessed(content) is None:
         return None
     try:
         json.loads(content)

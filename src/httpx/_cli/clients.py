@@ -14,6 +14,8 @@ import click
 
 import httpx
 
+# Seconds, without --timeout.
+_TIMEOUT = 5.0
 _HTTP_VERSIONS: dict[str | None, dict[str, bool]] = {
     None: {},
     "1.1": {"http2": False},
@@ -36,7 +38,8 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
     redirects = options["max_redirects"]
     try:
         return httpx.Client(
-            timeout=httpx.Timeout(options["timeout"], total=options["max_time"]),
+            timeout=_timeout(options),
+            compress=coding_of(options),
             follow_redirects=options["follow_redirects"] or redirects is not None,
             **({} if redirects is None else {"max_redirects": redirects}),
             **({} if "transport" in more else _network(options)),
@@ -44,12 +47,50 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
         )
     except ValueError as exc:  # from the proxy's URL
         raise click.UsageError(str(exc)) from None
+    except OSError as exc:  # from the files of certificates
+        raise click.UsageError(f"{exc} (from {' or '.join(_given_files(options))})") from None
+
+
+def coding_of(options: dict[str, Any]) -> str | None:
+    """Return the coding of --compress, after a check that its library is installed."""
+    coding: str | None = options["compress"]
+    if coding is not None:
+        from .._encoders import check_coding
+
+        try:
+            check_coding(coding)
+        except ImportError as exc:
+            raise click.UsageError(str(exc).replace(f"compress={coding!r}", f"--compress {coding}")) from None
+    return coding
+
+
+def _netrc() -> httpx.Auth:
+    import netrc
+
+    try:
+        return httpx.NetRCAuth()
+    except (OSError, netrc.NetrcParseError) as exc:
+        raise click.UsageError(f"--netrc: {exc}") from None
+
+
+def _timeout(options: dict[str, Any]) -> httpx.Timeout:
+    """Return the timeouts. The next line of a stream may be far away, so reading it has no limit by default."""
+    seconds = options["timeout"]
+    if seconds is not None:
+        return httpx.Timeout(seconds or None, total=options["max_time"])
+    if options["stream"]:
+        return httpx.Timeout(_TIMEOUT, read=None, total=options["max_time"])
+    return httpx.Timeout(_TIMEOUT, total=options["max_time"])
 
 
 def auth_of(options: dict[str, Any]) -> Any:
     """Return the value for `auth=`; for the password "-", prompt for it on the terminal."""
     if options["auth"] and options["bearer"]:
         raise click.UsageError("--auth and --bearer exclude each other")
+    if options["netrc"]:
+        if options["auth"] or options["bearer"]:
+            raise click.UsageError("--netrc excludes --auth, --user and --bearer")
+        return _netrc()
     if options["bearer"]:
         return httpx.BearerAuth(options["bearer"])
     if not options["auth"]:
@@ -99,7 +140,18 @@ def _cert(options: dict[str, Any]) -> Any:
             raise click.UsageError("--cert-key needs --cert")
         return None
     certificate = _existing(certificate, "--cert")
+    if key is None and not _has_key(certificate):
+        raise click.UsageError(f"--cert {certificate!r} has no private key: add it with --cert-key FILE")
     return certificate if key is None else (certificate, _existing(key, "--cert-key"))
+
+
+def _has_key(path: str) -> bool:
+    with open(path, "rb") as file:
+        return b"PRIVATE KEY-----" in file.read()
+
+
+def _given_files(options: dict[str, Any]) -> list[str]:
+    return [f"--{key.replace('_', '-')}" for key in ("ca", "cert", "cert_key") if options[key] is not None] or ["TLS"]
 
 
 def _existing(path: str, option: str) -> str:

@@ -36,9 +36,19 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:
         _forget_output()
         return exits.BROKEN_PIPE
-    except OSError as exc:
+    except Exception as exc:
+        if any(word.partition("=")[0] == "--app" for word in argv):
+            from .apps import show_traceback
+
+            if show_traceback(exc):
+                return exits.FAILED
+        if not isinstance(exc, OSError):
+            raise
         _complain(str(exc))
-        _forget_output()  # if standard output failed, its buffer would fail again at the end
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()  # its buffer would fail again at the end
         return exits.FAILED
 
 
@@ -60,12 +70,17 @@ def _parsed(argv: list[str]) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.UsageError as exc:
-        _complain(f"{exc.format_message()}\nTry 'httpx --help'.")
+        from .hints import hint_for
+
+        message, hint = exc.format_message(), hint_for(exc)
+        _complain(f"{message.removesuffix('.') if hint else message}{hint}\nTry 'httpx --help'.")
         return exits.USAGE
     except click.Abort:  # Ctrl-C while click prompts for a password
         return exits.INTERRUPTED
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        _complain(f"{type(exc).__name__}: {exc}")
+        from .hints import explained
+
+        _complain(f"{type(exc).__name__}: {explained(exc)}")
         return exits.of_error(exc)
     except httpx.StreamError as exc:
         _complain(str(exc))
@@ -80,7 +95,7 @@ def _run(argv: list[str]) -> int:
 
     # In capitals it is a method, and alone a host.
     runs_file = argv[:1] == ["run"] and len(argv) > 1
-    with parse(argv[runs_file:], expand=_from_curl) as context:
+    with parse(argv[runs_file:], expand=_from_curl, defaults=_defaults) as context:
         options = context.params
         if runs_file and not options["help"]:
             from .run_file import run_file
@@ -94,11 +109,24 @@ def _run(argv: list[str]) -> int:
         return perform(options)
 
 
+def _defaults(options: dict[str, Any]) -> list[str]:
+    """Return the options of the configuration file."""
+    if options["no_config"] or not options["words"]:
+        return []
+    from .building import configured
+
+    found = configured(options)
+    return [] if found is None else found.words
+
+
 def _from_curl(text: str) -> list[str]:
+    """Return our arguments for a command of curl; "-" is the one on standard input."""
     import click
 
     from .curl import from_curl
 
+    if text == "-":
+        text = "" if sys.stdin is None else sys.stdin.read()
     try:
         return from_curl(text)
     except ValueError as exc:

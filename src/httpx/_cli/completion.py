@@ -23,14 +23,14 @@ def script(shell: str) -> str:
 
 
 def _bash() -> str:
-    paths = "|".join(name for option in OPTIONS if option.path for name in option.names)
+    paths = "|".join(name for option in OPTIONS if option.path for name in option.opts)
     choices = "\n".join(
-        f"        {'|'.join(option.names)}) COMPREPLY=($(compgen -W '{' '.join(option.choices)}' -- \"$word\"))\n"
+        f"        {'|'.join(option.opts)}) COMPREPLY=($(compgen -W '{' '.join(option.choices)}' -- \"$word\"))\n"
         "            return;;"
         for option in OPTIONS
         if option.choices
     )
-    words = " ".join(name for option in OPTIONS for name in option.names)
+    words = " ".join(name for option in OPTIONS for name in option.opts)
     return f"""# Completion of httpx for bash: eval "$(httpx --completion bash)"
 _httpx() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
@@ -57,7 +57,9 @@ def _zsh() -> str:
         text = option.help.partition(" [default")[0].replace("[", "(").replace("]", ")").replace(":", "\\:")
         text = text.replace("'", "'\\''")
         many = "*" if option.multiple else ""
-        lines += [f"    '{many}{name}[{text}]{_zsh_value(option)}' \\" for name in option.names]
+        lines += [
+            f"    '{many}{name}{_zsh_equals(name, option)}[{text}]{_zsh_value(option)}' \\" for name in option.opts
+        ]
     body = "\n".join(lines)
     return f"""#compdef httpx
 # Completion of httpx for zsh: eval "$(httpx --completion zsh)", or save it as _httpx in a folder of $fpath.
@@ -70,6 +72,11 @@ _httpx() {{
 # Found in $fpath, this file is the function itself; read by eval, it only defines one.
 if [ "$funcstack[1]" = _httpx ]; then _httpx "$@"; else compdef _httpx httpx; fi
 """
+
+
+def _zsh_equals(name: str, option: Option) -> str:
+    """Return "=" for an option that may be written as --name=value."""
+    return "=" if name.startswith("--") and option.arity == 1 else ""
 
 
 def _zsh_value(option: Option) -> str:
@@ -86,7 +93,7 @@ def _fish() -> str:
     lines = ["# Completion of httpx for fish: httpx --completion fish | source"]
     for option in OPTIONS:
         parts = ["complete -c httpx"]
-        for name in option.names:
+        for name in option.opts:
             parts.append(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}")
         if option.choices:
             parts.append(f"-x -a '{' '.join(option.choices)}'")
@@ -113,8 +120,8 @@ def man_page(version: str) -> str:
         "\\fIFILE.http\\fR [\\fINAME\\fR ...] [\\fIOPTIONS\\fR]",
         ".SH DESCRIPTION",
         _roff(
-            "Sends one HTTP request and shows the response: head and body on standard output, errors on standard "
-            "error. On a terminal there are colours and indentation; a pipe or a file gets the bytes of the body."
+            "Sends one HTTP request; shows the response on standard output, errors on standard error. A terminal gets "
+            "head and body, with colours and indentation; a pipe or a file gets the bytes of the body."
         ),
         ".PP",
         _roff(manual.ADDRESSES),
@@ -126,7 +133,11 @@ def man_page(version: str) -> str:
         out.append(f'.SH "{_roff(title.upper())}"')
         for option in options:
             names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in option.names)
-            out += [".TP", f"{names} \\fI{_roff(option.metavar)}\\fR" if option.metavar else names, _roff(option.help)]
+            out += [
+                ".TP",
+                f"{names} \\fI{_roff(option.metavar)}\\fR" if option.metavar else names,
+                _roff(manual.described(option)),
+            ]
     out.append(".SH EXIT STATUS")
     for code, text in MEANINGS.items():
         out += [".TP", f".B {code}", _roff(text)]

@@ -161,6 +161,8 @@ def _connection(options: dict[str, Any], mask: bool) -> list[str]:
         words += ["--digest", "-u", f"{user}:{redaction.MASK if mask else password}"]
     if options.get("retry"):
         words += ["--retry", str(options["retry"])]
+    if (options.get("output") or options.get("download")) is not None and not options.get("no_fail"):
+        words.append("-f")
     if options.get("download") is not None:
         words += ["-o", options["download"]] if options["download"] else ["-O", "-J"]
     for key, flag in (
@@ -196,6 +198,7 @@ _FLAGS = {
     "--location-trusted": ["--follow-redirects"],  # with less trust: credentials stay at their origin
     "-k": ["--no-verify"],
     "-v": ["-v"],
+    "-i": ["-i"],
     "-O": ["--download", "."],
     "-4": ["-4"],
     "-6": ["-6"],
@@ -231,6 +234,9 @@ def from_curl(text: str) -> list[str]:
         if name != "--noproxy" and not (name == "-x" and is_direct)
         for word in _ours(name, value)
     ]
+    names = {name for name, _ in found.others}
+    if names & {"-o", "-O"} and "-f" not in names:
+        out.append("--no-fail")  # curl saves the page of an error, too
     if found.bearer is not None:
         out += ["--bearer", found.bearer]
     body = found.body

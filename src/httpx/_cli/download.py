@@ -72,6 +72,12 @@ class Download:
             return False
         return folder_of(self._path) is not None or not os.path.exists(self._path) or os.path.isfile(self._path)
 
+    @property
+    def kept(self) -> str | None:
+        """Return the path of the draft that `resume` would continue; None if there is none."""
+        draft = None if self._target is None else self._target.draft
+        return draft if draft and os.path.exists(draft) else None
+
     def headers(self) -> dict[str, str]:
         """Return header fields for the request; a Range needs a body that is not compressed."""
         if self._path == "-":
@@ -147,26 +153,10 @@ def _kept(target: Target) -> str:
 
 @contextmanager
 def _progress(target: Target, download: Download) -> Iterator[None]:
-    """Show a progress bar on a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    """Show a bar on a terminal."""
+    from .bar import bar
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=None)
-
-        def tell(done: int, length: int | None) -> None:
-            progress.update(task, description=target.path.name, completed=done, total=length)
-
+    with bar(target.path.name) as tell:
         download._tell = tell
         try:
             yield

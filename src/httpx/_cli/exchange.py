@@ -9,6 +9,8 @@ Not here: the request (`building`), the client (`clients`), and the output (`scr
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ import httpx
 
 from . import exits
 from .building import Plan, has_unread_input, plan
-from .clients import auth_of, client_for
+from .clients import auth_of, client_for, coding_of
 from .screen import Screen
 from .wiretap import Wiretap, head_of
 
@@ -28,20 +30,30 @@ if TYPE_CHECKING:
     from .recording import Recorder
     from .retries import Retries
     from .sessions import Session
+    from .targets import Direct
     from .timings import Hops
 
 _PARTS = frozenset("HBhbm")
+# Variables of --write-out that show the status.
+_STATUS_IN_FORMAT = re.compile(r"%\{(?:http_code|response_code|json)\}")
 
 
 def perform(options: dict[str, Any]) -> int:
     """Run parsed arguments; return the exit code."""
     intent = plan(options)
-    if intent.may_miss_input and sys.stderr is not None and sys.stderr.isatty() and has_unread_input():
+    if intent.may_miss_input and sys.stderr is not None and has_unread_input():
         _tell("standard input is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
-        return Run(options, intent).go()
+        run = Run(options, intent)
+        if not options["app"]:
+            return run.go()
+        from contextlib import redirect_stdout
+
+        # What the application prints must not be mixed with its response.
+        with redirect_stdout(sys.stderr):
+            return run.go()
     finally:
         intent.close()
 
@@ -66,13 +78,15 @@ class Run:
         self._client = client
         self._recorder = _recorder(options, self._more_layers)
         self._intent = intent
-        self._parts = parts_of(options)
         self._download = _download(options, intent)
         # If the body goes to standard output, nothing else may.
-        to_stdout = "-" in (options["output"], options["download"])
+        to_stdout = self._download is not None and getattr(self._download, "is_output", False)
         self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
+        self._parts = parts_of(options, self._screen.is_terminal, intent.method)
         is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
-        self._tap = Wiretap(self._screen, self._parts, options["verbose"]) if is_watched else None
+        self._tap = (
+            Wiretap(self._screen, self._parts, options["verbose"], _masks(options, intent)) if is_watched else None
+        )
         self._timings = _timings(options, self._parts)
         self._path: str | None = None
         self._retries: Retries | None = None
@@ -81,7 +95,9 @@ class Run:
     def go(self) -> int:
         """Build and send the request and show the response; return the exit code."""
         session = _session(self._options, self._intent)
-        auth = _auth(self._options, session)
+        auth = _auth(self._options, session, self._intent)
+        self._options["stream"] = self._options["stream"] or _accepts_events(self._intent)
+        self._options["resolve"] += _local_names(self._intent, self._options)
         response, error = None, None
         with client_for(self._options, auth=auth, **self._layers()) as client:
             request = self._built(client, session)
@@ -93,6 +109,10 @@ class Run:
                     response.close()
             except (httpx.HTTPError, exits.Failure) as exc:
                 error = exc
+                self._tell_of_draft()
+                raise
+            except KeyboardInterrupt:
+                self._tell_of_draft()
                 raise
             finally:
                 if self._recorder is not None:
@@ -104,7 +124,20 @@ class Run:
                     session.keep(client.cookies)
                     session.save()
                 self._epilogue(request, response, error)
+        self._tell_of_errors(response)
         return exits.of_status(response.status_code)
+
+    def _tell_of_draft(self) -> None:
+        """Say what is kept of a download that failed."""
+        if self._download is not None and self._download.kept is not None:
+            _tell(f"{self._download.kept!r} is kept; --continue continues it")
+
+    def _tell_of_errors(self, response: httpx.Response) -> None:
+        """Name a status from 400 on standard error if nothing else has shown it."""
+        format = self._options["write_out"] or ""
+        is_shown = "h" in self._parts or self._options["output_json"] or _STATUS_IN_FORMAT.search(format)
+        if response.status_code >= 400 and not is_shown:
+            _tell(_status_of(response))
 
     def _layers(self) -> dict[str, Any]:
         """Return the arguments of the client by which responses are shown and measured, and requests repeated."""
@@ -170,8 +203,10 @@ class Run:
             self._tap.last(response)
         elif "h" in self._parts:
             self._screen.response(*head_of(response))
-        if self._download is not None:
+        if self._download is not None and self._is_to_be_saved(response):
             self._path = self._path or self._download.save(response)
+        elif self._download is not None:
+            self._not_saved(response)
         elif "b" in self._parts:
             self._show_body(response)
         elif (self._timings is not None or self._more_layers) and not response.is_stream_consumed:
@@ -180,10 +215,35 @@ class Run:
         if self._options["verbose"] and response.extensions.get("trailers"):
             self._screen.trailers(response.extensions["trailers"])
 
+    def _is_to_be_saved(self, response: httpx.Response) -> bool:
+        """Return whether the body is what the file is for: an error page must not replace a good file."""
+        options = self._options
+        # Standard output gets what it gets without --output.
+        if response.is_success or options["no_fail"] or getattr(self._download, "is_output", False):
+            return True
+        # A draft that is already complete.
+        return bool(options["resume"]) and response.status_code == 416
+
+    def _not_saved(self, response: httpx.Response) -> None:
+        """Show a body that is not saved, if anything is shown, and say why it is not."""
+        status = response.status_code
+        if status == 304:
+            _tell("304 Not Modified: nothing was saved")
+            return
+        if "b" in self._parts and status >= 400:
+            self._show_body(response)
+        target = self._options["output"] or self._options["download"]
+        if target == os.devnull:
+            return
+        how = "--follow-redirects follows it" if response.has_redirect_location else "--no-fail saves it"
+        failure = exits.Failure(f"{_status_of(response)}: nothing was saved ({how})")
+        failure.code = exits.of_status(status) or exits.FAILED
+        raise failure
+
     def _show_body(self, response: httpx.Response) -> None:
         if self._tap is not None:
             self._tap.separate()
-        if self._options["stream"]:
+        if self._options["stream"] or (self._screen.is_terminal and _is_event_stream(response)):
             from .event_stream import show
 
             show(response, self._screen)
@@ -215,7 +275,7 @@ class Run:
     def _write_out(
         self, format: str, request: httpx.Request, response: httpx.Response | None, error: Exception | None
     ) -> None:
-        from .write_out import facts_of, facts_of_error, write_out
+        from .write_out import by_stream, facts_of, facts_of_error, write_out
 
         assert self._timings is not None  # --write-out needs them
         retries = 0 if self._retries is None else self._retries.count
@@ -229,7 +289,9 @@ class Run:
             facts = facts_of_error(request, self._timings, **more)
         else:
             facts = facts_of(response, self._timings, filename_effective=self._path, **more)
-        self._screen.write(write_out(format, facts))
+        for stream, part in by_stream(format):
+            screen = Screen(sys.stderr, self._options["pretty"]) if stream == "stderr" else self._screen
+            screen.write(write_out(part, facts))
 
 
 def built(client: httpx.Client, intent: Plan) -> httpx.Request:
@@ -242,17 +304,34 @@ def built(client: httpx.Client, intent: Plan) -> httpx.Request:
     try:
         request = client.build_request(
             intent.method,
-            intent.url,
-            params=tuple(intent.params) or None,
-            headers=intent.headers,
+            _with_params(intent),
+            headers=[_encoded(name, value) for name, value in intent.headers],
             cookies=intent.cookies,
             **intent.body,
         )
+        if all(entry[0] is None for _, entry in intent.body.get("files", [("", ("file",))])):
+            request.read()  # --multipart without files: it can be shown
     except (TypeError, ValueError) as exc:  # for example a header that cannot be encoded
         raise click.UsageError(str(exc)) from None
     for name in intent.absent:
         request.headers.pop(name, None)
     return request
+
+
+def _encoded(name: str, value: str) -> tuple[Any, Any]:
+    """Return a header field; beyond ASCII in UTF-8, as HTTPie and curl send it."""
+    if value.isascii():
+        return name, value
+    return name.encode("ascii"), value.encode("utf-8", "surrogateescape")
+
+
+def _with_params(intent: Plan) -> httpx.URL:
+    """Return the URL with the parameters added to its query, which stays as it is."""
+    url = httpx.URL(intent.url)
+    if not intent.params:
+        return url
+    added = str(httpx.QueryParams(tuple(intent.params))).encode("ascii")
+    return url.copy_with(query=b"&".join(filter(None, (url.query, added))))
 
 
 def show_unsent(options: dict[str, Any], intent: Plan) -> int:
@@ -264,7 +343,7 @@ def show_unsent(options: dict[str, Any], intent: Plan) -> int:
 
         screen.write(to_curl(request, mask=not options["with_secrets"], options=options) + "\n")
         return exits.OK
-    Wiretap(screen, parts_of(options)).request(request)
+    Wiretap(screen, parts_of(options, screen.is_terminal), masks=_masks(options, intent)).request(request)
     if screen.is_terminal:
         screen.write("\n")
     return exits.OK
@@ -279,14 +358,21 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
         return httpx.Response(200)
 
     session = _session(options, intent)
-    with httpx.Client(transport=httpx.MockTransport(keep), auth=_auth(options, session)) as client:
+    auth = _auth(options, session, intent)
+    with httpx.Client(transport=httpx.MockTransport(keep), auth=auth, compress=coding_of(options)) as client:
         client.send(built(client, intent if session is None else _with_session(intent, session, client)))
     return sent[0]
 
 
-def parts_of(options: dict[str, Any]) -> frozenset[str]:
+def parts_of(options: dict[str, Any], is_terminal: bool, method: str = "GET") -> frozenset[str]:
     """
     Return the letters of --print, or the default.
+
+    A pipe or a file gets the body alone, so that `httpx URL | jq` works; HEAD has no body.
+
+    Args:
+        is_terminal: whether the output is one.
+        method: of the request.
 
     Raises:
         click.UsageError: a letter is unknown.
@@ -297,14 +383,16 @@ def parts_of(options: dict[str, Any]) -> frozenset[str]:
     if given is None:
         if options["verbose"] or options["offline"]:
             return frozenset("HBhb")
-        return frozenset("" if options["output"] is not None else "hb")
+        if options["output"] is not None:
+            return frozenset()
+        return frozenset("h" if method == "HEAD" else "hb" if is_terminal else "b")
     unknown = set(given) - _PARTS
     if unknown:
         raise click.UsageError(f"--print must have only the letters H, B, h, b and m, got {min(unknown)!r}")
     return frozenset(given)
 
 
-def _download(options: dict[str, Any], intent: Plan) -> Download | None:
+def _download(options: dict[str, Any], intent: Plan) -> Download | Direct | None:
     """Return the download that the body is saved with; None if it is not saved."""
     target = options["output"] if options["download"] is None else options["download"]
     if options["download"] is not None and options["output"] is not None:
@@ -316,10 +404,10 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | None:
         return None
     if options["output_json"]:
         raise click.UsageError("--output-json excludes --download and --output")
-    from .download import Download
+    from .targets import target_for
 
     try:
-        return Download(target, intent.url, resume=options["resume"], digest=options["check_digest"])
+        return target_for(target, intent.url, resume=options["resume"], digest=options["check_digest"])
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
@@ -327,11 +415,12 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | None:
 def _timings(options: dict[str, Any], parts: frozenset[str]) -> Hops | None:
     """Return `Hops` if an option needs one, else None."""
     if options["write_out"] is not None:
-        from .write_out import check
+        from .write_out import check, loaded
 
         try:
+            options["write_out"] = loaded(options["write_out"])
             check(options["write_out"])
-        except ValueError as exc:
+        except (ValueError, OSError) as exc:
             raise click.UsageError(str(exc)) from None
     if not (options["timings"] or options["output_json"] or options["write_out"] is not None or "m" in parts):
         return None
@@ -369,6 +458,7 @@ def _session(options: dict[str, Any], intent: Plan) -> Session | None:
 def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
     """Return the request with the session's header fields; its own fields win, and are remembered."""
     session.restore(client.cookies)
+    intent = _with_cookies(intent)
     session.remember(intent.headers)
     given = {name.lower() for name, _ in intent.headers} | {name.lower() for name in intent.absent}
     kept = [(name, value) for name, value in session.headers if name.lower() not in given]
@@ -378,15 +468,62 @@ def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
     return intent._replace(headers=[*kept, *intent.headers], cookies={})
 
 
-def _auth(options: dict[str, Any], session: Session | None) -> Any:
-    """Return the authentication of the options, which the session remembers, else that of the session."""
+def _masks(options: dict[str, Any], intent: Plan) -> bool:
+    """Return whether the Authorization is hidden: one from the configuration was not typed by who reads the screen."""
+    return intent.config is not None and not options["with_secrets"]
+
+
+def _with_cookies(intent: Plan) -> Plan:
+    """Return the request with the pairs of its Cookie header as cookies, which go with those of the session."""
+    pairs: dict[str, str] = {}
+    others: list[tuple[str, str]] = []
+    for name, value in intent.headers:
+        if name.lower() != "cookie":
+            others.append((name, value))
+            continue
+        found = [pair.strip() for pair in value.split(";") if pair.strip()]
+        if not all("=" in pair for pair in found):
+            others.append((name, value))
+            continue
+        pairs.update((key, text) for key, _, text in (pair.partition("=") for pair in found))
+    return intent._replace(headers=others, cookies={**pairs, **intent.cookies})
+
+
+def _auth(options: dict[str, Any], session: Session | None, intent: Plan) -> Any:
+    """Return the authentication of the options, which the session remembers, else of the session, else of the host."""
     auth = auth_of(options)
+    if auth is None and intent.config is not None and (session is None or session.auth is None):
+        given = {name.lower() for name in (*(name for name, _ in intent.headers), *intent.absent)}
+        return None if "authorization" in given else intent.config.credentials(httpx.URL(intent.url))
     if session is None:
         return auth
     if auth is None:
         return None if session.auth is None else auth_of({**options, **session.auth})
     session.auth = {name: options[name] for name in ("auth", "bearer", "digest")}
     return auth
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    return bool(response.headers.get("content-type", "").lower().startswith("text/event-stream"))
+
+
+def _accepts_events(intent: Plan) -> bool:
+    """Return whether the request asks for server-sent events, which may be far apart."""
+    return any(name.lower() == "accept" and "text/event-stream" in value.lower() for name, value in intent.headers)
+
+
+def _local_names(intent: Plan, options: dict[str, Any]) -> tuple[str, ...]:
+    """Return a value of --resolve for names such as `app.localhost`, which are this machine (RFC 6761, 6.3)."""
+    url = httpx.URL(intent.url)
+    if not url.host.rstrip(".").endswith(".localhost") or options["resolve"]:
+        return ()
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return (f"{url.host}:{port}:127.0.0.1,[::1]",)
+
+
+def _status_of(response: httpx.Response) -> str:
+    """Return the status with its registered phrase: that of the server may be anything."""
+    return f"{response.status_code} {httpx.codes.get_reason_phrase(response.status_code)}".rstrip()
 
 
 def _tell(text: str) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from .. import _redaction as redaction
+from .screen import text_of
 
 if TYPE_CHECKING:
     from .timings import Hops
@@ -74,7 +75,7 @@ def _head(response: httpx.Response, with_secrets: bool) -> dict[str, Any]:
 
 
 def _fields(headers: httpx.Headers, with_secrets: bool) -> list[list[str]]:
-    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.raw]
+    pairs = [(name.decode("latin-1"), text_of(value)) for name, value in headers.raw]
     return [[name, value if with_secrets else redaction.field(name, value)] for name, value in pairs]
 
 

@@ -54,11 +54,16 @@ def of_status(status: int) -> int:
     return CLIENT_ERROR if status < 500 else SERVER_ERROR
 
 
+def is_closed(exc: Exception) -> bool:
+    """Return whether the peer closed the connection too early: the library has no exception of its own for that."""
+    return isinstance(exc, httpx.RemoteProtocolError) and str(exc).startswith("the peer closed the connection")
+
+
 def of_error(exc: Exception) -> int:
     """Return the exit code for an exception of the library."""
     if isinstance(exc, httpx.TimeoutException):
         return TIMED_OUT
-    if isinstance(exc, (httpx.NetworkError, httpx.ProxyError)):
+    if isinstance(exc, (httpx.NetworkError, httpx.ProxyError)) or is_closed(exc):
         return NETWORK
     if isinstance(exc, (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         return USAGE

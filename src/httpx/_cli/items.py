@@ -6,7 +6,7 @@ Items: the words after the URL, each of which is a part of the request.
     name==value     query parameter                         name==@path     the same, from a file
     Name:value      header                                  Name:@path      the same, from a file
     Name:           no such header                          Name;           header without a value
-    name@path       file of a form; name@path;type=image/png;filename=other.png
+    name@path       file of a form; name@path;type=image/png;filename=other.png; name@- from stdin
     @path           the whole body, from a file; @- from stdin
 
 The first separator counts, and the longest of those that begin there. A backslash before a character that could begin
@@ -19,9 +19,11 @@ and closed by the caller. Not here: the body (`building`), names that are paths 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import sys
 from typing import Any, NamedTuple
 
 _SEPARATORS = (":=@", "==@", ":=", "==", "=@", ":@", "=", ":", "@")
@@ -129,7 +131,11 @@ def _add_header(items: Items, name: str, value: str) -> None:
 
 def _add_file(items: Items, name: str, value: str) -> None:
     path, more = path_and_options(value)
-    file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed by the caller, with the request
+    file: Any
+    if path == "-":
+        file = io.BytesIO(b"" if sys.stdin is None else sys.stdin.buffer.read())
+    else:
+        file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed by the caller, with the request
     entry = (more.get("filename", os.path.basename(path)), file)
     items.files.append((name, (*entry, more["type"]) if "type" in more else entry))
 

@@ -34,7 +34,7 @@ ITEMS = (
     ("name[a][0]=value", "the same, deeper in the object; name[]=value appends to a list"),
     ("name==value", "query parameter"),
     ("Name:value", "header; 'Name:' leaves it out, 'Name;' sends it empty"),
-    ("name@path", "file of a form"),
+    ("name@path", "file of a form; name@- is standard input"),
     ("name=@path", "text from a file; likewise name:=@path, name==@path, Name:@path"),
     ("@path", "the body is that file; @- is standard input"),
 )
@@ -43,7 +43,7 @@ ENVIRONMENT = (
     ("NO_COLOR", "no colours, unless --pretty asks for them"),
     ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and hosts without a proxy"),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities instead of the default ones"),
-    ("XDG_CONFIG_HOME, APPDATA", "where sessions are kept, in httpx/sessions"),
+    ("XDG_CONFIG_HOME, APPDATA", "where httpx/config.toml and httpx/sessions are"),
 )
 
 ADDRESSES = "A URL without a scheme is https, or http on this machine; :8000/path is on this machine."
@@ -63,11 +63,14 @@ def print_manual(screen: Screen) -> None:
     screen.painted("1;36", "httpx")
     screen.write("  an HTTP client for the terminal\n\n")
     screen.painted(_BOLD, "Usage: ")
-    screen.write(f"{USAGE}\n       {USAGE_OF_FILES}\n")
+    for number, usage in enumerate((USAGE, USAGE_OF_FILES)):
+        text = textwrap.fill(usage, width, initial_indent=" " * 7, subsequent_indent=" " * 13)
+        screen.write((text if number else text[7:]) + "\n")
     _rows(screen, "Examples", [(command, "", what) for command, what in EXAMPLES], width)
     _rows(screen, "Items", [(item, "", what) for item, what in ITEMS], width)
     tables = {
-        title: [(names(option), option.metavar, option.help) for option in options] for title, options in GROUPS.items()
+        title: [(names(option), option.metavar, described(option)) for option in options]
+        for title, options in GROUPS.items()
     }
     # One width for all, so that the columns are aligned.
     widest = min(max(_width(row) for rows in tables.values() for row in rows), _MAX_LEFT)
@@ -94,6 +97,14 @@ def names(option: Option) -> str:
     return ", ".join(option.names) if len(option.names) > 1 or len(option.names[0]) == 2 else "    " + option.names[0]
 
 
+def described(option: Option) -> str:
+    """Return the text of an option, with its other names before the default."""
+    if not option.aliases:
+        return option.help
+    text, bracket, default = option.help.partition(" [default")
+    return f"{text} Also {', '.join(option.aliases)}.{bracket}{default}"
+
+
 def _rows(screen: Screen, title: str, rows: list[tuple[str, str, str]], width: int, widest: int = 0) -> None:
     screen.painted(_BOLD, f"\n{title}\n")
     widest = widest or min(max(_width(row) for row in rows), _MAX_LEFT)
@@ -101,6 +112,10 @@ def _rows(screen: Screen, title: str, rows: list[tuple[str, str, str]], width: i
     for row in rows:
         left, metavar, what = row
         screen.write(" " * _INDENT)
+        for line in textwrap.wrap(left, max(width - _INDENT, 20), break_on_hyphens=False)[:-1]:
+            screen.painted(CYAN, f"{line}\n")
+            screen.write(" " * _INDENT)
+            left = left[len(line) :].lstrip()
         screen.painted(CYAN, left)
         if metavar:
             screen.painted(YELLOW, f" {metavar}")

@@ -30,6 +30,7 @@ class Option(NamedTuple):
         bare: the value if it is left out; None if it must be given.
         default: the result without the option, for the parser.
         key: in the result, if it is not the long name.
+        aliases: more names, those of curl and HTTPie.
         path: whether the value is a file name, for the completion.
     """
 
@@ -44,11 +45,12 @@ class Option(NamedTuple):
     key: str = ""
     zero: bool = False
     path: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def opts(self) -> list[str]:
-        """Return the names."""
-        return list(self.names)
+        """Return all names."""
+        return [*self.names, *self.aliases]
 
     @property
     def is_flag(self) -> bool:
@@ -68,8 +70,8 @@ class Option(NamedTuple):
         return self.key or self.names[-1].lstrip("-").replace("-", "_")
 
 
-def _flag(*names: str, help: str, key: str = "") -> Option:
-    return Option(names, "", help, FLAG, default=False, key=key)
+def _flag(*names: str, help: str, key: str = "", aliases: tuple[str, ...] = ()) -> Option:
+    return Option(names, "", help, FLAG, default=False, key=key, aliases=aliases)
 
 
 def _pairs(*names: str, metavar: str, help: str, kind: str = PAIR) -> Option:
@@ -83,9 +85,19 @@ GROUPS: dict[str, list[Option]] = {
             ("-m", "--method"),
             "METHOD",
             "Request method; it may also be before the URL. [default: GET, with a body POST]",
+            aliases=("-X", "--request"),
         ),
         _pairs("-p", "--params", metavar="NAME VALUE", help="Query parameter of the URL. Repeat it for more."),
         _pairs("-h", "--headers", metavar="NAME VALUE", help="Header of the request. Repeat it for more."),
+        Option(
+            ("-H", "--header"),
+            "LINE",
+            "Header of the request in one word, such as 'Name: value'. Repeat it for more.",
+            multiple=True,
+            default=(),
+            key="header_lines",
+        ),
+        _flag("-I", "--head", help="Request with the method HEAD, and show the head of the response."),
         _pairs("--cookies", metavar="NAME VALUE", help="Cookie of the request. Repeat it for more."),
         Option(
             ("--session",),
@@ -93,6 +105,7 @@ GROUPS: dict[str, list[Option]] = {
             "Keep cookies, headers and authentication under this name, for each host separately.",
         ),
         Option(("--session-read-only",), "NAME", "Use a session, but do not change it."),
+        _flag("--no-config", help="Ignore the configuration file, httpx/config.toml."),
     ],
     "Body": [
         Option(("-c", "--content"), "TEXT", "Request body as it is."),
@@ -110,6 +123,12 @@ GROUPS: dict[str, list[Option]] = {
         _flag("--form", help="Send the items as a form, and not as JSON."),
         _flag("--multipart", help="Send the fields of a form as multipart/form-data, even without a file."),
         Option(("--raw",), "TEXT", "Request body as it is, with the Content-Type of JSON if it is JSON."),
+        Option(
+            ("--compress",),
+            "CODING",
+            "Compress the body of the request, if that makes it smaller: gzip, deflate, br or zstd.",
+            choices=("gzip", "deflate", "br", "zstd"),
+        ),
         _flag("--ignore-stdin", help="Take no body from standard input."),
     ],
     "Authentication": [
@@ -119,18 +138,28 @@ GROUPS: dict[str, list[Option]] = {
             "Basic authentication. '-' for PASS asks for it. Mind that --verbose shows it.",
             PAIR,
         ),
+        Option(
+            ("-u", "--user"),
+            "USER:PASS",
+            "The same in one word; without :PASS it asks for the password.",
+        ),
         _flag("--digest", help="Use Digest authentication with --auth."),
+        _flag("--netrc", help="Use the user names and passwords of ~/.netrc."),
         Option(("--bearer",), "TOKEN", "Bearer authentication. Mind that --verbose shows it."),
     ],
     "Redirects, timeouts and retries": [
-        _flag("--follow-redirects", help="Follow redirects, at most 20 times."),
+        _flag(
+            "--follow-redirects",
+            help="Follow redirects, at most 20 times.",
+            aliases=("-L", "--location", "--follow"),
+        ),
         Option(("--max-redirects",), "N", "Follow redirects, at most N times.", NUMBER),
         Option(
             ("--timeout",),
             "SECONDS",
-            "Longest wait for each of: a connection, the next bytes of the response, sending. [default: 5]",
+            "Longest wait for each of: a connection, the next bytes of the response, sending; 0 is no limit. "
+            "[default: 5; with --stream, no limit for the next bytes]",
             SECONDS,
-            default=5.0,
             zero=True,
         ),
         Option(("--max-time",), "SECONDS", "Longest time for the whole exchange. [default: no limit]", SECONDS),
@@ -147,8 +176,10 @@ GROUPS: dict[str, list[Option]] = {
             ("--print",),
             "WHAT",
             "Which parts to show: H and B, head and body of the request; h and b, of the response; m, its figures. "
-            "[default: hb]",
+            "[default: hb on a terminal, else b; with the method HEAD h]",
         ),
+        _flag("-i", "--include", help="Show head and body of the response, like --print hb."),
+        _flag("--body", help="Show the body of the response alone, like --print b."),
         Option(
             ("--pretty",),
             "HOW",
@@ -160,7 +191,7 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("-o", "--output"),
             "FILE",
-            "Save the body of the response to FILE and show nothing else; '-' is standard output.",
+            "Save the body of the response to FILE if it is a success, and show nothing else; '-' is standard output.",
             path=True,
         ),
         _flag("--output-json", help="Show the whole exchange as one JSON object."),
@@ -173,12 +204,13 @@ GROUPS: dict[str, list[Option]] = {
         Option(
             ("--download",),
             "[FILE]",
-            "Save the body of the response to FILE; to a folder, or without FILE here, by the name the server gives. "
-            "'-' is standard output.",
+            "Save the body of the response to FILE if it is a success; to a folder, or without FILE here, by the name "
+            "the server gives. '-' is standard output.",
             bare="",
             path=True,
         ),
         _flag("--continue", help="Continue a download that was interrupted.", key="resume"),
+        _flag("--no-fail", help="Save the body of any response.", key="no_fail"),
         Option(("--check-digest",), "NAME:HEX", "Fail unless the file has this digest, such as sha256:9f86d0..."),
     ],
     "Network": [
@@ -202,7 +234,7 @@ GROUPS: dict[str, list[Option]] = {
         _flag("-6", "--ipv6", help="Use IPv6 only."),
     ],
     "TLS": [
-        _flag("--no-verify", help="Do not check the certificate of the server."),
+        _flag("--no-verify", help="Do not check the certificate of the server.", aliases=("-k", "--insecure")),
         Option(("--ca",), "PATH", "File or folder with the certificate authorities to trust.", path=True),
         Option(
             ("--cert",),
@@ -237,7 +269,12 @@ GROUPS: dict[str, list[Option]] = {
         _flag("--offline", help="Show the request, do not send it."),
         _flag("--curl", help="Show a curl command that does the same, without secrets."),
         _flag("--with-secrets", help="Let --curl, --output-json and --har show passwords and tokens."),
-        Option(("--from-curl",), "COMMAND", "Do what this curl command does; other options are added."),
+        Option(
+            ("--from-curl",),
+            "COMMAND",
+            "Do what this curl command does ('-': the one on standard input); other options are added. "
+            "'httpx curl ...' does the same.",
+        ),
         Option(("--app",), "MODULE:APP", "Give the request to a WSGI or ASGI application in this process."),
         Option(
             ("--serve",),

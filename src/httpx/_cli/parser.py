@@ -3,6 +3,8 @@ Parse the words of a command line into a dictionary.
 
     parse(["PUT", ":8000/", "-v"])      {"words": ("PUT", ":8000/"), "verbose": True, "method": None, ...}
 
+Options that only abbreviate others (-i, -I, -u, --body) are replaced by those.
+
 Not here: the table of options (`options`), and their effect (`command`).
 """
 
@@ -15,21 +17,32 @@ from typing import Any
 
 import click
 
+from .building import is_item, is_method
 from .options import FILE_PAIR, FLAG, JSON, NUMBER, OPTIONS, PAIR, SECONDS, Option
 
-_BY_NAME = {name: option for option in OPTIONS for name in option.names}
+_BY_NAME = {name: option for option in OPTIONS for name in option.opts}
+# What separates the two values of an option that are written as one word.
+_SEPARATORS = {"data": "=", "params": "=", "cookies": "=", "headers": ":", "auth": ":"}
+# Two values in one word; the name of a header is a token (RFC 9110, 5.6.2), and `http://` is a URL.
+_ONE_WORD = {"=": re.compile(r"[^=]*="), ":": re.compile(r"[\w!#$%&'*+.^`|~-]+:(?!//)")}
 # A word that is certainly a URL: with a scheme, or `:8000`, or `:/path`.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
 _FLAGS_TOGETHER = re.compile(r"-[A-Za-z0-9]{2,}")
 
 
-def parse(argv: list[str], *, expand: Callable[[str], list[str]] | None = None) -> click.Context:
+def parse(
+    argv: list[str],
+    *,
+    expand: Callable[[str], list[str]] | None = None,
+    defaults: Callable[[dict[str, Any]], list[str]] | None = None,
+) -> click.Context:
     """
     Return a context with the arguments as `params`, which closes the files of `--files` when it is left.
 
     Args:
         argv: without the program's name.
         expand: returns the arguments for the value of `--from-curl`.
+        defaults: returns options that go before those of the command line, for the result without them.
 
     Raises:
         click.UsageError: an option is unknown, lacks its value, or has an invalid one.
@@ -39,18 +52,44 @@ def parse(argv: list[str], *, expand: Callable[[str], list[str]] | None = None) 
         params=[*map(_for_click, OPTIONS), click.Argument(["words"], nargs=-1)],
         add_help_option=False,
     )
-    return command.make_context("httpx", normalised(argv, expand))
+    words = normalised(argv, expand)
+    context = _context(command, words)
+    more = [] if defaults is None else defaults(context.params)
+    if more:
+        context.close()
+        with _context(command, normalised(more)) as alone:
+            if alone.params["words"]:
+                raise click.UsageError(
+                    f"the configuration has a word that is not an option: {alone.params['words'][0]!r}"
+                )
+        context = _context(command, [*normalised(more), *words])
+    return context
+
+
+def _context(command: click.Command, words: list[str]) -> click.Context:
+    context = command.make_context("httpx", list(words))  # click takes words out of the list
+    try:
+        _check_pairs(context.params)
+        _replace_abbreviations(context.params)
+    except BaseException:
+        context.close()
+        raise
+    return context
 
 
 def normalised(argv: list[str], expand: Callable[[str], list[str]] | None = None) -> list[str]:
     """
     Return the arguments for the parser: `-d NAME=VALUE` as `-d NAME VALUE`, and optional values filled in.
 
-    As in 0.28.1, a name may have "=" in it, with a value after it. So the short form is only recognized if no value can
-    follow: before another option, a URL, or the end.
+    As in 0.28.1, a name may have "=" in it, with a value after it. So the form of one word is only recognized if no
+    value can follow: before another option, a URL, or the end. `httpx curl ...` is the value of --from-curl.
     """
     out: list[str] = []
     rest = list(argv)
+    if expand is not None and len(rest) > 1 and rest[0] == "curl":
+        import shlex
+
+        return expand(shlex.join(rest))
     while rest:
         word = rest.pop(0)
         if word == "--":
@@ -62,8 +101,10 @@ def normalised(argv: list[str], expand: Callable[[str], list[str]] | None = None
         out.append(word)
         if option is None:
             continue
-        if word in ("-d", "--data") and rest and "=" in rest[0] and _is_no_value(rest[1:]):
-            out += rest.pop(0).split("=", 1)
+        separator = _SEPARATORS.get(option.dest)
+        if separator is not None and rest and _ONE_WORD[separator].match(rest[0]) and _is_no_value(rest[1:]):
+            name, _, value = rest.pop(0).partition(separator)
+            out += [name, value.lstrip(" ") if option.dest == "headers" else value]
         elif option.bare is not None:
             out.append(option.bare if _is_no_value(rest) else rest.pop(0))
         else:
@@ -76,8 +117,54 @@ def _is_no_value(rest: list[str]) -> bool:
     return not rest or rest[0].partition("=")[0] in _BY_NAME or "://" in rest[0] or bool(_URL.match(rest[0]))
 
 
+def _check_pairs(params: dict[str, Any]) -> None:
+    """
+    Refuse a name with a separator and a value that looks like the next item: `-d a=1 b=2` would send `a=1=b%3D2`.
+
+    Values are not shown, because they may be secret.
+    """
+    for dest, separator in _SEPARATORS.items():
+        pairs = params[dest] if dest != "auth" else [params[dest]] if params[dest] else []
+        for name, value in pairs:
+            if separator not in name or (separator == "=" and not is_item(value)):
+                continue
+            if dest == "auth":
+                raise click.UsageError(
+                    "--auth takes two words, USER PASS, and a user name has no colon; "
+                    "for USER:PASS in one word write -u USER:PASS"
+                )
+            short = name.partition(separator)[0]
+            again = f"-h '{short}: VALUE' -h ..." if dest == "headers" else f"--{dest} {short}=VALUE --{dest} ..."
+            raise click.UsageError(
+                f"--{dest} takes two words, NAME VALUE, so the word after {short + separator + '...'!r} would be its "
+                f"value; write the option again for each: {again}"
+            )
+
+
+def _replace_abbreviations(params: dict[str, Any]) -> None:
+    """Let -i, -I, -u and --body set the options that they stand for, and find the URL that --download took."""
+    shown = {"include": "hb", "body": "b"}
+    for key, parts in shown.items():
+        if params[key] and params["print"] is None:
+            params["print"] = parts
+    if params["head"]:
+        if params["method"] not in (None, "HEAD"):
+            raise click.UsageError("--head and --method exclude each other")
+        params["method"] = "HEAD"
+    if params["user"] is not None:
+        if params["auth"]:
+            raise click.UsageError("--user and --auth exclude each other")
+        name, colon, password = params["user"].partition(":")
+        params["auth"] = (name, password if colon else "-")
+    words = params["words"]
+    rest = words[1:] if words and is_method(words[0]) else words
+    if params["download"] and all(map(is_item, rest)):  # no URL is left: the optional value was the URL
+        params["words"] = (*words[: len(words) - len(rest)], params["download"], *rest)
+        params["download"] = ""
+
+
 def _for_click(option: Option) -> click.Option:
-    names = [*option.names, option.dest]
+    names = [*option.opts, option.dest]
     if option.kind == FLAG:
         return click.Option(names, is_flag=True)
     return click.Option(

@@ -18,6 +18,7 @@ import httpx
 
 if TYPE_CHECKING:
     from .download import Download
+    from .targets import Direct
 
 # Seconds. A busy server (429, 503) gets ten times that. A person at a terminal does not wait longer than a minute.
 _BACKOFF = 0.2
@@ -50,7 +51,7 @@ class Retries(httpx.Retry):
         self._say(f"{what}; retrying in {pause:.3g} s ({number - 1} of {self._most})")
 
 
-def saving(download: Download, done: Callable[[str], None]) -> Callable[[httpx.Request], Steps]:
+def saving(download: Download | Direct, done: Callable[[str], None]) -> Callable[[httpx.Request], Steps]:
     """
     Return middleware that saves the body of a success, and requests the rest of what an attempt before has left.
 

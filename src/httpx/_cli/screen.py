@@ -16,7 +16,7 @@ import codecs
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,15 +27,20 @@ if TYPE_CHECKING:
 
 Fields = Iterable[tuple[bytes, bytes]]
 
-GREY, RED, GREEN, YELLOW, BLUE, CYAN = "2", "31", "32", "33", "34", "36"
+GREY, RED, GREEN, YELLOW, CYAN = "2", "31", "32", "33", "36"
+# The bright one: the other cannot be read on a dark terminal.
+BLUE = "94"
 _STATUS_COLOURS = {"2": GREEN, "3": YELLOW}
 
-# Larger bodies are not formatted, but shown as they arrive.
+# Bytes. Larger bodies are not formatted, but shown as they arrive: a megabyte takes half a second and 30 MB of memory.
+MAX_FORMATTED = 4 * 1024 * 1024
+_TEXT = re.compile(r"text/", re.I)
 _JSON = re.compile(r"(?:application|text)/(?:[^;]*\+)?json\s*(?:;|$)", re.I)
 _MARKUP = re.compile(r"(?:application|text)/(?:html|xml|css|javascript|[^;]*\+xml)\s*(?:;|$)", re.I)
 
 # C0 and C1 except tab, line feed and carriage return: they move cursors, set titles, and send input as if typed.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _INDENT = "    "
 
@@ -79,6 +84,14 @@ def _colour_of(token: str, after: str) -> str:
     if token[0] == '"':
         return BLUE if after == ":" else GREEN
     return YELLOW if token in ("true", "false", "null") else CYAN
+
+
+def text_of(value: bytes) -> str:
+    """Return the text of a field's value: UTF-8 if it is valid, else Latin-1 (RFC 9110, 5.5, leaves it open)."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def harmless(text: str) -> str:
@@ -144,13 +157,31 @@ class Screen:
         """Write the unread body of a response: formatted, or piece by piece as it arrives."""
         content_type = response.headers.get("content-type", "")
         if (self.formats or self.has_colours) and _is_structured(content_type):
-            response.read()
-            self._formatted(response.content, content_type, response.encoding)
+            self._bounded(response, content_type)
         elif self.is_terminal:
-            self._as_it_comes(response)
+            self.pieces(response.iter_bytes(), response.encoding, is_text=_TEXT.match(content_type) is not None)
         else:
             for piece in response.iter_bytes():
                 self.write_bytes(piece)
+
+    def _bounded(self, response: Response, content_type: str) -> None:
+        """Write a body formatted, or as it arrives if it is too large for that."""
+        pieces = response.iter_bytes()
+        taken: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            taken.append(piece)
+            size += len(piece)
+            if size > MAX_FORMATTED:
+                break
+        else:
+            self._formatted(b"".join(taken), content_type, response.encoding)
+            return
+        if self.is_terminal:
+            self.pieces(chain(taken, pieces), response.encoding, is_text=True)
+            return
+        for piece in chain(taken, pieces):
+            self.write_bytes(piece)
 
     def sent(self, content: bytes, content_type: str = "") -> None:
         """Write the body of a request."""
@@ -177,6 +208,7 @@ class Screen:
         self.stand_in(f"{size} bytes of binary data")
 
     def _formatted(self, content: bytes, content_type: str, charset: str | None, end: str = "\n") -> None:
+        charset = _charset_for(content, charset, is_text=True)
         if _is_binary(content, charset):
             if self.is_terminal:
                 self._binary(len(content))
@@ -184,7 +216,7 @@ class Screen:
             else:
                 self.write_bytes(content)
             return
-        text = content.decode(charset or "utf-8", "replace")
+        text = content.decode(charset or "utf-8", "replace").removeprefix("\ufeff")
         if _JSON.match(content_type):
             text = self.json(text)
         else:
@@ -194,6 +226,8 @@ class Screen:
 
     def json(self, text: str) -> str:
         """Return JSON with this screen's indentation and colours; the same text if it is not JSON."""
+        if len(text) > MAX_FORMATTED:
+            return self._safe(text)
         if self.formats:
             done = indented(text, self._token)
             return self._safe(text) if done is text else done
@@ -210,15 +244,16 @@ class Screen:
     def _safe(self, text: str) -> str:
         return harmless(text) if self.is_terminal else text
 
-    def _as_it_comes(self, response: Response) -> None:
-        pieces = response.iter_bytes()
+    def pieces(self, pieces: Iterator[bytes], charset: str | None, is_text: bool = False) -> None:
+        """Write a body on a terminal as it arrives: text, or the size of binary data."""
         first = next(pieces, b"")
+        charset = _charset_for(first, charset, is_text)
         # The first piece decides: a body may be endless, and its beginning must not wait for its end.
-        if _is_binary(first, response.encoding, cut=True):
+        if _is_binary(first, charset, cut=True):
             self._binary(len(first) + sum(len(piece) for piece in pieces))
             self._put("\n")
             return
-        decode = codecs.getincrementaldecoder(response.encoding or "utf-8")("replace").decode
+        decode = codecs.getincrementaldecoder(charset or "utf-8")("replace").decode
         last = ""
         for piece in chain([first], pieces, [None]):
             text = decode(piece or b"", piece is None)
@@ -230,7 +265,7 @@ class Screen:
         self._put("\n")
         for name, value in fields:
             self.painted(CYAN, name.decode("latin-1"))
-            self.write(f": {value.decode('latin-1')}\n")
+            self.write(f": {text_of(value)}\n")
         self._put("\n")
 
     def painted(self, colour: str, text: str) -> None:
@@ -263,6 +298,13 @@ def coloured(text: str, mime_type: str) -> str:
     except util.ClassNotFound:
         return text
     return str(highlight(text, lexer, formatters.TerminalFormatter()))
+
+
+def _charset_for(content: bytes, charset: str | None, is_text: bool) -> str | None:
+    """Return the charset of a body; windows-1252, as browsers do, for text that is not UTF-8 and has no controls."""
+    if not is_text or b"\0" in content or not _is_binary(content, charset, cut=True):
+        return charset
+    return charset if _BINARY.search(content) else "windows-1252"
 
 
 def _is_binary(content: bytes, charset: str | None = None, cut: bool = False) -> bool:

@@ -18,12 +18,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import tempfile
 from http.cookiejar import Cookie
 from typing import Any
 
 import httpx
+
+from . import config
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 # Fields that belong to one request only.
@@ -53,6 +54,7 @@ class Session:
         if not isinstance(self.auth, (dict, type(None))):
             raise TypeError("'auth' is not an object")
         self._cookies: list[dict[str, Any]] = list(content.get("cookies", ()))
+        self._loaded = _by_key(self._cookies)
         for kept in self._cookies:
             _cookie(kept)  # a broken file must be reported before a request is sent
 
@@ -101,9 +103,22 @@ class Session:
         names = {name.lower() for name, _ in kept}
         self.headers = [pair for pair in self.headers if pair[0].lower() not in names] + kept
 
+    def _merged(self) -> list[dict[str, Any]]:
+        """Return the cookies of the file as it is now, with the changes of this run: another may have ended since."""
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                merged = _by_key(json.load(file)["cookies"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return self._cookies
+        ours = _by_key(self._cookies)
+        for key in self._loaded.keys() - ours.keys():
+            merged.pop(key, None)
+        merged.update((key, kept) for key, kept in ours.items() if self._loaded.get(key) != kept)
+        return list(merged.values())
+
     def save(self) -> None:
         """
-        Write the file, readable only by its owner.
+        Write the file, readable only by its owner. Cookies that another run has kept meanwhile stay.
 
         Raises:
             OSError: it cannot be written.
@@ -112,7 +127,8 @@ class Session:
             return
         parent = os.path.dirname(os.path.abspath(self.path))
         _make_private(parent)
-        content = {"host": self._host, "headers": self.headers, "auth": self.auth, "cookies": self._cookies}
+        cookies = self._merged()
+        content = {"host": self._host, "headers": self.headers, "auth": self.auth, "cookies": cookies}
         # `mkstemp` creates it with mode 0600.
         descriptor, draft = tempfile.mkstemp(prefix=".", suffix=".json", dir=parent)
         try:
@@ -126,11 +142,7 @@ class Session:
 
 def folder() -> str:
     """Return the folder of the sessions."""
-    if sys.platform == "win32":
-        base = os.environ.get("APPDATA") or os.path.expanduser("~")
-    else:
-        base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return os.path.join(base, "httpx", "sessions")
+    return os.path.join(config.folder(), "sessions")
 
 
 def _path_of(name: str, host: str) -> str:
@@ -161,6 +173,10 @@ def _make_private(path: str) -> None:
         path = os.path.dirname(path)
     for one in reversed(missing):
         os.makedirs(one, mode=0o700, exist_ok=True)
+
+
+def _by_key(cookies: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {(kept.get("domain"), kept.get("path", "/"), kept.get("name")): kept for kept in cookies}
 
 
 def _as_json(cookie: Cookie) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from .. import _redaction as redaction
 from .screen import Screen
 
 # RFC 9113, 8.2.2.
@@ -35,12 +36,16 @@ class Wiretap:
         screen: to write to.
         parts: which of "H", "B", "h" (head and body of the request, head of the response) to show.
         verbose: show connections and every hop; else only the last request and its response.
+        masks: hide the credentials in Authorization.
     """
 
-    def __init__(self, screen: Screen, parts: Container[str] = "HBh", verbose: bool = True) -> None:
+    def __init__(
+        self, screen: Screen, parts: Container[str] = "HBh", verbose: bool = True, masks: bool = False
+    ) -> None:
         self._screen = screen
         self._parts = parts
         self._verbose = verbose
+        self._masks = masks
         self._name = ""
         self._peer = ""
         self._held: list[tuple[httpx.Request, bytes]] = []
@@ -124,6 +129,8 @@ class Wiretap:
         if "H" in self._parts:
             target = request.extensions.get("target", request.url.raw_path)
             fields = _fields_of_http2(request) if version == b"HTTP/2" else request.headers.raw
+            if self._masks:
+                fields = [_masked(name, value) for name, value in fields]
             self._screen.request(request.method.encode(), _as_bytes(target), version, fields)
         if "B" in self._parts:
             self._sent(request)
@@ -183,6 +190,12 @@ def _fields_of_http2(request: httpx.Request) -> list[tuple[bytes, bytes]]:
     fields = [(name.lower(), value) for name, value in request.headers.raw]
     hosts = [(b":authority", value) for name, value in fields if name == b"host"]
     return [*hosts, *((name, value) for name, value in fields if name != b"host" and name not in _OF_HTTP1)]
+
+
+def _masked(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    if name.lower() != b"authorization":
+        return name, value
+    return name, redaction.field(name.decode("latin-1"), value.decode("latin-1")).encode("latin-1")
 
 
 def _as_bytes(target: str | bytes) -> bytes:

@@ -10,21 +10,38 @@ C. `%{json}` is all variables as one JSON object. `facts_of` collects the figure
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
+
+from .screen import text_of
 
 if TYPE_CHECKING:
     import httpx
 
     from .timings import Hops
 
+# Variables that choose the stream of what follows them.
+_STREAMS = ("stderr", "stdout")
 # The variables of curl's manual that have a meaning here.
 VARIABLES = (
-    *("content_type", "errormsg", "exitcode", "filename_effective", "header_json", "http_code", "http_version", "json"),
+    *(
+        "certs",
+        "content_type",
+        "errormsg",
+        "exitcode",
+        "filename_effective",
+        "header_json",
+        "http_code",
+        "http_version",
+        "json",
+    ),
     *(
         "local_ip",
         "local_port",
         "method",
+        "num_certs",
         "num_connects",
         "num_headers",
         "num_redirects",
@@ -57,8 +74,34 @@ def check(format: str) -> None:
         ValueError: a variable is unknown.
     """
     for match in _PART.finditer(format):
-        if match[1] is not None and match[1] not in VARIABLES:
+        if match[1] is not None and match[1] not in (*VARIABLES, *_STREAMS):
             raise ValueError(f"unknown variable {match[1]!r} for --write-out")
+
+
+def loaded(format: str) -> str:
+    """
+    Return the format, or the text of the file if it is `@path`; `@-` is standard input.
+
+    Raises:
+        ValueError: the file is not UTF-8.
+        OSError: it cannot be read.
+    """
+    if not format.startswith("@"):
+        return format
+    if format == "@-":
+        return "" if sys.stdin is None else sys.stdin.read()
+    with open(os.path.expanduser(format[1:]), encoding="utf-8") as file:
+        return file.read()
+
+
+def by_stream(format: str) -> list[tuple[str, str]]:
+    """Return the parts of a format, each with the stream that it goes to, "stdout" or "stderr"."""
+    parts, stream, start = [], "stdout", 0
+    for match in _PART.finditer(format):
+        if match[1] in _STREAMS:
+            parts.append((stream, format[start : match.start()]))
+            stream, start = match[1], match.end()
+    return [(name, part) for name, part in [*parts, (stream, format[start:])] if part]
 
 
 def write_out(format: str, facts: dict[str, Any]) -> str:
@@ -133,7 +176,7 @@ def facts_of(response: httpx.Response, timings: Hops, **more: Any) -> dict[str, 
         "time_total": total,
         "url_effective": str(request.url),
         "urlnum": 0,
-        "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw],
+        "headers": [(name.decode("latin-1"), text_of(value)) for name, value in response.headers.raw],
     }
     return {**facts, **_times(timings), **more}
 
@@ -184,6 +227,14 @@ def _times(timings: Hops) -> dict[str, float]:
     }
 
 
+def _chain(tls: Any) -> list[bytes]:
+    """Return the certificates that the server sent, in DER; before Python 3.13 only its own."""
+    if hasattr(tls, "get_unverified_chain"):
+        return list(tls.get_unverified_chain())
+    own = tls.getpeercert(True)
+    return [own] if own else []
+
+
 def addresses_of(response: httpx.Response) -> dict[str, Any]:
     """
     Return addresses and ports of both ends, and the result of the certificate's check, while there is a connection.
@@ -200,4 +251,9 @@ def addresses_of(response: httpx.Response) -> dict[str, Any]:
     tls = None if stream is None else stream.get_extra_info("ssl_object")
     if tls is None or tls.getpeercert():
         out["ssl_verify_result"] = 0
+    if tls is not None:
+        chain = _chain(tls)
+        import ssl
+
+        out.update(num_certs=len(chain), certs="".join(map(ssl.DER_cert_to_PEM_cert, chain)))
     return out
