@@ -721,6 +721,30 @@ def test_tasks_take_turns_on_a_foreign_stream(driver: Any):
     assert driver.run(scenario, transport=httpx.MockTransport(handler)) == ["x", None]
 
 
+def test_a_pong_on_a_foreign_stream_does_not_fill_the_memory(driver: Any):
+    """While nothing takes the messages, waiting for a pong must not go on reading."""
+    reads: list[int] = []
+
+    class Endless(AsyncPipe):
+        async def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+            reads.append(max_bytes)
+            await turns()
+            return frame(TEXT, b"x") * 10
+
+    async def main() -> Any:
+        from httpx._engine.websocket.foreign import ForeignChannel
+
+        machine = WebSocketMachine(max_messages=5)
+        endless = ForeignChannel(Endless(httpx.Request("GET", "ws://test/")), machine, Timing())
+        pong = await endless.ping(b"")
+        assert not await pong.wait(timeout=0.1)
+        taken = [endless.messages.popleft() for _ in range(5)]
+        assert not await pong.wait(timeout=0.1)
+        return taken, len(reads)
+
+    assert driver.run_bare(main) == (["x"] * 5, 1)
+
+
 def test_a_write_to_a_foreign_stream_that_is_cancelled_ends_the_session():
     """How much of the frame was written is not known."""
 
@@ -860,3 +884,139 @@ def test_an_idle_session_takes_at_most_9_kib(name: str):
 
     with ScriptedServer([opened(), echo]) as server:
         assert Driver(name).run(scenario, server.url) <= 9216
+
+
+# Turns.
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
+def test_a_sender_that_is_cancelled_while_it_waits_for_its_turn_passes_it_on(driver: Any, late: bool):
+    """A turn that nobody has any more would stop all later sends."""
+    go_on = threading.Event()
+    received: list[bytes] = []
+
+    def handler(conn: Conn) -> None:
+        assert go_on.wait(5)
+        while True:
+            found = read_frame(conn)
+            if found.opcode == CLOSE:
+                conn.sendall(close_frame(1000))
+                return
+            received.append(found.payload[:1])
+
+    async def scenario(client: Any, url: str) -> Any:
+        async with client.websocket(url) as ws:
+            steps = Steps(1, late)
+
+            async def second() -> Any:
+                await turns()
+                with steps.watching():
+                    if late:
+                        go_on.set()
+                    return await steps.run(lambda: ws.send(b"2"))
+
+            async def third() -> None:
+                for _ in range(3):
+                    await turns()
+                go_on.set()
+                await ws.send(b"3")
+
+            await all_of(lambda: ws.send(b"1" * 10_000_000), second, third)
+            assert steps.reached
+            await ws.send(b"4")
+
+    with ScriptedServer([opened(), handler]) as server:
+        driver.run(scenario, server.url)
+    assert [each for each in received if each != b"2"] == [b"1", b"3", b"4"]
+
+
+def test_an_interrupt_during_the_closing_handshake_frees_the_connection(monkeypatch: pytest.MonkeyPatch):
+    with (
+        ScriptedServer([opened(), silence()], [opened(), echo]) as server,
+        httpx.Client(limits=httpx.Limits(max_connections=1)) as client,
+    ):
+        ws = client.websocket(server.url).__enter__()
+
+        def interrupted(*args: Any) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(SyncChannel, "_read_for_close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ws.close()
+        monkeypatch.undo()
+        assert ws.closed
+        with client.websocket(server.url, timeout=httpx.Timeout(5, pool=0.1)) as after:
+            after.send("x")
+            assert after.receive() == "x"
+
+
+def test_a_pong_is_waited_for_while_a_task_makes_room(driver: Any):
+    def handler(conn: Conn) -> None:
+        found = read_frame(conn)
+        conn.sendall(frame(TEXT, b"x") * 3 + frame(10, found.payload))
+        echo(conn)
+
+    async def scenario(client: Any, url: str) -> Any:
+        async with client.websocket(url, queue_size=2) as ws:
+            pong = await ws.ping()
+            assert not await pong.wait(timeout=0.1)
+
+            async def taking() -> Any:
+                return [await ws.receive() for _ in range(3)]
+
+            return await all_of(lambda: pong.wait(timeout=5), taking)
+
+    with ScriptedServer([opened(), handler]) as server:
+        assert driver.run(scenario, server.url) == [True, ["x", "x", "x"]]
+
+
+# Pairs.
+
+
+def test_an_end_waits_for_the_other_one_in_another_thread():
+    from httpx.websockets import pair
+
+    here, there = pair()
+    with thread(here.receive) as outcome:
+        there.send("x")
+    assert outcome == ["x"]
+    with thread(lambda: list(here)) as outcome:
+        with pytest.raises(httpx.LocalProtocolError):
+            there.close(999)
+        there.close()
+    assert outcome == [[]]
+    with pytest.raises(KeyboardInterrupt), pair()[0] as dropped:
+        raise KeyboardInterrupt
+    assert dropped.close_code == 1001
+
+
+def test_an_end_waits_for_the_other_one_in_another_task(driver: Any):
+    from httpx.websockets import async_pair
+
+    async def main() -> Any:
+        here, there = async_pair()
+
+        async def second() -> None:
+            await turns()
+            with pytest.raises(RuntimeError, match="another task"):
+                await here.receive()
+            with pytest.raises(httpx.LocalProtocolError):
+                await there.close(999)
+            await there.send("x")
+
+        return await all_of(here.receive, second)
+
+    assert driver.run_bare(main) == ["x", None]
+
+
+def test_a_cause_that_cannot_be_made_again_is_kept():
+    from httpx._engine.websocket.common import copy_of
+
+    class Odd(Exception):
+        def __init__(self, one: int, two: int) -> None:
+            super().__init__(one)
+
+    odd = Odd(1, 2)
+    assert copy_of(odd) is odd
+    again = copy_of(ValueError("x"))
+    assert (type(again), str(again)) == (ValueError, "x")

@@ -323,6 +323,7 @@ class AsyncioChannel(Channel):
             self._flush()
         if not machine.full and connection._paused:
             connection._resume()
+        self._wake(self._watchers)  # a pong may have been among it
 
     async def wait_for_pong(self, pong: AsyncioPong, timeout: float | None) -> None:
         """Wait until a ping is answered, or time is up; see `AsyncioPong.wait`."""

@@ -19,6 +19,9 @@ from ..._websocket_exceptions import WebSocketTimeout
 from ..loops import Signals, now
 from .common import LINGER, READ_SIZE, Channel, PongState, Timing, until_of
 
+# Seconds after which a task looks again that waits for a pong while messages that nothing takes are in the way.
+LOOK_UP = 0.05
+
 
 class ForeignStream:
     """
@@ -181,9 +184,16 @@ class ForeignChannel(Channel):
         """Wait until a ping is answered, or time is up."""
         until = until_of(timeout, now())
         while not pong.is_set():
-            if self.is_over:
+            if self.machine.full and not self.messages:
+                self.go_on()
+                await self._flush()
+            elif self.is_over:
                 raise self.outcome()
-            if not await self._take_turns(until):
+            elif self.machine.full:  # only another task can make room
+                if until is not None and now() >= until:
+                    return
+                await self._changed.wait(now() + LOOK_UP)
+            elif not await self._take_turns(until):
                 return
 
     async def close(self, code: int, reason: str | None) -> None:

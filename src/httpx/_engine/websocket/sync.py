@@ -28,7 +28,7 @@ from ..raw import moment
 from .common import LINGER, READ_SIZE, Channel, PongState, Timing, until_of
 from .keeper import KEEPER
 
-# Seconds after which a thread looks again that waits for a pong while messages that nobody takes are in the way.
+# Seconds after which a thread looks again that waits for a pong while messages that nothing takes are in the way.
 LOOK_UP = 0.05
 
 

@@ -21,7 +21,7 @@ from .common import LINGER, READ_SIZE, Channel, PongState, Timing, until_of
 
 now = trio.current_time
 
-# Seconds after which a task looks again that waits for a pong while messages that nobody takes are in the way.
+# Seconds after which a task looks again that waits for a pong while messages that nothing takes are in the way.
 LOOK_UP = 0.05
 
 
