@@ -145,7 +145,7 @@ def test_messages_of_several_threads_never_mix():
 def test_several_threads_receive_each_message_once():
     with (
         ScriptedServer(
-            [opened(), expect_frame(TEXT), send(frame(TEXT, b"x") * 300 + close_frame(1000)), silence()]
+            [opened(), expect_frame(TEXT), send(frame(TEXT, b"x") * 300 + close_frame(1000)), expect_frame(CLOSE)]
         ) as server,
         httpx.Client() as client,
         client.websocket(server.url) as ws,
@@ -438,7 +438,7 @@ def test_one_task_receives_at_a_time(driver: Any):
 
 def test_closing_wakes_a_task_that_receives_or_waits_for_a_pong(driver: Any):
     async def scenario(client: Any, url: str) -> Any:
-        async with client.websocket(url, close_timeout=0.5) as ws:
+        async with client.websocket(url, close_timeout=0.1) as ws:
             pong = await ws.ping()
 
             async def closing() -> None:

@@ -11,7 +11,6 @@ import httpx
 from httpx._engine.job import Refusals
 from httpx._protocol import frames
 from httpx.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSocketTimeout
-from support.asgi_servers import ASGIServer, missing
 from support.drivers import Driver
 from support.http2 import FramePeer, data, frames_of, h2_context
 from support.servers import ScriptedServer
@@ -351,19 +350,3 @@ def test_refusals_are_forgotten():
     assert refusals.has("key", 309.0)
     assert not refusals.has("key", 311.0)
     assert len(refusals._until) <= 1000
-
-
-@pytest.mark.skipif(bool(missing("hypercorn")), reason="hypercorn is not installed")
-def test_hypercorn_takes_websockets_over_http_2(trusting: Any):
-    async def scenario(client: Any, url: str) -> Any:
-        await client.get(f"{url}/id?id=1")
-        async with client.websocket(f"{url}/echo") as ws:
-            await ws.send("hello")
-            await ws.send("x" * 100_000)
-            found = await ws.receive(timeout=5), len(await ws.receive(timeout=5)), ws.http_version
-        return (*found, ws.close_code)
-
-    with ASGIServer("hypercorn") as server:
-        for name in ("sync", "asyncio", "trio"):
-            found = Driver(name).run(scenario, server.tls_url, http2=True, verify=trusting)
-            assert found == ("HELLO", 100_000, "HTTP/2", 1000)

@@ -60,6 +60,10 @@ class SyncTunnel:
         body: of the response that opened the tunnel, which frees the place on the connection.
     """
 
+    # Seconds that the peer has to end the stream after both have sent a Close. With TCP it should be first, so that
+    # the wait for stray segments is not ours; a stream has none.
+    linger = 0.0
+
     def __init__(self, multiplexer: Any, body: Any) -> None:
         self._multiplexer = multiplexer
         self._body = body

@@ -100,6 +100,9 @@ class ForeignChannel(Channel):
 
     __slots__ = ("_changed", "_is_closed", "_reads", "_receives", "_sends", "_stream")
 
+    # Seconds that the peer has to end the stream after both have sent a Close.
+    linger = LINGER
+
     def __init__(self, stream: Any, machine: WebSocketMachine, timing: Timing) -> None:
         super().__init__(machine, timing, now)
         self._stream = stream
@@ -206,7 +209,7 @@ class ForeignChannel(Channel):
             while not self.machine.finished and self.failure is None:
                 if self.machine.closed and not lingers:
                     lingers = True
-                    linger = now() + LINGER
+                    linger = now() + self.linger
                     until = linger if until is None else min(linger, until)
                 if not await self._take_turns(until) or (until is not None and now() >= until):
                     break

@@ -291,7 +291,7 @@ class SyncChannel(Channel):
             self._send_close(until)
             while not machine.finished and self.failure is None:
                 if machine.closed and linger is None:
-                    linger = monotonic() + LINGER
+                    linger = monotonic() + getattr(self._stream, "linger", LINGER)
                     until = linger if until is None else min(linger, until)
                 if not self._read_for_close(until):
                     break

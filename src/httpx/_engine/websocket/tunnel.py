@@ -28,6 +28,8 @@ class TunnelChannel(ForeignChannel):
 
     __slots__ = ("_timer",)
 
+    linger = 0.0  # see `SyncTunnel`
+
     def __init__(self, stream: Any, machine: WebSocketMachine, timing: Timing) -> None:
         super().__init__(stream, machine, timing)
         self._timer: Any = None

@@ -1,7 +1,7 @@
 """
 WebSockets with servers of the field: uvicorn with both of its implementations, hypercorn, and nginx as a proxy.
 
-HTTP/2 is in `tests/test_websocket_http2.py`; Autobahn's cases are run by `scripts/autobahn`.
+Autobahn's cases are run by `scripts/autobahn`.
 """
 
 from __future__ import annotations
@@ -63,6 +63,19 @@ def test_messages_go_both_ways_and_the_closing_handshake_is_whole(driver: Driver
 
 def test_over_tls(driver: Driver, server: ASGIServer, trusting: Any):
     assert driver.run(talk, server.tls_url, verify=trusting) == ["HELLO", 100_000, True, 1000]
+
+
+def test_over_http_2(driver: Driver, server: ASGIServer, trusting: Any):
+    if server.kind != "hypercorn":
+        pytest.skip("uvicorn does not speak HTTP/2")
+
+    async def scenario(client: Any, url: str) -> Any:
+        await client.get(f"{url}/id?id=1")  # so that there is a connection
+        async with client.websocket(f"{url}/echo") as ws:
+            assert ws.http_version == "HTTP/2"
+        return await talk(client, url)
+
+    assert driver.run(scenario, server.tls_url, http2=True, verify=trusting) == ["HELLO", 100_000, True, 1000]
 
 
 def test_with_compression(driver: Driver, server: ASGIServer):
