@@ -103,12 +103,12 @@ class Server:
         shutil.rmtree(self.folder)
 
 
-OPTIONS: dict[str, Any] = {"max_message_size_bytes": LIMIT, "compression": True, "timeout": 60}
+OPTIONS: dict[str, Any] = {"max_message_size_bytes": LIMIT, "compression": True}
 
 
 def play_sync(url: str) -> None:
     """Play all cases with threads' client."""
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60) as client:
         with client.websocket(f"{url}/getCaseCount") as ws:
             count = int(ws.receive())
         for number in range(1, count + 1):
@@ -124,7 +124,7 @@ def play_sync(url: str) -> None:
 
 async def play(url: str, agent: str) -> None:
     """Play all cases with the client of tasks."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         async with client.websocket(f"{url}/getCaseCount") as ws:
             count = int(await ws.receive())
         for number in range(1, count + 1):
