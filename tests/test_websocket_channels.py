@@ -248,6 +248,8 @@ class FakeStream:
         self.arriving: list[Any] = []
         self.sent: list[bytes] = []
         self.closed = False
+        self.left = 0  # what the socket does not take
+        self.broken: Any = None
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
         if not self.arriving:
@@ -258,8 +260,10 @@ class FakeStream:
         return data
 
     def write_now(self, data: bytes = b"") -> int:
+        if self.broken is not None:
+            raise self.broken
         self.sent.append(bytes(data))
-        return 0
+        return self.left
 
     def close(self) -> None:
         self.closed = True
@@ -301,6 +305,33 @@ def test_the_keeper_ends_a_channel_that_broke(monkeypatch: pytest.MonkeyPatch):
     assert stream.closed
     with pytest.raises(WebSocketNetworkError, match="reset"):
         kept.receive()
+
+
+def test_pongs_stay_in_the_machine_while_the_peer_takes_nothing(monkeypatch: pytest.MonkeyPatch):
+    kept, stream = channel(monkeypatch)
+    stream.left = 10
+    stream.arriving = [frame(PING, b"1")] * 3
+    kept.attend()
+    assert len(kept.machine.pongs) == 3
+    stream.left, stream.sent = 0, []
+    kept.attend()
+    assert [found.payload for found in sent_frames(b"".join(stream.sent))] == [b"1"] * 3
+
+
+@pytest.mark.parametrize("how", ["send", "ping", "pong"])
+def test_what_breaks_while_something_is_sent_is_noted(monkeypatch: pytest.MonkeyPatch, how: str):
+    kept, stream = channel(monkeypatch)
+    stream.broken = httpx.WriteError("broken pipe")
+    if how == "pong":
+        stream.arriving = [frame(PING, b"1")]
+        kept.attend()
+    else:
+        with pytest.raises(WebSocketNetworkError, match="broken pipe"):
+            kept.send("x") if how == "send" else kept.ping(b"")
+    with pytest.raises(WebSocketNetworkError, match="broken pipe") as caught:
+        kept.receive(timeout=0)
+    assert isinstance(caught.value.__cause__, httpx.WriteError)
+    assert (kept.close_code, kept.close_reason) == (1006, "")
 
 
 def test_the_keeper_ends_with_its_last_channel():
