@@ -423,7 +423,7 @@ class Client(Verbs):
             "params": params,
             "timeout": timeout,
         }
-        return WebSocketConnector(self, url, options, request, {"auth": auth, "follow_redirects": follow_redirects})
+        return WebSocketConnector(self, url, options, request, auth, follow_redirects)
 
     def send(
         self,
@@ -959,9 +959,7 @@ class AsyncClient(AsyncVerbs):
             "params": params,
             "timeout": timeout,
         }
-        return AsyncWebSocketConnector(
-            self, url, options, request, {"auth": auth, "follow_redirects": follow_redirects}
-        )
+        return AsyncWebSocketConnector(self, url, options, request, auth, follow_redirects)
 
     async def send(
         self,

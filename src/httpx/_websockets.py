@@ -97,7 +97,7 @@ class WebSocketOptions:
     ) -> None:
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols must be a list of str, got str")
-        self.subprotocols = [name.encode() for name in subprotocols or ()]
+        self.subprotocols = tuple(name.encode() for name in subprotocols or ())
         if max_message_size_bytes is not None:
             whole_number("max_message_size_bytes", max_message_size_bytes, 0)
         self.max_message_size = max_message_size_bytes
@@ -705,19 +705,28 @@ class WebSocketConnector:
         url: with the scheme ws, wss, http or https, or relative to the client's `base_url`.
         options: of the session.
         request: arguments for `build_request`.
-        send: arguments for `send`.
+        auth, follow_redirects: for `send`.
     """
 
-    __slots__ = ("_attempts", "_client", "_options", "_request", "_send", "_session", "_since", "_url")
+    __slots__ = (
+        *("_attempts", "_auth", "_client", "_follow_redirects", "_options", "_request", "_session", "_since", "_url"),
+    )
 
     def __init__(
-        self, client: Client, url: URL | str, options: Any, request: dict[str, Any], send: dict[str, Any]
+        self,
+        client: Client,
+        url: URL | str,
+        options: Any,
+        request: dict[str, Any],
+        auth: Any,
+        follow_redirects: Any,
     ) -> None:
         self._client = client
         self._url = url
         self._options = options
         self._request = request
-        self._send = send
+        self._auth = auth
+        self._follow_redirects = follow_redirects
         self._session: WebSocketSession | None = None
         self._since = 0.0  # when it was opened, in an iteration
         self._attempts: Attempts | None = None
@@ -789,7 +798,8 @@ class WebSocketConnector:
             if prepared is None:
                 return None
             request = prepared
-        response = self._client.send(request, stream=True, **self._send)
+        auth, follow = self._auth, self._follow_redirects
+        response = self._client.send(request, stream=True, auth=auth, follow_redirects=follow)
         try:
             agreement = agreement_of(response, opening)
             response.request.extensions.pop("websocket", None)  # the handshake is over, and half a KiB
@@ -834,19 +844,28 @@ class AsyncWebSocketConnector:
         url: with the scheme ws, wss, http or https, or relative to the client's `base_url`.
         options: of the session.
         request: arguments for `build_request`.
-        send: arguments for `send`.
+        auth, follow_redirects: for `send`.
     """
 
-    __slots__ = ("_attempts", "_client", "_options", "_request", "_send", "_session", "_since", "_url")
+    __slots__ = (
+        *("_attempts", "_auth", "_client", "_follow_redirects", "_options", "_request", "_session", "_since", "_url"),
+    )
 
     def __init__(
-        self, client: AsyncClient, url: URL | str, options: Any, request: dict[str, Any], send: dict[str, Any]
+        self,
+        client: AsyncClient,
+        url: URL | str,
+        options: Any,
+        request: dict[str, Any],
+        auth: Any,
+        follow_redirects: Any,
     ) -> None:
         self._client = client
         self._url = url
         self._options = options
         self._request = request
-        self._send = send
+        self._auth = auth
+        self._follow_redirects = follow_redirects
         self._session: AsyncWebSocketSession | None = None
         self._since = 0.0  # when it was opened, in an iteration
         self._attempts: Attempts | None = None
@@ -918,7 +937,8 @@ class AsyncWebSocketConnector:
             if prepared is None:
                 return None
             request = prepared
-        response = await self._client.send(request, stream=True, **self._send)
+        auth, follow = self._auth, self._follow_redirects
+        response = await self._client.send(request, stream=True, auth=auth, follow_redirects=follow)
         try:
             agreement = agreement_of(response, opening)
             response.request.extensions.pop("websocket", None)  # the handshake is over, and half a KiB

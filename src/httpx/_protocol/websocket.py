@@ -166,14 +166,15 @@ class WebSocketMachine:
         # most 127 bytes; of one with data, the payload goes on at once and `_missing` says how much is still to come.
         self._rest = b""
         self._rest_at = 0  # where it begins
-        self._later = bytearray()  # what came while `full`
+        # What came while `full`, and the message so far: bytearrays where there is something, and empty ones take room.
+        self._later: bytes | bytearray = b""
         self._missing = 0
         self._ended = False
         self._fault: tuple[int, str] | None = None  # what the peer did wrong: code of our Close, text of the error
         # Messages: the one that is not complete. `_kind` is TEXT or BINARY, 0 for none.
         self._kind = 0
         self._final = self._compressed = False
-        self._assembly = bytearray()
+        self._assembly: bytes | bytearray = b""
         self._utf_8: Any = None  # made when it is needed: most messages are one frame
         self._compressed_size = self._empty = 0
         # Longest payload that the fast path takes; -1 inside a message and when messages are skipped.
@@ -284,7 +285,7 @@ class WebSocketMachine:
         if self.closing or self.finished:
             return
         self._queue_close(payload)
-        self._assembly = bytearray()
+        self._assembly = b""
         self.resume()
 
     def forget_keys(self) -> None:
@@ -329,7 +330,10 @@ class WebSocketMachine:
         elif self.closed or self._fault is not None:
             pass
         elif self.full:
-            self._later += data
+            if self._later:
+                self._later += data
+            else:
+                self._later = bytearray(data)
         elif self._rest:
             rest, self._rest = self._rest, b""
             self._read_frames(rest + data, 0)
@@ -366,7 +370,7 @@ class WebSocketMachine:
         self._rest, self._rest_at = b"", 0
         self._read_frames(rest, at)
         if self._later and not self.full:
-            later, self._later = bytes(self._later), bytearray()
+            later, self._later = bytes(self._later), b""
             rest, self._rest = self._rest, b""
             if not self.closed and self._fault is None:
                 self._read_frames(rest + later, 0)
@@ -403,7 +407,7 @@ class WebSocketMachine:
 
     def _drop_input(self) -> None:
         self._quick = -1
-        self._rest, self._rest_at, self._later, self._assembly = b"", 0, bytearray(), bytearray()
+        self._rest, self._rest_at, self._later, self._assembly = b"", 0, b"", b""
 
     def _read_frames(self, data: bytes, at: int) -> None:
         """Take frames from `at` until the input ends, or enough messages wait."""
@@ -563,9 +567,12 @@ class WebSocketMachine:
         if is_too_large:
             self._fail(TOO_LARGE, f"a message has more than {limit} bytes")
             return
-        self._assembly += piece
+        if self._assembly:
+            self._assembly += piece
+        else:
+            self._assembly = bytearray(piece)
         if is_last:
-            whole, self._assembly = self._assembly, bytearray()
+            whole, self._assembly = self._assembly, b""
             self._deliver(whole)
 
     def _deliver(self, payload: bytes | bytearray) -> None:
@@ -612,7 +619,7 @@ class WebSocketMachine:
                 return
         self.closed = True
         self.close_code, self.close_reason = code, reason
-        self._assembly = bytearray()
+        self._assembly = b""
         if not self.closing:
             self.closed_by_peer = True
             self._queue_close(payload[:2])

@@ -14,6 +14,7 @@ Not here: what needs no waiting (`common`), the socket (`asyncio_connection`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..._exceptions import LocalProtocolError, ReadError, WriteError, WriteTimeout
@@ -61,9 +62,9 @@ class AsyncioChannel(Channel):
         super().__init__(machine, timing, connection.now)
         self._connection = connection
         self._receiver: asyncio.Future[bool] | None = None
-        self._watchers: list[asyncio.Future[bool]] = []  # tasks that wait for something else than a message
+        self._watchers: Sequence[asyncio.Future[bool]] = ()  # tasks that wait for something else than a message
         self._sends = False  # a task is sending
-        self._senders: list[asyncio.Future[bool]] = []  # tasks that wait for their turn to send
+        self._senders: Sequence[asyncio.Future[bool]] = ()  # tasks that wait for their turn to send
         self._timer: asyncio.TimerHandle | None = None
         early = connection.take_incoming()
         connection.incoming = None
@@ -150,7 +151,7 @@ class AsyncioChannel(Channel):
         """Do nothing."""
 
     @staticmethod
-    def _wake(watchers: list[asyncio.Future[bool]]) -> None:
+    def _wake(watchers: Sequence[asyncio.Future[bool]]) -> None:
         for watcher in watchers:
             settle(watcher, True)
 
@@ -235,7 +236,7 @@ class AsyncioChannel(Channel):
 
     async def _await_turn(self) -> None:
         turn: asyncio.Future[bool] = self._connection.loop.create_future()
-        self._senders.append(turn)
+        self._senders = [*self._senders, turn]
         try:
             await turn
         except asyncio.CancelledError:
@@ -248,7 +249,7 @@ class AsyncioChannel(Channel):
         if self._connection.loop.is_closed():
             return  # the tasks that waited have ended with it
         while self._senders:
-            turn = self._senders.pop(0)
+            turn, *self._senders = self._senders
             if not turn.done():
                 self._sends = True
                 turn.set_result(True)
@@ -340,12 +341,12 @@ class AsyncioChannel(Channel):
         """Wait until something happened; False if time is up."""
         loop = self._connection.loop
         watcher: asyncio.Future[bool] = loop.create_future()
-        self._watchers.append(watcher)
+        self._watchers = [*self._watchers, watcher]
         timer = None if until is None else loop.call_at(until, settle, watcher, False)
         try:
             return await watcher
         finally:
-            self._watchers.remove(watcher)
+            self._watchers = [each for each in self._watchers if each is not watcher]
             if timer is not None:
                 timer.cancel()
 

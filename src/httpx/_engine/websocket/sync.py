@@ -22,6 +22,7 @@ from time import monotonic, sleep
 from typing import Any, Callable, Protocol
 
 from ..._exceptions import LocalProtocolError, ReadTimeout, TransportError, WriteTimeout
+from ..._forks import FORKS
 from ..._protocol.websocket import Message, WebSocketMachine
 from ..._websocket_exceptions import WebSocketTimeout
 from ..raw import moment
@@ -75,6 +76,7 @@ class SyncChannel(Channel):
         self._stream = stream
         self._make_locks()
         KEEPER.add(self)
+        FORKS.leave(stream)
 
     def _make_locks(self) -> None:
         self._lock = threading.Lock()
@@ -84,6 +86,9 @@ class SyncChannel(Channel):
     def forget(self) -> None:
         """In a forked child: the session is the parent's, and another thread may have had the locks."""
         self._make_locks()
+        forget = getattr(self._stream, "forget", None)
+        if forget is not None:
+            forget()
         self.machine.forget_keys()  # which the parent uses
         self.fail(LocalProtocolError("the WebSocket belongs to the process that this one was forked from"))
 
