@@ -107,18 +107,24 @@ class Job(Limits):
         self.pieces: Any = None
         extensions, url = request.extensions, request.url
         # What `Limits.__init__` does, inlined: a frame of every request.
-        timeout: Mapping[str, float | None] = extensions.get("timeout") or NO_TIMEOUT
-        self.timeout = timeout
+        given: Mapping[str, float | None] | None = extensions.get("timeout")
+        asks_more = not given or len(extensions) > 1  # than for its timeout, which is all that nearly every one has
+        self.timeout = timeout = given or NO_TIMEOUT
         read, total = timeout.get("read"), timeout.get("total")
         self.read = read if read is None or read < FOREVER else None
         self.deadline = None if total is None or total >= FOREVER else now + total
         key: tuple[Any, ...] = url._origin
         if key[0] not in _SCHEMES or not key[1]:
             raise _unsupported(key[0])
-        if "websocket" in extensions and key[0] in _WEBSOCKET_SCHEMES:
-            key = (_WEBSOCKET_SCHEMES[key[0]], *key[1:])  # a connection that is not shared
-        if extensions.get("sni_hostname"):  # None is the same as nothing
-            key = (*key, extensions["sni_hostname"])
+        target, traces = url._target, False
+        if asks_more:
+            if "websocket" in extensions and key[0] in _WEBSOCKET_SCHEMES:
+                key = (_WEBSOCKET_SCHEMES[key[0]], *key[1:])  # a connection that is not shared
+            if extensions.get("sni_hostname"):  # None is the same as nothing
+                key = (*key, extensions["sni_hostname"])
+            if "target" in extensions:
+                target = _bytes_of(extensions["target"])
+            traces = "trace" in extensions
         self.key = key
         # What the machine for this request is made of: method, target, fields, body, whether more of it follows.
         stream = request.stream
@@ -128,13 +134,13 @@ class Job(Limits):
         self.arguments: Arguments = (
             # In UTF-8, so that the machine's gate is what refuses a method or target beyond ASCII.
             request.method.encode(),
-            _bytes_of(extensions["target"]) if "target" in extensions else url._target,
+            target,
             request.headers._raw,
             stream.body if whole else b"",  # type: ignore[union-attr]  # a ByteStream, or not asked
             not whole,
         )
         # `isEnabledFor` is a cached look-up; the events are made only when they are listened to.
-        if "trace" in extensions or HTTP11_LOGGER.isEnabledFor(DEBUG):
+        if traces or HTTP11_LOGGER.isEnabledFor(DEBUG):
             self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
             self.narrator = None
