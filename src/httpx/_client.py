@@ -450,6 +450,8 @@ class Client(Verbs):
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
         request._whole = not (stream or self._adapts)
+        if self._names_secrets:
+            request._sensitive = self._sensitive
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo
@@ -986,6 +988,8 @@ class AsyncClient(AsyncVerbs):
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
         request._whole = not (stream or self._adapts)
+        if self._names_secrets:
+            request._sensitive = self._sensitive
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo

@@ -91,7 +91,13 @@ def address(url: URL, mask: bool) -> str:
 def fields_of(request: Request, mask: bool) -> list[tuple[str, str]]:
     """Return the header fields, in text whose surrogates stand for bytes."""
     fields = [(_text(name), _text(value.strip(b" \t"))) for name, value in request.headers.raw]
-    return [(name, redaction.field(name, value) if mask else value) for name, value in fields]
+    return [(name, _masked(request, name, value) if mask else value) for name, value in fields]
+
+
+def _masked(request: Request, name: str, value: str) -> str:
+    """Return the value of a field without what is secret: by its name, or as the client that built the request says."""
+    is_private = name.lower().encode("utf-8", "surrogateescape") in request._sensitive
+    return redaction.MASK if is_private else redaction.field(name, value)
 
 
 def field_words(name: str, value: str) -> list[str]:

@@ -84,8 +84,8 @@ class Request:
     _own_cookies: Cookies | None = None
     # The URL of the caller's request, if this one was made by a redirect or by an auth flow.
     _home: URL | None = None
-    # What a middleware's copy must know: the client's private header fields, in lower case; whether the copy may have
-    # them although it goes to another origin; the number of the call that it belongs to (`_flow.Layers`).
+    # What a copy must know: the client's private header fields, in lower case; whether the copy may have them although
+    # it goes to another origin; for middleware the number of the call that it belongs to (`_flow.Layers`).
     _sensitive: frozenset[bytes] = frozenset(name.lower().encode() for name in CUSTOM_CREDENTIALS)
     _keeps_secrets: bool = False
     _call: int = 0
