@@ -407,6 +407,43 @@ def test_a_kept_response_of_another_call_does_not_lend_its_credentials(driver: D
     assert [each.headers["authorization"] for each in server.asked] == ["bob"]
 
 
+def test_a_kept_response_does_not_show_the_requests_of_others(driver: Driver):
+    """The harm: the response of one caller showed the request of the next one, with its Authorization."""
+    memory: dict[str, Response] = {}
+
+    def careless(request: Request) -> Flow:
+        key = str(request.url)
+        if key not in memory:
+            memory[key] = yield request
+            yield Step.read(memory[key])
+        return memory[key]
+
+    async def ask(client: Any) -> list[Any]:
+        urls = {"alice": URL, "bob": URL + "next", "carol": URL + "next"}
+        return [await client.get(url, headers={"Authorization": name}) for name, url in urls.items()]
+
+    responses = run(driver, Server({"Location": "/next"}, b"ok"), careless, ask=ask, follow_redirects=True)
+    assert [one.request.headers["Authorization"] for one in responses] == ["alice", "bob", "carol"]
+    assert [len(one.history) for one in responses] == [1, 0, 0]
+    assert [one.content for one in responses] == [b"ok"] * 3
+
+
+def test_a_response_that_is_always_the_same_stays_without_a_request(driver: Driver):
+    refusal = Response(403, text="no")
+
+    def refusing(request: Request) -> Flow:
+        return refusal
+        yield
+
+    async def ask(client: Any) -> list[Any]:
+        return [await client.get(URL + name) for name in ("one", "two")]
+
+    responses = run(driver, Server(), refusing, ask=ask, max_response_size=10)
+    assert [(one.url.path, one.text) for one in responses] == [("/one", "no"), ("/two", "no")]
+    with pytest.raises(RuntimeError, match="no request"):
+        _ = refusal.request
+
+
 def test_cookies_are_taken_from_the_response_that_is_returned(driver: Driver):
     def once(request: Request) -> Flow:
         yield request
