@@ -272,7 +272,7 @@ def test_an_item_is_a_request_a_url_or_arguments(driver: Driver):
 
 
 def test_a_request_that_comes_twice_at_once_is_two_requests(driver: Driver):
-    """The harm: the second call put its idempotency key into the first one's retry, and its rest of the time into it."""
+    """The harm: the second call put its idempotency key into the first one's retry, and its rest of the time."""
 
     class Busy(Transport):
         def __init__(self) -> None:
