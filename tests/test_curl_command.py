@@ -60,6 +60,7 @@ def test_every_long_name_is_one_of_an_option_or_unknown():
         ("http://a/ --next http://b/", "--next begins another request"),
         ("--nonsense http://a/", "curl's option --nonsense cannot be converted"),
         ("-Q x http://a/", "curl's option -Q cannot be converted"),
+        ("--header=Authorization:secret http://a/", "curl's option --header cannot be converted"),
         ("--append http://a/", "-a cannot"),
         ("http://a/ -H", "-H lacks its value"),
         ("http://a/ -o", "-o lacks its value"),

@@ -565,6 +565,7 @@ def _option(command: Command, name: str, words: list[str]) -> None:
     elif name in OTHER_FLAGS:
         command.others.append((name, ""))
     else:
+        name = name.partition("=")[0]  # curl has no such spelling, and the value may be a secret
         raise ValueError(f"curl's option {name[:40]} cannot be converted")
 
 
