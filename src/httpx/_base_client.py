@@ -41,6 +41,7 @@ from ._request import Request, own_extensions
 from ._response import Response, shown_reason
 from ._secrets import CREDENTIALS, CUSTOM_CREDENTIALS, printable, shortened
 from ._text import is_text_encoding
+from ._transports.deadlines import TimeLeft
 from ._transports.default import guard_of
 from ._urls import URL, QueryParams, url_of
 from ._utils import level_of_caller
@@ -560,9 +561,11 @@ class BaseClient:
         if left <= 0:
             raise ReadTimeout(with_host("the total timeout is over", request), request=request)
         timeout = request.extensions["timeout"]
+        if isinstance(timeout, TimeLeft):  # of another hop, or of another call with the same request
+            request.extensions["timeout"] = timeout = timeout.whole
         # Not for a difference of a millisecond: the transport's error names the number, which should be the caller's.
         if left < (timeout.get("total") or math.inf) - 0.001:
-            request.extensions["timeout"] = {**timeout, "total": left}
+            request.extensions["timeout"] = TimeLeft(timeout, total=left)
 
 
 _EVENTS = ("request", "response", "1xx")

@@ -66,7 +66,7 @@ from ._response import Response
 from ._steps import CALL, PAUSE, READ, WAIT
 from ._transports import threads as _threads  # noqa: F401  # tells `_files` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
-from ._transports.deadlines import AsyncBound, Bound, bounds_itself
+from ._transports.deadlines import AsyncBound, Bound, TimeLeft, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._transports.latches import await_for, wait_for
 from ._transports.pauses import acall, apause, call, pause
@@ -489,6 +489,8 @@ class Client(Verbs):
         """
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
+        if isinstance(timeout, TimeLeft):  # of another call with this request, or the one before it
+            timeout = timeout.whole
         deadline = self._deadline(timeout)
         policy = self._policy(timeout, deadline, request._is_read)
         steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
@@ -1027,6 +1029,8 @@ class AsyncClient(AsyncVerbs):
         """
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
+        if isinstance(timeout, TimeLeft):  # of another call with this request, or the one before it
+            timeout = timeout.whole
         deadline = self._deadline(timeout)
         policy = self._policy(timeout, deadline, request._is_read)
         steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)

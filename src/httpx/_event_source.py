@@ -504,6 +504,7 @@ class Opener:
                     request.extensions.setdefault(name, built.extensions[name])
         if self.deadline is not None:
             self.client._leave(request, self.deadline)
+            request.extensions["timeout"] = dict(request.extensions["timeout"])  # all that this call has
         return request
 
     def _built(self, last_event_id: str) -> Request:
