@@ -128,7 +128,7 @@ class Client(Verbs):
         params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
         proxy: send all requests through this proxy, or through the one that this function returns for a request. The
-        extension "proxy" of a request takes precedence.
+            extension "proxy" of a request takes precedence.
         mounts: transports for URLs that match a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether redirects are followed, and how many.
@@ -668,7 +668,7 @@ class AsyncClient(AsyncVerbs):
         params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
         proxy: send all requests through this proxy, or through the one that this function returns for a request. The
-        extension "proxy" of a request takes precedence.
+            extension "proxy" of a request takes precedence.
         mounts: transports for URLs that match a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether redirects are followed, and how many.

@@ -327,8 +327,9 @@ class Request:
         command is safe to paste: every byte is quoted, and those that are not printable are written as `$'\\101'`.
 
         Args:
-            mask: write "***" for credentials, cookies and what else has the name of a secret in the URL, in header
-                fields, and in a body that is a form or JSON.
+            mask: write "***" for credentials, cookies, the `sensitive_headers` of the client that built the request,
+                and what else has the name of a secret in the URL, in header fields, and in a body that is a form or
+                JSON.
 
         Raises:
             RequestNotRead: the body is an unread stream; call `read()` or `await aread()`.
