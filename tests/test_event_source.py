@@ -263,6 +263,16 @@ def stream_of(*outcomes: Any) -> httpx.MockTransport:
     return httpx.MockTransport(respond)
 
 
+def test_a_hook_may_raise_for_the_statuses_that_pass(driver: Driver):
+    async def scenario(client: Any) -> None:
+        async with client.sse("http://example.org/", reconnect=True) as source:
+            assert [event.data async for event in source] == ["one", "two"]
+
+    hook = driver.hook(lambda response: response.raise_for_status() and None)
+    transport = stream_of(b"data: one\n\n", 503, b"data: two\n\n", 204)
+    driver.run(scenario, transport=transport, event_hooks={"response": [hook]})
+
+
 def test_a_replaced_send_need_not_attach_requests(monkeypatch: pytest.MonkeyPatch):
     """As mocks of 0.28.1 do. The harm: a RuntimeError about a missing request in place of the status."""
     head = {"Content-Type": "text/event-stream"}
