@@ -489,6 +489,28 @@ def test_authentication_ends_where_the_middleware_goes_to_another_origin(driver:
         assert response.status_code == (200 if keep_secrets else 401)
 
 
+@pytest.mark.parametrize("keep_secrets", [False, True])
+def test_credentials_of_a_url_do_not_go_to_another_origin_by_a_redirect_there(driver: Driver, keep_secrets: bool):
+    """The harm: the copy was sent without them, and the request after its redirect with them."""
+    seen: list[tuple[str, Any]] = []
+
+    def respond(request: Request) -> Response:
+        seen.append((request.url.host, request.headers.get("authorization")))
+        return Response(302, headers={"Location": "/next"}) if request.url.path == "/" else Response(200)
+
+    def elsewhere(request: Request) -> Flow:
+        if request.url.host == "us.example":
+            url = request.url.copy_with(host="eu.example")
+            request = request.copy_with(url=url, keep_secrets=keep_secrets)
+        return (yield request)
+
+    async def scenario(client: Any) -> None:
+        await client.get("http://u:p@us.example/")
+
+    driver.run(scenario, transport=httpx.MockTransport(respond), middleware=[elsewhere], follow_redirects=True)
+    assert seen == [("eu.example", "Basic dTpw" if keep_secrets else None)] * 2
+
+
 def test_the_clients_own_sensitive_headers_do_not_go_to_another_origin(driver: Driver):
     server = Server()
     headers = {"X-Mine": "secret", "X-Other": "1"}

@@ -499,7 +499,8 @@ class BaseClient:
 
     def _redirect_headers(self, request: Request, url: URL, method: str) -> Headers:
         headers = redirect_headers(request, url, method, self._sensitive)
-        if url._userinfo and may_keep_secrets(request.url, url):
+        given = url._userinfo if url._userinfo != request.url._userinfo else ""  # not by a relative Location
+        if given and may_keep_secrets(request.url, url):
             # The server gave credentials for itself. For another origin they would log the client in as another user.
             headers["Authorization"] = basic(url.username, url.password)
         return headers
