@@ -241,6 +241,28 @@ def test_a_copy_for_another_origin_leaves_out_what_its_client_keeps_private():
     assert "X-Mine" in request.copy_with(url="http://b/", keep_secrets=True).headers
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_secrets_of_a_compressed_body_are_hidden(coding: str):
+    """The harm: a masked command had the password, compressed."""
+    with httpx.Client(compress=coding) as client:
+        secret = client.build_request("POST", "http://a/", json={"password": "s3cret", "text": "x" * 2000})
+        harmless = client.build_request("POST", "http://a/", json={"text": "x" * 2000})
+    assert secret.headers["Content-Encoding"] == coding
+    masked = secret.to_curl()
+    assert '{"password":"***","text":"xxx' in masked
+    assert "Content-Encoding" not in masked, "it is not true of what is shown"
+    assert "Content-Length" not in masked
+    assert httpx.Request.from_curl(secret.to_curl(mask=False)).content == secret.content
+    again = httpx.Request.from_curl(harmless.to_curl())
+    assert (again.content, again.headers["Content-Encoding"]) == (harmless.content, coding)
+
+
+def test_a_body_that_cannot_be_decoded_is_hidden():
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    request = httpx.Request("POST", "http://a/", headers=headers, content=b'{"password":"s3cret"}')
+    assert "--data-raw '***'" in request.to_curl()
+
+
 def test_a_masked_command_can_be_read():
     request = httpx.Request("POST", "http://a/?token=x", data={"password": "x"}, headers={"Cookie": "a=b"})
     again = httpx.Request.from_curl(request.to_curl())
