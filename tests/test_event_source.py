@@ -263,6 +263,28 @@ def stream_of(*outcomes: Any) -> httpx.MockTransport:
     return httpx.MockTransport(respond)
 
 
+def test_a_compressed_body_is_sent_again_with_its_coding(driver: Driver):
+    """The harm: the second request had the compressed bytes and no Content-Encoding."""
+    seen: list[tuple[Any, Any, bytes]] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        body = request.content
+        if "Content-Encoding" in request.headers:
+            body = httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=body).content
+        seen.append((request.headers.get("content-encoding"), request.headers["content-type"], body))
+        head = {"Content-Type": "text/event-stream"}
+        return httpx.Response(204) if len(seen) == 3 else httpx.Response(200, headers=head, content=b"data: x\n\n")
+
+    async def scenario(client: Any) -> None:
+        prompt = {"prompt": "x" * 2000}
+        async with client.sse("http://example.org/", method="POST", json=prompt, reconnect=True) as source:
+            assert [event.data async for event in source] == ["x", "x"]
+
+    driver.run(scenario, transport=httpx.MockTransport(respond), compress="gzip")
+    assert seen == [("gzip", "application/json", seen[0][2])] * 3
+    assert json.loads(seen[0][2]) == {"prompt": "x" * 2000}
+
+
 def test_a_hook_may_raise_for_the_statuses_that_pass(driver: Driver):
     async def scenario(client: Any) -> None:
         async with client.sse("http://example.org/", reconnect=True) as source:

@@ -476,8 +476,9 @@ class Opener:
         else:
             raise ValueError("reconnect needs a body that can be sent again: content as bytes or str, data or json")
         headers = arguments["headers"].copy()
-        if content is not None and "content-type" in request.headers:
-            headers["Content-Type"] = request.headers["content-type"]
+        for name in ("Content-Type", "Content-Encoding"):  # of a client that compresses
+            if content is not None and name in request.headers:
+                headers[name] = request.headers[name]
         self._arguments = {**arguments, **dict.fromkeys(_BODIES), "content": content, "headers": headers}
 
     def begin(self) -> float | None:
