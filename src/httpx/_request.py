@@ -19,7 +19,15 @@ from ._exceptions import LocalProtocolError, RequestNotRead
 from ._fields import media_type_of
 from ._headers import Headers
 from ._multipart import get_multipart_boundary_from_content_type
-from ._origins import OF_THE_BODY, OF_THE_BYTES, may_keep_secrets, moved_extensions, moved_headers, without
+from ._origins import (
+    OF_THE_BODY,
+    OF_THE_BYTES,
+    may_keep_secrets,
+    moved_extensions,
+    moved_headers,
+    moved_trailers,
+    without,
+)
 from ._secrets import CUSTOM_CREDENTIALS
 from ._types import (
     AsyncByteStream,
@@ -267,7 +275,7 @@ class Request:
             if not self._content:
                 copied._complete_headers(None)
         if content is UNSET:
-            copied.trailers = self.trailers
+            copied.trailers = moved_trailers(self.trailers, self.url, there, self._sensitive, keep_secrets)
         copied._whole, copied._call, copied._sensitive = self._whole, self._call, self._sensitive
         copied._keeps_secrets = keep_secrets or (self._keeps_secrets and may_keep_secrets(self.url, there))
         # Where cookies without a domain may be sent by a redirect from there.
