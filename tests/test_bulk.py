@@ -271,6 +271,37 @@ def test_an_item_is_a_request_a_url_or_arguments(driver: Driver):
     driver.run_bare(scenario)
 
 
+def test_a_request_that_comes_twice_at_once_is_two_requests(driver: Driver):
+    """The harm: the second call put its idempotency key into the first one's retry, and its rest of the time."""
+
+    class Busy(Transport):
+        def __init__(self) -> None:
+            super().__init__(meeting=2)
+            self.keys: list[str] = []
+
+        def _begin(self, request: httpx.Request) -> str:
+            self.keys.append(request.headers["Idempotency-Key"])
+            return super()._begin(request)
+
+        def _respond(self, name: str, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(503 if self.keys.count(request.headers["Idempotency-Key"]) == 1 else 200, text=name)
+
+    async def scenario() -> None:
+        transport = Busy()
+        retry = httpx.Retry(backoff=0, idempotency_key=True)
+        timeout = httpx.Timeout(5, total=30)
+        async with client_of(driver, transport, middleware=[retry], timeout=timeout) as client:
+            request = client.build_request("POST", "/meet-1", json={"amount": 1})
+            responses = [one async for one in client.map([request, request], concurrency=2)]
+            assert [one.status_code for one in responses] == [200, 200]
+            assert sorted(map(transport.keys.count, set(transport.keys))) == [2, 2]
+            assert responses[0].request is request
+            assert responses[1].request.content == request.content
+            assert request.extensions["timeout"]["total"] == 30
+
+    driver.run_bare(scenario)
+
+
 def test_the_input_of_an_async_client_may_be_async(driver: Driver):
     async def names() -> AsyncIterator[str]:
         for number in range(20):

@@ -387,3 +387,12 @@ def test_a_form_with_parts_that_are_no_text_is_sent_as_it_is():
     assert to_curl(httpx.Request("POST", "http://a/", content=b"@-")).endswith("--data-raw @- http://a/")
     request = httpx.Request("HEAD", "http://a/", content=b"a", headers={"Host": "b"})
     assert to_curl(request) == "curl -X HEAD -H 'Host: b' -H Content-Type: --data-raw a http://a/"
+
+
+def test_secrets_of_a_compressed_body_are_hidden():
+    with httpx.Client(compress="gzip") as client:
+        request = client.build_request("POST", "http://a/", json={"password": "s3cret", "text": "x" * 2000})
+    command = to_curl(request)
+    assert '{"password":"***","text":"xxx' in command
+    assert "Content-Encoding" not in command
+    assert "Content-Encoding: gzip" in to_curl(request, mask=False)

@@ -206,6 +206,63 @@ def test_secrets_of_a_target_of_its_own_are_hidden():
     assert "token=secret" in request.to_curl(mask=False)
 
 
+@pytest.mark.parametrize("path", ["/", "/redirect"])
+def test_what_the_client_keeps_private_is_hidden(path: str):
+    """A header of a client's `sensitive_headers`, whose name says nothing, was in commands for tickets."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return (
+            httpx.Response(302, headers={"location": "/"}) if request.url.path == "/redirect" else httpx.Response(200)
+        )
+
+    transport = httpx.MockTransport(respond)
+    headers = {"X-Mine": "s3cret"}
+    with httpx.Client(
+        transport=transport, sensitive_headers=["X-Mine"], headers=headers, follow_redirects=True
+    ) as client:
+        url = f"http://a{path}"
+        requests = [
+            client.build_request("GET", url),
+            client.build_request("POST", url, content="x"),
+            client.get(url).request,
+            client.send(httpx.Request("GET", url, headers=headers)).request,
+        ]
+    for request in requests:
+        assert "-H 'X-Mine: ***'" in request.to_curl()
+        assert "-H 'X-Mine: s3cret'" in request.to_curl(mask=False)
+
+
+def test_a_copy_for_another_origin_leaves_out_what_its_client_keeps_private():
+    """Without middleware the copy took the header along, unlike a redirect."""
+    with httpx.Client(sensitive_headers=["X-Mine"], headers={"X-Mine": "s3cret"}) as client:
+        request = client.build_request("GET", "http://a/")
+    assert "X-Mine" in request.copy_with(url="/b").headers
+    assert "X-Mine" not in request.copy_with(url="http://b/").headers
+    assert "X-Mine" in request.copy_with(url="http://b/", keep_secrets=True).headers
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_secrets_of_a_compressed_body_are_hidden(coding: str):
+    """The harm: a masked command had the password, compressed."""
+    with httpx.Client(compress=coding) as client:
+        secret = client.build_request("POST", "http://a/", json={"password": "s3cret", "text": "x" * 2000})
+        harmless = client.build_request("POST", "http://a/", json={"text": "x" * 2000})
+    assert secret.headers["Content-Encoding"] == coding
+    masked = secret.to_curl()
+    assert '{"password":"***","text":"xxx' in masked
+    assert "Content-Encoding" not in masked, "it is not true of what is shown"
+    assert "Content-Length" not in masked
+    assert httpx.Request.from_curl(secret.to_curl(mask=False)).content == secret.content
+    again = httpx.Request.from_curl(harmless.to_curl())
+    assert (again.content, again.headers["Content-Encoding"]) == (harmless.content, coding)
+
+
+def test_a_body_that_cannot_be_decoded_is_hidden():
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    request = httpx.Request("POST", "http://a/", headers=headers, content=b'{"password":"s3cret"}')
+    assert "--data-raw '***'" in request.to_curl()
+
+
 def test_a_masked_command_can_be_read():
     request = httpx.Request("POST", "http://a/?token=x", data={"password": "x"}, headers={"Cookie": "a=b"})
     again = httpx.Request.from_curl(request.to_curl())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -19,6 +20,7 @@ from httpx._curl_command import (
     part_of,
     read,
 )
+from support.linear import linear
 
 
 def said(text: str, files: bool = False) -> Command:
@@ -58,6 +60,7 @@ def test_every_long_name_is_one_of_an_option_or_unknown():
         ("http://a/ --next http://b/", "--next begins another request"),
         ("--nonsense http://a/", "curl's option --nonsense cannot be converted"),
         ("-Q x http://a/", "curl's option -Q cannot be converted"),
+        ("--header=Authorization:secret http://a/", "curl's option --header cannot be converted"),
         ("--append http://a/", "-a cannot"),
         ("http://a/ -H", "-H lacks its value"),
         ("http://a/ -o", "-o lacks its value"),
@@ -292,3 +295,24 @@ def test_a_file_of_fields(tmp_path: Path):
     assert said(f"-H @{path} http://a/", files=True).headers == [("A", "b"), ("C", "d")]
     with pytest.raises(ValueError, match="-H reads the file"):
         said(f"-H @{path} http://a/")
+
+
+@pytest.mark.parametrize(
+    ("text", "repeated"),
+    [
+        ("curl http://a/{}", "b"),
+        ("curl -g http://{}", "b"),
+        ("curl http://a/ -d $'{}'", "\\u4e2d"),
+        ("curl http://a/ {}", " --json 12345678"),
+        ("curl http://a/ -F 'a=b;type=c{}'", ";d"),
+        ("curl --path-as-is http://a{}", "/b"),
+    ],
+)
+def test_a_long_command_takes_linear_time(text: str, repeated: str):
+    """A megabyte of letters in a URL kept a processor busy for an hour, and one of escapes for a minute."""
+
+    def prepare(size: int) -> Callable[[], object]:
+        command = text.format(repeated * (size // len(repeated)))
+        return lambda: read(command, files=False)
+
+    linear(prepare)

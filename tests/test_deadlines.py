@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import pickle
 import sys
 import threading
 import time
@@ -15,7 +16,8 @@ import pytest
 
 import httpx
 from httpx._transports import deadlines
-from httpx._transports.deadlines import AsyncBound, Remaining, bounds_itself
+from httpx._transports.deadlines import AsyncBound, Remaining, TimeLeft, bounds_itself
+from httpx.testing import virtual_time
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, repeat, silence
 
@@ -412,6 +414,70 @@ def test_what_is_left_is_less_each_time():
     assert (left["read"], left.get("read"), left.get("pool"), left.get("pool", 3)) == (5.0, 5.0, None, 3)
     assert left == {"read": 5.0, "total": 60}
     assert Remaining({}, time.monotonic() - 1)["total"] == 0.0
+
+
+def test_a_pickle_has_what_was_left():
+    left = TimeLeft(TimeLeft({"read": 5.0, "total": 60}, 9.0), 7.0)
+    for one in (left, pickle.loads(pickle.dumps(left))):
+        assert one == {"read": 5.0, "total": 7.0}
+        assert (one.whole, type(one.whole)) == ({"read": 5.0, "total": 60}, dict)
+
+
+class Nested(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Sends the request that it gets once more, in the midst of the first call; the first time it gets a 503."""
+
+    def __init__(self) -> None:
+        self.client: Any = None
+        self.seconds: list[float] = []
+
+    def _note(self, request: httpx.Request) -> bool:
+        self.seconds.append(request.extensions["timeout"]["total"])
+        return len(self.seconds) == 2
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self._note(request):
+            self.client.send(request)
+        return httpx.Response(503 if len(self.seconds) == 1 else 200)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._note(request):
+            await self.client.send(request)
+        return httpx.Response(503 if len(self.seconds) == 1 else 200)
+
+
+def test_two_calls_with_one_request_have_all_of_their_time_each(driver: Driver):
+    """The harm: the second call began with what the first had left, and so did each call after it."""
+    transport = Nested()
+
+    async def scenario(client: Any) -> None:
+        transport.client = getattr(client, "inner", client)
+        request = client.build_request("GET", URL)
+        with virtual_time():
+            assert (await client.send(request)).status_code == 200
+        assert transport.seconds == pytest.approx([60.0, 59.0, 60.0])
+        assert request.extensions["timeout"] == httpx.Timeout(5, total=60).as_dict()
+
+    retry = httpx.Retry(backoff=0.1)
+    driver.run(scenario, transport=transport, middleware=[retry], timeout=httpx.Timeout(5, total=60))
+
+
+def test_a_redirect_that_is_followed_by_hand_has_all_of_its_time(driver: Driver):
+    seconds: list[float] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        seconds.append(request.extensions["timeout"]["total"])
+        if len(seconds) == 1:
+            return httpx.Response(503)
+        return httpx.Response(302, headers={"Location": "/next"}) if len(seconds) == 2 else httpx.Response(200)
+
+    async def scenario(client: Any) -> None:
+        with virtual_time():
+            response = await client.get(URL)
+            assert (await client.send(response.next_request)).status_code == 200
+        assert seconds == pytest.approx([60.0, 59.0, 60.0])
+
+    options = {"middleware": [httpx.Retry()], "timeout": httpx.Timeout(5, total=60)}
+    driver.run(scenario, transport=httpx.MockTransport(respond), **options)
 
 
 def test_time_that_the_reader_takes_counts(on_loop: Driver):

@@ -16,6 +16,7 @@ from httpx.testing import virtual_time
 from support.counting import frames
 from support.drivers import Driver, run_without_loop
 from support.event_server import PROTOCOLS, Answer, EventServer
+from support.interrupts import Interrupted
 from support.leaks import trusting_context
 from support.steps import until
 from support.together import in_threads, together
@@ -245,6 +246,123 @@ def test_a_lost_stream_goes_on_after_its_last_event(driver: Driver, protocol: st
         driver.run(scenario, **options(protocol))
         assert [asked.fields.get("last-event-id") for asked in server.asked] == [None, "1", "2"]
         assert waits == [3.0, 3.0]
+
+
+def stream_of(*outcomes: Any) -> httpx.MockTransport:
+    """A transport whose responses are event streams with these bodies, or statuses; an exception is raised."""
+    rest = list(outcomes)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        outcome = rest.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if isinstance(outcome, int):
+            return httpx.Response(outcome)
+        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=outcome)
+
+    return httpx.MockTransport(respond)
+
+
+def test_a_compressed_body_is_sent_again_with_its_coding(driver: Driver):
+    """The harm: the second request had the compressed bytes and no Content-Encoding."""
+    seen: list[tuple[Any, Any, bytes]] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        body = request.content
+        if "Content-Encoding" in request.headers:
+            body = httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=body).content
+        seen.append((request.headers.get("content-encoding"), request.headers["content-type"], body))
+        head = {"Content-Type": "text/event-stream"}
+        return httpx.Response(204) if len(seen) == 3 else httpx.Response(200, headers=head, content=b"data: x\n\n")
+
+    async def scenario(client: Any) -> None:
+        prompt = {"prompt": "x" * 2000}
+        async with client.sse("http://example.org/", method="POST", json=prompt, reconnect=True) as source:
+            assert [event.data async for event in source] == ["x", "x"]
+
+    driver.run(scenario, transport=httpx.MockTransport(respond), compress="gzip")
+    assert seen == [("gzip", "application/json", seen[0][2])] * 3
+    assert json.loads(seen[0][2]) == {"prompt": "x" * 2000}
+
+
+def test_a_hook_may_raise_for_the_statuses_that_pass(driver: Driver):
+    async def scenario(client: Any) -> None:
+        async with client.sse("http://example.org/", reconnect=True) as source:
+            assert [event.data async for event in source] == ["one", "two"]
+
+    hook = driver.hook(lambda response: response.raise_for_status() and None)
+    transport = stream_of(b"data: one\n\n", 503, b"data: two\n\n", 204)
+    driver.run(scenario, transport=transport, event_hooks={"response": [hook]})
+
+
+def test_a_replaced_send_need_not_attach_requests(monkeypatch: pytest.MonkeyPatch):
+    """As mocks of 0.28.1 do. The harm: a RuntimeError about a missing request in place of the status."""
+    head = {"Content-Type": "text/event-stream"}
+    rest = [httpx.Response(200, headers=head, content=b"data: one\n\n"), httpx.Response(500)]
+    with httpx.Client() as client:
+        monkeypatch.setattr(client, "send", lambda request, **options: rest.pop(0))
+        with client.sse("http://example.org/", reconnect=True) as source:
+            assert next(iter(source)).data == "one"
+            with pytest.raises(httpx.HTTPStatusError, match="500"):
+                next(iter(source))
+
+
+@pytest.mark.parametrize("where", ["wait", "open"])
+def test_an_interrupted_subscription_goes_on_with_the_step_it_was_at(
+    driver: Driver, where: str, waits: list[float], monkeypatch: pytest.MonkeyPatch
+):
+    """The harm: a timeout around each `anext` ended a subscription without an error, as if the server had done it."""
+    now = [100.0]
+    monkeypatch.setattr(_clock, "monotonic", lambda: now[0])
+    interruptions = [Interrupted()] if where == "wait" else []
+
+    def interrupted(self: Any) -> bool:
+        if interruptions:
+            now[0] += 1.0
+            raise interruptions.pop()
+        return not self._is_awake
+
+    def sleep(self: Sleeper, wait: float) -> bool:
+        waits.append(wait)
+        return interrupted(self)
+
+    async def asleep(self: AsyncSleeper, wait: float) -> bool:
+        return sleep(self, wait)  # type: ignore[arg-type]  # the two have the same attribute
+
+    monkeypatch.setattr(Sleeper, "sleep", sleep)
+    monkeypatch.setattr(AsyncSleeper, "sleep", asleep)
+    failed = [Interrupted()] if where == "open" else []
+    transport = stream_of(b"id: 1\ndata: one\n\n", *failed, b"data: two\n\n", 204)
+
+    async def scenario(client: Any) -> None:
+        async with client.sse("http://example.org/", reconnect=True) as source:
+            events = source.__aiter__()
+            assert (await events.__anext__()).data == "one"
+            with pytest.raises(Interrupted):
+                await events.__anext__()
+            assert [event.data async for event in source] == ["two"]
+
+    driver.run(scenario, transport=transport)
+    assert waits == ([3.0, 2.0, 3.0] if where == "wait" else [3.0, 3.0])
+
+
+def test_an_interruption_between_two_steps_ends_a_subscription(driver: Driver):
+    """Where the course is lost, as by Ctrl-C within `prepare`, there is an end and not an error about a coroutine."""
+
+    def interrupted() -> float:
+        raise Interrupted
+
+    async def scenario(client: Any) -> None:
+        async with client.sse("http://example.org/", reconnect=True) as source:
+            events = source.__aiter__()
+            assert (await events.__anext__()).data == "one"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("httpx._subscription.wait", lambda *args: interrupted())
+                with pytest.raises(Interrupted):
+                    await events.__anext__()
+            assert [event async for event in source] == []
+
+    driver.run(scenario, transport=stream_of(b"data: one\n\n"))
 
 
 def test_the_id_of_a_resumed_stream_survives_connections_without_events(driver: Driver):

@@ -244,6 +244,19 @@ def test_an_id_that_no_header_could_carry_back_is_refused():
         assert str(decoder.error) == "an id of the stream has more than 8192 bytes"
 
 
+def test_an_event_in_tiny_pieces_takes_little_memory():
+    """A peer that sent two bytes at a time made an event take thirty times its size."""
+    decoder = EventDecoder()
+    tracemalloc.start()
+    try:
+        for number in range(1 << 16):
+            decoder.decode(b"%02x" % (number & 0xFF))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 18
+
+
 @pytest.mark.parametrize("unit", [b"x", b"data: x\n", b"data\r\n", b"\r", b":\n"])
 @pytest.mark.parametrize("piece", [1, 1 << 20])
 def test_work_is_linear_however_the_stream_is_cut(unit: bytes, piece: int):

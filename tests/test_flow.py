@@ -722,6 +722,29 @@ def test_the_next_request_knows_no_secret_of_the_last_url():
     assert following.url.userinfo == b""
 
 
+def test_credentials_that_another_origin_gave_are_not_used_on_its_own_redirects_either():
+    """The harm: one more redirect, a relative one, and the client was logged in as the user that the server chose."""
+    driver = Driver(to("https://mallory:x@other.example/"), to("/next"), ok())
+    driver.run(get("https://example.org/"))
+    assert [request.headers.get("authorization") for request in driver.sent] == [None, None, None]
+
+
+def test_credentials_that_an_origin_gave_for_itself_go_on_from_there():
+    driver = Driver(to("https://ann:x@example.org/"), to("/next"), ok())
+    driver.run(get("https://example.org/"))
+    assert [request.headers.get("authorization") for request in driver.sent] == [
+        None,
+        "Basic YW5uOng=",
+        "Basic YW5uOng=",
+    ]
+
+
+def test_an_authorization_that_was_given_is_not_replaced_by_that_of_the_url():
+    driver = Driver(to("/next"), ok())
+    driver.run(get("https://ann:x@example.org/", headers={"Authorization": "Bearer mine"}))
+    assert [request.headers["authorization"] for request in driver.sent] == ["Bearer mine"] * 2
+
+
 # Middleware.
 
 

@@ -158,6 +158,19 @@ def test_work_is_linear_however_the_body_is_cut(unit: bytes, piece: int, limit: 
     linear(prepare)
 
 
+def test_a_line_in_tiny_pieces_takes_little_memory():
+    """A peer that sent two bytes at a time made a line take thirty times its size."""
+    decoder = JSONLinesDecoder()
+    tracemalloc.start()
+    try:
+        for number in range(1 << 16):
+            decoder.decode(b"%02x" % (number & 0xFF))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 18
+
+
 def test_a_line_costs_no_frame_of_its_own():
     decoder = JSONLinesDecoder(loads=len)
     with frames() as entered:

@@ -407,6 +407,43 @@ def test_a_kept_response_of_another_call_does_not_lend_its_credentials(driver: D
     assert [each.headers["authorization"] for each in server.asked] == ["bob"]
 
 
+def test_a_kept_response_does_not_show_the_requests_of_others(driver: Driver):
+    """The harm: the response of one caller showed the request of the next one, with its Authorization."""
+    memory: dict[str, Response] = {}
+
+    def careless(request: Request) -> Flow:
+        key = str(request.url)
+        if key not in memory:
+            memory[key] = yield request
+            yield Step.read(memory[key])
+        return memory[key]
+
+    async def ask(client: Any) -> list[Any]:
+        urls = {"alice": URL, "bob": URL + "next", "carol": URL + "next"}
+        return [await client.get(url, headers={"Authorization": name}) for name, url in urls.items()]
+
+    responses = run(driver, Server({"Location": "/next"}, b"ok"), careless, ask=ask, follow_redirects=True)
+    assert [one.request.headers["Authorization"] for one in responses] == ["alice", "bob", "carol"]
+    assert [len(one.history) for one in responses] == [1, 0, 0]
+    assert [one.content for one in responses] == [b"ok"] * 3
+
+
+def test_a_response_that_is_always_the_same_stays_without_a_request(driver: Driver):
+    refusal = Response(403, text="no")
+
+    def refusing(request: Request) -> Flow:
+        return refusal
+        yield
+
+    async def ask(client: Any) -> list[Any]:
+        return [await client.get(URL + name) for name in ("one", "two")]
+
+    responses = run(driver, Server(), refusing, ask=ask, max_response_size=10)
+    assert [(one.url.path, one.text) for one in responses] == [("/one", "no"), ("/two", "no")]
+    with pytest.raises(RuntimeError, match="no request"):
+        _ = refusal.request
+
+
 def test_cookies_are_taken_from_the_response_that_is_returned(driver: Driver):
     def once(request: Request) -> Flow:
         yield request
@@ -450,6 +487,28 @@ def test_authentication_ends_where_the_middleware_goes_to_another_origin(driver:
         response = run(driver, server, elsewhere(keep_secrets), auth=httpx.DigestAuth("user", "password"))
         assert len(server.asked) == attempts
         assert response.status_code == (200 if keep_secrets else 401)
+
+
+@pytest.mark.parametrize("keep_secrets", [False, True])
+def test_credentials_of_a_url_do_not_go_to_another_origin_by_a_redirect_there(driver: Driver, keep_secrets: bool):
+    """The harm: the copy was sent without them, and the request after its redirect with them."""
+    seen: list[tuple[str, Any]] = []
+
+    def respond(request: Request) -> Response:
+        seen.append((request.url.host, request.headers.get("authorization")))
+        return Response(302, headers={"Location": "/next"}) if request.url.path == "/" else Response(200)
+
+    def elsewhere(request: Request) -> Flow:
+        if request.url.host == "us.example":
+            url = request.url.copy_with(host="eu.example")
+            request = request.copy_with(url=url, keep_secrets=keep_secrets)
+        return (yield request)
+
+    async def scenario(client: Any) -> None:
+        await client.get("http://u:p@us.example/")
+
+    driver.run(scenario, transport=httpx.MockTransport(respond), middleware=[elsewhere], follow_redirects=True)
+    assert seen == [("eu.example", "Basic dTpw" if keep_secrets else None)] * 2
 
 
 def test_the_clients_own_sensitive_headers_do_not_go_to_another_origin(driver: Driver):

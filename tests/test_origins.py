@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+import httpx
 from httpx import URL, Headers
-from httpx._origins import OF_THE_BODY, OF_THE_BYTES, may_keep_secrets, moved_extensions, moved_headers, without
+from httpx._origins import (
+    OF_THE_BODY,
+    OF_THE_BYTES,
+    may_keep_secrets,
+    moved_extensions,
+    moved_headers,
+    moved_trailers,
+    without,
+)
 
 HERE = URL("https://www.example.org/a")
 FIELDS = {
@@ -66,3 +75,34 @@ def test_fields_of_the_bytes_are_some_of_those_of_the_body():
     headers = Headers({"Content-Type": "a/b", "Content-Length": "3", "X": "1"})
     without(headers, OF_THE_BODY)
     assert headers.raw == [(b"X", b"1")]
+
+
+def test_private_trailers_do_not_go_to_another_origin():
+    """The harm: a redirect took a key along that was sent after the body, but not one in the head."""
+    here, there = URL("https://a.example/"), URL("https://b.example/")
+    given = {"X-Sum": "1", "X-Mine": "s3cret", "Cookie": "a=b"}
+    assert moved_trailers(None, here, there, [b"x-mine"]) is None
+    assert moved_trailers(given, here, here.join("/b"), [b"x-mine"]) is given
+    assert moved_trailers(given, here, there, [b"x-mine"], keep_secrets=True) is given
+    moved = moved_trailers(given, here, there, [b"x-mine"])
+    assert Headers(moved) == Headers({"X-Sum": "1"})
+    assert len(moved) == 1
+    given["X-More"] = "2"
+    assert Headers(moved) == Headers({"X-Sum": "1", "X-More": "2"}), "a body adds to them while it is sent"
+
+
+@pytest.mark.parametrize("by_copy", [False, True])
+def test_private_trailers_stay_with_their_origin_in_redirects_and_copies(by_copy: bool):
+    sent: list[tuple[str, list[str]]] = []
+
+    class Recorder(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            sent.append((request.url.host, list(Headers(request.trailers))))
+            is_first = request.url.host == "a.example"
+            return httpx.Response(307, headers={"Location": "https://b.example/"}) if is_first else httpx.Response(200)
+
+    with httpx.Client(transport=Recorder(), follow_redirects=True, sensitive_headers=["X-Mine"]) as client:
+        trailers = {"X-Mine": "s3cret", "X-Sum": "1"}
+        request = client.build_request("PUT", "https://a.example/", content=[b"x"], trailers=trailers)
+        client.send(request.copy_with(url="https://b.example/") if by_copy else request)
+    assert sent[-1] == ("b.example", ["x-sum"])

@@ -49,6 +49,18 @@ def test_an_address_is_shown_without_its_secrets(url: str, shown: str):
         ("application/json", r'{"tok\u0065n": "x"}', r'{"tok\u0065n": "***"}'),
         ("application/json", '{"token": "x', '{"token": "***"'),
         ("application/json", '{"a": "b\\', '{"a": "b\\'),
+        (
+            "application/json",
+            '{"tokens": 1, "token": ["x", {"a": "]"}], "b": [1]}',
+            '{"tokens": 1, "token": "***", "b": [1]}',
+        ),
+        ("application/json", '{"credentials":{"user":"x","b":{"c":"d"}},"e":"f"}', '{"credentials":"***","e":"f"}'),
+        ("application/json", '{"password": {"a": ["x"', '{"password": "***"'),
+        ("application/json", '{"password": {"token": "x"}, "token": "y"}', '{"password": "***", "token": "***"}'),
+        ("application/json", '{"password": {"token": "x}", "token": "y"}', '{"password": "***"'),
+        ("application/jsonl", '{"token": "x"}\n{"token": "y"}\n', '{"token": "***"}\n{"token": "***"}\n'),
+        ("", ' {"token": "x"}', ' {"token": "***"}'),
+        ("", 'a {"token": "x"}', 'a {"token": "x"}'),
         ("application/json", '"a" "token', '"a" "token'),
         ("application/x-www-form-urlencoded", "a=b&password=x%20y&c", "a=b&password=***&c"),
         (

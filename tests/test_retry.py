@@ -136,6 +136,22 @@ def test_an_exception_has_a_note_of_the_attempts(clock: Clock):
     assert not hasattr(play(Retry(1), "ReadTimeout").outcome, "__notes__")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+def test_an_exception_that_a_mock_raises_each_time_has_one_note():
+    """The harm: each call added one, and all of them are in each traceback."""
+    error = httpx.ConnectError("refused")
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    with httpx.Client(transport=httpx.MockTransport(refuse), middleware=[Retry(backoff=0)]) as client:
+        for _ in range(3):
+            with pytest.raises(httpx.ConnectError):
+                client.get("http://example.org/")
+    assert len(error.__notes__) == 1
+    assert len(error.attempts) == 3
+
+
 def test_attempts_survive_pickling(clock: Clock):
     for script in ("500 200", "ReadError ReadError ReadError"):
         outcome = play(Retry(), script).outcome

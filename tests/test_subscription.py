@@ -182,6 +182,30 @@ def test_another_status_is_raised(status: int):
     assert "secret" not in str(caught.value)
 
 
+def raised(status: int, **fields: str) -> httpx.HTTPStatusError:
+    return httpx.HTTPStatusError("a hook", request=REQUEST, response=response(status, "", **fields))
+
+
+def test_a_status_that_passes_may_be_raised_by_a_hook():
+    """The harm: a hook that calls `raise_for_status`, as many do, made a 503 the end of a subscription."""
+    course = Course(Reconnect(max_failures=2))
+    course.lost()
+    assert course.opened(raised(503, retry_after="100"))[0] == OPEN
+    assert course.waits == [3.0, 100.0]
+    assert course.progress.failures == 1
+    last = raised(503)
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        course.opened(last)
+    assert caught.value is last
+
+
+def test_another_status_that_a_hook_raises_is_the_end():
+    course = Course()
+    course.lost()
+    with pytest.raises(httpx.HTTPStatusError, match="a hook"):
+        course.opened(raised(404))
+
+
 def test_the_statuses_that_pass_can_be_chosen():
     course = Course(Reconnect(statuses=[500]))
     course.lost()

@@ -41,6 +41,7 @@ from ._request import Request, own_extensions
 from ._response import Response, shown_reason
 from ._secrets import CREDENTIALS, CUSTOM_CREDENTIALS, printable, shortened
 from ._text import is_text_encoding
+from ._transports.deadlines import TimeLeft
 from ._transports.default import guard_of
 from ._urls import URL, QueryParams, url_of
 from ._utils import level_of_caller
@@ -112,6 +113,8 @@ class BaseClient:
 
     # Here for subclasses that set `base_url` before they call the constructor, as litestar's do.
     _is_guarded = False
+    # Whether `sensitive_headers` differ from those that each request knows.
+    _names_secrets = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -158,6 +161,7 @@ class BaseClient:
         self._trust_env = trust_env
         self._default_encoding = _encoding(default_encoding)
         self._sensitive = _header_names(sensitive_headers)
+        self._names_secrets = self._sensitive != Request._sensitive
         self._max_response_size = _checked_size(max_response_size)
         self._adapts = default_encoding != "utf-8" or max_response_size is not None
         self._layers = () if middleware is None else _layers(middleware)
@@ -318,7 +322,8 @@ class BaseClient:
             content is None and data is None and files is None and json is None and params is None and cookies is None
             and method in _METHODS and not self._params._dict and self._cookies._jar is None and trailers is None
         ):  # fmt: skip
-            return Request._without_body(method, merged_url, merged_headers, all_extensions)
+            request = Request._without_body(method, merged_url, merged_headers, all_extensions)
+            return self._marked(request) if self._names_secrets else request
         own = None if not cookies else Cookies(cookies)
         if (own is not None or self._cookies._jar is not None) and not merged_headers._has(b"cookie"):
             merged_headers = self._with_cookies(merged_headers, merged_url, own, not is_away)
@@ -338,6 +343,11 @@ class BaseClient:
             request._own_cookies = own
         if compress is not USE_CLIENT_DEFAULT or self._compress is not None:
             self._apply_coding(request, compress)
+        return self._marked(request) if self._names_secrets else request
+
+    def _marked(self, request: Request) -> Request:
+        """Return the request, which knows now which of its header fields are private."""
+        request._sensitive = self._sensitive
         return request
 
     def _apply_coding(self, request: Request, compress: str | UseClientDefault | None) -> None:
@@ -477,7 +487,9 @@ class BaseClient:
         headers = self._redirect_headers(request, url, method)
         stream = self._redirect_stream(request, method)
         base = self._base_url if self._is_guarded else None
-        return redirected(request, url, method, headers, stream, self._cookies, base)
+        following = redirected(request, url, method, headers, stream, self._cookies, base)
+        following._sensitive = self._sensitive
+        return following
 
     def _redirect_method(self, request: Request, response: Response) -> str:
         return redirect_method(request, response)
@@ -487,7 +499,8 @@ class BaseClient:
 
     def _redirect_headers(self, request: Request, url: URL, method: str) -> Headers:
         headers = redirect_headers(request, url, method, self._sensitive)
-        if url._userinfo and may_keep_secrets(request.url, url):
+        given = url._userinfo if url._userinfo != request.url._userinfo else ""  # not by a relative Location
+        if given and may_keep_secrets(request.url, url):
             # The server gave credentials for itself. For another origin they would log the client in as another user.
             headers["Authorization"] = basic(url.username, url.password)
         return headers
@@ -549,9 +562,11 @@ class BaseClient:
         if left <= 0:
             raise ReadTimeout(with_host("the total timeout is over", request), request=request)
         timeout = request.extensions["timeout"]
+        if isinstance(timeout, TimeLeft):  # of another hop, or of another call with the same request
+            request.extensions["timeout"] = timeout = timeout.whole
         # Not for a difference of a millisecond: the transport's error names the number, which should be the caller's.
         if left < (timeout.get("total") or math.inf) - 0.001:
-            request.extensions["timeout"] = {**timeout, "total": left}
+            request.extensions["timeout"] = TimeLeft(timeout, total=left)
 
 
 _EVENTS = ("request", "response", "1xx")

@@ -66,7 +66,7 @@ from ._response import Response
 from ._steps import CALL, PAUSE, READ, WAIT
 from ._transports import threads as _threads  # noqa: F401  # tells `_files` how to read beside the event loop
 from ._transports.base import AsyncBaseTransport, BaseTransport
-from ._transports.deadlines import AsyncBound, Bound, bounds_itself
+from ._transports.deadlines import AsyncBound, Bound, TimeLeft, bounds_itself
 from ._transports.default import AsyncHTTPTransport, HTTPTransport
 from ._transports.latches import await_for, wait_for
 from ._transports.pauses import acall, apause, call, pause
@@ -128,7 +128,7 @@ class Client(Verbs):
         params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.HTTPTransport`.
         proxy: send all requests through this proxy, or through the one that this function returns for a request. The
-        extension "proxy" of a request takes precedence.
+            extension "proxy" of a request takes precedence.
         mounts: transports for URLs that match a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether redirects are followed, and how many.
@@ -450,6 +450,8 @@ class Client(Verbs):
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
         request._whole = not (stream or self._adapts)
+        if self._names_secrets:
+            request._sensitive = self._sensitive
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo
@@ -487,6 +489,8 @@ class Client(Verbs):
         """
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
+        if isinstance(timeout, TimeLeft):  # of another call with this request, or the one before it
+            timeout = timeout.whole
         deadline = self._deadline(timeout)
         policy = self._policy(timeout, deadline, request._is_read)
         steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)
@@ -664,7 +668,7 @@ class AsyncClient(AsyncVerbs):
         params, headers, cookies: sent with every request. `cookies=False` stores no cookie that a server sets.
         verify, cert, trust_env, http1, http2, limits: as for `httpx.AsyncHTTPTransport`.
         proxy: send all requests through this proxy, or through the one that this function returns for a request. The
-        extension "proxy" of a request takes precedence.
+            extension "proxy" of a request takes precedence.
         mounts: transports for URLs that match a pattern, such as {"https://": ..., "all://*.example.org": ...}.
         timeout: seconds for each of connect, read, write and pool, or an `httpx.Timeout`; None for no limit.
         follow_redirects, max_redirects: whether redirects are followed, and how many.
@@ -986,6 +990,8 @@ class AsyncClient(AsyncVerbs):
         if "timeout" not in request.extensions:
             request.extensions = {**request.extensions, "timeout": self._timeout.as_dict()}
         request._whole = not (stream or self._adapts)
+        if self._names_secrets:
+            request._sensitive = self._sensitive
         if (
             (self._auth if auth is USE_CLIENT_DEFAULT else auth) is None
             and not request.url._userinfo
@@ -1023,6 +1029,8 @@ class AsyncClient(AsyncVerbs):
         """
         follow = self.follow_redirects if isinstance(follow_redirects, UseClientDefault) else follow_redirects
         timeout = request.extensions["timeout"]
+        if isinstance(timeout, TimeLeft):  # of another call with this request, or the one before it
+            timeout = timeout.whole
         deadline = self._deadline(timeout)
         policy = self._policy(timeout, deadline, request._is_read)
         steps = journey(request, self._build_request_auth(request, auth), follow, policy, response)

@@ -21,7 +21,9 @@ from urllib.parse import quote, unquote_to_bytes
 from . import _redaction as redaction
 from .__version__ import __version__
 from ._curl_command import Command, Part, read
+from ._exceptions import DecodingError
 from ._request import Request
+from ._response import Response
 from ._urls import URL
 
 # Bytes of a body that can be an argument: Linux allows 128 KiB for one.
@@ -39,7 +41,7 @@ def to_curl(request: Request, *, mask: bool = True) -> str:
     """
     if not request.url.host:
         raise ValueError(f"the URL of a curl command must be absolute, got {str(request.url)[:20]!r}")
-    content = _masked_body(request) if mask else request.content
+    content, is_decoded = masked_body(request) if mask else (request.content, False)
     headers = request.headers
     frames = headers._has(b"content-length") or headers._has(b"transfer-encoding")
     body = body_words(content) if content or frames else []
@@ -49,7 +51,8 @@ def to_curl(request: Request, *, mask: bool = True) -> str:
         text = _text(target if isinstance(target, bytes) else target.encode())
         words += ["--request-target", redaction.target(text) if mask else text]
     for name, value in fields_of(request, mask):
-        if not _is_implied(request, name, value, content, bool(body)):
+        is_left_out = is_decoded and name.lower() == "content-encoding"
+        if not is_left_out and not _is_implied(request, name, value, content, bool(body)):
             words += field_words(name, value)
     words += _left_out(request, content, bool(body))
     if headers._has(b"accept-encoding"):
@@ -91,7 +94,13 @@ def address(url: URL, mask: bool) -> str:
 def fields_of(request: Request, mask: bool) -> list[tuple[str, str]]:
     """Return the header fields, in text whose surrogates stand for bytes."""
     fields = [(_text(name), _text(value.strip(b" \t"))) for name, value in request.headers.raw]
-    return [(name, redaction.field(name, value) if mask else value) for name, value in fields]
+    return [(name, _masked(request, name, value) if mask else value) for name, value in fields]
+
+
+def _masked(request: Request, name: str, value: str) -> str:
+    """Return the value of a field without what is secret: by its name, or as the client that built the request says."""
+    is_private = name.lower().encode("utf-8", "surrogateescape") in request._sensitive
+    return redaction.MASK if is_private else redaction.field(name, value)
 
 
 def field_words(name: str, value: str) -> list[str]:
@@ -107,8 +116,22 @@ def body_words(content: bytes) -> list[str]:
     return ["--data-raw", text]
 
 
-def _masked_body(request: Request) -> bytes:
-    return redaction.body(request.headers.get("content-type", ""), request.content)
+def masked_body(request: Request) -> tuple[bytes, bool]:
+    """
+    Return a body without its secrets, and whether it was decoded for this: then Content-Encoding is not true of it.
+
+    One that cannot be decoded is hidden, because its content is unknown.
+    """
+    kind, content = request.headers.get("content-type", ""), request.content
+    coding = request.headers.get("content-encoding")
+    if coding is None:
+        return redaction.body(kind, content), False
+    try:
+        decoded = Response(200, headers={"Content-Encoding": coding}, content=content).content
+    except DecodingError:
+        return redaction.MASK.encode(), True
+    masked = redaction.body(kind, decoded)
+    return (content, False) if masked == decoded else (masked, True)
 
 
 def _text(data: bytes) -> str:

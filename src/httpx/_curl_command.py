@@ -82,7 +82,7 @@ class Command:
         self.given_method: str | None = None
         self.headers: list[tuple[str, str]] = []
         self.absent: list[str] = []
-        self.chunks: list[bytes] | None = None
+        self.chunks: list[bytearray] | None = None
         self.kind: str | None = None
         self.parts: list[Part] = []
         self.user: str | None = None
@@ -166,10 +166,9 @@ class Command:
             content = re.sub(rb"[\r\n\0]", b"", content) if option == "-d" else content
         else:
             content = _bytes(value)
-        if self.chunks is None:
-            self.chunks = [content]
-        elif joins:
-            self.chunks.append(content)
+        if joins or not self.chunks:
+            self.chunks = self.chunks or []
+            self.chunks.append(bytearray(content))
         else:
             self.chunks[-1] += content
 
@@ -263,7 +262,7 @@ class Command:
         path = self.upload or ""
         if self.method_has_body():
             raise ValueError("curl's -T cannot have another body")
-        self.chunks = [self.content_of("-T", path)]
+        self.chunks = [bytearray(self.content_of("-T", path))]
         folder = url.partition("?")[0].partition("#")[0]
         is_folder = folder.endswith("/") or "/" not in folder.partition("://")[2]
         if not is_folder or path in ("-", "."):
@@ -278,7 +277,8 @@ def _bytes(text: str) -> bytes:
 
 def _refuse_ranges(url: str, literal: bool) -> None:
     """Raise ValueError for `[1-3]` and `{a,b}`, of which curl makes several requests."""
-    rest = _IPV6.sub("", url, count=1)
+    address = _IPV6.match(url)  # nowhere else: a search would take quadratic time in a long URL
+    rest = url if address is None else url[address.end() :]
     found = None if literal else re.search(r"[\[\]{}]", rest)
     if found is not None:
         shown = rest[found.start() :][:20]
@@ -315,12 +315,13 @@ def part_of(value: str, literal: bool = False) -> Part:
 def _form_options(text: str, at: int, value: str) -> dict[str, Any]:
     """Return the options that follow `;` in a value of -F; curl skips those that it does not know."""
     more: dict[str, Any] = {}
+    kind: list[str] = []  # with its parameters
     while at < len(text):
         at = _after_spaces(text, at + 1)
         name = next((name for name in ("type=", "filename=", "headers=", "encoder=") if text.startswith(name, at)), "")
         word, at = _form_word(text, at + len(name), "", quotes=name != "type=")
         if name == "type=":
-            more["kind"] = word
+            kind = [word]
         elif name == "filename=":
             more["filename"] = word
         elif name == "headers=" and ":" in word and not word.startswith(("@", "<")):
@@ -328,9 +329,9 @@ def _form_options(text: str, at: int, value: str) -> dict[str, Any]:
             more["headers"] = (*more.get("headers", ()), (key.strip(_SPACES), text_of_field.strip(_SPACES)))
         elif name:
             raise ValueError(f"-F {value[:40]!r}: {name} cannot be converted")
-        elif "kind" in more and word:
-            more["kind"] += f"; {word}"  # a parameter of the type
-    return more
+        elif kind and word:
+            kind.append(word)
+    return {**more, "kind": "; ".join(kind)} if kind else more
 
 
 def _form_word(text: str, at: int, ends: str, quotes: bool = True) -> tuple[str, int]:
@@ -564,6 +565,7 @@ def _option(command: Command, name: str, words: list[str]) -> None:
     elif name in OTHER_FLAGS:
         command.others.append((name, ""))
     else:
+        name = name.partition("=")[0]  # curl has no such spelling, and the value may be a secret
         raise ValueError(f"curl's option {name[:40]} cannot be converted")
 
 

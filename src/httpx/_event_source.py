@@ -73,11 +73,14 @@ class EventSource:
         self._sleeper: Sleeper | AsyncSleeper | None = None
         self._pending = _NOTHING  # events that were decoded and not taken
         self._pieces: Any = None  # the iterator of the body; None before a stream is begun
+        self._due: tuple[int, Any] | None = None  # a step that is not carried out yet, or that was interrupted
+        self._wakes_at: float | None = None  # by `_clock`: when the wait ends that is due
         self._is_closed = self._is_over = False
 
     def _subscribe(self, opener: Opener, sleeper: Sleeper | AsyncSleeper, deadline: float | None) -> EventSource:
         """Make this source, which is new, one that is opened again if that is wanted; return it."""
         self._opener, self._sleeper = opener, sleeper
+        _attach(self.response, opener.request)
         self._progress.last_event_id = opener.last_event_id
         self._decoder = EventDecoder(self._max_event_size, opener.last_event_id)
         if opener.policy is not None:
@@ -164,15 +167,37 @@ class EventSource:
             raise decoder.new_error(self.response._request)
         self._progress.last_event_id = decoder.last_event_id
 
+    def _left_of(self, seconds: float) -> float:
+        """Return what is left of a wait, which may have been interrupted before."""
+        if self._wakes_at is None:
+            self._wakes_at = _clock.monotonic() + seconds
+            return seconds
+        return max(0.0, self._wakes_at - _clock.monotonic())
+
+    def _end_step(self) -> None:
+        self._due = self._wakes_at = None
+
+    def _interrupted(self) -> None:
+        """Go on with the step that was interrupted when the next event is asked for, unless its place is lost."""
+        steps: Any = self._steps  # whose frame a plain `Generator` does not have
+        self._is_over = self._due is None or steps.gi_frame is None
+
     def _is_final(self) -> bool:
         """Return whether no other connection can follow, as the client was closed."""
         return self._opener is not None and self._opener.client.is_closed
 
-    def _opened(self, response: Response) -> None:
+    def _opened(self, response: Response, request: Request) -> None:
         """Take the response to another request."""
+        _attach(response, request)
         self._decoder = EventDecoder(self._max_event_size, self._progress.last_event_id)
         # Before a look at `_is_closed`: `close` sets that first, so one of the two sees the other.
         self.response = response
+
+
+def _attach(response: Response, request: Request) -> None:
+    """Give a response its request, which it lacks if the program has replaced the client's `send` by its own."""
+    if response._request is None:
+        response._request = request
 
 
 class Events:
@@ -226,20 +251,29 @@ class Events:
                 raise StopIteration
             if failure is not None and source._is_final():
                 raise failure
-            step, value = steps.send(None) if failure is None else steps.throw(failure)
+            if source._due is not None:
+                step, value = source._due
+            else:
+                step, value = steps.send(None) if failure is None else steps.throw(failure)
             while step != READ:
                 if step == END:
                     raise StopIteration
+                source._due = step, value
                 try:
                     reply = self._carry_out(step, value)
                 except Exception as exc:
+                    source._end_step()
                     step, value = steps.throw(exc)
                 else:
+                    source._end_step()
                     step, value = steps.send(reply)
             merge_chunks(value)
             source._pieces = value.iter_bytes()
-        except BaseException:
+        except Exception:
             source._is_over = True
+            raise
+        except BaseException:
+            source._interrupted()
             raise
         finally:
             del failure  # as in `_receive`
@@ -252,12 +286,12 @@ class Events:
         if step == CLOSE:
             return value.close()
         if step == WAIT:
-            return sleeper.sleep(value)
+            return sleeper.sleep(source._left_of(value))
         request = opener.following(value)
         if request is None:
             return None
         response = opener.client.send(request, stream=True, auth=opener.auth, follow_redirects=opener.follow_redirects)
-        source._opened(response)
+        source._opened(response, request)
         if source._is_closed:
             response.close()
             return None
@@ -319,20 +353,29 @@ class AsyncEvents:
                 raise StopAsyncIteration
             if failure is not None and source._is_final():
                 raise failure
-            step, value = steps.send(None) if failure is None else steps.throw(failure)
+            if source._due is not None:
+                step, value = source._due
+            else:
+                step, value = steps.send(None) if failure is None else steps.throw(failure)
             while step != READ:
                 if step == END:
                     raise StopAsyncIteration
+                source._due = step, value
                 try:
                     reply = await self._carry_out(step, value)
                 except Exception as exc:
+                    source._end_step()
                     step, value = steps.throw(exc)
                 else:
+                    source._end_step()
                     step, value = steps.send(reply)
             merge_chunks(value)
             source._pieces = value.aiter_bytes()
-        except BaseException:
+        except Exception:
             source._is_over = True
+            raise
+        except BaseException:
+            source._interrupted()
             raise
         finally:
             del failure  # as in `_receive`
@@ -345,14 +388,14 @@ class AsyncEvents:
         if step == CLOSE:
             return await value.aclose()
         if step == WAIT:
-            return await sleeper.sleep(value)
+            return await sleeper.sleep(source._left_of(value))
         request = opener.following(value)
         if request is None:
             return None
         response = await opener.client.send(
             request, stream=True, auth=opener.auth, follow_redirects=opener.follow_redirects
         )
-        source._opened(response)
+        source._opened(response, request)
         if source._is_closed:
             await response.aclose()
             return None
@@ -433,8 +476,9 @@ class Opener:
         else:
             raise ValueError("reconnect needs a body that can be sent again: content as bytes or str, data or json")
         headers = arguments["headers"].copy()
-        if content is not None and "content-type" in request.headers:
-            headers["Content-Type"] = request.headers["content-type"]
+        for name in ("Content-Type", "Content-Encoding"):  # of a client that compresses
+            if content is not None and name in request.headers:
+                headers[name] = request.headers[name]
         self._arguments = {**arguments, **dict.fromkeys(_BODIES), "content": content, "headers": headers}
 
     def begin(self) -> float | None:
@@ -461,6 +505,7 @@ class Opener:
                     request.extensions.setdefault(name, built.extensions[name])
         if self.deadline is not None:
             self.client._leave(request, self.deadline)
+            request.extensions["timeout"] = dict(request.extensions["timeout"])  # all that this call has
         return request
 
     def _built(self, last_event_id: str) -> Request:

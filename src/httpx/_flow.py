@@ -100,19 +100,27 @@ class Layers:
         if self.deadline is not None:
             extensions["deadline"] = self.deadline
 
-    def adopt(self, response: Response, request: Request) -> None:
+    def adopted(self, response: Response, request: Request) -> Response:
         """
-        Make a response that a middleware returned one to `request`, unless it was received in this call.
+        Return a response that a middleware returned as one to `request`; as it is if it was received in this call.
 
         One that was kept from another call has that call's request, with its credentials: no redirect must go on from
-        there.
+        there. Unless its body is still to come it may be kept for others, so it is a copy that gets the request, and it
+        has nothing of the other call: no redirects, no attempts.
         """
-        if response._request is None or response._request._call != self.number:
-            response._request = request
-            if response._seconds is None:
-                response._seconds = 0.0
-            if self.adapt is not None:
-                self.adapt(response)
+        if response._request is not None and response._request._call == self.number:
+            return response
+        if response.is_closed or hasattr(response, "_content"):
+            kept, response = response, object.__new__(type(response))
+            response.__dict__.update(kept.__dict__)
+            response.history = []
+            response.next_request, response.attempts = None, ()
+        response._request = request
+        if response._seconds is None:
+            response._seconds = 0.0
+        if self.adapt is not None:
+            self.adapt(response)
+        return response
 
 
 class Policy:
@@ -290,8 +298,7 @@ def through(layers: Layers, request: Request, depth: int = 0) -> Generator[Order
         yield from _discarded(response)
     if not isinstance(returned, Response):
         raise _messages().not_a_response(layer, returned)
-    layers.adopt(returned, request)
-    return returned
+    return layers.adopted(returned, request)
 
 
 def _discarded(response: Response) -> Generator[Order, Any, None]:

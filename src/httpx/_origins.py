@@ -4,6 +4,7 @@ What a request leaves out when it is sent to another place or with another body:
     may_keep_secrets(here, there)            may what was meant for one URL be sent to the other?
     moved_headers(headers, here, there, ...) -> the fields for another URL: its Host, and no secrets of another origin
     moved_extensions(extensions, ...)        -> the extensions for another URL
+    moved_trailers(trailers, ...)            -> the trailers for another URL
     without(headers, names)                  removes fields
 
 Not here: when a redirect is followed (`_flow`), which request follows it (`_redirects`).
@@ -11,12 +12,15 @@ Not here: when a redirect is followed (`_flow`), which request follows it (`_red
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ._headers import Headers
 from ._secrets import CREDENTIALS
 from ._urls import URL
+
+if TYPE_CHECKING:
+    from ._types import HeaderTypes
 
 # Fields that depend on the bytes of a body.
 OF_THE_BYTES = (
@@ -64,6 +68,43 @@ def moved_extensions(extensions: Mapping[str, Any], same_origin: bool) -> dict[s
         for name, value in extensions.items()
         if name != "target" and (same_origin or name != "sni_hostname")
     }
+
+
+def moved_trailers(
+    trailers: HeaderTypes | None, here: URL, there: URL, sensitive: Iterable[bytes], keep_secrets: bool = False
+) -> HeaderTypes | None:
+    """Return the trailers of a request to `here`, for a request to `there`: no private ones for another origin."""
+    if trailers is None or keep_secrets or may_keep_secrets(here, there):
+        return trailers
+    return _OpenTrailers(trailers, (*CREDENTIALS, *sensitive))
+
+
+class _OpenTrailers(Mapping[str, str]):
+    """
+    Trailers without the private ones. They are looked at when they are sent: a body may add to them.
+
+    Args:
+        trailers: as the caller gave them.
+        private: names in lower case.
+    """
+
+    def __init__(self, trailers: HeaderTypes, private: Iterable[bytes]) -> None:
+        self._trailers = trailers
+        self._private = private
+
+    def _shown(self) -> Headers:
+        shown = Headers(self._trailers)
+        without(shown, self._private)
+        return shown
+
+    def __getitem__(self, name: str) -> str:
+        return self._shown()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shown())
+
+    def __len__(self) -> int:
+        return len(self._shown())
 
 
 def without(headers: Headers, names: Iterable[bytes]) -> None:

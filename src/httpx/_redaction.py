@@ -5,7 +5,9 @@ Mask secrets in output that people paste into tickets and chats.
     address(httpx.URL("http://ann:pw@a/?token=abc"))      "http://ann:***@a/?token=***"
     body("application/json", b'{"token": "abc"}')         b'{"token": "***"}'
 
-Secrets are recognized by name, as in the library's logs. A body is looked at if it is a form or JSON.
+Secrets are recognized by name, as in the library's logs. A body is looked at if it is a form or JSON; one without a
+Content-Type is JSON if it begins like it. In JSON all that stands below a secret name is hidden: text, numbers, and
+whole arrays and objects.
 """
 
 from __future__ import annotations
@@ -18,10 +20,14 @@ from ._urls import URL
 
 MASK = "***"
 _WITH_SCHEME = frozenset(("authorization", "proxy-authorization"))
-# Every string, so that no end of one is taken for a beginning; with its value if it is a name. One that has no end goes
-# on to the end of the text, which is not looked at again then.
+# Every string, so that no end of one is taken for a beginning; with its value, or the beginning of that, if it is a
+# name. One that has no end goes on to the end of the text, which is not looked at again then.
 _STRING = rb'"((?:[^"\\]|\\.)*)'
-_MEMBER = re.compile(_STRING + rb'(?:"(?:(\s*:\s*)(?:' + _STRING + rb'"?|-?\d[\d.eE+-]*))?)?', re.S)
+_MEMBER = re.compile(_STRING + rb'(?:"(?:(\s*:\s*)(?:' + _STRING + rb'"?|-?\d[\d.eE+-]*|([\[{])))?)?', re.S)
+_STRING_OR_BRACKET = re.compile(_STRING + rb'"?|[\[\]{}]', re.S)
+_BEGINS_LIKE_JSON = re.compile(rb"\s*[\[{]")
+# Ends of media types: also of JSON Lines and text sequences.
+_JSON = ("json", "jsonl", "jsonlines", "json-seq")
 _PART_NAME = re.compile(rb'(?:^|\s|;)name="([^"]*)"', re.I)
 
 
@@ -59,8 +65,8 @@ def body(content_type: str, content: bytes) -> bytes:
     if kind == "application/x-www-form-urlencoded":
         text = hide_parameters(content.decode("utf-8", "surrogateescape")).replace(HIDDEN, MASK)
         return text.encode("utf-8", "surrogateescape")
-    if kind.endswith("json"):
-        return _MEMBER.sub(_hide_member, content)
+    if kind.endswith(_JSON) or (not kind and _BEGINS_LIKE_JSON.match(content)):
+        return _hide_members(content)
     boundary = re.search(r'boundary="?([^;"\s]+)', content_type) if kind.startswith("multipart/") else None
     if boundary is None:
         return content
@@ -68,11 +74,27 @@ def body(content_type: str, content: bytes) -> bytes:
     return separator.join(map(_hide_part, content.split(separator)))
 
 
-def _hide_member(match: re.Match[bytes]) -> bytes:
-    name, colon = match[1], match[2]
-    if colon is None or not looks_secret(_unescaped(name)):
-        return match[0]
-    return b'"' + name + b'"' + colon + f'"{MASK}"'.encode()
+def _hide_members(content: bytes) -> bytes:
+    """Return JSON without the values of members whose names look secret."""
+    out: list[bytes] = []
+    at = 0
+    for match in _MEMBER.finditer(content):
+        name, colon, _, bracket = match.groups()
+        if match.start() >= at and colon is not None and looks_secret(_unescaped(name)):
+            out += content[at : match.start()], b'"', name, b'"', colon, f'"{MASK}"'.encode()
+            at = match.end() if bracket is None else _end_of_brackets(content, match.end())
+    return b"".join([*out, content[at:]])
+
+
+def _end_of_brackets(content: bytes, at: int) -> int:
+    """Return where the array or object ends that begins before `at`."""
+    depth = 1
+    for match in _STRING_OR_BRACKET.finditer(content, at):
+        if match[1] is None:
+            depth += 1 if match[0] in b"[{" else -1
+            if not depth:
+                return match.end()
+    return len(content)
 
 
 def _unescaped(name: bytes) -> str:

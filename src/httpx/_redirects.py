@@ -25,7 +25,7 @@ from ._content import ByteStream
 from ._cookies import Cookies
 from ._exceptions import InvalidURL, RemoteProtocolError
 from ._headers import Headers
-from ._origins import OF_THE_BODY, may_keep_secrets, moved_extensions, moved_headers, without
+from ._origins import OF_THE_BODY, may_keep_secrets, moved_extensions, moved_headers, moved_trailers, without
 from ._request import Request
 from ._response import Response
 from ._urlparse import DEFAULT_PORTS
@@ -126,7 +126,7 @@ def redirected(
     if type(stream) is ByteStream:
         following._content = stream.body
     if method == request.method:
-        following.trailers = request.trailers
+        following.trailers = moved_trailers(request.trailers, request.url, url, request._sensitive)
     home = request._home or request.url
     following._home = home
     is_home = may_keep_secrets(home, url)

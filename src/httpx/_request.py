@@ -19,7 +19,15 @@ from ._exceptions import LocalProtocolError, RequestNotRead
 from ._fields import media_type_of
 from ._headers import Headers
 from ._multipart import get_multipart_boundary_from_content_type
-from ._origins import OF_THE_BODY, OF_THE_BYTES, may_keep_secrets, moved_extensions, moved_headers, without
+from ._origins import (
+    OF_THE_BODY,
+    OF_THE_BYTES,
+    may_keep_secrets,
+    moved_extensions,
+    moved_headers,
+    moved_trailers,
+    without,
+)
 from ._secrets import CUSTOM_CREDENTIALS
 from ._types import (
     AsyncByteStream,
@@ -84,8 +92,8 @@ class Request:
     _own_cookies: Cookies | None = None
     # The URL of the caller's request, if this one was made by a redirect or by an auth flow.
     _home: URL | None = None
-    # What a middleware's copy must know: the client's private header fields, in lower case; whether the copy may have
-    # them although it goes to another origin; the number of the call that it belongs to (`_flow.Layers`).
+    # What a copy must know: the client's private header fields, in lower case; whether the copy may have them although
+    # it goes to another origin; for middleware the number of the call that it belongs to (`_flow.Layers`).
     _sensitive: frozenset[bytes] = frozenset(name.lower().encode() for name in CUSTOM_CREDENTIALS)
     _keeps_secrets: bool = False
     _call: int = 0
@@ -267,7 +275,7 @@ class Request:
             if not self._content:
                 copied._complete_headers(None)
         if content is UNSET:
-            copied.trailers = self.trailers
+            copied.trailers = moved_trailers(self.trailers, self.url, there, self._sensitive, keep_secrets)
         copied._whole, copied._call, copied._sensitive = self._whole, self._call, self._sensitive
         copied._keeps_secrets = keep_secrets or (self._keeps_secrets and may_keep_secrets(self.url, there))
         # Where cookies without a domain may be sent by a redirect from there.
@@ -327,8 +335,9 @@ class Request:
         command is safe to paste: every byte is quoted, and those that are not printable are written as `$'\\101'`.
 
         Args:
-            mask: write "***" for credentials, cookies and what else has the name of a secret in the URL, in header
-                fields, and in a body that is a form or JSON.
+            mask: write "***" for credentials, cookies, the `sensitive_headers` of the client that built the request,
+                and what else has the name of a secret in the URL, in header fields, and in a body that is a form or
+                JSON.
 
         Raises:
             RequestNotRead: the body is an unread stream; call `read()` or `await aread()`.

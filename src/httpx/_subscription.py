@@ -236,6 +236,11 @@ def _reopened(
             if not _may_pass(exc) or _is_over(deadline, now) or _has_failed_for_good(progress, policy):
                 raise
             continue
+        except HTTPStatusError as exc:  # of a hook that calls `raise_for_status`
+            if exc.response.status_code not in policy.statuses or _has_failed_for_good(progress, policy):
+                raise
+            asked = retry_after(exc.response.headers) or 0.0
+            continue
         if response is None:
             return None
         if response.status_code == 204:

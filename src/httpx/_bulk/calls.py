@@ -90,6 +90,23 @@ class Crew:
         self._is_stopped = False
         # What can be taken: all calls that were begun, in their order, or those that have ended.
         self._queue: deque[Call] = deque()
+        # The ids of the requests of outstanding calls, which keep them alive.
+        self._under_way: set[int] = set()
+
+    def enlist(self, call: Call) -> None:
+        """
+        Count a call that begins.
+
+        A request that is under way already is sent as a copy: what belongs to one call, such as what is left of its
+        total timeout or its idempotency key, would reach the other call by the request.
+        """
+        if call.request is not None:  # a chunk
+            if id(call.request) in self._under_way:
+                call.request = call.request.copy_with()
+            self._under_way.add(id(call.request))
+        self.outstanding += 1
+        if self._ordered:
+            self._queue.append(call)
 
     def is_ready(self) -> bool:
         """Return whether there is something to take."""
@@ -104,6 +121,7 @@ class Crew:
         """
         call = self._queue.popleft()
         self.outstanding -= 1
+        self._under_way.discard(id(call.request))
         error = call.error
         try:
             if error is None:

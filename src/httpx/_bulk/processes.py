@@ -192,10 +192,8 @@ class ProcessCrew(ThreadCrew):
         self._check_process()
         future = self._executor.submit(run_chunk, self._send(call.request))
         call.request = None
-        self.outstanding += 1
+        self.enlist(call)
         self._unfinished += 1
-        if self._ordered:
-            self._queue.append(call)
         self._futures[call.number] = future
         future.add_done_callback(partial(self._finish, call))
 

@@ -68,9 +68,7 @@ class TaskCrew(Crew):
 
     def begin(self, call: Call) -> None:
         """Have a call sent by the next worker that is free; begin a worker if there may be one more."""
-        self.outstanding += 1
-        if self._ordered:
-            self._queue.append(call)
+        self.enlist(call)
         self._pending.append(call)
         if len(self._workers) < self._concurrency:
             worker = Worker()

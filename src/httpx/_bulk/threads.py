@@ -46,10 +46,8 @@ class ThreadCrew(Crew):
     def begin(self, call: Call) -> None:
         """Have a call sent by the next thread that is free; begin a thread if there may be one more."""
         self._check_process()
-        self.outstanding += 1
+        self.enlist(call)
         self._unfinished += 1
-        if self._ordered:
-            self._queue.append(call)
         self._pending.put(call)
         if self._threads < self._concurrency and self._unfinished > self._threads:
             self._begin_thread()

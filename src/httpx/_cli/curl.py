@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .. import _redaction as redaction
-from .._curl import address, body_words, command, field_words, fields_of, is_excepted, netrc_user
+from .._curl import address, body_words, command, field_words, fields_of, is_excepted, masked_body, netrc_user
 from .._curl_command import HARMLESS, Command, Part, read
 from .._secrets import looks_secret
 from .._urls import URL
@@ -42,7 +42,10 @@ def to_curl(request: httpx.Request, *, mask: bool = True, options: dict[str, Any
     options = {} if options is None else options
     words = ["curl", *_method(request), *_connection(options, mask)]
     form = _form(request, options, mask)
+    content, is_decoded = masked_body(request) if mask else (request.content, False)
     for name, value in _fields(request, mask):
+        if is_decoded and name.lower() == "content-encoding":
+            continue
         if form is None or name.lower() != "content-type":  # curl makes its own boundary
             words += field_words(name, value)
     if options:
@@ -50,7 +53,6 @@ def to_curl(request: httpx.Request, *, mask: bool = True, options: dict[str, Any
         words += [
             word for name in ("Accept", "User-Agent") if name not in request.headers for word in ("-H", f"{name}:")
         ]
-    content = redaction.body(request.headers.get("content-type", ""), request.content) if mask else request.content
     if form is None and content:
         quiet = [] if "content-type" in request.headers else ["-H", "Content-Type:"]
         form = [*quiet, *body_words(content)]

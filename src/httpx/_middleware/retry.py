@@ -399,8 +399,9 @@ class _Call:
             return
         self._record(outcome, started, self._reason)
         made = tuple(self._made)
+        is_new = not outcome.attempts  # mocks raise the same one again, whose notes must not pile up
         outcome.attempts = made
-        if isinstance(outcome, RequestError) and hasattr(outcome, "add_note"):
+        if is_new and isinstance(outcome, RequestError) and hasattr(outcome, "add_note"):
             outcome.add_note(f"{len(made)} attempts in {sum(one.waited + one.seconds for one in made):.3g} s")
 
     def _is_success(self, outcome: Outcome) -> bool:

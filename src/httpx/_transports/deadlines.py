@@ -48,13 +48,31 @@ def bounds_itself(transport: Any) -> bool:
     return name not in vars(transport) and "httpcore" not in sys.modules
 
 
-class Remaining(dict[str, Any]):
-    """A dictionary of a request's timeouts, in which "total" is the time that is left when it is read."""
+class TimeLeft(dict[str, Any]):
+    """
+    The timeouts of a request in the midst of a call, whose "total" is what is left of it.
 
-    __slots__ = ("_deadline",)
+    Args:
+        timeout: of the request.
+        total: seconds.
+
+    Attributes:
+        whole: the timeouts as the caller gave them, from which another call with the same request begins.
+    """
+
+    def __init__(self, timeout: Mapping[str, Any], total: float) -> None:
+        super().__init__(timeout, total=total)
+        self.whole: Mapping[str, Any] = timeout.whole if isinstance(timeout, TimeLeft) else timeout
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TimeLeft, (dict(self.whole), self["total"])
+
+
+class Remaining(TimeLeft):
+    """The same, in which "total" is the time that is left when it is read."""
 
     def __init__(self, timeout: Mapping[str, Any], deadline: float) -> None:
-        super().__init__(timeout)
+        super().__init__(timeout, timeout.get("total", 0.0))
         self._deadline = deadline
 
     def __getitem__(self, name: str) -> Any:
