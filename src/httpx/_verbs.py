@@ -300,6 +300,39 @@ class Verbs(BaseClient):
             **more,
         )
 
+    def query(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a QUERY request: a safe one with a body, such as a search; arguments as for `request`."""
+        return self.request(
+            "QUERY",
+            url,
+            auth=auth,
+            content=content,
+            cookies=cookies,
+            data=data,
+            extensions=extensions,
+            files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            json=json,
+            params=params,
+            timeout=timeout,
+        )
+
     def delete(
         self,
         url: URL | str,
@@ -797,6 +830,39 @@ class AsyncVerbs(BaseClient):
             params=params,
             timeout=timeout,
             **more,
+        )
+
+    async def query(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+    ) -> Response:
+        """Send a QUERY request: a safe one with a body, such as a search; arguments as for `request`."""
+        return await self.request(
+            "QUERY",
+            url,
+            auth=auth,
+            content=content,
+            cookies=cookies,
+            data=data,
+            extensions=extensions,
+            files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            json=json,
+            params=params,
+            timeout=timeout,
         )
 
     async def delete(
