@@ -312,3 +312,30 @@ def test_it_is_a_command_of_python(tmp_path: Path):
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     done = subprocess.run([sys.executable, "-m", "httpx.alias", str(file)], timeout=60, check=False, env=environment)
     assert done.returncode == 7
+
+
+# The distribution of packaging/httpx2; tests/ecosystem/httpx2 builds and installs it.
+
+PACKAGING = Path(__file__).parent.parent / "packaging" / "httpx2"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import httpx2; import httpx",
+        "import httpx; from httpx2 import _client; import httpx2; assert _client is httpx._client",
+        "from httpx2._config import DEFAULT_TIMEOUT_CONFIG as d; import httpx, httpx2; assert d is httpx._config.DEFAULT_TIMEOUT_CONFIG",
+        "import httpcore2, httpx2, httpx; assert httpcore2.ReadTimeout is httpx.ReadTimeout",
+        "import httpx; httpx.alias_httpx2(); import httpx2, httpcore2; assert httpcore2.ReadTimeout is httpx.ReadTimeout",
+    ],
+)
+def test_the_modules_of_the_distribution_give_way_to_httpx(program: str):
+    program += "; assert httpx2 is httpx; assert httpx2.Client is httpx.Client; httpx.alias_httpx2()"
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGING / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=True)
+
+
+def test_the_distribution_has_the_version_of_the_alias():
+    text = (PACKAGING / "pyproject.toml").read_text("utf-8")
+    assert f'\nversion = "{_alias.HTTPX2_VERSION}"\n' in text
+    assert _alias.STAND_IN in (PACKAGING / "src" / "httpx2" / "__init__.py").read_text("utf-8")
