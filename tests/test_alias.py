@@ -278,7 +278,8 @@ def test_it_runs_a_command(run, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_it_leaves_the_path_alone_if_python_was_told_so(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "flags", types.SimpleNamespace(safe_path=True))
+    flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if not name.startswith("_")}
+    monkeypatch.setattr(sys, "flags", types.SimpleNamespace(**{**flags, "safe_path": True}))
     file = tmp_path / "app.py"
     file.write_text("import sys\nassert sys.path[0] == ''\n")
     assert run(str(file)) is None
@@ -324,9 +325,9 @@ PACKAGING = Path(__file__).parent.parent / "packaging" / "httpx2"
     [
         "import httpx2; import httpx",
         "import httpx; from httpx2 import _client; import httpx2; assert _client is httpx._client",
-        "from httpx2._config import DEFAULT_TIMEOUT_CONFIG as d; import httpx, httpx2; assert d is httpx._config.DEFAULT_TIMEOUT_CONFIG",
+        "from httpx2._config import Timeout; import httpx, httpx2; assert Timeout is httpx.Timeout",
         "import httpcore2, httpx2, httpx; assert httpcore2.ReadTimeout is httpx.ReadTimeout",
-        "import httpx; httpx.alias_httpx2(); import httpx2, httpcore2; assert httpcore2.ReadTimeout is httpx.ReadTimeout",
+        "import httpx; httpx.alias_httpx2(); import httpx2, httpcore2; assert httpcore2.ReadError is httpx.ReadError",
     ],
 )
 def test_the_modules_of_the_distribution_give_way_to_httpx(program: str):

@@ -32,18 +32,20 @@ def surface_of(package: str, submodules: tuple[str, ...] = ()) -> Surface:
     instances = examples(importlib.import_module(package))
     for name, instance in instances.items():
         members = found[""][name]["members"]
-        members.update((each, None) for each in dir(instance) if is_public(each) and each not in members)
+        known = {*members, *(dir(Exception) if isinstance(instance, Exception) else ())}
+        members.update((each, None) for each in dir(instance) if is_public(each) and each not in known)
     return found
 
 
 def description(value: Any) -> dict[str, Any]:
     said: dict[str, Any] = {}
-    parameters = parameters_of(value)
+    is_enumeration = inspect.isclass(value) and issubclass(value, int)
+    parameters = None if is_enumeration else parameters_of(value)
     if parameters is not None:
         said["parameters"] = parameters
     if inspect.isclass(value):
         names = [each for each in dir(value) if (is_public(each) or each in OPERATORS)]
-        if issubclass(value, int):  # an enumeration; its members, and not the methods of numbers
+        if is_enumeration:  # its members, and not the methods of numbers
             names = [each for each in [*value.__members__, *vars(value)] if is_public(each)]  # type: ignore[attr-defined]
         names = [each for each in names if not (issubclass(value, Exception) and hasattr(Exception, each))]
         said["members"] = {each: member(value, each) for each in sorted(set(names))}
