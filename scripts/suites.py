@@ -192,6 +192,8 @@ SUITES = (
             "tests/decoders",
             *(f"tests/test_{name}.py" for name in ("client", "files", "middleware", "response", "streaming")),
         ),
+        # respx, which its tests use, imports httpx.
+        options=("-p", "alias_httpx"),
         seconds=900,
         extent="the client, its responses and streams, and `lib`",
         moved=True,
@@ -283,8 +285,8 @@ class Runner:
             "report_outcomes",
             "--rootdir=.",
         ]
-        command += [*suite.options, *(f"--ignore={path}" for path in suite.without)]
         command += ["-p", "alias_httpx2"] if ours and suite.moved else []
+        command += [*suite.options, *(f"--ignore={path}" for path in suite.without)]
         if tests:
             chosen = Path(f"{report}.tests")
             chosen.write_text("\n".join(tests) + "\n")
