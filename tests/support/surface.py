@@ -33,7 +33,9 @@ def surface_of(package: str, submodules: tuple[str, ...] = ()) -> Surface:
     for name, instance in instances.items():
         members = found[""][name]["members"]
         known = {*members, *(dir(Exception) if isinstance(instance, Exception) else ())}
-        members.update((each, None) for each in dir(instance) if is_public(each) and each not in known)
+        members.update(
+            (each, None) for each in dir(instance) if is_public(each) and each not in known and hasattr(instance, each)
+        )
     return found
 
 
@@ -44,7 +46,8 @@ def description(value: Any) -> dict[str, Any]:
     if parameters is not None:
         said["parameters"] = parameters
     if inspect.isclass(value):
-        names = [each for each in dir(value) if (is_public(each) or each in OPERATORS)]
+        # `hasattr`, because `httpx._hints` has descriptors for names that are not there.
+        names = [each for each in dir(value) if (is_public(each) or each in OPERATORS) and hasattr(value, each)]
         if is_enumeration:  # its members, and not the methods of numbers
             names = [each for each in [*value.__members__, *vars(value)] if is_public(each)]  # type: ignore[attr-defined]
         names = [each for each in names if not (issubclass(value, Exception) and hasattr(Exception, each))]
