@@ -106,6 +106,24 @@ def test_pickles_of_both_names_are_read(aliased: None):
     assert pickle.loads(text.replace(b"chttpx\n", b"chttpx2\n").replace(b"chttpx.", b"chttpx2.")) == headers
 
 
+def test_what_an_sdk_is_given_says_that_it_is_of_httpx2(aliased: None):
+    """anthropic refuses clients, timeouts and transports with a base class of a module named httpx."""
+    transport = httpx.MockTransport(lambda request: httpx.Response(200))
+    for given in (httpx.Client(), httpx.AsyncClient(), httpx.Timeout(5), httpx.HTTPTransport(), transport):
+        modules = [kind.__module__ for kind in type(given).__mro__ if kind is not object]
+        assert modules[0] == "httpx2"
+        assert {module.partition(".")[0] for module in modules} == {"httpx2"}
+    assert httpx.Response.__module__ == httpx.ConnectError.__module__ == httpx.URL.__module__ == "httpx"
+    httpx.alias_httpx2()
+    assert httpx.Client.__module__ == "httpx2"
+
+
+def test_a_pickled_client_is_read_where_the_alias_is(aliased: None):
+    client = pickle.loads(pickle.dumps(httpx.Client(timeout=httpx.Timeout(7), headers={"A": "1"})))
+    assert type(client) is httpx.Client
+    assert (client.timeout, client.headers["A"]) == (httpx.Timeout(7), "1")
+
+
 def test_threads_that_import_at_once_get_one_module(aliased: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(httpx, "_hints", import_module("httpx._hints"))
     for each in ("httpx", "httpx2"):

@@ -7,6 +7,9 @@ The name httpx2 for this package, for packages that import httpx2.
 are loaded later. The finder's specs have a loader that returns the module of httpx and loads none of its own, so each
 module and each class exists once. The finder also tells `importlib.metadata` that a distribution httpx2 is installed.
 
+What a program gives to an SDK says that it is of httpx2 afterwards (`Client.__module__`): anthropic looks there, and
+refuses what a package named httpx has. Other classes keep their module, so that their pickles need no alias.
+
 httpcore2, which huggingface_hub imports beside httpx2, becomes `_httpcore2`: a module with the exceptions of httpx.
 
 Not here: the command `python -m httpx.alias` (`alias`), and the distribution for environments where pip must find the
@@ -35,6 +38,11 @@ STAND_IN = "__stands_for_httpx__"
 _OURS, _ALIAS = "httpx", "httpx2"
 # Alias -> module, for those that are one module.
 _SINGLE = {"httpcore2": "httpx._httpcore2"}
+# What SDKs take as arguments.
+_GIVEN = (
+    *("Client", "AsyncClient", "Timeout", "HTTPTransport", "AsyncHTTPTransport"),
+    *("MockTransport", "ASGITransport", "WSGITransport"),
+)
 
 
 def alias_httpx2() -> None:
@@ -43,7 +51,9 @@ def alias_httpx2() -> None:
 
     There is one package under two names afterwards: `httpx2 is httpx`, and the same goes for each module, also for
     those that are loaded later. `httpcore2` becomes a module with the exceptions of httpx. `importlib.metadata` finds
-    httpx2 installed. Processes that this one starts are not affected. Calling it again does nothing.
+    httpx2 installed. Clients, transports and `Timeout` have the module httpx2, by which SDKs recognize them, so a
+    pickled client is read where httpx2 can be imported. Processes that this one starts are not affected. Calling it
+    again does nothing.
 
     Call it in an application, before anything imports httpx2; libraries should leave that to applications.
     `python -m httpx.alias PROGRAM` does it for programs that cannot be changed.
@@ -64,6 +74,16 @@ def alias_httpx2() -> None:
         if name.startswith(f"{_OURS}."):
             sys.modules[_ALIAS + name[len(_OURS) :]] = module
     sys.modules[_ALIAS] = ours
+    for kind in given_classes():
+        package, _, rest = kind.__module__.partition(".")
+        if package == _OURS:
+            kind.__module__ = f"{_ALIAS}.{rest}" if rest else _ALIAS
+
+
+def given_classes() -> set[type]:
+    """Return the classes whose `__module__` the alias changes: what SDKs are given, and the bases of that."""
+    ours = sys.modules[_OURS]
+    return {base for name in _GIVEN for base in getattr(ours, name).__mro__ if base.__module__.startswith(_OURS)}
 
 
 def alias_httpx() -> None:

@@ -65,6 +65,20 @@ def test_openai_takes_clients_under_both_names():
         assert client.chat.completions.create(**ASK, timeout=package.Timeout(3, total=9)).id == "1"
 
 
+def test_anthropic_takes_clients_and_timeouts_of_httpx(service: str):
+    """anthropic 1 looks at the module of their classes, and refuses a package named httpx."""
+    timeout = httpx.Timeout(5, total=30)
+    with anthropic.Anthropic(api_key="key", base_url=service, timeout=timeout, http_client=httpx.Client()) as client:
+        assert client.messages.create(**ASK, max_tokens=9, timeout=httpx.Timeout(9)).id == "1"
+
+    async def main() -> str:
+        http_client = anthropic.DefaultAsyncHttpxClient(transport=httpx.AsyncHTTPTransport(retries=1))
+        async with anthropic.AsyncAnthropic(api_key="key", base_url=service, http_client=http_client) as client:
+            return (await client.messages.create(**ASK, max_tokens=9)).id
+
+    assert asyncio.run(main()) == "1"
+
+
 def test_anthropic_answers_and_streams(service: str):
     with anthropic.Anthropic(api_key="key", base_url=service) as client:
         assert client.messages.create(**ASK, max_tokens=9).content[0].text == "hello"
