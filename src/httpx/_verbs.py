@@ -315,8 +315,11 @@ class Verbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a QUERY request: a safe one with a body, such as a search; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return self.request(
             "QUERY",
             url,
@@ -331,6 +334,7 @@ class Verbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            **more,
         )
 
     def delete(
@@ -847,8 +851,11 @@ class AsyncVerbs(BaseClient):
         follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
         timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
         extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
     ) -> Response:
         """Send a QUERY request: a safe one with a body, such as a search; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return await self.request(
             "QUERY",
             url,
@@ -863,6 +870,7 @@ class AsyncVerbs(BaseClient):
             json=json,
             params=params,
             timeout=timeout,
+            **more,
         )
 
     async def delete(
