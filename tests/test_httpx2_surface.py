@@ -22,8 +22,6 @@ PAGE = (Path(__file__).parent.parent / "docs" / "compatibility.md").read_text("u
 # What is missing, as `differences` says it -> a part of the sentence of docs/compatibility.md that gives the reason.
 _CONSTRUCTOR = "Sessions are made by clients"
 MISSING: dict[str, str] = {
-    "websockets.WebSocketClient": "`client.websocket` takes its place",
-    "websockets.AsyncWebSocketClient": "`client.websocket` takes its place",
     "websockets.JSONMode": "a type for annotations",
     "websockets.WebSocketInvalidTypeReceived(event)": "objects of wsproto",
     **dict.fromkeys(
@@ -76,6 +74,7 @@ _HAS = {"": {"f": {"parameters": ["a"]}, "C": {"parameters": [], "members": {"m"
         ({}, ["f", "C", "sub.g"]),
         ({**_HAS, "": {**_HAS[""], "f": {"parameters": []}}}, ["f(a)"]),
         ({**_HAS, "": {**_HAS[""], "C": {"parameters": [], "members": {"m": []}}}}, ["C.x", "C.m(b)"]),
+        ({**_HAS, "": {**_HAS[""], "f": {"parameters": ["**"]}}}, []),
         ({**_HAS, "more": {}}, []),
     ],
 )

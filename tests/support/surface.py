@@ -4,8 +4,8 @@ What a package has in public, as plain data: for comparing ours with that of ano
     python tests/support/surface.py httpx2 websockets >tests/data/public-api-httpx2-2.16.json
 
 Run it so where httpx2 is installed. A module of the data has its public names; a name has `parameters` if it can be
-called, and `members` if it is a class. Only names are kept: of parameters, of methods with their parameters, of
-properties, and of attributes that constructors set.
+called, and `members` if it is a class. Only names are kept: of parameters (`**` takes any keyword), of methods with
+their parameters, of properties, and of attributes that constructors set.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def parameters_of(value: Any) -> list[str] | None:
         parameters = inspect.signature(value).parameters.values()
     except (ValueError, TypeError):
         return None
-    return [each.name for each in parameters if each.name not in ("self", "cls")]
+    starred = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    return [starred.get(each.kind, each.name) for each in parameters if each.name not in ("self", "cls")]
 
 
 def examples(package: Any) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def differences(expected: Surface, ours: Surface) -> list[str]:
                 else:
                     missing.append(f"{prefix}{name}.{each}")
             for each, theirs, own in calls:
-                if theirs is not None and own is not None:
+                if theirs is not None and own is not None and "**" not in own:
                     missing += [f"{prefix}{name}{each}({parameter})" for parameter in theirs if parameter not in own]
     return missing
 
