@@ -159,6 +159,22 @@ def test_exceptions_of_httpcore2_are_those_of_httpx(aliased: None):
     assert not hasattr(httpcore2, "__wrapped__")
 
 
+def test_where_httpcore_is_installed_it_is_httpcore2(
+    without_httpx2: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Mocks patch its pools under the name httpcore2; a module of its own would send their requests to the network."""
+    (tmp_path / "httpcore").mkdir()
+    for name in ("__init__", "_pool"):
+        (tmp_path / "httpcore" / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "httpcore"]:
+        monkeypatch.delitem(sys.modules, name)
+    httpx.alias_httpx2()
+    found = import_module("httpcore2._pool")
+    assert found is sys.modules.pop("httpcore._pool")
+    assert import_module("httpcore2") is sys.modules.pop("httpcore")
+
+
 def test_an_httpcore2_that_was_imported_before_stays(without_httpx2: None):
     real = sys.modules["httpcore2"] = types.ModuleType("httpcore2")
     httpx.alias_httpx2()

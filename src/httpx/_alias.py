@@ -10,7 +10,8 @@ module and each class exists once. The finder also tells `importlib.metadata` th
 What a program gives to an SDK says that it is of httpx2 afterwards (`Client.__module__`): anthropic looks there, and
 refuses what a package named httpx has. Other classes keep their module, so that their pickles need no alias.
 
-httpcore2, which huggingface_hub imports beside httpx2, becomes `_httpcore2`: a module with the exceptions of httpx.
+httpcore2, which huggingface_hub imports beside httpx2, becomes httpcore where that is installed, so that mocks which
+patch it have their effect (`_transports.compat`), and else `_httpcore2`: a module with the exceptions of httpx.
 
 Not here: the command `python -m httpx.alias` (`alias`), and the distribution for environments where pip must find the
 requirement httpx2 satisfied (packaging/httpx2), which calls `alias_httpx2`.
@@ -36,8 +37,7 @@ HTTPX2_VERSION = "2.16.2+httpx"
 STAND_IN = "__stands_for_httpx__"
 
 _OURS, _ALIAS = "httpx", "httpx2"
-# Alias -> module, for those that are one module.
-_SINGLE = {"httpcore2": "httpx._httpcore2"}
+_CORE, _CORE_ALIAS = "httpcore", "httpcore2"
 # What SDKs take as arguments.
 _GIVEN = (
     *("Client", "AsyncClient", "Timeout", "HTTPTransport", "AsyncHTTPTransport"),
@@ -127,8 +127,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        package, _, rest = fullname.partition(".")
-        name = f"{_OURS}.{rest}".rstrip(".") if package == _ALIAS else _SINGLE.get(fullname)
+        name = _first_name(fullname)
         found = None if name is None else find_spec(name)
         if name is None or found is None:
             return None
@@ -142,6 +141,18 @@ class _Finder(MetaPathFinder):
         if searches_elsewhere or (name is not None and name.lower() != _ALIAS):
             return
         yield _distribution()
+
+
+def _first_name(fullname: str) -> str | None:
+    """Return the name of the module that a second name stands for; None if it is not a second name."""
+    package, dot, rest = fullname.partition(".")
+    if package == _ALIAS:
+        return _OURS + dot + rest
+    if package != _CORE_ALIAS:
+        return None
+    if find_spec(_CORE) is not None:
+        return _CORE + dot + rest
+    return None if rest else f"{_OURS}._httpcore2"
 
 
 def _distribution() -> Any:

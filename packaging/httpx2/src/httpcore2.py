@@ -8,4 +8,5 @@ from importlib import import_module
 import httpx
 
 httpx.alias_httpx2()
-sys.modules[__name__] = import_module("httpx._httpcore2")
+del sys.modules[__name__]
+sys.modules[__name__] = import_module(__name__)
