@@ -1,5 +1,5 @@
 """
-What `import httpcore2` gives after `alias_httpx2` where httpcore is not installed: exceptions, which are those of httpx.
+What `import httpcore2` gives after `alias_httpx2` where there is no httpcore: exceptions, which are those of httpx.
 
 httpcore2 is what httpx2 sends requests with, and this package does without it. Packages that import it beside httpx2
 name its exceptions in `except`.
