@@ -33,7 +33,7 @@ says the same. For explanations by subject, begin at the [index](index.md).
 
 # Title, and the names below it in their order. A public name that is missing here is an error.
 SECTIONS: list[tuple[str, str]] = [
-    ("One request", "request get options head post put patch delete query stream sse"),
+    ("One request", "request get options head post put patch delete query stream sse websocket"),
     ("Clients", "Client AsyncClient USE_CLIENT_DEFAULT"),
     ("Requests and responses", "Request Response Timings codes"),
     ("Event streams", "EventSource ServerSentEvent Reconnect"),

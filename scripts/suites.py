@@ -86,6 +86,7 @@ SUITES = (
     Suite("httpx-sse"),
     Suite("httpx-sse", names="names", without=("tests/test_decoders.py",), extent="all but its decoders"),
     Suite("httpx-ws", options=("-p", "wait_for_socket")),
+    Suite("httpx-ws", options=("-p", "wait_for_socket"), names="names"),
     Suite("httpx-oauth"),
     Suite("httpx-auth"),
     Suite("httpx-retries"),
@@ -222,6 +223,35 @@ DELIBERATE = {
     "httpx-sse by our names: tests/test_models.py::test_sse_repr": "a named tuple, whose repr has all fields",
     "httpx-sse by our names: tests/test_api.py::test_iter_sse_lines": "a private function of httpx-sse",
     "httpx-sse by our names: tests/test_api.py::test_aiter_sse_lines": "a private function of httpx-sse",
+    **{
+        f"httpx-ws by our names: tests/test_{part}": why
+        for why, parts in {
+            "a session is made of a stream, by hand": (
+                *("api.py::TestSend::test_send_error", "api.py::TestSend::test_async_send_error"),
+                *("api.py::TestReceive::test_receive_error", "api.py::TestReceive::test_async_receive_error"),
+                *("api.py::TestReceive::test_receive_closed", "api.py::TestReceive::test_async_receive_closed"),
+                *("api.py::TestReceivePing", "api.py::TestKeepalivePing"),
+            ),
+            "`receive` returns messages, and no events of wsproto": ("api.py::TestReceive::test_receive[",),
+            "a message that is too large is an error": ("api.py::TestReceive::test_receive_oversized_message",),
+            "a 101 without the fields of the handshake opens nothing": (
+                *("api.py::test_subprotocol_and_response", "api.py::test_client"),
+            ),
+            "a class that is not used is replaced": ("api.py::test_default_httpx_client",),
+            "there are no threads for a session": ("api.py::test_threads_wont_hang",),
+            "a private class or attribute": (
+                *("transport.py::TestASGIWebSocketAsyncNetworkStream", "transport.py::test_keepalive_ping_disabled"),
+            ),
+            "an app is called by `client.websocket`, and not by a GET with the fields of a handshake": (
+                *(
+                    "transport.py::TestASGIWebSocketTransport::test_websocket",
+                    "transport.py::TestASGIWebSocketTransport::test_transport_exit",
+                ),
+                "transport.py::TestASGIWebSocketTransport::test_aclose_after_transport_exit",
+            ),
+        }.items()
+        for part in parts
+    },
     # Signed is a header with the value "\\nab", and a mock answers. 0.28.1 refuses it only where it is written out.
     "test_aws_auth_headers_encoded_values[\\nab-": "a line break in a header is refused where it is given",
 }

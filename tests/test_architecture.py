@@ -30,6 +30,7 @@ LEVELS = {
     "_exceptions": 0,
     "_fields": 0,
     "_filenames": 0,
+    "_websocket_exceptions": 0,
     "_bytestreams": 0,
     "_types": 0,
     "_shell_words": 0,
@@ -80,6 +81,7 @@ LEVELS = {
     "_middleware.*": 3,
     "_subscription": 3,
     "_redirects": 3,
+    "_reconnect": 3,
     "_patterns": 3,
     "_proxies": 3,
     "_transfer": 3,
@@ -94,6 +96,9 @@ LEVELS = {
     "_transfer_arguments": 5,
     "_verbs": 5,
     "_api": 5,
+    "_websockets": 5,
+    "_websocket_clients": 5,
+    "websockets": 5,
     "_cli.*": 5,
     "_main": 5,
     "_quiet": 5,
@@ -121,7 +126,7 @@ MAX_MEDIAN = 15
 # What a program that imports httpx must not pay for before it uses it.
 HEAVY = (
     *("httpcore", "anyio", "sniffio", "trio", "click", "rich", "pygments", "h11", "h2", "http.cookiejar"),
-    *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi"),
+    *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi", "httpx._websockets"),
     *("httpx._destinations", "httpx._bulk"),
     *("httpx._middleware", "httpx.testing", "httpx._interim", "httpx._encoders"),
     *("httpx._alias", "httpx.alias", "httpx._httpcore2"),
@@ -129,6 +134,7 @@ HEAVY = (
     *("httpx._timings", "httpx._curl", "netrc", "shlex"),
     *("httpx._upload", "httpx._transports.slices"),
     *("httpx._transfer", "httpx._transfer_arguments", "httpx._transports.carrying", "httpx._transports.drafts"),
+    *("httpx.websockets", "httpx._engine.websocket", "httpx._protocol.websocket"),
 )
 # What a program that makes a sync client must not pay for; the decoders may be looked up for Accept-Encoding.
 HEAVY_FOR_A_CLIENT = tuple(name for name in HEAVY if name not in ("http.cookiejar", "brotli", "zstandard"))
@@ -380,6 +386,11 @@ TWIN_NAMES = {
     "athrow": "throw",
     "_adrain": "_drain",
     "afinished": "finished",
+    "AsyncWebSocketClient": "WebSocketClient",
+    "AsyncWebSocketConnector": "WebSocketConnector",
+    "AsyncWebSocketSession": "WebSocketSession",
+    "async_channel": "sync_channel",
+    "asleep": "sleep",
     "in_async": "in_sync",
     "acall": "call",
     "await_for": "wait_for",
@@ -428,6 +439,17 @@ def test_transfers_are_carried_out_alike():
         made.body = [functions[name] for name in names]
     differences = compare_twins(*classes, CARRYING_NAMES)
     assert not differences, "\n\n".join(differences)
+
+
+def test_the_sessions_of_websockets_are_twins():
+    for module, name in (
+        ("_websockets", "WebSocketSession"),
+        ("_websockets", "WebSocketConnector"),
+        ("_websocket_clients", "WebSocketClient"),
+    ):
+        pair = class_named(TREES[module], name), class_named(TREES[module], f"Async{name}")
+        differences = compare_twins(*pair, TWIN_NAMES, ())
+        assert not differences, "\n\n".join(differences)
 
 
 # The shells. What stays written by hand in each of them is compared, too: threads with trio, and asyncio with trio.

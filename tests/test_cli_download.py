@@ -266,11 +266,6 @@ def test_a_digest_that_is_none_is_refused(digest: str):
         Download("x", URL, digest=digest)
 
 
-def test_standard_output_cannot_go_on():
-    with pytest.raises(ValueError, match="--continue"):
-        Download("-", URL, resume=True)
-
-
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [

@@ -160,6 +160,12 @@ LOCKS = {
     ("_engine/wire.py", "self.lock = threading.Lock()"): "upgraded",
     ("_engine/sync_stream.py", "self._read_turn = threading.Lock()"): "turn to read",
     ("_engine/sync_stream.py", "self._write_turn = threading.Lock()"): "turn to write",
+    ("_engine/websocket/sync.py", "self._lock = threading.Lock()"): "(of a session, which the keeper tells of forks)",
+    ("_engine/websocket/sync.py", "self._read_turn = threading.Lock()"): "(the same)",
+    ("_engine/websocket/sync.py", "self._write_turn = threading.Lock()"): "(the same)",
+    ("_engine/websocket/keeper.py", "self._lock = threading.Lock()"): "keeper",
+    ("_engine/websocket/keeper.py", "self._hurry = threading.Event()"): "(of a thread that is not in a child)",
+    ("_engine/websocket/pairs.py", "changed = threading.Condition()"): "(of two ends in one test)",
     ("_engine/sync.py", "ticket.signal = threading.Lock()"): "(of a thread that waits, and is not in a child)",
     (
         "_engine/sleeping.py",
@@ -176,6 +182,8 @@ LOCKS = {
     ("_transports/default.py", "self._lock = Lock()"): "async transport",
     ("_transports/asgi_portal.py", "self._lock = Lock()"): "portal",
     ("_cli/echo_server.py", "self.lock = threading.Lock()"): "(of a command that does not fork)",
+    ("_cli/talk.py", "self._lock = threading.Lock()"): "(of a command that does not fork)",
+    ("_cli/talk.py", "self._input_is_over = threading.Event()"): "(of a command that does not fork)",
     ("_cli/echo_server.py", "self.stopping = threading.Event()"): "(of a command that does not fork)",
 }
 MAKES = re.compile(r"(?<![\w.])(?:threading\.)?(?:R?Lock|Condition|Event|(?:Bounded)?Semaphore|Barrier|local)\(\)")
@@ -210,6 +218,7 @@ PROGRAM = r"""
     from httpx._cookies import mapping, storage
     from httpx._engine import names, security, sync_connection
     from httpx._engine.http2.sync import SyncMultiplexer
+    from httpx._engine.websocket.keeper import KEEPER
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=50)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
@@ -322,6 +331,7 @@ PROGRAM = r"""
         "turn to write": (lambda: upgraded._write_turn, lambda: upgraded.write(b"x")),
         "turn to read": (lambda: upgraded._read_turn, lambda: upgraded._read_turn.acquire()),
         "upgraded": (lambda: wire.lock, lambda: wire.lock.acquire()),
+        "keeper": (lambda: KEEPER._lock, lambda: KEEPER.remove(engine)),
         "HTTP/2": (lambda: kept[2]._lock, lambda: kept[2].say_goodbye()),
         "budget": (lambda: budget._lock, lambda: budget.take(("http", "a", 80), 1.0)),
         "choice": (lambda: chooser._lock, lambda: choosing.get("http://example.org/")),

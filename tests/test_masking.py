@@ -49,9 +49,9 @@ def test_a_batch_of_keys_is_what_the_source_returned():
 
     def random(size: int) -> bytes:
         asked.append(size)
-        return bytes(range(256)) * (size // 256)
+        return bytes(range(size))
 
     batch = keys(random)
-    assert asked == [1024]
+    assert asked == [128]
     assert next(batch) == (b"\0\1\2\3",)
-    assert len(list(batch)) == 255
+    assert len(list(batch)) == 31

@@ -24,7 +24,7 @@ else:
     _restore = None
 
 from .__version__ import __description__, __title__, __version__
-from ._api import delete, get, head, options, patch, post, put, query, request, sse, stream
+from ._api import delete, get, head, options, patch, post, put, query, request, sse, stream, websocket
 from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
 from ._base_client import USE_CLIENT_DEFAULT
 from ._bytestreams import AsyncByteStream, SyncByteStream
@@ -81,6 +81,7 @@ from ._urls import URL, QueryParams
 from ._utils import install_old_names as _install_old_names
 
 if _TYPE_CHECKING:
+    from . import websockets as websockets
     from ._alias import alias_httpx, alias_httpx2
     from ._destinations import public_only
     from ._event_source import EventSource
@@ -179,6 +180,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "UnsupportedProtocol",
     "URL",
     "USE_CLIENT_DEFAULT",
+    "websocket",
     "WriteError",
     "WriteTimeout",
     "WSGITransport",
@@ -209,6 +211,10 @@ if not _TYPE_CHECKING:  # which would let any name pass
             found.__module__ = __name__
             globals()[name] = found
             return found
+        if name == "websockets":
+            from importlib import import_module
+
+            return import_module(f"{__name__}.websockets")  # which makes it an attribute of this module
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ To send more than one request to a server, use a `Client`, which keeps its conne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ._config import DEFAULT_TIMEOUT_CONFIG
 if TYPE_CHECKING:
     from ._base_client import UseClientDefault
     from ._event_source import EventSource
+    from ._protocol.deflate import Deflate
     from ._response import Response
     from ._subscription import Reconnect
     from ._types import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         VerifyTypes,
     )
     from ._urls import URL
+    from ._websockets import WebSocketSession
 
 
 def request(
@@ -198,6 +200,59 @@ def sse(
 def _subscribed(client: Client, url: URL | str, **options: Any) -> Iterator[EventSource]:
     with client, client.sse(url, **options) as source:
         yield source
+
+
+@contextmanager
+def websocket(
+    url: URL | str,
+    *,
+    subprotocols: Sequence[str] | None = None,
+    params: QueryParamTypes | None = None,
+    headers: HeaderTypes | None = None,
+    cookies: CookieTypes | None = None,
+    auth: AuthTypes | None = None,
+    proxy: ProxyChoiceTypes | None = None,
+    follow_redirects: bool = False,
+    verify: VerifyTypes = True,
+    timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
+    trust_env: bool = True,
+    max_message_size_bytes: int | None = 16_777_216,
+    queue_size: int = 512,
+    keepalive_ping_interval_seconds: float | None = 20.0,
+    keepalive_ping_timeout_seconds: float | None = 20.0,
+    compression: bool | Deflate = False,
+    close_timeout: float | None = 10.0,
+) -> Iterator[WebSocketSession]:
+    """
+    Return a context manager that opens a WebSocket; arguments as for `Client` and `Client.websocket`.
+
+        with httpx.websocket("wss://example.org/chat") as ws:
+            ws.send_text("hello")
+    """
+    with (
+        Client(
+            cookies=cookies,
+            follow_redirects=follow_redirects,
+            proxy=proxy,
+            timeout=timeout,
+            trust_env=trust_env,
+            verify=verify,
+        ) as client,
+        client.websocket(
+            url,
+            auth=auth,
+            close_timeout=close_timeout,
+            compression=compression,
+            headers=headers,
+            keepalive_ping_interval_seconds=keepalive_ping_interval_seconds,
+            keepalive_ping_timeout_seconds=keepalive_ping_timeout_seconds,
+            max_message_size_bytes=max_message_size_bytes,
+            params=params,
+            queue_size=queue_size,
+            subprotocols=subprotocols,
+        ) as session,
+    ):
+        yield session
 
 
 def get(

@@ -13,7 +13,7 @@ Other packages reach into this: `send` is replaced on the class (sentry-sdk), so
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from logging import INFO
 from time import perf_counter
@@ -94,7 +94,9 @@ from ._verbs import AsyncVerbs, Verbs
 
 if TYPE_CHECKING:
     from ._event_source import EventSource
+    from ._protocol.deflate import Deflate
     from ._subscription import Reconnect
+    from ._websockets import AsyncWebSocketConnector, WebSocketConnector
 
 __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClientDefault"]
 
@@ -353,6 +355,75 @@ class Client(Verbs):
             max_event_size=max_event_size,
         )
         return EventStream(opener)
+
+    def websocket(
+        self,
+        url: URL | str,
+        *,
+        subprotocols: Sequence[str] | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+        max_message_size_bytes: int | None = 16_777_216,
+        queue_size: int = 512,
+        keepalive_ping_interval_seconds: float | None = 20.0,
+        keepalive_ping_timeout_seconds: float | None = 20.0,
+        compression: bool | Deflate = False,
+        close_timeout: float | None = 10.0,
+        reconnect: Reconnect | None = None,
+    ) -> WebSocketConnector:
+        """
+        Return a context manager that opens a WebSocket.
+
+            with client.websocket("wss://example.org/chat") as ws:
+                ws.send_text("hello")
+                print(ws.receive(timeout=5))
+
+        Or one session after the other, as an iterator: `for ws in client.websocket(url): ...`.
+
+        A session holds a connection of its own until it is closed.
+
+        Args:
+            url: with the scheme ws, wss, http or https, or relative to `base_url`.
+            subprotocols: offered to the server, the preferred one first.
+            params, headers, cookies, auth, follow_redirects, timeout, extensions: of the opening handshake, a GET that
+                goes the way of every request. Of the timeouts, "write" also bounds each wait of a `send`.
+            max_message_size_bytes: of a message of the peer, after decompression; None for no limit.
+            queue_size: number of messages that may wait to be received. Then, or with 1 MiB of them, nothing is taken
+                from the connection until all were received.
+            keepalive_ping_interval_seconds: of silence, after which the peer gets a ping; None for never.
+            keepalive_ping_timeout_seconds: of silence after that, which end the WebSocket; None for no limit.
+            compression: offer permessage-deflate (RFC 7692): True, or an `httpx.websockets.Deflate`.
+            close_timeout: seconds for the closing handshake; None for no limit.
+            reconnect: how an iteration over this opens one session after the other; None for the default
+                `httpx.Reconnect`.
+
+        RFC 6455.
+        """
+        from ._websockets import WebSocketConnector, WebSocketOptions
+
+        options = WebSocketOptions(
+            subprotocols=subprotocols,
+            max_message_size_bytes=max_message_size_bytes,
+            queue_size=queue_size,
+            keepalive_ping_interval_seconds=keepalive_ping_interval_seconds,
+            keepalive_ping_timeout_seconds=keepalive_ping_timeout_seconds,
+            compression=compression,
+            close_timeout=close_timeout,
+            reconnect=reconnect,
+        )
+        request = {
+            "cookies": cookies,
+            "extensions": extensions,
+            "headers": headers,
+            "params": params,
+            "timeout": timeout,
+        }
+        return WebSocketConnector(self, url, options, request, auth, follow_redirects)
 
     def send(
         self,
@@ -820,6 +891,75 @@ class AsyncClient(AsyncVerbs):
             max_event_size=max_event_size,
         )
         return AsyncEventStream(opener)
+
+    def websocket(
+        self,
+        url: URL | str,
+        *,
+        subprotocols: Sequence[str] | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+        max_message_size_bytes: int | None = 16_777_216,
+        queue_size: int = 512,
+        keepalive_ping_interval_seconds: float | None = 20.0,
+        keepalive_ping_timeout_seconds: float | None = 20.0,
+        compression: bool | Deflate = False,
+        close_timeout: float | None = 10.0,
+        reconnect: Reconnect | None = None,
+    ) -> AsyncWebSocketConnector:
+        """
+        Return a context manager that opens a WebSocket.
+
+            async with client.websocket("wss://example.org/chat") as ws:
+                await ws.send_text("hello")
+                print(await ws.receive(timeout=5))
+
+        Or one session after the other, as an iterator: `async for ws in client.websocket(url): ...`.
+
+        A session holds a connection of its own until it is closed.
+
+        Args:
+            url: with the scheme ws, wss, http or https, or relative to `base_url`.
+            subprotocols: offered to the server, the preferred one first.
+            params, headers, cookies, auth, follow_redirects, timeout, extensions: of the opening handshake, a GET that
+                goes the way of every request. Of the timeouts, "write" also bounds each wait of a `send`.
+            max_message_size_bytes: of a message of the peer, after decompression; None for no limit.
+            queue_size: number of messages that may wait to be received. Then, or with 1 MiB of them, nothing is taken
+                from the connection until all were received.
+            keepalive_ping_interval_seconds: of silence, after which the peer gets a ping; None for never.
+            keepalive_ping_timeout_seconds: of silence after that, which end the WebSocket; None for no limit.
+            compression: offer permessage-deflate (RFC 7692): True, or an `httpx.websockets.Deflate`.
+            close_timeout: seconds for the closing handshake; None for no limit.
+            reconnect: how an iteration over this opens one session after the other; None for the default
+                `httpx.Reconnect`.
+
+        RFC 6455.
+        """
+        from ._websockets import AsyncWebSocketConnector, WebSocketOptions
+
+        options = WebSocketOptions(
+            subprotocols=subprotocols,
+            max_message_size_bytes=max_message_size_bytes,
+            queue_size=queue_size,
+            keepalive_ping_interval_seconds=keepalive_ping_interval_seconds,
+            keepalive_ping_timeout_seconds=keepalive_ping_timeout_seconds,
+            compression=compression,
+            close_timeout=close_timeout,
+            reconnect=reconnect,
+        )
+        request = {
+            "cookies": cookies,
+            "extensions": extensions,
+            "headers": headers,
+            "params": params,
+            "timeout": timeout,
+        }
+        return AsyncWebSocketConnector(self, url, options, request, auth, follow_redirects)
 
     async def send(
         self,

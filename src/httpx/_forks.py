@@ -2,6 +2,7 @@
 Locks that outlive forks and interruptions, and what else must be made anew in a forked child.
 
     FORKS.watch(owner)                      calls `owner.forget()` in every child
+    FORKS.leave(owner)                      not any more
     FORKS.renew(owner, attribute, make)     sets an attribute to `make()` there: a lock whose state may be kept
     unlock(lock)                            releases what this thread has of a lock, after an exception anywhere
     is_owned(lock)                          does this thread have it?
@@ -39,6 +40,10 @@ class ForkGuard:
     def renew(self, owner: Any, attribute: str, make: Callable[[], Any]) -> None:
         """Set `owner.attribute` to `make()` in every child that is forked from now on, before any owner forgets."""
         self._add(owner, attribute, make)
+
+    def leave(self, owner: Any) -> None:
+        """Do not call `owner.forget()` any more: another owner does. An entry here takes half a KiB."""
+        self._owners.pop((id(owner), ""), None)
 
     def _add(self, owner: Any, attribute: str, make: Callable[[], Any] | None) -> None:
         key = id(owner), attribute

@@ -102,6 +102,21 @@ class SharingPool(Pool[C]):
             self.changing = False
         return got
 
+    def find(self, key: Key, now: float, holder: Holder | None = None) -> C | None:
+        """Return a shared connection that is there and has room for one more, as `acquire` does; else None."""
+        if self.changing:
+            self.rebuild()
+        idle = self._idle_of.get(key)
+        if not self._roomy.get(key) and not (idle and any(connection in self._shares for connection in idle)):
+            return None
+        got = self.acquire(key, now, holder)
+        if isinstance(got, Ticket):
+            self.abandon(got, now)  # the idle one has just expired
+            if got.dial:
+                self.dial_failed(got)
+            return None
+        return got
+
     def release(self, connection: C, reusable: bool, now: float, holder: Holder | None = None) -> None:
         """
         Take a connection back from one of its users; see `Pool.release`.

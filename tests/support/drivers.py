@@ -276,6 +276,56 @@ class _Streaming:
         return result
 
 
+class SyncSession:
+    """A WebSocket session of the sync client with the async interface."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self._messages = iter(inner)
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if name not in ("send", "close", "ping") and not name.startswith(("send_", "receive")):
+            return found
+
+        async def method(*args: Any, **kwargs: Any) -> Any:
+            result = found(*args, **kwargs)
+            return SyncPong(result) if name == "ping" else result
+
+        return method
+
+    def __aiter__(self) -> _AsyncIter:
+        return _AsyncIter(self._messages)
+
+
+class SyncPong:
+    """A pong of the sync client with the async interface."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def wait(self, timeout: Optional[float] = None) -> bool:
+        result: bool = self.inner.wait(timeout)
+        return result
+
+
+class _Connecting(_Streaming):
+    """`client.websocket(...)` as an async context manager, and as an async iterator."""
+
+    async def __aenter__(self) -> Any:
+        return SyncSession(self._manager.__enter__())
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for session in self._manager:
+            yield SyncSession(session)
+
+
 def _awaitable(name: str) -> Callable[..., Awaitable[SyncResponse]]:
     async def method(self: SyncAdapter, *args: Any, **kwargs: Any) -> SyncResponse:
         return SyncResponse(getattr(self.inner, name)(*args, **kwargs))
@@ -310,6 +360,9 @@ class SyncAdapter(_Front):
 
     def sse(self, *args: Any, **kwargs: Any) -> _Streaming:
         return _Streaming(self.inner.sse(*args, **kwargs), SyncSource)
+
+    def websocket(self, *args: Any, **kwargs: Any) -> _Connecting:
+        return _Connecting(self.inner.websocket(*args, **kwargs))
 
     async def aclose(self) -> None:
         self.inner.close()

@@ -6,7 +6,12 @@ Not here: judgement. `frame` makes any frame, also one that no server may send.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from typing import NamedTuple
+
+from .servers import Conn, Step
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -66,7 +71,78 @@ def sent_frames(data: bytes) -> list[Frame]:
             assert length > 65_535
         key, payload = data[at : at + 4], data[at + 4 : at + 4 + length]
         assert len(payload) == length, "the last frame is not complete"
-        unmasked = bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+        mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
+        unmasked = (int.from_bytes(payload, "little") ^ mask).to_bytes(length, "little")
         found.append(Frame(first & 0x0F, unmasked, bool(first & 0x80), first & 0x70))
         data = data[at + 4 + length :]
     return found
+
+
+# A server, as steps of a `ScriptedServer`.
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def accept_of(head: bytes) -> bytes:
+    """Return the Sec-WebSocket-Accept for the head of a request."""
+    found = re.search(rb"\r\nsec-websocket-key:[ \t]*(\S+)", head, re.IGNORECASE)
+    assert found, f"no Sec-WebSocket-Key in {head!r}"
+    return base64.b64encode(hashlib.sha1(found[1] + GUID).digest())
+
+
+def opened(*fields: bytes, then: bytes = b"") -> Step:
+    """Read the request of an opening handshake and accept it; `then` leaves in one piece with the response."""
+
+    def step(conn: Conn) -> None:
+        head = conn.read_head()
+        lines = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade"]
+        conn.sendall(b"\r\n".join([*lines, b"Sec-WebSocket-Accept: " + accept_of(head), *fields, b"", b""]) + then)
+
+    return step
+
+
+def read_frame(conn: Conn) -> Frame:
+    """Return the next frame of the client."""
+    data = conn.read_exactly(2)
+    length = data[1] & 0x7F
+    if length > 125:
+        data += conn.read_exactly(2 if length == 126 else 8)
+        length = int.from_bytes(data[2:], "big")
+    (found,) = sent_frames(data + conn.read_exactly(4 + length))
+    return found
+
+
+def expect_frame(opcode: int, payload: bytes | None = None) -> Step:
+    """The client's next frame is of this kind, with this payload."""
+
+    def step(conn: Conn) -> None:
+        found = read_frame(conn)
+        assert found.opcode == opcode, f"received {found}"
+        assert payload is None or found.payload == payload, f"received {found}"
+
+    return step
+
+
+def expect_close(code: int | None = 1000) -> Step:
+    """The client's next frame is a Close with this code, which is answered."""
+
+    def step(conn: Conn) -> None:
+        found = read_frame(conn)
+        assert found.opcode == CLOSE, f"received {found}"
+        assert found.payload[:2] == (b"" if code is None else code.to_bytes(2, "big")), f"received {found}"
+        conn.sendall(frame(CLOSE, found.payload[:2]))
+
+    return step
+
+
+def echo(conn: Conn) -> None:
+    """Send messages back until the client closes, whose Close is answered."""
+    while True:
+        found = read_frame(conn)
+        if found.opcode == PING:
+            conn.sendall(frame(PONG, found.payload))
+        elif found.opcode == CLOSE:
+            conn.sendall(frame(CLOSE, found.payload[:2]))
+            return
+        elif found.opcode != PONG:
+            conn.sendall(frame(found.opcode, found.payload))

@@ -104,6 +104,10 @@ def _run(argv: list[str]) -> int:
         for name, mode in _MODES.items():
             if options[name]:
                 return mode(options)
+        if options["ws"] or options["words"][:1] == ("ws",):
+            from .talk import talk
+
+            return talk(options)
         from .exchange import perform
 
         return perform(options)

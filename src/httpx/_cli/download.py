@@ -7,8 +7,8 @@ Save a body, whole or not at all: `download` of the library, shown on a terminal
     path = download.save(response)
 
 What is written where, requested and compared is said in `_transfer` and `_transports.drafts`. Here each attempt has one
-request, which the command line sends itself, any status is saved, and "-" is standard output. On a terminal, standard
-error shows a bar with size, speed and time left.
+request, which the command line sends itself, and any status is saved. On a terminal, standard error shows a bar with
+size, speed and time left. Not here: standard output and other targets that are written in place (`targets`).
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Download:
     A body to be saved to a file.
 
     Args:
-        target: a file, a folder, "" for the current folder, or "-" for standard output.
+        target: a file, a folder, or "" for the current folder.
         url: of the request, for a file name if the server gives none.
         resume: continue the draft of an earlier run.
         digest: name of a hash and its value, such as "sha256:9f86...".
 
     Raises:
-        ValueError: the digest does not have this form, or `resume` is given with standard output.
+        ValueError: the digest does not have this form.
     """
 
     def __init__(self, target: str, url: str, *, resume: bool = False, digest: str | None = None) -> None:
@@ -62,14 +62,10 @@ class Download:
         self._steps: Steps | None = None
         self._step: tuple[int, Any] = (SEND, {})
         self._tell: Progress | None = None
-        if resume and target == "-":
-            raise ValueError("--continue needs a file, not standard output")
 
     @property
     def is_repeatable(self) -> bool:
         """Return whether the body can be saved again after it broke: not where its beginning was written for good."""
-        if self._path == "-":
-            return False
         return folder_of(self._path) is not None or not os.path.exists(self._path) or os.path.isfile(self._path)
 
     @property
@@ -80,8 +76,6 @@ class Download:
 
     def headers(self) -> dict[str, str]:
         """Return header fields for the request; a Range needs a body that is not compressed."""
-        if self._path == "-":
-            return {}
         if self._steps is None:
             self._target = Target(self._path, self._url, resume=self._resume)
             order = Order(
@@ -100,7 +94,7 @@ class Download:
 
     def save(self, response: Response) -> str:
         """
-        Write an unread body, or the rest of it; return the path, or "-".
+        Write an unread body, or the rest of it; return the path.
 
         Raises:
             OSError: the file cannot be written.
@@ -108,9 +102,6 @@ class Download:
             OtherDigest: the body has another digest.
             NotResumed: the server did not send the rest.
         """
-        if self._path == "-":
-            self._to_standard_output(response)
-            return "-"
         self.headers()
         steps, target, self._steps = self._steps, self._target, None
         assert steps is not None  # `headers` has made both
@@ -125,22 +116,6 @@ class Download:
             raise NotResumed(f"{exc}{_kept(target)}") from None
         except HTTPStatusError:
             raise NotResumed(f"the server responded with {response.status_code}{_kept(target)}") from None
-
-    def _to_standard_output(self, response: Response) -> None:
-        hasher = None
-        if self._digest is not None:
-            import hashlib
-
-            hasher = hashlib.new(self._digest.name)
-        for piece in response.iter_bytes():
-            sys.stdout.buffer.write(piece)
-            if hasher is not None:
-                hasher.update(piece)
-        sys.stdout.buffer.flush()
-        if hasher is not None and self._digest is not None and hasher.digest() != self._digest.value:
-            name = self._digest.name
-            wanted = self._digest.value.hex()
-            raise OtherDigest(f"the body has the digest {name}:{hasher.hexdigest()}, and not {name}:{wanted}")
 
     def _progress(self, done: int, length: int | None) -> None:
         if self._tell is not None:

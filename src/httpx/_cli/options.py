@@ -200,6 +200,19 @@ GROUPS: dict[str, list[Option]] = {
         ),
         _flag("--timings", help="Show the time of each phase on standard error."),
     ],
+    "WebSockets": [
+        _flag(
+            "--ws",
+            help="Open a WebSocket: each line of standard input is sent, each message is shown. Also: httpx ws URL.",
+        ),
+        Option(
+            ("--subprotocol",),
+            "NAME",
+            "Offer this subprotocol. Repeat it for more.",
+            multiple=True,
+            default=(),
+        ),
+    ],
     "Downloads": [
         Option(
             ("--download",),

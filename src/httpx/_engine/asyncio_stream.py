@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from typing import Callable, Protocol
 
 from .._exceptions import ConnectTimeout, TransportError, WriteError
@@ -62,12 +61,16 @@ class Carrier(Protocol):
 class AsyncioStream(RawStream):
     """The bytes of an upgraded connection, for tasks of asyncio."""
 
+    __slots__ = ("_connection", "_is_read", "_is_written", "_writers")
+
     def __init__(self, connection: Carrier) -> None:
         super().__init__(connection.wire, b"")
         self._connection = connection
         self._is_read = False
         self._is_written = False
-        self._writers: deque[asyncio.Future[bool]] = deque()  # tasks that wait for their turn to write
+        self._writers: list[
+            asyncio.Future[bool]
+        ] = []  # tasks that wait for their turn to write; an empty deque takes 0.7 KiB
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """
@@ -173,7 +176,7 @@ class AsyncioStream(RawStream):
         if self._connection.loop.is_closed():
             return  # the tasks that waited have ended with it
         while self._writers:
-            turn = self._writers.popleft()
+            turn = self._writers.pop(0)
             if not turn.done():
                 settle(turn, True)
                 return

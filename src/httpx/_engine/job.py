@@ -45,6 +45,15 @@ T = TypeVar("T", bound=Exception)
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"))
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+# And back: the connections that may be shared.
+SHARED_SCHEMES = {"ws": "http", "wss": "https"}
+
+# A response with one of these statuses does not say that the WebSocket is not wanted, but that it is not over HTTP/2.
+REFUSALS = frozenset((405, 421, 501))
+# Seconds for which an origin is remembered that refused.
+_REMEMBERED = 300.0
+_MAX_REMEMBERED = 1000
 
 NO_RESPONSE = "the response did not arrive"
 # What a request is told whose connection was closed by this side. The end that this makes is not the peer's.
@@ -106,6 +115,8 @@ class Job(Limits):
         key: tuple[Any, ...] = url._origin
         if key[0] not in _SCHEMES or not key[1]:
             raise _unsupported(key[0])
+        if "websocket" in extensions and key[0] in _WEBSOCKET_SCHEMES:
+            key = (_WEBSOCKET_SCHEMES[key[0]], *key[1:])  # a connection that is not shared
         if extensions.get("sni_hostname"):  # None is the same as nothing
             key = (*key, extensions["sni_hostname"])
         self.key = key
@@ -384,6 +395,23 @@ def refuse_awaitable(result: Any) -> None:
         if close is not None:
             close()
         raise TypeError("a sync client cannot await the function for 1xx responses, the extension 'informational'")
+
+
+class Refusals:
+    """Origins whose servers refused a WebSocket over HTTP/2, for five minutes each."""
+
+    def __init__(self) -> None:
+        self._until: dict[Any, float] = {}
+
+    def add(self, key: Any, now: float) -> None:
+        """Remember an origin."""
+        if len(self._until) >= _MAX_REMEMBERED:
+            self._until.clear()
+        self._until[key] = now + _REMEMBERED
+
+    def has(self, key: Any, now: float) -> bool:
+        """Return whether an origin has refused lately."""
+        return self._until.get(key, now) > now
 
 
 def again(error: T) -> T:

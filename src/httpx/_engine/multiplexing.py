@@ -17,6 +17,15 @@ from .job import Job
 class Multiplexing(Protocol):
     """The part that is the same for every shell."""
 
+    @property
+    def allows_protocols(self) -> bool:
+        """Return whether the peer takes a WebSocket on a stream (RFC 8441)."""
+        ...
+
+    def make_tunnel(self, response: Response) -> None:
+        """Put the bytes of the tunnel that a response has opened into its extensions, as "network_stream"."""
+        ...
+
     def enter_pool(self, ticket: Ticket[Any]) -> None:
         """The dial of `ticket` is done: give the connection to the pool."""
         ...

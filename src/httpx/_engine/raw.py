@@ -82,6 +82,8 @@ class RawStream:
         owner: gives the connection back when it is collected: the body of the response.
     """
 
+    __slots__ = ("__weakref__", "_kept", "_position", "_unread", "owner", "wire")
+
     def __init__(self, wire: Wire, surplus: bytes) -> None:
         self.wire = wire
         self.owner: object = None

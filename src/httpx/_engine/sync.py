@@ -23,8 +23,10 @@ from typing import Any, Callable, Protocol
 
 from .._exceptions import (
     ConnectError,
+    NetworkError,
     ReadError,
     ReadTimeout,
+    RemoteProtocolError,
     TransportError,
     WriteError,
     WriteTimeout,
@@ -35,10 +37,25 @@ from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
+from .._sharing import SharingPool
 from .._types import SyncByteStream
 from .connecting import Dial
 from .dialling.sync import SyncDialling
-from .job import CLOSED_HERE, NO_RESPONSE, Job, again, hear_early, listen, refuse_awaitable, shown, stop_sending, why
+from .job import (
+    CLOSED_HERE,
+    NO_RESPONSE,
+    REFUSALS,
+    SHARED_SCHEMES,
+    Job,
+    Refusals,
+    again,
+    hear_early,
+    listen,
+    refuse_awaitable,
+    shown,
+    stop_sending,
+    why,
+)
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -197,6 +214,7 @@ class SyncEngine:
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
         self._http2 = settings.http2
+        self._refusals = Refusals()
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self.forget()
         FORKS.watch(self)
@@ -222,6 +240,8 @@ class SyncEngine:
         job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
+        if self._http2 and "websocket" in request.extensions and (tunnel := self._open_tunnel(job)) is not None:
+            return tunnel
         pool = self.pool
         try:
             while True:
@@ -300,6 +320,42 @@ class SyncEngine:
             job.leave_stamps(exc)
             self.recover(job, exc)
             raise
+
+    def _open_tunnel(self, job: Job) -> Response | None:
+        """
+        Return the response to a WebSocket over a connection of HTTP/2 that is there; None to go on with HTTP/1.1.
+
+        Nothing is dialled for it: whether a server takes it is known only after its first SETTINGS.
+        """
+        assert isinstance(self.pool, SharingPool)
+        key = (SHARED_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
+        if self._refusals.has(key, monotonic()):
+            return None
+        with self.lock:
+            connection = self.pool.find(key, monotonic(), job)
+        if connection is None:
+            return None
+        multiplexer = connection.multiplexer
+        if multiplexer is None or not multiplexer.allows_protocols:
+            self.release(connection, True, job)
+            return None
+        response: Response | None = None
+        try:
+            response = multiplexer.handle(job, monotonic())
+        except (NetworkError, RemoteProtocolError):
+            pass
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+        if response is None or response.status_code in REFUSALS:
+            if multiplexer.allows_protocols:  # else the connection broke, which says nothing about the next one
+                self._refusals.add(key, monotonic())
+            if response is not None:
+                response.close()
+            return None
+        if 200 <= response.status_code <= 299:
+            multiplexer.make_tunnel(response)
+        return response
 
     def _exchange_on(self, connection: SyncConnection, job: Job) -> HTTP1Exchange:
         """Return the machine for a request that has its connection already."""

@@ -24,14 +24,21 @@ from .wire import Data, Wire
 class SyncStream(RawStream):
     """The bytes of an upgraded connection, for threads."""
 
+    __slots__ = ("_read_turn", "_wants_lock", "_write_turn")
+
     def __init__(self, wire: Wire, surplus: bytes) -> None:
         super().__init__(wire, surplus)
         wire.share()
         self._read_turn = threading.Lock()
         self._write_turn = threading.Lock()
-        for attribute in ("_read_turn", "_write_turn"):
-            FORKS.renew(self, attribute, threading.Lock)
+        FORKS.watch(self)
         self._wants_lock = False  # a thread has something to decrypt
+
+    def forget(self) -> None:
+        """Make the locks anew, in a forked child: another thread may have had them."""
+        self.wire.forget()
+        self._read_turn = threading.Lock()
+        self._write_turn = threading.Lock()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """
@@ -52,7 +59,7 @@ class SyncStream(RawStream):
             if self.wire.closed:
                 raise raw.closed_for_reading()
             if not self._unread:
-                data = self._receive(moment(timeout, monotonic()))
+                data = self._receive(None if timeout is None else moment(timeout, monotonic()))
                 if data is None:
                     raise raw.read_timed_out(timeout)
                 if len(data) <= max_bytes:
@@ -174,6 +181,58 @@ class SyncStream(RawStream):
             self._kept = bytes(data)  # the caller may change its buffer
             data = piece = b""  # which the traceback would keep from being resized
             raise
+        finally:
+            wire.leave()
+
+    def write_now(self, data: Data = b"") -> int:
+        """
+        Send as much of `data` as the socket takes at once. Return how many bytes are left, which go first.
+
+        For a user that keeps its threads apart itself, as `websocket.sync` does, in place of `write`: takes no turn.
+
+        Raises:
+            WriteError: the connection broke, or was closed here.
+        """
+        wire = self.wire
+        tls = wire.tls
+        if self._kept:
+            data = b"".join((self._kept, data)) if data else self._kept
+            self._kept = b""
+        wire.users.append(None)
+        try:
+            if wire.closed:
+                raise raw.closed_for_writing()
+            if tls is None:
+                rest = wire.send(data) if data else b""
+                if rest:
+                    self._kept = rest
+                return len(rest)
+            with wire.lock:  # type: ignore[union-attr]  # it is shared
+                if wire.unsent:
+                    wire.flush()
+                if len(data) > raw.PIECE:
+                    data = memoryview(data)  # whose pieces are not copies
+                while data and not wire.unsent:
+                    piece, data = data[: raw.PIECE], data[raw.PIECE :]
+                    wire.queue(tls.encrypt(piece))
+                self._kept = data
+                return len(data) + len(wire.unsent)
+        finally:
+            wire.leave()
+
+    def wait_for_either(self, until: float | None, reads: bool) -> bool:
+        """
+        Wait until the socket takes bytes, or, if `reads`, has some; False if time is up.
+
+        Raises:
+            WriteError: the connection was closed here.
+        """
+        wire = self.wire
+        wire.users.append(None)
+        try:
+            if wire.closed:
+                raise raw.closed_for_writing()
+            return bool(wait_for([wire.sock] if reads else [], [wire.sock], until))
         finally:
             wire.leave()
 

@@ -23,7 +23,9 @@ import trio
 
 from .._exceptions import (
     ConnectError,
+    NetworkError,
     ReadTimeout,
+    RemoteProtocolError,
     TransportError,
     WriteError,
     WriteTimeout,
@@ -34,10 +36,11 @@ from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
+from .._sharing import SharingPool
 from .async_body import AsyncBody
 from .connecting import Dial
 from .dialling.trio import TrioDialling
-from .job import NO_RESPONSE, Job, hear_early, listen, shown, stop_sending, why
+from .job import NO_RESPONSE, REFUSALS, SHARED_SCHEMES, Job, Refusals, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -59,6 +62,7 @@ class TrioEngine:
         self._writer = FieldWriter()
         self._head_limits = settings.head_limits
         self._http2 = settings.http2
+        self._refusals = Refusals()
         self._proxy_fields = [] if settings.proxy is None else proxy_fields(settings.proxy)
         self._dials: dict[Ticket[TrioConnection], trio.CancelScope] = {}
         self._no_dials = trio.Event()
@@ -92,6 +96,8 @@ class TrioEngine:
         job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
+        if self._http2 and "websocket" in request.extensions and (tunnel := await self._open_tunnel(job)) is not None:
+            return tunnel
         pool = self.pool
         try:
             while not self._closed:
@@ -172,6 +178,41 @@ class TrioEngine:
             job.leave_stamps(exc)
             self.recover(job, exc)
             raise
+
+    async def _open_tunnel(self, job: Job) -> Response | None:
+        """
+        Return the response to a WebSocket over a connection of HTTP/2 that is there; None to go on with HTTP/1.1.
+
+        Nothing is dialled for it: whether a server takes it is known only after its first SETTINGS.
+        """
+        assert isinstance(self.pool, SharingPool)
+        key = (SHARED_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
+        if self._refusals.has(key, now()):
+            return None
+        connection = self.pool.find(key, now(), job)
+        if connection is None:
+            return None
+        multiplexer = connection.multiplexer
+        if multiplexer is None or not multiplexer.allows_protocols:
+            self.release(connection, True, job)
+            return None
+        response: Response | None = None
+        try:
+            response = await multiplexer.handle(job, now())
+        except (NetworkError, RemoteProtocolError):
+            pass
+        except BaseException as exc:
+            self.recover(job, exc)
+            raise
+        if response is None or response.status_code in REFUSALS:
+            if multiplexer.allows_protocols:  # else the connection broke, which says nothing about the next one
+                self._refusals.add(key, now())
+            if response is not None:
+                await response.aclose()
+            return None
+        if 200 <= response.status_code <= 299:
+            multiplexer.make_tunnel(response)
+        return response
 
     def _exchange_on(self, connection: TrioConnection, job: Job) -> HTTP1Exchange:
         """Return the machine for a request that has its connection already."""

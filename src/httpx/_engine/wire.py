@@ -14,7 +14,6 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Union
 
 from .._exceptions import ReadError, WriteError
-from .._forks import FORKS
 from .._protocol.exchange import Exchange
 from .._protocol.tls import TLSFilter
 
@@ -97,8 +96,15 @@ class Wire:
         """Prepare for several threads that use the wire at once."""
         if self.lock is None:
             self.lock = threading.Lock()
-            FORKS.renew(self, "lock", threading.Lock)
-            FORKS.renew(self, "users", list)
+
+    def forget(self) -> None:
+        """
+        In a forked child: make what threads agree by anew, for those that had it are not there.
+
+        Called by the one that shares the wire, which watches forks for both: an entry there takes half a KiB.
+        """
+        self.lock = threading.Lock()
+        self.users = []
 
     def deliver_end(self, exchange: Exchange) -> None:
         """Tell the exchange that the peer's side has ended, and whether TLS was ended properly."""

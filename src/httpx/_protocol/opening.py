@@ -79,7 +79,7 @@ class Opening:
         LocalProtocolError: a subprotocol is not a token or comes twice.
     """
 
-    __slots__ = ("_key", "_offered", "_wanted", "fields", "tunnel_fields")
+    __slots__ = ("_key", "_offered", "_wanted", "fields")
 
     def __init__(self, nonce: bytes, subprotocols: Sequence[bytes] = (), wanted: Deflate | None = None) -> None:
         if len(nonce) != NONCE_SIZE:
@@ -105,8 +105,12 @@ class Opening:
             (b"Sec-WebSocket-Key", self._key),
             *common,
         ]
-        # Without what belongs to one connection, and without the key: HTTP/2 itself says that the peer understood.
-        self.tunnel_fields: Fields = [(name.lower(), value) for name, value in common]
+
+    @property
+    def tunnel_fields(self) -> Fields:
+        """Return the fields over HTTP/2: without what belongs to a connection, and without the key."""
+        # HTTP/2 itself says that the peer has understood the request.
+        return [(name.lower(), value) for name, value in self.fields[3:]]
 
     def accept(self, status: int, fields: Fields) -> Agreement:
         """
@@ -144,6 +148,17 @@ class Opening:
         if not 200 <= status <= 299:
             raise BadOpening(_refusal(status, fields, "2xx"))
         return self._agreement(fields)
+
+    def accept_messages(self, status: int, fields: Fields) -> Agreement:
+        """
+        Return what a response agrees to whose transport passes messages instead of bytes; arguments as for `accept`.
+
+        Raises:
+            BadOpening: its status is not 101, or the subprotocol was not offered.
+        """
+        if status != 101:
+            raise BadOpening(_refusal(status, fields, "101 (Switching Protocols)"))
+        return Agreement(self._subprotocol(fields), None)
 
     def _agreement(self, fields: Fields) -> Agreement:
         return Agreement(self._subprotocol(fields), self._codec(fields))

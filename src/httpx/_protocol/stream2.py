@@ -385,7 +385,7 @@ class HTTP2Stream(Exchange):
             self.need = NOTHING
         elif self._held:
             self.need = PAUSE
-        elif self.unsent or self._body_ends or self.state not in (OPEN, REMOTE_DONE):
+        elif self.unsent or self._body_ends or self.is_tunnel or self.state not in (OPEN, REMOTE_DONE):
             self.need = INPUT
         else:
             self.need = BODY

@@ -51,7 +51,7 @@ import os
 from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Iterator
-from typing import Callable, Union
+from typing import Any, Callable, Union
 
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from .deflate import BadCompression, Codec
@@ -104,8 +104,10 @@ class WebSocketMachine:
         random: returns as many bytes as it is asked for, for the keys of masks.
 
     Attributes:
-        messages: complete ones, oldest first; remove them with `take_message`.
-        waiting_bytes: of `messages`, text as UTF-8.
+        messages: complete ones, oldest first. Taking one changes nothing else, so any thread may do it: a count to be
+            lowered for each would need a lock for each.
+        waiting_bytes: of the messages since there were none, text as UTF-8.
+        output, pongs: frames for `take`; nothing is to be sent while both are empty.
         full: give no more input before `resume`, which waits until all messages are taken. What is given is kept.
         closing: our Close is sent or queued, so nothing else can be sent.
         closed: the peer's Close came, so no message will follow.
@@ -119,9 +121,9 @@ class WebSocketMachine:
 
     __slots__ = (
         *("close_code", "close_reason", "closed", "closed_by_peer", "closing", "error", "finished", "full", "messages"),
-        *("pings_answered", "waiting_bytes"),
+        *("output", "pings_answered", "pongs", "waiting_bytes"),
         *("_codec", "_limit", "_max_messages", "_max_waiting", "_random"),
-        *("_keys", "_out", "_pings", "_pings_sent", "_pongs"),
+        *("_keys", "_pings", "_pings_sent"),
         *("_ended", "_fault", "_later", "_missing", "_quick", "_rest", "_rest_at"),
         *("_assembly", "_compressed", "_compressed_size", "_empty", "_final", "_kind", "_utf_8"),
     )
@@ -154,25 +156,26 @@ class WebSocketMachine:
         # Sending.
         self._random = random
         self._keys: Iterator[tuple[bytes]] = iter(())
-        self._out: list[Payload] = []
+        self.output: list[Payload] = []
         # Lists, of at most 64: an empty deque takes 0.7 KiB.
-        self._pongs: list[Payload] = []
-        self._pings: list[tuple[bytes, int]] = []  # payload and number, not answered yet
+        self.pongs: list[Payload] = []
+        self._pings: tuple[tuple[bytes, int], ...] = ()  # payload and number, not answered yet
         self._pings_sent = 0
 
         # Receiving. Frames: a frame that is not complete is in `_rest` while that is its head or a control frame, so at
         # most 127 bytes; of one with data, the payload goes on at once and `_missing` says how much is still to come.
         self._rest = b""
         self._rest_at = 0  # where it begins
-        self._later = bytearray()  # what came while `full`
+        # What came while `full`, and the message so far: bytearrays where there is something, and empty ones take room.
+        self._later: bytes | bytearray = b""
         self._missing = 0
         self._ended = False
         self._fault: tuple[int, str] | None = None  # what the peer did wrong: code of our Close, text of the error
         # Messages: the one that is not complete. `_kind` is TEXT or BINARY, 0 for none.
         self._kind = 0
         self._final = self._compressed = False
-        self._assembly = bytearray()
-        self._utf_8 = getincrementaldecoder("utf-8")()
+        self._assembly: bytes | bytearray = b""
+        self._utf_8: Any = None  # made when it is needed: most messages are one frame
         self._compressed_size = self._empty = 0
         # Longest payload that the fast path takes; -1 inside a message and when messages are skipped.
         self._set_quick()
@@ -186,10 +189,10 @@ class WebSocketMachine:
 
     def take(self) -> Payload:
         """Remove and return what should be sent now, coalesced, for large messages as a bytearray; b"" for nothing."""
-        out = self._out
-        if self._pongs:
-            out[:0] = self._pongs  # before a Close
-            self._pongs.clear()
+        out = self.output
+        if self.pongs:
+            out[:0] = self.pongs  # before a Close
+            self.pongs.clear()
         if len(out) == 1:
             return out.pop()
         data = b"".join(out)
@@ -230,9 +233,9 @@ class WebSocketMachine:
             # The frame of a short message in one step: with `masked` and `_head` it takes 1.2 us instead of 1.0.
             mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
             body = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
-            self._out.append(_SHORT_HEADS[first][size] + key + body)
+            self.output.append(_SHORT_HEADS[first][size] + key + body)
         else:
-            self._out.append(masked(payload, key, _head(first, size) + key))
+            self.output.append(masked(payload, key, _head(first, size) + key))
 
     def ping(self, payload: bytes | None = None) -> int:
         """
@@ -253,9 +256,8 @@ class WebSocketMachine:
         elif len(payload) > MAX_CONTROL:
             self._pings_sent -= 1
             raise LocalProtocolError(f"a ping can have at most {MAX_CONTROL} bytes, got {len(payload)}")
-        self._pings.append((payload, number))
-        del self._pings[:-_MAX_PINGS]
-        self._out.append(self._control_frame(PING, payload))
+        self._pings = (*self._pings[-_MAX_PINGS + 1 :], (payload, number))
+        self.output.append(self._control_frame(PING, payload))
         return number
 
     def close(self, code: int | None = NORMAL, reason: str = "") -> None:
@@ -283,7 +285,7 @@ class WebSocketMachine:
         if self.closing or self.finished:
             return
         self._queue_close(payload)
-        self._assembly = bytearray()
+        self._assembly = b""
         self.resume()
 
     def forget_keys(self) -> None:
@@ -301,7 +303,7 @@ class WebSocketMachine:
         return masked(payload, key, _SHORT_HEADS[_FINAL | opcode][len(payload)] + key)
 
     def _queue_close(self, payload: bytes) -> None:
-        self._out.append(self._control_frame(CLOSE, payload))
+        self.output.append(self._control_frame(CLOSE, payload))
         self.closing = True
         self._quick = -1
 
@@ -328,7 +330,10 @@ class WebSocketMachine:
         elif self.closed or self._fault is not None:
             pass
         elif self.full:
-            self._later += data
+            if self._later:
+                self._later += data
+            else:
+                self._later = bytearray(data)
         elif self._rest:
             rest, self._rest = self._rest, b""
             self._read_frames(rest + data, 0)
@@ -346,13 +351,7 @@ class WebSocketMachine:
         Raises:
             IndexError: there is none.
         """
-        message = self.messages.popleft()
-        if isinstance(message, str) and not message.isascii():
-            # Encoded again: to keep the size beside each message would cost all the others.
-            self.waiting_bytes -= len(message.encode())
-        else:
-            self.waiting_bytes -= len(message)
-        return message
+        return self.messages.popleft()
 
     def resume(self) -> None:
         """
@@ -371,7 +370,7 @@ class WebSocketMachine:
         self._rest, self._rest_at = b"", 0
         self._read_frames(rest, at)
         if self._later and not self.full:
-            later, self._later = bytes(self._later), bytearray()
+            later, self._later = bytes(self._later), b""
             rest, self._rest = self._rest, b""
             if not self.closed and self._fault is None:
                 self._read_frames(rest + later, 0)
@@ -408,13 +407,15 @@ class WebSocketMachine:
 
     def _drop_input(self) -> None:
         self._quick = -1
-        self._rest, self._rest_at, self._later, self._assembly = b"", 0, bytearray(), bytearray()
+        self._rest, self._rest_at, self._later, self._assembly = b"", 0, b"", b""
 
     def _read_frames(self, data: bytes, at: int) -> None:
         """Take frames from `at` until the input ends, or enough messages wait."""
         size = len(data)
         last = size - 1  # a frame has two bytes at least
         messages = self.messages
+        if not messages:
+            self.waiting_bytes = 0
         try:
             if self._missing and at < size:
                 at = self._read_payload(data, at, size)
@@ -560,13 +561,18 @@ class WebSocketMachine:
             self._deliver(piece)
             return
         if self._kind == TEXT:
+            if self._utf_8 is None:
+                self._utf_8 = getincrementaldecoder("utf-8")()
             self._utf_8.decode(piece, is_last and not is_too_large)
         if is_too_large:
             self._fail(TOO_LARGE, f"a message has more than {limit} bytes")
             return
-        self._assembly += piece
+        if self._assembly:
+            self._assembly += piece
+        else:
+            self._assembly = bytearray(piece)
         if is_last:
-            whole, self._assembly = self._assembly, bytearray()
+            whole, self._assembly = self._assembly, b""
             self._deliver(whole)
 
     def _deliver(self, payload: bytes | bytearray) -> None:
@@ -585,15 +591,15 @@ class WebSocketMachine:
         elif opcode == PONG:
             self._read_pong(payload)
         elif not self.closing:
-            self._pongs.append(self._control_frame(PONG, payload))
-            del self._pongs[:-_MAX_PONGS]
+            self.pongs.append(self._control_frame(PONG, payload))
+            del self.pongs[:-_MAX_PONGS]
 
     def _read_pong(self, payload: bytes) -> None:
         """Note which ping was answered, and with it all before it; a pong may also come by itself (RFC 6455 5.5.3)."""
         for index, (sent, number) in enumerate(self._pings):
             if sent == payload:
                 self.pings_answered = number
-                del self._pings[: index + 1]
+                self._pings = self._pings[index + 1 :]
                 return
 
     def _read_close(self, payload: bytes) -> None:
@@ -613,7 +619,7 @@ class WebSocketMachine:
                 return
         self.closed = True
         self.close_code, self.close_reason = code, reason
-        self._assembly = bytearray()
+        self._assembly = b""
         if not self.closing:
             self.closed_by_peer = True
             self._queue_close(payload[:2])

@@ -22,7 +22,7 @@ a response outlives the call that made it, and a nursery does not.
 Only the total timeout has a meaning without a network: the client bounds async calls and cancels them (`deadlines`);
 sync calls, whose app runs in another thread, are bounded here.
 
-Not here: the start and end of tasks (`hosts`); websockets.
+Not here: the start and end of tasks (`hosts`); WebSockets (`asgi_websocket`, which is loaded when one is opened).
 """
 
 from __future__ import annotations
@@ -81,6 +81,9 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
     ASGI 3.0, HTTP 2.0 and lifespan 2.0 message formats.
     """
 
+    # Seconds in which an app must accept a WebSocket, or refuse it.
+    initial_receive_timeout: float | None = None
+
     def __init__(
         self,
         app: ASGIApp,
@@ -138,6 +141,8 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
             ReadError: the transport was closed meanwhile.
             Any exception of the app, if `raise_app_exceptions` is true.
         """
+        if "websocket" in request.extensions:
+            return await self._converse(request)
         if request._whole and type(request.stream) is ByteStream:
             return await self._call_inline(request)
         exchange = await self._server.begin(self.app, self._scope(request, self._server), request.stream)
@@ -169,6 +174,15 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         finally:
             exchange.finish()
         return exchange.response(_AsyncBody(exchange, request, self.raise_app_exceptions), self.raise_app_exceptions)
+
+    async def _converse(self, request: Request) -> Response:
+        """Return the response to the opening handshake of a WebSocket."""
+        from . import asgi_websocket
+
+        scope = asgi_websocket.websocket_scope(self._scope(request, self._server), request.headers)
+        conversation = asgi_websocket.Conversation(self.app, scope, self.raise_app_exceptions)
+        await asgi_websocket.begin(self._server, conversation, self.initial_receive_timeout)
+        return asgi_websocket.response_of(conversation)
 
     async def aclose(self) -> None:
         """
@@ -217,6 +231,8 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         portal.start()
         total = request.extensions.get("timeout", {}).get("total")
         deadline = None if total is None else monotonic() + total
+        if "websocket" in request.extensions:
+            return self._converse_in(portal, request, deadline)
         exchange = portal.run(
             portal.server.begin, self.app, self._scope(request, portal.server), request.stream, deadline=deadline
         )
@@ -232,6 +248,20 @@ class ASGITransport(AsyncBaseTransport, BaseTransport):
         if exchange.status is None:
             body.close()
         return response
+
+    def _converse_in(self, portal: Portal, request: Request, deadline: float | None) -> Response:
+        """Return the response to the opening handshake of a WebSocket; the app runs in the portal's thread."""
+        from . import asgi_websocket
+
+        scope = asgi_websocket.websocket_scope(self._scope(request, portal.server), request.headers)
+
+        async def begin() -> asgi_websocket.Conversation:
+            conversation = asgi_websocket.Conversation(self.app, scope, self.raise_app_exceptions)
+            await asgi_websocket.begin(portal.server, conversation, self.initial_receive_timeout)
+            return conversation
+
+        conversation = portal.run(begin, deadline=deadline)
+        return asgi_websocket.response_of(conversation, portal)
 
     def close(self) -> None:
         """End all runs of the app like `aclose`, and end the thread."""

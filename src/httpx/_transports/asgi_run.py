@@ -418,7 +418,7 @@ class Server:
         """Start a run for a request whose body is `stream`, and wait as `respond` does."""
         exchange = Exchange(app, scope, stream)
         # No await between here and the `try`: a cancellation in between would leave the app running.
-        self._spawn(exchange)
+        self.spawn(exchange)
         try:
             await exchange.respond()
         except BaseException:
@@ -426,7 +426,8 @@ class Server:
             raise
         return exchange
 
-    def _spawn(self, run: Run) -> None:
+    def spawn(self, run: Run) -> None:
+        """Start the task of a run."""
         self.enter(run).host.spawn(run)
 
     def enter(self, run: R) -> R:
@@ -440,7 +441,7 @@ class Server:
         run = self.lifespan
         if run is None or run.over or run.host.home is not _running():
             run = Lifespan(app)
-            self._spawn(run)
+            self.spawn(run)
             await run.start()
             self.lifespan = run
         return run

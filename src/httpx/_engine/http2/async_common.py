@@ -22,6 +22,7 @@ from ..._sharing import SharingPool
 from ..._types import AsyncByteStream
 from ..job import Job, again
 from .session import Session, take_chunk
+from .tunnel import AsyncTunnel
 
 
 class Engine(Protocol):
@@ -103,6 +104,15 @@ class AsyncMultiplexer(ABC):
 
     # What they share.
 
+    @property
+    def allows_protocols(self) -> bool:
+        """Return whether the peer takes a WebSocket on a stream (RFC 8441)."""
+        return self.session.machine.allows_protocols and not self.session.is_broken
+
+    def make_tunnel(self, response: Response) -> None:
+        """Put the bytes of the tunnel that a response has opened into its extensions."""
+        response.extensions["network_stream"] = AsyncTunnel(self, response.stream)
+
     def enter_pool(self, ticket: Ticket[Any]) -> None:
         """Give the connection to the pool: the dial that the ticket asked for is done."""
         self.pool.dialled(ticket, self.connection, self.session.clock(), self.session.take_limit())
@@ -176,7 +186,7 @@ class AsyncMultiplexer(ABC):
                 return None
             raise
         assert stream.head is not None
-        if not stream.finished:
+        if not stream.finished or stream.is_tunnel:
             body = AsyncStreamBody(self, connection, stream, job)
             response = Response._from_wire(stream.head, stream.remarkable, body, connection, stream.identifier)
             body.extensions = response.extensions

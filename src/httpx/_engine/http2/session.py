@@ -125,10 +125,20 @@ class Session:
             self._note_sign_of_life()  # nothing was expected of an idle connection
         method, target, fields, body, streaming = job.arguments
         self.has_begun = True
+        if "websocket" in job.request.extensions:
+            return self._begin_tunnel(job)
         stream = machine.open(b"http" if job.key[0] == "http" else b"https", method, target, fields, body, streaming)
         if self.stalls or stream.state != LOCAL_DONE or len(body) > SMALL_BODY:
             self.sending[stream] = 0
         return stream
+
+    def _begin_tunnel(self, job: Job) -> HTTP2Stream:
+        """Return the stream of a WebSocket."""
+        from .tunnel import tunnel_arguments
+
+        arguments = tunnel_arguments(job.arguments, job.request.extensions["websocket"])
+        scheme = b"http" if job.key[0] == "ws" else b"https"
+        return self.machine.open(scheme, *arguments, protocol=b"websocket")
 
     def begin_story(self, job: Job, stream: HTTP2Stream) -> None:
         """Tell the trace of a request which stream it has."""
@@ -241,7 +251,7 @@ class Session:
 
     def is_sending(self, stream: HTTP2Stream) -> bool:
         """Return whether the write timeout holds: the socket has not taken all of the request yet."""
-        if stream.uploading:
+        if stream.uploading and not stream.is_tunnel:
             return True
         last = self.sending.get(stream)
         if last is None:

@@ -39,6 +39,7 @@ from ..sync import SyncEngine
 from ..sync_connection import SyncConnection
 from .carrier import Carrier
 from .session import Session, take_chunk
+from .tunnel import SyncTunnel
 
 # Seconds after which a thread that waits for the socket looks again. Another one may have left something unsent when it
 # gave up, or may have taken just what this one waits for, and no thread can wake one that waits for a socket.
@@ -73,6 +74,15 @@ class SyncMultiplexer:
         self.carrier = Carrier(connection.wire, self.session, self.waiting, self._on_change)
         connection.multiplexer = self
         self.carrier.begin()
+
+    @property
+    def allows_protocols(self) -> bool:
+        """Return whether the peer takes a WebSocket on a stream (RFC 8441)."""
+        return self.session.machine.allows_protocols and not self.session.is_broken
+
+    def make_tunnel(self, response: Response) -> None:
+        """Put the bytes of the tunnel that a response has opened into its extensions."""
+        response.extensions["network_stream"] = SyncTunnel(self, response.stream)
 
     def enter_pool(self, ticket: Ticket[Any]) -> None:
         """Give the connection to the pool: the ticket's dial is done. The engine's lock is held."""
@@ -293,7 +303,7 @@ class SyncMultiplexer:
                 elif stream.informational:
                     self.engine.hear(stream, job)
                 assert stream.head is not None
-                is_whole = stream.finished
+                is_whole = stream.finished and not stream.is_tunnel
                 if is_whole:
                     chunks = stream.chunks
                     body: Any = chunks[0] if len(chunks) == 1 else b"".join(chunks)

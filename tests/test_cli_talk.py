@@ -1,0 +1,201 @@
+"""`_cli/talk.py`: `httpx ws URL`, lines out and messages in."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from httpx._cli import command, exits, talk
+from support.servers import ScriptedServer, answer, close
+from support.websocket import BINARY, CLOSE, TEXT, close_frame, echo, expect_frame, frame, opened
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+class Input:
+    """A standard input that holds some bytes, and stays open if it is a terminal."""
+
+    def __init__(self, data: bytes = b"", terminal: bool = False) -> None:
+        self._read, self._write = os.pipe()
+        os.write(self._write, data)
+        self._is_open = True
+        self._terminal = terminal
+
+    def fileno(self) -> int:
+        return self._read
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def end(self) -> None:
+        if self._is_open:
+            os.close(self._write)
+            self._is_open = False
+
+    def close(self) -> None:
+        self.end()
+        os.close(self._read)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A function that makes standard input of bytes."""
+    inputs: list[Input] = []
+
+    def give(data: bytes = b"", terminal: bool = False, ends: bool = True) -> Input:
+        inputs.append(Input(data, terminal))
+        if ends:
+            inputs[-1].end()
+        monkeypatch.setattr(sys, "stdin", inputs[-1])
+        return inputs[-1]
+
+    monkeypatch.setattr(talk, "_TURN", 0.01)
+    yield give
+    for each in inputs:
+        each.close()
+
+
+def run(capfdbinary: Any, *argv: str) -> tuple[int, str, str]:
+    code = command.run(list(argv))
+    out, err = capfdbinary.readouterr()
+    return code, out.decode(), err.decode()
+
+
+def test_lines_go_out_and_messages_come_in(given: Any, capfdbinary: Any):
+    given(b"hello\r\nworld\nlast")
+    with ScriptedServer([opened(b"Sec-WebSocket-Protocol: b"), echo]) as server:
+        arguments = (
+            "ws",
+            server.url,
+            "--timeout",
+            "0.1",
+            "--subprotocol",
+            "a",
+            "--subprotocol",
+            "b",
+            "X-Own:1",
+            "q==2",
+        )
+        assert run(capfdbinary, *arguments) == (exits.OK, "hello\nworld\nlast\n", "")
+        head = server.received[0].lower()
+    assert b"x-own: 1" in head
+    assert b"get /?q=2 " in head
+    assert b"sec-websocket-protocol: a, b" in head
+
+
+def test_the_server_may_close_while_the_input_is_open(given: Any, capfdbinary: Any):
+    waiting = given(ends=False)
+    with ScriptedServer([opened(then=frame(TEXT, b"bye") + close_frame(1000)), expect_frame(CLOSE)]) as server:
+        assert run(capfdbinary, "--ws", server.url) == (exits.OK, "bye\n", "")
+    waiting.end()
+
+
+def test_the_end_of_a_terminals_input_closes(given: Any, capfdbinary: Any):
+    given(b"hello\n", terminal=True)
+    with ScriptedServer([opened(), echo]) as server:
+        assert run(capfdbinary, "--ws", server.url)[0] == exits.OK
+
+
+def test_binary_messages_go_to_a_pipe_as_they_are(given: Any, capfdbinary: Any):
+    given()
+    with ScriptedServer([opened(then=frame(BINARY, b"\0\xff") + close_frame()), expect_frame(CLOSE)]) as server:
+        assert command.run(["ws", server.url]) == exits.OK
+    assert capfdbinary.readouterr().out == b"\0\xff\n"
+
+
+def test_a_terminal_is_told_of_binary_messages_and_gets_no_control_characters(
+    monkeypatch: pytest.MonkeyPatch, given: Any
+):
+    from httpx._cli.screen import Screen
+
+    shown: list[bytes] = []
+    out = SimpleNamespace(
+        buffer=SimpleNamespace(write=shown.append, flush=lambda: None), encoding="utf-8", isatty=lambda: True
+    )
+    one = talk.Talk.__new__(talk.Talk)
+    one._is_json = False
+    one._screen = Screen(out, "none")  # type: ignore[arg-type]  # what it uses of a stream
+    one._lock = talk.threading.Lock()
+    one._show(b"\0" * 5)
+    one._show("a\x1b[2Jb")
+    text = b"".join(shown).decode()
+    assert "5 bytes of binary data" in text
+    assert "\x1b" not in text
+
+
+def test_events_are_json_lines(given: Any, capfdbinary: Any):
+    given(b"x\n")
+    with ScriptedServer([opened(), expect_frame(TEXT), lambda conn: conn.sendall(frame(BINARY, b"y")), echo]) as server:
+        url = server.url.replace("//", "//me:secret@")
+        code, out, _ = run(capfdbinary, "ws", url, "--output-json", "--timeout", "0.1")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert code == exits.OK
+    assert [event["event"] for event in events] == ["open", "sent", "received", "close"]
+    assert (events[0]["status"], events[0]["http_version"], events[0]["subprotocol"]) == (101, "HTTP/1.1", None)
+    assert "secret" not in events[0]["url"]
+    assert (events[1]["text"], events[2]["base64"]) == ("x", "eQ==")
+    assert (events[3]["code"], events[3]["by_peer"], events[3]["error"]) == (1000, False, None)
+    assert all(event["seconds"] >= 0 for event in events)
+
+
+def test_the_times_are_those_of_the_opening(given: Any, capfdbinary: Any):
+    given()
+    with ScriptedServer([opened(then=close_frame(1000)), expect_frame(CLOSE)]) as server:
+        code, out, err = run(capfdbinary, "ws", server.url, "--timings", "--verbose")
+    assert code == exits.OK
+    assert "101" in out
+    assert "connect" in err
+    assert "wait" in err
+
+
+def test_a_refusal_shows_the_response_and_its_code(given: Any, capfdbinary: Any):
+    given()
+    with ScriptedServer([answer(b"closed today", status=b"403 Forbidden")]) as server:
+        code, out, err = run(capfdbinary, "ws", server.url, "--timings")
+    assert code == exits.CLIENT_ERROR
+    assert out == "closed today"
+    assert "httpx: WebSocketUpgradeError: the response is 403, expected 101 (Switching Protocols)\n" in err
+    given()
+    with ScriptedServer([answer(b"no", status=b"200 OK")]) as server:
+        code, out, _ = run(capfdbinary, "ws", server.url, "--output-json")
+    assert code == exits.FAILED
+    assert json.loads(out)["status"] == 200
+
+
+def test_another_close_and_a_lost_connection_are_failures(given: Any, capfdbinary: Any):
+    given()
+    with ScriptedServer([opened(then=close_frame(1011, b"why")), expect_frame(CLOSE)]) as server:
+        code, _, err = run(capfdbinary, "ws", server.url)
+    assert (code, "code 1011: why" in err) == (exits.FAILED, True)
+    given()
+    with ScriptedServer([opened(), close()]) as server:
+        code, out, _ = run(capfdbinary, "ws", server.url, "--output-json")
+    assert code == exits.NETWORK
+    assert json.loads(out.splitlines()[-1])["error"] == "the connection ended without a Close frame"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--ws", "POST", "http://127.0.0.1:9/"],
+        ["--ws", "http://127.0.0.1:9/", "a=b"],
+        ["ws", "http://127.0.0.1:9/", "--output", "x"],
+        ["ws", "http://127.0.0.1:9/", "--download", "x", "--continue"],
+        ["--ws"],
+    ],
+)
+def test_what_a_websocket_does_not_have_is_refused(argv: list[str], given: Any, capfdbinary: Any):
+    given()
+    code, _, err = run(capfdbinary, *argv)
+    assert code == exits.USAGE
+    assert err.startswith("httpx: ")
+
+
+def test_a_closed_standard_input_is_an_empty_one():
+    assert list(talk.lines_of(None)) == []
