@@ -33,11 +33,11 @@ says the same. For explanations by subject, begin at the [index](index.md).
 
 # Title, and the names below it in their order. A public name that is missing here is an error.
 SECTIONS: list[tuple[str, str]] = [
-    ("One request", "request get options head post put patch delete stream sse websocket"),
+    ("One request", "request get options head post put patch delete query stream sse websocket"),
     ("Clients", "Client AsyncClient USE_CLIENT_DEFAULT"),
     ("Requests and responses", "Request Response Timings codes"),
     ("Event streams", "EventSource ServerSentEvent Reconnect"),
-    ("Values", "URL QueryParams Headers Cookies"),
+    ("Values", "URL Origin QueryParams Headers Cookies"),
     ("Configuration", "Timeout Limits Proxy create_ssl_context public_only"),
     ("Authentication", "Auth BasicAuth BearerAuth DigestAuth NetRCAuth FunctionAuth"),
     ("Middleware", "Step Retry RateLimit"),
@@ -46,6 +46,7 @@ SECTIONS: list[tuple[str, str]] = [
         "BaseTransport AsyncBaseTransport HTTPTransport AsyncHTTPTransport MockTransport ASGITransport WSGITransport",
     ),
     ("Streams", "SyncByteStream AsyncByteStream ByteStream"),
+    ("Packages that import httpx2", "alias_httpx2 alias_httpx"),
     ("Command line", "main"),
 ]
 # Their members are those of the class named here, awaited.

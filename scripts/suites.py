@@ -3,11 +3,13 @@ The tests that other packages carry in their source distributions, on httpx 0.28
 
     scripts/test-ecosystem --suites [name ...]      the suites of these packages; without a name, all of them
     scripts/test-ecosystem --suites --keep-control  what 0.28.1 did the last time need not be seen again
+    scripts/test-ecosystem --moved-suites [name ...]    the same for packages that moved to httpx2, beside httpx2
 
 One environment serves both sides, so that nothing else differs: httpx 0.28.1 is installed there, and `PYTHONPATH` puts
-this checkout before it. A test that fails on one side only is run there once more, alone, because some of these suites
-measure time. What then passes on 0.28.1 and not here is printed, and is an exit status of 1, unless `DELIBERATE` knows
-why.
+this checkout before it. Packages that moved to httpx2 have one with httpx2, and a plugin of pytest calls
+`httpx.alias_httpx2()` for this checkout. A test that fails on one side only is run there once more, alone, because some
+of these suites measure time. What then passes on the other side and not here is printed, and is an exit status of 1,
+unless `DELIBERATE` knows why.
 
 What needs the network fails on both sides alike where there is none.
 """
@@ -27,6 +29,7 @@ import tarfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +69,12 @@ class Suite:
     extent: str = ""
     # A folder of tests/ecosystem whose modules take the place of the package on our side: its names, from httpx itself.
     names: str = ""
+    # Whether it is built on httpx2, which it is compared with then.
+    moved: bool = False
+
+    @property
+    def control(self) -> str:
+        return "httpx2" if self.moved else CONTROL
 
     @property
     def title(self) -> str:
@@ -164,6 +173,49 @@ SUITES = (
         tests=("tests/test_httpx_integration.py",),
         extent="those with httpx",
     ),
+    # Those that moved to httpx2.
+    Suite("starlette", moved=True),
+    Suite(
+        "openai",
+        tests=(
+            "tests/lib",
+            *(f"tests/test_{name}.py" for name in ("auth", "client", "files", "legacy_response", "module_client")),
+            *(f"tests/test_{name}.py" for name in ("response", "streaming")),
+        ),
+        seconds=900,
+        extent="the client, its responses and streams, and `lib`",
+        moved=True,
+    ),
+    Suite(
+        "anthropic",
+        tests=(
+            "tests/lib",
+            "tests/decoders",
+            *(f"tests/test_{name}.py" for name in ("client", "files", "middleware", "response", "streaming")),
+        ),
+        # respx, which its tests use, imports httpx.
+        options=("-p", "alias_httpx"),
+        seconds=900,
+        extent="the client, its responses and streams, and `lib`",
+        moved=True,
+    ),
+    Suite(
+        "mcp",
+        tests=("tests/client", "tests/server", "tests/shared"),
+        seconds=900,
+        extent="clients, servers and what they share",
+        moved=True,
+    ),
+    Suite(
+        "huggingface-hub",
+        tests=tuple(
+            f"tests/test_{name}.py"
+            for name in ("utils_http", "utils_errors", "offline_utils", "oauth", "webhooks_server")
+        ),
+        empty=("tests/__init__.py",),
+        extent="those with httpx2",
+        moved=True,
+    ),
 )
 
 # Tests that pass on 0.28.1, fail here, and are meant to: a part of their id, and why.
@@ -246,7 +298,7 @@ class Runner:
 
     def run(self, suite: Suite, tree: Path, *, ours: bool, tests: tuple[str, ...] = ()) -> Outcomes:
         """Run a suite, or some of its tests, on one side."""
-        side = "this" if ours else CONTROL
+        side = "this" if ours else suite.control
         report = self.folder / "reports" / f"{suite.title} on {side}{' again' if tests else ''}"
         jsonl, log_file = Path(f"{report}.jsonl"), Path(f"{report}.log")
         report.parent.mkdir(exist_ok=True)
@@ -263,6 +315,7 @@ class Runner:
             "report_outcomes",
             "--rootdir=.",
         ]
+        command += ["-p", "alias_httpx2"] if ours and suite.moved else []
         command += [*suite.options, *(f"--ignore={path}" for path in suite.without)]
         if tests:
             chosen = Path(f"{report}.tests")
@@ -300,9 +353,9 @@ def read_outcomes(file: Path) -> dict[str, str]:
     return outcomes
 
 
-def pins() -> dict[str, str]:
-    """The pinned packages of requirements.txt, by name."""
-    lines = (HERE / "requirements.txt").read_text().splitlines()
+def pins(moved: bool) -> dict[str, str]:
+    """The pinned packages of requirements.txt or requirements-moved.txt, by name."""
+    lines = (HERE / f"requirements{'-moved' if moved else ''}.txt").read_text().splitlines()
     found = (re.match(r"([\w-]+)(?:\[[\w,]+\])?==([\w.]+)", line) for line in lines)
     return {match[1]: match[2] for match in found if match}
 
@@ -313,14 +366,15 @@ def stable(test: str) -> str:
 
 
 def fingerprint(suite: Suite) -> str:
-    """What 0.28.1's outcomes depend on: the tests, and the packages."""
-    packages = [(HERE / name).read_text() for name in ("requirements.txt", "requirements-suites.txt")]
+    """What the control's outcomes depend on: the tests, and the packages."""
+    moved = "-moved" if suite.moved else ""
+    packages = [(HERE / f"{name}{moved}.txt").read_text() for name in ("requirements", "requirements-suites")]
     return hashlib.sha256(repr((suite.tests, suite.without, suite.options, packages)).encode()).hexdigest()[:16]
 
 
-def compare(runner: Runner, suite: Suite, version: str, *, keep_control: bool) -> tuple[str, list[str]]:
+def compare(runner: Runner, suite: Suite, release: str, *, keep_control: bool) -> tuple[str, list[str]]:
     """Run a suite on both sides; its row of the table, and what fails here only."""
-    tree = runner.tree(f"{suite.name}=={version}")
+    tree = runner.tree(f"{suite.name}=={release}")
     for path in suite.empty:
         (tree / path).touch()
     kept = runner.folder / "reports" / f"{suite.title} {fingerprint(suite)}.json"
@@ -337,7 +391,7 @@ def compare(runner: Runner, suite: Suite, version: str, *, keep_control: bool) -
     here = {stable(test): outcome for test, outcome in ours.tests.items()}
     passed = {stable(test) for test, outcome in control.tests.items() if outcome == "passed"}
     lost = sorted(test for test in passed if here.get(test) != "passed")
-    row = f"| {suite.title} | {version} | {suite.extent or 'all'} | {control.counts()} | {ours.counts()} |"
+    row = f"| {suite.title} | {release} | {suite.extent or 'all'} | {control.counts()} | {ours.counts()} |"
     return row, [f"{suite.title}: {test} ({here.get(test, 'not run')})" for test in lost]
 
 
@@ -347,14 +401,16 @@ def main() -> int:
     parser.add_argument(
         "--keep-control", action="store_true", help=f"take what {CONTROL} did from the last run, if it is known"
     )
+    parser.add_argument("--moved", action="store_true", help="packages that moved to httpx2")
     options = parser.parse_args()
     names = options.names
-    unknown = set(names) - {suite.name for suite in SUITES}
+    suites = [suite for suite in SUITES if suite.moved == options.moved]
+    unknown = set(names) - {suite.name for suite in suites}
     if unknown:
         parser.error(f"no suite: {', '.join(sorted(unknown))}")
-    runner, versions = Runner(Path(sys.prefix)), pins()
+    runner, versions = Runner(Path(sys.prefix)), pins(options.moved)
     rows, lost = [], []
-    for suite in SUITES:
+    for suite in suites:
         if names and suite.name not in names:
             continue
         started = time.monotonic()
@@ -363,7 +419,8 @@ def main() -> int:
         rows.append(row)
         lost += missing
     print(f"\n{datetime.date.today()}, CPython {platform.python_version()}; passed / failed / skipped\n")
-    print(f"| package | version | tests | httpx {CONTROL} | this |\n|---|---|---|---|---|")
+    control = f"httpx2 {version('httpx2')}" if options.moved else f"httpx {CONTROL}"
+    print(f"| package | version | tests | {control} | this |\n|---|---|---|---|---|")
     print("\n".join(rows))
     regressions = [each for each in lost if not any(part in each for part in DELIBERATE)]
     for each in lost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,25 @@ def nginx() -> Iterator[NginxServer]:
 
     with started(NginxServer) as server:
         yield server
+
+
+@pytest.fixture
+def without_httpx2() -> Iterator[None]:
+    """Hide an httpx2 that is imported, and take back what `alias_httpx2` does."""
+    from httpx._alias import given_classes
+
+    def names() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] in ("httpx2", "httpcore2")]
+
+    classes = {kind: kind.__module__ for kind in given_classes()}
+    finders, modules = sys.meta_path.copy(), {name: sys.modules.pop(name) for name in names()}
+    yield
+    for kind, module in classes.items():
+        kind.__module__ = module
+    for name in names():
+        del sys.modules[name]
+    sys.modules.update(modules)
+    sys.meta_path[:] = finders
 
 
 def open_sockets() -> set[str]:

@@ -116,7 +116,7 @@ def test_a_body_is_no_keyword_where_0_28_1_has_none():
 # The requests.
 
 
-@pytest.mark.parametrize("name", ["get", "options", "delete", "post", "put", "patch"])
+@pytest.mark.parametrize("name", ["get", "options", "delete", "post", "put", "patch", "query"])
 def test_each_verb_sends_its_method(echo_server: EchoServer, no_leaks: None, name: str):
     response = getattr(httpx, name)(
         f"{echo_server.url}/anything",
@@ -145,7 +145,7 @@ def test_head_gets_no_body(echo_server: EchoServer, no_leaks: None):
     assert int(response.headers["content-length"]) > 0
 
 
-@pytest.mark.parametrize("name", ["post", "put", "patch"])
+@pytest.mark.parametrize("name", ["post", "put", "patch", "query"])
 @pytest.mark.parametrize(
     ("body", "key", "value"),
     [

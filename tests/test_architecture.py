@@ -105,6 +105,9 @@ LEVELS = {
     "_old_names": 5,
     "_old_parts": 5,
     "testing": 5,
+    "_alias": 5,
+    "_httpcore2": 5,
+    "alias": 5,
     "__init__": 5,
     "__main__": 5,
 }
@@ -126,6 +129,7 @@ HEAVY = (
     *("brotli", "zstandard", "asyncio", "hashlib", "ipaddress", "httpx._transports.asgi", "httpx._websockets"),
     *("httpx._destinations", "httpx._bulk"),
     *("httpx._middleware", "httpx.testing", "httpx._interim", "httpx._encoders"),
+    *("httpx._alias", "httpx.alias", "httpx._httpcore2"),
     *("httpx._events", "httpx._event_source", "httpx._subscription", "httpx._engine.sleeping"),
     *("httpx._timings", "httpx._curl", "netrc", "shlex"),
     *("httpx._upload", "httpx._transports.slices"),

@@ -82,7 +82,7 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 # Verbs, requests and streams over the wire.
 
 
-@pytest.mark.parametrize("method", ["get", "options", "delete", "post", "put", "patch"])
+@pytest.mark.parametrize("method", ["get", "options", "delete", "post", "put", "patch", "query"])
 def test_each_verb_sends_its_method(driver: Driver, echo_server: EchoServer, no_leaks: None, method: str):
     async def scenario(client: Any) -> None:
         response = await getattr(client, method)(
@@ -111,7 +111,7 @@ def test_head_gets_a_length_and_no_body(driver: Driver, echo_server: EchoServer,
     driver.run(scenario, base_url=echo_server.url)
 
 
-@pytest.mark.parametrize("method", ["post", "put", "patch"])
+@pytest.mark.parametrize("method", ["post", "put", "patch", "query"])
 @pytest.mark.parametrize(
     ("body", "key", "value"),
     [

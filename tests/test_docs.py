@@ -166,8 +166,8 @@ def proxy() -> Iterator[Any]:
         yield proxy
 
 
-@pytest.mark.usefixtures("logging_as_before", "environment_as_before")
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.usefixtures("logging_as_before", "environment_as_before", "without_httpx2")
+@pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
 def test_every_block_of_python_runs(
     path: Path, echo_server: Any, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

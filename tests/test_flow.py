@@ -168,11 +168,11 @@ def test_cookies_are_kept_whatever_the_answer_is():
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"])
 def test_the_method_after_a_redirect_is_what_browsers_use(status, method):
     becomes_get = {
         301: method == "POST",
-        302: method not in ("GET", "HEAD"),
+        302: method not in ("GET", "HEAD", "QUERY"),
         303: method not in ("GET", "HEAD"),
         307: False,
         308: False,

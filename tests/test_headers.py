@@ -470,3 +470,39 @@ def test_any_bytes_from_the_wire_can_be_read_without_an_error(raw: list[tuple[by
     for name, value in raw:
         assert value in headers._get_all(name.lower())
         assert name.lower().decode(headers.encoding) in list(headers)
+
+
+# Operators.
+
+
+def test_operators_merge_as_those_of_dictionaries_do() -> None:
+    headers = Headers([("A", "1"), ("B", "2"), ("b", "3")])
+    merged = headers | {"b": "9", "C": "4"}
+    assert merged.raw == [(b"A", b"1"), (b"b", b"9"), (b"C", b"4")]
+    assert headers.get_list("b") == ["2", "3"]
+    merged = {"b": "0", "X": "1"} | headers
+    assert type(merged) is Headers
+    assert merged.raw == [(b"X", b"1"), (b"A", b"1"), (b"B", b"2"), (b"b", b"3")]
+    assert (headers | Headers({"a": "5"}))["A"] == "5"
+
+
+def test_an_operator_changes_headers_in_place() -> None:
+    headers = same = Headers({"A": "1"})
+    headers |= [("a", "2"), ("a", "3")]
+    headers |= None
+    assert headers is same
+    assert headers.get_list("a") == ["2", "3"]
+    assert headers["a"] == "2, 3"
+
+
+@pytest.mark.parametrize("other", [None, 3, "x", [("a", "1")]])
+def test_operators_refuse_what_is_not_a_mapping(other: Any) -> None:
+    with pytest.raises(TypeError):
+        Headers() | other
+    with pytest.raises(TypeError):
+        other | Headers()
+
+
+def test_operators_keep_the_encoding() -> None:
+    assert (Headers({"A": "é"}, encoding="utf-8") | {"b": "é"}).raw[1] == (b"b", "é".encode())
+    assert ({"b": "é"} | Headers({"A": "é"}, encoding="latin-1")).raw[0] == (b"b", b"\xe9")

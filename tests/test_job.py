@@ -232,7 +232,7 @@ def failed_exchange(*, touched: bool = False) -> Exchange:
 @pytest.mark.parametrize(
     ("method", "replayed"),
     [
-        *((method, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")),
+        *((method, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY")),
         *((method, False) for method in ("POST", "PATCH", "CONNECT", "PROPFIND", "get it")),
     ],
 )

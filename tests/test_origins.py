@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 import httpx
@@ -9,6 +12,7 @@ from httpx import URL, Headers
 from httpx._origins import (
     OF_THE_BODY,
     OF_THE_BYTES,
+    Origin,
     may_keep_secrets,
     moved_extensions,
     moved_headers,
@@ -106,3 +110,56 @@ def test_private_trailers_stay_with_their_origin_in_redirects_and_copies(by_copy
         request = client.build_request("PUT", "https://a.example/", content=[b"x"], trailers=trailers)
         client.send(request.copy_with(url="https://b.example/") if by_copy else request)
     assert sent[-1] == ("b.example", ["x-sum"])
+
+
+# `Origin`, which is public.
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "host", "port", "text"),
+    [
+        ("https://www.example.org/a?b#c", "https", "www.example.org", 443, "https://www.example.org"),
+        ("HTTP://ada:s3cret@Example.org:8080", "http", "example.org", 8080, "http://example.org:8080"),
+        ("http://[::1]:80/", "http", "::1", 80, "http://[::1]"),
+        ("http://müller.example/", "http", "müller.example", 80, "http://xn--mller-kva.example"),
+        ("ws://example.org", "ws", "example.org", 80, "ws://example.org"),
+        ("other://example.org", "other", "example.org", None, "other://example.org"),
+        ("other://example.org:7/", "other", "example.org", 7, "other://example.org:7"),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(url: str, scheme: str, host: str, port: int | None, text: str):
+    origin = URL(url).origin
+    assert (origin.scheme, origin.host, origin.port) == (scheme, host, port)
+    assert str(origin) == text
+    assert repr(origin) == f"Origin(scheme={scheme!r}, host={host!r}, port={port})"
+    assert origin == Origin(url) == Origin(text)
+    assert hash(origin) == hash(Origin(text))
+
+
+def test_origins_differ_by_each_of_the_three():
+    different = ["http://a", "https://a", "http://b", "http://a:81", "ws://a"]
+    assert len({Origin(url) for url in different}) == len(different)
+    assert Origin("http://a") != "http://a"
+
+
+@pytest.mark.parametrize("url", ["", "/a", "//example.org/", "mailto:ada@example.org", "https:/a"])
+def test_a_relative_url_has_no_origin(url: str):
+    with pytest.raises(ValueError, match="has no origin"):
+        URL(url).origin  # noqa: B018  # the look is what is tested
+
+
+def test_an_origin_does_not_change():
+    origin = Origin("http://a")
+    with pytest.raises(AttributeError, match="cannot set 'port' of an Origin, which is immutable"):
+        origin.port = 81
+    with pytest.raises(AttributeError, match="cannot delete 'port' of an Origin, which is immutable"):
+        del origin.port
+    with pytest.raises(TypeError):
+        Origin(3)
+
+
+def test_an_origin_can_be_copied_and_pickled():
+    origin = Origin("https://[fe80::1]:81")
+    for same in (copy.copy(origin), copy.deepcopy(origin), pickle.loads(pickle.dumps(origin))):
+        assert same == origin
+        assert (same.scheme, same.host, same.port) == (origin.scheme, origin.host, origin.port)

@@ -83,3 +83,12 @@ def test_the_first_digit_tells_the_class_also_of_unregistered_numbers() -> None:
 def test_the_predicates_can_be_asked_of_a_member_too() -> None:
     assert codes.OK.is_success(codes.OK)
     assert not codes.OK.is_error(codes.OK)
+
+
+def test_names_of_rfc_9110_are_aliases() -> None:
+    assert codes.CONTENT_TOO_LARGE is codes.REQUEST_ENTITY_TOO_LARGE
+    assert codes.URI_TOO_LONG is codes.REQUEST_URI_TOO_LONG
+    assert codes.RANGE_NOT_SATISFIABLE is codes.REQUESTED_RANGE_NOT_SATISFIABLE
+    assert codes.UNPROCESSABLE_CONTENT is codes.UNPROCESSABLE_ENTITY
+    assert (codes.content_too_large, codes.unprocessable_content) == (413, 422)
+    assert codes.CONTENT_TOO_LARGE.name == "REQUEST_ENTITY_TOO_LARGE"

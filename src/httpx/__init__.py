@@ -24,7 +24,7 @@ else:
     _restore = None
 
 from .__version__ import __description__, __title__, __version__
-from ._api import delete, get, head, options, patch, post, put, request, sse, stream, websocket
+from ._api import delete, get, head, options, patch, post, put, query, request, sse, stream, websocket
 from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
 from ._base_client import USE_CLIENT_DEFAULT
 from ._bytestreams import AsyncByteStream, SyncByteStream
@@ -82,11 +82,13 @@ from ._utils import install_old_names as _install_old_names
 
 if _TYPE_CHECKING:
     from . import websockets as websockets
+    from ._alias import alias_httpx, alias_httpx2
     from ._destinations import public_only
     from ._event_source import EventSource
     from ._events import ServerSentEvent, SSEError
     from ._middleware.rate import RateLimit
     from ._middleware.retry import Retry
+    from ._origins import Origin
     from ._subscription import Reconnect
     from ._timings import Timings
     from ._transports.asgi import ASGITransport
@@ -95,6 +97,8 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "__description__",
     "__title__",
     "__version__",
+    "alias_httpx",
+    "alias_httpx2",
     "ASGITransport",
     "AsyncBaseTransport",
     "AsyncByteStream",
@@ -134,6 +138,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "NetRCAuth",
     "NetworkError",
     "options",
+    "Origin",
     "patch",
     "PoolTimeout",
     "post",
@@ -142,6 +147,7 @@ __all__ = [  # noqa: RUF022 - in the order of 0.28.1, which does not regard case
     "ProxyError",
     "public_only",
     "put",
+    "query",
     "QueryParams",
     "RateLimit",
     "RateLimitTimeout",
@@ -185,12 +191,15 @@ if not _TYPE_CHECKING:  # which would let any name pass
     _LAZY = {
         "ASGITransport": "_transports.asgi",
         "EventSource": "_event_source",
+        "Origin": "_origins",
         "RateLimit": "_middleware.rate",
         "Reconnect": "_subscription",
         "Retry": "_middleware.retry",
         "SSEError": "_events",
         "ServerSentEvent": "_events",
         "Timings": "_timings",
+        "alias_httpx": "_alias",
+        "alias_httpx2": "_alias",
         "public_only": "_destinations",
     }
 

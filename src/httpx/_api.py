@@ -465,6 +465,45 @@ def patch(
     )
 
 
+def query(
+    url: URL | str,
+    *,
+    content: RequestContent | None = None,
+    data: RequestData | None = None,
+    files: RequestFiles | None = None,
+    json: Any | None = None,
+    params: QueryParamTypes | None = None,
+    headers: HeaderTypes | None = None,
+    cookies: CookieTypes | None = None,
+    auth: AuthTypes | None = None,
+    proxy: ProxyChoiceTypes | None = None,
+    follow_redirects: bool = False,
+    verify: VerifyTypes = True,
+    timeout: TimeoutTypes = DEFAULT_TIMEOUT_CONFIG,
+    trust_env: bool = True,
+    http2: bool = False,
+) -> Response:
+    """Send a QUERY request: a safe one with a body, such as a search; arguments as for `request`."""
+    return request(
+        "QUERY",
+        url,
+        auth=auth,
+        content=content,
+        cookies=cookies,
+        data=data,
+        files=files,
+        follow_redirects=follow_redirects,
+        headers=headers,
+        http2=http2,
+        json=json,
+        params=params,
+        proxy=proxy,
+        timeout=timeout,
+        trust_env=trust_env,
+        verify=verify,
+    )
+
+
 def delete(
     url: URL | str,
     *,

@@ -381,6 +381,29 @@ class Headers(MutableMapping[str, str]):
         self._raw = [field for field in self._raw if LOWER[field[0]] not in names] + added
         self._index = None
 
+    # Operators, as those of dictionaries.
+
+    def __or__(self, other: Mapping[str, str]) -> Headers:
+        """Return a copy that is updated with `other`, a mapping."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        merged = self.copy()
+        merged.update(other)
+        return merged
+
+    def __ror__(self, other: Mapping[str, str]) -> Headers:
+        """Return headers of the mapping `other`, updated with these."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        merged = Headers(other, self._encoding)
+        merged.update(self)
+        return merged
+
+    def __ior__(self, other: Optional[HeaderTypes]) -> Headers:
+        """Update these headers, and return them."""
+        self.update(other)
+        return self
+
     # -- the object itself
 
     def copy(self) -> Headers:

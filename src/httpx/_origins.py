@@ -1,6 +1,7 @@
 """
-What a request leaves out when it is sent to another place or with another body: by a redirect, or by a copy.
+Origins, and what a request leaves out when it is sent to another one or with another body: by a redirect, or by a copy.
 
+    Origin(url)                              scheme, host and port, for code that uses httpx
     may_keep_secrets(here, there)            may what was meant for one URL be sent to the other?
     moved_headers(headers, here, there, ...) -> the fields for another URL: its Host, and no secrets of another origin
     moved_extensions(extensions, ...)        -> the extensions for another URL
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._headers import Headers
 from ._secrets import CREDENTIALS
+from ._urlparse import DEFAULT_PORTS
 from ._urls import URL
 
 if TYPE_CHECKING:
@@ -29,6 +31,68 @@ OF_THE_BYTES = (
 )
 # Fields that describe a body or its transfer, and are removed with it (Fetch, 4.4 step 12).
 OF_THE_BODY = (*OF_THE_BYTES, b"content-type", b"content-language", b"content-location", b"expect")
+
+
+class Origin:
+    """
+    An origin: the scheme, host and port of a URL. Immutable, hashable, equal to each other origin with the same three.
+
+        origin = httpx.URL("https://www.example.org/a?b").origin
+
+        origin.scheme   "https"
+        origin.host     "www.example.org"           as `URL.host`
+        origin.port     443                         None if absent, and the scheme has no default
+        str(origin)     "https://www.example.org"   the value of an Origin field, without a default port
+
+    Args:
+        url: absolute; what follows the port is left out, and so is the user information.
+
+    Raises:
+        ValueError: the URL has no scheme or no host.
+        InvalidURL, TypeError: as for `URL`.
+
+    RFC 6454.
+    """
+
+    __module__ = "httpx"
+    __slots__ = ("_text", "host", "port", "scheme")
+
+    scheme: str
+    host: str
+    port: int | None
+    _text: str
+
+    def __init__(self, url: URL | str) -> None:
+        url = URL(url)
+        if not url.is_absolute_url:
+            raise ValueError("a URL without a scheme or a host has no origin")
+        port = url.port
+        give = super().__setattr__
+        give("scheme", url.scheme)
+        give("host", url.host)
+        give("port", DEFAULT_PORTS.get(url.scheme) if port is None else port)
+        give("_text", f"{url.scheme}://{url.netloc.decode('ascii')}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"cannot set {name!r} of an Origin, which is immutable")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"cannot delete {name!r} of an Origin, which is immutable")
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Origin) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Origin(scheme={self.scheme!r}, host={self.host!r}, port={self.port})"
+
+    def __reduce__(self) -> tuple[type[Origin], tuple[str]]:
+        return type(self), (self._text,)
 
 
 def may_keep_secrets(here: URL, there: URL) -> bool:

@@ -46,11 +46,15 @@ def location_of(response: Response) -> str | None:
 
 
 def redirect_method(request: Request, response: Response) -> str:
-    """Return the method that browsers use: GET after a 303 and a 302, and after a 301 that responds to a POST."""
+    """
+    Return the method that browsers use: GET after a 303 and a 302, and after a 301 that responds to a POST.
+
+    QUERY becomes GET after a 303 only: with a body it is as safe to repeat as a GET is.
+    """
     method, status = request.method, response.status_code
     if method in ("HEAD", "GET"):
         return method
-    if status in (302, 303) or (status == 301 and method == "POST"):
+    if status == 303 or (status == 302 and method != "QUERY") or (status == 301 and method == "POST"):
         return "GET"
     return method
 

@@ -45,7 +45,7 @@ from ._utils import LOWER, TOKEN
 
 _NO_BODY = ByteStream(b"")
 _new_headers = Headers.__new__
-_BODY_METHODS = frozenset(("POST", "PUT", "PATCH"))
+_BODY_METHODS = frozenset(("POST", "PUT", "PATCH", "QUERY"))
 # Methods that a body has no meaning for (RFC 9110 9.3).
 _BODILESS_METHODS = frozenset(("GET", "HEAD", "TRACE"))
 _LINE_END = re.compile("[\r\n\0]")

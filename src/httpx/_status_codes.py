@@ -5,8 +5,9 @@ Status codes by name, and the reason phrase of each.
     codes.is_error(404) is True
     codes.get_reason_phrase(404) == "Not Found"
 
-Names and phrases follow RFC 9110 as it stood in httpx 0.28.1 ("Request Entity Too Large", not "Content Too Large"):
-tests compare them. A phrase is its name in title case; a table lists the few exceptions.
+Names and phrases are those of httpx 0.28.1 ("Request Entity Too Large", not "Content Too Large"), because tests compare
+them. Four of them have other names in RFC 9110, which are aliases: `codes.CONTENT_TOO_LARGE is
+codes.REQUEST_ENTITY_TOO_LARGE`. A phrase is its name in title case; a table lists the few exceptions.
 """
 
 from __future__ import annotations
@@ -98,7 +99,13 @@ class codes(IntEnum):
     NOT_EXTENDED = 510
     NETWORK_AUTHENTICATION_REQUIRED = 511
 
-    # The aliases, for type checkers; they are made below.
+    # The names of RFC 9110, 15.5, for numbers that have an older name here.
+    CONTENT_TOO_LARGE = 413
+    URI_TOO_LONG = 414
+    RANGE_NOT_SATISFIABLE = 416
+    UNPROCESSABLE_CONTENT = 422
+
+    # The lower-case aliases, for type checkers; they are made below.
     if TYPE_CHECKING:
         switching_protocols: ClassVar[int]
         processing: ClassVar[int]
@@ -161,6 +168,10 @@ class codes(IntEnum):
         loop_detected: ClassVar[int]
         not_extended: ClassVar[int]
         network_authentication_required: ClassVar[int]
+        content_too_large: ClassVar[int]
+        uri_too_long: ClassVar[int]
+        range_not_satisfiable: ClassVar[int]
+        unprocessable_content: ClassVar[int]
 
     # The number in every Python version: before 3.11 `str` of an IntEnum is "codes.OK".
     def __str__(self) -> str:
@@ -217,5 +228,5 @@ _IRREGULAR = {
 
 _PHRASES = {int(code): _IRREGULAR.get(code) or code.name.replace("_", " ").title() for code in codes}
 
-for _code in codes:
-    setattr(codes, _code.name.lower(), int(_code))
+for _name, _code in codes.__members__.items():
+    setattr(codes, _name.lower(), int(_code))

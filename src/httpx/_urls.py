@@ -42,6 +42,7 @@ from ._urlparse import (
 from ._utils import percent_decoded, primitive_to_str
 
 if TYPE_CHECKING:
+    from ._origins import Origin
     from ._types import PrimitiveData, QueryParamTypes
 
 
@@ -163,6 +164,7 @@ class URL:
         url.params      QueryParams("q=a+b")
         url.raw_path    b"/p%C3%A4th?q=a%20b"         path and query, as in the request line
         url.fragment    "end"                         decoded, "" if there is none
+        url.origin      Origin(scheme="https", host="müller.example", port=8443)
 
     Args:
         url: up to 65,536 characters, or another URL.
@@ -308,6 +310,18 @@ class URL:
     def is_relative_url(self) -> bool:
         """Return whether it needs a base to be requested."""
         return not self.is_absolute_url
+
+    @property
+    def origin(self) -> Origin:
+        """
+        Return scheme, host and port.
+
+        Raises:
+            ValueError: it has no scheme or no host.
+        """
+        from ._origins import Origin  # few programs ask, and it needs this module
+
+        return Origin(self)
 
     def copy_with(self, **kwargs: Any) -> URL:
         """

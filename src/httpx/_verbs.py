@@ -300,6 +300,43 @@ class Verbs(BaseClient):
             **more,
         )
 
+    def query(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
+    ) -> Response:
+        """Send a QUERY request: a safe one with a body, such as a search; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
+        return self.request(
+            "QUERY",
+            url,
+            auth=auth,
+            content=content,
+            cookies=cookies,
+            data=data,
+            extensions=extensions,
+            files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            json=json,
+            params=params,
+            timeout=timeout,
+            **more,
+        )
+
     def delete(
         self,
         url: URL | str,
@@ -784,6 +821,43 @@ class AsyncVerbs(BaseClient):
         more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
         return await self.request(
             "PATCH",
+            url,
+            auth=auth,
+            content=content,
+            cookies=cookies,
+            data=data,
+            extensions=extensions,
+            files=files,
+            follow_redirects=follow_redirects,
+            headers=headers,
+            json=json,
+            params=params,
+            timeout=timeout,
+            **more,
+        )
+
+    async def query(
+        self,
+        url: URL | str,
+        *,
+        content: RequestContent | None = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: Any | None = None,
+        params: QueryParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | UseClientDefault | None = USE_CLIENT_DEFAULT,
+        follow_redirects: bool | UseClientDefault = USE_CLIENT_DEFAULT,
+        timeout: TimeoutTypes | UseClientDefault = USE_CLIENT_DEFAULT,
+        extensions: RequestExtensions | None = None,
+        trailers: HeaderTypes | None = None,
+        compress: str | UseClientDefault | None = USE_CLIENT_DEFAULT,
+    ) -> Response:
+        """Send a QUERY request: a safe one with a body, such as a search; arguments as for `request`."""
+        more = NOTHING if trailers is None and compress is USE_CLIENT_DEFAULT else newer(trailers, compress)
+        return await self.request(
+            "QUERY",
             url,
             auth=auth,
             content=content,

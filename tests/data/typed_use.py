@@ -171,6 +171,13 @@ def requests(client: httpx.Client) -> None:
     client.post("/x", files={"f": ("n", io.BytesIO(b""), "a/b", {"X": "y"})}, timeout=(1, 2, 3, 4))
     client.put("/x", content=(piece for piece in [b"a"]), json=None)
     client.patch("/x", json={"a": 1})
+    client.query("/x", json={"a": 1})
+    origin: httpx.Origin = httpx.URL("http://a/").origin
+    print(origin.port)
+    headers: httpx.Headers = httpx.Headers() | {"a": "b"}
+    headers = {"a": "b"} | headers
+    headers |= {"a": "b"}
+    httpx.alias_httpx2()
     request: httpx.Request = client.build_request("GET", "/x")
     client.send(request, stream=True, auth=None)
     with client.stream("GET", "/x") as streamed:

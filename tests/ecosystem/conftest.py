@@ -9,4 +9,6 @@ from __future__ import annotations
 
 import os
 
+from services import service  # noqa: F401  # a fixture, for all of them
+
 collect_ignore_glob = [] if os.environ.get("HTTPX_ECOSYSTEM") == "1" else ["test_*.py"]

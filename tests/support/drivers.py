@@ -347,6 +347,7 @@ class SyncAdapter(_Front):
     post = _awaitable("post")
     put = _awaitable("put")
     patch = _awaitable("patch")
+    query = _awaitable("query")
     delete = _awaitable("delete")
     request = _awaitable("request")
     send = _awaitable("send")

@@ -43,7 +43,7 @@ E = TypeVar("E", bound=TimeoutException)
 T = TypeVar("T", bound=Exception)
 
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
-IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"))
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 # And back: the connections that may be shared.
