@@ -9,7 +9,6 @@ the code, or change the rule here and in the document, with a reason.
 from __future__ import annotations
 
 import ast
-import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import NamedTuple, Union
 
 import pytest
 
+from support.programs import unmeasured
 from support.twins import Difference, compare_texts, compare_twins, members
 
 ROOT = Path(__file__).parent.parent
@@ -335,7 +335,7 @@ def loaded_by(code: str) -> set[str]:
     """The modules that `code` makes a fresh interpreter load."""
     program = f"import sys; before = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"
     # Measuring coverage in there would load modules of its own.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
+    environment = unmeasured()
     environment["PYTHONPATH"] = str(SOURCE.parent)
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False

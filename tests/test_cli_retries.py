@@ -199,7 +199,7 @@ def test_what_was_written_for_good_is_not_repeated(tmp_path: Path, capfdbinary: 
 
 @pytest.mark.parametrize(
     ("target", "is_repeatable"),
-    [("-", False), ("", True), ("new", True), ("file", True), ("folder", True), ("/dev/null", False)],
+    [("", True), ("new", True), ("file", True), ("folder", True), ("/dev/null", False)],
 )
 def test_which_files_can_be_saved_again(
     target: str, is_repeatable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

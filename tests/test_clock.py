@@ -7,6 +7,7 @@ import sys
 import time
 
 from httpx import _clock
+from support.programs import unmeasured
 
 
 def test_the_clocks_are_the_systems():
@@ -25,4 +26,4 @@ def test_jitter_is_random_and_less_than_one():
 def test_importing_the_clock_does_not_import_random():
     """It imports hashlib, which takes longer than most of httpx."""
     program = "import sys, httpx; from httpx import _clock; assert 'random' not in sys.modules; _clock.jitter()"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=unmeasured())

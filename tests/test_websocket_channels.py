@@ -913,8 +913,10 @@ def test_an_idle_session_takes_at_most_8_kib(name: str):
             finally:
                 tracemalloc.stop()
 
+    # Coverage and older Pythons keep more for each object.
+    most = 8192 if sys.gettrace() is None and sys.version_info >= (3, 13) else 12_288
     with ScriptedServer([opened(), echo]) as server:
-        assert Driver(name).run(scenario, server.url) <= 8192
+        assert Driver(name).run(scenario, server.url) <= most
 
 
 # Turns.

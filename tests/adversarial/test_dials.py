@@ -29,6 +29,7 @@ from support import certs
 from support.engines import EngineDriver
 from support.leaks import counts_of, no_lost_exceptions, settled, trusting_context
 from support.peer import Peer, blackhole
+from support.programs import unmeasured
 from support.proxies import ScriptedProxy, ScriptedSocksProxy
 from support.servers import Conn, ScriptedServer, answer, close, drip, send, silence
 from support.steps import turns
@@ -754,7 +755,7 @@ print("destroyed")
 def in_subinterpreter(program: str) -> str:
     """What a program prints in an isolated subinterpreter, which must end without a word."""
     # Without coverage, which cannot measure in a subinterpreter and says so.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
+    environment = unmeasured()
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, "-c", IN_SUBINTERPRETER],

@@ -22,17 +22,19 @@ import pytest
 
 import httpx
 from httpx import _redaction as redaction
-from httpx import _secrets, _subscription
+from httpx import _secrets, _subscription, _transfer, _upload
 from httpx._auth.challenges import parse_challenges
-from httpx._cli import download, event_stream, exchange_json, screen, write_out
+from httpx._cli import event_stream, exchange_json, screen, write_out
 from httpx._cookies.rules import parse as parse_cookie
 from httpx._cookies.suffixes import is_public_suffix
 from httpx._decoders import get_decoder
 from httpx._fields import parse_date
+from httpx._filenames import fit_name, server_name
 from httpx._middleware import rate_fields
 from httpx._retry_after import retry_after
 from httpx._structured import parse_dictionary, parse_item, parse_list
 from httpx._text import LineDecoder, TextDecoder
+from httpx._transfer import dictionary
 from support.drivers import Driver
 from support.servers import ScriptedServer, answer, repeat
 
@@ -228,7 +230,7 @@ HEADERS: dict[str, Callable[[bytes], Any]] = {
     "content-type": in_header(
         "Content-Type",
         lambda r: (r.charset_encoding, r.encoding, r.text),
-        lambda r: download.server_name(r, URL),
+        lambda r: server_name(r.headers, URL),
         lambda r: event_stream._charset_of(r),
         kind,
         lambda r: exchange_json._body(r),
@@ -242,12 +244,15 @@ HEADERS: dict[str, Callable[[bytes], Any]] = {
     "ratelimit-policy": in_header("RateLimit-Policy", limits),
     "retry-after": in_header("Retry-After", lambda r: retry_after(r.headers), status=503),
     "date": in_header("Date", lambda r: retry_after(httpx.Headers([*r.headers.items(), ("Retry-After", DATE)]))),
-    "content-disposition": in_header("Content-Disposition", lambda r: download.server_name(r, URL)),
-    "content-range": in_header("Content-Range", download._total, status=206),
+    "content-disposition": in_header("Content-Disposition", lambda r: server_name(r.headers, URL)),
+    "content-range": in_header("Content-Range", _transfer._total, status=206),
     "content-length": in_header("Content-Length", lambda r: r.headers["content-length"].isdigit()),
-    "etag": in_header("ETag", download.validator_of),
-    "last-modified": in_header("Last-Modified", download.validator_of),
-    "accept-ranges": in_header("Accept-Ranges", download.validator_of),
+    "etag": in_header("ETag", _transfer.validator_of),
+    "last-modified": in_header("Last-Modified", _transfer.validator_of),
+    "accept-ranges": in_header("Accept-Ranges", _transfer.validator_of),
+    "upload-complete": in_header("Upload-Complete", _upload._complete),
+    "upload-limit": in_header("Upload-Limit", lambda r: dictionary(r.headers["upload-limit"])),
+    "upload-offset": in_header("Upload-Offset", lambda r: _upload._NUMBER.fullmatch(r.headers["upload-offset"])),
 }
 READERS: dict[str, Callable[[bytes], Any]] = {
     **HEADERS,
@@ -291,7 +296,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "lines, at once": lines(LARGE * 4),
     "events": events,
     "a format of figures": lambda text: write_out._grouped([("a", text.decode("latin-1"))] * 9),
-    "a name of a file": lambda text: download.fit_name(text.decode("latin-1")),
+    "a name of a file": lambda text: fit_name(text.decode("latin-1")),
 }  # fmt: skip
 
 
@@ -396,8 +401,8 @@ def test_json_that_is_nested_too_deeply_is_a_value_error(text: bytes):
 # Headers that are looked up and are not a peer's: of requests, which the user makes.
 OF_REQUESTS = {
     *("host", "cookie", "authorization", "transfer-encoding", "if-none-match", "if-modified-since", "referer"),
-    *("link", "accept-encoding"),
-} - {"link"}
+    *("accept-encoding", "expect", "sec-websocket-protocol"),
+}
 LOOKUPS = {"_get", "_get_all", "_has", "get", "get_list"}
 
 

@@ -23,11 +23,16 @@ import httpx
 
 T = TypeVar("T")
 
-# Where the interpreter notices no signal: the NOP of an inner `try:`, which is in no outer one, and what takes a
-# coroutine from one `await` to the next, where an exception would pass by the coroutine that it awaits.
+# Where the interpreter notices no signal: the NOP of an inner `try:`, which is in no outer one; what takes a coroutine
+# from one `await` to the next, where an exception would pass by the coroutine that it awaits; and what begins and ends
+# an `except` block, where one would leave the exception that is handled to the thread for good, as the context of all
+# later ones.
 QUIET = frozenset(
     dis.opmap[name]
-    for name in ("NOP", "SEND", "YIELD_FROM", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT", "END_SEND", "RESUME")
+    for name in (
+        *("NOP", "SEND", "YIELD_FROM", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT", "END_SEND", "RESUME"),
+        *("PUSH_EXC_INFO", "POP_EXCEPT", "RERAISE", "COPY"),
+    )
     if name in dis.opmap
 )
 

@@ -279,7 +279,8 @@ class Target:
         if self._is_private:
             return
         path = f"{self._path}.part.json"
-        new = f"{path}.{os.urandom(4).hex()}"
+        new = f"{path}.new"  # always the same, so that a process that is killed here leaves it to the next one
+        _unlink(new)
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600)
         try:
             with os.fdopen(file, "w", encoding="utf-8") as written:
