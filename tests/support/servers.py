@@ -612,7 +612,7 @@ class NginxServer:
             )
             command = [program, "-p", str(self.folder), "-c", str(self.folder / "conf"), "-e", str(self.folder / "log")]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            if wait_for_port(self.tls_port, process):
+            if all(wait_for_port(port, process) for port in (self.port, self.tls_port, *others)):
                 return process
             process.kill()
             log = process.communicate()[1].decode("utf-8", "replace")
