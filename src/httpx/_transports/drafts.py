@@ -270,9 +270,11 @@ class Target:
     def split(self, segments: Sequence[list[int]]) -> None:
         """Record which segments are missing; what is written into them moves their positions."""
         with self._held():
-            os.ftruncate(self._file, self._record["length"])
             self._record["segments"] = segments
+            # The record first: a draft of full length whose record has no segments would count as complete, and a
+            # process may be killed between the two. One that is shorter than its segments is begun anew.
             self._write_record()
+            os.ftruncate(self._file, self._record["length"])
 
     def _write_record(self) -> None:
         """Replace the record; a process that ends meanwhile leaves the old one or the new one."""
