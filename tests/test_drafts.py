@@ -514,7 +514,7 @@ def test_a_process_that_is_ended_leaves_what_it_has(folder: Path, engine: str, n
 
 
 def first_difference(content: bytes, expected: bytes) -> tuple[int, int] | None:
-    """Return where two contents differ, and the length of the first, or None: pytest's own diff of these takes hours."""
+    """Return where two contents differ, and the length of the first, or None: pytest's own diff takes hours."""
     if content == expected:
         return None
     return next((at for at, (a, b) in enumerate(zip(content, expected)) if a != b), -1), len(content)
