@@ -54,9 +54,12 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture(autouse=True)
-def _without_garbage() -> None:
+def _without_garbage() -> Iterator[None]:
     """What earlier tests have left would be collected in the middle of a count, and its frames counted."""
     gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
