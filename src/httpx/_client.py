@@ -103,6 +103,9 @@ __all__ = ["USE_CLIENT_DEFAULT", "AsyncClient", "BaseClient", "Client", "UseClie
 T = TypeVar("T", bound="Client")
 U = TypeVar("U", bound="AsyncClient")
 
+# Under a name of this module: Python takes the attributes of what is imported for a module's, and is slower.
+_logger = logger
+
 # The names that other libraries, and 0.27, have for arguments of a client.
 _HINTS = {
     "app": "`transport=httpx.ASGITransport(app=...)` or `transport=httpx.WSGITransport(app=...)`",
@@ -589,7 +592,7 @@ class Client(Verbs):
         response._headed = perf_counter()
         if self._adapts:
             self._adapt(response)
-        if logger.isEnabledFor(INFO):
+        if _logger.isEnabledFor(INFO):
             self._log(request, response)
         return response
 
@@ -1129,7 +1132,7 @@ class AsyncClient(AsyncVerbs):
         response._headed = perf_counter()
         if self._adapts:
             self._adapt(response)
-        if logger.isEnabledFor(INFO):
+        if _logger.isEnabledFor(INFO):
             self._log(request, response)
         return response
 

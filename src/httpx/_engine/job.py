@@ -55,6 +55,9 @@ REFUSALS = frozenset((405, 421, 501))
 _REMEMBERED = 300.0
 _MAX_REMEMBERED = 1000
 
+# Under a name of this module: Python takes the attributes of what is imported for a module's, and is slower.
+_LOGGER = HTTP11_LOGGER
+
 NO_RESPONSE = "the response did not arrive"
 # What a request is told whose connection was closed by this side. The end that this makes is not the peer's.
 CLOSED_HERE = "the client or the response was closed before the response was received"
@@ -140,7 +143,7 @@ class Job(Limits):
             not whole,
         )
         # `isEnabledFor` is a cached look-up; the events are made only when they are listened to.
-        if traces or HTTP11_LOGGER.isEnabledFor(DEBUG):
+        if traces or _LOGGER.isEnabledFor(DEBUG):
             self.narrator: Narrator | None = Narrator(request, extensions.get("trace"))
         else:
             self.narrator = None
