@@ -34,7 +34,7 @@ from support.drivers import run_on_loop
 from support.servers import SMALL, ScriptedServer, expect_head, repeat, send
 
 FRAMES = 25 + (sys.version_info < (3, 12))  # before 3.12 a list comprehension is a frame, too
-FIRST_LAYER, FURTHER_LAYER = 14 + (sys.version_info < (3, 12)), 2  # frames more
+FIRST_LAYER, FURTHER_LAYER = 16 + (sys.version_info < (3, 12)), 2  # frames more
 LEAK = (
     10_000  # bytes in a thousand requests: some look-ups are cached, and one object a request would be five times that
 )

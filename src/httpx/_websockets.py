@@ -75,6 +75,10 @@ _TO_HTTP = {"ws": "http", "wss": "https"}
 _TO_WEBSOCKET = {"http": "ws", "https": "wss"}
 
 
+# One for all sessions: thousands of them may be open.
+_USUALLY = Reconnect()
+
+
 class WebSocketOptions:
     """The options of a session, checked; see `Client.websocket`."""
 
@@ -108,7 +112,7 @@ class WebSocketOptions:
         self.close_timeout = _seconds("close_timeout", close_timeout)
         if reconnect is not None and not isinstance(reconnect, Reconnect):
             raise TypeError(f"reconnect must be a Reconnect, got {type(reconnect).__name__}")
-        self.reconnect = Reconnect() if reconnect is None else reconnect
+        self.reconnect = _USUALLY if reconnect is None else reconnect
 
     def opening(self) -> Opening:
         """Return a new opening handshake. Raises LocalProtocolError for a subprotocol that is not a token."""
