@@ -612,7 +612,8 @@ class NginxServer:
             )
             command = [program, "-p", str(self.folder), "-c", str(self.folder / "conf"), "-e", str(self.folder / "log")]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            if all(wait_for_port(port, process) for port in (self.port, self.tls_port, *others)):
+            own = [self.ports[name] for name, directives in self._sites.items() if "PORT" in directives]
+            if all(wait_for_port(port, process) for port in (self.port, self.tls_port, *own)):
                 return process
             process.kill()
             log = process.communicate()[1].decode("utf-8", "replace")
