@@ -35,6 +35,9 @@ from ._utils import lazy_pattern
 
 MAX_LENGTH = 65_536  # characters, of the string and of each component; 0.28.1's limit
 DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
+# The scheme of a WebSocket (RFC 6455 3) beside that of the same origin's pages, and back.
+WEBSOCKET_SCHEMES: Mapping[str, str] = {"http": "ws", "https": "wss"}
+PAGE_SCHEMES: Mapping[str, str] = {"ws": "http", "wss": "https"}
 
 # The WHATWG percent-encode sets, printable ASCII only: controls are refused (or encoded, in a user name), and non-ASCII
 # characters are encoded everywhere. `^` in a path and `'` in a query stay, as in 0.28.1: both sides of a signature

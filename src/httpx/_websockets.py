@@ -39,6 +39,7 @@ from ._protocol.opening import NONCE_SIZE, OWN_NAMES, Agreement, BadOpening, Ope
 from ._protocol.websocket import GOING_AWAY, NO_CODE, NORMAL, WebSocketMachine
 from ._reconnect import Attempts
 from ._subscription import Reconnect
+from ._urlparse import PAGE_SCHEMES, WEBSOCKET_SCHEMES
 from ._urls import URL, url_of
 from ._websocket_exceptions import (
     WebSocketDisconnect,
@@ -70,9 +71,6 @@ _MAX_REFUSAL = 65_536
 
 # Codes of a Close after which an iteration over messages just ends. One without a code is what browsers send.
 _NORMAL_CODES = frozenset((NORMAL, GOING_AWAY, NO_CODE))
-
-_TO_HTTP = {"ws": "http", "wss": "https"}
-_TO_WEBSOCKET = {"http": "ws", "https": "wss"}
 
 
 # One for all sessions: thousands of them may be open.
@@ -158,16 +156,16 @@ def opening_request(client: Any, url: URL | str, opening: Opening, options: Mapp
         headers[name.decode()] = value.decode()
     extensions = {**(options.get("extensions") or {}), "websocket": opening}
     request: Request = client.build_request(
-        "GET", _with_scheme(url_of(url), _TO_HTTP), **{**options, "headers": headers, "extensions": extensions}
+        "GET", _with_scheme(url_of(url), PAGE_SCHEMES), **{**options, "headers": headers, "extensions": extensions}
     )
-    target = _with_scheme(request.url, _TO_WEBSOCKET)
+    target = _with_scheme(request.url, WEBSOCKET_SCHEMES)
     # The scheme of HTTP, so that proxies, mounts, cookies and credentials are those of the origin; but a transport that
     # was mounted for WebSockets comes first.
-    schemes = _TO_HTTP.keys()
+    schemes = PAGE_SCHEMES.keys()
     is_mounted = any(
         getattr(pattern, "scheme", "") in schemes and pattern.matches(target) for pattern in client._mounts
     )
-    request.url = target if is_mounted else _with_scheme(request.url, _TO_HTTP)
+    request.url = target if is_mounted else _with_scheme(request.url, PAGE_SCHEMES)
     return request
 
 

@@ -39,11 +39,12 @@ from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._sharing import SharingPool
+from .._urlparse import PAGE_SCHEMES
 from .async_body import AsyncBody
 from .asyncio_connection import AsyncioConnection, FallbackIO, LoopIO, io_of
 from .connecting import Dial
 from .dialling.asyncio import AsyncioDialling, FallbackSockets, LoopSockets
-from .job import CLOSED_HERE, NO_RESPONSE, REFUSALS, SHARED_SCHEMES, Job, Refusals, again, shown
+from .job import CLOSED_HERE, NO_RESPONSE, REFUSALS, Job, Refusals, again, shown
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -200,7 +201,7 @@ class AsyncioEngine:
         Nothing is dialled for it: whether a server takes it is known only after its first SETTINGS.
         """
         assert isinstance(self.pool, SharingPool)
-        key = (SHARED_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
+        key = (PAGE_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
         if self._refusals.has(key, self.now()):
             return None
         connection = self.pool.find(key, self.now(), job)

@@ -31,6 +31,7 @@ from .._headers import Headers
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
+from .._urlparse import WEBSOCKET_SCHEMES
 from .limits import FOREVER, NO_TIMEOUT, TIMER_SLACK, Limits
 from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
 from .wire import Wire
@@ -45,9 +46,6 @@ T = TypeVar("T", bound=Exception)
 # Sending one of these twice does what sending it once does (RFC 9110 9.2.2).
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"))
 _SCHEMES = frozenset(("http", "https", "ws", "wss"))
-_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
-# And back: the connections that may be shared.
-SHARED_SCHEMES = {"ws": "http", "wss": "https"}
 
 # A response with one of these statuses does not say that the WebSocket is not wanted, but that it is not over HTTP/2.
 REFUSALS = frozenset((405, 421, 501))
@@ -121,8 +119,8 @@ class Job(Limits):
             raise _unsupported(key[0])
         target, traces = url._target, False
         if asks_more:
-            if "websocket" in extensions and key[0] in _WEBSOCKET_SCHEMES:
-                key = (_WEBSOCKET_SCHEMES[key[0]], *key[1:])  # a connection that is not shared
+            if "websocket" in extensions and key[0] in WEBSOCKET_SCHEMES:
+                key = (WEBSOCKET_SCHEMES[key[0]], *key[1:])  # a connection that is not shared
             if extensions.get("sni_hostname"):  # None is the same as nothing
                 key = (*key, extensions["sni_hostname"])
             if "target" in extensions:

@@ -39,13 +39,13 @@ from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._sharing import SharingPool
 from .._types import SyncByteStream
+from .._urlparse import PAGE_SCHEMES
 from .connecting import Dial
 from .dialling.sync import SyncDialling
 from .job import (
     CLOSED_HERE,
     NO_RESPONSE,
     REFUSALS,
-    SHARED_SCHEMES,
     Job,
     Refusals,
     again,
@@ -328,7 +328,7 @@ class SyncEngine:
         Nothing is dialled for it: whether a server takes it is known only after its first SETTINGS.
         """
         assert isinstance(self.pool, SharingPool)
-        key = (SHARED_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
+        key = (PAGE_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
         if self._refusals.has(key, monotonic()):
             return None
         with self.lock:

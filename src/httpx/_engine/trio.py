@@ -37,10 +37,11 @@ from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
 from .._sharing import SharingPool
+from .._urlparse import PAGE_SCHEMES
 from .async_body import AsyncBody
 from .connecting import Dial
 from .dialling.trio import TrioDialling
-from .job import NO_RESPONSE, REFUSALS, SHARED_SCHEMES, Job, Refusals, hear_early, listen, shown, stop_sending, why
+from .job import NO_RESPONSE, REFUSALS, Job, Refusals, hear_early, listen, shown, stop_sending, why
 from .route import proxy_fields
 from .settings import Settings, new_pool
 from .story import Event
@@ -186,7 +187,7 @@ class TrioEngine:
         Nothing is dialled for it: whether a server takes it is known only after its first SETTINGS.
         """
         assert isinstance(self.pool, SharingPool)
-        key = (SHARED_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
+        key = (PAGE_SCHEMES.get(job.key[0], job.key[0]), *job.key[1:])
         if self._refusals.has(key, now()):
             return None
         connection = self.pool.find(key, now(), job)

@@ -26,6 +26,7 @@ from .._headers import Headers
 from .._protocol.websocket import ABNORMAL, NO_CODE, NORMAL
 from .._response import Response
 from .._types import AsyncByteStream, SyncByteStream
+from .._urlparse import WEBSOCKET_SCHEMES
 from .._websocket_exceptions import WebSocketDisconnect, WebSocketException, WebSocketNetworkError, WebSocketTimeout
 from .asgi import ASGITransport
 from .asgi_portal import Portal
@@ -36,8 +37,6 @@ MAX_WAITING = 1_048_576
 # Bytes of a refusal's body that are kept.
 MAX_REFUSAL = 65_536
 
-_SCHEMES = {"http": "ws", "https": "wss"}
-
 
 def websocket_scope(scope: dict[str, Any], headers: Headers) -> dict[str, Any]:
     """Return the scope of a WebSocket, made of that of its request."""
@@ -46,7 +45,7 @@ def websocket_scope(scope: dict[str, Any], headers: Headers) -> dict[str, Any]:
     return {
         **scope,
         "type": "websocket",
-        "scheme": _SCHEMES.get(scope["scheme"], scope["scheme"]),
+        "scheme": WEBSOCKET_SCHEMES.get(scope["scheme"], scope["scheme"]),
         "subprotocols": [name.strip() for name in offered.split(",") if name.strip()],
         "extensions": {"websocket.http.response": {}},
     }
