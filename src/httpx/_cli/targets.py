@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._transfer import parse_digest
 from .download import Download, OtherDigest
 from .screen import Screen
 
@@ -135,7 +136,7 @@ class Direct:
 
     def __init__(self, path: str, digest: str | None = None) -> None:
         self._path = path
-        self._digest = None if digest is None else _checked(digest)
+        self._digest = None if digest is None else parse_digest(digest)
         self._descriptor = descriptor_of(path)
         self.is_output = self._descriptor == 1
         self._stream = sys.stderr if self._descriptor == 2 else sys.stdout
@@ -153,7 +154,9 @@ class Direct:
             RequestError: the body did not arrive completely.
             OtherDigest: the body has another digest.
         """
-        hasher = _hasher(self._digest)
+        import hashlib
+
+        hasher = None if self._digest is None else hashlib.new(self._digest.name)
         pieces = _hashed(response, hasher)
         if self._descriptor in (1, 2) and self._stream.isatty():
             Screen(self._stream, "none").pieces(pieces, response.encoding)
@@ -162,8 +165,8 @@ class Direct:
                 for piece in pieces:
                     file.write(piece)
                 file.flush()
-        if self._digest is not None and hasher.hexdigest() != self._digest[1]:
-            name, wanted = self._digest
+        if self._digest is not None and hasher is not None and hasher.digest() != self._digest.value:
+            name, wanted = self._digest.name, self._digest.value.hex()
             raise OtherDigest(f"the body has the digest {name}:{hasher.hexdigest()}, and not {name}:{wanted}")
         return self._path
 
@@ -175,21 +178,6 @@ class Direct:
         source: str | int = self._path if self._descriptor is None else os.dup(self._descriptor)
         with open(source, "wb") as file:
             yield file
-
-
-def _checked(digest: str) -> tuple[str, str]:
-    """Return name and value of a digest; `Download` knows the form."""
-    import hashlib
-
-    Download(".", "", digest=digest)
-    name, _, value = digest.partition(":")
-    return hashlib.new(name.lower().replace("-", "")).name, value.strip().lower()
-
-
-def _hasher(digest: tuple[str, str] | None) -> Any:
-    import hashlib
-
-    return None if digest is None else hashlib.new(digest[0])
 
 
 def _hashed(response: httpx.Response, hasher: Any) -> Iterator[bytes]:
