@@ -337,9 +337,10 @@ def is_excepted(host: str, hosts: str) -> bool:
 
 def _add_cookies(found: Command, path: str, request: Request) -> None:
     """Add the cookies of a file in Netscape's format that are for the request."""
-    from http.cookiejar import Cookie, CookieJar
+    from http.cookiejar import CookieJar
 
     from ._cookies import Cookies
+    from ._cookies.storage import new_cookie
 
     jar = CookieJar()
     lines = found.content_of("-b", path).decode("utf-8", "replace").splitlines()
@@ -351,23 +352,8 @@ def _add_cookies(found: Command, path: str, request: Request) -> None:
         domain = f".{domain.lstrip('.')}" if with_subdomains == "TRUE" else domain
         until = int(expires) or None  # 0 is for the session
         jar.set_cookie(
-            Cookie(
-                version=0,
-                name=name,
-                value=value,
-                port=None,
-                port_specified=False,
-                domain=domain,
-                domain_specified=True,
-                domain_initial_dot=domain.startswith("."),
-                path=folder,
-                path_specified=True,
-                secure=secure == "TRUE",
-                expires=until,
-                discard=until is None,
-                comment=None,
-                comment_url=None,
-                rest={},
+            new_cookie(
+                name, value, domain, folder, domain_specified=True, secure=secure == "TRUE", expires=until, rest={}
             )
         )
     if lines and not len(jar):
