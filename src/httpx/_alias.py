@@ -156,7 +156,7 @@ def _first_name(fullname: str) -> str | None:
 
 
 def _distribution() -> Any:
-    from importlib.metadata import Distribution  # loaded by whoever asks
+    from importlib.metadata import Distribution  # few programs ask
 
     class Alias(Distribution):
         def read_text(self, filename: str) -> str | None:

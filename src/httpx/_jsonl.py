@@ -11,7 +11,7 @@ JSON Lines: the bytes of a body to the values in its lines.
 
 Any cut of the body gives the same values. Lines end with LF or CR LF and with nothing else: U+2028 and the others that
 `str.splitlines` knows may stand in JSON. Blank lines are skipped, and the last line may lack its end. The text is
-UTF-8 (RFC 8259 8.1), whatever the charset of the response. Memory is bounded by `max_line_size`, and work is linear
+UTF-8 (RFC 8259 8.1), also if the response has another charset. Memory is bounded by `max_line_size`, and work is linear
 however a line is cut.
 
 Not here: content types, where the bytes come from.

@@ -114,7 +114,7 @@ def moved_headers(
 
     Args:
         sensitive: lower-case names of fields that are as private as Authorization.
-        keep_secrets: keep the private fields, whatever the origin.
+        keep_secrets: keep the private fields for any origin.
     """
     headers = headers.copy()
     if not (keep_secrets or may_keep_secrets(here, there)):

@@ -648,7 +648,7 @@ class Response:
         Return the values of the lines of JSON Lines, as they arrive; with `application/json-seq`, of its records.
 
         Lines end with LF or CR LF and with nothing else. Blank ones are skipped, and the last one may lack its end. The
-        text is UTF-8, whatever the charset of the response.
+        text is UTF-8; the charset of the response does not count.
 
         Args:
             max_line_size: bytes of a line; None for no limit.

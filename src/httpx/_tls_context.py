@@ -195,7 +195,7 @@ def _unverifying() -> ssl.SSLContext:
 def _strict(context: ssl.SSLContext) -> ssl.SSLContext:
     # Never lowered: the system's OpenSSL configuration may ask for TLS 1.3. The default since Python 3.10.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
-    # Python 3.9 sets it, and a body that somebody cut would pass for the whole.
+    # Python 3.9 sets it, and a body that was cut would pass for the whole.
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
 

@@ -12,7 +12,7 @@ client here: two clients with the same configuration do not share cookies that s
 Everything is pickled here and not by the executor. What cannot be pickled is a TypeError that names it before its chunk
 is sent, and what cannot be unpickled does not break a pool of processes.
 
-Not here: starting processes. Any `concurrent.futures.Executor` serves, of whatever package.
+Not here: starting processes. Any `concurrent.futures.Executor` of any package serves.
 """
 
 from __future__ import annotations

@@ -248,8 +248,8 @@ class Target:
         """
         Open and lock the draft of a target; return whether it is there, ours and free.
 
-        Whether it is ours: nobody else can write to it or have it elsewhere, as in a folder that all may write to. One
-        without a record must be empty: its process ended before it wrote the record.
+        Whether it is ours: no other user can write to it or have it elsewhere, as in a folder that all may write to.
+        One without a record must be empty: its process ended before it wrote the record.
         """
         draft = f"{path}.part"
         try:
