@@ -24,26 +24,7 @@ from ..asyncio_connection import AsyncioConnection, LoopIO
 from ..asyncio_stream import AsyncioStream, settle
 from ..raw import moment
 from ..wire import LARGE_READ, SMALL_READ
-from .common import CLOSED_HERE, LINGER, Channel, PongState, Timing, until_of
-
-
-class AsyncioPong(PongState):
-    """The answer to a ping."""
-
-    __slots__ = ()
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """
-        Wait until the peer has answered; return whether it has.
-
-        Args:
-            timeout: seconds; None for as long as the WebSocket is open.
-
-        Raises:
-            WebSocketDisconnect, WebSocketNetworkError: the WebSocket ended before.
-        """
-        await self._channel.wait_for_pong(self, timeout)
-        return self.is_set()
+from .common import CLOSED_HERE, LINGER, AsyncPong, Channel, Timing, until_of
 
 
 class AsyncioChannel(Channel):
@@ -214,9 +195,9 @@ class AsyncioChannel(Channel):
             finally:
                 self._pass_turn()
 
-    async def ping(self, payload: bytes) -> AsyncioPong:
+    async def ping(self, payload: bytes) -> AsyncPong:
         """Send a ping and return its pong. Raises as `send`."""
-        return await self._send_in_turn(self.begin_ping, payload, AsyncioPong)  # type: ignore[no-any-return]  # what it returns
+        return await self._send_in_turn(self.begin_ping, payload, AsyncPong)  # type: ignore[no-any-return]  # what it returns
 
     async def _send_in_turn(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function that queues a frame when the tasks before this one have sent theirs, and send it."""
@@ -326,8 +307,8 @@ class AsyncioChannel(Channel):
             connection._resume()
         self._wake(self._watchers)  # a pong may have been among it
 
-    async def wait_for_pong(self, pong: AsyncioPong, timeout: float | None) -> None:
-        """Wait until a ping is answered, or time is up; see `AsyncioPong.wait`."""
+    async def wait_for_pong(self, pong: AsyncPong, timeout: float | None) -> None:
+        """Wait until a ping is answered, or time is up; see `AsyncPong.wait`."""
         until = None if timeout is None else moment(timeout, self._now())
         while not pong.is_set():
             if self.machine.full and not self.messages:

@@ -79,6 +79,25 @@ class PongState:
         self.latency = max(0.0, now - self._sent)
 
 
+class AsyncPong(PongState):
+    """The answer to a ping, for tasks: of asyncio, of trio, and on the streams of other packages."""
+
+    __slots__ = ()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """
+        Wait until the peer has answered; return whether it has.
+
+        Args:
+            timeout: seconds; None for as long as the WebSocket is open.
+
+        Raises:
+            WebSocketDisconnect, WebSocketNetworkError: the WebSocket ended before.
+        """
+        await self._channel.wait_for_pong(self, timeout)
+        return self.is_set()
+
+
 class Channel:
     """
     A WebSocket on a connection.

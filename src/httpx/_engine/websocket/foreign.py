@@ -17,7 +17,7 @@ from ..._exceptions import LocalProtocolError, ReadError, ReadTimeout, Transport
 from ..._protocol.websocket import Message, WebSocketMachine
 from ..._websocket_exceptions import WebSocketTimeout
 from ..loops import Signals, now
-from .common import LINGER, READ_SIZE, Channel, PongState, Timing, until_of
+from .common import LINGER, READ_SIZE, AsyncPong, Channel, Timing, until_of
 
 # Seconds after which a task looks again that waits for a pong while messages that nothing takes are in the way.
 LOOK_UP = 0.05
@@ -71,25 +71,6 @@ def translated(exc: Exception, late: type[TransportError], broken: type[Transpor
     return (late if is_late else broken)(str(exc) or type(exc).__name__)
 
 
-class ForeignPong(PongState):
-    """The answer to a ping."""
-
-    __slots__ = ()
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """
-        Wait until the peer has answered; return whether it has.
-
-        Args:
-            timeout: seconds; None for as long as the WebSocket is open.
-
-        Raises:
-            WebSocketDisconnect, WebSocketNetworkError: the WebSocket ended before.
-        """
-        await self._channel.wait_for_pong(self, timeout)
-        return self.is_set()
-
-
 class ForeignChannel(Channel):
     """
     A WebSocket on an async stream of another package.
@@ -113,9 +94,9 @@ class ForeignChannel(Channel):
         """Send a message; see `AsyncioChannel.send`."""
         await self._say(self.machine.send, message)
 
-    async def ping(self, payload: bytes) -> ForeignPong:
+    async def ping(self, payload: bytes) -> AsyncPong:
         """Send a ping and return its pong. Raises as `send`."""
-        return await self._say(self.begin_ping, payload, ForeignPong)  # type: ignore[no-any-return]  # what it returns
+        return await self._say(self.begin_ping, payload, AsyncPong)  # type: ignore[no-any-return]  # what it returns
 
     async def _say(self, function: Callable[..., Any], *args: Any) -> Any:
         while self._sends:
@@ -183,7 +164,7 @@ class ForeignChannel(Channel):
         await self._flush()
         return True
 
-    async def wait_for_pong(self, pong: ForeignPong, timeout: float | None) -> None:
+    async def wait_for_pong(self, pong: AsyncPong, timeout: float | None) -> None:
         """Wait until a ping is answered, or time is up."""
         until = until_of(timeout, now())
         while not pong.is_set():

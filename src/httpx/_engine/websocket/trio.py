@@ -17,7 +17,7 @@ from ..._exceptions import LocalProtocolError, ReadTimeout, TransportError, Writ
 from ..._protocol.websocket import Message, WebSocketMachine
 from ..._websocket_exceptions import WebSocketTimeout
 from ..raw import moment
-from .common import LINGER, READ_SIZE, Channel, PongState, Timing, until_of
+from .common import LINGER, READ_SIZE, AsyncPong, Channel, Timing, until_of
 
 now = trio.current_time
 
@@ -32,25 +32,6 @@ class Stream(Protocol):
     def write_now(self, data: Any = b"") -> int: ...
     async def wait_for_either(self, until: float | None, reads: bool) -> bool: ...
     def close_now(self) -> None: ...
-
-
-class TrioPong(PongState):
-    """The answer to a ping."""
-
-    __slots__ = ()
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """
-        Wait until the peer has answered; return whether it has.
-
-        Args:
-            timeout: seconds; None for as long as the WebSocket is open.
-
-        Raises:
-            WebSocketDisconnect, WebSocketNetworkError: the WebSocket ended before.
-        """
-        await self._channel.wait_for_pong(self, timeout)
-        return self.is_set()
 
 
 class TrioChannel(Channel):
@@ -85,9 +66,9 @@ class TrioChannel(Channel):
         """
         await self._say(self.machine.send, message)
 
-    async def ping(self, payload: bytes) -> TrioPong:
+    async def ping(self, payload: bytes) -> AsyncPong:
         """Send a ping and return its pong. Raises as `send`."""
-        return await self._say(self.begin_ping, payload, TrioPong)  # type: ignore[no-any-return]  # what it returns
+        return await self._say(self.begin_ping, payload, AsyncPong)  # type: ignore[no-any-return]  # what it returns
 
     async def _say(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function that queues a frame, and send what there is."""
@@ -230,8 +211,8 @@ class TrioChannel(Channel):
         self.go_on()
         self._flush()
 
-    async def wait_for_pong(self, pong: TrioPong, timeout: float | None) -> None:
-        """Wait until a ping is answered, or time is up; see `TrioPong.wait`."""
+    async def wait_for_pong(self, pong: AsyncPong, timeout: float | None) -> None:
+        """Wait until a ping is answered, or time is up; see `AsyncPong.wait`."""
         until = None if timeout is None else moment(timeout, now())
         while not pong.is_set():
             if self.machine.full and not self.messages:
