@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Generator
 from typing import Any
 
 import click
 
 import httpx
+
+from .._fields import media_type_of
 
 # Seconds, without --timeout.
 _TIMEOUT = 5.0
@@ -81,6 +84,21 @@ def _timeout(options: dict[str, Any]) -> httpx.Timeout:
     if options["stream"]:
         return httpx.Timeout(_TIMEOUT, read=None, total=options["max_time"])
     return httpx.Timeout(_TIMEOUT, total=options["max_time"])
+
+
+def patient(request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
+    """Read an event stream without a limit for its silence, as `--stream` does: its next event may be far away."""
+    response = yield request
+    # Where the request is repeated, another response may not be an event stream.
+    request.extensions.pop("idle_timeout", None)
+    if is_event_stream(response):
+        request.extensions["idle_timeout"] = None
+    return response
+
+
+def is_event_stream(response: httpx.Response) -> bool:
+    """Return whether the body is a stream of server-sent events."""
+    return media_type_of(response.headers.get("content-type", "")) == "text/event-stream"
 
 
 def auth_of(options: dict[str, Any]) -> Any:

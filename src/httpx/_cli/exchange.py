@@ -21,7 +21,7 @@ import httpx
 
 from . import exits
 from .building import Plan, has_unread_input, plan
-from .clients import auth_of, client_for, coding_of
+from .clients import auth_of, client_for, coding_of, is_event_stream, patient
 from .screen import Screen
 from .wiretap import Wiretap, head_of
 
@@ -157,6 +157,8 @@ class Run:
         if self._timings is not None:
             layers.append(self._timings.watch)  # it sees every attempt
         layers += self._more_layers
+        if self._options["timeout"] is None and not self._options["stream"]:
+            layers.append(patient)
         return {**hooks, **self._client, **({"middleware": layers} if layers else {})}
 
     def _saved(self, path: str) -> None:
@@ -243,7 +245,7 @@ class Run:
     def _show_body(self, response: httpx.Response) -> None:
         if self._tap is not None:
             self._tap.separate()
-        if self._options["stream"] or (self._screen.is_terminal and _is_event_stream(response)):
+        if self._options["stream"] or (self._screen.is_terminal and is_event_stream(response)):
             from .event_stream import show
 
             show(response, self._screen)
@@ -501,10 +503,6 @@ def _auth(options: dict[str, Any], session: Session | None, intent: Plan) -> Any
         return None if session.auth is None else auth_of({**options, **session.auth})
     session.auth = {name: options[name] for name in ("auth", "bearer", "digest")}
     return auth
-
-
-def _is_event_stream(response: httpx.Response) -> bool:
-    return bool(response.headers.get("content-type", "").lower().startswith("text/event-stream"))
 
 
 def _accepts_events(intent: Plan) -> bool:

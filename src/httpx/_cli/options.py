@@ -158,7 +158,7 @@ GROUPS: dict[str, list[Option]] = {
             ("--timeout",),
             "SECONDS",
             "Longest wait for each of: a connection, the next bytes of the response, sending; 0 is no limit. "
-            "[default: 5; with --stream, no limit for the next bytes]",
+            "[default: 5; for an event stream, and with --stream, no limit for the next bytes]",
             SECONDS,
             zero=True,
         ),

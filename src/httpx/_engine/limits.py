@@ -109,7 +109,8 @@ class Limits:
 
     def idle(self, seconds: float | None) -> None:
         """Bound the waits for the rest of the body, each by so many seconds, in place of the read timeout."""
-        self.timeout = {**self.timeout, "read": seconds, "idle": seconds, "head": self.read}
+        head = self.timeout.get("head", self.read)  # a body may be begun twice
+        self.timeout = {**self.timeout, "read": seconds, "idle": seconds, "head": head}
         self.read = seconds if seconds is None or seconds < FOREVER else None
 
     def queue_limit(self, now: float, awaits_dial: bool) -> float | None:
