@@ -181,7 +181,11 @@ def test_an_event_stream_may_be_silent(
 @pytest.mark.parametrize(("kind", "more"), [(b"text/plain", []), (b"text/event-stream", ["--timeout", "0.2"])])
 @pytest.mark.parametrize("version", ["1.1", "2-prior-knowledge"])
 def test_other_bodies_and_a_given_timeout_end_in_silence(
-    version: str, kind: bytes, more: list[str], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+    version: str,
+    kind: bytes,
+    more: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
 ):
     monkeypatch.setattr(clients, "_TIMEOUT", _SILENCE / 3)
     with ScriptedServer((in_http1 if version == "1.1" else in_http2)(kind)) as server:
