@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,14 +66,23 @@ class Run:
         options: the parsed arguments.
         intent: the request to send.
         layers: innermost middleware, which sees every attempt and every hop.
+        is_expected: returns whether a status is what the request is sent for, although it is not a success.
         client: more arguments of the client.
 
     Raises:
         click.UsageError: options exclude each other, or a value is invalid.
     """
 
-    def __init__(self, options: dict[str, Any], intent: Plan, layers: Sequence[Any] = (), **client: Any) -> None:
+    def __init__(
+        self,
+        options: dict[str, Any],
+        intent: Plan,
+        layers: Sequence[Any] = (),
+        is_expected: Callable[[int], bool] = lambda status: False,
+        **client: Any,
+    ) -> None:
         self._options = options
+        self._is_expected = is_expected
         self._more_layers = list(layers)
         self._client = client
         self._recorder = _recorder(options, self._more_layers)
@@ -125,7 +134,11 @@ class Run:
                     session.save()
                 self._epilogue(request, response, error)
         self._tell_of_errors(response)
-        return exits.of_status(response.status_code)
+        return self._code_of(response)
+
+    def _code_of(self, response: httpx.Response) -> int:
+        """Return the exit code for a response."""
+        return exits.OK if self._is_expected(response.status_code) else exits.of_status(response.status_code)
 
     def _tell_of_draft(self) -> None:
         """Say what is kept of a download that failed."""
@@ -136,7 +149,7 @@ class Run:
         """Name a status from 400 on standard error if nothing else has shown it."""
         format = self._options["write_out"] or ""
         is_shown = "h" in self._parts or self._options["output_json"] or _STATUS_IN_FORMAT.search(format)
-        if response.status_code >= 400 and not is_shown:
+        if response.status_code >= 400 and not is_shown and not self._is_expected(response.status_code):
             _tell(_status_of(response))
 
     def _layers(self) -> dict[str, Any]:
@@ -223,6 +236,8 @@ class Run:
         # Standard output gets what it gets without --output.
         if response.is_success or options["no_fail"] or getattr(self._download, "is_output", False):
             return True
+        if self._is_expected(response.status_code) and response.status_code != 304:  # which has no body
+            return True
         # A draft that is already complete.
         return bool(options["resume"]) and response.status_code == 416
 
@@ -286,7 +301,7 @@ class Run:
             code = error.code if isinstance(error, exits.Failure) else exits.of_error(error)
             more.update(errormsg=str(error), exitcode=code)
         elif response is not None:
-            more.update(exitcode=exits.of_status(response.status_code))
+            more.update(exitcode=self._code_of(response))
         if response is None:
             facts = facts_of_error(request, self._timings, **more)
         else:

@@ -282,7 +282,8 @@ class Runner:
         if self._recorder is not None:
             layers.append(self._recorder.watch)
         try:
-            made = Run(options, intent, layers, **client)
+            is_expected = partial(expectations.expects_status, [check for _, check in checks])
+            made = Run(options, intent, layers, is_expected, **client)
             # What an application prints must not be mixed with its response.
             with redirect_stdout(sys.stderr) if options["app"] else nullcontext():
                 code = made.go()
