@@ -89,6 +89,17 @@ def test_lines_go_out_and_messages_come_in(given: Any, capfdbinary: Any):
     assert b"sec-websocket-protocol: a, b" in head
 
 
+def test_quiet_shows_no_messages_but_what_went_wrong(given: Any, capfdbinary: Any):
+    for more, told in (["-q"], True), (["-qq"], False):
+        given(b"hello\n")
+        with ScriptedServer([opened(), echo]) as server:
+            assert run(capfdbinary, "ws", server.url, "--timeout", "0.1", *more) == (exits.OK, "", "")
+        given(b"")
+        with ScriptedServer([answer(b"no", status=b"403 Forbidden"), close()]) as server:
+            code, out, err = run(capfdbinary, "ws", server.url, *more)
+        assert (code, out, "403" in err) == (exits.CLIENT_ERROR, "", told)
+
+
 def test_the_server_may_close_while_the_input_is_open(given: Any, capfdbinary: Any):
     waiting = given(ends=False)
     with ScriptedServer([opened(then=frame(TEXT, b"bye") + close_frame(1000)), expect_frame(CLOSE)]) as server:
@@ -120,6 +131,7 @@ def test_a_terminal_is_told_of_binary_messages_and_gets_no_control_characters(
     )
     one = talk.Talk.__new__(talk.Talk)
     one._is_json = False
+    one._shows = True
     one._screen = Screen(out, "none")  # type: ignore[arg-type]  # what it uses of a stream
     one._lock = talk.threading.Lock()
     one._show(b"\0" * 5)

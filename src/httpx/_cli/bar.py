@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable
 
+from .notes import shows_progress
+
 # Columns of a line with everything, and of one without time left, and without speed.
 _ALL, _WITHOUT_TIME, _WITHOUT_SPEED = 76, 64, 50
 # Columns for the name: a third of the line, within these.
@@ -24,8 +26,8 @@ Tell = Callable[[int, "int | None"], None]
 
 @contextmanager
 def bar(name: str) -> Iterator[Tell]:
-    """Yield a function that moves the bar; it does nothing if standard error is not a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    """Yield a function that moves the bar; it does nothing if standard error is not a terminal, and with --quiet."""
+    if not shows_progress():
         yield _nothing
         return
     from rich.console import Console

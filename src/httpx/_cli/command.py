@@ -19,13 +19,15 @@ from typing import Any
 
 from . import exits
 from .exits import Failure
+from .notes import be_quiet, complain
 from .screen import Screen
 
 
 def run(argv: list[str]) -> int:
     """Run the client with the arguments (without the program's name); return the exit code."""
+    be_quiet(0)
     if sys.stdout is None:  # closed by the parent process
-        _complain("standard output is closed")
+        complain("standard output is closed")
         return exits.FAILED
     try:
         code = _help() if argv == ["--help"] else _parsed(argv)
@@ -44,7 +46,7 @@ def run(argv: list[str]) -> int:
                 return exits.FAILED
         if not isinstance(exc, OSError):
             raise
-        _complain(str(exc))
+        complain(str(exc))
         try:
             sys.stdout.flush()
         except OSError:
@@ -73,20 +75,20 @@ def _parsed(argv: list[str]) -> int:
         from .hints import hint_for
 
         message, hint = exc.format_message(), hint_for(exc)
-        _complain(f"{message.removesuffix('.') if hint else message}{hint}\nTry 'httpx --help'.")
+        complain(f"{message.removesuffix('.') if hint else message}{hint}\nTry 'httpx --help'.")
         return exits.USAGE
     except click.Abort:  # Ctrl-C while click prompts for a password
         return exits.INTERRUPTED
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         from .hints import explained
 
-        _complain(f"{type(exc).__name__}: {explained(exc)}")
+        complain(f"{type(exc).__name__}: {explained(exc)}")
         return exits.of_error(exc)
     except httpx.StreamError as exc:
-        _complain(str(exc))
+        complain(str(exc))
         return exits.FAILED
     except Failure as exc:
-        _complain(str(exc))
+        complain(str(exc))
         return exc.code
 
 
@@ -97,6 +99,7 @@ def _run(argv: list[str]) -> int:
     runs_file = argv[:1] == ["run"] and len(argv) > 1
     with parse(argv[runs_file:], expand=_from_curl, defaults=_defaults) as context:
         options = context.params
+        be_quiet(options["quiet"])
         if runs_file and not options["help"]:
             from .run_file import run_file
 
@@ -200,11 +203,6 @@ _MODES: dict[str, Callable[[dict[str, Any]], int]] = {
     "serve": _serve,
     "from_har": _from_har,
 }
-
-
-def _complain(message: str) -> None:
-    if sys.stderr is not None:
-        Screen(sys.stderr).write(f"httpx: {message}\n")
 
 
 def _forget_output() -> None:

@@ -14,7 +14,6 @@ size, speed and time left. Not here: standard output and other targets that are 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from .._transfer import FILE, SEND, Order, Progress, Steps, UnfitResponse, downl
 from .._transports.carrying import carry_out
 from .._transports.drafts import Target, folder_of
 from .exits import OTHER_DIGEST, Failure
+from .notes import shows_progress
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -82,7 +82,7 @@ class Download:
                 self._url,
                 resume=self._resume,
                 digest=self._digest,
-                progress=self._progress if sys.stderr is not None and sys.stderr.isatty() else None,
+                progress=self._progress if shows_progress() else None,
                 attempts=1,
                 checks_status=False,
             )

@@ -22,6 +22,7 @@ import httpx
 from . import exits
 from .building import Plan, has_unread_input, plan
 from .clients import auth_of, client_for, coding_of, is_event_stream, patient
+from .notes import complain, note
 from .screen import Screen
 from .wiretap import Wiretap, head_of
 
@@ -41,8 +42,8 @@ _STATUS_IN_FORMAT = re.compile(r"%\{(?:http_code|response_code|json)\}")
 def perform(options: dict[str, Any]) -> int:
     """Run parsed arguments; return the exit code."""
     intent = plan(options)
-    if intent.may_miss_input and sys.stderr is not None and has_unread_input():
-        _tell("standard input is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
+    if intent.may_miss_input and has_unread_input():
+        note("standard input is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
@@ -143,14 +144,14 @@ class Run:
     def _tell_of_draft(self) -> None:
         """Say what is kept of a download that failed."""
         if self._download is not None and self._download.kept is not None:
-            _tell(f"{self._download.kept!r} is kept; --continue continues it")
+            complain(f"{self._download.kept!r} is kept; --continue continues it")
 
     def _tell_of_errors(self, response: httpx.Response) -> None:
         """Name a status from 400 on standard error if nothing else has shown it."""
         format = self._options["write_out"] or ""
         is_shown = "h" in self._parts or self._options["output_json"] or _STATUS_IN_FORMAT.search(format)
         if response.status_code >= 400 and not is_shown and not self._is_expected(response.status_code):
-            _tell(_status_of(response))
+            complain(_status_of(response))
 
     def _layers(self) -> dict[str, Any]:
         """Return the arguments of the client by which responses are shown and measured, and requests repeated."""
@@ -159,7 +160,7 @@ class Run:
         if self._options["retry"]:
             from .retries import Retries, saving, showing
 
-            self._retries = Retries(self._options["retry"], _tell)
+            self._retries = Retries(self._options["retry"], note)
             layers.append(self._retries)
             if self._download is not None and self._download.is_repeatable:
                 layers.append(saving(self._download, self._saved))
@@ -224,6 +225,9 @@ class Run:
             self._not_saved(response)
         elif "b" in self._parts:
             self._show_body(response)
+        elif self._options["quiet"]:  # an error in it is one without -q, too
+            for _ in () if response.is_stream_consumed else response.iter_bytes():
+                pass
         elif (self._timings is not None or self._more_layers) and not response.is_stream_consumed:
             for _ in response.iter_raw():  # its size and time are shown, or it is recorded
                 pass
@@ -245,7 +249,7 @@ class Run:
         """Show a body that is not saved, if anything is shown, and say why it is not."""
         status = response.status_code
         if status == 304:
-            _tell("304 Not Modified: nothing was saved")
+            note("304 Not Modified: nothing was saved")
             return
         if "b" in self._parts and status >= 400:
             self._show_body(response)
@@ -537,7 +541,3 @@ def _local_names(intent: Plan, options: dict[str, Any]) -> tuple[str, ...]:
 def _status_of(response: httpx.Response) -> str:
     """Return the status with its registered phrase: that of the server may be anything."""
     return f"{response.status_code} {httpx.codes.get_reason_phrase(response.status_code)}".rstrip()
-
-
-def _tell(text: str) -> None:
-    Screen(sys.stderr).write(f"httpx: {text}\n")

@@ -3,7 +3,7 @@ Parse the words of a command line into a dictionary.
 
     parse(["PUT", ":8000/", "-v"])      {"words": ("PUT", ":8000/"), "verbose": True, "method": None, ...}
 
-Options that only abbreviate others (-i, -I, -u, --body) are replaced by those.
+Options that only abbreviate others (-i, -I, -u, --body, and -q in part) are replaced by those.
 
 Not here: the table of options (`options`), and their effect (`command`).
 """
@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from .building import is_item, is_method
-from .options import FILE_PAIR, FLAG, JSON, NUMBER, OPTIONS, PAIR, SECONDS, Option
+from .options import COUNT, FILE_PAIR, FLAG, JSON, NUMBER, OPTIONS, PAIR, SECONDS, Option
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.opts}
 # What separates the two values of an option that are written as one word.
@@ -27,7 +27,6 @@ _SEPARATORS = {"data": "=", "params": "=", "cookies": "=", "headers": ":", "auth
 _ONE_WORD = {"=": re.compile(r"[^=]*="), ":": re.compile(r"[\w!#$%&'*+.^`|~-]+:(?!//)")}
 # A word that is certainly a URL: with a scheme, or `:8000`, or `:/path`.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
-_FLAGS_TOGETHER = re.compile(r"-[A-Za-z0-9]{2,}")
 
 
 def parse(
@@ -142,11 +141,13 @@ def _check_pairs(params: dict[str, Any]) -> None:
 
 
 def _replace_abbreviations(params: dict[str, Any]) -> None:
-    """Let -i, -I, -u and --body set the options that they stand for, and find the URL that --download took."""
+    """Let -i, -I, -q, -u and --body set the options that they stand for, and find the URL that --download took."""
     shown = {"include": "hb", "body": "b"}
     for key, parts in shown.items():
         if params[key] and params["print"] is None:
             params["print"] = parts
+    if params["quiet"] and not params["offline"]:  # which is there to show something
+        params["print"], params["verbose"] = "", False
     if params["head"]:
         if params["method"] not in (None, "HEAD"):
             raise click.UsageError("--head and --method exclude each other")
@@ -167,6 +168,8 @@ def _for_click(option: Option) -> click.Option:
     names = [*option.opts, option.dest]
     if option.kind == FLAG:
         return click.Option(names, is_flag=True)
+    if option.kind == COUNT:
+        return click.Option(names, count=True)
     return click.Option(
         names, type=_type(option), multiple=option.multiple, default=option.default or None, metavar=option.metavar
     )

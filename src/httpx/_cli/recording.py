@@ -29,6 +29,7 @@ import httpx
 
 from . import exits
 from .har import Received, entries_of, entry_of, log_of, replayed, secrets_in, title_of, without
+from .notes import note
 from .screen import Screen
 
 # Bytes of a body, before and after decoding. A file of many such bodies is hard to open.
@@ -205,7 +206,7 @@ def replay(options: dict[str, Any]) -> int:
     given |= {word.partition(":")[0].lower() for word in words if ":" in word}
     left_out = sorted({name for name in found.masked if name.lower() not in given})
     if left_out:
-        _tell(f"left out, because their values are masked in {path!r}: {', '.join(left_out)}")
+        note(f"left out, because their values are masked in {path!r}: {', '.join(left_out)}")
     options["headers"] = (*(pair for pair in found.headers if pair[0].lower() not in given), *options["headers"])
     options["words"] = (found.url, *words)
     options["method"] = options["method"] or found.method
@@ -238,7 +239,3 @@ def _list(entries: list[dict[str, Any]], path: str) -> int:
             raise click.UsageError(f"entry {number} of {path!r}: {exc}") from None
         screen.write(f"{number:>4}  {status or '-':>3}  {method} {url}\n")
     return exits.OK
-
-
-def _tell(text: str) -> None:
-    Screen(sys.stderr).write(f"httpx: {text}\n")

@@ -20,7 +20,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, nullcontext, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ from .exchange import Run, show_unsent
 from .expectations import Expectation
 from .http_file import File, HttpFile, HttpFileError, Request, parse
 from .http_variables import Exchange, Scope, World, dotenv, environment_of, referenced
+from .notes import complain, note
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Runner:
                 self._recorder.save()
         if self._says_which:
             failed = sum(code != exits.OK for code in self._codes.values())
-            _tell(f"{len(self._codes)} requests, {failed} failed")
+            _tell(f"{len(self._codes)} requests, {failed} failed", note)
         return worst
 
     def _recorded(self) -> Recorder | None:
@@ -239,10 +240,10 @@ class Runner:
         expected = [each for each in request.directives if each.name == "expect"]
         if self._says_which and not quiet:
             name = request.name or f"line {request.line}"
-            _tell(f"{name}: {request.method} {request.url}", mark="###")
-        for note in self._content.notes:
-            if request.start <= note.line <= request.end and request not in self._codes:
-                _tell(f"{self._path}:{note.line}: {note.text}")
+            _tell(f"{name}: {request.method} {request.url}", partial(note, mark="###"))
+        for ignored in self._content.notes:
+            if request.start <= ignored.line <= request.end and request not in self._codes:
+                _tell(f"{self._path}:{ignored.line}: {ignored.text}", note)
         self._open.append(request)
         line = request.line
         try:
@@ -513,6 +514,6 @@ def _content_of(request: httpx.Request) -> str:
         return ""
 
 
-def _tell(text: str, mark: str = "httpx:") -> None:
+def _tell(text: str, how: Callable[[str], None] = complain) -> None:
     sys.stdout.flush()
-    Screen(sys.stderr).write(f"{mark} {text}\n")
+    how(text)

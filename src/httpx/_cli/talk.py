@@ -35,6 +35,7 @@ from .. import _redaction as redaction
 from . import exits
 from .building import plan
 from .clients import auth_of, client_for
+from .notes import complain
 from .screen import GREY, Screen
 from .wiretap import head_of
 
@@ -77,6 +78,7 @@ class Talk:
         self._intent = intent
         self._screen = Screen(sys.stdout, options["pretty"])
         self._is_json = options["output_json"]
+        self._shows = not (self._is_json or options["quiet"])
         self._timings: Hops | None = None
         if options["timings"]:
             from .timings import Hops
@@ -127,9 +129,8 @@ class Talk:
         """Show why no WebSocket was opened; return the exit code."""
         response = exc.response
         self._tell("close", code=None, reason=None, by_peer=True, error=str(exc), status=response.status_code)
-        if sys.stderr is not None:
-            Screen(sys.stderr).write(f"httpx: {type(exc).__name__}: {exc}\n")
-        if response.content and not self._is_json:
+        complain(f"{type(exc).__name__}: {exc}")
+        if response.content and self._shows:
             self._screen.body(response)
         return exits.of_status(response.status_code) or exits.FAILED
 
@@ -175,7 +176,7 @@ class Talk:
             self._tell("received", text=message)
         else:
             self._tell("received", base64=base64.b64encode(message).decode("ascii"))
-        if self._is_json:
+        if not self._shows:
             return
         with self._lock:
             if isinstance(message, str):
