@@ -9,12 +9,17 @@ Made from the table in `options`, so that they are always up to date.
 
 from __future__ import annotations
 
-from . import manual
+from . import manual, palette
 from .exits import MEANINGS
 from .options import GROUPS, OPTIONS, Option
 
 # What the first word may be.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "run")
+
+
+def _choices(option: Option) -> tuple[str, ...]:
+    """Return the values that are offered; the names of styles are those of the pygments that is installed now."""
+    return tuple(palette.names()) if option.dest == "style" else option.choices
 
 
 def script(shell: str) -> str:
@@ -25,10 +30,10 @@ def script(shell: str) -> str:
 def _bash() -> str:
     paths = "|".join(name for option in OPTIONS if option.path for name in option.opts)
     choices = "\n".join(
-        f"        {'|'.join(option.opts)}) COMPREPLY=($(compgen -W '{' '.join(option.choices)}' -- \"$word\"))\n"
+        f"        {'|'.join(option.opts)}) COMPREPLY=($(compgen -W '{' '.join(_choices(option))}' -- \"$word\"))\n"
         "            return;;"
         for option in OPTIONS
-        if option.choices
+        if _choices(option)
     )
     words = " ".join(name for option in OPTIONS for name in option.opts)
     return f"""# Completion of httpx for bash: eval "$(httpx --completion bash)"
@@ -82,7 +87,8 @@ def _zsh_equals(name: str, option: Option) -> str:
 def _zsh_value(option: Option) -> str:
     if option.is_flag:
         return ""
-    what = f"({' '.join(option.choices)})" if option.choices else "_files" if option.path else ""
+    choices = _choices(option)
+    what = f"({' '.join(choices)})" if choices else "_files" if option.path else ""
     optional = ":" if option.bare is not None else ""
     # In options with two values, the second is the path.
     names = option.metavar.strip("[]").replace(":", "\\:").split() or ["value"]
@@ -95,8 +101,9 @@ def _fish() -> str:
         parts = ["complete -c httpx"]
         for name in option.opts:
             parts.append(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}")
-        if option.choices:
-            parts.append(f"-x -a '{' '.join(option.choices)}'")
+        choices = _choices(option)
+        if choices:
+            parts.append(f"-x -a '{' '.join(choices)}'")
         elif not option.is_flag and option.bare is None:
             parts.append("-r" if option.path else "-x")
         text = option.help.replace("\\", "\\\\").replace("'", "\\'")

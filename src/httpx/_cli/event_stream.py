@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from .._events import EventDecoder, ServerSentEvent
 from .._fields import media_type_of
 from .exits import Failure
-from .screen import CYAN, GREY, Screen
+from .screen import Screen
 
 if TYPE_CHECKING:
     import httpx
@@ -109,9 +109,9 @@ def _charset_of(response: httpx.Response) -> str:
 
 
 def _show_event(event: ServerSentEvent, screen: Screen) -> None:
-    screen.painted(CYAN, event.event)
+    screen.painted("field", event.event)
     if event.id:
-        screen.painted(GREY, f"  {event.id}")
+        screen.painted("note", f"  {event.id}")
     screen.write("\n")
     if event.data:
         screen.value(event.data, "  ")

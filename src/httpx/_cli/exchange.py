@@ -23,7 +23,7 @@ from . import exits
 from .building import Plan, has_unread_input, plan
 from .clients import auth_of, client_for, coding_of, is_event_stream, patient
 from .notes import complain, note
-from .screen import Screen
+from .screen import screen_for
 from .wiretap import Wiretap, head_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Run:
         self._download = _download(options, intent)
         # If the body goes to standard output, nothing else may.
         to_stdout = self._download is not None and getattr(self._download, "is_output", False)
-        self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
+        self._screen = screen_for(sys.stderr if to_stdout else sys.stdout, options)
         self._parts = parts_of(options, self._screen.is_terminal, intent.method)
         is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
         self._tap = (
@@ -291,7 +291,7 @@ class Run:
             from .timings import show
 
             sys.stdout.flush()
-            show(timings, Screen(sys.stderr, options["pretty"]), columns(sys.stderr))
+            show(timings, screen_for(sys.stderr, options), columns(sys.stderr))
 
     def _write_out(
         self, format: str, request: httpx.Request, response: httpx.Response | None, error: Exception | None
@@ -311,7 +311,7 @@ class Run:
         else:
             facts = facts_of(response, self._timings, filename_effective=self._path, **more)
         for stream, part in by_stream(format):
-            screen = Screen(sys.stderr, self._options["pretty"]) if stream == "stderr" else self._screen
+            screen = screen_for(sys.stderr, self._options) if stream == "stderr" else self._screen
             screen.write(write_out(part, facts))
 
 
@@ -357,7 +357,7 @@ def _with_params(intent: Plan) -> httpx.URL:
 
 def show_unsent(options: dict[str, Any], intent: Plan) -> int:
     """Show the request without sending it: --offline and --curl."""
-    screen = Screen(sys.stdout, options["pretty"])
+    screen = screen_for(sys.stdout, options)
     request = unsent(options, intent)
     if options["curl"]:
         from .curl import to_curl

@@ -187,6 +187,12 @@ GROUPS: dict[str, list[Option]] = {
             "Colours and indentation: all, colors, format, none. [default: all on a terminal, else none]",
             choices=("all", "colors", "format", "none"),
         ),
+        Option(
+            ("--style",),
+            "NAME",
+            "Colours: those of the terminal, or a style of pygments such as monokai. [default: auto]",
+        ),
+        _flag("--sorted", help="Sort header fields by name, and the names of JSON objects where JSON is indented."),
         _flag("-v", "--verbose", help="Show connection, certificate and request as well."),
         Option(
             ("-q", "--quiet"),

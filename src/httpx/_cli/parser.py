@@ -69,6 +69,7 @@ def _context(command: click.Command, words: list[str]) -> click.Context:
     context = command.make_context("httpx", list(words))  # click takes words out of the list
     try:
         _check_pairs(context.params)
+        _check_style(context.params["style"])
         _replace_abbreviations(context.params)
     except BaseException:
         context.close()
@@ -138,6 +139,17 @@ def _check_pairs(params: dict[str, Any]) -> None:
                 f"--{dest} takes two words, NAME VALUE, so the word after {short + separator + '...'!r} would be its "
                 f"value; write the option again for each: {again}"
             )
+
+
+def _check_style(name: str | None) -> None:
+    """Refuse an unknown style, also where there are no colours."""
+    if name is not None:
+        from .palette import check
+
+        try:
+            check(name)
+        except ValueError as exc:
+            raise click.UsageError(f"--style: {exc}") from None
 
 
 def _replace_abbreviations(params: dict[str, Any]) -> None:

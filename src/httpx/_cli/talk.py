@@ -36,7 +36,7 @@ from . import exits
 from .building import plan
 from .clients import auth_of, client_for
 from .notes import complain
-from .screen import GREY, Screen
+from .screen import screen_for
 from .wiretap import head_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Talk:
     def __init__(self, options: dict[str, Any], intent: Any) -> None:
         self._options = options
         self._intent = intent
-        self._screen = Screen(sys.stdout, options["pretty"])
+        self._screen = screen_for(sys.stdout, options)
         self._is_json = options["output_json"]
         self._shows = not (self._is_json or options["quiet"])
         self._timings: Hops | None = None
@@ -182,7 +182,7 @@ class Talk:
             if isinstance(message, str):
                 self._screen.value(message)
             elif self._screen.is_terminal:
-                self._screen.painted(GREY, f"{len(message)} bytes of binary data\n")
+                self._screen.painted("note", f"{len(message)} bytes of binary data\n")
             else:
                 self._screen.write_bytes(message + b"\n")
             sys.stdout.flush()
@@ -203,7 +203,7 @@ class Talk:
             if not self._has_opened:
                 self._timings.finish()
             sys.stdout.flush()
-            show(self._timings, Screen(sys.stderr, self._options["pretty"]), columns(sys.stderr))
+            show(self._timings, screen_for(sys.stderr, self._options), columns(sys.stderr))
 
 
 def lines_of(stream: Any) -> Iterator[str]:
