@@ -1,5 +1,5 @@
 """
-The bar of a download: name, bar, size, speed and time left, in one line that fits the terminal.
+The bar of a download or an upload: name, bar, size, speed and time left, in one line that fits the terminal.
 
     with bar("a.zip") as tell:
         tell(65536, 1000000)        bytes so far, and all of them or None

@@ -22,7 +22,7 @@ import httpx
 from . import exits
 from .building import Plan, has_unread_input, plan
 from .clients import auth_of, client_for, coding_of, is_event_stream, patient
-from .notes import complain, note
+from .notes import complain, note, shows_progress
 from .screen import screen_for
 from .wiretap import Wiretap, head_of
 
@@ -195,6 +195,10 @@ class Run:
         is_streamed = self._retries is None or self._download is not None or self._options["stream"]
         if self._retries is not None and not request.is_replayable:
             request.read()  # standard input, for example
+        if shows_progress() and not hasattr(request, "_content"):
+            from .sending import watch
+
+            watch(request, self._intent)
         if self._timings is not None:
             self._timings.begin()
         try:
