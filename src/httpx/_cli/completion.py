@@ -13,8 +13,13 @@ from . import manual, palette
 from .exits import MEANINGS
 from .options import GROUPS, OPTIONS, Option
 
-# What the first word may be.
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "run")
+# What the first word may be that is not an option or its value, beside the URL.
+FIRST = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "run", "ws", "curl")
+
+
+def _with_arity(arity: int, separator: str) -> str:
+    """Return the names of the options that are followed by so many words."""
+    return separator.join(name for option in OPTIONS if option.arity == arity for name in option.opts)
 
 
 def _choices(option: Option) -> tuple[str, ...]:
@@ -37,6 +42,20 @@ def _bash() -> str:
     )
     words = " ".join(name for option in OPTIONS for name in option.opts)
     return f"""# Completion of httpx for bash: eval "$(httpx --completion bash)"
+# Whether no word before the current one is the method or the URL.
+_httpx_is_first() {{
+    local index=1 words=("${{COMP_WORDS[@]:0:COMP_CWORD}}")
+    while [ "$index" -lt "${{#words[@]}}" ]; do
+        case ${{words[index]}} in
+            {_with_arity(2, "|")}) index=$((index + 3));;
+            {_with_arity(1, "|")}) index=$((index + 2));
+                # To bash, --option=value is three words.
+                [ "${{words[index-1]}}" != = ] || index=$((index + 1));;
+            -*) index=$((index + 1));;
+            *) return 1;;
+        esac
+    done
+}}
 _httpx() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
     COMPREPLY=()
@@ -49,7 +68,7 @@ _httpx() {{
     esac
     case $word in
         -*) COMPREPLY=($(compgen -W '{words}' -- "$word"));;
-        *) [ "$COMP_CWORD" -eq 1 ] && COMPREPLY=($(compgen -W '{" ".join(METHODS)}' -- "$word"));;
+        *) _httpx_is_first && COMPREPLY=($(compgen -W '{" ".join(FIRST)}' -- "$word"));;
     esac
 }}
 complete -o default -F _httpx httpx
@@ -61,7 +80,8 @@ def _zsh() -> str:
     for option in OPTIONS:
         text = option.help.partition(" [default")[0].replace("[", "(").replace("]", ")").replace(":", "\\:")
         text = text.replace("'", "'\\''")
-        many = "*" if option.multiple else ""
+        # One that was given is not offered again, under any of its names.
+        many = "*" if option.multiple else f"({' '.join(option.opts)})" if len(option.opts) > 1 else ""
         lines += [
             f"    '{many}{name}{_zsh_equals(name, option)}[{text}]{_zsh_value(option)}' \\" for name in option.opts
         ]
@@ -71,7 +91,7 @@ def _zsh() -> str:
 _httpx() {{
     _arguments -s \\
 {body}
-    '1:method or URL:({" ".join(METHODS)})' \\
+    '1:method or URL:({" ".join(FIRST)})' \\
     '*:item:_files'
 }}
 # Found in $fpath, this file is the function itself; read by eval, it only defines one.
@@ -81,7 +101,7 @@ if [ "$funcstack[1]" = _httpx ]; then _httpx "$@"; else compdef _httpx httpx; fi
 
 def _zsh_equals(name: str, option: Option) -> str:
     """Return "=" for an option that may be written as --name=value."""
-    return "=" if name.startswith("--") and option.arity == 1 else ""
+    return "=" if name.startswith("--") and not option.is_flag and option.arity < 2 else ""
 
 
 def _zsh_value(option: Option) -> str:
@@ -109,7 +129,26 @@ def _fish() -> str:
         text = option.help.replace("\\", "\\\\").replace("'", "\\'")
         parts.append(f"-d '{text}'")
         lines.append(" ".join(parts))
-    lines.append(f"complete -c httpx -n __fish_is_first_token -a '{' '.join(METHODS)}'")
+    lines += [
+        "# Whether no word before the current one is the method or the URL; values of options are words, too.",
+        "function __httpx_is_first",
+        "    set -l words (commandline -opc)",
+        "    set -e words[1]",
+        "    while set -q words[1]",
+        "        switch $words[1]",
+        f"            case {_with_arity(2, ' ')}",
+        "                set -e words[1..3]",
+        f"            case {_with_arity(1, ' ')}",
+        "                set -e words[1..2]",
+        "            case '-*'",
+        "                set -e words[1]",
+        "            case '*'",
+        "                return 1",
+        "        end",
+        "    end",
+        "end",
+        f"complete -c httpx -n __httpx_is_first -a '{' '.join(FIRST)}'",
+    ]
     return "\n".join(lines) + "\n"
 
 
