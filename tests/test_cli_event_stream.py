@@ -139,7 +139,8 @@ def test_the_command_shows_events(echo_server: EchoServer, capfdbinary: pytest.C
 
 # Silence.
 
-_SILENCE = 0.6  # seconds that the server says nothing; the timeout is a third of it
+_SILENCE = 1.0  # seconds that the server says nothing
+_SHORT = 0.5  # seconds of the timeout, in which a head must come on a busy machine
 _EVENTS = b"data: one\n\n", b"data: two\n\n"
 
 
@@ -164,13 +165,13 @@ def in_http2(kind: bytes) -> Any:
     return frames_of(script)
 
 
-@pytest.mark.parametrize("more", [[], ["--retry", "1"], ["--pretty", "all"], ["-o", "-"], ["--output-json"]])
+@pytest.mark.parametrize("more", [[], ["--retry", "1"], ["-o", "-"]])
 @pytest.mark.parametrize("version", ["1.1", "2-prior-knowledge"])
 def test_an_event_stream_may_be_silent(
     version: str, more: list[str], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ):
     """Without --stream it ended after 5 s of silence, although an event stream is silent for most of its time."""
-    monkeypatch.setattr(clients, "_TIMEOUT", _SILENCE / 3)
+    monkeypatch.setattr(clients, "_TIMEOUT", _SHORT)
     script = (in_http1 if version == "1.1" else in_http2)(b"Text/Event-Stream; charset=utf-8")
     with ScriptedServer(script) as server:
         assert run([server.url, "--http-version", version, *more]) == exits.OK
@@ -178,7 +179,7 @@ def test_an_event_stream_may_be_silent(
     assert b"two" in capfdbinary.readouterr().out
 
 
-@pytest.mark.parametrize(("kind", "more"), [(b"text/plain", []), (b"text/event-stream", ["--timeout", "0.2"])])
+@pytest.mark.parametrize(("kind", "more"), [(b"text/plain", []), (b"text/event-stream", ["--timeout", "0.5"])])
 @pytest.mark.parametrize("version", ["1.1", "2-prior-knowledge"])
 def test_other_bodies_and_a_given_timeout_end_in_silence(
     version: str,
@@ -187,7 +188,7 @@ def test_other_bodies_and_a_given_timeout_end_in_silence(
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
 ):
-    monkeypatch.setattr(clients, "_TIMEOUT", _SILENCE / 3)
+    monkeypatch.setattr(clients, "_TIMEOUT", _SHORT)
     with ScriptedServer((in_http1 if version == "1.1" else in_http2)(kind)) as server:
         assert run([server.url, "--http-version", version, *more]) == exits.TIMED_OUT
-    assert b"within the read timeout of 0.2 s" in capfdbinary.readouterr().err
+    assert b"within the read timeout of 0.5 s" in capfdbinary.readouterr().err
