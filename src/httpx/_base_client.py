@@ -566,7 +566,9 @@ class BaseClient:
         Args:
             given: the timeouts of the call, whose total one errors name.
         """
-        left = _left(request, deadline, given)
+        left = deadline - _clock.monotonic()
+        if left <= 0:
+            raise _is_over(request, given)
         timeout = request.extensions["timeout"]
         if isinstance(timeout, TimeLeft):  # of another hop, or of another call with the same request
             request.extensions["timeout"] = timeout = timeout.whole
@@ -577,19 +579,18 @@ class BaseClient:
     @staticmethod
     def _share(request: Request, deadline: float, given: Mapping[str, float | None]) -> None:
         """Give a request that is a call of its own the rest of the total timeout of what it is a part of."""
-        left = _left(request, deadline, given)
+        left = deadline - _clock.monotonic()
+        if left <= 0:
+            raise _is_over(request, given)
         timeout = request.extensions["timeout"]
         if left < (timeout.get("total") or math.inf):
             request.extensions["timeout"] = Rest(timeout, left, given)
 
 
-def _left(request: Request, deadline: float, given: Mapping[str, float | None]) -> float:
-    """Return the seconds before the deadline. Raises ReadTimeout: none are left."""
-    left = deadline - _clock.monotonic()
-    if left <= 0:
-        text = f"the total timeout of {total_of(given):g} s is over"
-        raise ReadTimeout(with_host(text, request), request=request)
-    return left
+def _is_over(request: Request, given: Mapping[str, float | None]) -> ReadTimeout:
+    """Return the exception for a total timeout that is over before a request is sent."""
+    text = f"the total timeout of {total_of(given):g} s is over"
+    return ReadTimeout(with_host(text, request), request=request)
 
 
 _EVENTS = ("request", "response", "1xx")

@@ -30,7 +30,7 @@ _OURS = {
     **dict.fromkeys(("-O", "--remote-name"), "--download"),
     **dict.fromkeys(("-C", "--continue-at"), "--continue"),
     **dict.fromkeys(("-T", "--upload-file"), "PUT URL @FILE"),
-    **dict.fromkeys(("-s", "--silent"), "-q, without a body, too; only a terminal gets a progress bar"),
+    **dict.fromkeys(("-s", "--silent"), "-q, which hides the body, too; only a terminal gets a progress bar"),
     "-S": "--stream shows what arrives at once; errors are always shown",
     "--show-error": _ALWAYS + "errors are always shown",
     **dict.fromkeys(("--data-raw", "--data-binary", "--data-ascii"), "-c TEXT, or the item @FILE"),

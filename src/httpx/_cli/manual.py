@@ -41,6 +41,7 @@ ITEMS = (
 
 ENVIRONMENT = (
     ("NO_COLOR", "no colours, unless --pretty asks for them"),
+    ("COLORTERM", "truecolor or 24bit: a --style has true colours, and not 256"),
     ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and hosts without a proxy"),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities instead of the default ones"),
     ("XDG_CONFIG_HOME, APPDATA", "where httpx/config.toml and httpx/sessions are"),
