@@ -53,8 +53,6 @@ _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Schemes that people try -> what to do instead.
 _OTHER_SCHEMES = {
-    "ws": "this client does not speak WebSocket; http:// sends a plain request to the same place",
-    "wss": "this client does not speak WebSocket; https:// sends a plain request to the same place",
     "file": "the URL must be http or https; to send a file, add the item @PATH",
     "ftp": "the URL must be http or https",
 }
