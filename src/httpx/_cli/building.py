@@ -434,7 +434,8 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
     form: dict[str, Any] = {}
     fields = [*(items.fields if items else ()), *options["data"]]
     files = [*(items.files if items else ())]
-    files += [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
+    # The name of standard input may be a number.
+    files += [(name, (os.path.basename(str(file.name)), file)) for name, file in options["files"]]
     if fields and options["multipart"]:
         files[:0] = [(name, (None, value)) for name, value in fields]
     elif fields:

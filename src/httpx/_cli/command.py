@@ -138,7 +138,7 @@ def _from_curl(text: str) -> list[str]:
         text = "" if sys.stdin is None else sys.stdin.read()
     try:
         return from_curl(text)
-    except ValueError as exc:
+    except (ValueError, OSError) as exc:  # an OSError is one of a file that it names
         raise click.UsageError(str(exc)) from None
 
 
