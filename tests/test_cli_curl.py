@@ -396,3 +396,8 @@ def test_secrets_of_a_compressed_body_are_hidden():
     assert '{"password":"***","text":"xxx' in command
     assert "Content-Encoding" not in command
     assert "Content-Encoding: gzip" in to_curl(request, mask=False)
+
+
+def test_a_missing_file_of_a_curl_command_is_an_invalid_command(capfdbinary: pytest.CaptureFixture[bytes]):
+    assert run(["--from-curl", "curl http://a.invalid/ -d @missing"]) == exits.USAGE
+    assert b"No such file or directory: 'missing'" in capfdbinary.readouterr().err

@@ -53,8 +53,6 @@ _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Schemes that people try -> what to do instead.
 _OTHER_SCHEMES = {
-    "ws": "this client does not speak WebSocket; http:// sends a plain request to the same place",
-    "wss": "this client does not speak WebSocket; https:// sends a plain request to the same place",
     "file": "the URL must be http or https; to send a file, add the item @PATH",
     "ftp": "the URL must be http or https",
 }
@@ -436,7 +434,8 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
     form: dict[str, Any] = {}
     fields = [*(items.fields if items else ()), *options["data"]]
     files = [*(items.files if items else ())]
-    files += [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
+    # The name of standard input may be a number.
+    files += [(name, (os.path.basename(str(file.name)), file)) for name, file in options["files"]]
     if fields and options["multipart"]:
         files[:0] = [(name, (None, value)) for name, value in fields]
     elif fields:

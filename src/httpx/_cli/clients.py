@@ -109,17 +109,26 @@ def auth_of(options: dict[str, Any]) -> Any:
         if options["auth"] or options["bearer"]:
             raise click.UsageError("--netrc excludes --auth, --user and --bearer")
         return _netrc()
-    if options["bearer"]:
-        return httpx.BearerAuth(options["bearer"])
-    if not options["auth"]:
-        if options["digest"]:
-            raise click.UsageError("--digest needs --auth USER PASS")
-        return None
+    try:
+        if options["bearer"]:
+            return httpx.BearerAuth(options["bearer"])
+        if options["auth"]:
+            return _with_password(options)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+    if options["digest"]:
+        raise click.UsageError("--digest needs --auth USER PASS")
+    return None
+
+
+def _with_password(options: dict[str, Any]) -> httpx.Auth:
     user, password = options["auth"]
     if password == "-":
         password = click.prompt("Password", hide_input=True, err=True)
         options["auth"] = (user, password)  # prompt only once
-    return httpx.DigestAuth(user, password) if options["digest"] else httpx.BasicAuth(user, password)
+    kind = httpx.DigestAuth if options["digest"] else httpx.BasicAuth
+    # Bytes that are not UTF-8 go out as they were typed.
+    return kind(user.encode("utf-8", "surrogateescape"), password.encode("utf-8", "surrogateescape"))
 
 
 def _network(options: dict[str, Any]) -> dict[str, Any]:

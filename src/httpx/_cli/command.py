@@ -107,13 +107,18 @@ def _run(argv: list[str]) -> int:
         for name, mode in _MODES.items():
             if options[name]:
                 return mode(options)
-        if options["ws"] or options["words"][:1] == ("ws",):
+        if options["ws"] or _names_websocket(options["words"]):
             from .talk import talk
 
             return talk(options)
         from .exchange import perform
 
         return perform(options)
+
+
+def _names_websocket(words: tuple[str, ...]) -> bool:
+    """Return whether the words say `ws URL`, or a URL that is one of a WebSocket."""
+    return words[:1] == ("ws",) or any(word.lower().startswith(("ws://", "wss://")) for word in words[:2])
 
 
 def _defaults(options: dict[str, Any]) -> list[str]:
@@ -136,7 +141,7 @@ def _from_curl(text: str) -> list[str]:
         text = "" if sys.stdin is None else sys.stdin.read()
     try:
         return from_curl(text)
-    except ValueError as exc:
+    except (ValueError, OSError) as exc:  # an OSError is one of a file that it names
         raise click.UsageError(str(exc)) from None
 
 

@@ -20,6 +20,7 @@ Not here: where the settings take effect (`parser`, `building`, `exchange`).
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import stat
 import sys
@@ -79,7 +80,7 @@ class Config:
             click.UsageError: it is incomplete, the secret cannot be found, or it would be sent in the clear.
         """
         assert self.auth is not None
-        if url.scheme != "https" and not _is_local(url.host):
+        if url.scheme not in ("https", "wss") and not _is_local(url.host):
             raise self._error(f"the credentials for {self._host!r} are sent with https only")
         if "bearer" in self.auth:
             return httpx.BearerAuth(self._secret(self.auth["bearer"]))
@@ -185,4 +186,8 @@ def _check_owner(path: str, status: os.stat_result) -> None:
 
 
 def _is_local(host: str) -> bool:
-    return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
+    """Return whether a host is this machine: by its address, or by a name that can be nothing else."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return f".{host.rstrip('.')}".endswith(".localhost")

@@ -105,9 +105,9 @@ class Run:
     def go(self) -> int:
         """Build and send the request and show the response; return the exit code."""
         session = _session(self._options, self._intent)
-        auth = _auth(self._options, session, self._intent)
+        auth = auth_for(self._options, session, self._intent)
         self._options["stream"] = self._options["stream"] or _accepts_events(self._intent)
-        self._options["resolve"] += _local_names(self._intent, self._options)
+        self._options["resolve"] += local_names(self._intent, self._options)
         response, error = None, None
         with client_for(self._options, auth=auth, **self._layers()) as client:
             request = self._built(client, session)
@@ -383,7 +383,7 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
         return httpx.Response(200)
 
     session = _session(options, intent)
-    auth = _auth(options, session, intent)
+    auth = auth_for(options, session, intent)
     with httpx.Client(transport=httpx.MockTransport(keep), auth=auth, compress=coding_of(options)) as client:
         client.send(built(client, intent if session is None else _with_session(intent, session, client)))
     return sent[0]
@@ -514,7 +514,7 @@ def _with_cookies(intent: Plan) -> Plan:
     return intent._replace(headers=others, cookies={**pairs, **intent.cookies})
 
 
-def _auth(options: dict[str, Any], session: Session | None, intent: Plan) -> Any:
+def auth_for(options: dict[str, Any], session: Session | None, intent: Plan) -> Any:
     """Return the authentication of the options, which the session remembers, else of the session, else of the host."""
     auth = auth_of(options)
     if auth is None and intent.config is not None and (session is None or session.auth is None):
@@ -533,7 +533,7 @@ def _accepts_events(intent: Plan) -> bool:
     return any(name.lower() == "accept" and "text/event-stream" in value.lower() for name, value in intent.headers)
 
 
-def _local_names(intent: Plan, options: dict[str, Any]) -> tuple[str, ...]:
+def local_names(intent: Plan, options: dict[str, Any]) -> tuple[str, ...]:
     """Return a value of --resolve for names such as `app.localhost`, which are this machine (RFC 6761, 6.3)."""
     url = httpx.URL(intent.url)
     if not url.host.rstrip(".").endswith(".localhost") or options["resolve"]:

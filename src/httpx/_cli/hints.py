@@ -1,7 +1,7 @@
 """
 Hints for people who know curl or HTTPie and use an option that is another one here.
 
-    hint_for(exc)       "; here it is --ca PATH", for the error of an unknown option --cacert
+    hint_for(exc)       "; here: --ca PATH", for the error of an unknown option --cacert
 
     explained(exc)      the message of an error of the library, which names options instead of arguments
 
@@ -68,7 +68,7 @@ def hint_for(exc: click.UsageError) -> str:
         ours = _OURS.get(exc.option_name)
         if ours is None:
             return ""
-        return f"; {ours}" if ours.startswith(_ALWAYS) else f"; here it is {ours}"
+        return f"; {ours}" if ours.startswith(_ALWAYS) else f"; here: {ours}"
     if isinstance(exc, click.BadParameter) and exc.param is not None:
         key = exc.param.name or ""
     elif isinstance(exc, click.BadOptionUsage):

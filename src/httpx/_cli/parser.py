@@ -27,6 +27,20 @@ _SEPARATORS = {"data": "=", "params": "=", "cookies": "=", "headers": ":", "auth
 _ONE_WORD = {"=": re.compile(r"[^=]*="), ":": re.compile(r"[\w!#$%&'*+.^`|~-]+:(?!//)")}
 # A word that is certainly a URL: with a scheme, or `:8000`, or `:/path`.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
+# Keys of options that exclude each other.
+_EXCLUSIVE = (
+    ("auth", "bearer", "netrc", "user"),
+    ("download", "output", "output_json"),
+    ("http2", "http_version"),
+    ("ipv4", "ipv6"),
+    ("ca", "no_verify"),
+    ("proxy", "unix_socket"),
+    ("session", "session_read_only"),
+)
+# The results of options that are not given.
+_NOTHING = {option.dest: False if option.kind == FLAG else None for option in OPTIONS if not option.multiple}
+# Those of which 0 is one.
+_NUMBERS = {option.dest: option.default for option in OPTIONS if type(option.default) is int}
 
 
 def parse(
@@ -37,6 +51,8 @@ def parse(
 ) -> click.Context:
     """
     Return a context with the arguments as `params`, which closes the files of `--files` when it is left.
+
+    `params["from_config"]` are the keys of options that only the defaults have.
 
     Args:
         argv: without the program's name.
@@ -53,20 +69,40 @@ def parse(
     )
     words = normalised(argv, expand)
     context = _context(command, words)
-    more = [] if defaults is None else defaults(context.params)
-    if more:
-        context.close()
-        with _context(command, normalised(more)) as alone:
-            if alone.params["words"]:
-                raise click.UsageError(
-                    f"the configuration has a word that is not an option: {alone.params['words'][0]!r}"
-                )
-        context = _context(command, [*normalised(more), *words])
+    named = _set(context.params)
+    _complete(context)
+    more = [] if defaults is None else normalised(defaults(context.params))
+    context.params["from_config"] = frozenset()
+    if not more:
+        return context
+    context.close()
+    with _context(command, more) as alone:
+        if alone.params["words"]:
+            raise click.UsageError(f"the configuration has a word that is not an option: {alone.params['words'][0]!r}")
+        configured = _set(alone.params) - named
+    context = _context(command, [*more, *words])
+    for row in _EXCLUSIVE:
+        if named.intersection(row):  # what the command line says wins
+            context.params.update({key: empty for key, empty in _NOTHING.items() if key in configured and key in row})
+            configured -= set(row)
+    _complete(context)
+    context.params["from_config"] = frozenset(configured)
     return context
 
 
 def _context(command: click.Command, words: list[str]) -> click.Context:
-    context = command.make_context("httpx", list(words))  # click takes words out of the list
+    return command.make_context("httpx", list(words))  # click takes words out of the list
+
+
+def _set(params: dict[str, Any]) -> set[str]:
+    """Return the keys of options that are given."""
+    # By identity: 0 is a value, but where it is the default.
+    given = {key: value for key, value in params.items() if value is not None and value is not False and value != ()}
+    return {key for key, value in given.items() if value != _NUMBERS.get(key, ())}
+
+
+def _complete(context: click.Context) -> None:
+    """Check pairs and replace abbreviations; after an error, the context is closed."""
     try:
         _check_pairs(context.params)
         _check_style(context.params["style"])
@@ -74,7 +110,6 @@ def _context(command: click.Command, words: list[str]) -> click.Context:
     except BaseException:
         context.close()
         raise
-    return context
 
 
 def normalised(argv: list[str], expand: Callable[[str], list[str]] | None = None) -> list[str]:

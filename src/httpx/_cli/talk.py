@@ -1,5 +1,5 @@
 """
-`--ws`: a WebSocket on the command line. Each line of standard input is sent as a message; each message is shown.
+`httpx ws URL`: a WebSocket on the command line. Each line of standard input is sent; each message is shown.
 
     talk(options) -> exit code
 
@@ -34,7 +34,8 @@ import httpx
 from .. import _redaction as redaction
 from . import exits
 from .building import plan
-from .clients import auth_of, client_for
+from .clients import client_for
+from .exchange import auth_for, local_names
 from .notes import complain
 from .screen import screen_for
 from .wiretap import head_of
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _NOT_WITH = (
     *("content", "data", "files", "json", "form", "multipart", "raw", "stream", "output", "download", "resume"),
     *("check_digest", "write_out", "print", "retry", "session", "session_read_only", "offline", "curl", "method"),
+    *("compress", "har"),
 )
 
 
@@ -55,7 +57,7 @@ def talk(options: dict[str, Any]) -> int:
     if words[:1] == ("ws",):
         words = words[1:]
     for name in _NOT_WITH:
-        if options[name]:
+        if options[name] and name not in options["from_config"]:
             shown = "continue" if name == "resume" else name.replace("_", "-")
             raise click.UsageError(f"--ws excludes --{shown}")
     intent = plan({**options, "words": words, "ignore_stdin": True})
@@ -96,7 +98,8 @@ class Talk:
         if self._timings is not None:
             more["middleware"] = [self._timings.watch]
             self._timings.begin()
-        with client_for(self._options, auth=auth_of(self._options), **more) as client:
+        self._options["resolve"] += local_names(intent, self._options)
+        with client_for(self._options, auth=auth_for(self._options, None, intent), **more) as client:
             connector = client.websocket(
                 intent.url,
                 params=tuple(intent.params) or None,
@@ -214,13 +217,15 @@ def lines_of(stream: Any) -> Iterator[str]:
     """
     if stream is None:
         return
-    rest = b""
+    rest: list[bytes] = []  # of a line without its end; joined once, because a line may be long
     while data := os.read(stream.fileno(), 65_536):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield line.rstrip(b"\r").decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
+        *ends, tail = data.split(b"\n")
+        for end in ends:
+            yield b"".join([*rest, end]).rstrip(b"\r").decode("utf-8", "replace")
+            rest = []
+        rest.append(tail)
+    if any(rest):
+        yield b"".join(rest).decode("utf-8", "replace")
 
 
 # Seconds after which the thread that receives looks whether the input is over.

@@ -151,10 +151,9 @@ class Cookies(MutableMapping[str, str]):
         policy = UsersPolicy.of(jar, url, place)
         now = int(time.time())
         with lock_of(jar):
-            for line in lines:
-                cookie = judge(parse(line), place, now)
-                if cookie is not None and (policy is None or policy.accepts(cookie)):
-                    store(jar, cookie, place, now)
+            judged = (judge(parse(line), place, now) for line in lines)
+            accepted = [each for each in judged if each is not None and (policy is None or policy.accepts(each))]
+            store(jar, accepted, place, now)
 
     def set_cookie_header(self, request: Request) -> None:
         """

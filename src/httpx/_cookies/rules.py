@@ -1,7 +1,7 @@
 """
 The cookies that are stored and those that are sent: RFC 6265 and its revision, 6265bis.
 
-Not here: the jar (`storage`), the user's policies (`urllib_views`).
+Not here: the jar (`storage`), what leaves it (`eviction`), the user's policies (`urllib_views`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from .._exceptions import LocalProtocolError
 from .._fields import parse_date
 from .._utils import lazy_pattern
-from .storage import Origin, drop, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
+from .eviction import make_room, site_of
+from .storage import Origin, domains_below, drop, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
 from .suffixes import is_public_suffix
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from .._urls import URL
 
-_MAX_PER_DOMAIN = 180  # cookies; the limit of browsers (6265bis, section 5.7)
 _MAX_SIZE = 4096  # bytes of name and value together (6265bis, section 5.6)
 _MAX_ATTRIBUTE = 1024  # bytes of an attribute's value (6265bis, section 5.6)
 _MAX_ATTRIBUTES = 32  # of one cookie; later ones are ignored, so that a long line cannot fill the jar
@@ -218,42 +218,48 @@ def _expiry(known: dict[str, str], now: int) -> Optional[int]:
     return None if date is None else min(date, latest)
 
 
-def store(jar: CookieJar, cookie: Cookie, place: Place, now: int) -> None:
-    """Store an accepted cookie in the jar, or remove the one that it expires. The caller holds the lock."""
-    related = stored(jar, place.domains())
-    # A cookie for a domain also hides those of its subdomains, which are not in `related`.
-    if not place.is_secure and any(_is_overlaid(old, cookie) for old in (jar if cookie.domain_specified else related)):
-        return
-    for old in related:
-        if key_of(old) == key_of(cookie):
-            # An updated cookie keeps its age, and with it its place in the Cookie field.
-            set_origin(cookie, origin_of(cookie)._replace(serial=origin_of(old).serial))
-    if cookie.is_expired(now):
-        drop(jar, cookie)
-        return
-    jar.set_cookie(cookie)
-    same = [old for old in related if old.domain == cookie.domain]
-    if len(same) >= _MAX_PER_DOMAIN:
-        _evict(jar, cookie, now)
+def store(jar: CookieJar, cookies: list[Cookie], place: Place, now: int) -> None:
+    """Store the accepted cookies of a response, or remove those that they expire. The caller holds the lock."""
+    guarded = {} if place.is_secure else _guarded(jar, place, any(cookie.domain_specified for cookie in cookies))
+    for cookie in cookies:
+        if any(_is_overlaid(old, cookie) for old in guarded.get(cookie.name, ())):
+            continue
+        for old in stored(jar, [cookie.domain]):
+            if key_of(old) == key_of(cookie):
+                # An updated cookie keeps its age, and with it its place in the Cookie field.
+                set_origin(cookie, origin_of(cookie)._replace(serial=origin_of(old).serial))
+        if cookie.is_expired(now):
+            drop(jar, cookie)
+        else:
+            jar.set_cookie(cookie)
+            make_room(jar, cookie.domain, now)
 
 
-def _evict(jar: CookieJar, newest: Cookie, now: int) -> None:
-    """Reduce a domain to its limit: first expired cookies are removed, then the oldest, Secure ones last."""
-    present = stored(jar, [newest.domain])
-    leaving = sorted(present, key=lambda old: (not old.is_expired(now), old.secure, origin_of(old).serial))
-    for old in leaving[: len(present) - _MAX_PER_DOMAIN]:
-        drop(jar, old)
+def _guarded(jar: CookieJar, place: Place, is_wide: bool) -> dict[str, list[Cookie]]:
+    """
+    Return by name the Secure cookies from https that a response over http must leave alone.
+
+    Looked for once a response: a jar may be large, and a response may have many cookies. An http response adds none.
+
+    Args:
+        is_wide: whether one of its cookies is for a domain: it would also hide those of subdomains, which are not among
+            the place's domains.
+    """
+    below = domains_below(jar, site_of(place.hosts[0])) if is_wide else ()
+    guarded: dict[str, list[Cookie]] = {}
+    for old in stored(jar, list(dict.fromkeys([*place.domains(), *below]))):
+        if old.secure and origin_of(old).is_secure:
+            guarded.setdefault(old.name, []).append(old)
+    return guarded
 
 
 def _is_overlaid(old: Cookie, new: Cookie) -> bool:
     """
-    Return whether `new`, from an http origin, would hide `old`, a Secure cookie from an https origin.
+    Return whether `new`, from an http origin, would hide `old`, a Secure cookie of the same name from an https origin.
 
     "Leave Secure cookies alone": an attacker on the network can respond for http://example.org and would otherwise
     replace the session of https://example.org (6265bis, section 5.7).
     """
-    if not (old.secure and origin_of(old).is_secure and old.name == new.name):
-        return False
     mine, theirs = new.domain.lstrip("."), old.domain.lstrip(".")
     related = mine == theirs or mine.endswith("." + theirs) or theirs.endswith("." + mine)
     return related and _path_matches(old.path, new.path)

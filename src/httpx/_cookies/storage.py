@@ -109,8 +109,8 @@ def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
     CookieJar keeps them by domain, under a private name that has not changed since Python 2.4; a look-up there costs
     3 µs however many cookies there are, where iterating over 1,000 of them costs 200. Other jars are iterated over.
     """
-    tree = getattr(jar, "_cookies", None)
-    if not isinstance(tree, dict) or overrides(jar, "__iter__"):
+    tree = _tree_of(jar)
+    if tree is None:
         return [cookie for cookie in jar if cookie.domain in domains]
     return [
         cookie
@@ -119,6 +119,19 @@ def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
         for cookies in tree[domain].values()
         for cookie in cookies.values()
     ]
+
+
+def domains_below(jar: CookieJar, suffix: str) -> list[str]:
+    """Return the domains of the jar's cookies that end with a suffix."""
+    tree = _tree_of(jar)
+    return [
+        domain for domain in ({cookie.domain for cookie in jar} if tree is None else tree) if domain.endswith(suffix)
+    ]
+
+
+def _tree_of(jar: CookieJar) -> Optional[dict[str, Any]]:
+    tree = getattr(jar, "_cookies", None)
+    return tree if isinstance(tree, dict) and not overrides(jar, "__iter__") else None
 
 
 def survives_forks(jar: CookieJar) -> CookieJar:
