@@ -57,6 +57,8 @@ def test_the_nearest_of_256_colours(colour: tuple[int, int, int], number: int):
 def test_an_unknown_name_is_told_with_those_that_are_close():
     with pytest.raises(ValueError, match=r"unknown style 'monokay': did you mean monokai"):
         check("monokay")
+    with pytest.raises(ValueError, match=r"unknown style 'MONOKAI': did you mean monokai"):
+        check("MONOKAI")
     with pytest.raises(ValueError, match=r"unknown style 'qqqqqqqq': known are auto, abap, .*zenburn"):
         palette_of("qqqqqqqq")
 

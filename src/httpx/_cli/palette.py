@@ -112,9 +112,9 @@ def _style(name: str | None) -> Any:
         from difflib import get_close_matches
 
         known = names()
-        close = get_close_matches(name or "", known, _MOST_CLOSE, 0.5)
+        close = get_close_matches((name or "").lower(), known, _MOST_CLOSE, 0.5)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
-        raise ValueError(f"unknown style {name!r}: {hint}") from None
+        raise ValueError(f"unknown style {(name or '')[:40]!r}: {hint}") from None
 
 
 def _code(look: Mapping[str, Any], has_true_colours: bool) -> str:
