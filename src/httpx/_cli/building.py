@@ -70,9 +70,11 @@ _HEADER = re.compile(r"[A-Z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*:[^/]")
 _NO_URL = frozenset(["auth", "user", "bearer", "cookies", "proxy", "resolve", "timeout", "max_time"])
 # A word after the first URL that is another one: with a scheme, a port alone, or a host that could not be a header's
 # name. `id:7` is a header, and `a/b=1` a field, as they were when there was one URL only.
-_CERTAIN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//|:\d|:/|:\[\d")
+_CERTAIN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//|:\d|:/|:\[\d|\[[\w.]*:[\w:.]*\](?:[:/?#]|$)")
 _HOST_FIRST = re.compile(
-    r"(?:localhost|\[[0-9A-Fa-f:.]+\]|[^\s/?#=@:;.]+(?:\.[^\s/?#=@:;.]+)+\.?)(?::[\d\[{][^/?#]*)?(?:[/?#]|$)", re.I
+    r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|(?:[^\s/?#=@:;.]+\.)+(?:[^\W\d_]|[\[{])[^\s/?#=@:;.]*\.?)"
+    r"(?::[\d\[{][^/?#]*)?(?:[/?#]|$)",
+    re.I,
 )
 # What an option may have taken for its value although it is the URL.
 _LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/|localhost\b|(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?:[:/?]|$)")

@@ -193,7 +193,7 @@ class Many:
         if folder is not None:
             return frozenset(os.listdir(folder)) if self._options["skip_existing"] and os.path.isdir(folder) else None
         if is_direct(target) and not os.path.isfile(target):
-            if self._width > 1 and descriptor_of(target) != 1 and target != os.devnull:
+            if self._width > 1 and descriptor_of(target) not in (1, 2) and target != os.devnull:
                 raise click.UsageError(f"--parallel would mix several bodies in {target!r}")
             return None
         check_saved(self._words, target, self._is_literal, self._options["urls"] is not None)

@@ -17,7 +17,8 @@ import re
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from threading import Lock
+from threading import Event, Lock, current_thread, main_thread
+from time import sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -108,6 +109,8 @@ class Shared:
             clients = list(self._clients.values())
         for client in clients:
             client.close()
+        if self._rate is not None:
+            self._rate.stop()
 
     def transport(self, options: dict[str, Any], url: str) -> httpx.BaseTransport:
         """Return the transport of all requests with these options about the network."""
@@ -198,9 +201,21 @@ class Rate:
         match = _RATE.fullmatch(text.strip())
         if match is None or not float(match[1]):
             raise click.UsageError(f"--rate must be a number and a time, such as 10/s, 100/m or 1000/h, got {text!r}")
+        self._over = Event()
         self._limit = httpx.RateLimit(
             f"{match[1]}/{_UNITS[match[2]]}", burst=1, learn=False, key=lambda request: None, max_wait=_MAX_WAIT
         )
+
+    def stop(self) -> None:
+        """End the waiting in other threads."""
+        self._over.set()
+
+    def _pause(self, seconds: float) -> None:
+        # Ctrl-C ends a sleep, on Windows as well, and reaches only the main thread.
+        if current_thread() is main_thread():
+            sleep(seconds)
+        elif self._over.wait(seconds):
+            raise exits.Failure("interrupted")
 
     def turn(self) -> Callable[[httpx.Request], Generator[Any, Any, httpx.Response]]:
         """
@@ -208,12 +223,11 @@ class Rate:
 
         The wait is before the request, so it does not count for --max-time. A 429 delays the requests after it.
         """
-        from .._transports.pauses import pause
-
         steps = self._limit(httpx.Request("GET", "http://turn.invalid/"))
         step: Any = next(steps)
         while isinstance(step, httpx.Step):  # pauses only: there are no places to wait for
-            step = steps.send(pause(step._value))  # type: ignore[func-returns-value]  # None is the outcome
+            self._pause(step._value)
+            step = steps.send(None)
         waited: list[Any] = [steps]
 
         def watch(request: httpx.Request) -> Generator[Any, Any, httpx.Response]:

@@ -39,7 +39,7 @@ _BLOCK = 1 << 16
 # Jobs that are taken and not yet shown, or twice the width if that is more.
 AHEAD = 64
 # Seconds for jobs that were interrupted to leave what they work on as it should be.
-LAST_WORDS = 3.0
+LAST_WORDS = 2.0
 # Seconds. Where a wait cannot be interrupted (on Windows), Ctrl-C is seen after this.
 _GLANCE = 0.5
 
