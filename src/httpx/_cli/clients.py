@@ -27,12 +27,13 @@ _HTTP_VERSIONS: dict[str | None, dict[str, bool]] = {
 }
 
 
-def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
+def client_for(options: dict[str, Any], limits: httpx.Limits | None = None, **more: Any) -> httpx.Client:
     """
     Return a client that is not open yet.
 
     Args:
         options: the parsed arguments.
+        limits: of the connections.
         more: more arguments of the client; with `transport`, the options about the network have no effect.
 
     Raises:
@@ -45,7 +46,7 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
             compress=coding_of(options),
             follow_redirects=options["follow_redirects"] or redirects is not None,
             **({} if redirects is None else {"max_redirects": redirects}),
-            **({} if "transport" in more else _network(options)),
+            **({} if "transport" in more else _network(options, {} if limits is None else {"limits": limits})),
             **more,
         )
     except ValueError as exc:  # from the proxy's URL
@@ -131,13 +132,14 @@ def _with_password(options: dict[str, Any]) -> httpx.Auth:
     return kind(user.encode("utf-8", "surrogateescape"), password.encode("utf-8", "surrogateescape"))
 
 
-def _network(options: dict[str, Any]) -> dict[str, Any]:
+def _network(options: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments about connections."""
     if options["app"]:
         from .apps import transport_for
 
         return {"transport": transport_for(options["app"])}
-    common = {"verify": _verify(options), "cert": _cert(options), **_versions(options), **_addresses(options)}
+    common = {"verify": _verify(options), "cert": _cert(options), **_versions(options), **limits}
+    common.update(_addresses(options))
     path = options["unix_socket"]
     if path is not None:
         if options["proxy"]:

@@ -97,7 +97,8 @@ def _run(argv: list[str]) -> int:
 
     # In capitals it is a method, and alone a host.
     runs_file = argv[:1] == ["run"] and len(argv) > 1
-    with parse(argv[runs_file:], expand=_from_curl, defaults=_defaults) as context:
+    defaults = _defaults_of_all if runs_file else _defaults
+    with parse(argv[runs_file:], expand=_from_curl, defaults=defaults) as context:
         options = context.params
         be_quiet(options["quiet"])
         if runs_file and not options["help"]:
@@ -122,12 +123,26 @@ def _names_websocket(words: tuple[str, ...]) -> bool:
 
 
 def _defaults(options: dict[str, Any]) -> list[str]:
-    """Return the options of the configuration file."""
-    if options["no_config"] or not options["words"]:
+    """Return the options of the configuration file; with several URLs, those for all hosts."""
+    if options["no_config"] or not (options["words"] or options["urls"]):
         return []
-    from .building import configured
+    from .building import configured, is_for_many
 
+    if is_for_many(options):
+        words = _defaults_of_all(options)
+        if options["globoff"] or {"-g", "--globoff"}.isdisjoint(words) or is_for_many({**options, "globoff": True}):
+            return words
     found = configured(options)
+    return [] if found is None else found.words
+
+
+def _defaults_of_all(options: dict[str, Any]) -> list[str]:
+    """Return the options of the configuration file for all hosts."""
+    if options["no_config"] or not (options["words"] or options["urls"]):
+        return []
+    from .config import load
+
+    found = load(None)
     return [] if found is None else found.words
 
 

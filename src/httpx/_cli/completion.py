@@ -160,13 +160,13 @@ def man_page(version: str) -> str:
         "httpx \\- an HTTP client for the terminal",
         ".SH SYNOPSIS",
         ".B httpx",
-        "[\\fIMETHOD\\fR] \\fIURL\\fR [\\fIITEM\\fR ...] [\\fIOPTIONS\\fR]",
+        "[\\fIMETHOD\\fR] \\fIURL\\fR [\\fIURL\\fR ...] [\\fIITEM\\fR ...] [\\fIOPTIONS\\fR]",
         ".PP",
         ".B httpx run",
         "\\fIFILE.http\\fR [\\fINAME\\fR ...] [\\fIOPTIONS\\fR]",
         ".SH DESCRIPTION",
         _roff(
-            "Sends one HTTP request; shows the response on standard output, errors on standard error. A terminal gets "
+            "Sends HTTP requests; shows the responses on standard output, errors on standard error. A terminal gets "
             "head and body, with colours and indentation; a pipe or a file gets the bytes of the body."
         ),
         ".PP",

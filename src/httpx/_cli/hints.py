@@ -50,6 +50,8 @@ _OURS = {
     "--max-redirs": "--max-redirects N",
     **dict.fromkeys(("-M", "--meta"), "--print m"),
     "-V": "--version",
+    **dict.fromkeys(("-Z", "--parallel-max"), "--parallel N"),
+    "--no-clobber": "--skip-existing",
 }
 
 # Key of an option of ours whose letter or name means something else in curl or HTTPie -> what that is here.

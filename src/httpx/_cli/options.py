@@ -132,6 +132,20 @@ GROUPS: dict[str, list[Option]] = {
         ),
         _flag("--ignore-stdin", help="Take no body from standard input."),
     ],
+    "Many URLs": [
+        Option(
+            ("--urls",),
+            "FILE",
+            "Send a request to each URL of FILE as well, one in a line; lines with # first are comments. '-' is "
+            "standard input.",
+            path=True,
+        ),
+        _flag("-g", "--globoff", help="Send [1-3] and {a,b} in a URL as they are, not as patterns."),
+        Option(("--parallel",), "N", "At most N requests at the same time, up to 100. [default: 1]", NUMBER),
+        Option(("--rate",), "N/TIME", "Send no faster than this, such as 10/s, 0.5/s, 100/m or 1000/h."),
+        _flag("--fail-early", help="Begin no request after the first failure."),
+        _flag("--skip-existing", help="Request nothing whose file is there already, with --download and --output."),
+    ],
     "Authentication": [
         Option(
             ("--auth",),

@@ -52,7 +52,8 @@ def parse(
     """
     Return a context with the arguments as `params`, which closes the files of `--files` when it is left.
 
-    `params["from_config"]` are the keys of options that only the defaults have.
+    `params["from_config"]` are the keys of options that only the defaults have; `params["argv"]` are the arguments
+    without the defaults, to be parsed again with others.
 
     Args:
         argv: without the program's name.
@@ -72,7 +73,7 @@ def parse(
     named = _set(context.params)
     _complete(context)
     more = [] if defaults is None else normalised(defaults(context.params))
-    context.params["from_config"] = frozenset()
+    context.params.update(from_config=frozenset(), argv=words)
     if not more:
         return context
     context.close()
@@ -86,7 +87,7 @@ def parse(
             context.params.update({key: empty for key, empty in _NOTHING.items() if key in configured and key in row})
             configured -= set(row)
     _complete(context)
-    context.params["from_config"] = frozenset(configured)
+    context.params.update(from_config=frozenset(configured), argv=words)
     return context
 
 
@@ -206,7 +207,9 @@ def _replace_abbreviations(params: dict[str, Any]) -> None:
         params["auth"] = (name, password if colon else "-")
     words = params["words"]
     rest = words[1:] if words and is_method(words[0]) else words
-    if params["download"] and all(map(is_item, rest)):  # no URL is left: the optional value was the URL
+    if (
+        params["download"] and params["urls"] is None and all(map(is_item, rest))
+    ):  # no URL is left: the optional value was the URL
         params["words"] = (*words[: len(words) - len(rest)], params["download"], *rest)
         params["download"] = ""
 

@@ -98,7 +98,7 @@ class Talk:
         if self._timings is not None:
             more["middleware"] = [self._timings.watch]
             self._timings.begin()
-        self._options["resolve"] += local_names(intent, self._options)
+        self._options["resolve"] += local_names(intent.url, self._options)
         with client_for(self._options, auth=auth_for(self._options, None, intent), **more) as client:
             connector = client.websocket(
                 intent.url,
