@@ -1,5 +1,5 @@
 """
-The pictures of docs/command-line.md: the command runs on a terminal of its own, and what appears there becomes an SVG.
+The pictures of docs/command-line-reference.md: the command runs on a terminal of its own, and what appears there becomes an SVG.
 
 Run it with `scripts/screenshots`, or with the names of some pictures. It talks to the project's own echo server only.
 POSIX, because of the terminal.
