@@ -51,10 +51,11 @@ _METHODS = frozenset(
 # Written before the URL, these methods take their body from standard input if it is not given otherwise.
 _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_WEBSOCKET = re.compile(r"^ws(s?)://", re.IGNORECASE)
 # Schemes that people try -> what to do instead.
 _OTHER_SCHEMES = {
-    "ws": "this client does not speak WebSocket; http:// sends a plain request to the same place",
-    "wss": "this client does not speak WebSocket; https:// sends a plain request to the same place",
+    "ws": "'httpx ws URL' opens a WebSocket; http:// sends a plain request to the same place",
+    "wss": "'httpx ws URL' opens a WebSocket; https:// sends a plain request to the same place",
     "file": "the URL must be http or https; to send a file, add the item @PATH",
     "ftp": "the URL must be http or https",
 }
@@ -172,12 +173,24 @@ def configured(options: dict[str, Any]) -> Config | None:
         return None
     from .config import load
 
+    words = options["words"]
     try:
-        _, url, _ = method_and_url(options["words"], None)
+        _, url, _ = method_and_url(opening_words(words) if is_websocket(options) else words, None)
         host = httpx.URL(address(url, in_process=bool(options["app"] or options["unix_socket"]))).netloc.decode("ascii")
     except (click.UsageError, httpx.InvalidURL):  # the request itself will say so
         host = None
     return load(host)
+
+
+def is_websocket(options: dict[str, Any]) -> bool:
+    """Return whether a WebSocket is to be opened: --ws, or "ws" as the first word."""
+    return bool(options["ws"]) or options["words"][:1] == ("ws",)
+
+
+def opening_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of the request that opens a WebSocket, whose URL has the scheme of HTTP."""
+    words = words[1:] if words[:1] == ("ws",) else words
+    return tuple(_WEBSOCKET.sub(lambda match: f"http{match[1]}://", word) for word in words)
 
 
 def method_and_url(words: tuple[str, ...], given: str | None, hint: str = "") -> tuple[str | None, str, list[str]]:

@@ -104,7 +104,9 @@ def _run(argv: list[str]) -> int:
         for name, mode in _MODES.items():
             if options[name]:
                 return mode(options)
-        if options["ws"] or options["words"][:1] == ("ws",):
+        from .building import is_websocket
+
+        if is_websocket(options):
             from .talk import talk
 
             return talk(options)
