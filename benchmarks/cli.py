@@ -2,7 +2,7 @@
 What the command line client costs: its start beside HTTPie, and a download of 500 MB beside curl, taking turns.
 
     python benchmarks/cli.py                        # makes two environments on its first run, then 20 rounds of each
-    python benchmarks/cli.py --rounds 50 start      # beside HTTPie: the wall time of whole processes
+    python benchmarks/cli.py --rounds 50 start      # beside HTTPie: wall and CPU time of whole processes
     python benchmarks/cli.py download               # beside curl: the CPU time of whole processes, start included
 
 Both are installed as users have them (not editable, compiled), each in an environment of its own with the interpreter
@@ -41,14 +41,30 @@ def environment(folder: Path, *packages: str) -> Path:
     return folder / SCRIPTS
 
 
-def seconds(command: list[str]) -> float:
-    """Wall time of one process, from its start until it is reaped; its output is thrown away."""
-    began = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=clean())
-    taken = time.perf_counter() - began
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}")
-    return taken
+def costs(command: list[str], output: str = os.devnull) -> tuple[float, float]:
+    """
+    Return the wall time and the CPU time (user and system) of one process, from its start until it is reaped.
+
+    Args:
+        output: file for its standard output.
+
+    Windows does not tell the CPU time of a process that has ended: it is 0 there.
+    """
+    with open(output, "wb") as file:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL, env=clean()
+        )
+        cpu = 0.0
+        if hasattr(os, "wait4"):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            cpu = usage.ru_utime + usage.ru_stime
+        process.wait()
+        wall = time.perf_counter() - began
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    return wall, cpu
 
 
 def clean() -> dict[str, str]:
@@ -61,20 +77,24 @@ def clean() -> dict[str, str]:
 
 
 def compare(title: str, ours: list[str], theirs: list[str], rounds: int) -> None:
-    """Run both in turns, and print a line."""
-    samples: tuple[list[float], list[float]] = ([], [])
+    """Run both in turns, and print a line for the wall time and one for the CPU time."""
+    walls: tuple[list[float], list[float]] = ([], [])
+    cpus: tuple[list[float], list[float]] = ([], [])
     for number in range(-1, rounds):
-        for command, into in zip((ours, theirs), samples):
-            taken = seconds(command)
-            if number >= 0:  # the first round warms up
-                into.append(taken * 1000)
-    report(title, samples)
+        for command, *into in zip((ours, theirs), walls, cpus):
+            if number < 0:  # the first round warms up
+                costs(command)
+                continue
+            for samples, taken in zip(into, costs(command)):
+                samples.append(taken * 1000)
+    report(f"{title}, wall", walls)
+    report(f"{title}, CPU", cpus)
 
 
 def report(title: str, samples: tuple[list[float], list[float]]) -> None:
     """Print the figures of both, and the median of the ratios."""
     ratio = statistics.median(a / b for a, b in zip(*samples))
-    print(f"{title:28} {summary(samples[0])}   {summary(samples[1])}   {ratio:.2f}", flush=True)
+    print(f"{title:30} {summary(samples[0])}   {summary(samples[1])}   {ratio:.2f}", flush=True)
 
 
 LOOP = """
@@ -94,19 +114,6 @@ while size := sock.recv_into(buffer):
 """
 
 
-def cpu_seconds(command: list[str], output: str) -> float:
-    """CPU time of one process, user and system, from its start until it is reaped; `output` is its standard output."""
-    with open(output, "wb") as file:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL, env=clean()
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    if status:
-        sys.exit(f"{' '.join(command)} ended with {status}")
-    return usage.ru_utime + usage.ru_stime
-
-
 def downloads(ours: str, rounds: int) -> None:
     """Run downloads to several targets beside curl, in turns, and print a line for each."""
     from origin import Origin
@@ -122,7 +129,7 @@ def downloads(ours: str, rounds: int) -> None:
         if len(cpus) > 1:
             os.sched_setaffinity(0, {cpus[-1]})
             stack.callback(os.sched_setaffinity, 0, cpus)
-        print(f"{'':28} {'httpx':22}   {'curl':22}   ratio")
+        print(f"{'':30} {'httpx':22}   {'curl':22}   ratio")
         path = os.path.join(folder, "file")
         for kind in ("http", "https"):
             url, trust = origin.url(kind, "/half"), ["--ca", origin.ca] if kind == "https" else []
@@ -141,7 +148,7 @@ def downloads(ours: str, rounds: int) -> None:
                     for each, into in zip((command, beside), samples):
                         with contextlib.suppress(FileNotFoundError):
                             os.unlink(path)
-                        taken = cpu_seconds(each, output)
+                        taken = costs(each, output)[1]
                         if number >= 0:
                             into.append(taken * 1000)
                 report(f"{kind}, {title}", samples)
@@ -171,7 +178,7 @@ def starts(ours: str, rounds: int) -> None:
     sys.path.insert(0, str(ROOT / "src"))
     from httpx._cli.echo_server import EchoServer
 
-    print(f"{'':28} {'httpx':22}   {'HTTPie':22}   ratio")
+    print(f"{'':30} {'httpx':22}   {'HTTPie':22}   ratio")
     compare("--help", [ours, "--help"], [theirs, "--help"], rounds)
     with EchoServer() as server:
         # HTTPie takes a body from standard input wherever that is no terminal.
