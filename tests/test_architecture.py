@@ -425,6 +425,7 @@ CARRYING_NAMES = {
     **TWIN_NAMES,
     "acopy": "copy",
     "in_thread": "in_place",
+    "apieces_of": "pieces_of",
     "at_once_in_tasks": "at_once",
     "_BATCH": "_PIECE",
 }
@@ -482,6 +483,12 @@ SYNC_AND_TRIO = [
     Difference("handle", "while True:", "while not self._closed:", "a thread that waits is told by `_closings`"),
     Difference("handle", "", "raise ConnectError(CLOSED)", "the same"),
     Difference(
+        "receive",
+        "received = wire.receive_lent(until) if has_head and job.lends else wire.receive(until)",
+        "received = connection.receive(until)",
+        "only threads write to files at once",
+    ),
+    Difference(
         "handle",
         """
         with self.lock:
@@ -521,14 +528,11 @@ SYNC_AND_TRIO = [
         "if not self._closed and job.may_replay(exchange, exc, reused):",
         "what has begun to wait for a closed client of threads fails; async clients do not begin again",
     ),
-    *(
-        Difference(
-            method,
-            "received = wire.receive(until)",
-            "received = connection.receive(until)",
-            "a thread waits in the wire, for one frame less",
-        )
-        for method in ("handle", "receive")
+    Difference(
+        "handle",
+        "received = wire.receive(until)",
+        "received = connection.receive(until)",
+        "a thread waits in the wire, for one frame less",
     ),
     Difference(
         "_await_consent",
@@ -760,6 +764,24 @@ BODIES = [
         "an iterator that is a class keeps its place",
     ),
     Difference("__init__", "", "self._begun = False", "the same"),
+    Difference(
+        "_receive",
+        "self._job.lends = self.lends and self._exchange.is_unframed",
+        "",
+        "only threads write to files at once",
+    ),
+    *(
+        Difference(
+            name,
+            """
+            if self._job.lends:
+                self._connection.wire.take_back()
+            """,
+            "",
+            "the same",
+        )
+        for name in ("_close", "_drop")
+    ),
 ]
 
 

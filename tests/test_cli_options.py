@@ -12,7 +12,7 @@ import pytest
 from httpx._cli.exits import MEANINGS
 from httpx._cli.options import COUNT, FLAG, GROUPS, OPTIONS
 
-PAGE = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "command-line-reference.md").read_text(encoding="utf-8")
 
 # 0.28.1's, with their short forms: scripts and habits rest on them.
 KNOWN = (

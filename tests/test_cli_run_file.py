@@ -597,7 +597,7 @@ def test_the_help_and_a_get_load_nothing_of_it(echo_server: EchoServer):
 
 def test_the_command_runs_a_file(tmp_path: Path, echo_server: EchoServer):
     """The whole way: a process of its own, as the page shows it."""
-    page = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "command-line-reference.md").read_text(encoding="utf-8")
     example = page.partition("```http\n")[2].partition("```")[0]
     (tmp_path / "api.http").write_text(example.replace("http://localhost:8000", echo_server.url), encoding="utf-8")
     done = subprocess.run(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,7 +86,7 @@ def test_lines_go_out_and_messages_come_in(given: Any, capfdbinary: Any):
             "q==2",
         )
         assert run(capfdbinary, *arguments) == (exits.OK, "hello\nworld\nlast\n", "")
-        head = server.received[0].lower()
+        head = bytes(server.received[0]).lower()
     assert b"x-own: 1" in head
     assert b"get /?q=2 " in head
     assert b"sec-websocket-protocol: a, b" in head
@@ -99,6 +101,36 @@ def test_quiet_shows_no_messages_but_what_went_wrong(given: Any, capfdbinary: An
         with ScriptedServer([answer(b"no", status=b"403 Forbidden"), close()]) as server:
             code, out, err = run(capfdbinary, "ws", server.url, *more)
         assert (code, out, "403" in err) == (exits.CLIENT_ERROR, "", told)
+
+
+@pytest.mark.parametrize("words", [["ws"], ["--ws"]])
+def test_the_url_may_have_the_scheme_of_websockets(words: list[str], given: Any, capfdbinary: Any):
+    """`httpx ws wss://...`, as the documentation shows it, said that ws:// and wss:// are not supported."""
+    given(b"hello")
+    with ScriptedServer([opened(), echo]) as server:
+        url = server.url.replace("http", "WS")
+        assert run(capfdbinary, *words, url, "--timeout", "0.1")[:2] == (exits.OK, "hello\n")
+
+
+@pytest.mark.skipif(
+    not any(importlib.util.find_spec(name) for name in ("tomllib", "tomli")), reason="there is no reader of TOML"
+)
+def test_the_settings_of_a_host_are_for_its_websockets_too(
+    given: Any, capfdbinary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The word `ws` counted as the host, so that options and headers of the configuration file were left out."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    given()
+    with ScriptedServer([opened(), echo]) as server:
+        host = server.url.partition("://")[2]
+        (tmp_path / "httpx").mkdir(mode=0o700)
+        file = tmp_path / "httpx" / "config.toml"
+        file.write_text(f'[host."{host}"]\noptions = ["--subprotocol", "a"]\nheaders = {{ X-Team = "blue" }}\n')
+        file.chmod(0o600)
+        assert run(capfdbinary, "ws", f"ws://{host}/", "--timeout", "0.1")[0] == exits.OK
+        head = bytes(server.received[0]).lower()
+    assert b"x-team: blue" in head
+    assert b"sec-websocket-protocol: a" in head
 
 
 def test_the_server_may_close_while_the_input_is_open(given: Any, capfdbinary: Any):

@@ -384,6 +384,14 @@ def test_a_range_of_bytes(value: str, status: int, body: bytes, content_range: O
     assert (reply.status, whole(reply), field(reply, "Content-Range")) == (status, body, content_range)
 
 
+def test_a_range_that_breaks_and_goes_on_after_it():
+    first = ask("/range/10?breaks=4")
+    assert (first.status, whole(first), field(first, "Content-Length")) == (200, b"abcd", "10")
+    assert whole(ask("/range/10?breaks=4", Range="bytes=2-")) == b"cd"
+    assert whole(ask("/range/10?breaks=4", Range="bytes=4-")) == b"efghij"
+    assert whole(ask("/range/10?breaks=4", Range="bytes=1-3")) == b"bcd"
+
+
 # The wire.
 
 
@@ -525,6 +533,14 @@ def test_a_client_that_does_not_trust_the_server_disturbs_nobody(tls_echo_server
             else:
                 with pytest.raises(ssl.SSLError):
                     context.wrap_socket(sock, server_hostname="localhost")
+
+
+def test_a_body_that_is_cut_off_ends_the_connection(connection: http.client.HTTPConnection):
+    """The next response would be taken for the rest of this body."""
+    connection.request("GET", "/range/10?breaks=4")
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        connection.getresponse().read()
+    assert caught.value.partial == b"abcd"
 
 
 def test_closing_ends_connections_in_every_state(no_leaks: None):

@@ -17,8 +17,11 @@ from httpx._engine import sync
 from httpx._engine.sync import SyncEngine
 from httpx._engine.sync_connection import SyncConnection, SyncWire
 from httpx._protocol.tls import TLSFilter
+from httpx._reading import lend_pieces
+from support import certs
 from support.leaks import counts_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
+from support.servers import ScriptedServer, Step, close, close_notify, expect_head, reset, send, silence
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -275,3 +278,97 @@ def test_a_body_that_is_async_cannot_be_sent_by_a_sync_transport():
         with pytest.raises(RuntimeError, match="async"):
             transport.handle_request(request)
         assert transport._engine.pool.counts() == (0, 0, 0, 0)
+
+
+# Pieces of a buffer that is filled again.
+
+LARGE = bytes(range(256)) * 16_384  # 4 MiB
+SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LARGE)
+
+
+def borrowing(server: ScriptedServer, timeout: float = 5) -> tuple[httpx.Client, Any]:
+    """A client, and the context of a response whose pieces are lent."""
+    context = certs.client_context() if server.tls else None
+    client = httpx.Client(verify=context or False, timeout=timeout)
+    return client, client.stream("GET", server.url.replace("127.0.0.1", "localhost"))
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(
+    ("head", "tail", "is_lent"),
+    [
+        (SIZED, b"", True),
+        (SIZED, b"surplus", True),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400000\r\n", b"\r\n0\r\n\r\n", False),
+        (SIZED[:-2] + b"Content-Encoding: gzip\r\n\r\n", b"", False),
+    ],
+    ids=["length", "surplus", "until close", "chunked", "coded"],
+)
+def test_a_large_body_comes_in_views_of_one_buffer_if_its_reader_wants(
+    is_tls: bool, head: bytes, tail: bytes, is_lent: bool
+):
+    """With memory of its own for each piece, a download cost half as much again as it does."""
+    closing = [close_notify(), close()] if is_tls else [close()]
+    end: list[Step] = [silence()] if b"Length" in head or tail else closing
+    with ScriptedServer(
+        [expect_head(), send(head + LARGE + tail), *end], tls=certs.server_context() if is_tls else None
+    ) as server:
+        client, stream = borrowing(server)
+        with client, stream as response:
+            lend_pieces(response)
+            wire = response.stream._connection.wire
+            pieces, kinds, owners = [], set(), set()
+            for piece in response.iter_raw():
+                kinds.add(type(piece))
+                owners.add(id(piece.obj) if isinstance(piece, memoryview) else 0)
+                pieces.append(bytes(piece))
+            assert b"".join(pieces) == LARGE
+            assert kinds == ({bytes, memoryview} if is_lent else {bytes})
+            assert len(owners) == (2 if is_lent else 1)
+            assert response.num_bytes_downloaded == len(LARGE)
+            assert wire.lent is wire.raw is None, "an idle connection keeps no buffer"
+
+
+def test_the_buffer_is_freed_when_the_reader_leaves_early():
+    with ScriptedServer([expect_head(), send(SIZED + LARGE[:-1]), silence()]) as server:
+        client, stream = borrowing(server)
+        with client:
+            with stream as response:
+                lend_pieces(response)
+                wire = response.stream._connection.wire
+                pieces = response.iter_raw()
+                while not isinstance(next(pieces), memoryview):
+                    pass
+                assert wire.lent is not None
+            assert wire.lent is None
+            pieces.close()
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [(close(), httpx.RemoteProtocolError), (reset(), httpx.ReadError), (silence(), httpx.ReadTimeout)],
+    ids=["closed", "reset", "silent"],
+)
+def test_a_lent_body_that_breaks_is_an_error(end: Step, error: type[Exception], is_tls: bool):
+    context = certs.server_context() if is_tls else None
+    with ScriptedServer([expect_head(), send(SIZED + LARGE[:-1]), end], tls=context) as server:
+        client, stream = borrowing(server, timeout=0.5 if error is httpx.ReadTimeout else 5)
+        sizes: list[int] = []
+        with client, stream as response:
+            lend_pieces(response)
+            with pytest.raises((error, httpx.ReadError)):
+                sizes.extend(map(len, response.iter_raw()))
+        size = sum(sizes)
+        assert size <= len(LARGE) - 1
+        assert size == len(LARGE) - 1 or error is httpx.ReadError
+
+
+def test_the_total_timeout_ends_a_lent_body():
+    with ScriptedServer([expect_head(), send(SIZED + LARGE[:-1]), silence()]) as server:
+        client, _ = borrowing(server)
+        with client, client.stream("GET", server.url, timeout=httpx.Timeout(5, total=0.3)) as response:
+            lend_pieces(response)
+            with pytest.raises(httpx.ReadTimeout, match="total timeout"):
+                list(response.iter_raw())

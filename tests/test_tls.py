@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpx._exceptions import ConnectError, ReadError, TransportError, WriteError
-from httpx._protocol.tls import MAX_HELD, RECORD, TLSFilter
+from httpx._protocol.tls import MAX_HELD, RECORD, SLACK, TLSFilter
 from support import certs, wires
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -106,6 +106,29 @@ def version(request: pytest.FixtureRequest) -> Any:
 
 
 # What goes well.
+
+
+def test_plain_bytes_go_into_a_buffer_of_the_caller(version, cut):
+    client, server = session(version)
+    data = bytes(range(256)) * 200
+    wire = server.send(data) + server.send(b"end") + server.close()
+    into, got = memoryview(bytearray(len(wire) + SLACK)), []
+    for piece in cut(wire):
+        view = client.receive(memoryview(piece), into)
+        assert not view or view.obj is into.obj
+        got.append(bytes(view))
+    assert b"".join(got) == data + b"end"
+    assert client.ended
+    assert not client.incomplete_close
+
+
+def test_garbage_is_an_error_for_a_buffer_of_the_caller_too(version):
+    client, server = session(version)
+    into = memoryview(bytearray(1000 + SLACK))
+    assert bytes(client.receive(server.send(b"abc") + b"garbage" * 10, into)) == b"abc"
+    assert client.ended
+    with pytest.raises(ReadError):
+        client.receive(b"more", into)
 
 
 def test_a_session_carries_bytes_both_ways(version, cut):

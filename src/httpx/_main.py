@@ -22,7 +22,7 @@ def main() -> None:
     Run the command line client with the arguments of the process, and end the process.
 
     Raises:
-        SystemExit: always, with the exit code that docs/command-line.md lists; 1 without the extra `cli`.
+        SystemExit: always, with the exit code that docs/command-line-reference.md lists; 1 without the extra `cli`.
     """
     try:
         if not all(_is_installed(name) for name in _EXTRA):

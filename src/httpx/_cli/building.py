@@ -53,6 +53,7 @@ _METHODS = frozenset(
 # Written before the URL, these methods take their body from standard input if it is not given otherwise.
 _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_WEBSOCKET = re.compile(r"wss?://", re.I)
 # Schemes that people try -> what to do instead.
 _OTHER_SCHEMES = {
     "file": "the URL must be http or https; to send a file, add the item @PATH",
@@ -199,8 +200,9 @@ def configured(options: dict[str, Any]) -> Config | None:
         return None
     from .config import load
 
+    words = options["words"]
     try:
-        _, url, _ = method_and_url(options["words"], None)
+        _, url, _ = method_and_url(opening_words(words) if is_websocket(options) else words, None)
         host = httpx.URL(address(url, in_process=is_in_process(options))).netloc.decode("ascii")
     except (click.UsageError, httpx.InvalidURL):  # the request itself will say so
         host = None
@@ -230,6 +232,17 @@ def is_for_many(options: dict[str, Any]) -> bool:
         return bool(parse(urls[0]).choices)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
+
+
+def is_websocket(options: dict[str, Any]) -> bool:
+    """Return whether a WebSocket is to be opened: --ws, "ws" as the first word, or the scheme of the URL."""
+    words = options["words"]
+    return bool(options["ws"]) or words[:1] == ("ws",) or any(map(_WEBSOCKET.match, words[:2]))
+
+
+def opening_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of the request that opens a WebSocket."""
+    return words[1:] if words[:1] == ("ws",) else words
 
 
 def method_and_url(words: tuple[str, ...], given: str | None, hint: str = "") -> tuple[str | None, str, list[str]]:

@@ -108,18 +108,15 @@ def _run(argv: list[str]) -> int:
         for name, mode in _MODES.items():
             if options[name]:
                 return mode(options)
-        if options["ws"] or _names_websocket(options["words"]):
+        from .building import is_websocket
+
+        if is_websocket(options):
             from .talk import talk
 
             return talk(options)
         from .exchange import perform
 
         return perform(options)
-
-
-def _names_websocket(words: tuple[str, ...]) -> bool:
-    """Return whether the words say `ws URL`, or a URL that is one of a WebSocket."""
-    return words[:1] == ("ws",) or any(word.lower().startswith(("ws://", "wss://")) for word in words[:2])
 
 
 def _defaults(options: dict[str, Any]) -> list[str]:

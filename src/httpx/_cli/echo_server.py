@@ -721,7 +721,11 @@ def matches(value: str, tag: str) -> bool:
 
 @route("/range/<count>")
 def give_range(received: Received, count: str) -> Reply:
-    """Return a number of bytes of a repeated alphabet, or one range of them (RFC 9110, section 14)."""
+    """
+    Return a number of bytes of a repeated alphabet, or one range of them (RFC 9110, section 14).
+
+    With `?breaks=`, the connection breaks before the byte of this number; a range that begins there or later arrives.
+    """
     size = number(count, MAX_BYTES, "the number of bytes")
     alphabet = b"abcdefghijklmnopqrstuvwxyz"
     content = (alphabet * (size // 26 + 1))[:size]
@@ -730,13 +734,23 @@ def give_range(received: Received, count: str) -> Reply:
     current = received.field("if-range") in ("", f'"range{size}"')
     match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", received.field("range") if current else "")
     if match is None or match.group(0) == "bytes=-":  # an invalid Range is ignored
-        return Reply(content, 200, fields)
+        return broken(Reply(content, 200, fields), received, 0)
     first, last = match.groups()
     start = int(first) if first else max(0, size - int(last))
     end = min(int(last), size - 1) if first and last else size - 1
     if start > end:
         return Reply(b"", 416, [*fields, ("Content-Range", f"bytes */{size}")])
-    return Reply(content[start : end + 1], 206, [*fields, ("Content-Range", f"bytes {start}-{end}/{size}")])
+    reply = Reply(content[start : end + 1], 206, [*fields, ("Content-Range", f"bytes {start}-{end}/{size}")])
+    return broken(reply, received, start)
+
+
+def broken(reply: Reply, received: Received, start: int) -> Reply:
+    """Return a response whose body begins at `start`, cut off where `?breaks=` says."""
+    at = number(received.arg("breaks", str(MAX_BYTES)), MAX_BYTES, "breaks") - start
+    assert isinstance(reply.body, bytes)
+    if not 0 < at < len(reply.body):
+        return reply
+    return Reply([reply.body[:at]], reply.status, [*reply.fields, ("Content-Length", str(len(reply.body)))])
 
 
 # Connections.
@@ -859,7 +873,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(head + reply.body)
         else:
             self.wfile.write(head)
-            self.write_pieces(reply.body, chunked)
+            written = self.write_pieces(reply.body, chunked)
+            if any(name.lower() == "content-length" and written < int(value) for name, value in reply.fields):
+                self.close_connection = True  # the client must see that the body is cut off
         self.log_request(reply.status)
 
     def head(self, status: int, fields: Fields) -> bytes:
@@ -870,15 +886,19 @@ class _Handler(BaseHTTPRequestHandler):
         lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
-    def write_pieces(self, pieces: Iterable[bytes], chunked: bool) -> None:
+    def write_pieces(self, pieces: Iterable[bytes], chunked: bool) -> int:
+        """Send a body; return the number of its bytes."""
+        written = 0
         for piece in pieces:
             if self.server.stopping.is_set():
                 self.close_connection = True  # in the middle of a body: the client must see that it is cut off
-                return
+                return written
             if piece:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                written += len(piece)
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
+        return written
 
     def log_message(self, format: str, *args: Any) -> None:
         if self.server.log is not None:

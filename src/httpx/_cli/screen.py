@@ -20,6 +20,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .._fields import media_type_of
+from .._reading import lend_pieces
 from .json_text import indented, with_paint
 from .palette import has_true_colour, palette_of
 
@@ -125,6 +126,7 @@ class Screen:
         elif self.is_terminal:
             self.pieces(response.iter_bytes(), response.encoding, is_text=_TEXT.match(content_type) is not None)
         else:
+            lend_pieces(response)
             for piece in response.iter_bytes():
                 self.write_bytes(piece)
 

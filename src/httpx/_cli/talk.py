@@ -33,7 +33,7 @@ import httpx
 
 from .. import _redaction as redaction
 from . import exits
-from .building import plan
+from .building import opening_words, plan
 from .clients import client_for
 from .exchange import auth_for, local_names
 from .notes import complain
@@ -53,9 +53,7 @@ _NOT_WITH = (
 
 def talk(options: dict[str, Any]) -> int:
     """Open a WebSocket and carry lines both ways; return the exit code."""
-    words = options["words"]
-    if words[:1] == ("ws",):
-        words = words[1:]
+    words = opening_words(options["words"])
     for name in _NOT_WITH:
         if options[name] and name not in options["from_config"]:
             shown = "continue" if name == "resume" else name.replace("_", "-")

@@ -19,6 +19,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._reading import lend_pieces
 from .._transfer import parse_digest
 from .download import Download, OtherDigest
 from .screen import Screen
@@ -172,6 +173,7 @@ class Direct:
         if self._descriptor in (1, 2) and self._stream.isatty():
             Screen(self._stream, "none").pieces(pieces, response.encoding)
         else:
+            lend_pieces(response)
             with self._opened() as file:
                 for piece in pieces:
                     file.write(piece)

@@ -85,6 +85,7 @@ class Job(Limits):
         pieces: the iterator of the request's body; None before it began and after it ended.
         begun: how many pieces were asked for, in an async client; set while there are `pieces`.
         awaits_piece: a piece was asked for and is not there yet. The iterator cannot be ended then.
+        lends: whether its body comes in views of a buffer that is filled again, in a sync client.
         began: when it came to the engine, on the shell's clock.
         stamps: what it notes of its time; None as long as it did not have to wait before it was sent.
 
@@ -94,7 +95,7 @@ class Job(Limits):
     """
 
     __slots__ = (
-        *("arguments", "awaits_piece", "began", "begun", "has_begun_body", "key", "narrator", "pieces"),
+        *("arguments", "awaits_piece", "began", "begun", "has_begun_body", "key", "lends", "narrator", "pieces"),
         *("refusals", "replays", "request", "stamps"),
     )
 
@@ -103,7 +104,7 @@ class Job(Limits):
         self.began = now
         self.stamps: Stamps | None = None
         self.has_begun_body = False  # some of the body may be consumed, so it cannot be sent again
-        self.awaits_piece = False
+        self.awaits_piece = self.lends = False
         self.replays = self.refusals = 0
         self.pieces: Any = None
         extensions, url = request.extensions, request.url

@@ -109,9 +109,11 @@ class SyncBody(SyncByteStream):
     Attributes:
         extensions: of the response, for the trailers. Not the response itself, which refers to this.
         merges: whether chunks that have arrived together are one piece: half the time of an event in a small chunk.
+        lends: whether pieces may be views that are valid until the next one is asked for.
     """
 
     merges = False
+    lends = False
 
     def __init__(self, engine: Source, connection: Chunks, exchange: Exchange, job: Job) -> None:
         self._engine = engine
@@ -168,6 +170,7 @@ class SyncBody(SyncByteStream):
 
     def _receive(self) -> None:
         try:
+            self._job.lends = self.lends and self._exchange.is_unframed
             self._engine.receive(self._connection, self._exchange, self._job)
         except BaseException as exc:
             if not isinstance(exc, Exception):
@@ -185,6 +188,8 @@ class SyncBody(SyncByteStream):
 
     def _close(self, reusable: bool) -> None:
         if not self._over:
+            if self._job.lends:
+                self._connection.wire.take_back()  # type: ignore[attr-defined]  # it has lent
             self._engine.release(self._connection, reusable, self._job)
             self._over = True
             if self._job.pieces is not None:
@@ -195,6 +200,8 @@ class SyncBody(SyncByteStream):
     def _drop(self) -> None:
         """Free the connection of a body whose reader is gone, unless it was closed."""
         if not self._over:
+            if self._job.lends:
+                self._connection.wire.take_back()  # type: ignore[attr-defined]  # the same
             self._engine.release(self._connection, self._exchange.reusable, self._job)
             self._over = True
 
@@ -416,7 +423,7 @@ class SyncEngine:
                 else:
                     until = None if job.read is None else monotonic() + job.read
                 try:
-                    received = wire.receive(until)
+                    received = wire.receive_lent(until) if has_head and job.lends else wire.receive(until)
                 except TransportError as exc:
                     raise why(connection, exc) from None
                 if received is None or (job.deadline is not None and job.is_late(monotonic())):

@@ -10,23 +10,31 @@ stream of an upgraded connection (`sync_stream`).
 
 from __future__ import annotations
 
+import socket
 import ssl
 from time import monotonic
 from typing import Any
 
 from .._exceptions import ReadError, TransportError, WriteError
 from .._protocol.exchange import Exchange
+from .._protocol.tls import SLACK
 from .multiplexing import SyncMultiplexing
 from .raw import Buffer, not_upgraded
 from .sockets import wait_for
 from .sync_stream import SyncStream
-from .wire import LARGE_READ, SMALL_READ, Wire
+from .wire import LARGE_READ, LENT_READ, SMALL_READ, Wire
 
 
 class SyncWire(Wire):
     """A wire that a thread waits on."""
 
-    __slots__ = ()
+    __slots__ = ("lent", "raw")
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        # What `receive_lent` fills, once a body has turned out to be large; under TLS, what the socket fills, too.
+        self.lent: memoryview | None = None
+        self.raw: memoryview | None = None
 
     def receive(self, until: float | None) -> bytes | None:
         """
@@ -61,6 +69,50 @@ class SyncWire(Wire):
             if len(data) == SMALL_READ:
                 self.size = LARGE_READ
             return data
+
+    def receive_lent(self, until: float | None) -> Any:
+        """
+        Do what `receive` does, but return a view of a buffer, which the next call fills again.
+
+        A large body arrives in larger pieces, and no piece costs memory of its own: 500 MB to a file take two thirds of
+        the CPU time.
+        """
+        if self.size == SMALL_READ:
+            return self.receive(until)
+        if self.lent is None:
+            self.lent = memoryview(bytearray(LENT_READ + SLACK))
+        tls, lent = self.tls, self.lent
+        if tls is None:
+            raw = lent
+        else:
+            if self.raw is None:
+                self.raw = memoryview(bytearray(LENT_READ))
+            raw = self.raw
+        while True:
+            if tls is not None and tls.ended:
+                return b""
+            left = None if until is None else (until - monotonic()) * 1000.0
+            if not self.poll(left if left is None or left > 0.0 else 0.0):
+                return None
+            try:
+                size = self.sock.recv_into(raw)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError as exc:
+                raise ReadError(f"receiving failed: {exc.strerror or exc}") from exc
+            if tls is None:
+                return raw[:size]
+            data = tls.receive(raw[:size], lent)  # type: ignore[arg-type]  # whose bytes are copied
+            if tls.due:
+                self.queue(tls.pending())
+            if data or tls.ended:
+                return data
+            if until is not None and monotonic() >= until:
+                return None  # as in `receive`
+
+    def take_back(self) -> None:
+        """Free the buffer of `receive_lent`."""
+        self.lent = self.raw = None
 
     def is_quiet(self) -> bool:
         """

@@ -121,6 +121,15 @@ class Exchange:
         """What arrived after the end of the response."""
         return b""
 
+    @property
+    def is_unframed(self) -> bool:
+        """
+        Whether the bytes that come next are the body's alone, up to its end (HTTP/1.1, without chunks).
+
+        `receive` may be given a view then, whose memory is used again once `chunks` was taken.
+        """
+        return False
+
     def take(self) -> bytes:
         """Remove and return what should be sent now, coalesced; b"" if there is nothing (`need` is not OUTPUT)."""
         raise NotImplementedError

@@ -659,6 +659,11 @@ class HTTP1Exchange(Exchange):
         """What arrived after the end of the response."""
         return bytes(self._buffer) if self._receiving in (COMPLETE, SWITCHED) else b""
 
+    @property
+    def is_unframed(self) -> bool:
+        """Whether the bytes that come next are the body's alone. See `Exchange.is_unframed`."""
+        return self._receiving in (IN_LENGTH, UNTIL_CLOSE)
+
     def _keep_surplus(self, data: bytes | bytearray) -> None:
         if self._buffer:
             self._buffer += data

@@ -21,13 +21,16 @@ OpenSSL's reasons mean (`tls_errors`), sockets and time (`_engine`).
 from __future__ import annotations
 
 import ssl
-from typing import Callable
+from typing import Any, Callable
 
 from .._exceptions import ConnectError, ReadError, TransportError, WriteError, final
 from .tls_errors import explain, reason, refusal
 
 # The most that one TLS record holds (RFC 8446 section 5.1): what `SSLObject.read` can return at once.
 RECORD = 16_384
+# More than waits in OpenSSL for the rest of its record, and a record that is asked for: what a buffer needs besides the
+# plain bytes of new input.
+SLACK = 4 * RECORD
 # Bytes of what the peer sends first: enough to tell what it speaks.
 _MAX_FIRST = 8
 # Plain bytes that may wait for the peer to complete a handshake message: a request, and not a whole upload.
@@ -169,7 +172,7 @@ class TLSFilter:
         data = self._outgoing.read()
         return data if self._over is None else self._over.encrypt(data)
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes, into: memoryview | None = None) -> bytes:
         """
         Return the plain bytes that came with `data`, maybe none. `ended` tells whether more can come.
 
@@ -178,6 +181,8 @@ class TLSFilter:
 
         Args:
             data: from the wire; b"" means that the peer closed it.
+            into: where the plain bytes go, with room for `SLACK` bytes more than `data` has. What is returned is a view
+                of it, which counts as bytes for those who know.
 
         Raises:
             ReadError: what arrived is not TLS, or is an alert that ends the session.
@@ -187,7 +192,7 @@ class TLSFilter:
             self._incoming.write(data)  # what `_put` does for nearly all, inlined
         else:
             self._put(data)
-        plain = self.leftover()
+        plain = self.leftover(into)
         if self._held:
             self._write_held()
         self.due = self._outgoing.pending > 0 or (self._over is not None and self._over.due)
@@ -201,9 +206,12 @@ class TLSFilter:
         except ssl.SSLError:
             pass
 
-    def leftover(self) -> bytes:
+    def leftover(self, into: memoryview | None = None) -> bytes:
         """
         Return the plain bytes that are there without new input: those that came with the end of the handshake.
+
+        Args:
+            into: as for `receive`.
 
         Raises:
             ReadError, ConnectError: as for `receive`.
@@ -212,9 +220,15 @@ class TLSFilter:
             raise self._again(self._failure)
         read, incoming = self.ssl_object.read, self._incoming
         pieces = []
+        at = 0
         try:
             while True:
-                piece = read(RECORD)
+                if into is None:
+                    piece: Any = read(RECORD)
+                else:
+                    size: Any = read(RECORD, into[at:])
+                    piece = into[at : at + size]
+                    at += size
                 if not piece:
                     self.ended = True
                     break
@@ -237,6 +251,8 @@ class TLSFilter:
             self._heard = True  # the peer has accepted the handshake
             if self._keep is not None:
                 self._keep(self.ssl_object, False)
+        if into is not None:
+            return into[:at]  # type: ignore[return-value]  # a view, as `receive` says
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _refusal(self, exc: ssl.SSLError) -> ConnectError | None:

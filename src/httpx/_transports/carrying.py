@@ -11,11 +11,12 @@ Not here: which request is sent (`send` is given), and what for.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextvars import copy_context
 from threading import Thread, get_ident
 from typing import Any, Callable
 
+from .._reading import lend_pieces
 from .._transfer import COPY, FILE, PARTS, REFUSE, SEND, Copy
 from .default import _running
 from .pauses import apause, pause
@@ -112,8 +113,7 @@ async def acarry_out(steps: Steps, send: Sender, begun: tuple[int, Any] | None =
 
 def copy(one: Copy) -> None:
     """Let a body go to its file, as it arrives."""
-    response = one.response
-    for piece in response.iter_bytes() if one.is_decoded else response.iter_raw():
+    for piece in pieces_of(one):
         if one.take(piece, _PIECE):
             in_place(one.write)
         if one.is_over:
@@ -123,13 +123,25 @@ def copy(one: Copy) -> None:
 
 async def acopy(one: Copy) -> None:
     """Let a body go to its file, in pieces that are worth a thread."""
-    response = one.response
-    async for piece in response.aiter_bytes() if one.is_decoded else response.aiter_raw():
+    async for piece in apieces_of(one):
         if one.take(piece, _BATCH):
             await in_thread(one.write)
         if one.is_over:
             break
     await in_thread(one.write)
+
+
+def pieces_of(one: Copy) -> Iterator[bytes]:
+    """Return the pieces of a body, each of which is written before the next one is asked for."""
+    response = one.response
+    lend_pieces(response)
+    return response.iter_bytes() if one.is_decoded else response.iter_raw()
+
+
+def apieces_of(one: Copy) -> AsyncIterator[bytes]:
+    """Return the pieces of a body, which are kept until there are enough of them."""
+    response = one.response
+    return response.aiter_bytes() if one.is_decoded else response.aiter_raw()
 
 
 class _Ended(Exception):
