@@ -635,6 +635,33 @@ def test_ctrl_c_ends_all_and_keeps_the_drafts(server: Server, tmp_path: Path, wi
 
 
 @POSIX
+def test_what_is_kept_is_said_below_the_table(server: Server, tmp_path: Path):
+    """The end of the table erased lines that were written after it."""
+    master, terminal = os.openpty()
+    with subprocess.Popen(
+        [*COMMAND, f"{server.url}/part[1-3]", "--download", f"{tmp_path}/", "--print", "", "--parallel", "3"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment(),
+    ) as process:
+        os.close(terminal)
+        drafts = [tmp_path / f"part{number}.part" for number in range(1, 4)]
+        until(lambda: all(draft.exists() and draft.stat().st_size for draft in drafts))
+        process.send_signal(signal.SIGINT)
+        shown = b""
+        try:
+            while data := os.read(master, 65536):
+                shown += data
+        except OSError:  # how Linux reports that the terminal is closed
+            pass
+        assert process.wait(60) == 130
+    os.close(master)
+    end = shown[shown.rindex(b"\x1b[2K") + 4 :]  # after the last line that was erased
+    assert end.decode().splitlines() == [f"httpx: {str(draft)!r} is kept; --continue continues it" for draft in drafts]
+
+
+@POSIX
 @pytest.mark.parametrize("more", [[], ["--rate", "4/s"]])
 def test_ctrl_c_waits_neither_for_servers_nor_for_turns(server: Server, more: list[str]):
     with subprocess.Popen(
@@ -813,3 +840,20 @@ def test_errors_may_have_nowhere_to_go(
     monkeypatch.setattr(sys, "stderr", None)
     assert run([f"{server.url}/[1-2]", "foo://x", "--parallel", width]) == exits.USAGE
     assert capfdbinary.readouterr() == (b"/1\n/2\n", b"")
+
+
+@POSIX
+def test_uploads_at_the_same_time_have_no_bars(echo_server: EchoServer, tmp_path: Path):
+    """Each drew over the others, and into the output of its request."""
+    (tmp_path / "large").write_bytes(b"x" * (5 << 20))
+    code, shown = on_a_terminal(
+        *("PUT", f"{echo_server.url}/upload?[1-4]", f"@{tmp_path / 'large'}", "--parallel", "4", "--print", "")
+    )
+    assert code == 0
+    assert shown.splitlines() == [f"### PUT {echo_server.url}/upload"] * 4 + ["httpx: 4 requests, 0 failed"]
+
+
+@pytest.mark.parametrize(("quiet", "shown"), [("-q", "httpx: URL/status/404: 404 Not Found\n"), ("-qq", "")])
+def test_quiet_hides_all_but_errors(sent: Sent, quiet: str, shown: str):
+    done = sent("/status/404", "/bytes/[1-2]", "--print", "", "--parallel", "2", quiet)
+    assert (done.code, done.err) == (exits.CLIENT_ERROR, shown)

@@ -134,15 +134,16 @@ class Many:
         from .turns import Turns
 
         assert self._shared is not None
-        with self._table() as table:
-            self._turns = Turns(jobs, self._do, self._width, None if table is None else table.write)
-            try:
+        try:
+            with self._table() as table:
+                self._turns = Turns(jobs, self._do, self._width, None if table is None else table.write)
                 self._turns.run(self._interrupt)
-            except BaseException:
-                for run in list(self._under_way.values()):
-                    if run.kept is not None:
-                        tell(f"{run.kept!r} is kept; --continue continues it")
-                raise
+        except BaseException:
+            # After the end of the table, which would erase these lines.
+            for _, run in sorted(self._under_way.items()):
+                if run.kept is not None:
+                    tell(f"{run.kept!r} is kept; --continue continues it")
+            raise
 
     def _interrupt(self) -> None:
         assert self._shared is not None
