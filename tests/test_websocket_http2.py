@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 from typing import Any, Callable
 
 import pytest
@@ -14,6 +16,7 @@ from httpx.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSock
 from support.drivers import Driver
 from support.http2 import FramePeer, data, frames_of, h2_context
 from support.servers import ScriptedServer
+from support.steps import turns
 from support.websocket import CLOSE, PING, PONG, TEXT, Frame, close_frame, echo, frame, opened, sent_frames
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -350,3 +353,56 @@ def test_refusals_are_forgotten():
     assert refusals.has("key", 309.0)
     assert not refusals.has("key", 311.0)
     assert len(refusals._until) <= 1000
+
+
+def test_a_pong_that_the_peer_does_not_take_holds_up_no_receiver(driver: Driver):
+    """The receiver waited for the window, past its timeout, and when it was cancelled meanwhile the session was over."""
+
+    async def talk(ws: Any) -> Any:
+        with pytest.raises(WebSocketTimeout):
+            await ws.receive(timeout=0.05)
+        go.set()
+        return await ws.receive(timeout=5)
+
+    go = threading.Event()
+    pongs: list[Frame] = []
+
+    def play(peer: FramePeer) -> None:
+        tunnel = Tunnel(peer)
+        tunnel.send(frame(PING, b"1"))
+        assert go.wait(5)
+        peer.send(frames.window_update(tunnel.stream, 1000))
+        tunnel.send(frame(TEXT, b"after"))
+        pongs.append(tunnel.frame())
+        tunnel.echo()
+
+    with server_of(play, {**ENABLE_CONNECT_PROTOCOL, frames.INITIAL_WINDOW_SIZE: 0}) as server:
+        assert run(driver, server, talk) == "after"
+    assert pongs == [Frame(PONG, b"1")]
+
+
+def test_a_send_that_is_cancelled_while_it_waits_for_a_window_leaves_the_session_open():
+    """What is left of the message goes first, so nothing is broken; the session was ended all the same."""
+
+    async def scenario(url: str) -> Any:
+        async with httpx.AsyncClient(http2=True, http1=False) as client:
+            await client.get(url)
+            async with client.websocket(url) as ws:
+                sending = asyncio.ensure_future(ws.send("one"))
+                await turns(5)
+                sending.cancel()
+                await asyncio.wait([sending])
+                go.set()
+                await ws.send("two")
+                return [await ws.receive(timeout=5), await ws.receive(timeout=5)]
+
+    go = threading.Event()
+
+    def play(peer: FramePeer) -> None:
+        tunnel = Tunnel(peer)
+        assert go.wait(5)
+        peer.send(frames.window_update(tunnel.stream, 1000))
+        tunnel.echo()
+
+    with server_of(play, {**ENABLE_CONNECT_PROTOCOL, frames.INITIAL_WINDOW_SIZE: 0}) as server:
+        assert asyncio.run(scenario(server.url)) == ["one", "two"]

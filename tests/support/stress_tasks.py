@@ -70,7 +70,7 @@ class Crowd:
         self.until = until
         self.done: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
-        self._ends = 0.0  # when the round does
+        self._ends = 0.0  # when the round does, without what ends it
         self._is_interrupted = False
 
     def failed(self, what: str) -> None:
@@ -118,6 +118,7 @@ class Crowd:
 
     def _press_ctrl_c(self) -> None:
         self._is_interrupted = True
+        self._ends = time.monotonic() + PATIENCE  # should Ctrl-C be lost
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     async def _round(self, number: int, end: str) -> None:
@@ -134,6 +135,8 @@ class Crowd:
                 if end == "interrupted":
                     self._ends = float("inf")
                 await self._all(crowd)
+                if end == "interrupted":
+                    self.failed("Ctrl-C was lost")
             await settled(client, 200)
             await self._check(client, number)
         self.done.update(sessions.done)
@@ -246,6 +249,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what is in the background ignore it
     faulthandler.dump_traceback_later(options.seconds + 5 * PATIENCE, exit=True)
     outcome = stress(options.library, options.seconds, options.seed)
     print(json.dumps(outcome, indent=1))
