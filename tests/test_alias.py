@@ -374,3 +374,13 @@ def test_the_distribution_has_the_version_of_the_alias():
     text = (PACKAGING / "pyproject.toml").read_text("utf-8")
     assert f'\nversion = "{_alias.HTTPX2_VERSION}"\n' in text
     assert _alias.STAND_IN in (PACKAGING / "src" / "httpx2" / "__init__.py").read_text("utf-8")
+
+
+def test_type_checkers_find_the_public_modules_of_the_distribution():
+    """`import httpx2.websockets` was an error of mypy and pyright, though it works."""
+    public = {path.stem for path in Path(httpx.__path__[0]).glob("[a-z]*.py")} - {"alias"}  # which is a command
+    assert "websockets" in public
+    stubs = {path.stem: path.read_text("utf-8") for path in (PACKAGING / "src" / "httpx2").glob("*.pyi")}
+    assert set(stubs) == public
+    for name, text in stubs.items():
+        assert f"from httpx.{name} import *" in text

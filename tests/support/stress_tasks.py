@@ -237,7 +237,9 @@ def stress(library: str, seconds: float, seed: int) -> dict[str, Any]:
         run.run()
         server.stdin.close()
         for fault in json.loads(server.stdout.readline()):
-            run.failed(f"the server found: {fault}")
+            # Ctrl-C between two steps of sending leaves a connection of HTTP/2 in an unknown state.
+            if not (run.done["round interrupted"] and "ProtocolError" in fault):
+                run.failed(f"the server found: {fault}")
     return {"seed": seed, "done": dict(run.done), "failures": dict(run.failures)}
 
 
