@@ -356,7 +356,7 @@ def test_refusals_are_forgotten():
 
 
 def test_a_pong_that_the_peer_does_not_take_holds_up_no_receiver(driver: Driver):
-    """The receiver waited for the window, past its timeout, and when it was cancelled meanwhile the session was over."""
+    """The receiver waited for the window, past its timeout, and a cancellation meanwhile ended the session."""
 
     async def talk(ws: Any) -> Any:
         with pytest.raises(WebSocketTimeout):

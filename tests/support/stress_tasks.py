@@ -92,7 +92,7 @@ class Crowd:
                 self._run_round(number, end)
             except BaseException as exc:
                 if end != "interrupted" or "KeyboardInterrupt" not in repr(exc):
-                    self.failed(f"round {end}: {''.join(traceback.format_exception(exc))}")
+                    self.failed(f"round {end}: {traceback.format_exc()}")
             self.done[f"round {end}"] += 1
             number += 1
             gc.collect()
