@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from typing import Any, Callable
 
@@ -14,7 +15,8 @@ from httpx._engine.job import Refusals
 from httpx._protocol import frames
 from httpx.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSocketTimeout
 from support.drivers import Driver
-from support.http2 import FramePeer, data, frames_of, h2_context
+from support.http2 import FramePeer, StreamServer, data, frames_of, h2_context, prior
+from support.leaks import engines_of
 from support.servers import ScriptedServer
 from support.steps import turns
 from support.websocket import CLOSE, PING, PONG, TEXT, Frame, close_frame, echo, frame, opened, sent_frames
@@ -406,3 +408,24 @@ def test_a_send_that_is_cancelled_while_it_waits_for_a_window_leaves_the_session
 
     with server_of(play, {**ENABLE_CONNECT_PROTOCOL, frames.INITIAL_WINDOW_SIZE: 0}) as server:
         assert asyncio.run(scenario(server.url)) == ["one", "two"]
+
+
+def test_a_session_that_is_dropped_frees_its_place_at_once(driver: Driver):
+    """Its stream and its response were a cycle, so the place was taken until the garbage collector came by."""
+
+    async def scenario(client: Any) -> None:
+        await client.get("/id")
+        session = await client.websocket("/ws/echo/0/a").__aenter__()
+        version = session.http_version
+        del session
+        for _ in range(2):  # the first one frees the place, perhaps after it has got its own
+            await client.get("/id")
+        assert (version, engines_of(client)[0].pool.users()) == ("HTTP/2", 0)
+
+    gc.collect()
+    gc.disable()
+    try:
+        with StreamServer(websockets=True) as server:
+            driver.run(scenario, **prior(server.url))
+    finally:
+        gc.enable()
