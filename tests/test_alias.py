@@ -253,6 +253,40 @@ def test_it_costs_nothing_before_it_is_called():
     assert shown.stdout == "[] True\n"
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "class Absent:\n @staticmethod\n def find_spec(name, path=None, target=None):\n"
+        "  if name == 'httpx2': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent)\n"
+        "try:\n import httpx2\nexcept ImportError: pass\nelse: sys.exit('it is there')\n"
+        "httpx.alias_httpx2()\nimport httpx2\nassert httpx2 is httpx",
+        "httpx.alias_httpx2()\nimport httpx2, importlib, httpx2._client\nkind = httpx.Client\n"
+        "assert importlib.reload(httpx2) is httpx and httpx2.Client is kind and httpx2.__spec__.name == 'httpx'\n"
+        "assert importlib.reload(httpx2._client).__name__ == 'httpx._client'",
+        "import threading\nthread = threading.Thread(target=httpx.alias_httpx2)\nthread.start()\nthread.join()\n"
+        "import httpx2\nassert httpx2 is httpx",
+    ],
+    ids=["after an import that failed", "before a reload", "in a thread"],
+)
+def test_it_may_be_called(program: str):
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; import httpx\n{program}"]
+    subprocess.run(command, timeout=60, check=True)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("_interpreters") is None, reason="a module of Python 3.13")
+def test_each_interpreter_has_an_alias_of_its_own(aliased: None):
+    """Workers of `InterpreterPoolExecutor` import the program's modules anew."""
+    import _interpreters
+
+    interpreter = _interpreters.create()
+    program = "import httpx; httpx.alias_httpx2(); import httpx2, httpx2._client; assert httpx2.Client is httpx.Client"
+    try:
+        assert _interpreters.run_string(interpreter, f"import sys; sys.path[:] = {sys.path!r}; {program}") is None
+    finally:
+        _interpreters.destroy(interpreter)
+
+
 # The command.
 
 
@@ -374,3 +408,13 @@ def test_the_distribution_has_the_version_of_the_alias():
     text = (PACKAGING / "pyproject.toml").read_text("utf-8")
     assert f'\nversion = "{_alias.HTTPX2_VERSION}"\n' in text
     assert _alias.STAND_IN in (PACKAGING / "src" / "httpx2" / "__init__.py").read_text("utf-8")
+
+
+def test_type_checkers_find_the_public_modules_of_the_distribution():
+    """`import httpx2.websockets` was an error of mypy and pyright, though it works."""
+    public = {path.stem for path in Path(httpx.__path__[0]).glob("[a-z]*.py")} - {"alias"}  # which is a command
+    assert "websockets" in public
+    stubs = {path.stem: path.read_text("utf-8") for path in (PACKAGING / "src" / "httpx2").glob("*.pyi")}
+    assert set(stubs) == public
+    for name, text in stubs.items():
+        assert f"from httpx.{name} import *" in text

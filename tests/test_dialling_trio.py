@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -123,3 +124,25 @@ def test_sending_is_over_when_the_socket_has_taken_all_of_it(pair: tuple[TrioDia
         await turns()
 
     trio.run(main)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals as on Unix")
+def test_ctrl_c_while_a_connection_is_made_is_a_keyboard_interrupt(monkeypatch: pytest.MonkeyPatch):
+    """It was trio's TrioInternalError, with the request to report a bug of trio: a dial runs in a system task."""
+    original = dialling.new_socket
+
+    def press_ctrl_c(*args: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return original(*args)
+
+    async def main() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await client.get(f"{peer.url}/echo")
+
+    monkeypatch.setattr(dialling, "new_socket", press_ctrl_c)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which trio replaces with its own
+    try:
+        with nothing_left(), Peer() as peer, pytest.raises(KeyboardInterrupt):
+            trio.run(main)
+    finally:
+        signal.signal(signal.SIGINT, before)

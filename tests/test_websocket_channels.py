@@ -31,6 +31,7 @@ from httpx.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSock
 from support.cancelling import at_every_step, bounded, in_background, make_client, no_task_left
 from support.counting import CountingLoop, Counts, frames
 from support.drivers import Driver, run_on_loop
+from support.interrupts import is_locked
 from support.servers import Conn, ScriptedServer, expect_end, send, silence
 from support.steps import Steps, in_trio, turns
 from support.websocket import (
@@ -165,7 +166,7 @@ def test_closing_wakes_a_thread_that_receives():
         client.websocket(server.url) as ws,
         thread(ws.receive) as outcome,
     ):
-        until(ws._channel._read_turn.locked)
+        until(lambda: is_locked(ws._channel._read_turn))
         ws.close()
     assert isinstance(outcome[0], WebSocketDisconnect)
 
@@ -177,7 +178,7 @@ def test_a_thread_that_receives_is_woken_if_the_peer_never_closes():
         client.websocket(server.url, close_timeout=0.05) as ws,
         thread(ws.receive) as outcome,
     ):
-        until(ws._channel._read_turn.locked)
+        until(lambda: is_locked(ws._channel._read_turn))
         ws.close()
     assert isinstance(outcome[0], WebSocketDisconnect)
     assert not outcome[0].by_peer
@@ -190,7 +191,7 @@ def test_a_thread_waits_for_its_turn_to_receive_no_longer_than_its_timeout():
         client.websocket(server.url) as ws,
         thread(ws.receive),
     ):
-        until(ws._channel._read_turn.locked)
+        until(lambda: is_locked(ws._channel._read_turn))
         with pytest.raises(WebSocketTimeout):
             ws.receive(timeout=0.02)
         ws.close()
@@ -204,7 +205,7 @@ def test_a_close_waits_for_a_send_and_gives_up_in_time():
         client.websocket(server.url, close_timeout=0.1) as ws,
         thread(lambda: ws.send(b"x" * 20_000_000)) as outcome,
     ):
-        until(ws._channel._write_turn.locked)
+        until(lambda: is_locked(ws._channel._write_turn))
         ws.close()
         over.set()
     assert isinstance(outcome[0], (WebSocketDisconnect, WebSocketNetworkError))
@@ -293,8 +294,9 @@ def test_the_keeper_takes_input_until_the_queue_is_full(monkeypatch: pytest.Monk
 def test_the_keeper_leaves_a_channel_alone_that_a_thread_reads(monkeypatch: pytest.MonkeyPatch):
     kept, stream = channel(monkeypatch)
     stream.arriving = [frame(TEXT, b"x")]
-    with kept._read_turn:
-        kept.attend()
+    with kept._read_turn, thread(kept.attend) as outcome:
+        pass
+    assert outcome == [None]
     assert not kept.messages
 
 
@@ -399,7 +401,7 @@ def test_a_forked_child_attends_to_nothing():
         ws._channel._write_turn.acquire()  # as another thread might have done
         child = os.fork()
         if not child:
-            ok = not list(KEEPER._channels) and KEEPER._thread is None and not ws._channel._write_turn.locked()
+            ok = not list(KEEPER._channels) and KEEPER._thread is None and not is_locked(ws._channel._write_turn)
             try:
                 ws.send("x")
             except WebSocketNetworkError as exc:

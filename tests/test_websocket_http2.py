@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
+import threading
 from typing import Any, Callable
 
 import pytest
@@ -12,8 +15,10 @@ from httpx._engine.job import Refusals
 from httpx._protocol import frames
 from httpx.websockets import WebSocketDisconnect, WebSocketNetworkError, WebSocketTimeout
 from support.drivers import Driver
-from support.http2 import FramePeer, data, frames_of, h2_context
+from support.http2 import FramePeer, StreamServer, data, frames_of, h2_context, prior
+from support.leaks import engines_of
 from support.servers import ScriptedServer
+from support.steps import turns
 from support.websocket import CLOSE, PING, PONG, TEXT, Frame, close_frame, echo, frame, opened, sent_frames
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -350,3 +355,77 @@ def test_refusals_are_forgotten():
     assert refusals.has("key", 309.0)
     assert not refusals.has("key", 311.0)
     assert len(refusals._until) <= 1000
+
+
+def test_a_pong_that_the_peer_does_not_take_holds_up_no_receiver(driver: Driver):
+    """The receiver waited for the window, past its timeout, and a cancellation meanwhile ended the session."""
+
+    async def talk(ws: Any) -> Any:
+        with pytest.raises(WebSocketTimeout):
+            await ws.receive(timeout=0.05)
+        go.set()
+        return await ws.receive(timeout=5)
+
+    go = threading.Event()
+    pongs: list[Frame] = []
+
+    def play(peer: FramePeer) -> None:
+        tunnel = Tunnel(peer)
+        tunnel.send(frame(PING, b"1"))
+        assert go.wait(5)
+        peer.send(frames.window_update(tunnel.stream, 1000))
+        tunnel.send(frame(TEXT, b"after"))
+        pongs.append(tunnel.frame())
+        tunnel.echo()
+
+    with server_of(play, {**ENABLE_CONNECT_PROTOCOL, frames.INITIAL_WINDOW_SIZE: 0}) as server:
+        assert run(driver, server, talk) == "after"
+    assert pongs == [Frame(PONG, b"1")]
+
+
+def test_a_send_that_is_cancelled_while_it_waits_for_a_window_leaves_the_session_open():
+    """What is left of the message goes first, so nothing is broken; the session was ended all the same."""
+
+    async def scenario(url: str) -> Any:
+        async with httpx.AsyncClient(http2=True, http1=False) as client:
+            await client.get(url)
+            async with client.websocket(url) as ws:
+                sending = asyncio.ensure_future(ws.send("one"))
+                await turns(5)
+                sending.cancel()
+                await asyncio.wait([sending])
+                go.set()
+                await ws.send("two")
+                return [await ws.receive(timeout=5), await ws.receive(timeout=5)]
+
+    go = threading.Event()
+
+    def play(peer: FramePeer) -> None:
+        tunnel = Tunnel(peer)
+        assert go.wait(5)
+        peer.send(frames.window_update(tunnel.stream, 1000))
+        tunnel.echo()
+
+    with server_of(play, {**ENABLE_CONNECT_PROTOCOL, frames.INITIAL_WINDOW_SIZE: 0}) as server:
+        assert asyncio.run(scenario(server.url)) == ["one", "two"]
+
+
+def test_a_session_that_is_dropped_frees_its_place_at_once(driver: Driver):
+    """Its stream and its response were a cycle, so the place was taken until the garbage collector came by."""
+
+    async def scenario(client: Any) -> None:
+        await client.get("/id")
+        session = await client.websocket("/ws/echo/0/a").__aenter__()
+        version = session.http_version
+        del session
+        for _ in range(2):  # the first one frees the place, perhaps after it has got its own
+            await client.get("/id")
+        assert (version, engines_of(client)[0].pool.users()) == ("HTTP/2", 0)
+
+    gc.collect()
+    gc.disable()
+    try:
+        with StreamServer(websockets=True) as server:
+            driver.run(scenario, **prior(server.url))
+    finally:
+        gc.enable()

@@ -27,13 +27,18 @@ from httpx._engine.async_body import AsyncBody
 from httpx._engine.http2.async_common import AsyncStreamBody
 from httpx._engine.http2.sync import SyncStreamBody
 from httpx._engine.sync import SyncBody
+from httpx._engine.websocket.keeper import KEEPER
 from httpx._reading import AsyncPieces
 from support.depth import QUICK
 from support.http2 import StreamServer, prior
 from support.interrupts import ENGINE, ON_LOOPS, PACKAGE, Interrupted, interrupt, is_locked, opcodes_of
-from support.leaks import engines_of, trusting_context, wait_for
+from support.leaks import counts_of, engines_of, trusting_context, wait_for
 from support.peer import Peer
 from support.pools import check_pool
+from support.servers import Conn, ScriptedServer
+from support.websocket import echo as echo_messages
+from support.websocket import opened
+from support.websocket_side import text
 
 # So many bytecodes of each scenario are tried, spread over it; which ones differs from run to run.
 TRIED = 40 if QUICK else 120
@@ -311,12 +316,49 @@ def test_real_signals_lose_no_slot(peer: Peer, scenario: Callable[..., None], al
     assert interrupted > SIGNALS // 4
 
 
+# WebSockets.
+
+CHANNEL = tuple(str(PACKAGE / "_engine" / "websocket" / f"{name}.py") for name in ("sync", "keeper"))
+
+
+@pytest.mark.parametrize("error", [Interrupted, Soft])
+def test_an_interrupted_session_leaves_no_turn_taken(error: type[BaseException]):
+    """
+    The turn to send stayed taken: a close waited for it until its timeout, and other threads' sends for ever.
+
+    With the lock of the keeper, which all sessions share, no WebSocket of the process could be opened or closed again.
+    """
+    channels: list[Any] = []
+
+    def serve(conn: Conn) -> None:
+        with contextlib.suppress(AssertionError):  # the client may go anywhere
+            echo_messages(conn)
+
+    def exchange(client: httpx.Client, url: str) -> None:
+        with client.websocket(url) as ws:
+            channels.append(ws._channel)
+            ws.send("x")
+            assert ws.receive(timeout=10) == "x"
+            assert ws.ping().wait(10)
+
+    with ScriptedServer([opened(), serve], timeout=30) as server, httpx.Client(timeout=10) as client:
+        for _ in range(2):
+            count = opcodes_of(lambda: exchange(client, server.url), CHANNEL)
+        for number in points(count):
+            with contextlib.suppress(error):
+                interrupt(lambda: exchange(client, server.url), CHANNEL, number, error)
+            locks = [KEEPER._lock, *(getattr(channels[-1], name) for name in ("_lock", "_read_turn", "_write_turn"))]
+            assert not any(map(is_locked, locks)), number
+            assert counts_of(client) == (0, 0, 0, 0), number
+        exchange(client, server.url)
+
+
 # HTTP/2, whose connection others use as well.
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
 def streams(request: pytest.FixtureRequest) -> Iterator[StreamServer]:
-    with StreamServer(tls=request.param, timeout=30) as server:
+    with StreamServer(tls=request.param, timeout=30, websockets=True) as server:
         yield server
 
 
@@ -343,6 +385,16 @@ def time_out(client: httpx.Client) -> None:
         client.get("/silent", timeout=httpx.Timeout(10, read=0.001))
 
 
+def talk(client: httpx.Client) -> None:
+    """A WebSocket on a stream, whose messages need more than a window."""
+    with client.websocket("/ws/echo/0/a") as ws:
+        assert ws.http_version == "HTTP/2"
+        for number, size in enumerate((1, 100_000)):
+            ws.send(text("a", "a", number, size))
+            assert ws.receive(timeout=10) == text("a", "a", number, size)
+        assert ws.ping().wait(10)
+
+
 def check_streams(client: httpx.Client, where: str) -> None:
     """The client is as good as new."""
     (engine,) = engines_of(client)
@@ -361,14 +413,15 @@ def check_streams(client: httpx.Client, where: str) -> None:
 
 
 @pytest.mark.parametrize("error", [Interrupted, Soft])
-@pytest.mark.parametrize("scenario", [get_id, stream_bytes, leave_bytes, upload_pieces, time_out])
+@pytest.mark.parametrize("scenario", [get_id, stream_bytes, leave_bytes, upload_pieces, time_out, talk])
 def test_an_interrupted_request_of_http2_loses_no_place(
     streams: StreamServer, scenario: Callable[..., None], error: type[BaseException]
 ):
     """
     The lock was released by a thread that did not have it, or never.
 
-    The turn to receive stayed taken, and every request after it was a ReadTimeout.
+    The turn to receive stayed taken, and every request after it was a ReadTimeout. What a WebSocket was writing went on
+    as if nothing had happened, on a connection that others use.
     """
     with httpx.Client(**prior(streams.url, timeout=10)) as client:
         get_id(client)

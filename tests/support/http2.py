@@ -39,6 +39,7 @@ from .frame_reader import Frame, split
 from .leaks import engines_of, wait_for
 from .servers import TIMEOUT, Conn, Script, ScriptedServer, close_notify
 from .steps import until
+from .websocket_side import Side
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -241,8 +242,10 @@ class StreamServer(ScriptedServer):
         max_streams: how many at once, as SETTINGS say.
         refuses: requests that were sent before the client knew that they are too many; else they are served.
         window: of each stream and of the connection, for what clients upload.
+        websockets: take WebSockets on streams (RFC 8441).
 
     Attributes:
+        faults: what clients of WebSockets did against the rules.
         asked: (connection, stream, path, X-Id) of each request but those that were one too many and refused.
         too_many: how many those were.
         resets: (stream, code) of each stream that a client reset.
@@ -257,8 +260,11 @@ class StreamServer(ScriptedServer):
         refuses: bool = True,
         timeout: float = TIMEOUT,
         uds: Optional[str] = None,
+        websockets: bool = False,
         **options: Any,
     ) -> None:
+        self.websockets = websockets
+        self.faults: list[str] = []
         self.max_streams = max_streams
         self.window = window
         self.refuses = refuses
@@ -301,14 +307,12 @@ class _StreamConnection:
         self.held: list[int] = []
         self.unread = b""
         self.closing = False
+        self.sides: dict[int, Side] = {}
 
     def serve(self) -> None:
         self.h2.initiate_connection()
-        codes = h2.settings.SettingCodes
         # Not the first ones, which h2 takes to be in force before the client has seen them.
-        self.h2.update_settings(
-            {codes.MAX_CONCURRENT_STREAMS: self.server.max_streams, codes.INITIAL_WINDOW_SIZE: self.server.window}
-        )
+        self.h2.update_settings(self.settings())
         if self.server.window > 65_535:
             self.h2.increment_flow_control_window(self.server.window - 65_535)
         while True:
@@ -338,6 +342,12 @@ class _StreamConnection:
                 if stream in self.heads and not self.closing:
                     self.answer(stream)
             self.send_bodies()
+            self.send_sides()
+
+    def settings(self) -> dict[h2.settings.SettingCodes, int]:
+        codes = h2.settings.SettingCodes
+        values = {codes.MAX_CONCURRENT_STREAMS: self.server.max_streams, codes.INITIAL_WINDOW_SIZE: self.server.window}
+        return {**values, codes.ENABLE_CONNECT_PROTOCOL: 1} if self.server.websockets else values
 
     def frames_in(self, received: bytes) -> Iterator[bytes]:
         """
@@ -390,16 +400,24 @@ class _StreamConnection:
             self.server.most = max(self.server.most, len(self.heads))
             if head[":path"] == "/refuse":
                 self.refuse(event.stream_id)
+            elif head[":method"] == "CONNECT":
+                self.sides[event.stream_id] = Side(head[":path"])
+                self.h2.send_headers(event.stream_id, [(":status", "200")])
         elif isinstance(event, h2.events.DataReceived):
             # Not by `acknowledge_received_data`, which opens no window that became negative by our settings.
             size = max(1, event.flow_controlled_length)
             self.h2.increment_flow_control_window(size)
             if event.stream_id in self.heads:
-                self.bodies[event.stream_id] += event.data
+                if event.stream_id in self.sides:
+                    self.sides[event.stream_id].receive(event.data)
+                else:
+                    self.bodies[event.stream_id] += event.data
                 if event.stream_ended is None:
                     self.h2.increment_flow_control_window(size, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
-            if event.stream_id in self.heads:
+            if event.stream_id in self.sides:
+                self.sides[event.stream_id].end = "shut"
+            elif event.stream_id in self.heads:
                 ready.append(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self.server.resets.append((event.stream_id, int(event.error_code)))
@@ -410,6 +428,8 @@ class _StreamConnection:
             known.pop(stream, None)  # type: ignore[attr-defined]
         if stream in self.held:
             self.held.remove(stream)
+        side = self.sides.pop(stream, None)
+        self.server.faults += side.faults if side else ()
 
     def refuse(self, stream: int) -> None:
         self.forget(stream)
@@ -482,6 +502,27 @@ class _StreamConnection:
                 if trailers is not None:
                     self.h2.send_headers(stream, trailers, end_stream=True)
                 self.forget(stream)
+
+    def send_sides(self) -> None:
+        """What the windows allow of WebSockets; end what has come to its end."""
+        for stream, side in list(self.sides.items()):
+            while (
+                size := min(
+                    self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(side.output)
+                )
+            ) > 0:
+                self.h2.send_data(stream, side.take(size))
+            if side.end is None or side.output:
+                continue
+            self.forget(stream)
+            if side.kind == "ruin":
+                self.conn.sendall(self.h2.data_to_send())
+                self.conn.reset() if side.end == "reset" else self.conn.close()
+                raise ConnectionError("the connection was ruined on purpose")
+            if side.end == "shut":
+                self.h2.end_stream(stream)
+            else:
+                self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
 
 
 def prior(url: str, **options: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ A program: one sync client, sixteen threads, signals, and every response checked
 
 The threads and the main thread share one client over HTTP/1.1, HTTP/1.1 over TLS and HTTP/2, against servers in another
 process. They read bodies whole and in pieces, close some early, drop some, upload, and echo bytes over upgraded
-connections, which one thread reads while another writes. The interpreter switches threads every microsecond. In the
-main thread a signal handler raises an exception at a random moment of many requests.
+connections, which one thread reads while another writes. They talk over WebSockets, on connections of their own and on
+streams of HTTP/2, some of which the server cuts at any byte (`stress_websockets`). The interpreter switches threads
+every microsecond. In the main thread a signal handler raises an exception at a random moment of many requests.
 
 Each request has an id of its own in its path, a header and its body, and the response has to repeat them all. At the
 end no connection may be in use, and no thread and no descriptor may be left.
@@ -15,9 +16,10 @@ It prints JSON: the seed, what was done, and what failed how often. Its status i
 the same requests; when threads and signals come between is chance.
 
 An exception between two steps of sending or receiving leaves a connection of HTTP/2 in an unknown state. All its
-streams have to be given up then, and a request of another thread may fail; but its error has to say "interrupted".
+streams have to be given up then, and a request or a WebSocket of another thread may fail; but its error has to say
+"interrupted".
 
-Not here: pytest (`tests/adversarial/test_stress.py`).
+Not here: tasks and cancellation (`stress_tasks`), pytest (`tests/adversarial/test_stress.py`).
 """
 
 from __future__ import annotations
@@ -41,9 +43,13 @@ from typing import Any, Callable
 import httpx
 
 from . import certs
-from .http2 import StreamServer, _StreamConnection
+from .drivers import SyncAdapter, run_without_loop
+from .http2 import StreamServer, _StreamConnection, h2_context
 from .leaks import counts_of, descriptors
 from .servers import Conn, ScriptedServer
+from .stress_websockets import BrokenByInterruption, Sessions, ThreadHands
+from .websocket import accept_of
+from .websocket_side import Side
 
 THREADS = 16
 CONNECTIONS = 10  # fewer than threads, so that some wait
@@ -58,6 +64,10 @@ def response_body(path: bytes, name: bytes, body: bytes) -> bytes:
 
 
 # The servers, in a process of their own.
+
+
+# What clients of WebSockets did against the rules.
+_FAULTS: list[str] = []
 
 
 class _Forgetful(list[bytes]):
@@ -77,6 +87,9 @@ def _serve(conn: Conn, recorded: list[bytes]) -> None:
         head, body = conn.read_request()
         path = head.split(b" ", 2)[1]
         name = path.rpartition(b"/")[2]
+        if path.startswith(b"/ws/"):
+            _serve_websocket(conn, head)
+            return
         if path.startswith(b"/upgrade/"):
             conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n" + name)
             while received := conn.recv():
@@ -95,9 +108,34 @@ def _serve(conn: Conn, recorded: list[bytes]) -> None:
         conn.sendall(b"0\r\n\r\n")
 
 
-class _EchoStreams(StreamServer):
+def _serve_websocket(conn: Conn, head: bytes) -> None:
+    lines = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade"]
+    lines += [b"Sec-WebSocket-Accept: " + accept_of(head), b"", b""]
+    side = Side(head.split(b" ", 2)[1].decode(), b"\r\n".join(lines))
+    while True:
+        conn.sendall(side.take(len(side.output)))
+        _FAULTS.extend(side.faults)
+        if side.end == "reset":
+            conn.reset()
+        if side.end is not None:
+            return
+        side.faults = []
+        received = conn.recv()
+        if not received:
+            return
+        side.receive(received)
+
+
+class EchoStreams(StreamServer):
+    def __init__(self) -> None:
+        super().__init__(tls=True, timeout=600, websockets=True)
+        self.tls = h2_context()  # a WebSocket that is the first to come here comes over HTTP/1.1
+
     def _serve(self, conn: Conn, recorded: list[bytes]) -> None:
         conn.recorded = _Forgetful()
+        if conn.selected_alpn_protocol() != "h2":
+            _serve(conn, recorded)
+            return
         try:
             _EchoConnection(self, conn, self.connections).serve()
         except AssertionError:  # the connection ended within a frame
@@ -119,15 +157,18 @@ def serve() -> None:
     servers = [
         ScriptedServer(_serve, timeout=600),
         ScriptedServer(_serve, tls=tls, timeout=600),
-        _EchoStreams(tls=True, timeout=600),
+        EchoStreams(),
+        EchoStreams(),
     ]
-    names = ("http1", "tls", "http2")
+    names = ("http1", "tls", "http2", "lossy")
     urls = {name: server.url for name, server in zip(names, servers)}
     print(json.dumps({"urls": urls, "authority": certs.authority_pem().decode()}), flush=True)
     sys.stdin.read()
     # Connections that the client cut within a request are no fault: exceptions from signals do that.
-    faults = [repr(error) for error in servers[2]._errors if not isinstance(error, (OSError, AssertionError))]
-    print(json.dumps(faults), flush=True)
+    errors = [error for server in servers for error in server._errors]
+    faults = [repr(error) for error in errors if not isinstance(error, (OSError, AssertionError))]
+    faults += [fault for server in servers[2:] for fault in server.faults]
+    print(json.dumps(faults + _FAULTS), flush=True)
     os._exit(0)
 
 
@@ -200,6 +241,8 @@ class Stress:
             done = kind.__name__
             try:
                 kind(self, dice, f"{number}-{count}")
+            except BrokenByInterruption:
+                done = "broken by an interruption"
             except httpx.TransportError as exc:
                 if "interrupted" in str(exc) and str(exc.request.url).startswith(self.urls["http2"]):
                     done = "broken by an interruption"
@@ -313,9 +356,19 @@ class Stress:
                 raise errors[0]
             _agree(expected, bytes(received), name)
 
+    def websocket(self, dice: random.Random, name: str) -> None:
+        """A WebSocket; see `Sessions`."""
+        hands = ThreadHands(has_threads=threading.current_thread() is not threading.main_thread())
+        sessions = Sessions(SyncAdapter(self.client), self.urls, hands)
+        try:
+            run_without_loop(sessions.one(dice, name))
+        finally:
+            with self._lock:
+                self.done.update(sessions.done)
+
     def _address(self, dice: random.Random, name: str, sizes: tuple[int, ...]) -> tuple[str, bytes]:
         path = f"/echo/{dice.choice(sizes) + dice.randrange(3)}/{name}"
-        return self.urls[dice.choice(list(self.urls))] + path, path.encode()
+        return self.urls[dice.choice(("http1", "tls", "http2"))] + path, path.encode()
 
     def _check(self, response: httpx.Response, path: bytes, name: str, body: bytes = b"", content: Any = None) -> None:
         _agree(name, response.headers["x-id"], name)
@@ -325,8 +378,9 @@ class Stress:
 
 KINDS: tuple[Any, ...] = (
     Stress.whole, Stress.upload, Stress.streamed, Stress.left, Stress.dropped, Stress.upgraded,
+    Stress.websocket,
 )  # fmt: skip
-WEIGHTS = {"whole": 50, "upload": 20, "streamed": 20, "left": 8, "dropped": 2, "upgraded": 4}
+WEIGHTS = {"whole": 50, "upload": 20, "streamed": 20, "left": 8, "dropped": 2, "upgraded": 4, "websocket": 20}
 
 
 def _story(kind: Any) -> str:

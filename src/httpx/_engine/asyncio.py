@@ -102,10 +102,14 @@ class AsyncioEngine:
         job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
-        if self._http2 and "websocket" in request.extensions and (tunnel := await self._open_tunnel(job)) is not None:
-            return tunnel
         pool = self.pool
         try:
+            if (
+                self._http2
+                and "websocket" in request.extensions
+                and (tunnel := await self._open_tunnel(job)) is not None
+            ):
+                return tunnel
             while not self._closed:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
                 exchange: HTTP1Exchange | None = None
@@ -216,9 +220,6 @@ class AsyncioEngine:
             response = await multiplexer.handle(job, self.now())
         except (NetworkError, RemoteProtocolError):
             pass
-        except BaseException as exc:
-            self.recover(job, exc)
-            raise
         if response is None or response.status_code in REFUSALS:
             if multiplexer.allows_protocols:  # else the connection broke, which says nothing about the next one
                 self._refusals.add(key, self.now())

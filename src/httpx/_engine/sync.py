@@ -248,10 +248,10 @@ class SyncEngine:
         job = Job(request, moment)
         if self.settings.forwards:
             job.forward(self._proxy_fields)
-        if self._http2 and "websocket" in request.extensions and (tunnel := self._open_tunnel(job)) is not None:
-            return tunnel
         pool = self.pool
         try:
+            if self._http2 and "websocket" in request.extensions and (tunnel := self._open_tunnel(job)) is not None:
+                return tunnel
             while True:
                 # The machine first, if it is known which: it refuses what must not be sent, before anything is taken.
                 exchange: HTTP1Exchange | None = None
@@ -352,9 +352,6 @@ class SyncEngine:
             response = multiplexer.handle(job, monotonic())
         except (NetworkError, RemoteProtocolError):
             pass
-        except BaseException as exc:
-            self.recover(job, exc)
-            raise
         if response is None or response.status_code in REFUSALS:
             if multiplexer.allows_protocols:  # else the connection broke, which says nothing about the next one
                 self._refusals.add(key, monotonic())

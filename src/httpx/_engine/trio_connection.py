@@ -109,6 +109,7 @@ class TrioConnection:
             nursery.cancel_scope.deadline = math.inf if until is None else until
             done = []
 
+            @trio.lowlevel.enable_ki_protection  # else a Ctrl-C would come out in a group
             async def one(wait: Callable[[socket.socket], Awaitable[None]]) -> None:
                 try:
                     if not self.closed:

@@ -32,7 +32,8 @@ def test_it_is_built_and_installed(tmp_path: Path):
     run(*PIP, "wheel", "-q", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(PACKAGING))
     (wheel,) = tmp_path.glob("httpx2-*.whl")
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert files == {"httpx2/__init__.py", "httpx2/py.typed", "httpcore2.py"}
+    stubs = {"httpx2/testing.pyi", "httpx2/websockets.pyi"}
+    assert files == {"httpx2/__init__.py", "httpx2/py.typed", "httpcore2.py", *stubs}
     site = tmp_path / "site"
     run(*PIP, "install", "-q", "--no-deps", "--no-index", "--target", str(site), str(wheel))
     program = (

@@ -162,6 +162,9 @@ class _Attempts:
     """
     The attempts of one race, each a task.
 
+    The tasks are protected from Ctrl-C, as that which dials is: what is below a system task of trio and raises
+    KeyboardInterrupt is an internal error of trio.
+
     Attributes:
         winner: the first socket that was connected.
         broken: what no attempt can get over; out of a task it would come as a group of exceptions.
@@ -174,6 +177,7 @@ class _Attempts:
         self.winner: socket.socket | None = None
         self.broken: Exception | None = None
 
+    @trio.lowlevel.enable_ki_protection
     async def begin(self, nursery: trio.Nursery) -> None:
         """Begin every attempt that is due, and sleep until the next one is, or until one has failed."""
         race = self._race
@@ -186,6 +190,7 @@ class _Attempts:
             with _scope(race.due):
                 await self._changed.wait()
 
+    @trio.lowlevel.enable_ki_protection
     async def _attempt(self, address: Address, nursery: trio.Nursery) -> None:
         sock: socket.socket | None = None
         try:

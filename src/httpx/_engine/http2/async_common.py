@@ -111,7 +111,9 @@ class AsyncMultiplexer(ABC):
 
     def make_tunnel(self, response: Response) -> None:
         """Put the bytes of the tunnel that a response has opened into its extensions."""
-        response.extensions["network_stream"] = AsyncTunnel(self, response.stream)
+        body: Any = response.stream
+        body.extensions = {}  # not the response's, which leads back to the body: a session that is dropped goes at once
+        response.extensions["network_stream"] = AsyncTunnel(self, body)
 
     def enter_pool(self, ticket: Ticket[Any]) -> None:
         """Give the connection to the pool: the dial that the ticket asked for is done."""

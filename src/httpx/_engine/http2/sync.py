@@ -82,7 +82,9 @@ class SyncMultiplexer:
 
     def make_tunnel(self, response: Response) -> None:
         """Put the bytes of the tunnel that a response has opened into its extensions."""
-        response.extensions["network_stream"] = SyncTunnel(self, response.stream)
+        body: Any = response.stream
+        body.extensions = {}  # not the response's, which leads back to the body: a session that is dropped goes at once
+        response.extensions["network_stream"] = SyncTunnel(self, body)
 
     def enter_pool(self, ticket: Ticket[Any]) -> None:
         """Give the connection to the pool: the ticket's dial is done. The engine's lock is held."""

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from ..._exceptions import ReadError, ReadTimeout, TransportError, WriteError, WriteTimeout
-from ..._forks import unlock
+from ..._forks import is_owned, unlock
 from ..._protocol.exchange import NOTHING
 from ..._protocol.opening import OWN_NAMES, Opening
 from ..._protocol.stream2 import HTTP2Stream
@@ -49,6 +49,12 @@ def end_of(stream: HTTP2Stream) -> bytes:
     if stream.error is not None:
         raise ReadError(str(stream.error))
     return b""
+
+
+def write_error_of(session: Any, stream: HTTP2Stream) -> WriteError:
+    """Return the exception for what cannot be sent any more; it says why the connection or the stream ended."""
+    reason = session.write_error or session.error or stream.error
+    return WriteError("the stream of HTTP/2 was ended" if reason is None else str(reason))
 
 
 class SyncTunnel:
@@ -84,9 +90,10 @@ class SyncTunnel:
                         multiplexer.carrier.flush()
                     lock.release()
                     return chunk
-                if stream.need == NOTHING:
-                    return end_of(stream)
+                is_over = stream.need == NOTHING
                 lock.release()
+                if is_over:
+                    return end_of(stream)
                 if not multiplexer._wait(stream, until):
                     raise ReadTimeout(f"nothing arrived within {timeout or 0:g} s")
         except TransportError:
@@ -100,13 +107,23 @@ class SyncTunnel:
     def write_now(self, data: Any = b"") -> int:
         """Send as much as the windows allow; return how many bytes are left, which go first. Raises WriteError."""
         multiplexer, stream = self._multiplexer, self._stream
-        with multiplexer._lock:
+        lock: threading.RLock = multiplexer._lock
+        try:
+            lock.acquire()
             if multiplexer.session.is_broken or not stream.uploading:
-                raise WriteError("the stream of HTTP/2 was ended")
+                raise write_error_of(multiplexer.session, stream)
             if data:
                 stream.feed(bytes(data))
             multiplexer.carrier.flush()
-            return unsent_bytes(stream)
+            left = unsent_bytes(stream)
+            lock.release()
+            return left
+        except TransportError:
+            unlock(lock)
+            raise
+        except BaseException as exc:  # out of a signal handler
+            multiplexer.recover(stream, self._job, exc)
+            raise
 
     def wait_for_either(self, until: float | None, reads: bool) -> bool:
         """Wait a moment for a window, and for input if `reads`."""
@@ -114,8 +131,12 @@ class SyncTunnel:
             multiplexer = self._multiplexer
             try:
                 multiplexer._wait(self._stream, monotonic() + LOOK_UP)
-            finally:
+            except TransportError:
                 unlock(multiplexer._lock)
+                raise
+            except BaseException as exc:  # out of a signal handler
+                multiplexer.recover(self._stream, self._job, exc)
+                raise
         else:
             sleep(LOOK_UP)  # another thread waits for the stream, and takes what opens the window
         return True
@@ -126,6 +147,8 @@ class SyncTunnel:
 
     def close(self) -> None:
         """Reset the stream, and free its place."""
+        if is_owned(self._multiplexer._lock):  # an exception out of a signal handler came while another one was raised
+            self._multiplexer.recover(self._stream, self._job, InterruptedError())
         self._body.close()
 
 
@@ -182,7 +205,7 @@ class AsyncTunnel:
         """Send as much as the windows allow; return how many bytes are left, which go first. Raises WriteError."""
         multiplexer, stream = self._multiplexer, self._stream
         if multiplexer.session.is_broken or not stream.uploading:
-            raise WriteError("the stream of HTTP/2 was ended")
+            raise write_error_of(multiplexer.session, stream)
         if data:
             stream.feed(data)
         multiplexer.flush()

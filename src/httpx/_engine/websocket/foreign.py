@@ -83,6 +83,8 @@ class ForeignChannel(Channel):
 
     # Seconds that the peer has to end the stream after both have sent a Close.
     linger = LINGER
+    # Whether the stream has all of what it was given, and sends it even if the task that waits for this is cancelled.
+    keeps_rest = False
 
     def __init__(self, stream: Any, machine: WebSocketMachine, timing: Timing) -> None:
         super().__init__(machine, timing, now)
@@ -118,13 +120,18 @@ class ForeignChannel(Channel):
                 await self._stream.write(bytes(machine.take()), timeout=self._timing.write)
             except Exception as exc:
                 self.fail(translated(exc, WriteTimeout, WriteError))
-            except BaseException:
-                # How much of the frame was written is not known.
-                self.fail(WriteError("sending was cancelled in the middle of a frame"))
+            except BaseException as exc:
+                if not self.keeps_rest or isinstance(exc, KeyboardInterrupt):
+                    # How much of the frame was written is not known.
+                    self.fail(WriteError("sending was cancelled in the middle of a frame"))
                 raise
             finally:
                 self._sends = False
                 self._changed.wake()
+
+    async def _answer(self) -> None:
+        """Send what the machine has after input, such as pongs."""
+        await self._flush()
 
     async def receive(self, timeout: float | None = None) -> Message:
         """Return the next message; see `AsyncioChannel.receive`."""
@@ -136,7 +143,7 @@ class ForeignChannel(Channel):
             while not self.messages:
                 if self.machine.full:
                     self.go_on()
-                    await self._flush()
+                    await self._answer()
                 elif self.is_over:
                     raise self.outcome()
                 elif not await self._take_turns(until):
@@ -161,7 +168,7 @@ class ForeignChannel(Channel):
         finally:
             self._reads = False
             self._changed.wake()
-        await self._flush()
+        await self._answer()
         return True
 
     async def wait_for_pong(self, pong: AsyncPong, timeout: float | None) -> None:
@@ -170,7 +177,7 @@ class ForeignChannel(Channel):
         while not pong.is_set():
             if self.machine.full and not self.messages:
                 self.go_on()
-                await self._flush()
+                await self._answer()
             elif self.is_over:
                 raise self.outcome()
             elif self.machine.full:  # only another task can make room

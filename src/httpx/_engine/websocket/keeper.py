@@ -18,16 +18,16 @@ import threading
 import weakref
 from typing import Any
 
-from ..._forks import FORKS
+from ..._forks import FORKS, unlock
 
 
 class Keeper:
     """The thread that attends to the channels of all sync sessions. They are not kept alive by being known."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._begin()
-        FORKS.renew(self, "_lock", threading.Lock)
+        FORKS.renew(self, "_lock", threading.RLock)
         FORKS.watch(self)
 
     def forget(self) -> None:
@@ -44,24 +44,33 @@ class Keeper:
 
     def add(self, channel: Any) -> None:
         """Attend to a channel from now on."""
-        with self._lock:
-            self._channels.add(channel)
-            if self._thread is None:
-                self._start()
-            elif channel.tick < self._seconds:
-                self._hurry.set()
+        try:
+            with self._lock:
+                self._channels.add(channel)
+                if self._thread is None:
+                    self._start()
+                elif channel.tick < self._seconds:
+                    self._hurry.set()
+        except BaseException:  # out of a signal handler: the lock is for all sessions of the process
+            unlock(self._lock)
+            raise
 
     def _start(self) -> None:
         try:
-            self._thread = threading.Thread(target=self._live, name="httpx.websockets", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._live, name="httpx.websockets", daemon=True)
+            thread.start()
         except RuntimeError:
-            self._thread = None
+            return
+        self._thread = thread  # not before: one that was not started would never be
 
     def remove(self, channel: Any) -> None:
         """Do not attend to a channel any more."""
-        with self._lock:
-            self._channels.discard(channel)
+        try:
+            with self._lock:
+                self._channels.discard(channel)
+        except BaseException:
+            unlock(self._lock)
+            raise
 
     def _live(self) -> None:
         """Attend to the channels until there are none; the thread's function."""

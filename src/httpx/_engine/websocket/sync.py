@@ -7,7 +7,9 @@ Three locks:
     _write_turn    one thread puts frames on the stream; held until its frame has left
     _lock          the machine, which both use; never held while anything waits, and taken last
 
-A thread that has one of the turns only tries the other one, without waiting.
+A thread that has one of the turns only tries the other one, without waiting. Each of the three knows which thread has
+it, so that an exception out of a signal handler leaves none locked (`_interrupted`). Such an exception ends the session
+if it came in the middle of sending or receiving: what had left, and what had arrived, is not known.
 
 What the machine has to send after input (pongs, the response to a Close) is sent by the thread that took the input, or
 by the one that has the turn to write: that one looks again after it has given the turn back.
@@ -21,8 +23,8 @@ import threading
 from time import monotonic, sleep
 from typing import Any, Callable, Protocol
 
-from ..._exceptions import LocalProtocolError, ReadTimeout, TransportError, WriteTimeout
-from ..._forks import FORKS
+from ..._exceptions import LocalProtocolError, ReadError, ReadTimeout, TransportError, WriteTimeout
+from ..._forks import FORKS, unlock
 from ..._protocol.websocket import Message, WebSocketMachine
 from ..._websocket_exceptions import WebSocketTimeout
 from ..raw import moment
@@ -79,9 +81,9 @@ class SyncChannel(Channel):
         FORKS.leave(stream)
 
     def _make_locks(self) -> None:
-        self._lock = threading.Lock()
-        self._read_turn = threading.Lock()
-        self._write_turn = threading.Lock()
+        self._lock = threading.RLock()
+        self._read_turn = threading.RLock()
+        self._write_turn = threading.RLock()
 
     def forget(self) -> None:
         """In a forked child: the session is the parent's, and another thread may have had the locks."""
@@ -104,8 +106,8 @@ class SyncChannel(Channel):
         """
         # What `_say` does, inlined: two frames of every message.
         machine = self.machine
-        self._write_turn.acquire()
         try:
+            self._write_turn.acquire()
             with self._lock:
                 if machine.closing or self.failure is not None:
                     raise self.outcome()
@@ -119,8 +121,10 @@ class SyncChannel(Channel):
                 self.fail(exc)
             if self.failure is not None:
                 raise self.outcome()
-        finally:
             self._write_turn.release()
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
         if machine.output or machine.pongs:
             self._flush()
 
@@ -131,8 +135,8 @@ class SyncChannel(Channel):
     def _say(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function that queues a frame, and send what there is."""
         machine = self.machine
-        self._write_turn.acquire()
         try:
+            self._write_turn.acquire()
             with self._lock:
                 if machine.closing or self.failure is not None:
                     raise self.outcome()
@@ -146,15 +150,17 @@ class SyncChannel(Channel):
                 self.fail(exc)
             if self.failure is not None:
                 raise self.outcome()
-        finally:
             self._write_turn.release()
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
         if machine.output or machine.pongs:
             self._flush()
         return result
 
     def _send_rest(self, left: int) -> None:
         """
-        Wait until the peer has taken what is left. Input is taken meanwhile: both may be sending.
+        Wait until the peer has taken what is left.
 
         Raises:
             WriteTimeout: it took nothing for too long.
@@ -162,35 +168,50 @@ class SyncChannel(Channel):
         seconds = self._timing.write
         until = until_of(seconds, monotonic())
         while left:
-            reads = not self.machine.full and self._read_turn.acquire(False)
-            try:
-                self._stream.wait_for_either(until, reads)
-                if reads:
-                    self._take_what_is_there()
-            finally:
-                if reads:
-                    self._read_turn.release()
+            self._wait_to_write(until)
             before, left = left, self._stream.write_now()
             if left < before:
                 until = until_of(seconds, monotonic())
             elif until is not None and monotonic() >= until:
                 raise WriteTimeout(f"the peer took nothing of a message within the write timeout of {seconds or 0:g} s")
 
+    def _wait_to_write(self, until: float | None) -> None:
+        """Wait a moment for room. Input is taken meanwhile: both may be sending, and on HTTP/2 it opens the window."""
+        reads = not self.machine.full and self._read_turn.acquire(False)
+        try:
+            self._stream.wait_for_either(until, reads)
+            if reads:
+                self._take_what_is_there()
+        finally:
+            if reads:
+                self._read_turn.release()
+
     def _flush(self) -> None:
         """Send what the machine has, as far as that needs no waiting, unless another thread is sending."""
         machine = self.machine
-        while (machine.output or machine.pongs) and self._write_turn.acquire(False):
-            try:
-                if self._stream.write_now():
-                    return  # the peer takes nothing: pongs stay in the machine, which bounds them
-                with self._lock:
-                    data = machine.take()
-                self._stream.write_now(data)
-            except TransportError as exc:
-                self.fail(exc)
-                return
-            finally:
-                self._write_turn.release()
+        try:
+            while (machine.output or machine.pongs) and self._write_turn.acquire(False):
+                try:
+                    if self._stream.write_now():
+                        return  # the peer takes nothing: pongs stay in the machine, which bounds them
+                    with self._lock:
+                        data = machine.take()
+                    self._stream.write_now(data)
+                except TransportError as exc:
+                    self.fail(exc)
+                    return
+                finally:
+                    unlock(self._write_turn)
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
+
+    def _interrupted(self, exc: BaseException) -> None:
+        """Release what this thread has locked. An exception that is not ours came at an unknown point: the end."""
+        for lock in (self._lock, self._write_turn, self._read_turn):
+            unlock(lock)
+        if self.failure is None and not isinstance(exc, (TransportError, TypeError, ValueError)):
+            self.fail(ReadError(f"the WebSocket was interrupted, by {type(exc).__name__}"))
 
     # Receiving.
 
@@ -228,20 +249,23 @@ class SyncChannel(Channel):
         """
         seconds = None if until is None else max(0.0, until - monotonic())
         turn = self._read_turn
-        if not turn.acquire(False) and not turn.acquire(timeout=-1 if seconds is None else seconds):
-            return False
         try:
-            if messages or self.is_over:
-                return True
-            data = self._stream.read(READ_SIZE, seconds)
-            with self._lock:
-                self.take_in(data)
-        except ReadTimeout:
-            return False
-        except TransportError as exc:
-            self.fail(exc)
-        finally:
+            if not turn.acquire(False) and not turn.acquire(timeout=-1 if seconds is None else seconds):
+                return False
+            try:
+                if not messages and not self.is_over:
+                    data = self._stream.read(READ_SIZE, seconds)
+                    with self._lock:
+                        self.take_in(data)
+            except ReadTimeout:
+                turn.release()
+                return False
+            except TransportError as exc:
+                self.fail(exc)
             turn.release()
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
         if self.machine.output or self.machine.pongs:
             self._flush()
         return True
@@ -257,8 +281,12 @@ class SyncChannel(Channel):
 
     def _resume(self) -> None:
         """Go on with what waited until all messages were taken."""
-        with self._lock:
-            self.go_on()
+        try:
+            with self._lock:
+                self.go_on()
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
         self._flush()
 
     def wait_for_pong(self, pong: SyncPong, timeout: float | None) -> None:
@@ -290,8 +318,12 @@ class SyncChannel(Channel):
         until = until_of(self._timing.close, monotonic())
         linger: float | None = None
         machine = self.machine
-        with self._lock:
-            self.begin_close(code, reason)
+        try:
+            with self._lock:
+                self.begin_close(code, reason)
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
         try:
             self._send_close(until)
             while not machine.finished and self.failure is None:
@@ -302,6 +334,9 @@ class SyncChannel(Channel):
                     break
         except TransportError as exc:
             self.fail(exc)
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
         finally:
             self.abort()
 
@@ -314,8 +349,8 @@ class SyncChannel(Channel):
             with self._lock:
                 data = self.machine.take()
             left = self._stream.write_now(data)
-            while left and (until is None or monotonic() < until):
-                self._stream.wait_for_either(until, False)
+            while left and self.failure is None and (until is None or monotonic() < until):
+                self._wait_to_write(until)
                 left = self._stream.write_now()
         finally:
             self._write_turn.release()
@@ -340,13 +375,12 @@ class SyncChannel(Channel):
     def give_up(self, code: int) -> None:
         """Send a Close if that needs no waiting, and end the connection."""
         try:
-            # An exception out of a signal handler may have left it locked.
-            if self._lock.acquire(timeout=LINGER):
-                try:
-                    self.begin_close(code, "")
-                finally:
-                    self._lock.release()
-                self._flush()
+            with self._lock:
+                self.begin_close(code, "")
+            self._flush()
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
         finally:
             self.abort()
 

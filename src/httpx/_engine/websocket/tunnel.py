@@ -29,6 +29,7 @@ class TunnelChannel(ForeignChannel):
     __slots__ = ("_timer",)
 
     linger = 0.0  # see `SyncTunnel`
+    keeps_rest = True
 
     def __init__(self, stream: Any, machine: WebSocketMachine, timing: Timing) -> None:
         super().__init__(stream, machine, timing)
@@ -63,12 +64,23 @@ class TunnelChannel(ForeignChannel):
                     break
                 self.take_in(data)
             self.due(reads)
-            if (machine.output or machine.pongs) and not self._sends and not stream.write_now():
-                stream.write_now(bytes(machine.take()))
+            self._answer_now()
         except TransportError as exc:
             self.fail(exc)
             stream.close_now()  # which wakes the task that waits
         self._changed.wake()
+
+    async def _answer(self) -> None:
+        try:
+            self._answer_now()
+        except TransportError as exc:
+            self.fail(exc)
+
+    def _answer_now(self) -> None:
+        """Send what the machine has as far as the windows allow, so that a task that receives need not wait for it."""
+        machine, stream = self.machine, self._stream
+        if (machine.output or machine.pongs) and not self._sends and not stream.write_now():
+            stream.write_now(bytes(machine.take()))
 
     def _end(self) -> None:
         super()._end()
