@@ -194,7 +194,7 @@ def served(pieces: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])
-def test_while_a_batch_is_written_the_next_one_arrives_and_no_more(
+def test_while_a_batch_is_written_two_more_arrive_and_then_the_network_waits(
     folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Harm: the network waited for the disk, or a slow disk let all of the file pile up in memory."""
@@ -203,7 +203,7 @@ def test_while_a_batch_is_written_the_next_one_arrives_and_no_more(
 
     def slow(file: int, piece: Any) -> int:
         if len(piece) > 99 and not waiting:  # not the loop's own pipe
-            wait_until(lambda: arrived[0] >= 2 * batch)
+            wait_until(lambda: arrived[0] >= 3 * batch - 50_000)
             threading.Event().wait(0.02)  # in which all of the rest could arrive
             waiting.append(arrived[0])
         return write(file, piece)
@@ -217,7 +217,7 @@ def test_while_a_batch_is_written_the_next_one_arrives_and_no_more(
     monkeypatch.setattr(_transfer, "_BATCH_SECONDS", 1e9)
     monkeypatch.setattr(drafts.os, "write", slow)
     assert run(Driver(name), "download", URL, "file", client=served(pieces)).stat().st_size == 10_000_000
-    assert 2 * batch <= waiting[0] <= 2 * batch + 100_000
+    assert waiting[0] <= 3 * batch + 100_000
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])

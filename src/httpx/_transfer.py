@@ -238,6 +238,11 @@ class Copy:
             return True
         return False
 
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes were taken and are in no batch."""
+        return self.at - self._pieces_at
+
     def batch(self) -> Callable[[], None]:
         """Return a function that writes what was taken until now, while more is taken. Batches are written in order."""
         pieces, self._pieces = self._pieces, []

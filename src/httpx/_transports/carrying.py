@@ -5,7 +5,7 @@ Carry out the steps of transfers (`_transfer`, `_upload`): in threads, on asynci
 
 `carry_out` and `acarry_out` are twins, compared by a test. What blocks, because it uses files, is called in a thread
 where there is an event loop: one thread for all steps, so they happen in their order. While it writes a batch of a
-body, the next one arrives, and no more than that.
+body, the next one arrives, and one more; then the download waits for it.
 
 Not here: which request is sent (`send` is given), and what for.
 """
@@ -25,9 +25,9 @@ from .threads import Worker
 Steps = Generator["tuple[int, Any]", Any, Any]
 Sender = Callable[[Any], Any]  # or an async function
 
-# Bytes that are worth waking a thread for, which takes 15 us. Not more: two batches are in memory, and what does not
-# fit into the processor's cache is read from memory to be written (1.5 MiB: 4 to 7 % more). Without a loop there is no
-# reason to wait for more than one piece.
+# Bytes that are worth waking a thread for, which takes 15 us. Not more: two to four batches are in memory, and what
+# does not fit into the processor's cache is read from memory to be written (1.5 MiB: 4 to 7 % more). Without a loop
+# there is no reason to wait for more than one piece.
 _BATCH = 1 << 19
 _PIECE = 0
 # Seconds that the threads of other parts get to end, after one part has failed. They cannot write any more.
@@ -40,6 +40,8 @@ bytes(1 << 21).isspace()
 
 class InPlace:
     """What a `Worker` is, where every function may block: it calls them here."""
+
+    is_free = True
 
     def begin(self, function: Callable[[], Any]) -> None:
         function()
@@ -133,7 +135,7 @@ def copy(one: Copy, worker: InPlace) -> None:
     """Let a body go to its file, as it arrives."""
     response = one.response
     for piece in response.iter_bytes() if one.is_decoded else response.iter_raw():
-        if one.take(piece, _PIECE):
+        if one.take(piece, _PIECE) and (worker.is_free or one.waiting >= 2 * _PIECE):
             worker.begin(one.batch())
         if one.is_over:
             break
@@ -144,7 +146,7 @@ async def acopy(one: Copy, worker: Worker) -> None:
     """Let a body go to its file in batches, each of which is written while the next one arrives."""
     response = one.response
     async for piece in response.aiter_bytes() if one.is_decoded else response.aiter_raw():
-        if one.take(piece, _BATCH):
+        if one.take(piece, _BATCH) and (worker.is_free or one.waiting >= 2 * _BATCH):
             await worker.begin(one.batch())
         if one.is_over:
             break

@@ -53,6 +53,11 @@ class Worker:
         self._calls: Optional[SimpleQueue[Optional[_Call]]] = None  # to the thread, if there is one; None ends it
         self._last: Optional[_Call] = None  # whose outcome nobody has seen
 
+    @property
+    def is_free(self) -> bool:
+        """Return whether the last function is over, so that `begin` does not wait."""
+        return self._last is None or self._last.is_over.is_set
+
     async def begin(self, function: Callable[[], Any]) -> None:
         """
         Let a function be called; return when it is under way.
