@@ -424,8 +424,8 @@ def test_the_clients_are_twins():
 CARRYING_NAMES = {
     **TWIN_NAMES,
     "acopy": "copy",
-    "in_thread": "in_place",
     "apieces_of": "pieces_of",
+    "Worker": "InPlace",
     "at_once_in_tasks": "at_once",
     "_BATCH": "_PIECE",
 }

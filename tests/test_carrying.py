@@ -179,6 +179,88 @@ def test_the_loop_goes_on_while_a_file_is_written(folder: Path, name: str, monke
         assert driver.run_bare(main).read_bytes() == CONTENT
 
 
+def served(pieces: Any) -> dict[str, Any]:
+    """The options of a client to which a file arrives in these pieces."""
+
+    class Pieces(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in pieces():
+                yield piece
+
+    async def respond(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"ETag": '"1"', "Content-Length": "10000000"}, stream=Pieces())
+
+    return {"transport": Direct(respond)}
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_while_a_batch_is_written_two_more_arrive_and_then_the_network_waits(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Harm: the network waited for the disk, or a slow disk let all of the file pile up in memory."""
+    arrived, waiting = [0], []
+    write, batch = os.write, carrying._BATCH
+
+    def slow(file: int, piece: Any) -> int:
+        if len(piece) > 99 and not waiting:  # not the loop's own pipe
+            wait_until(lambda: arrived[0] >= 3 * batch - 50_000)
+            threading.Event().wait(0.02)  # in which all of the rest could arrive
+            waiting.append(arrived[0])
+        return write(file, piece)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 50_000
+            await turns(1)
+            arrived[0] += 50_000
+
+    monkeypatch.setattr(_transfer, "_BATCH_SECONDS", 1e9)
+    monkeypatch.setattr(drafts.os, "write", slow)
+    assert run(Driver(name), "download", URL, "file", client=served(pieces)).stat().st_size == 10_000_000
+    assert waiting[0] <= 3 * batch + 100_000
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_an_error_of_the_disk_is_told_also_when_the_network_fails_first(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Harm: the download went on after a hole, because nobody looked at what became of the batch before the error."""
+    broken = threading.Event()
+    write = os.write
+
+    def full(file: int, piece: Any) -> int:
+        if len(piece) < 100:
+            return write(file, piece)
+        assert broken.wait(5)
+        raise OSError(28, "No space left on device")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(8):  # six are a batch
+            await turns(1)
+            yield b"x" * 100_000
+        broken.set()
+        raise httpx.ReadError("broken")
+
+    monkeypatch.setattr(_transfer, "_BATCH_SECONDS", 1e9)
+    monkeypatch.setattr(drafts.os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        run(Driver(name), "download", URL, "file", client=served(pieces))
+    assert not (folder / "file").exists()
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_a_download_in_batches_that_breaks_goes_on_where_it_was(folder: Path, name: str):
+    content = os.urandom(2_000_000)
+    server = Ranged(content)
+    server.plan = [Event("cut", 700_000), Event("cut", 500_000), Event("cut", 1), Event("cut", 600_001)]
+    with httpx.testing.virtual_time():
+        path = run(Driver(name), "download", URL, "file", client={"transport": transport(server)})
+    assert path.read_bytes() == content
+    assert [asked for asked in server.ranges if asked] == [
+        f"bytes={start}-" for start in (700_000, 1_200_000, 1_200_001, 1_800_002)
+    ]
+
+
 @pytest.mark.parametrize("method", ["download", "upload"])
 @pytest.mark.parametrize("name", ["sync", "asyncio", "trio"])
 def test_a_transfer_takes_little_memory(folder: Path, name: str, method: str):

@@ -257,6 +257,30 @@ def test_what_is_late_is_not_written(folder: Path):
     assert target.finish().read_bytes() == b"new"
 
 
+def test_what_is_late_does_not_touch_the_draft_of_the_next_download(folder: Path):
+    """Harm: a thread that came after the end of its download moved the unfinished draft of the next to the target."""
+    (folder / "file").write_bytes(b"old")
+    cancelled, following = Target("file", URL), Target("file", URL)
+    cancelled.begin("", '"v1"', 3)
+    cancelled.write(0, [b"abc"])
+    cancelled.leave(keep=True)
+    following.begin("", '"v2"', 3)
+    following.write(0, [b"x"])
+    for late in (
+        cancelled.finish,
+        cancelled.find,
+        lambda: cancelled.begin("", '"v1"', 3),
+        lambda: cancelled.split([[0, 3]]),
+    ):
+        with pytest.raises(RuntimeError, match="has ended"):
+            late()
+    cancelled.write(0, [b"abc"])
+    assert (folder / "file").read_bytes() == b"old"
+    assert (folder / "file.part").read_bytes() == b"x"
+    assert following.finish().read_bytes() == b"x"
+    assert names(folder) == {"file"}
+
+
 def test_who_writes_closes_what_was_left_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """A descriptor that is closed while another thread writes may be another file by then."""
     target = Target("file", URL)

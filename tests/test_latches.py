@@ -16,15 +16,15 @@ from httpx._transports.latches import _release, _settle, await_for, wait_for
 LONG = 30.0  # seconds that no test waits
 
 
-def in_asyncio(latch: Latch, seconds: float) -> bool:
+def in_asyncio(latch: Latch, seconds: float | None) -> bool:
     return asyncio.run(await_for(latch, seconds))
 
 
-def in_trio(latch: Latch, seconds: float) -> bool:
+def in_trio(latch: Latch, seconds: float | None) -> bool:
     return trio.run(await_for, latch, seconds)
 
 
-WAITS: dict[str, Callable[[Latch, float], bool]] = {"thread": wait_for, "asyncio": in_asyncio, "trio": in_trio}
+WAITS: dict[str, Callable[[Latch, float | None], bool]] = {"thread": wait_for, "asyncio": in_asyncio, "trio": in_trio}
 
 
 @pytest.mark.parametrize("name", WAITS)
@@ -42,7 +42,8 @@ def test_a_wait_ends_with_its_time(name: str, seconds: float):
     latch.set()  # a loop that has ended is no error
 
 
-def test_one_thread_wakes_threads_and_tasks_of_any_loop():
+@pytest.mark.parametrize("seconds", [LONG, None])
+def test_one_thread_wakes_threads_and_tasks_of_any_loop(seconds: float | None):
     latch, outcomes = Latch(), []
     ready = [threading.Event() for _ in WAITS]
 
@@ -54,7 +55,9 @@ def test_one_thread_wakes_threads_and_tasks_of_any_loop():
             next(event for event in ready if not event.is_set()).set()
 
     latch = Watched()
-    threads = [threading.Thread(target=lambda wait=wait: outcomes.append(wait(latch, LONG))) for wait in WAITS.values()]  # type: ignore[misc]
+    threads = [
+        threading.Thread(target=lambda wait=wait: outcomes.append(wait(latch, seconds))) for wait in WAITS.values()
+    ]  # type: ignore[misc]
     for thread in threads:
         thread.start()
     for event in ready:

@@ -1,4 +1,7 @@
-"""Sync sources of bodies in async code: the event loop goes on while a slow one is read."""
+"""
+Sync sources of bodies in async code: the event loop goes on while a slow one is read. And workers, which call one
+function after the other in a thread.
+"""
 
 from __future__ import annotations
 
@@ -142,10 +145,10 @@ def test_a_pipe_does_not_stop_the_loop_at_all(on_loop: Driver, server: ScriptedS
 def test_quick_sources_need_no_thread(
     on_loop: Driver, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, name: str
 ):
-    def refuse(function: Any, finish: Any) -> bool:
+    def refuse(**options: Any) -> threading.Thread:
         raise AssertionError("a thread was started")
 
-    monkeypatch.setattr(threads, "_start", refuse)
+    monkeypatch.setattr(threads, "Thread", refuse)
     monkeypatch.setattr(_files, "SLOW_READ", 5.0)  # for a busy machine
 
     async def scenario(client: Any) -> None:
@@ -313,4 +316,138 @@ def test_without_threads_everything_is_read_in_place(on_loop: Driver, monkeypatc
         stream = _content.in_async(_content.IteratorByteStream([b"a", b"b"]))
         assert [piece async for piece in stream] == [b"a", b"b"]
 
+    on_loop.run_bare(main)
+
+
+# Workers.
+
+
+async def turns(driver: Driver, condition: Callable[[], bool]) -> None:
+    """Let the loop go round until a thread has done something."""
+    if driver.name == "trio":
+        from trio import sleep
+    else:
+        from asyncio import sleep
+
+    while not condition():  # noqa: ASYNC110 - a thread does it
+        await sleep(0.001)
+
+
+def test_a_worker_calls_one_function_after_the_other_in_one_thread(on_loop: Driver):
+    seen: list[tuple[int, int]] = []
+
+    async def main() -> None:
+        worker = threads.Worker()
+        for number in range(50):
+            await worker.begin(lambda number=number: seen.append((number, threading.get_ident())))  # type: ignore[misc]
+        assert await worker.call(lambda: len(seen)) == 50
+        worker.end()
+        await turns(on_loop, lambda: threading.active_count() == before)
+
+    before = threading.active_count()
+    on_loop.run_bare(main)
+    assert [number for number, _ in seen] == list(range(50))
+    assert len({thread for _, thread in seen} | {threading.get_ident()}) == 2
+
+
+def test_a_worker_has_one_function_that_is_not_over(on_loop: Driver):
+    """Harm: what was to be written piled up in memory while the disk was slow."""
+    go, begun = threading.Event(), []
+
+    def first() -> None:
+        begun.append(1)
+        assert go.wait(10)
+
+    async def main() -> None:
+        worker = threads.Worker()
+        await worker.begin(first)  # does not wait for it
+        await turns(on_loop, lambda: begun == [1])
+
+        async def second() -> None:
+            await worker.begin(lambda: begun.append(3))
+            begun.append(4)
+
+        async def let_go() -> None:
+            begun.append(2)
+            go.set()
+
+        if on_loop.name == "trio":
+            import trio
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(second)
+                await trio.sleep(0.01)
+                nursery.start_soon(let_go)
+        else:
+            task = asyncio.ensure_future(second())
+            await asyncio.sleep(0.01)
+            await let_go()
+            await task
+        await worker.call(lambda: None)
+        worker.end()
+
+    on_loop.run_bare(main)
+    assert begun.index(2) < begun.index(3)
+    assert begun.index(2) < begun.index(4)
+
+
+@pytest.mark.parametrize("has_threads", [True, False])
+def test_what_a_function_of_a_worker_raises_is_raised_next_and_once(
+    on_loop: Driver, has_threads: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Harm: a full disk was not noticed, or hidden by what was done after it."""
+    called: list[int] = []
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        worker = threads.Worker()
+        await worker.begin(lambda: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            await worker.begin(lambda: called.append(1))
+        await worker.begin([].pop)
+        with pytest.raises(IndexError):
+            await worker.call(lambda: called.append(2))
+        with pytest.raises(KeyError):
+            await worker.call({}.popitem)
+        assert await worker.call(lambda: 5) == 5
+        worker.end()
+
+    if not has_threads:
+        monkeypatch.setattr(threading.Thread, "start", refused)
+    on_loop.run_bare(main)
+    assert called == []
+
+
+def test_a_worker_that_is_left_ends_after_what_it_is_at(on_loop: Driver):
+    """A cancellation does not wait for a disk."""
+    go, done = threading.Event(), threading.Event()
+
+    def block() -> None:
+        assert go.wait(10)
+        done.set()
+        raise ZeroDivisionError  # nobody hears of it
+
+    async def main() -> None:
+        worker = threads.Worker()
+        if on_loop.name == "trio":
+            import trio
+
+            with trio.move_on_after(0.01) as scope:
+                await worker.call(block)
+            assert scope.cancelled_caught
+        else:
+            task = asyncio.ensure_future(worker.call(block))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        worker.end()
+        assert not done.is_set()
+        go.set()
+        await turns(on_loop, lambda: threading.active_count() == before)
+        assert done.is_set()
+
+    before = threading.active_count()
     on_loop.run_bare(main)

@@ -228,6 +228,29 @@ def test_a_pong_is_waited_for_while_unread_messages_are_in_the_way():
             assert pong.wait(timeout=5)
 
 
+def test_a_message_that_comes_just_before_the_end_is_received(monkeypatch: pytest.MonkeyPatch):
+    """Harm: a thread that saw no message, and then the end that another one had taken in, dropped the last message."""
+
+    class Late(SyncChannel):
+        """One whose last message and end come when it is asked whether it is over."""
+
+        __slots__ = ()
+
+        @property
+        def is_over(self) -> bool:
+            if not self.machine.closed:
+                self.take_in(frame(TEXT, b"last") + close_frame(1000))
+            return super().is_over
+
+    kept, stream = channel(monkeypatch)
+    stream.arriving = [frame(PING)]
+    late = Late(stream, WebSocketMachine(), Timing())
+    assert late.receive(1) == "last"
+    with pytest.raises(WebSocketDisconnect):
+        late.receive(1)
+    kept.abort()
+
+
 def test_there_is_no_thread_for_each_session():
     with ScriptedServer([opened(), echo]) as server, httpx.Client() as client, contextlib.ExitStack() as stack:
         before = threading.active_count()

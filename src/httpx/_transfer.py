@@ -201,13 +201,13 @@ class Copy:
         self._most = most
         self._segment = segment
         self._tell = tell
-        self._written = at
         self._pieces: list[bytes] = []
+        self._pieces_at = at  # the position of the first of them
         self._last = 0.0
 
     def take(self, piece: bytes, batch: int) -> bool:
         """
-        Take what has arrived; return whether it should be written now.
+        Take what has arrived; return whether it should be written now, as a batch.
 
         Args:
             batch: bytes that are worth a write; 0 if any are.
@@ -233,17 +233,29 @@ class Copy:
         if not batch:
             return True
         moment = _clock.monotonic()
-        if self.is_over or at - self._written >= batch or moment - self._last >= _BATCH_SECONDS:
+        if self.is_over or at - self._pieces_at >= batch or moment - self._last >= _BATCH_SECONDS:
             self._last = moment
             return True
         return False
 
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes were taken and are in no batch."""
+        return self.at - self._pieces_at
+
+    def batch(self) -> Callable[[], None]:
+        """Return a function that writes what was taken until now, while more is taken. Batches are written in order."""
+        pieces, self._pieces = self._pieces, []
+        at, self._pieces_at = self._pieces_at, self.at
+        return partial(self._write, at, pieces)
+
+    def _write(self, at: int, pieces: list[bytes]) -> None:
+        if pieces:
+            self._target.write(at, pieces, self._segment, self._epoch)
+
     def write(self) -> None:
         """Write what was taken."""
-        pieces, self._pieces = self._pieces, []
-        if pieces:
-            self._target.write(self._written, pieces, self._segment, self._epoch)
-            self._written += sum(map(len, pieces))
+        self.batch()()
 
     def check(self) -> None:
         """Raise RemoteProtocolError if the body has ended too early."""

@@ -152,20 +152,20 @@ def opening_request(client: Any, url: URL | str, opening: Opening, options: Mapp
     own = [name for name, _ in headers.raw if name.lower() in OWN_NAMES]
     if own:
         raise TypeError(f"header {own[0].decode('ascii', 'replace')!r:.40} belongs to the opening handshake")
-    for name, value in opening.fields:
-        headers[name.decode()] = value.decode()
+    headers = Headers([*headers.raw, *opening.fields])  # of other names, all of them
     extensions = {**(options.get("extensions") or {}), "websocket": opening}
     request: Request = client.build_request(
         "GET", _with_scheme(url_of(url), PAGE_SCHEMES), **{**options, "headers": headers, "extensions": extensions}
     )
-    target = _with_scheme(request.url, WEBSOCKET_SCHEMES)
-    # The scheme of HTTP, so that proxies, mounts, cookies and credentials are those of the origin; but a transport that
-    # was mounted for WebSockets comes first.
-    schemes = PAGE_SCHEMES.keys()
-    is_mounted = any(
-        getattr(pattern, "scheme", "") in schemes and pattern.matches(target) for pattern in client._mounts
-    )
-    request.url = target if is_mounted else _with_scheme(request.url, PAGE_SCHEMES)
+    if client._mounts:
+        # The scheme of HTTP, so that proxies, mounts, cookies and credentials are those of the origin; but a transport
+        # that was mounted for WebSockets comes first.
+        target = _with_scheme(request.url, WEBSOCKET_SCHEMES)
+        schemes = PAGE_SCHEMES.keys()
+        if any(getattr(pattern, "scheme", "") in schemes and pattern.matches(target) for pattern in client._mounts):
+            request.url = target
+            return request
+    request.url = _with_scheme(request.url, PAGE_SCHEMES)
     return request
 
 

@@ -119,9 +119,16 @@ class Target:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Keep others out; at the end do what `leave` could not do meanwhile."""
+        """
+        Keep others out; at the end do what `leave` could not do meanwhile.
+
+        Raises:
+            RuntimeError: it was left before, so the draft may be another download's by now. Nobody hears of this.
+        """
         try:
             with self._lock:
+                if self._outcome is not None:
+                    raise RuntimeError("the download has ended")
                 yield
         finally:
             if self._outcome is not None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .._latch import Latch
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     import asyncio
 
 
-def wait_for(latch: Latch, seconds: float) -> bool:
-    """Wait in this thread, at most for some seconds."""
+def wait_for(latch: Latch, seconds: float | None) -> bool:
+    """Wait in this thread, at most for some seconds; None for no limit."""
     if not latch.is_set:
         # A lock that is released to wake this thread; an Event costs ten times that.
         over = threading.Lock()
         over.acquire()
         latch.when_set(partial(_release, over))
-        over.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+        over.acquire(timeout=-1 if seconds is None else min(max(seconds, 0.0), threading.TIMEOUT_MAX))
     return latch.is_set
 
 
@@ -38,8 +39,8 @@ def _release(lock: threading.Lock) -> None:
         lock.release()
 
 
-async def await_for(latch: Latch, seconds: float) -> bool:
-    """Wait in this task, at most for some seconds."""
+async def await_for(latch: Latch, seconds: float | None) -> bool:
+    """Wait in this task, at most for some seconds; None for no limit."""
     if not latch.is_set:
         if type(_running()).__module__.startswith("trio."):
             await _on_trio(latch, seconds)
@@ -48,25 +49,28 @@ async def await_for(latch: Latch, seconds: float) -> bool:
     return latch.is_set
 
 
-async def _on_trio(latch: Latch, seconds: float) -> None:
+async def _on_trio(latch: Latch, seconds: float | None) -> None:
     import trio
 
     over = trio.Event()
     token = trio.lowlevel.current_trio_token()
     latch.when_set(partial(_in_loop, token.run_sync_soon, over.set))
-    with trio.move_on_after(max(seconds, 0.0)):
+    with trio.move_on_after(inf if seconds is None else max(seconds, 0.0)):
         await over.wait()
 
 
-async def _on_asyncio(latch: Latch, seconds: float) -> None:
+async def _on_asyncio(latch: Latch, seconds: float | None) -> None:
     import asyncio
 
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
     latch.when_set(partial(_in_loop, loop.call_soon_threadsafe, partial(_settle, over)))
     try:
-        # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the result.
-        await asyncio.wait([over], timeout=max(seconds, 0.0))
+        if seconds is None:
+            await over
+        else:
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the result.
+            await asyncio.wait([over], timeout=max(seconds, 0.0))
     finally:
         over.cancel()
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple
 
 from ..._exceptions import RemoteProtocolError
-from ..._protocol.exchange import NOTHING
 from ..._protocol.heartbeat import GONE, Heartbeat
 from ..._protocol.heartbeat import PING as PING_IS_DUE
 from ..._protocol.websocket import ABNORMAL, WebSocketMachine
@@ -146,7 +145,7 @@ class Channel:
     @property
     def is_over(self) -> bool:
         """Return whether nothing can be sent any more, and nothing more will arrive."""
-        return self.failure is not None or self.machine.closed or self.machine.need == NOTHING
+        return self.failure is not None or self.machine.closed or self.machine.finished
 
     def outcome(self) -> WebSocketException:
         """Return a new exception that says how the WebSocket ended, or that it is being closed by this side."""

@@ -231,14 +231,15 @@ class SyncChannel(Channel):
         while True:
             if self.machine.full and not messages:
                 self._resume()
-            if not messages and self.is_over:
-                raise self.outcome()
             if not messages and not self._read(until, messages):
                 raise WebSocketTimeout(f"no message arrived within {timeout or 0:g} s")
             try:
                 return messages.popleft()
             except IndexError:
                 pass  # something else arrived, or another thread was first
+            # In this order: what arrived before the end is there when the end is noted.
+            if self.is_over and not messages and not self.machine.full:
+                raise self.outcome()
 
     def _read(self, until: float | None, messages: Any = ()) -> bool:
         """
