@@ -21,6 +21,11 @@ from typing import AnyStr, Generic, Optional
 from ._exceptions import ResponseTooLarge
 
 
+# Pieces that are joined before there are more of them: small ones take many times the memory of what they hold, and
+# joining them one by one would copy all of them each time.
+MANY = 1024
+
+
 class _Chunker(Generic[AnyStr]):
     """
     A converter of pieces of any size into chunks of one size.
@@ -36,9 +41,10 @@ class _Chunker(Generic[AnyStr]):
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         self._chunk_size = chunk_size
-        # Joined only when they fill a chunk: appending each piece to a buffer would copy the buffer each time.
+        # Joined when they fill a chunk: appending each piece to a buffer would copy the buffer each time.
+        self._blocks: list[AnyStr] = []  # of `MANY` parts
         self._parts: list[AnyStr] = []
-        self._held = 0  # total length of the parts, less than a chunk
+        self._held = 0  # total length of blocks and parts, less than a chunk
 
     def decode(self, content: AnyStr) -> list[AnyStr]:
         """Return all chunks that are complete."""
@@ -49,16 +55,21 @@ class _Chunker(Generic[AnyStr]):
             self._parts.append(content)
             self._held += len(content)
         if self._held < size:
+            if len(self._parts) == MANY:
+                self._blocks.append(content[:0].join(self._parts))
+                self._parts.clear()
             return []
-        whole = content[:0].join(self._parts)
+        whole = content[:0].join([*self._blocks, *self._parts])
         end = len(whole) - len(whole) % size
+        self._blocks = []
         self._parts = [whole[end:]] if end < len(whole) else []
         self._held = len(whole) - end
         return [whole[start : start + size] for start in range(0, end, size)]
 
     def flush(self) -> list[AnyStr]:
         """Return the rest, as a chunk of less than the size, or nothing."""
-        parts, self._parts, self._held = self._parts, [], 0
+        parts = [*self._blocks, *self._parts]
+        self._blocks, self._parts, self._held = [], [], 0
         return [parts[0][:0].join(parts)] if parts else []
 
 

@@ -171,6 +171,8 @@ class AsyncioEngine:
                     chunks = exchange.chunks
                     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                     response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    if len(chunks) > 1:
+                        response._pieces = chunks
                     # What `release` does, inlined.
                     moment = now()
                     connection.exchange = None

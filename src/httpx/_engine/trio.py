@@ -165,6 +165,8 @@ class TrioEngine:
                     chunks = exchange.chunks
                     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                     response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    if len(chunks) > 1:
+                        response._pieces = chunks
                     self.release(connection, exchange.reusable, job)
                     if job.narrator is not None:
                         await self.tell(job, "body")
