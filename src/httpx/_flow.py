@@ -196,6 +196,8 @@ def journey(
                             auth = None
                         request = sent
             policy.cookies.extract_cookies(response)
+            if auth is not None:
+                response._client_cookies = policy.cookies
             if policy.hooked:
                 for interim in _interim(response, request):
                     yield HOOK_INTERIM, interim

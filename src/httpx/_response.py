@@ -168,6 +168,8 @@ class Response:
     _stamps: Stamps | Literal[False] | None = False
     # Of a copy: what the original knew.
     _timings: Timings | None = None
+    # For an auth flow: the client's cookies, which know of each that this response has set whether it may be sent.
+    _client_cookies: Cookies | None = None
     # The async iterator of the body, to be ended when the response is closed.
     _source: AsyncIterator[bytes] | None = None
     # The body as received, if it was drained: see `_drain`.
@@ -837,7 +839,10 @@ class Response:
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the parts of a connection; an unread body is lost in the copy.
-        left = ("extensions", "stream", "is_closed", "_started", "_headed", "_stamps", "_whole", "_pieces", "_source")
+        left = (
+            *("extensions", "stream", "is_closed", "_started", "_headed", "_stamps"),
+            *("_whole", "_pieces", "_source", "_client_cookies"),
+        )
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         state["extensions"] = {
             name: value

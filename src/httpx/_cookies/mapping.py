@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 from .._exceptions import CookieConflict
 from .._forks import FORKS
 from .._headers import Headers
-from .._secrets import printable
+from .._secrets import MAX_URL, printable
 from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
-from .storage import drop, is_at, library, lock_of, new_cookie, overrides, survives_forks
+from .storage import drop, is_at, key_of, library, lock_of, new_cookie, overrides, survives_forks
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
 
 if TYPE_CHECKING:
@@ -197,6 +197,12 @@ class Cookies(MutableMapping[str, str]):
         # Bytes, because the setter does not change them: a server gets its octets back.
         return b"; ".join([pair(cookie) for cookie in chosen]) if chosen else None
 
+    def _line_of(self, response: Response, url: URL) -> bytes:
+        """Return the value of the Cookie field with those that a response has set and that are kept here; maybe b""."""
+        its_own = {(key_of(cookie), cookie.value) for cookie in response.cookies._all()}
+        chosen = _chosen_from(self._jar, url, Place.of(url), True)
+        return b"; ".join([pair(cookie) for cookie in chosen if (key_of(cookie), cookie.value) in its_own])
+
     # -- single cookies
 
     def set(self, name: str, value: str, domain: str = "", path: str = "/") -> None:
@@ -312,7 +318,7 @@ class Cookies(MutableMapping[str, str]):
 
     def __repr__(self) -> str:
         # Without the values, which are mostly sessions and tokens.
-        shown = [f"<Cookie {cookie.name} for {cookie.domain} />" for cookie in self._all()]
+        shown = [f"<Cookie {printable(cookie.name, MAX_URL)} for {cookie.domain} />" for cookie in self._all()]
         return f"<Cookies[{', '.join(shown)}]>"
 
     # CookieJar has a lock and cannot be pickled, so its cookies and policy are; another class must support pickling.

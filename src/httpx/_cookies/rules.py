@@ -279,11 +279,18 @@ def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) 
 
 
 def in_order(cookies: list[Cookie]) -> list[Cookie]:
-    """Return the cookies in the field's order: longer paths first, then older ones; the last of several per key."""
+    """
+    Return the cookies in the field's order: longer paths first, then older ones.
+
+    Of several per key the last one, in the place of the first: a cookie of a request stands where the client's stood.
+    """
     if len(cookies) < 2:
         return cookies
     unique = {key_of(cookie): cookie for cookie in cookies}
-    return sorted(unique.values(), key=lambda cookie: (-len(cookie.path), origin_of(cookie).serial))
+    serials: dict[tuple[str, str, str], int] = {}
+    for cookie in cookies:
+        serials.setdefault(key_of(cookie), origin_of(cookie).serial)
+    return sorted(unique.values(), key=lambda cookie: (-len(cookie.path), serials[key_of(cookie)]))
 
 
 def _belongs(cookie: Cookie, place: Place) -> bool:
