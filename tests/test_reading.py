@@ -58,7 +58,7 @@ def test_chunks_that_arrived_together_can_be_one_piece(driver: Driver):
 
 
 def test_chunks_that_arrived_together_stay_apart_in_a_whole_body(driver: Driver):
-    """A program that takes each chunk for a record must not depend on whether the body came in one piece with the head."""
+    """A program that takes each chunk for a record must not depend on whether the body came together with the head."""
     records = [b'{"a": 1}\n', b'{"b": 2}\n', b'{"c": 3}\n']
     body = b"".join(b"%x\r\n%b\r\n" % (len(record), record) for record in records)
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

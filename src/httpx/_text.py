@@ -20,7 +20,6 @@ from typing import AnyStr, Generic, Optional
 
 from ._exceptions import ResponseTooLarge
 
-
 # Pieces that are joined before there are more of them: small ones take many times the memory of what they hold, and
 # joining them one by one would copy all of them each time.
 MANY = 1024
@@ -59,7 +58,7 @@ class _Chunker(Generic[AnyStr]):
                 self._blocks.append(content[:0].join(self._parts))
                 self._parts.clear()
             return []
-        whole = content[:0].join([*self._blocks, *self._parts])
+        whole = content[:0].join(self._blocks + self._parts)
         end = len(whole) - len(whole) % size
         self._blocks = []
         self._parts = [whole[end:]] if end < len(whole) else []
@@ -68,7 +67,7 @@ class _Chunker(Generic[AnyStr]):
 
     def flush(self) -> list[AnyStr]:
         """Return the rest, as a chunk of less than the size, or nothing."""
-        parts = [*self._blocks, *self._parts]
+        parts = self._blocks + self._parts
         self._blocks, self._parts, self._held = [], [], 0
         return [parts[0][:0].join(parts)] if parts else []
 

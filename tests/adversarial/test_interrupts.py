@@ -200,6 +200,39 @@ def test_an_interrupted_first_request_on_a_loop_leaves_the_transport_unlocked():
     asyncio.run(main())
 
 
+def test_an_interrupted_request_to_an_app_leaves_its_thread_to_be_ended(plain_app: Any):
+    """Harm: `close` waited for ever for a lock, or the thread of the app lived on."""
+    files = (str(PACKAGE / "_transports" / "asgi_portal.py"),)
+    made: list[httpx.ASGITransport] = []
+
+    def scenario() -> None:
+        made.append(httpx.ASGITransport(plain_app))
+        with httpx.Client(transport=made[-1]) as client:
+            assert client.get("http://app/").text == "ok"
+
+    count = opcodes_of(scenario, files)
+    for number in sorted(random.sample(range(1, count + 1), min(TRIED, count))):
+        with contextlib.suppress(Interrupted):
+            interrupt(scenario, files, number)
+        portal = made[-1]._portal
+        worker = portal._worker
+        assert not is_locked(portal._lock), number
+        made[-1].close()
+        if worker is not None:
+            assert not is_locked(worker._lock), number
+            worker._thread.join(10)
+            assert not worker.is_alive(), number
+
+
+@pytest.fixture
+def plain_app() -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    return app
+
+
 def post_pieces(client: httpx.Client, url: str) -> None:
     assert client.post(f"{url}/echo", content=iter([b"a", b"b"])).text == "-ab"
 

@@ -387,15 +387,15 @@ def _add_cookies(request: Request, response: Response) -> None:
     """
     Send the challenge's cookies with the next request: some servers keep the nonce in a session.
 
-    Those that the client has stored: not with `cookies=False`, nor if the user's policy refuses them. The caller's cookies
-    stay, unless one has the same name.
+    Those that the client has stored: not with `cookies=False`, nor if the user's policy refuses them. The caller's
+    cookies stay, unless one has the same name.
     """
     if not response.headers._has(b"set-cookie"):
         return
     before = request.headers._get(b"cookie") or b""
     request.headers.pop("cookie", None)
-    kept = response._client_cookies
-    added = (response.cookies if kept is None else kept)._line_of(response, request.url)
+    stored = response.cookies if response._client_cookies is None else response._client_cookies
+    added = stored._line_of(response, request.url)
     names = {pair.partition(b"=")[0].strip() for pair in added.split(b";")}
     kept = [pair.strip() for pair in before.split(b";") if pair.partition(b"=")[0].strip() not in names]
     everything = b"; ".join([pair for pair in [*kept, added] if pair])

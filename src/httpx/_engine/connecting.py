@@ -280,9 +280,7 @@ class Dial(Generic[C]):
 
     def _start_tls(self, hop: TLSHop, over: TLSFilter | None, until: float | None) -> Steps[TLSFilter]:
         timeout = self._job.timeout.get("connect")
-        yield from self._start(
-            hop.step, ssl_context=hop.context, server_hostname=hop.server_name, timeout=timeout
-        )
+        yield from self._start(hop.step, ssl_context=hop.context, server_hostname=hop.server_name, timeout=timeout)
         self._dial.enter("tls", self._now())
         tls = hop.begin(over)
         done = yield from shake_hands(tls, until)

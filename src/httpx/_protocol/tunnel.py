@@ -63,6 +63,8 @@ class ConnectHandshake:
             # Before anything that is wrong after the head: the body of a refusal is not read.
             status, reason, _, _ = exchange.head
             # An error is printed: no control character of the proxy's may reach a terminal.
-            self.error = ProxyError(f"{status} {printable(reason[:_MAX_REASON].decode('ascii', 'replace'), _MAX_REASON)}".rstrip())
+            self.error = ProxyError(
+                f"{status} {printable(reason[:_MAX_REASON].decode('ascii', 'replace'), _MAX_REASON)}".rstrip()
+            )
         elif exchange.error is not None:
             self.error = ProxyError(f"the proxy's response to CONNECT: {exchange.error}")
