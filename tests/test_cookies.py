@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import httpx
-from httpx._cookies import Cookies, mapping, storage, suffixes, urllib_views
+from httpx._cookies import Cookies, mapping, rules, storage, suffixes, urllib_views
 from httpx._cookies.rules import parse
 from httpx._exceptions import CookieConflict, LocalProtocolError
 from httpx._headers import Headers
@@ -236,6 +236,47 @@ def test_the_repr_shows_the_name_of_each_cookie_and_no_value() -> None:
     cookies.set("b", "s3cret", domain="x.com")
     assert repr(cookies) == "<Cookies[<Cookie a for  />, <Cookie b for x.com />]>"
     assert repr(Cookies()) == "<Cookies[]>"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("attributes", ["", "; Domain=example.org", "; Path=/%d"])
+def test_many_cookies_of_one_response_are_stored_in_linear_time(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, attributes: str
+) -> None:
+    """A response of 256 KiB with nothing but cookies kept the event loop busy for eleven seconds."""
+    looked_at = 0
+
+    def stored(jar: Any, domains: Any) -> Any:
+        nonlocal looked_at
+        found = storage.stored(jar, domains)
+        looked_at += len(found)
+        return found
+
+    monkeypatch.setattr(rules, "stored", stored)
+    cookies = Cookies()
+    for number in range(500):
+        cookies.set("other", "1", domain=f"h{number}.example.net")
+    lines = [f"n{number}=1{attributes.replace('%d', str(number))}" for number in range(3_000)]
+    fields = [("Set-Cookie", line) for line in lines]
+    request = httpx.Request("GET", f"{scheme}://www.example.org/")
+    cookies.extract_cookies(httpx.Response(200, headers=fields, request=request))
+    assert len(cookies) == 500 + 180
+    assert looked_at < 4_000
+    names = {cookie.name for cookie in cookies.jar if cookie.name != "other"}
+    assert names == {f"n{number}" for number in range(rules.MAX_FIELDS - 180, rules.MAX_FIELDS)}
+
+
+def test_a_foreign_jar_stores_a_cookie_in_the_place_of_the_old_one() -> None:
+    class Listed(http.cookiejar.CookieJar):
+        def __iter__(self) -> Any:
+            return iter([cookie for cookie in super().__iter__() if cookie.name != "hidden"])
+
+    cookies = Cookies(Listed())
+    request = httpx.Request("GET", "http://www.example.org/")
+    for fields in ([("Set-Cookie", "a=1"), ("Set-Cookie", "b=1")], [("Set-Cookie", "a=2")]):
+        cookies.extract_cookies(httpx.Response(200, headers=fields, request=request))
+    cookies.set_cookie_header(request)
+    assert request.headers["cookie"] == "a=2; b=1"
 
 
 def test_a_repr_has_no_control_character_of_a_server():

@@ -489,7 +489,7 @@ def test_closing_wakes_a_task_that_receives_or_waits_for_a_pong(driver: Any):
 
 
 def test_pings_that_are_never_answered_take_no_memory():
-    """Each was kept for the life of the session, by a peer that sends messages and no pong; so was a dropped channel."""
+    """Each was kept for the life of a session whose peer sends messages and no pong; so was a dropped channel."""
     channel = Channel(WebSocketMachine(), Timing(), time.monotonic)
     for _ in range(1_000):
         channel.begin_ping(b"", AsyncPong)

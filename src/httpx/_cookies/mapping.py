@@ -27,7 +27,7 @@ from .._exceptions import CookieConflict
 from .._forks import FORKS, unlock
 from .._headers import Headers
 from .._secrets import MAX_URL, printable
-from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
+from .rules import MAX_FIELDS, Place, Storing, chosen_for, fault_in, in_order, judge, pair, parse
 from .storage import drop, is_at, key_of, library, locked, new_cookie, overrides, survives_forks
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
 
@@ -334,10 +334,12 @@ class Cookies(MutableMapping[str, str]):
 def _store_all(jar: CookieJar, lines: list[bytes], policy: Optional[UsersPolicy], place: Place) -> None:
     """Store the cookies of Set-Cookie fields that `place` may set and the user's policy accepts."""
     now = int(time.time())
-    for line in lines:
+    storing = Storing(jar, place, now)
+    for line in lines[:MAX_FIELDS]:
         cookie = judge(parse(line), place, now)
         if cookie is not None and (policy is None or policy.accepts(cookie)):
-            store(jar, cookie, place, now)
+            storing.add(cookie)
+    storing.end()
 
 
 def _drop_all(jar: CookieJar, cookies: list[Cookie]) -> None:

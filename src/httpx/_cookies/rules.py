@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from .._exceptions import LocalProtocolError
 from .._fields import parse_date
 from .._utils import lazy_pattern
-from .storage import Origin, drop, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
+from .storage import Origin, drop, found, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
 from .suffixes import is_public_suffix
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _MAX_SIZE = 4096  # bytes of name and value together (6265bis, section 5.6)
 _MAX_ATTRIBUTE = 1024  # bytes of an attribute's value (6265bis, section 5.6)
 _MAX_ATTRIBUTES = 32  # of one cookie; later ones are ignored, so that a long line cannot fill the jar
 _MAX_LIFE = 400 * 86_400  # the maximum lifetime of a cookie, in seconds (6265bis, section 5.5)
+MAX_FIELDS = 1000  # Set-Cookie fields of one response; later ones are ignored
 _MAX_HOST = 260  # characters: 253 of a name, and the additions of a jar
 _MAX_TIME = 253402300799  # the end of the year 9999, in seconds: the limit of file formats and datetime
 
@@ -218,42 +219,69 @@ def _expiry(known: dict[str, str], now: int) -> Optional[int]:
     return None if date is None else min(date, latest)
 
 
-def store(jar: CookieJar, cookie: Cookie, place: Place, now: int) -> None:
-    """Store an accepted cookie in the jar, or remove the one that it expires. The caller holds the lock."""
-    related = stored(jar, place.domains())
-    # A cookie for a domain also hides those of its subdomains, which are not in `related`.
-    if not place.is_secure and any(_is_overlaid(old, cookie) for old in (jar if cookie.domain_specified else related)):
-        return
-    for old in related:
-        if key_of(old) == key_of(cookie):
+class Storing:
+    """
+    The accepted cookies of one response, on their way into a jar. The caller holds the lock.
+
+    A response may have thousands of them, so what depends on the cookies that are there already is worked out once: the
+    time is linear in both numbers.
+    """
+
+    __slots__ = ("_domains", "_jar", "_now", "_place", "_protected")
+
+    def __init__(self, jar: CookieJar, place: Place, now: int) -> None:
+        self._jar = jar
+        self._place = place
+        self._now = now
+        self._domains: set[str] = set()  # of cookies that were stored
+        # Secure cookies from https origins by name; of the place's domains, and under True of all.
+        self._protected: dict[bool, dict[str, list[Cookie]]] = {}
+
+    def add(self, cookie: Cookie) -> None:
+        """Store a cookie, or remove the one that it expires."""
+        jar = self._jar
+        if not self._place.is_secure and any(_is_overlaid(old, cookie) for old in self._protected_from(cookie)):
+            return
+        old = found(jar, cookie)
+        if old is not None:
             # An updated cookie keeps its age, and with it its place in the Cookie field.
             set_origin(cookie, origin_of(cookie)._replace(serial=origin_of(old).serial))
-    if cookie.is_expired(now):
-        drop(jar, cookie)
-        return
-    jar.set_cookie(cookie)
-    same = [old for old in related if old.domain == cookie.domain]
-    if len(same) >= _MAX_PER_DOMAIN:
-        _evict(jar, cookie, now)
+        if cookie.is_expired(self._now):
+            drop(jar, cookie)
+            return
+        jar.set_cookie(cookie)
+        self._domains.add(cookie.domain)
 
+    def _protected_from(self, cookie: Cookie) -> list[Cookie]:
+        """Return the cookies that this one could hide. Those that this response sets, over http, are not among them."""
+        # A cookie for a domain also hides those of its subdomains, which are not among the place's own.
+        everywhere = bool(cookie.domain_specified)
+        protected = self._protected.get(everywhere)
+        if protected is None:
+            protected = self._protected[everywhere] = {}
+            for old in stored(self._jar, None if everywhere else self._place.domains()):
+                if old.secure and origin_of(old).is_secure:
+                    protected.setdefault(old.name, []).append(old)
+        return protected.get(cookie.name, [])
 
-def _evict(jar: CookieJar, newest: Cookie, now: int) -> None:
-    """Reduce a domain to its limit: first expired cookies are removed, then the oldest, Secure ones last."""
-    present = stored(jar, [newest.domain])
-    leaving = sorted(present, key=lambda old: (not old.is_expired(now), old.secure, origin_of(old).serial))
-    for old in leaving[: len(present) - _MAX_PER_DOMAIN]:
-        drop(jar, old)
+    def end(self) -> None:
+        """Reduce each domain to its limit: first expired cookies are removed, then the oldest, Secure ones last."""
+        for domain in self._domains:
+            present = stored(self._jar, [domain])
+            surplus = len(present) - _MAX_PER_DOMAIN
+            if surplus > 0:
+                present.sort(key=lambda old: (not old.is_expired(self._now), old.secure, origin_of(old).serial))
+                for old in present[:surplus]:
+                    drop(self._jar, old)
 
 
 def _is_overlaid(old: Cookie, new: Cookie) -> bool:
     """
-    Return whether `new`, from an http origin, would hide `old`, a Secure cookie from an https origin.
+    Return whether `new`, from an http origin, would hide `old`, a Secure cookie of its name from an https origin.
 
     "Leave Secure cookies alone": an attacker on the network can respond for http://example.org and would otherwise
     replace the session of https://example.org (6265bis, section 5.7).
     """
-    if not (old.secure and origin_of(old).is_secure and old.name == new.name):
-        return False
     mine, theirs = new.domain.lstrip("."), old.domain.lstrip(".")
     related = mine == theirs or mine.endswith("." + theirs) or theirs.endswith("." + mine)
     return related and _path_matches(old.path, new.path)

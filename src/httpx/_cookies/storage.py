@@ -104,23 +104,32 @@ def drop(jar: CookieJar, cookie: Cookie) -> None:
         pass  # another thread was faster
 
 
-def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
+def stored(jar: CookieJar, domains: Optional[list[str]]) -> list[Cookie]:
     """
-    Return the jar's cookies of these domains.
+    Return the jar's cookies of these domains; of all if it is None.
 
     CookieJar keeps them by domain, under a private name that has not changed since Python 2.4; a look-up there costs
     3 µs however many cookies there are, where iterating over 1,000 of them costs 200. Other jars are iterated over.
     """
     tree = getattr(jar, "_cookies", None)
     if not isinstance(tree, dict) or overrides(jar, "__iter__"):
-        return [cookie for cookie in jar if cookie.domain in domains]
+        return [cookie for cookie in jar if domains is None or cookie.domain in domains]
     return [
         cookie
-        for domain in domains
+        for domain in (tree if domains is None else domains)
         if domain in tree
         for cookies in tree[domain].values()
         for cookie in cookies.values()
     ]
+
+
+def found(jar: CookieJar, cookie: Cookie) -> Optional[Cookie]:
+    """Return the jar's cookie with the name, domain and path of this one; as fast as `stored`."""
+    tree = getattr(jar, "_cookies", None)
+    if not isinstance(tree, dict) or overrides(jar, "__iter__"):
+        return next((old for old in jar if key_of(old) == key_of(cookie)), None)
+    there: Optional[Cookie] = tree.get(cookie.domain, {}).get(cookie.path, {}).get(cookie.name)
+    return there
 
 
 def survives_forks(jar: CookieJar) -> CookieJar:
