@@ -85,6 +85,8 @@ class TextChunker(_Chunker[str]):
 _NOT_FOR_BODIES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 
 
+# Bytes of UTF-7 without an end of its Base64, which may come with the next ASCII character.
+_SHORT_RUN, _LONGEST_RUN = 512, 1_048_576
 # Characters; the longest label of a codec of Python's has 24.
 _LONGEST_LABEL = 64
 
@@ -119,14 +121,35 @@ class TextDecoder:
     def __init__(self, encoding: str = "utf-8") -> None:
         self._name = codecs.lookup(encoding).name if is_text_encoding(encoding) else "utf-8"
         self._decoder = codecs.getincrementaldecoder(self._name)(errors="replace")
+        # Of UTF-7: what the decoder does not have yet, and how many bytes it holds.
+        self._waiting = bytearray()
+        self._held = 0
 
     def decode(self, data: bytes) -> str:
         """Return the text that is complete."""
-        return self._decode(data, False)
+        return self._decode_utf_7(data) if self._name == "utf-7" else self._decode(data, False)
 
     def flush(self) -> str:
         """Return the rest; an incomplete character becomes U+FFFD."""
-        return self._decode(b"", True)
+        return self._decode(bytes(self._waiting), True)
+
+    def _decode_utf_7(self, data: bytes) -> str:
+        """
+        Return the text that is complete, in linear time and bounded memory.
+
+        Python's decoder holds a run of Base64 until it ends, and reads all of it again each time. So within a long one
+        it gets the next bytes when these are as many; and a run that is longer than any text ends there.
+        """
+        self._waiting += data
+        if _SHORT_RUN < self._held > len(self._waiting):
+            return ""
+        text = self._decode(bytes(self._waiting), False)
+        self._waiting.clear()
+        self._held = len(self._decoder.getstate()[0])
+        if self._held > _LONGEST_RUN:
+            text += self._decode(b"", True)
+            self._held = 0
+        return text
 
     def _decode(self, data: bytes, final: bool) -> str:
         try:
