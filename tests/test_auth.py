@@ -966,7 +966,7 @@ def test_cookies_of_the_challenge_that_the_client_does_not_keep_are_not_sent(coo
     transport = httpx.MockTransport(handler)
     with httpx.Client(transport=transport, cookies=cookies(), auth=httpx.DigestAuth("u", "p")) as client:
         response = client.get("http://example.org/")
-    assert pickle.loads(pickle.dumps(response))._client_cookies is None
+    assert pickle.loads(pickle.dumps(response.request))._client_cookies is None
     asyncio.run(main())
     assert sent[1] == sent[3] == expected
 

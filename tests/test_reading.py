@@ -19,7 +19,7 @@ import pytest
 import httpx
 from httpx._reading import MAX_DRAIN, merge_chunks
 from httpx._request import Request
-from httpx._response import Response
+from httpx._response import ArrivedStream, Response
 from support.bodies import (
     GZIPPED,
     KNOWN,
@@ -82,10 +82,10 @@ def test_chunks_that_arrived_together_stay_apart_in_a_whole_body(driver: Driver)
 
 def test_a_whole_body_in_chunks_is_in_memory_once_when_it_is_read():
     response = from_wire(b"onetwo")
-    response._pieces = [b"one", b"two"]
-    assert pickle.loads(pickle.dumps(response))._pieces is None
+    response._whole = ArrivedStream(b"onetwo", [b"one", b"two"])
+    pickle.dumps(response)
     assert response.read() == b"onetwo"
-    assert response._pieces is None
+    assert response._whole is None
 
 
 class TinyPieces(httpx.SyncByteStream, httpx.AsyncByteStream):

@@ -136,7 +136,11 @@ def test_no_label_raises(label: str) -> None:
 
 
 @settings(max_examples=50)
-@given(text=st.text(), seed=st.integers(), label=st.sampled_from(["utf-8", "utf-7", "utf-16", "utf-32", "utf-16-be", "gb18030"]))
+@given(
+    text=st.text(),
+    seed=st.integers(),
+    label=st.sampled_from(["utf-8", "utf-7", "utf-16", "utf-32", "utf-16-be", "gb18030"]),
+)
 def test_text_survives_every_cut(text: str, seed: int, label: str) -> None:
     decoder = TextDecoder(label)
     parts = cuts(text.encode(label, "replace"), seed)

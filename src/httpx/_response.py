@@ -76,16 +76,14 @@ class _StreamOfWhole:
             return self
         whole = response.__dict__.get("_content") if response._whole is None else response._whole
         # A body that was read and dropped is lost: it must not become an empty one.
-        if whole is None:
-            response.stream = UnattachedStream()
-        elif response._pieces is None:
-            response.stream = ByteStream(whole)
-        else:
-            response.stream = _ArrivedStream(whole, response._pieces)
-        return response.stream
+        stream: SyncByteStream | AsyncByteStream = UnattachedStream()
+        if whole is not None:
+            stream = whole if isinstance(whole, ArrivedStream) else ByteStream(whole)
+        response.stream = stream
+        return stream
 
 
-class _ArrivedStream(ByteStream):
+class ArrivedStream(ByteStream):
     """
     A body in memory, in the chunks that it arrived in.
 
@@ -150,10 +148,9 @@ class Response:
     _headed: float | None
     # Until the body was read, or the response closed; None before that.
     _seconds: float | None
-    # The body as received, if it was complete with the head; None after it was taken.
-    _whole: bytes | None
-    # The chunks that it arrived in, if these were several; None after it was taken.
-    _pieces: list[bytes] | None = None
+    # The body as received, if it was complete with the head, and its chunks if these were several; None after it was
+    # taken.
+    _whole: bytes | ArrivedStream | None
     # Whether there may be header fields that a client acts on: Set-Cookie, Location, Content-Encoding.
     _remarkable: bool
 
@@ -168,8 +165,6 @@ class Response:
     _stamps: Stamps | Literal[False] | None = False
     # Of a copy: what the original knew.
     _timings: Timings | None = None
-    # For an auth flow: the client's cookies, which know of each that this response has set whether it may be sent.
-    _client_cookies: Cookies | None = None
     # The async iterator of the body, to be ended when the response is closed.
     _source: AsyncIterator[bytes] | None = None
     # The body as received, if it was drained: see `_drain`.
@@ -569,10 +564,10 @@ class Response:
             return False
         if self._remarkable and self.headers._has(b"content-encoding"):
             return False
+        if isinstance(whole, ArrivedStream):
+            whole = whole.body
         self._content = whole
         self._whole = None
-        if self._pieces is not None:
-            self._pieces = None
         self._num_bytes_downloaded = len(whole)
         self.is_stream_consumed = self.is_closed = True
         if self._started is not None:
@@ -648,7 +643,7 @@ class Response:
         """Remember a drained body."""
         if pieces is not None:
             self._drained = b"".join(pieces)
-            self._whole = self._pieces = None
+            self._whole = None
             self.__dict__.pop("stream", None)
 
     def _decode_drained(self, raw: bytes) -> bytes:
@@ -839,10 +834,7 @@ class Response:
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the parts of a connection; an unread body is lost in the copy.
-        left = (
-            *("extensions", "stream", "is_closed", "_started", "_headed", "_stamps"),
-            *("_whole", "_pieces", "_source", "_client_cookies"),
-        )
+        left = ("extensions", "stream", "is_closed", "_started", "_headed", "_stamps", "_whole", "_source")
         state = {name: value for name, value in self.__dict__.items() if name not in left}
         state["extensions"] = {
             name: value

@@ -394,7 +394,7 @@ def _add_cookies(request: Request, response: Response) -> None:
         return
     before = request.headers._get(b"cookie") or b""
     request.headers.pop("cookie", None)
-    stored = response.cookies if response._client_cookies is None else response._client_cookies
+    stored = response.cookies if request._client_cookies is None else request._client_cookies
     added = stored._line_of(response, request.url)
     names = {pair.partition(b"=")[0].strip() for pair in added.split(b";")}
     kept = [pair.strip() for pair in before.split(b";") if pair.partition(b"=")[0].strip() not in names]
