@@ -1,5 +1,6 @@
 """
-What starting the command line client costs, beside HTTPie: the wall time of whole processes, taking turns.
+What starting the command line client costs, beside HTTPie: the wall time of whole processes, taking turns. Ten requests
+in one run of ours are beside one run of curl with ten URLs, and beside ten of HTTPie, which takes one URL.
 
     python benchmarks/cli.py              # makes two environments on its first run, then 20 rounds
     python benchmarks/cli.py --rounds 50
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,7 +40,8 @@ def environment(folder: Path, *packages: str) -> Path:
 def seconds(command: list[str]) -> float:
     """Wall time of one process, from its start until it is reaped; its output is thrown away."""
     began = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=clean())
+    nothing = subprocess.DEVNULL
+    done = subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, env=clean())
     taken = time.perf_counter() - began
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
@@ -54,12 +57,12 @@ def clean() -> dict[str, str]:
     }
 
 
-def compare(title: str, ours: list[str], theirs: list[str], rounds: int) -> None:
-    """Run both in turns, and print a line."""
+def compare(title: str, ours: list[str], theirs: list[str], rounds: int, times: int = 1) -> None:
+    """Run ours and so many times theirs in turns, and print a line."""
     samples: tuple[list[float], list[float]] = ([], [])
     for number in range(-1, rounds):
-        for command, into in zip((ours, theirs), samples):
-            taken = seconds(command)
+        for command, count, into in zip((ours, theirs), (1, times), samples):
+            taken = sum(seconds(command) for _ in range(count))
             if number >= 0:  # the first round warms up
                 into.append(taken * 1000)
     ratio = statistics.median(a / b for a, b in zip(*samples))
@@ -91,6 +94,13 @@ def main() -> None:
             ("POST of two items", [f"{server.url}/anything", "name=Ann", "age:=31"]),
         ):
             compare(title, [ours, *words], [theirs, "--ignore-stdin", *words], rounds)
+        ten = [ours, f"{server.url}/json?x=[1-10]"]
+        compare("ten GETs, HTTPie ten times", ten, [theirs, "--ignore-stdin", f"{server.url}/json"], rounds, times=10)
+        curl = shutil.which("curl")
+        if curl is not None:
+            print(f"{'':28} {'httpx':22}   {'curl':22}   ratio")
+            compare("ten GETs", ten, [curl, "-s", f"{server.url}/json?x=[1-10]"], rounds)
+            compare("ten GETs, --parallel 10", [*ten, "--parallel", "10"], [curl, "-sZ", ten[1]], rounds)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from httpx._base_client import (
     ordered_mounts,
     transport_for,
 )
+from httpx._engine.limits import total_of
 from httpx._proxies import Bypass, BypassPattern
 from support.drivers import Driver, run_without_loop
 
@@ -683,19 +684,37 @@ def test_a_journey_ends_with_the_total_timeout(monkeypatch: pytest.MonkeyPatch):
     assert deadline == 103.0
     request = httpx.Request("GET", URL, extensions={"timeout": {"read": 5.0, "total": 3.0}})
     given = request.extensions["timeout"]
-    client._leave(request, deadline)
+    client._leave(request, deadline, given)
     assert request.extensions["timeout"] is given
     now = 102.0
-    client._leave(request, deadline)
+    client._leave(request, deadline, given)
     assert request.extensions["timeout"] == {"read": 5.0, "total": 1.0}
     assert given == {"read": 5.0, "total": 3.0}
     later = httpx.Request("POST", URL, extensions={"timeout": {"read": 5.0}})
-    client._leave(later, deadline)
+    client._leave(later, deadline, given)
     assert later.extensions["timeout"] == {"read": 5.0, "total": 1.0}
+    assert (total_of(request.extensions["timeout"]), total_of(later.extensions["timeout"])) == (3.0, 3.0)
     now = 103.0
-    with pytest.raises(httpx.ReadTimeout, match="total timeout is over") as caught:
-        client._leave(request, deadline)
+    with pytest.raises(httpx.ReadTimeout, match=r"total timeout of 3 s is over \(a request to") as caught:
+        client._leave(request, deadline, given)
     assert caught.value.request is request
+
+
+def test_a_part_of_something_longer_has_what_is_left_of_it(monkeypatch: pytest.MonkeyPatch):
+    """The harm: each attempt of a download had all of the time again."""
+    now = 102.0
+    monkeypatch.setattr(_clock, "monotonic", lambda: now)
+    client = httpx.Client()
+    given = {"read": 5.0, "total": 3.0}
+    part = httpx.Request("GET", URL, extensions={"timeout": dict(given)})
+    client._share(part, 103.0, given)
+    assert part.extensions["timeout"] == {"read": 5.0, "total": 1.0}
+    assert client._deadline(part.extensions["timeout"]) == 103.0
+    client._share(part, 104.0, given)  # it asks for less by itself
+    assert part.extensions["timeout"] == {"read": 5.0, "total": 1.0}
+    now = 104.0
+    with pytest.raises(httpx.ReadTimeout, match="total timeout of 3 s is over"):
+        client._share(part, 104.0, given)
 
 
 # States.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 pytest.importorskip("click")
 
 # After the line above, because it imports click.
-from httpx._cli.bar import bar, parts, shortened
+from httpx._cli.bar import Table, bar, parts, shortened
 from httpx._cli.echo_server import EchoServer
 from support.commands import POSIX, on_a_terminal
 
@@ -45,3 +46,56 @@ def test_the_bar_fits_the_terminal(width: str, echo_server: EchoServer, tmp_path
     assert max(map(len, lines)) <= int(width)
     assert any("3.0/3.0 kB" in line and ".gz" in line for line in lines)
     assert os.listdir(tmp_path) == [name]
+
+
+class Recorded:
+    """A progress of rich that does nothing."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, dict[str, object]] = {}
+        self.events: list[str] = []
+
+    def add_task(self, description: str, total: object) -> int:
+        self.tasks[len(self.events)] = {"description": description}
+        self.events.append("add")
+        return len(self.events) - 1
+
+    def update(self, task: int, **values: object) -> None:
+        self.tasks[task].update(values)
+
+    def remove_task(self, task: int) -> None:
+        del self.tasks[task]
+
+    def stop(self) -> None:
+        self.events.append("stop")
+
+    def start(self) -> None:
+        self.events.append("start")
+
+
+def test_a_table_has_a_row_for_each_and_one_for_all():
+    progress = Recorded()
+    rows = Table(progress, {}, 100)
+    with rows.row("a") as a, rows.row("b") as b:
+        a(10, 100)
+        b(5, None)
+        a(20, 100)
+        total, first, second = progress.tasks.values()
+        assert (first["description"], first["completed"], first["total"]) == ("a", 20, 100)
+        assert (second["description"], second["completed"]) == ("b", 5)
+        assert total["completed"] == 25
+    assert [each["description"] for each in progress.tasks.values()] == ["total, 2 done"]
+
+
+def test_the_table_is_away_while_something_is_written():
+    class Screen(io.BytesIO):
+        def isatty(self) -> bool:
+            return True
+
+    progress, pipe, screen = Recorded(), io.BytesIO(), Screen()
+    rows = Table(progress, {1: pipe, 2: screen}, 100)
+    rows.write(1, b"body")
+    assert progress.events == ["add"]
+    rows.write(2, b"line\n")
+    assert progress.events == ["add", "stop", "start"]
+    assert (pipe.getvalue(), screen.getvalue()) == (b"body", b"line\n")

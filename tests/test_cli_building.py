@@ -43,6 +43,49 @@ def piped(monkeypatch: pytest.MonkeyPatch, content: bytes, close: bool = True) -
 
 
 @pytest.mark.parametrize(
+    "word",
+    [
+        *("http://b/", "HTTPS://b", "//b", ":8000", ":/b", ":[8000-8001]/", "localhost", "localhost:8000/x"),
+        *("127.0.0.1", "127.0.0.1:80/a", "[::1]", "[::1]:80/x", "example.org", "example.org:8000", "example.org./a=b"),
+        *("example.org?q=1", "example.org#x", "b\u00fccher.example", "{a,b}.example.org", "host.[a-c]x:80/"),
+        "a.example.org/[1-3].json",
+    ],
+)
+def test_a_word_after_the_url_may_be_another_url(word: str):
+    assert building.is_other_url(word)
+    assert building.sorted_words(("put", "http://a/", "b=c", word, "d=e"), None) == (
+        *("PUT", ["http://a/", word]),
+        ["b=c", "d=e"],
+    )
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("a=b", "a==b", "a:=1", "A:b", "A;", "a@b", "@b", "a=@b", "a=http://b/", "a==http://b/", "X-Url:http://b/"),
+        *("id:7", "x-id:7", "a/b=1", "c.d=1", "v1.json==2", "user.name@photo.png", "foo", "foo/bar", "v1.2", "1.5"),
+        *("", "a b.c d", "x?y.z=1", "@example.org", "[a]=1", "tags[]=1"),
+    ],
+)
+def test_an_item_is_not_taken_for_another_url(word: str):
+    """A header such as `id:7` would be sent to a host of this name."""
+    assert not building.is_other_url(word)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), (None, [], [])),
+        (("a=1",), (None, [], ["a=1"])),
+        (("delete",), ("DELETE", [], [])),
+        (("POST", "http://a/", "b=1"), ("POST", ["http://a/"], ["b=1"])),
+    ],
+)
+def test_the_urls_may_be_elsewhere(words: tuple[str, ...], expected: Any):
+    assert building.sorted_words(words, None, may_lack_url=True) == expected
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["http://a/"], (None, "http://a/", [])),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import httpx
 from httpx._cli import exits
 from httpx._cli.echo_server import EchoServer
 from support import certs
@@ -14,7 +15,7 @@ from support import certs
 click = pytest.importorskip("click")
 
 # Behind the line above, because they import click.
-from httpx._cli.clients import client_for, overrides  # noqa: E402
+from httpx._cli.clients import auth_of, client_for, overrides  # noqa: E402
 from httpx._cli.command import run  # noqa: E402
 from httpx._cli.parser import parse  # noqa: E402
 
@@ -182,3 +183,16 @@ def test_credentials_may_come_from_netrc(
     assert run([*argv, "--bearer", "x"]) == exits.USAGE
     (tmp_path / ".netrc").write_text("nonsense\n")
     assert run(argv) == exits.USAGE
+
+
+@pytest.mark.parametrize("argv", [["--bearer", "a b"], ["--auth", "a:b", "c"], ["--auth", "a\ud800", "b"]])
+def test_credentials_that_cannot_be_sent_are_an_invalid_command(argv: list[str]):
+    """A space in a token was a traceback."""
+    with pytest.raises(click.UsageError), parse(["http://a/", *argv]) as context:
+        auth_of(context.params)
+
+
+def test_credentials_that_are_not_utf_8_go_out_as_they_were_typed():
+    with parse(["http://a/", "--auth", "\udcff", "b"]) as context:
+        request = next(auth_of(context.params).auth_flow(httpx.Request("GET", "http://a/")))
+    assert request.headers["Authorization"] == "Basic /zpi"

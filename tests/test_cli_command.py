@@ -72,7 +72,7 @@ def test_json_null_has_the_type_of_json_unless_another_is_given(echo: Any):
 
 
 def test_values_of_headers_beyond_ascii_are_utf_8(echo: Any, echo_server: EchoServer, capfdbinary: Capture):
-    assert echo("X-A:é", "-h", "X-B", "☕")["headers"]["X-B"].encode("latin-1").decode() == "☕"
+    assert echo("X-A:é", "-h", "X-B", "☕")["headers"]["X-B"] == "☕"
     assert run(["http://a.invalid/", "X-A:é", "--offline"]) == 0
     assert "X-A: é\n".encode() in capfdbinary.readouterr().out
 
@@ -122,7 +122,9 @@ def test_a_proxy_gets_the_whole_url(echo_server: EchoServer, capfdbinary: Captur
         ["http://a/", "-m", "A B"],
         ["GET", "http://a/", "-m", "POST"],
         ["GET", "PUT", "http://a/"],
-        ["a/b", "http://a/"],
+        ["http://a/", "a"],
+        ["http://a/", "a/b"],
+        ["http://a/[3-1]"],
         ["foo://a/"],
         ["http://[a"],
         ["http://"],
@@ -283,9 +285,9 @@ def test_options_of_curl_are_known_where_their_letters_are_free(
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (["-b"], b"; here it is --print b shows the body alone"),
+        (["-b"], b"; here: --print b shows the body alone"),
         (["--fail"], b"not needed: the exit code is 4 or 5"),
-        (["--cacert", "x"], b"here it is --ca PATH"),
+        (["--cacert", "x"], b"here: --ca PATH"),
         (["-f"], b"(a form of fields is --form"),
         (["-f", "http://a.invalid/", "-v"], b"(a form of fields is --form"),
         (["--headers"], b"the head alone is --print h"),

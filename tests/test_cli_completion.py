@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,9 +12,14 @@ import pytest
 from httpx._cli.completion import man_page, script
 from httpx._cli.options import OPTIONS
 
+SHELLS = ("bash", "zsh", "fish")
+
 
 def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"there is no {program}")
+    """Skip a test without the program; where servers are required, so are shells, and a missing one is a failure."""
+    is_required = program in SHELLS and os.environ.get("HTTPX_REQUIRE_SERVERS") == "1"
+    is_missing = shutil.which(program) is None and not is_required
+    return pytest.mark.skipif(is_missing, reason=f"there is no {program}")
 
 
 @pytest.fixture
@@ -49,8 +55,16 @@ def in_bash(*words: str) -> list[str]:
         (["--pretty", "c"], ["colors"]),
         (["--pretty", "="], ["all", "colors", "format", "none"]),
         (["--pretty", "=", "f"], ["format"]),
+        (["--style", "mono"], ["monokai"]),
         (["PA"], ["PATCH"]),
+        (["ru"], ["run"]),
+        (["-v", "PA"], ["PATCH"]),
+        (["--timeout", "3", "PA"], ["PATCH"]),
+        (["--timeout", "=", "3", "PA"], ["PATCH"]),
+        (["-p", "a", "b", "PA"], ["PATCH"]),
         (["GET", "PA"], []),
+        (["-v", "--timeout", "=", "3", "GET", "PA"], []),
+        (["run", "a"], []),  # bash itself offers files
         (["--output", "f"], []),  # bash itself offers files
     ],
 )
@@ -74,8 +88,20 @@ def in_fish(line: str) -> list[str]:
     [
         ("httpx --check", ["--check-digest"]),
         ("httpx --pretty ", ["all", "colors", "format", "none"]),
+        ("httpx --style mono", ["monokai"]),
+        ("httpx --style=mono", ["--style=monokai"]),
         ("httpx PA", ["PATCH"]),
+        ("httpx ru", ["run"]),
+        ("httpx -v PA", ["PATCH"]),
+        ("httpx --timeout 3 PA", ["PATCH"]),
+        ("httpx -p a b PA", ["PATCH"]),
+        ("httpx GET PA", []),
+        ("httpx run fi", ["fish"]),
+        ("httpx run fish --en", ["--env"]),
         ("httpx --output functions/", ["functions/_httpx"]),
+        ("httpx --output=functions/", ["--output=functions/_httpx"]),
+        ("httpx -vo functions/", ["functions/_httpx"]),
+        ("httpx -f photo functions/", ["functions/_httpx"]),
         ("httpx --max-time ", []),
     ],
 )
@@ -109,8 +135,9 @@ def test_zsh_is_told_that_a_value_may_follow_an_equals_sign():
     """`--http-version=` completed nothing."""
     lines = script("zsh").splitlines()
     assert any(line.startswith("    '--http-version=[") for line in lines)
+    assert any(line.startswith("    '--download=[") for line in lines)
     assert any(line.startswith("    '*--params[") for line in lines)
-    assert any(line.startswith("    '-o[") for line in lines)
+    assert any(line.startswith("    '(-o --output)-o[") for line in lines)
 
 
 @needs("zsh")
@@ -120,8 +147,24 @@ def test_zsh_is_told_that_a_value_may_follow_an_equals_sign():
         ("httpx --check-", 1),
         ("httpx --pretty ", 4),
         ("httpx --http-version=", 3),
+        ("httpx --style mono", 1),
+        ("httpx --style=mono", 1),
         ("httpx PA", 1),
+        ("httpx ru", 1),
+        ("httpx --timeout 3 -p a b PA", 1),
+        ("httpx run fi", 1),
+        ("httpx run fish --en", 1),
         ("httpx -o func", 1),
+        ("httpx --output=func", 1),
+        ("httpx -vo func", 1),
+        ("httpx -f photo func", 1),
+        ("httpx -f func", 0),  # the name of the field
+        ("httpx --download func", 1),
+        ("httpx --download=func", 1),
+        ("httpx -H a -H b --header", 2),  # and --headers; it may be repeated
+        ("httpx -4 --ipv", 1),  # not --ipv4 once more
+        ("httpx -v --verb", 0),
+        ("httpx -q --quie", 1),
     ],
 )
 def test_zsh_completes(folder: Path, monkeypatch: pytest.MonkeyPatch, line: str, count: int):

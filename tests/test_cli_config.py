@@ -17,6 +17,7 @@ click = pytest.importorskip("click")
 from httpx._cli import config, exits  # noqa: E402
 from httpx._cli.command import run  # noqa: E402
 from httpx._cli.echo_server import EchoServer  # noqa: E402
+from httpx._cli.parser import parse  # noqa: E402
 from support.commands import POSIX  # noqa: E402
 
 Capture = pytest.CaptureFixture[bytes]
@@ -194,7 +195,15 @@ def test_the_folder_is_that_of_the_system(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("host", "local"), [("localhost", True), ("a.localhost", True), ("127.0.0.2", True), ("::1", True), ("a", False)]
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("a.localhost", True),
+        ("127.0.0.2", True),
+        ("::1", True),
+        ("a", False),
+        ("127.a.example", False),
+    ],
 )
 def test_this_machine_is_local(host: str, local: bool):
     assert config._is_local(host) == local
@@ -202,3 +211,39 @@ def test_this_machine_is_local(host: str, local: bool):
 
 def test_without_a_file_there_are_no_settings(write: Write):
     assert config.load("a") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "argv"),
+    [
+        (["--http2"], ["--http-version", "1.1"]),
+        (["--http-version", "1.1"], ["--http2"]),
+        (["-6"], ["-4"]),
+        (["--auth", "ann", "old"], ["-u", "ann:pw"]),
+        (["-u", "ann:old"], ["--auth", "ann", "pw"]),
+        (["--bearer", "old"], ["-u", "ann:pw"]),
+        (["--output-json"], ["--output", "-"]),
+        (["--ca", "missing.pem"], ["--no-verify"]),
+    ],
+)
+def test_an_option_of_the_command_line_wins_over_one_that_it_excludes(
+    options: list[str], argv: list[str], write: Write, echo_server: EchoServer, capfdbinary: Capture
+):
+    """`--http2` in the file made `--http-version 1.1` an error in every command."""
+    write(f"options = {json.dumps(options)}")
+    sent = json.loads(out(capfdbinary, f"{echo_server.url}/get", *argv))["headers"].get("Authorization")
+    assert sent in (None, "Basic YW5uOnB3")
+    assert (sent is None) == ("ann" not in str(argv))
+
+
+def test_options_that_exclude_each_other_in_one_place_are_still_an_error(write: Write, capfdbinary: Capture):
+    write('options = ["--http2"]')
+    assert "exclude each other" in told(capfdbinary, "http://a.invalid/", "-4", "-6")
+    assert "is not an option: 'word'" in (write('options = ["word"]'), told(capfdbinary, "http://a.invalid/"))[1]
+
+
+def test_a_number_that_is_not_given_is_not_taken_for_one_of_the_command_line():
+    """`--retry` in the file was taken for one of the command line, which `httpx ws` refuses."""
+    for words, expected in ([], {"retry", "quiet"}), (["--retry", "1"], {"quiet"}):
+        with parse(["a.example", *words], defaults=lambda options: ["--retry", "3", "-q"]) as context:
+            assert context.params["from_config"] == expected

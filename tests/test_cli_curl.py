@@ -145,6 +145,10 @@ def test_the_password_is_in_the_command_only_if_it_is_asked_for(capfdbinary: Cap
             "curl --data-raw $'it\\'s\\n\\u00e9\\x41' http://a/",
             "-c 'it'\"'\"'s\néA' -h Content-Type application/x-www-form-urlencoded http://a/",
         ),
+        ("curl 'http://{a,b}/[1-3]' -f -o '#1'", "-o '#1' 'http://{a,b}/[1-3]'"),
+        ("curl -g 'http://a/[1-3]'", "--globoff 'http://a/[1-3]'"),
+        ("curl -g 'http://[::1]/{id}'", "'http://[::1]/{id}'"),
+        ("curl -G -d 'q=[1-3]' http://a/", "--globoff 'http://a/?q=[1-3]'"),
         (
             (
                 "curl --cert c.pem:pw --key k --cacert ca --capath cas --unix-socket s --retry 2 --resolve "
@@ -172,7 +176,11 @@ def test_a_command_becomes_our_arguments(command: str, arguments: str):
         ("curl 'http://a/", "a quote"),
         ("curl -b jar http://a/", "--session"),
         ("curl --request-target x http://a/", "--request-target"),
-        ("curl http://a/[1-3]", "several requests"),
+        ("curl 'http://a/{id}'", "several requests of '{id}'"),
+        ("curl 'http://a/[1-3]{id}'", "several requests of '{id}'"),
+        ("curl 'http://a/\\[1-3]'", "several requests"),
+        ("curl 'http://a/[3-1]'", "goes down"),
+        ("curl -G -d 'q=[1-3]' 'http://a/[1-3]'", "patterns in the URL only"),
         ("curl --connect-to ::b: http://a/", "--connect-to cannot be converted"),
         ("curl -F 'a=b;type=c/d' http://a/", "of a text"),
         ("curl -d @- http://a/", "standard input"),
@@ -218,7 +226,7 @@ def test_a_command_that_cannot_be_taken_over_is_bad_usage(capfdbinary: Capture):
         ["PATCH", "/anything", "-c", '@text\n"quoted" $HOME `x` \\ é'],
         ["/anything", "--auth", "ann", "s3 cret"],
         ["DELETE", "/anything"],
-        ["/anything?a[b]={1,2}"],
+        ["/anything?a[b]={1,2}", "--globoff"],
         ["/anything", "Accept:", "User-Agent:"],
         ["/anything", "--form", "a= @/;x", 'up@up,load "1".txt;type=text/x', "b@up.bin;filename=other.bin", "c=<d"],
         ["/anything", "--form", "a b=1", "x=y=z", "up@up.bin"],
@@ -396,3 +404,8 @@ def test_secrets_of_a_compressed_body_are_hidden():
     assert '{"password":"***","text":"xxx' in command
     assert "Content-Encoding" not in command
     assert "Content-Encoding: gzip" in to_curl(request, mask=False)
+
+
+def test_a_missing_file_of_a_curl_command_is_an_invalid_command(capfdbinary: pytest.CaptureFixture[bytes]):
+    assert run(["--from-curl", "curl http://a.invalid/ -d @missing"]) == exits.USAGE
+    assert b"No such file or directory: 'missing'" in capfdbinary.readouterr().err

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._cli import exits
+from httpx._cli import clients, exits
 from httpx._cli.echo_server import EchoServer
 from httpx._cli.event_stream import events, lines, show
 from httpx._cli.screen import Screen
+from support.http2 import FramePeer, data, frames_of
+from support.servers import Conn, ScriptedServer
 
 pytest.importorskip("click")
 
@@ -131,3 +135,60 @@ def test_the_command_shows_events(echo_server: EchoServer, capfdbinary: pytest.C
     assert run([f"{echo_server.url}/events?count=2", "--stream", "--print", "b", "--pretty", "format"]) == exits.OK
     out = capfdbinary.readouterr().out.decode()
     assert out.startswith('tick  0\n  {\n      "index": 0\n  }\n\ntick  1\n')
+
+
+# Silence.
+
+_SILENCE = 1.0  # seconds that the server says nothing
+_SHORT = 0.5  # seconds of the timeout, in which a head must come on a busy machine
+_EVENTS = b"data: one\n\n", b"data: two\n\n"
+
+
+def in_http1(kind: bytes) -> Any:
+    def script(conn: Conn, recorded: list[bytes]) -> None:
+        conn.read_request()
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nConnection: close\r\n\r\n%b" % (kind, _EVENTS[0]))
+        time.sleep(_SILENCE)
+        conn.sendall(_EVENTS[1])
+
+    return script
+
+
+def in_http2(kind: bytes) -> Any:
+    def script(peer: FramePeer) -> None:
+        stream = peer.request().stream
+        peer.send(peer.head(stream, 200, (b"content-type", kind)), data(stream, _EVENTS[0]))
+        time.sleep(_SILENCE)
+        peer.send(data(stream, _EVENTS[1], True))
+        peer.rest()
+
+    return frames_of(script)
+
+
+@pytest.mark.parametrize("more", [[], ["--retry", "1"], ["-o", "-"]])
+@pytest.mark.parametrize("version", ["1.1", "2-prior-knowledge"])
+def test_an_event_stream_may_be_silent(
+    version: str, more: list[str], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+):
+    """Without --stream it ended after 5 s of silence, although an event stream is silent for most of its time."""
+    monkeypatch.setattr(clients, "_TIMEOUT", _SHORT)
+    script = (in_http1 if version == "1.1" else in_http2)(b"Text/Event-Stream; charset=utf-8")
+    with ScriptedServer(script) as server:
+        assert run([server.url, "--http-version", version, *more]) == exits.OK
+        assert server.connections == 1
+    assert b"two" in capfdbinary.readouterr().out
+
+
+@pytest.mark.parametrize(("kind", "more"), [(b"text/plain", []), (b"text/event-stream", ["--timeout", "0.5"])])
+@pytest.mark.parametrize("version", ["1.1", "2-prior-knowledge"])
+def test_other_bodies_and_a_given_timeout_end_in_silence(
+    version: str,
+    kind: bytes,
+    more: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+):
+    monkeypatch.setattr(clients, "_TIMEOUT", _SHORT)
+    with ScriptedServer((in_http1 if version == "1.1" else in_http2)(kind)) as server:
+        assert run([server.url, "--http-version", version, *more]) == exits.TIMED_OUT
+    assert b"within the read timeout of 0.5 s" in capfdbinary.readouterr().err

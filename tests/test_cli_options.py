@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from httpx._cli.exits import MEANINGS
-from httpx._cli.options import FLAG, GROUPS, OPTIONS
+from httpx._cli.options import COUNT, FLAG, GROUPS, OPTIONS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
 
@@ -49,7 +49,7 @@ def test_every_option_has_what_the_help_and_the_parser_want():
         assert option.names[-1].startswith("--")
         assert all(re.fullmatch(r"-[A-Za-z0-9]", name) for name in option.names[:-1])
         assert option.help.endswith((".", "]", "..."))
-        assert (option.kind == FLAG) == (option.metavar == "") == option.is_flag
+        assert (option.kind in (FLAG, COUNT)) == (option.metavar == "") == option.is_flag
         assert option.opts == [*option.names, *option.aliases]
     assert sum(map(len, GROUPS.values())) == len(OPTIONS)
 

@@ -393,6 +393,34 @@ def test_expectations_that_are_met_make_a_success(files: Files):
     assert "expected" not in done.err
 
 
+def test_a_status_that_is_expected_is_not_told_as_an_error(files: Files):
+    """In a pipe, a line on standard error named the 404 that a request was there to get."""
+    expected = files.run("GET {{host}}/status/404\n# @expect status 4xx\n# @expect status != 403")
+    assert (expected.code, expected.err) == (exits.OK, "")
+    assert files.run("GET {{host}}/status/404\n# @expect status 404", "-w", "%{exitcode}").out == "0"
+    unmet = files.run("GET {{host}}/status/404\n# @expect status 404\n# @expect status < 400")
+    assert unmet.code == exits.UNEXPECTED
+    assert unmet.err.startswith("httpx: 404 Not Found\n")
+    other = files.run("GET {{host}}/status/404\n# @expect header Server")
+    assert (other.code, other.err) == (exits.CLIENT_ERROR, "httpx: 404 Not Found\n")
+
+
+def test_the_body_of_a_status_that_is_expected_is_saved(files: Files):
+    """It needed --no-fail."""
+    url = "GET {{host}}/status/404\n"
+    done = files.run(url + "# @expect status 404", "-o", "body", shown=None)
+    assert (done.code, done.err, (files.folder / "body").exists()) == (exits.OK, "", True)
+    (files.folder / "body").write_text("good")
+    for status, code in (("200", exits.CLIENT_ERROR), ("!= 503", exits.OK)):
+        done = files.run(url + f"# @expect status {status}", "-o", "body", shown=None)
+        assert done.code == code
+        assert ((files.folder / "body").read_text() == "good") is (status == "200")
+    (files.folder / "body").write_text("good")
+    done = files.run("GET {{host}}/status/304\n# @expect status 304", "-o", "body", shown=None)
+    assert done.code == exits.OK
+    assert (files.folder / "body").read_text() == "good"
+
+
 def test_an_expectation_that_is_not_met_has_a_code_of_its_own(files: Files):
     done = files.run(
         "GET {{host}}/get\n# @expect status 201\n# @expect body.$.args == {}\n###\nGET {{host}}/status/503", shown=""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import re
 from typing import Any
 
 import pytest
@@ -11,15 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import httpx
-from httpx._cli.screen import Screen, coloured, harmless, indented
+from httpx._cli.screen import Screen, coloured, harmless
 
 pytest.importorskip("click")
-
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
-)
 
 
 class Stream(io.TextIOWrapper):
@@ -47,28 +41,6 @@ def shown(stream: Stream, content: Any, content_type: str = "text/plain") -> str
 
 def response_of(content: Any, content_type: str) -> httpx.Response:
     return httpx.Response(200, content=content, headers={"Content-Type": content_type})
-
-
-@given(values)
-def test_indented_json_is_the_same_value(value: Any):
-    text = json.dumps(value)
-    assert json.loads(indented(text)) == value
-    assert indented(json.dumps(value, indent=4)) == json.dumps(value, indent=4)
-    assert indented(text) == json.dumps(value, indent=4)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('{"a":1.10,"a":1e400}', '{\n    "a": 1.10,\n    "a": 1e400\n}'),
-        (r'["\u00e9\"]"]', '[\n    "\\u00e9\\"]"\n]'),
-        ("[1,", "[1,"),
-        ("[" * 100_000, "[" * 100_000),
-    ],
-    ids=["digits and repeated names", "escapes", "no json", "too deep"],
-)
-def test_indentation_keeps_the_text(text: str, expected: str):
-    assert indented(text) == expected
 
 
 @given(st.text())
@@ -174,3 +146,70 @@ def test_colours_are_for_terminals_that_have_them(monkeypatch: pytest.MonkeyPatc
 
 def test_an_unknown_language_has_no_colours():
     assert coloured("text", "application/x-nothing") == "text"
+
+
+# Order.
+
+
+FIELDS = [(b"X-B", b"1"), (b"set-cookie", b"b"), (b"Set-Cookie", b"a"), (b"Accept", b"*/*")]
+
+
+def test_fields_are_sorted_by_name_and_those_of_one_name_stay_in_order(terminal: Stream):
+    screen = Screen(terminal, sorts=True)
+    screen.response(b"HTTP/1.1", 200, b"OK", FIELDS)
+    screen.trailers(iter(FIELDS[:1]))
+    lines = terminal.written.getvalue().decode().split("\n")
+    assert lines == [
+        "HTTP/1.1 200 OK",
+        "Accept: */*",
+        "set-cookie: b",
+        "Set-Cookie: a",
+        "X-B: 1",
+        "",
+        "",
+        "X-B: 1",
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pretty", "expected"), [("none", '{"b":1,"a":2}'), ("format", '{\n    "a": 2,\n    "b": 1\n}\n')]
+)
+def test_json_is_sorted_where_it_is_indented(pretty: str, expected: str):
+    pipe = Stream(terminal=False)
+    response = response_of(b'{"b":1,"a":2}', "application/json")
+    Screen(pipe, pretty, sorts=True).body(response)
+    assert pipe.written.getvalue().decode() == expected
+
+
+def test_json_that_is_too_large_to_be_indented_is_not_sorted_either(terminal: Stream, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("httpx._cli.screen.MAX_FORMATTED", 12)
+    Screen(terminal, sorts=True).body(response_of(b'{"b":1,"a":2}', "application/json"))
+    assert terminal.written.getvalue() == b'{"b":1,"a":2}\n'
+
+
+# Styles.
+
+
+@pytest.mark.parametrize(("colorterm", "string"), [("", "38;5;186"), ("truecolor", "38;2;230;219;116")])
+def test_head_and_body_have_the_colours_of_a_style(monkeypatch: pytest.MonkeyPatch, colorterm: str, string: str):
+    monkeypatch.setenv("COLORTERM", colorterm)
+    pipe = Stream(terminal=False)
+    screen = Screen(pipe, "all", "monokai")
+    screen.request(b"GET", b"/", b"HTTP/1.1", [(b"A", b"b")])
+    screen.response(b"HTTP/1.1", 404, b"Not Found", [(b"A", b"b")])
+    screen.body(response_of(b'{"a":"b"}', "application/json"))
+    screen.body(response_of(b'<p class="x">', "text/html"))
+    shown = pipe.written.getvalue().decode()
+    assert f'\x1b[{string}m"b"\x1b[0m' in shown
+    assert f'\x1b[{string}m"x"\x1b[39m' in shown
+    assert not re.search(r"\x1b\[(3[0-7]|9[0-7])m", shown)  # none of the terminal's own
+
+
+def test_without_colours_a_style_does_nothing(terminal: Stream):
+    assert Screen(terminal, style="monokai").json('{"a":1}') == '{\n    "a": 1\n}'
+
+
+def test_a_style_without_colours_writes_no_escapes():
+    assert Screen(Stream(terminal=False), "colors", "bw").json("[1]") == "[1]"

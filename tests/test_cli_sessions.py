@@ -245,3 +245,14 @@ def test_each_folder_that_is_made_is_private(home: Path):
     Session.load("work", "a.invalid").save()
     for path in (home.parent, home, home / "a.invalid"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("auth", [[], {"auth": ["a"]}, {"auth": [{}, "b"]}, {"auth": "ab"}, {"bearer": 1}])
+def test_credentials_of_another_shape_are_a_broken_file(auth: object, tmp_path: Path):
+    """They were a traceback; and options of other kinds in a file counted as if they were typed."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"auth": auth}))
+    with pytest.raises(ValueError, match="is broken: 'auth'"):
+        Session.load(str(path), "a")
+    path.write_text(json.dumps({"auth": {"auth": ["a", "b"], "digest": True, "app": "evil:app"}}))
+    assert Session.load(str(path), "a").auth == {"auth": ["a", "b"], "bearer": None, "digest": True}

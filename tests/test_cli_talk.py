@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from httpx._cli import command, exits, talk
+from httpx._cli.echo_server import EchoServer
 from support.servers import ScriptedServer, answer, close
 from support.websocket import BINARY, CLOSE, TEXT, close_frame, echo, expect_frame, frame, opened
 
@@ -89,6 +90,17 @@ def test_lines_go_out_and_messages_come_in(given: Any, capfdbinary: Any):
     assert b"sec-websocket-protocol: a, b" in head
 
 
+def test_quiet_shows_no_messages_but_what_went_wrong(given: Any, capfdbinary: Any):
+    for more, told in (["-q"], True), (["-qq"], False):
+        given(b"hello\n")
+        with ScriptedServer([opened(), echo]) as server:
+            assert run(capfdbinary, "ws", server.url, "--timeout", "0.1", *more) == (exits.OK, "", "")
+        given(b"")
+        with ScriptedServer([answer(b"no", status=b"403 Forbidden"), close()]) as server:
+            code, out, err = run(capfdbinary, "ws", server.url, *more)
+        assert (code, out, "403" in err) == (exits.CLIENT_ERROR, "", told)
+
+
 def test_the_server_may_close_while_the_input_is_open(given: Any, capfdbinary: Any):
     waiting = given(ends=False)
     with ScriptedServer([opened(then=frame(TEXT, b"bye") + close_frame(1000)), expect_frame(CLOSE)]) as server:
@@ -120,6 +132,7 @@ def test_a_terminal_is_told_of_binary_messages_and_gets_no_control_characters(
     )
     one = talk.Talk.__new__(talk.Talk)
     one._is_json = False
+    one._shows = True
     one._screen = Screen(out, "none")  # type: ignore[arg-type]  # what it uses of a stream
     one._lock = talk.threading.Lock()
     one._show(b"\0" * 5)
@@ -186,6 +199,7 @@ def test_another_close_and_a_lost_connection_are_failures(given: Any, capfdbinar
         ["--ws", "POST", "http://127.0.0.1:9/"],
         ["--ws", "http://127.0.0.1:9/", "a=b"],
         ["ws", "http://127.0.0.1:9/", "--output", "x"],
+        ["ws", "http://127.0.0.1:9/", "--har", "x"],
         ["ws", "http://127.0.0.1:9/", "--download", "x", "--continue"],
         ["--ws"],
     ],
@@ -195,6 +209,50 @@ def test_what_a_websocket_does_not_have_is_refused(argv: list[str], given: Any, 
     code, _, err = run(capfdbinary, *argv)
     assert code == exits.USAGE
     assert err.startswith("httpx: ")
+
+
+@pytest.mark.parametrize(
+    "argv", [["ws", "ws:{}"], ["--ws", "WS:{}"], ["ws:{}"], ["GET", "ws:{}"], ["ws", "http:{}"], ["ws", "{}"]]
+)
+def test_a_url_may_have_the_scheme_of_a_websocket(
+    argv: list[str], echo_server: EchoServer, given: Any, capfdbinary: Any
+):
+    """The URL of the first example in the documentation was refused."""
+    given(b"hello\n")
+    address = f"//127.0.0.1:{echo_server.port}/websocket"
+    code, out, err = run(capfdbinary, *(word.format(address) for word in argv), "--timeout", "0.5")
+    assert (code, out, err) == (exits.OK, "hello\n", "")
+
+
+def test_tls_is_spoken_with_wss(tls_echo_server: EchoServer, given: Any, capfdbinary: Any):
+    given(b"hello\n")
+    url = tls_echo_server.url.replace("https:", "wss:")
+    assert run(capfdbinary, f"{url}/websocket", "--no-verify", "--timeout", "0.5") == (exits.OK, "hello\n", "")
+
+
+def test_the_configuration_counts_for_websockets(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, given: Any, capfdbinary: Any
+):
+    """Credentials of the host were not sent, and a default such as --retry was an error."""
+    pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    monkeypatch.setenv("TOKEN", "t-1")
+    (tmp_path / "httpx").mkdir()
+    given()
+    with ScriptedServer([opened(then=close_frame(1000))]) as server:
+        path = tmp_path / "httpx" / "config.toml"
+        host = server.url.partition("//")[2].rstrip("/")
+        path.write_text(f'options = ["--retry", "2"]\n[host."{host}"]\nbearer = {{ env = "TOKEN" }}\n')
+        path.chmod(0o600)
+        assert run(capfdbinary, server.url.replace("http:", "ws:")) == (exits.OK, "", "")
+        assert b"Authorization: Bearer t-1\r\n" in bytes(server.received[0])
+
+
+def test_a_long_line_is_read_in_linear_time(monkeypatch: pytest.MonkeyPatch):
+    pieces = [b"a" * 9, b"b\r", b"\nc", b"\n", b"\n", b"d"]
+    monkeypatch.setattr(talk.os, "read", lambda descriptor, size: pieces.pop(0) if pieces else b"")
+    assert list(talk.lines_of(SimpleNamespace(fileno=lambda: 0))) == ["a" * 9 + "b", "c", "", "d"]
 
 
 def test_a_closed_standard_input_is_an_empty_one():

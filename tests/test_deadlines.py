@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import pickle
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,11 +17,14 @@ from typing import Any
 import pytest
 
 import httpx
+from httpx._engine.limits import total_of
 from httpx._transports import deadlines
-from httpx._transports.deadlines import AsyncBound, Remaining, TimeLeft, bounds_itself
+from httpx._transports.deadlines import AsyncBound, Remaining, Rest, TimeLeft, bounds_itself
 from httpx.testing import virtual_time
+from support.backlog import FullBacklog
 from support.drivers import Driver
-from support.servers import ScriptedServer, answer, repeat, silence
+from support.http2 import FramePeer, data, frames_of
+from support.servers import ScriptedServer, answer, expect_head, repeat, send, silence
 
 TOTAL = 0.1
 TIMEOUT = httpx.Timeout(5, total=TOTAL)
@@ -364,7 +369,7 @@ def test_a_cancellation_at_the_same_time_as_the_deadline_is_not_lost():
                 raise
 
         request = httpx.Request("GET", URL, extensions={"timeout": {"total": 0.01}})
-        bound = AsyncBound(request, time.monotonic() + 0.01, 0.01)
+        bound = AsyncBound(request, time.monotonic() + 0.01, {"total": 0.01})
         with pytest.raises(asyncio.CancelledError):
             await bound.run(cancelled_twice)
         assert task.uncancel() == 0
@@ -407,20 +412,26 @@ def test_a_transport_that_swallows_the_cancellation_is_late_all_the_same(on_loop
 
 
 def test_what_is_left_is_less_each_time():
-    left = Remaining({"read": 5.0, "total": 60}, time.monotonic() + 60)
+    given = {"read": 5.0, "total": 60}
+    left = Remaining(given, time.monotonic() + 60, given)
     first = left["total"]
     assert 59 < first <= 60
     assert left.get("total") <= first
     assert (left["read"], left.get("read"), left.get("pool"), left.get("pool", 3)) == (5.0, 5.0, None, 3)
     assert left == {"read": 5.0, "total": 60}
-    assert Remaining({}, time.monotonic() - 1)["total"] == 0.0
+    assert Remaining({}, time.monotonic() - 1, given)["total"] == 0.0
 
 
 def test_a_pickle_has_what_was_left():
-    left = TimeLeft(TimeLeft({"read": 5.0, "total": 60}, 9.0), 7.0)
+    given = {"read": 5.0, "total": 60}
+    left = TimeLeft(TimeLeft(given, 9.0, given), 7.0, given)
     for one in (left, pickle.loads(pickle.dumps(left))):
         assert one == {"read": 5.0, "total": 7.0}
-        assert (one.whole, type(one.whole)) == ({"read": 5.0, "total": 60}, dict)
+        assert (one.whole, type(one.whole), total_of(one)) == (given, dict, 60)
+    rest = Rest(given, 9.0, Rest(given, 20.0, given))
+    for one in (rest, pickle.loads(pickle.dumps(rest))):
+        assert one == {"read": 5.0, "total": 9.0}
+        assert (type(one), type(one.given), total_of(one)) == (Rest, dict, 60)
 
 
 class Nested(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -488,3 +499,124 @@ def test_time_that_the_reader_takes_counts(on_loop: Driver):
                     await pause(TOTAL + 0.01)
 
     on_loop.run(scenario, transport=Custom([], True), timeout=TIMEOUT)
+
+
+# The number that an error names.
+
+# Virtual seconds that pass before the request is sent, of the total timeout. The network has real time, and so 0.1 s.
+_BEFORE, _WHOLE = 29.9, 30.0
+_NUMBER = r"within the total timeout of 30 s\b"
+
+
+def _late(request: httpx.Request) -> Any:
+    yield httpx.Step.pause(_BEFORE)
+    return (yield request)
+
+
+def _named(driver: Driver, url: str, scenario: Callable[..., Any], **options: Any) -> None:
+    """Run a scenario that times out, and look at the number: it was what was left, 0.1 s."""
+
+    async def ends(client: Any) -> None:
+        with pytest.raises(httpx.TimeoutException, match=_NUMBER):
+            await scenario(client)
+
+    given = {"timeout": httpx.Timeout(60, total=_WHOLE), "middleware": [_late], "trust_env": False, **options}
+    with virtual_time():
+        driver.run(ends, base_url=url, **given)
+
+
+async def _get(client: Any) -> None:
+    await client.get("/")
+
+
+def _half(peer: FramePeer) -> None:
+    stream = peer.request().stream
+    peer.send(peer.head(stream), data(stream, b"a"))
+    peer.rest()
+
+
+SILENT: dict[str, tuple[Any, dict[str, Any]]] = {
+    "the head": ([silence()], {}),
+    "the body": ([expect_head(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na"), silence()], {}),
+    "the head, HTTP/2": (frames_of(lambda peer: peer.rest()), {"http1": False, "http2": True}),
+    "the body, HTTP/2": (frames_of(_half), {"http1": False, "http2": True}),
+}
+
+
+@pytest.mark.parametrize("has_idle_timeout", [False, True])
+@pytest.mark.parametrize("name", SILENT)
+def test_silence_is_told_with_the_number_of_the_caller(driver: Driver, name: str, has_idle_timeout: bool):
+    """Harm: "the total timeout of 0.0969 s" to one who had asked for 0.1, or for 30 of which others had used most."""
+    script, options = SILENT[name]
+
+    async def get(client: Any) -> None:
+        await client.get("/", extensions={"idle_timeout": 60.0} if has_idle_timeout else {})
+
+    with ScriptedServer(script) as server:
+        _named(driver, server.url, get, **options)
+
+
+class Passing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A layer that does nothing, and copies what it does not know."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "timeout": dict(request.extensions["timeout"])}
+        return self.inner.handle_request(request)  # type: ignore[no-any-return]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "timeout": dict(request.extensions["timeout"])}
+        return await self.inner.handle_async_request(request)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self.inner.close()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@pytest.mark.parametrize("name", ["the head", "the body"])
+def test_a_layer_around_the_network_tells_the_number_of_the_caller(driver: Driver, name: str):
+    with ScriptedServer(SILENT[name][0]) as server:
+        _named(driver, server.url, _get, transport=Passing(driver.transport()))
+
+
+def test_a_connection_that_is_not_made_is_told_with_the_number_of_the_caller(driver: Driver):
+    if sys.platform != "linux":
+        pytest.skip("other systems refuse the connection")
+    with tempfile.TemporaryDirectory() as folder, FullBacklog(os.path.join(folder, "socket")) as full:
+        transport = driver.transport(uds=full.path)
+        _named(driver, "http://localhost", _get, transport=transport)
+
+
+def test_a_handshake_that_is_not_answered_is_told_with_the_number_of_the_caller(driver: Driver):
+    with ScriptedServer([silence()]) as server:
+        _named(driver, server.url.replace("http:", "https:"), _get)
+
+
+def test_a_wait_for_a_connection_is_told_with_the_number_of_the_caller(driver: Driver):
+    async def second(client: Any) -> None:
+        async with client.stream("GET", "/", timeout=60):
+            await client.get("/")
+
+    with ScriptedServer(SILENT["the body"][0]) as server:
+        _named(driver, server.url, second, limits=httpx.Limits(max_connections=1))
+
+
+@pytest.mark.parametrize("pauses", [[29, 2], [31]])
+def test_a_pause_that_is_too_long_is_told_with_the_number_of_the_caller(driver: Driver, pauses: list[float]):
+    def busy(request: httpx.Request) -> Any:
+        for seconds in pauses:
+            response = yield request
+            yield httpx.Step.pause(seconds)
+        return response
+
+    async def get(client: Any) -> None:
+        with pytest.raises(httpx.ReadTimeout, match="the total timeout of 30 s would be over within a pause of"):
+            await client.get(URL)
+
+    with virtual_time():
+        transport = httpx.MockTransport(lambda request: httpx.Response(503))
+        driver.run(get, transport=transport, middleware=[busy], timeout=httpx.Timeout(5, total=_WHOLE))

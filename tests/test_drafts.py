@@ -393,6 +393,27 @@ def test_a_draft_that_another_process_takes_first_is_its(folder: Path, monkeypat
     assert target.finish().read_bytes() == b"abc"
 
 
+@posix
+def test_a_draft_that_another_one_takes_and_finishes_is_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of two downloads of one name at the same time, the second emptied the file that the first had completed."""
+    lock, others = drafts.lock, []
+
+    def lock_too_late(file: int) -> bool:
+        if not others:
+            others.append(Target("", URL))
+            others[0].begin("book.bin", None, 4)  # it takes the draft that was made and not locked
+            others[0].write(0, [b"done"])
+            others[0].finish()
+        return lock(file)
+
+    monkeypatch.setattr(drafts, "lock", lock_too_late)
+    target = Target("", URL)
+    target.begin("book.bin", None, 5)
+    target.write(0, [b"later"])
+    assert target.finish() == (folder / "book-1.bin").resolve()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"book.bin": b"done", "book-1.bin": b"later"}
+
+
 def test_a_draft_that_comes_between_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Target, "_take", lambda *args, **how: False)
     (folder / "file.part").write_bytes(b"theirs")

@@ -654,6 +654,26 @@ def test_a_silent_stream_is_lost_after_the_idle_timeout(driver: Driver, protocol
         assert waits == [3.0]
 
 
+def test_the_idle_timeout_may_be_set_when_the_head_is_known(driver: Driver, protocol: str):
+    """Before, it counted only if it was there when the request was sent, and no one knows then what will come."""
+
+    def by_type(request: httpx.Request) -> Any:
+        response = yield request
+        if response.headers["content-type"] == "text/event-stream":
+            request.extensions["idle_timeout"] = 0.05
+        return response
+
+    async def scenario(client: Any, url: str) -> None:
+        async with client.stream("GET", url) as response:
+            pieces = response.aiter_bytes()
+            assert await pieces.__anext__() == ONE.body
+            with pytest.raises(httpx.ReadTimeout, match=r"within the idle timeout of 0\.05 s"):
+                await pieces.__anext__()
+
+    with EventServer(ONE._replace(end="stay"), STOP, protocol=protocol) as server:
+        driver.run(scenario, server.url, **options(protocol, timeout=30, middleware=[by_type]))
+
+
 def test_until_the_head_the_clients_timeout_counts(driver: Driver, protocol: str):
     with EventServer(Answer(end="none"), protocol=protocol) as server:
         server._answer = lambda asked: Answer(end="stay")  # type: ignore[method-assign]  # and no head

@@ -94,6 +94,14 @@ def test_a_body_that_nobody_asked_for_does_not_get_the_idle_timeout():
     assert hurried.deadline == 1013
 
 
+def test_a_body_that_is_begun_twice_does_not_take_its_idle_timeout_for_the_read_timeout():
+    hurried = limits(read=3)
+    hurried.idle(300)
+    hurried.idle(300)
+    hurried.hurry(1010, True)
+    assert hurried.deadline == 1013
+
+
 def test_the_queue_has_the_pool_timeout():
     assert limits(pool=2, connect=3).queue_limit(1000, awaits_dial=False) == 1002
 

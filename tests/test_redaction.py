@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import httpx
@@ -77,3 +79,19 @@ def test_an_address_is_shown_without_its_secrets(url: str, shown: str):
 )
 def test_a_body_is_shown_without_its_secrets(kind: str, body: str, shown: str):
     assert redaction.body(kind, body.encode()) == shown.encode()
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+@pytest.mark.parametrize("kind", ["application/json", ""])
+def test_json_in_any_encoding_is_shown_without_its_secrets(encoding: str, kind: str):
+    """In UTF-16 a token was shown as it was."""
+    content = json.dumps({"a": "é\ud800", "token": "abc"}, ensure_ascii=False).encode(encoding, "surrogatepass")
+    shown = redaction.body(kind, content)
+    assert json.loads(shown.decode(encoding, "surrogatepass")) == {"a": "é\ud800", "token": "***"}
+    assert redaction.body("application/json", content[:-1]) in (b"***", shown[:-1])
+
+
+def test_json_that_cannot_be_decoded_is_hidden():
+    assert redaction.body("application/json", b"\0{\0\0\0") == b"***"

@@ -205,6 +205,17 @@ def test_lines_are_those_of_splitlines_at_every_cut(text: str, places: list[int]
     assert lines_of(list(text)) == text.splitlines()
 
 
+@settings(max_examples=100)
+@given(text=LINE_TEXT, places=st.lists(st.integers(0, 40), max_size=8), limit=st.sampled_from([None, 100]))
+def test_lines_of_formats_end_with_cr_and_lf_alone_at_every_cut(text: str, places: list[int], limit: Any) -> None:
+    places = sorted(min(place, len(text)) for place in places)
+    decoder = LineDecoder(limit, any_end=False)
+    parts = [text[start:end] for start, end in zip([0, *places], [*places, len(text)])]
+    expected = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    found = [line for part in parts for line in decoder.decode(part)] + decoder.flush()
+    assert found == (expected if expected[-1] else expected[:-1])
+
+
 def test_a_line_is_given_as_soon_as_it_ends() -> None:
     decoder = LineDecoder()
     assert decoder.decode("a\r") == ["a"]

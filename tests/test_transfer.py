@@ -15,7 +15,7 @@ import pytest
 
 import httpx
 import httpx.testing
-from httpx import _transfer
+from httpx import _clock, _transfer
 from httpx._transfer import parse_digest
 from support.depth import QUICK
 from support.drivers import Driver
@@ -500,6 +500,20 @@ def test_a_total_timeout_is_for_all_of_it(sync: Driver, folder: Path):
             client.download(URL, "file", timeout=httpx.Timeout(5, total=4.05))
     assert len(server.asked) == 1
     assert files(folder) == {"file.part", "file.part.json"}
+
+
+def test_a_later_attempt_has_what_is_left_of_the_total_timeout(driver: Driver, folder: Path):
+    """The harm: each attempt had all of the time again. 1.5 s were set, and 2.4 s taken."""
+    server, seconds = Ranged(CONTENT), []
+    server.plan = [Event("cut", 1000)]
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        seconds.append(request.extensions["timeout"]["total"])
+        _clock.virtual.advance(4)
+        return server(request)
+
+    fetch(driver, slow, timeout=httpx.Timeout(5, total=30))
+    assert seconds == pytest.approx([30, 26 - 0.1])
 
 
 def test_a_retry_of_the_client_says_how_often(sync: Driver, folder: Path):

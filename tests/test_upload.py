@@ -251,16 +251,19 @@ def test_params_are_those_of_the_creation(sync: Driver, path: Path):
 
 
 def test_a_total_timeout_is_for_all_of_it(path: Path):
-    server = Uploads("tus")
+    server, seconds = Uploads("tus"), []
     with httpx.testing.virtual_time() as time:
 
         def slow(request: httpx.Request) -> httpx.Response:
+            seconds.append(request.extensions["timeout"]["total"])
             time.advance(3)
             return server.respond(request, request.read())
 
-        with httpx.Client(transport=httpx.MockTransport(slow)) as client, pytest.raises(httpx.ReadTimeout):
+        over = pytest.raises(httpx.ReadTimeout, match="total timeout of 7 s")
+        with httpx.Client(transport=httpx.MockTransport(slow)) as client, over:
             client.upload(URL, path, resumable="tus", chunk=50_000, timeout=httpx.Timeout(5, total=7))
     assert len(server.asked) == 3
+    assert seconds == pytest.approx([7, 4, 1])
 
 
 # Arguments.

@@ -24,6 +24,7 @@ from ._config import DEFAULT_LIMITS, DEFAULT_MAX_REDIRECTS, DEFAULT_TIMEOUT_CONF
 from ._cookies import Cookies
 from ._decoders import accept_encoding
 from ._engine.guarding import wants_proxies
+from ._engine.limits import total_of
 from ._exceptions import ReadTimeout, RequestError, with_host
 from ._flow import Layers, Policy
 from ._headers import Headers
@@ -41,7 +42,7 @@ from ._request import Request, own_extensions
 from ._response import Response, shown_reason
 from ._secrets import CREDENTIALS, CUSTOM_CREDENTIALS, printable, shortened
 from ._text import is_text_encoding
-from ._transports.deadlines import TimeLeft
+from ._transports.deadlines import Rest, TimeLeft
 from ._transports.default import guard_of
 from ._urls import URL, QueryParams, url_of
 from ._utils import level_of_caller
@@ -543,10 +544,12 @@ class BaseClient:
         return None if total is None else _clock.monotonic() + total
 
     @staticmethod
-    def _check_pause(seconds: float, request: Request, deadline: float | None) -> None:
+    def _check_pause(
+        seconds: float, request: Request, deadline: float | None, timeout: Mapping[str, float | None]
+    ) -> None:
         """Raise ReadTimeout for a pause of a middleware that would end after the deadline."""
         if deadline is not None and _clock.monotonic() + seconds > deadline:
-            text = f"the total timeout would be over within a pause of {seconds:g} s"
+            text = f"the total timeout of {total_of(timeout):g} s would be over within a pause of {seconds:g} s"
             raise ReadTimeout(with_host(text, request), request=request)
 
     def _end_deadline(self, request: Request, timeout: dict[str, Any]) -> None:
@@ -556,17 +559,38 @@ class BaseClient:
             request.extensions.pop("deadline", None)
 
     @staticmethod
-    def _leave(request: Request, deadline: float) -> None:
-        """Give a later request of the same journey the rest of the total timeout."""
+    def _leave(request: Request, deadline: float, given: Mapping[str, float | None]) -> None:
+        """
+        Give a later request of the same call the rest of the total timeout.
+
+        Args:
+            given: the timeouts of the call, whose total one errors name.
+        """
         left = deadline - _clock.monotonic()
         if left <= 0:
-            raise ReadTimeout(with_host("the total timeout is over", request), request=request)
+            raise _is_over(request, given)
         timeout = request.extensions["timeout"]
         if isinstance(timeout, TimeLeft):  # of another hop, or of another call with the same request
             request.extensions["timeout"] = timeout = timeout.whole
-        # Not for a difference of a millisecond: the transport's error names the number, which should be the caller's.
+        # Not for a difference of a millisecond: most calls have one request, which is sent at once.
         if left < (timeout.get("total") or math.inf) - 0.001:
-            request.extensions["timeout"] = TimeLeft(timeout, total=left)
+            request.extensions["timeout"] = TimeLeft(timeout, left, given)
+
+    @staticmethod
+    def _share(request: Request, deadline: float, given: Mapping[str, float | None]) -> None:
+        """Give a request that is a call of its own the rest of the total timeout of what it is a part of."""
+        left = deadline - _clock.monotonic()
+        if left <= 0:
+            raise _is_over(request, given)
+        timeout = request.extensions["timeout"]
+        if left < (timeout.get("total") or math.inf):
+            request.extensions["timeout"] = Rest(timeout, left, given)
+
+
+def _is_over(request: Request, given: Mapping[str, float | None]) -> ReadTimeout:
+    """Return the exception for a total timeout that is over before a request is sent."""
+    text = f"the total timeout of {total_of(given):g} s is over"
+    return ReadTimeout(with_host(text, request), request=request)
 
 
 _EVENTS = ("request", "response", "1xx")

@@ -511,7 +511,7 @@ class Client(Verbs):
                             if deadline is None:
                                 reply: Any = self._send_single_request(value)
                             else:
-                                reply = self._send_until(value, deadline, timeout["total"])
+                                reply = self._send_until(value, deadline, timeout)
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             flow.close()
@@ -524,7 +524,7 @@ class Client(Verbs):
                     elif step == CLOSE:
                         reply = value.close()
                     elif step == PAUSE:
-                        self._check_pause(value, request, deadline)
+                        self._check_pause(value, request, deadline, timeout)
                         reply = pause(value)  # type: ignore[func-returns-value]  # None is the outcome
                     elif step == READ:
                         reply = value.read()
@@ -568,12 +568,12 @@ class Client(Verbs):
     def _fit_body(self, request: Request) -> None:
         request.stream = in_sync(request.stream)
 
-    def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+    def _send_until(self, request: Request, deadline: float, timeout: Mapping[str, Any]) -> Response:
         """Send like `_send_single_request`, with a total timeout for transports that do not bound themselves."""
-        self._leave(request, deadline)
+        self._leave(request, deadline, timeout)
         if bounds_itself(self._transport_for_url(request.url)):
             return self._send_single_request(request)
-        bound = Bound(request, deadline, total)
+        bound = Bound(request, deadline, timeout)
         return bound.over(bound.run(self._send_single_request, request))
 
     def _send_single_request(self, request: Request) -> Response:
@@ -1051,7 +1051,7 @@ class AsyncClient(AsyncVerbs):
                             if deadline is None:
                                 reply: Any = await self._send_single_request(value)
                             else:
-                                reply = await self._send_until(value, deadline, timeout["total"])
+                                reply = await self._send_until(value, deadline, timeout)
                     elif step == AUTH_BEGIN:
                         if flow is not None:
                             await flow.aclose()
@@ -1064,7 +1064,7 @@ class AsyncClient(AsyncVerbs):
                     elif step == CLOSE:
                         reply = await value.aclose()
                     elif step == PAUSE:
-                        self._check_pause(value, request, deadline)
+                        self._check_pause(value, request, deadline, timeout)
                         reply = await apause(value)  # type: ignore[func-returns-value]  # None is the outcome
                     elif step == READ:
                         reply = await value.aread()
@@ -1108,12 +1108,12 @@ class AsyncClient(AsyncVerbs):
     def _fit_body(self, request: Request) -> None:
         request.stream = in_async(request.stream)
 
-    async def _send_until(self, request: Request, deadline: float, total: float) -> Response:
+    async def _send_until(self, request: Request, deadline: float, timeout: Mapping[str, Any]) -> Response:
         """Send like `_send_single_request`, with a total timeout for transports that do not bound themselves."""
-        self._leave(request, deadline)
+        self._leave(request, deadline, timeout)
         if bounds_itself(self._transport_for_url(request.url)):
             return await self._send_single_request(request)
-        bound = AsyncBound(request, deadline, total)
+        bound = AsyncBound(request, deadline, timeout)
         return bound.over(await bound.run(self._send_single_request, request))
 
     async def _send_single_request(self, request: Request) -> Response:

@@ -74,8 +74,11 @@ class Command:
         others: further known options with their values, "" without one; short names where there are any.
     """
 
-    def __init__(self, files: bool, fed: bytes | None = None) -> None:
+    def __init__(
+        self, files: bool, fed: bytes | None = None, without_patterns: Callable[[str], str] | None = None
+    ) -> None:
         self.files = files
+        self.without_patterns = without_patterns
         self.fed = fed
         self.urls: list[str] = []
         self.url = ""
@@ -231,7 +234,7 @@ class Command:
             raise ValueError("a curl command cannot have both -d and -F")
         url = self.urls[0]
         url = url if "://" in url else f"http://{url}"  # as curl does
-        _refuse_ranges(url, "-g" in self.flags)
+        _refuse_ranges(url, "-g" in self.flags, self.without_patterns)
         if self.upload is not None:
             url = self._uploaded(url)
         if "-G" in self.flags and self.chunks is not None:
@@ -275,10 +278,12 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _refuse_ranges(url: str, literal: bool) -> None:
-    """Raise ValueError for `[1-3]` and `{a,b}`, of which curl makes several requests."""
+def _refuse_ranges(url: str, literal: bool, without_patterns: Callable[[str], str] | None) -> None:
+    """Raise ValueError for `[1-3]` and `{a,b}`, of which curl makes several requests, as far as the caller does not."""
     address = _IPV6.match(url)  # nowhere else: a search would take quadratic time in a long URL
     rest = url if address is None else url[address.end() :]
+    if without_patterns is not None and "\\" not in rest:
+        rest = without_patterns(rest)
     found = None if literal else re.search(r"[\[\]{}]", rest)
     if found is not None:
         shown = rest[found.start() :][:20]
@@ -511,13 +516,15 @@ _LONG = {
 }
 
 
-def read(text: str, files: bool) -> Command:
+def read(text: str, files: bool, without_patterns: Callable[[str], str] | None = None) -> Command:
     """
     Return what a command says.
 
     Args:
         text: as typed or copied from a browser: quotes, `$'...'` and backslashes at the ends of lines included.
         files: files that the command reads may be read.
+        without_patterns: returns a URL without the patterns, such as `[1-3]`, that the caller expands; None if it
+            expands none.
 
     Raises:
         ValueError: a quote is open, an option is unknown or lacks its value, a file would have to be read and may not,
@@ -530,7 +537,7 @@ def read(text: str, files: bool) -> Command:
         del words[0]
     if words and re.split(r"[/\\]", words[0])[-1] in ("curl", "curl.exe"):
         del words[0]
-    command = Command(files, None if fed is None else base64.b64decode(fed[1]))
+    command = Command(files, None if fed is None else base64.b64decode(fed[1]), without_patterns)
     _read_words(command, words)
     command.finish()
     return command

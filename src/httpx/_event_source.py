@@ -504,8 +504,7 @@ class Opener:
                 if name in built.extensions:
                     request.extensions.setdefault(name, built.extensions[name])
         if self.deadline is not None:
-            self.client._leave(request, self.deadline)
-            request.extensions["timeout"] = dict(request.extensions["timeout"])  # all that this call has
+            self.client._share(request, self.deadline, self.request.extensions["timeout"])
         return request
 
     def _built(self, last_event_id: str) -> Request:

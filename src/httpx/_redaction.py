@@ -12,6 +12,7 @@ whole arrays and objects.
 
 from __future__ import annotations
 
+import json
 import re
 
 from ._exceptions import InvalidURL
@@ -25,7 +26,8 @@ _WITH_SCHEME = frozenset(("authorization", "proxy-authorization"))
 _STRING = rb'"((?:[^"\\]|\\.)*)'
 _MEMBER = re.compile(_STRING + rb'(?:"(?:(\s*:\s*)(?:' + _STRING + rb'"?|-?\d[\d.eE+-]*|([\[{])))?)?', re.S)
 _STRING_OR_BRACKET = re.compile(_STRING + rb'"?|[\[\]{}]', re.S)
-_BEGINS_LIKE_JSON = re.compile(rb"\s*[\[{]")
+# After a byte order mark, also in UTF-16 and UTF-32.
+_BEGINS_LIKE_JSON = re.compile(rb"(?:\xef\xbb\xbf|[\0\xfe\xff]+)?[\s\0]*[\[{]")
 # Ends of media types: also of JSON Lines and text sequences.
 _JSON = ("json", "jsonl", "jsonlines", "json-seq")
 _PART_NAME = re.compile(rb'(?:^|\s|;)name="([^"]*)"', re.I)
@@ -75,7 +77,18 @@ def body(content_type: str, content: bytes) -> bytes:
 
 
 def _hide_members(content: bytes) -> bytes:
-    """Return JSON without the values of members whose names look secret."""
+    """Return JSON without the values of members whose names look secret; its encoding stays."""
+    if b"\0" not in content[:4]:
+        return _hide_utf_8(content)
+    encoding = json.detect_encoding(content)  # UTF-16 or UTF-32
+    try:
+        shown = _hide_utf_8(content.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass"))
+        return shown.decode("utf-8", "surrogatepass").encode(encoding, "surrogatepass")
+    except UnicodeDecodeError:
+        return MASK.encode()  # its content is unknown
+
+
+def _hide_utf_8(content: bytes) -> bytes:
     out: list[bytes] = []
     at = 0
     for match in _MEMBER.finditer(content):

@@ -19,6 +19,7 @@ from io import StringIO
 from typing import AnyStr, Generic, Optional
 
 from ._exceptions import ResponseTooLarge
+from ._utils import lazy_pattern
 
 # Pieces that are joined before there are more of them: small ones take many times the memory of what they hold, and
 # joining them one by one would copy all of them each time.
@@ -171,19 +172,23 @@ class LineDecoder:
     Args:
         max_length: maximum characters of a line, without its end; None for no limit: a line of any length is then
         kept in memory.
+        any_end: whether all ends that `str.splitlines` knows count. If not, those of formats of lines do: CR LF, LF
+        and CR; U+2028 and the like are text in JSON.
 
     Raises:
         TypeError, ValueError: `max_length` is not a positive int.
     """
 
     _ENDS = frozenset("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
+    _NEWLINE = lazy_pattern(r"\r\n|\r|\n")
 
-    def __init__(self, max_length: Optional[int] = None) -> None:
+    def __init__(self, max_length: Optional[int] = None, any_end: bool = True) -> None:
         if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int)):
             raise TypeError(f"max_line_length must be an int or None, got {max_length!r}")
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_line_length must be at least 1, got {max_length!r}")
         self._max_length = max_length
+        self._any_end = any_end
         # The unfinished line; a buffer, because a long line in small pieces must not take quadratic time.
         self._line = StringIO()
         self._held = 0  # its length
@@ -217,9 +222,12 @@ class LineDecoder:
                 text = text[1:]
         if not text:
             return []
-        lines = text.splitlines()
         self._is_after_cr = text[-1] == "\r"
-        rest = "" if text[-1] in self._ENDS else lines.pop()
+        if self._any_end:
+            lines = text.splitlines()
+            rest = "" if text[-1] in self._ENDS else lines.pop()
+        else:
+            *lines, rest = self._NEWLINE.split(text)
         if lines and self._held:
             lines[0] = self._take() + lines[0]
         if rest:

@@ -95,7 +95,7 @@ def begin_upload(
             made.headers["Content-Length"] = str(size)
         made.headers.update(message.fields)
         if deadline is not None:
-            client._leave(made, deadline)
+            client._share(made, deadline, first.extensions["timeout"])
         return made
 
     order = UploadOrder(
@@ -118,7 +118,7 @@ def builder(
             if name not in given:
                 request.headers[name] = value
         if deadline is not None:
-            client._leave(request, deadline)
+            client._share(request, deadline, first.extensions["timeout"])
         return request
 
     return build, first, deadline

@@ -231,7 +231,6 @@ HEADERS: dict[str, Callable[[bytes], Any]] = {
         "Content-Type",
         lambda r: (r.charset_encoding, r.encoding, r.text),
         lambda r: server_name(r.headers, URL),
-        lambda r: event_stream._charset_of(r),
         kind,
         lambda r: exchange_json._body(r),
     ),

@@ -791,7 +791,7 @@ def test_header_values_beyond_ascii_are_sent_in_the_encoding_that_is_named(echo:
     headers = httpx.Headers({"X-Text": "☕"}, encoding="utf-8")
     with httpx.Client() as client:
         pairs = client.send(httpx.Request("GET", f"{echo}/headers?raw=1", headers=headers)).json()["headers"]
-    assert ["X-Text", "☕".encode().decode("latin-1")] in pairs
+        assert ["X-Text", "☕"] in pairs
 
 
 def test_a_client_certificate_without_verification(ca: Any):

@@ -19,6 +19,8 @@ import click
 
 import httpx
 
+from .notes import complains
+
 
 def transport_for(where: str) -> httpx.BaseTransport:
     """
@@ -141,5 +143,6 @@ def show_traceback(exc: Exception) -> bool:
     if step is None:
         return False
     exc.__traceback__ = step
-    traceback.print_exception(type(exc), exc, step)
+    if complains():
+        traceback.print_exception(type(exc), exc, step)
     return True

@@ -3,8 +3,10 @@ Build the request: method, URL, header fields and body, from the options and the
 
     plan(options)      Plan(method="POST", url="http://localhost:8000/", body={"json": {"a": 1}}, ...)
 
+    sorted_words(...)  method, URLs and items, for a command with several URLs
+
 Nothing is sent here; only files of the body and standard input are opened.
-Not here: how words become items (`items`), and the client (`clients`).
+Not here: how words become items (`items`), which URLs there are (`addresses`), and the client (`clients`).
 """
 
 from __future__ import annotations
@@ -53,8 +55,6 @@ _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Schemes that people try -> what to do instead.
 _OTHER_SCHEMES = {
-    "ws": "this client does not speak WebSocket; http:// sends a plain request to the same place",
-    "wss": "this client does not speak WebSocket; https:// sends a plain request to the same place",
     "file": "the URL must be http or https; to send a file, add the item @PATH",
     "ftp": "the URL must be http or https",
 }
@@ -68,6 +68,14 @@ _ITEM = re.compile(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
 _HEADER = re.compile(r"[A-Z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*:[^/]")
 # Options whose values are secret, or are URLs or hosts of other things.
 _NO_URL = frozenset(["auth", "user", "bearer", "cookies", "proxy", "resolve", "timeout", "max_time"])
+# A word after the first URL that is another one: with a scheme, a port alone, or a host that could not be a header's
+# name. `id:7` is a header, and `a/b=1` a field, as they were when there was one URL only.
+_CERTAIN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//|:\d|:/|:\[\d|\[[\w.]*:[\w:.]*\](?:[:/?#]|$)")
+_HOST_FIRST = re.compile(
+    r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|(?:[^\s/?#=@:;.]+\.)+(?:[^\W\d_]|[\[{])[^\s/?#=@:;.]*\.?)"
+    r"(?::[\d\[{][^/?#]*)?(?:[/?#]|$)",
+    re.I,
+)
 # What an option may have taken for its value although it is the URL.
 _LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/|localhost\b|(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?:[:/?]|$)")
 
@@ -77,6 +85,7 @@ PATIENCE = 5.0
 MAX_IN_MEMORY = 4 * 1024 * 1024
 
 Content = Union[bytes, BinaryIO, Iterator[bytes]]
+Settings = Callable[["dict[str, Any]"], "Config | None"]
 
 
 class Plan(NamedTuple):
@@ -111,27 +120,45 @@ class Plan(NamedTuple):
                 entry[1].close()
 
 
-def plan(options: dict[str, Any]) -> Plan:
+class Input:
+    """Standard input as the body of one request, which reads it once."""
+
+    def piped(self) -> Content | None:
+        """Return what is piped or redirected; see `from_stdin`."""
+        return from_stdin()
+
+    def awaited(self) -> Content:
+        """Return what comes, however late that is."""
+        return _stdin_that_is_awaited()
+
+
+def plan(options: dict[str, Any], source: Input | None = None, settings: Settings | None = None) -> Plan:
     """
     Return the request that the options describe.
+
+    Args:
+        source: of a body from standard input.
+        settings: returns the settings of the configuration file for options; by default `configured`.
 
     Raises:
         click.UsageError: they contradict each other, a file cannot be read, or standard input sends nothing.
     """
     try:
-        return _planned(options)
+        return _planned(options, source or Input(), settings or configured)
     except OSError as exc:  # a file of an item
         raise click.UsageError(str(exc)) from None
 
 
-def _planned(options: dict[str, Any]) -> Plan:
-    before, url, words = method_and_url(options["words"], options["method"], _misplaced(options))
-    url = address(url, in_process=bool(options["app"] or options["unix_socket"]))
+def _planned(options: dict[str, Any], source: Input, settings: Settings) -> Plan:
+    given = options["words"]
+    is_missing = not given or (len(given) == 1 and is_method(given[0]))
+    before, url, words = method_and_url(given, options["method"], _misplaced(options) if is_missing else "")
+    url = address(url, in_process=is_in_process(options))
     items = _items(words)
-    body, content_type = _body(options, items)
-    config = configured(options)
+    body, content_type = _body(options, items, source)
+    config = settings(options)
     if not body and before in _METHODS_WITH_BODY and not options["ignore_stdin"]:
-        content = from_stdin()
+        content = source.piped()
         if content:
             body, content_type = _body_of(content)
     lines = _items([_header_item(line) for line in options["header_lines"]])
@@ -174,34 +201,105 @@ def configured(options: dict[str, Any]) -> Config | None:
 
     try:
         _, url, _ = method_and_url(options["words"], None)
-        host = httpx.URL(address(url, in_process=bool(options["app"] or options["unix_socket"]))).netloc.decode("ascii")
+        host = httpx.URL(address(url, in_process=is_in_process(options))).netloc.decode("ascii")
     except (click.UsageError, httpx.InvalidURL):  # the request itself will say so
         host = None
     return load(host)
 
 
+def is_in_process(options: dict[str, Any]) -> bool:
+    """Return whether requests stay on this machine, so that a URL may be a path alone."""
+    return bool(options["app"] or options["unix_socket"])
+
+
+def is_for_many(options: dict[str, Any]) -> bool:
+    """Return whether the options ask for more than one URL: several words, a file of URLs, or a pattern."""
+    if options["urls"] is not None:
+        return True
+    try:
+        _, urls, _ = sorted_words(options["words"], None)
+    except click.UsageError:  # the request itself will say so
+        return False
+    if len(urls) == 1 and (options["globoff"] or not re.search(r"[\[{].*[\]}]", urls[0])):
+        return False
+    if len(urls) > 1:
+        return True
+    from .patterns import parse
+
+    try:
+        return bool(parse(urls[0]).choices)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+
 def method_and_url(words: tuple[str, ...], given: str | None, hint: str = "") -> tuple[str | None, str, list[str]]:
     """
-    Return the method before the URL in capitals or None, the URL, and the items after it.
+    Return the method before the URL in capitals or None, the only URL, and the items after it.
+
+    Args:
+        hint: where the URL may be, for the message if it is missing.
+
+    Raises:
+        click.UsageError: there is no URL, or more than one.
+    """
+    method, urls, items = sorted_words(words, given, hint)
+    if len(urls) > 1:
+        raise click.UsageError(f"too many arguments: {urls[1]!r} is a second URL")
+    return method, urls[0], items
+
+
+def sorted_words(
+    words: tuple[str, ...], given: str | None, hint: str = "", may_lack_url: bool = False
+) -> tuple[str | None, list[str], list[str]]:
+    """
+    Return the method before the URLs in capitals or None, the URLs, and the items, which may be between the URLs.
 
     The first word is a method if it has only letters and a URL follows; `localhost a=b` is without a method.
 
     Args:
+        given: the method of the options.
         hint: where the URL may be, for the message if it is missing.
+        may_lack_url: the URLs are elsewhere: the first word may be an item.
+
+    Raises:
+        click.UsageError: there is no URL, or two methods.
     """
     rest = list(words)
-    if not rest or (len(rest) == 1 and is_method(rest[0])):
-        raise click.UsageError("the URL is missing" + hint)
     method = None
-    if len(rest) > 1 and _LETTERS.fullmatch(rest[0]) and (rest[0].upper() in _METHODS or not _ITEM.match(rest[1])):
+    if may_lack_url:
+        is_first_method = bool(rest) and is_method(rest[0].upper())
+    else:
+        if not rest or (len(rest) == 1 and is_method(rest[0])):
+            raise click.UsageError("the URL is missing" + hint)
+        is_first_method = len(rest) > 1 and _is_method_before(rest[0], rest[1])
+    if is_first_method:
         method = rest.pop(0).upper()
         if given:
             raise click.UsageError("the method is given twice, before the URL and with --method")
-    url, *items = rest
-    for word in items:
-        if _SCHEME.match(word):
-            raise click.UsageError(f"too many arguments: {word!r} is a second URL")
-    return method, url, items
+    urls = [] if may_lack_url else [rest.pop(0)]
+    items: list[str] = []
+    for word in rest:
+        (urls if is_other_url(word) else items).append(word)
+    if len(urls) > 1 and is_method(urls[0]):
+        raise click.UsageError(f"the URL is missing: {urls[0]!r} is a method")
+    return method, urls, items
+
+
+def _is_method_before(word: str, following: str) -> bool:
+    if not _LETTERS.fullmatch(word) or word.lower() == "localhost":
+        return False
+    return is_method(word.upper()) or not _ITEM.match(following)
+
+
+def is_other_url(word: str) -> bool:
+    """
+    Return whether a word after the first URL is another one.
+
+    It has a scheme, a dot in its host, or is on this machine: `x-id:7` and `a/b=1` are items.
+    """
+    if _CERTAIN_URL.match(word):
+        return True
+    return not is_item(word) and _HOST_FIRST.match(word) is not None
 
 
 def address(url: str, in_process: bool = False) -> str:
@@ -353,7 +451,7 @@ def _items(words: list[str]) -> Items:
         raise click.UsageError(str(exc)) from None
 
 
-def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | None]:
+def _body(options: dict[str, Any], items: Items, source: Input) -> tuple[dict[str, Any], str | None]:
     """Return the arguments of the body, and its Content-Type if the library does not set it."""
     bodies: list[tuple[dict[str, Any], str | None]] = []
     as_form = options["form"] or options["multipart"] or bool(items.files or options["data"] or options["files"])
@@ -368,7 +466,7 @@ def _body(options: dict[str, Any], items: Items) -> tuple[dict[str, Any], str | 
         raw = options["raw"].encode("utf-8", "surrogateescape")
         bodies.append(({"content": raw}, _type_of(raw)))
     if items.content is not None:
-        bodies.append(_from_file(items.content))
+        bodies.append(_from_file(items.content, source))
     if options["json"] is not None:
         bodies.append(_json(*options["json"]))
     if len(bodies) > 1:
@@ -385,9 +483,9 @@ def _nested(items: Items) -> Any:
         raise click.UsageError(str(exc)) from None
 
 
-def _from_file(path: str) -> tuple[dict[str, Any], str | None]:
+def _from_file(path: str, source: Input) -> tuple[dict[str, Any], str | None]:
     if path == "-":
-        return _body_of(_stdin_that_is_awaited())
+        return _body_of(source.awaited())
     import mimetypes
 
     file = open(os.path.expanduser(path), "rb")  # noqa: SIM115  # closed with the plan
@@ -436,7 +534,8 @@ def _form(options: dict[str, Any], items: Items | None) -> dict[str, Any]:
     form: dict[str, Any] = {}
     fields = [*(items.fields if items else ()), *options["data"]]
     files = [*(items.files if items else ())]
-    files += [(name, (os.path.basename(file.name), file)) for name, file in options["files"]]
+    # The name of standard input may be a number.
+    files += [(name, (os.path.basename(str(file.name)), file)) for name, file in options["files"]]
     if fields and options["multipart"]:
         files[:0] = [(name, (None, value)) for name, value in fields]
     elif fields:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Generator
 from typing import Any
 
 import click
 
 import httpx
+
+from .._fields import media_type_of
 
 # Seconds, without --timeout.
 _TIMEOUT = 5.0
@@ -24,12 +27,13 @@ _HTTP_VERSIONS: dict[str | None, dict[str, bool]] = {
 }
 
 
-def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
+def client_for(options: dict[str, Any], limits: httpx.Limits | None = None, **more: Any) -> httpx.Client:
     """
     Return a client that is not open yet.
 
     Args:
         options: the parsed arguments.
+        limits: of the connections.
         more: more arguments of the client; with `transport`, the options about the network have no effect.
 
     Raises:
@@ -42,7 +46,7 @@ def client_for(options: dict[str, Any], **more: Any) -> httpx.Client:
             compress=coding_of(options),
             follow_redirects=options["follow_redirects"] or redirects is not None,
             **({} if redirects is None else {"max_redirects": redirects}),
-            **({} if "transport" in more else _network(options)),
+            **({} if "transport" in more else _network(options, {} if limits is None else {"limits": limits})),
             **more,
         )
     except ValueError as exc:  # from the proxy's URL
@@ -83,6 +87,21 @@ def _timeout(options: dict[str, Any]) -> httpx.Timeout:
     return httpx.Timeout(_TIMEOUT, total=options["max_time"])
 
 
+def patient(request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
+    """Read an event stream without a limit for its silence, as `--stream` does: its next event may be far away."""
+    response = yield request
+    # Where the request is repeated, another response may not be an event stream.
+    request.extensions.pop("idle_timeout", None)
+    if is_event_stream(response):
+        request.extensions["idle_timeout"] = None
+    return response
+
+
+def is_event_stream(response: httpx.Response) -> bool:
+    """Return whether the body is a stream of server-sent events."""
+    return media_type_of(response.headers.get("content-type", "")) == "text/event-stream"
+
+
 def auth_of(options: dict[str, Any]) -> Any:
     """Return the value for `auth=`; for the password "-", prompt for it on the terminal."""
     if options["auth"] and options["bearer"]:
@@ -91,26 +110,36 @@ def auth_of(options: dict[str, Any]) -> Any:
         if options["auth"] or options["bearer"]:
             raise click.UsageError("--netrc excludes --auth, --user and --bearer")
         return _netrc()
-    if options["bearer"]:
-        return httpx.BearerAuth(options["bearer"])
-    if not options["auth"]:
-        if options["digest"]:
-            raise click.UsageError("--digest needs --auth USER PASS")
-        return None
+    try:
+        if options["bearer"]:
+            return httpx.BearerAuth(options["bearer"])
+        if options["auth"]:
+            return _with_password(options)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+    if options["digest"]:
+        raise click.UsageError("--digest needs --auth USER PASS")
+    return None
+
+
+def _with_password(options: dict[str, Any]) -> httpx.Auth:
     user, password = options["auth"]
     if password == "-":
         password = click.prompt("Password", hide_input=True, err=True)
         options["auth"] = (user, password)  # prompt only once
-    return httpx.DigestAuth(user, password) if options["digest"] else httpx.BasicAuth(user, password)
+    kind = httpx.DigestAuth if options["digest"] else httpx.BasicAuth
+    # Bytes that are not UTF-8 go out as they were typed.
+    return kind(user.encode("utf-8", "surrogateescape"), password.encode("utf-8", "surrogateescape"))
 
 
-def _network(options: dict[str, Any]) -> dict[str, Any]:
+def _network(options: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments about connections."""
     if options["app"]:
         from .apps import transport_for
 
         return {"transport": transport_for(options["app"])}
-    common = {"verify": _verify(options), "cert": _cert(options), **_versions(options), **_addresses(options)}
+    common = {"verify": _verify(options), "cert": _cert(options), **_versions(options), **limits}
+    common.update(_addresses(options))
     path = options["unix_socket"]
     if path is not None:
         if options["proxy"]:

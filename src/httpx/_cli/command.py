@@ -19,13 +19,15 @@ from typing import Any
 
 from . import exits
 from .exits import Failure
+from .notes import be_quiet, complain
 from .screen import Screen
 
 
 def run(argv: list[str]) -> int:
     """Run the client with the arguments (without the program's name); return the exit code."""
+    be_quiet(0)
     if sys.stdout is None:  # closed by the parent process
-        _complain("standard output is closed")
+        complain("standard output is closed")
         return exits.FAILED
     try:
         code = _help() if argv == ["--help"] else _parsed(argv)
@@ -44,7 +46,7 @@ def run(argv: list[str]) -> int:
                 return exits.FAILED
         if not isinstance(exc, OSError):
             raise
-        _complain(str(exc))
+        complain(str(exc))
         try:
             sys.stdout.flush()
         except OSError:
@@ -73,20 +75,20 @@ def _parsed(argv: list[str]) -> int:
         from .hints import hint_for
 
         message, hint = exc.format_message(), hint_for(exc)
-        _complain(f"{message.removesuffix('.') if hint else message}{hint}\nTry 'httpx --help'.")
+        complain(f"{message.removesuffix('.') if hint else message}{hint}\nTry 'httpx --help'.")
         return exits.USAGE
     except click.Abort:  # Ctrl-C while click prompts for a password
         return exits.INTERRUPTED
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         from .hints import explained
 
-        _complain(f"{type(exc).__name__}: {explained(exc)}")
+        complain(f"{type(exc).__name__}: {explained(exc)}")
         return exits.of_error(exc)
     except httpx.StreamError as exc:
-        _complain(str(exc))
+        complain(str(exc))
         return exits.FAILED
     except Failure as exc:
-        _complain(str(exc))
+        complain(str(exc))
         return exc.code
 
 
@@ -95,8 +97,10 @@ def _run(argv: list[str]) -> int:
 
     # In capitals it is a method, and alone a host.
     runs_file = argv[:1] == ["run"] and len(argv) > 1
-    with parse(argv[runs_file:], expand=_from_curl, defaults=_defaults) as context:
+    defaults = _defaults_of_all if runs_file else _defaults
+    with parse(argv[runs_file:], expand=_from_curl, defaults=defaults) as context:
         options = context.params
+        be_quiet(options["quiet"])
         if runs_file and not options["help"]:
             from .run_file import run_file
 
@@ -104,7 +108,7 @@ def _run(argv: list[str]) -> int:
         for name, mode in _MODES.items():
             if options[name]:
                 return mode(options)
-        if options["ws"] or options["words"][:1] == ("ws",):
+        if options["ws"] or _names_websocket(options["words"]):
             from .talk import talk
 
             return talk(options)
@@ -113,13 +117,32 @@ def _run(argv: list[str]) -> int:
         return perform(options)
 
 
-def _defaults(options: dict[str, Any]) -> list[str]:
-    """Return the options of the configuration file."""
-    if options["no_config"] or not options["words"]:
-        return []
-    from .building import configured
+def _names_websocket(words: tuple[str, ...]) -> bool:
+    """Return whether the words say `ws URL`, or a URL that is one of a WebSocket."""
+    return words[:1] == ("ws",) or any(word.lower().startswith(("ws://", "wss://")) for word in words[:2])
 
+
+def _defaults(options: dict[str, Any]) -> list[str]:
+    """Return the options of the configuration file; with several URLs, those for all hosts."""
+    if options["no_config"] or not (options["words"] or options["urls"]):
+        return []
+    from .building import configured, is_for_many
+
+    if is_for_many(options):
+        words = _defaults_of_all(options)
+        if options["globoff"] or {"-g", "--globoff"}.isdisjoint(words) or is_for_many({**options, "globoff": True}):
+            return words
     found = configured(options)
+    return [] if found is None else found.words
+
+
+def _defaults_of_all(options: dict[str, Any]) -> list[str]:
+    """Return the options of the configuration file for all hosts."""
+    if options["no_config"] or not (options["words"] or options["urls"]):
+        return []
+    from .config import load
+
+    found = load(None)
     return [] if found is None else found.words
 
 
@@ -133,7 +156,7 @@ def _from_curl(text: str) -> list[str]:
         text = "" if sys.stdin is None else sys.stdin.read()
     try:
         return from_curl(text)
-    except ValueError as exc:
+    except (ValueError, OSError) as exc:  # an OSError is one of a file that it names
         raise click.UsageError(str(exc)) from None
 
 
@@ -200,11 +223,6 @@ _MODES: dict[str, Callable[[dict[str, Any]], int]] = {
     "serve": _serve,
     "from_har": _from_har,
 }
-
-
-def _complain(message: str) -> None:
-    if sys.stderr is not None:
-        Screen(sys.stderr).write(f"httpx: {message}\n")
 
 
 def _forget_output() -> None:

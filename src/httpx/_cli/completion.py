@@ -9,12 +9,22 @@ Made from the table in `options`, so that they are always up to date.
 
 from __future__ import annotations
 
-from . import manual
+from . import manual, palette
 from .exits import MEANINGS
 from .options import GROUPS, OPTIONS, Option
 
-# What the first word may be.
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "run")
+# What the first word may be that is not an option or its value, beside the URL.
+FIRST = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "run", "ws", "curl")
+
+
+def _with_arity(arity: int, separator: str) -> str:
+    """Return the names of the options that are followed by so many words."""
+    return separator.join(name for option in OPTIONS if option.arity == arity for name in option.opts)
+
+
+def _choices(option: Option) -> tuple[str, ...]:
+    """Return the values that are offered; the names of styles are those of the pygments that is installed now."""
+    return tuple(palette.names()) if option.dest == "style" else option.choices
 
 
 def script(shell: str) -> str:
@@ -25,13 +35,27 @@ def script(shell: str) -> str:
 def _bash() -> str:
     paths = "|".join(name for option in OPTIONS if option.path for name in option.opts)
     choices = "\n".join(
-        f"        {'|'.join(option.opts)}) COMPREPLY=($(compgen -W '{' '.join(option.choices)}' -- \"$word\"))\n"
+        f"        {'|'.join(option.opts)}) COMPREPLY=($(compgen -W '{' '.join(_choices(option))}' -- \"$word\"))\n"
         "            return;;"
         for option in OPTIONS
-        if option.choices
+        if _choices(option)
     )
     words = " ".join(name for option in OPTIONS for name in option.opts)
     return f"""# Completion of httpx for bash: eval "$(httpx --completion bash)"
+# Whether no word before the current one is the method or the URL.
+_httpx_is_first() {{
+    local index=1 words=("${{COMP_WORDS[@]:0:COMP_CWORD}}")
+    while [ "$index" -lt "${{#words[@]}}" ]; do
+        case ${{words[index]}} in
+            {_with_arity(2, "|")}) index=$((index + 3));;
+            {_with_arity(1, "|")}) index=$((index + 2));
+                # To bash, --option=value is three words.
+                [ "${{words[index-1]}}" != = ] || index=$((index + 1));;
+            -*) index=$((index + 1));;
+            *) return 1;;
+        esac
+    done
+}}
 _httpx() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
     COMPREPLY=()
@@ -44,7 +68,7 @@ _httpx() {{
     esac
     case $word in
         -*) COMPREPLY=($(compgen -W '{words}' -- "$word"));;
-        *) [ "$COMP_CWORD" -eq 1 ] && COMPREPLY=($(compgen -W '{" ".join(METHODS)}' -- "$word"));;
+        *) _httpx_is_first && COMPREPLY=($(compgen -W '{" ".join(FIRST)}' -- "$word"));;
     esac
 }}
 complete -o default -F _httpx httpx
@@ -56,7 +80,8 @@ def _zsh() -> str:
     for option in OPTIONS:
         text = option.help.partition(" [default")[0].replace("[", "(").replace("]", ")").replace(":", "\\:")
         text = text.replace("'", "'\\''")
-        many = "*" if option.multiple else ""
+        # One that was given is not offered again, under any of its names.
+        many = "*" if option.multiple else f"({' '.join(option.opts)})" if len(option.opts) > 1 else ""
         lines += [
             f"    '{many}{name}{_zsh_equals(name, option)}[{text}]{_zsh_value(option)}' \\" for name in option.opts
         ]
@@ -66,7 +91,7 @@ def _zsh() -> str:
 _httpx() {{
     _arguments -s \\
 {body}
-    '1:method or URL:({" ".join(METHODS)})' \\
+    '1:method or URL:({" ".join(FIRST)})' \\
     '*:item:_files'
 }}
 # Found in $fpath, this file is the function itself; read by eval, it only defines one.
@@ -76,13 +101,14 @@ if [ "$funcstack[1]" = _httpx ]; then _httpx "$@"; else compdef _httpx httpx; fi
 
 def _zsh_equals(name: str, option: Option) -> str:
     """Return "=" for an option that may be written as --name=value."""
-    return "=" if name.startswith("--") and option.arity == 1 else ""
+    return "=" if name.startswith("--") and not option.is_flag and option.arity < 2 else ""
 
 
 def _zsh_value(option: Option) -> str:
     if option.is_flag:
         return ""
-    what = f"({' '.join(option.choices)})" if option.choices else "_files" if option.path else ""
+    choices = _choices(option)
+    what = f"({' '.join(choices)})" if choices else "_files" if option.path else ""
     optional = ":" if option.bare is not None else ""
     # In options with two values, the second is the path.
     names = option.metavar.strip("[]").replace(":", "\\:").split() or ["value"]
@@ -95,14 +121,34 @@ def _fish() -> str:
         parts = ["complete -c httpx"]
         for name in option.opts:
             parts.append(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}")
-        if option.choices:
-            parts.append(f"-x -a '{' '.join(option.choices)}'")
+        choices = _choices(option)
+        if choices:
+            parts.append(f"-x -a '{' '.join(choices)}'")
         elif not option.is_flag and option.bare is None:
             parts.append("-r" if option.path else "-x")
         text = option.help.replace("\\", "\\\\").replace("'", "\\'")
         parts.append(f"-d '{text}'")
         lines.append(" ".join(parts))
-    lines.append(f"complete -c httpx -n __fish_is_first_token -a '{' '.join(METHODS)}'")
+    lines += [
+        "# Whether no word before the current one is the method or the URL; values of options are words, too.",
+        "function __httpx_is_first",
+        "    set -l words (commandline -opc)",
+        "    set -e words[1]",
+        "    while set -q words[1]",
+        "        switch $words[1]",
+        f"            case {_with_arity(2, ' ')}",
+        "                set -e words[1..3]",
+        f"            case {_with_arity(1, ' ')}",
+        "                set -e words[1..2]",
+        "            case '-*'",
+        "                set -e words[1]",
+        "            case '*'",
+        "                return 1",
+        "        end",
+        "    end",
+        "end",
+        f"complete -c httpx -n __httpx_is_first -a '{' '.join(FIRST)}'",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -114,13 +160,13 @@ def man_page(version: str) -> str:
         "httpx \\- an HTTP client for the terminal",
         ".SH SYNOPSIS",
         ".B httpx",
-        "[\\fIMETHOD\\fR] \\fIURL\\fR [\\fIITEM\\fR ...] [\\fIOPTIONS\\fR]",
+        "[\\fIMETHOD\\fR] \\fIURL\\fR [\\fIURL\\fR ...] [\\fIITEM\\fR ...] [\\fIOPTIONS\\fR]",
         ".PP",
         ".B httpx run",
         "\\fIFILE.http\\fR [\\fINAME\\fR ...] [\\fIOPTIONS\\fR]",
         ".SH DESCRIPTION",
         _roff(
-            "Sends one HTTP request; shows the response on standard output, errors on standard error. A terminal gets "
+            "Sends HTTP requests; shows the responses on standard output, errors on standard error. A terminal gets "
             "head and body, with colours and indentation; a pipe or a file gets the bytes of the body."
         ),
         ".PP",

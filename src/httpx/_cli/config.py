@@ -20,9 +20,11 @@ Not here: where the settings take effect (`parser`, `building`, `exchange`).
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import stat
 import sys
+from threading import Lock
 from typing import Any, Callable
 
 import click
@@ -50,6 +52,7 @@ class Config:
 
     Attributes:
         words: options, to be put before those of the command line.
+        own_words: those of the host among them.
         headers: names and values, for fields that the command line does not mention.
         auth: of the host, with references to secrets; None without any.
     """
@@ -63,11 +66,14 @@ class Config:
             self._typed(hosts, name, dict, {})
             self._check_keys(settings, _HOST_KEYS, f" of host {name!r}")
         own: dict[str, Any] = {} if host is None else hosts.get(host, {})
-        self.words = [*self._texts(content, "options"), *self._texts(own, "options")]
+        self.own_words = self._texts(own, "options")
+        self.words = [*self._texts(content, "options"), *self.own_words]
         self.headers = list(self._typed(own, "headers", dict, {}).items())
         if not all(isinstance(value, str) for _, value in self.headers):
             raise self._error("the values of 'headers' must be text")
         self.auth = {key: self._typed(own, key, dict, {}) for key in ("auth", "bearer") if key in own} or None
+        self._lock = Lock()
+        self._credentials: httpx.Auth | None = None
         if self.auth is not None and len(self.auth) > 1:
             raise self._error(f"'auth' and 'bearer' of host {host!r} exclude each other")
 
@@ -79,8 +85,15 @@ class Config:
             click.UsageError: it is incomplete, the secret cannot be found, or it would be sent in the clear.
         """
         assert self.auth is not None
-        if url.scheme != "https" and not _is_local(url.host):
+        if url.scheme not in ("https", "wss") and not _is_local(url.host):
             raise self._error(f"the credentials for {self._host!r} are sent with https only")
+        with self._lock:  # several requests share them: a command is run once
+            if self._credentials is None:
+                self._credentials = self._read()
+            return self._credentials
+
+    def _read(self) -> httpx.Auth:
+        assert self.auth is not None
         if "bearer" in self.auth:
             return httpx.BearerAuth(self._secret(self.auth["bearer"]))
         user, password = self.auth["auth"].get("user"), self.auth["auth"].get("password")
@@ -185,4 +198,8 @@ def _check_owner(path: str, status: os.stat_result) -> None:
 
 
 def _is_local(host: str) -> bool:
-    return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
+    """Return whether a host is this machine: by its address, or by a name that can be nothing else."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return f".{host.rstrip('.')}".endswith(".localhost")

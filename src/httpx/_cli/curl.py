@@ -219,16 +219,20 @@ def from_curl(text: str) -> list[str]:
         text: as typed or copied from a browser: quotes, `$'...'` and backslashes at the ends of lines included.
 
     Raises:
-        ValueError: a quote is open, an option is unknown or lacks its value, or there is not exactly one URL.
+        ValueError: a quote is open, an option is unknown or lacks its value, there is not exactly one URL, or curl
+            would expand more of it than we do.
         OSError: a file for the body cannot be read.
     """
-    found = read(text, files=True)
+    from .patterns import without_patterns
+
+    found = read(text, files=True, without_patterns=without_patterns)
     if found.cookie_files:
         raise ValueError("a file of cookies, -b file, cannot be converted: see --session")
     if found.target is not None or found.dotted_target is not None:
         option = "--path-as-is" if found.target is None else "--request-target"
         raise ValueError(f"curl's {option} cannot be converted: the path of a URL has no '.' and '..'")
-    host = URL(found.url).host
+    url, options = _expanded(found)
+    host = URL(url).host
     is_direct = any(is_excepted(host, value) for name, value in found.others if name == "--noproxy")
     out = [
         word
@@ -236,6 +240,7 @@ def from_curl(text: str) -> list[str]:
         if name != "--noproxy" and not (name == "-x" and is_direct)
         for word in _ours(name, value)
     ]
+    out += options
     names = {name for name, _ in found.others}
     if names & {"-o", "-O"} and "-f" not in names:
         out.append("--no-fail")  # curl saves the page of an error, too
@@ -255,6 +260,19 @@ def from_curl(text: str) -> list[str]:
         out += ["-m", found.method]
     items = [*map(_item, found.parts), *(f"{_escaped(name)}:" for name in found.absent)]
     return [*out, found.url, *items]
+
+
+def _expanded(found: Command) -> tuple[str, list[str]]:
+    """Return the first of the URLs that the one of a command stands for, and our option if it stands for itself."""
+    from .patterns import parse, without_patterns
+
+    pattern = None if "-g" in found.flags else parse(found.urls[0])
+    if pattern is None or not pattern.choices:
+        return found.url, ["--globoff"] if without_patterns(found.url) != found.url else []
+    if re.search(r"[\[{]", "".join(found.queries)):
+        raise ValueError("curl finds patterns in the URL only, and what -G or --url-query adds to it would be one")
+    pattern = parse(found.url)
+    return pattern.url(pattern.values(0)), []
 
 
 def _ours(name: str, value: str) -> list[str]:

@@ -241,6 +241,14 @@ def as_text(content: bytes) -> str:
         return "data:application/octet-stream;base64," + base64.b64encode(content).decode("ascii")
 
 
+def as_typed(value: str) -> str:
+    """Return a field's value, which the standard library reads as Latin-1, as UTF-8 if it is that."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
+
+
 class Part:
     """One part of a multipart body."""
 
@@ -645,6 +653,12 @@ def give_events(received: Received) -> Reply:
     return Reply(events(), 200, [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")])
 
 
+@route("/websocket")
+def refuse_plain(received: Received) -> Reply:
+    """Open a WebSocket that sends back each message; 426 for a request that does not ask for one."""
+    return Reply(b"this path is a WebSocket\n", 426, [("Upgrade", "websocket"), ("Content-Type", "text/plain")])
+
+
 @route("/gzip")
 def give_gzip(received: Received) -> Reply:
     """Return the request as JSON, compressed with gzip."""
@@ -747,7 +761,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.respond()
 
     def respond(self) -> None:
-        fields = [(name, str(value)) for name, value in self.headers.items()]
+        fields = [(name, as_typed(str(value))) for name, value in self.headers.items()]
         try:
             body = self.read_body()
         except BadRequest as exc:
@@ -765,7 +779,21 @@ class _Handler(BaseHTTPRequestHandler):
             origin=str(self.client_address[0]),
             pause=self.server.stopping.wait,
         )
-        self.write(respond(received))
+        if received.path == "/websocket" and received.field("upgrade").lower() == "websocket":
+            self.speak_websocket(received.field("sec-websocket-key"))
+        else:
+            self.write(respond(received))
+
+    def speak_websocket(self, key: str) -> None:
+        """Answer the opening, and send back each message until the client closes."""
+        from . import echo_websocket
+
+        self.close_connection = True
+        accept = echo_websocket.accept_of(key)
+        fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
+        self.wfile.write(self.head(101, fields))
+        self.log_request(101)
+        echo_websocket.echo(self.rfile.read, self.wfile.write)
 
     def read_body(self) -> bytes:
         """Return the body of the request, framing removed (RFC 9112, section 6.3)."""

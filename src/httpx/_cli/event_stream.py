@@ -9,21 +9,18 @@ colours: most server-sent events and lines are JSON.
 
 from __future__ import annotations
 
-import codecs
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .._events import EventDecoder, ServerSentEvent
+from .._exceptions import ResponseTooLarge
 from .._fields import media_type_of
+from .._text import LineDecoder, TextDecoder
 from .exits import Failure
-from .screen import CYAN, GREY, Screen
+from .screen import Screen
 
 if TYPE_CHECKING:
     import httpx
-
-# Fewer than `str.splitlines` has: U+2028 and similar characters are text in events and in JSON.
-_END = re.compile(r"\r\n|\r|\n")
 
 # Characters of one line, and bytes of one event: an endless one must not fill the memory.
 MAX_LENGTH = 16 * 1024 * 1024
@@ -35,38 +32,24 @@ def lines(pieces: Iterable[bytes], charset: str = "utf-8", most: int = MAX_LENGT
 
     Args:
         pieces: of the body, cut anywhere.
-        charset: bytes that are invalid in it become U+FFFD.
+        charset: bytes that are invalid in it become U+FFFD. One that is not known is UTF-8.
         most: characters in a line.
 
     Raises:
         Failure: a line is longer.
     """
-    decode = codecs.getincrementaldecoder(charset)("replace").decode
-    rest: list[str] = []  # of a line without its end
-    size, after_cr = 0, False
+    text, decoder = TextDecoder(charset), LineDecoder(most, any_end=False)
     for piece in pieces:
-        text = decode(piece)
-        if after_cr and text:
-            text, after_cr = text.removeprefix("\n"), False  # the line was yielded at its CR
-        if not text:
-            continue
-        *whole, tail = _END.split(text)
-        after_cr = text.endswith("\r")
-        for line in whole:
-            _check_length(size + len(line), most)
-            yield "".join([*rest, line])
-            rest, size = [], 0
-        rest.append(tail)
-        size += len(tail)
-        _check_length(size, most)
-    last = "".join([*rest, decode(b"", True)])
-    if last:
-        yield last
+        yield from _bounded(decoder.decode(text.decode(piece)), most)
+    yield from _bounded(decoder.decode(text.flush()), most)
+    yield from decoder.flush()
 
 
-def _check_length(size: int, most: int) -> None:
-    if size > most:
-        raise Failure(f"a line of the stream has more than {most} characters")
+def _bounded(found: Iterable[str], most: int) -> Iterator[str]:
+    try:
+        yield from found
+    except ResponseTooLarge:
+        raise Failure(f"a line of the stream has more than {most} characters") from None
 
 
 def events(pieces: Iterable[bytes], most: int = MAX_LENGTH) -> Iterator[ServerSentEvent]:
@@ -97,21 +80,14 @@ def show(response: httpx.Response, screen: Screen) -> None:
         for event in events(response.iter_bytes()):
             _show_event(event, screen)
     else:
-        for line in lines(response.iter_bytes(), _charset_of(response)):
+        for line in lines(response.iter_bytes(), response.encoding or "utf-8"):
             screen.value(line)
 
 
-def _charset_of(response: httpx.Response) -> str:
-    try:
-        return codecs.lookup(response.encoding or "utf-8").name
-    except LookupError:
-        return "utf-8"
-
-
 def _show_event(event: ServerSentEvent, screen: Screen) -> None:
-    screen.painted(CYAN, event.event)
+    screen.painted("field", event.event)
     if event.id:
-        screen.painted(GREY, f"  {event.id}")
+        screen.painted("note", f"  {event.id}")
     screen.write("\n")
     if event.data:
         screen.value(event.data, "  ")

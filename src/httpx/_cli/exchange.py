@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,9 +20,10 @@ import click
 import httpx
 
 from . import exits
-from .building import Plan, has_unread_input, plan
-from .clients import auth_of, client_for, coding_of
-from .screen import Screen
+from .building import Plan, has_unread_input, is_for_many, plan
+from .clients import auth_of, client_for, coding_of, is_event_stream, patient
+from .notes import complain, note, shows_progress
+from .screen import screen_for
 from .wiretap import Wiretap, head_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .recording import Recorder
     from .retries import Retries
     from .sessions import Session
+    from .sharing import Sessions
     from .targets import Direct
     from .timings import Hops
 
@@ -40,9 +42,16 @@ _STATUS_IN_FORMAT = re.compile(r"%\{(?:http_code|response_code|json)\}")
 
 def perform(options: dict[str, Any]) -> int:
     """Run parsed arguments; return the exit code."""
+    if is_for_many(options):
+        from .many import send_all
+
+        return send_all(options)
+    if options["rate"] is not None:
+        from .sharing import Rate
+
+        Rate(options["rate"])  # which must be valid, although one request has nothing to wait for
     intent = plan(options)
-    if intent.may_miss_input and sys.stderr is not None and has_unread_input():
-        _tell("standard input is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
+    tell_of_missed_input(intent)
     try:
         if options["offline"] or options["curl"]:
             return show_unsent(options, intent)
@@ -58,6 +67,12 @@ def perform(options: dict[str, Any]) -> int:
         intent.close()
 
 
+def tell_of_missed_input(intent: Plan) -> None:
+    """Say that standard input is not sent, to a user of other clients who may expect that."""
+    if intent.may_miss_input and sys.stderr is not None and has_unread_input():
+        note("standard input is not sent: write POST before the URL, or add '@-'; --ignore-stdin hides this")
+
+
 class Run:
     """
     One run of the client.
@@ -66,38 +81,66 @@ class Run:
         options: the parsed arguments.
         intent: the request to send.
         layers: innermost middleware, which sees every attempt and every hop.
+        is_expected: returns whether a status is what the request is sent for, although it is not a success.
+        sessions: of several runs, which write them; None for a run that writes its own.
+        number: of the run, from 0.
+        name: of the request, before what is said about it; "" if there is one only.
+        present: for `Download`.
         client: more arguments of the client.
+
+    Attributes:
+        path: of the file that the body was saved to; None if it was not.
 
     Raises:
         click.UsageError: options exclude each other, or a value is invalid.
     """
 
-    def __init__(self, options: dict[str, Any], intent: Plan, layers: Sequence[Any] = (), **client: Any) -> None:
+    def __init__(
+        self,
+        options: dict[str, Any],
+        intent: Plan,
+        layers: Sequence[Any] = (),
+        *,
+        is_expected: Callable[[int], bool] = lambda status: False,
+        sessions: Sessions | None = None,
+        number: int = 0,
+        name: str = "",
+        present: Container[str] | None = None,
+        **client: Any,
+    ) -> None:
         self._options = options
+        self._is_expected = is_expected
+        self._sessions, self._number, self._name = sessions, number, name
         self._more_layers = list(layers)
         self._client = client
         self._recorder = _recorder(options, self._more_layers)
         self._intent = intent
-        self._download = _download(options, intent)
+        self._download = _download(options, intent, present)
         # If the body goes to standard output, nothing else may.
         to_stdout = self._download is not None and getattr(self._download, "is_output", False)
-        self._screen = Screen(sys.stderr if to_stdout else sys.stdout, options["pretty"])
+        self._screen = screen_for(sys.stderr if to_stdout else sys.stdout, options)
         self._parts = parts_of(options, self._screen.is_terminal, intent.method)
         is_watched = not options["output_json"] and (options["verbose"] or bool(self._parts & {"H", "B"}))
         self._tap = (
             Wiretap(self._screen, self._parts, options["verbose"], _masks(options, intent)) if is_watched else None
         )
         self._timings = _timings(options, self._parts)
-        self._path: str | None = None
+        self.path: str | None = None
+        self._was_there = False
         self._retries: Retries | None = None
         self._addresses: dict[str, Any] = {}
 
     def go(self) -> int:
         """Build and send the request and show the response; return the exit code."""
-        session = _session(self._options, self._intent)
-        auth = _auth(self._options, session, self._intent)
+        if self.is_there():
+            assert self._download is not None
+            self._was_there = True
+            note(f"{self._named(repr(self._download.existing))} is there already, nothing was requested")
+            return exits.OK
+        session = self._session()
+        auth = auth_for(self._options, session, self._intent)
         self._options["stream"] = self._options["stream"] or _accepts_events(self._intent)
-        self._options["resolve"] += _local_names(self._intent, self._options)
+        self._options["resolve"] += local_names(self._intent.url, self._options)
         response, error = None, None
         with client_for(self._options, auth=auth, **self._layers()) as client:
             request = self._built(client, session)
@@ -121,23 +164,64 @@ class Run:
                 if self._timings is not None:
                     self._timings.finish()
                 if session is not None and response is not None:
-                    session.keep(client.cookies)
-                    session.save()
+                    self._keep(session, client)
                 self._epilogue(request, response, error)
         self._tell_of_errors(response)
-        return exits.of_status(response.status_code)
+        return self._code_of(response)
+
+    def _code_of(self, response: httpx.Response) -> int:
+        """Return the exit code for a response."""
+        return exits.OK if self._is_expected(response.status_code) else exits.of_status(response.status_code)
+
+    def add_layer(self, layer: Any) -> None:
+        """Add innermost middleware, before `go`."""
+        self._more_layers.append(layer)
+
+    def is_there(self) -> bool:
+        """Return whether there is nothing to be requested: with --skip-existing the file is there already."""
+        return self._options["skip_existing"] and self._download is not None and self._download.existing is not None
+
+    @property
+    def is_saved(self) -> bool:
+        """Return whether the body went to a file that was made for it."""
+        return self.path is not None and self._download is not None and self._download.makes_file
+
+    @property
+    def was_skipped(self) -> bool:
+        """Return whether the body was not saved, because its file was there already."""
+        return self._was_there or (self._download is not None and self._download.was_skipped)
+
+    @property
+    def kept(self) -> str | None:
+        """Return the path of the draft that --continue would continue; None if there is none."""
+        return None if self._download is None else self._download.kept
+
+    def _session(self) -> Session | None:
+        if self._sessions is not None:
+            return self._sessions.of(self._options, self._intent.url)
+        return session_for(self._options, self._intent.url)
+
+    def _keep(self, session: Session, client: httpx.Client) -> None:
+        if self._sessions is not None:
+            self._sessions.used(session)
+            return
+        session.keep(client.cookies)
+        session.save()
+
+    def _named(self, text: str) -> str:
+        return f"{self._name}: {text}" if self._name else text
 
     def _tell_of_draft(self) -> None:
         """Say what is kept of a download that failed."""
-        if self._download is not None and self._download.kept is not None:
-            _tell(f"{self._download.kept!r} is kept; --continue continues it")
+        if self.kept is not None:
+            complain(f"{self.kept!r} is kept; --continue continues it")
 
     def _tell_of_errors(self, response: httpx.Response) -> None:
         """Name a status from 400 on standard error if nothing else has shown it."""
         format = self._options["write_out"] or ""
         is_shown = "h" in self._parts or self._options["output_json"] or _STATUS_IN_FORMAT.search(format)
-        if response.status_code >= 400 and not is_shown:
-            _tell(_status_of(response))
+        if response.status_code >= 400 and not is_shown and not self._is_expected(response.status_code):
+            complain(self._named(_status_of(response)))
 
     def _layers(self) -> dict[str, Any]:
         """Return the arguments of the client by which responses are shown and measured, and requests repeated."""
@@ -146,7 +230,7 @@ class Run:
         if self._options["retry"]:
             from .retries import Retries, saving, showing
 
-            self._retries = Retries(self._options["retry"], _tell)
+            self._retries = Retries(self._options["retry"], note)
             layers.append(self._retries)
             if self._download is not None and self._download.is_repeatable:
                 layers.append(saving(self._download, self._saved))
@@ -157,15 +241,17 @@ class Run:
         if self._timings is not None:
             layers.append(self._timings.watch)  # it sees every attempt
         layers += self._more_layers
+        if self._options["timeout"] is None and not self._options["stream"]:
+            layers.append(patient)
         return {**hooks, **self._client, **({"middleware": layers} if layers else {})}
 
     def _saved(self, path: str) -> None:
-        self._path = path
+        self.path = path
 
     def _built(self, client: httpx.Client, session: Session | None) -> httpx.Request:
         intent = self._intent
         if session is not None:
-            intent = _with_session(intent, session, client)
+            intent = _with_session(intent, session, client, restores=self._sessions is None)
         request = built(client, intent)
         if self._download is not None:
             for name, value in self._download.headers().items():
@@ -179,6 +265,10 @@ class Run:
         is_streamed = self._retries is None or self._download is not None or self._options["stream"]
         if self._retries is not None and not request.is_replayable:
             request.read()  # standard input, for example
+        if shows_progress() and not hasattr(request, "_content"):
+            from .sending import watch
+
+            watch(request, self._intent)
         if self._timings is not None:
             self._timings.begin()
         try:
@@ -204,11 +294,14 @@ class Run:
         elif "h" in self._parts:
             self._screen.response(*head_of(response))
         if self._download is not None and self._is_to_be_saved(response):
-            self._path = self._path or self._download.save(response)
+            self.path = self.path or self._download.save(response)
         elif self._download is not None:
             self._not_saved(response)
         elif "b" in self._parts:
             self._show_body(response)
+        elif self._options["quiet"]:  # an error in it is one without -q, too
+            for _ in () if response.is_stream_consumed else response.iter_bytes():
+                pass
         elif (self._timings is not None or self._more_layers) and not response.is_stream_consumed:
             for _ in response.iter_raw():  # its size and time are shown, or it is recorded
                 pass
@@ -221,6 +314,8 @@ class Run:
         # Standard output gets what it gets without --output.
         if response.is_success or options["no_fail"] or getattr(self._download, "is_output", False):
             return True
+        if self._is_expected(response.status_code) and response.status_code != 304:  # which has no body
+            return True
         # A draft that is already complete.
         return bool(options["resume"]) and response.status_code == 416
 
@@ -228,7 +323,7 @@ class Run:
         """Show a body that is not saved, if anything is shown, and say why it is not."""
         status = response.status_code
         if status == 304:
-            _tell("304 Not Modified: nothing was saved")
+            note("304 Not Modified: nothing was saved")
             return
         if "b" in self._parts and status >= 400:
             self._show_body(response)
@@ -243,7 +338,7 @@ class Run:
     def _show_body(self, response: httpx.Response) -> None:
         if self._tap is not None:
             self._tap.separate()
-        if self._options["stream"] or (self._screen.is_terminal and _is_event_stream(response)):
+        if self._options["stream"] or (self._screen.is_terminal and is_event_stream(response)):
             from .event_stream import show
 
             show(response, self._screen)
@@ -270,7 +365,7 @@ class Run:
             from .timings import show
 
             sys.stdout.flush()
-            show(timings, Screen(sys.stderr, options["pretty"]), columns(sys.stderr))
+            show(timings, screen_for(sys.stderr, options), columns(sys.stderr))
 
     def _write_out(
         self, format: str, request: httpx.Request, response: httpx.Response | None, error: Exception | None
@@ -279,18 +374,19 @@ class Run:
 
         assert self._timings is not None  # --write-out needs them
         retries = 0 if self._retries is None else self._retries.count
-        more: dict[str, Any] = {"url": self._intent.url, "num_retries": retries, **self._addresses}
+        more: dict[str, Any] = {"url": self._intent.url, "urlnum": self._number, "num_retries": retries}
+        more.update(self._addresses)
         if error is not None:
             code = error.code if isinstance(error, exits.Failure) else exits.of_error(error)
             more.update(errormsg=str(error), exitcode=code)
         elif response is not None:
-            more.update(exitcode=exits.of_status(response.status_code))
+            more.update(exitcode=self._code_of(response))
         if response is None:
             facts = facts_of_error(request, self._timings, **more)
         else:
-            facts = facts_of(response, self._timings, filename_effective=self._path, **more)
+            facts = facts_of(response, self._timings, filename_effective=self.path, **more)
         for stream, part in by_stream(format):
-            screen = Screen(sys.stderr, self._options["pretty"]) if stream == "stderr" else self._screen
+            screen = screen_for(sys.stderr, self._options) if stream == "stderr" else self._screen
             screen.write(write_out(part, facts))
 
 
@@ -336,7 +432,7 @@ def _with_params(intent: Plan) -> httpx.URL:
 
 def show_unsent(options: dict[str, Any], intent: Plan) -> int:
     """Show the request without sending it: --offline and --curl."""
-    screen = Screen(sys.stdout, options["pretty"])
+    screen = screen_for(sys.stdout, options)
     request = unsent(options, intent)
     if options["curl"]:
         from .curl import to_curl
@@ -357,8 +453,8 @@ def unsent(options: dict[str, Any], intent: Plan) -> httpx.Request:
         sent.append(request)
         return httpx.Response(200)
 
-    session = _session(options, intent)
-    auth = _auth(options, session, intent)
+    session = session_for(options, intent.url)
+    auth = auth_for(options, session, intent)
     with httpx.Client(transport=httpx.MockTransport(keep), auth=auth, compress=coding_of(options)) as client:
         client.send(built(client, intent if session is None else _with_session(intent, session, client)))
     return sent[0]
@@ -392,14 +488,17 @@ def parts_of(options: dict[str, Any], is_terminal: bool, method: str = "GET") ->
     return frozenset(given)
 
 
-def _download(options: dict[str, Any], intent: Plan) -> Download | Direct | None:
+def _download(options: dict[str, Any], intent: Plan, present: Container[str] | None = None) -> Download | Direct | None:
     """Return the download that the body is saved with; None if it is not saved."""
     target = options["output"] if options["download"] is None else options["download"]
     if options["download"] is not None and options["output"] is not None:
         raise click.UsageError("--download and --output exclude each other")
     if target is None:
-        for name in ("--continue", "--check-digest"):
-            if options["resume" if name == "--continue" else "check_digest"]:
+        for name, key in (
+            *(("--continue", "resume"), ("--check-digest", "check_digest")),
+            ("--skip-existing", "skip_existing"),
+        ):
+            if options[key]:
                 raise click.UsageError(f"{name} needs --download or --output")
         return None
     if options["output_json"]:
@@ -407,7 +506,14 @@ def _download(options: dict[str, Any], intent: Plan) -> Download | Direct | None
     from .targets import target_for
 
     try:
-        return target_for(target, intent.url, resume=options["resume"], digest=options["check_digest"])
+        return target_for(
+            target,
+            intent.url,
+            resume=options["resume"],
+            digest=options["check_digest"],
+            skips=options["skip_existing"],
+            present=present,
+        )
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
@@ -440,7 +546,13 @@ def _recorder(options: dict[str, Any], layers: list[Any]) -> Recorder | None:
     return recorder
 
 
-def _session(options: dict[str, Any], intent: Plan) -> Session | None:
+def session_for(options: dict[str, Any], url: str) -> Session | None:
+    """
+    Return the session of the options for the host of a URL; None without one.
+
+    Raises:
+        click.UsageError: it is broken, or belongs to another host.
+    """
     name, read_only = options["session"], options["session_read_only"]
     if name is None and read_only is None:
         return None
@@ -449,15 +561,16 @@ def _session(options: dict[str, Any], intent: Plan) -> Session | None:
     from .sessions import Session
 
     try:
-        host = httpx.URL(intent.url).netloc.decode("ascii")
+        host = httpx.URL(url).netloc.decode("ascii")
         return Session.load(read_only if name is None else name, host, read_only=name is None)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
 
-def _with_session(intent: Plan, session: Session, client: httpx.Client) -> Plan:
+def _with_session(intent: Plan, session: Session, client: httpx.Client, restores: bool = True) -> Plan:
     """Return the request with the session's header fields; its own fields win, and are remembered."""
-    session.restore(client.cookies)
+    if restores:
+        session.restore(client.cookies)
     intent = _with_cookies(intent)
     session.remember(intent.headers)
     given = {name.lower() for name, _ in intent.headers} | {name.lower() for name in intent.absent}
@@ -489,7 +602,7 @@ def _with_cookies(intent: Plan) -> Plan:
     return intent._replace(headers=others, cookies={**pairs, **intent.cookies})
 
 
-def _auth(options: dict[str, Any], session: Session | None, intent: Plan) -> Any:
+def auth_for(options: dict[str, Any], session: Session | None, intent: Plan) -> Any:
     """Return the authentication of the options, which the session remembers, else of the session, else of the host."""
     auth = auth_of(options)
     if auth is None and intent.config is not None and (session is None or session.auth is None):
@@ -503,18 +616,14 @@ def _auth(options: dict[str, Any], session: Session | None, intent: Plan) -> Any
     return auth
 
 
-def _is_event_stream(response: httpx.Response) -> bool:
-    return bool(response.headers.get("content-type", "").lower().startswith("text/event-stream"))
-
-
 def _accepts_events(intent: Plan) -> bool:
     """Return whether the request asks for server-sent events, which may be far apart."""
     return any(name.lower() == "accept" and "text/event-stream" in value.lower() for name, value in intent.headers)
 
 
-def _local_names(intent: Plan, options: dict[str, Any]) -> tuple[str, ...]:
+def local_names(address: str, options: dict[str, Any]) -> tuple[str, ...]:
     """Return a value of --resolve for names such as `app.localhost`, which are this machine (RFC 6761, 6.3)."""
-    url = httpx.URL(intent.url)
+    url = httpx.URL(address)
     if not url.host.rstrip(".").endswith(".localhost") or options["resolve"]:
         return ()
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -524,7 +633,3 @@ def _local_names(intent: Plan, options: dict[str, Any]) -> tuple[str, ...]:
 def _status_of(response: httpx.Response) -> str:
     """Return the status with its registered phrase: that of the server may be anything."""
     return f"{response.status_code} {httpx.codes.get_reason_phrase(response.status_code)}".rstrip()
-
-
-def _tell(text: str) -> None:
-    Screen(sys.stderr).write(f"httpx: {text}\n")

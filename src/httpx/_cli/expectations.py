@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .._secrets import is_secret_field, looks_secret, printable
@@ -118,6 +118,13 @@ def failure_of(expectation: Expectation, received: Received) -> str | None:
     if _is_met(expectation, found):
         return None
     return f"expected {expectation.text}, got {_shown(expectation, found)}"
+
+
+def expects_status(expectations: Iterable[Expectation], status: int) -> bool:
+    """Return whether expectations about the status are there, and a status meets them all."""
+    received = Received(status, {}, "", 0.0)
+    about = [each for each in expectations if each.subject == "status"]
+    return bool(about) and all(failure_of(each, received) is None for each in about)
 
 
 def _status(rest: str, written: str) -> Expectation:

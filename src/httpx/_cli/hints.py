@@ -1,7 +1,7 @@
 """
 Hints for people who know curl or HTTPie and use an option that is another one here.
 
-    hint_for(exc)       "; here it is --ca PATH", for the error of an unknown option --cacert
+    hint_for(exc)       "; here: --ca PATH", for the error of an unknown option --cacert
 
     explained(exc)      the message of an error of the library, which names options instead of arguments
 
@@ -17,7 +17,6 @@ import httpx
 from . import exits
 
 _ALWAYS = "not needed: "
-_QUIET = _ALWAYS + "only a terminal gets a progress bar; --print '' shows nothing"
 _FAILS = _ALWAYS + "the exit code is 4 or 5, and -o saves only a success"
 
 # Unknown name -> ours.
@@ -31,7 +30,7 @@ _OURS = {
     **dict.fromkeys(("-O", "--remote-name"), "--download"),
     **dict.fromkeys(("-C", "--continue-at"), "--continue"),
     **dict.fromkeys(("-T", "--upload-file"), "PUT URL @FILE"),
-    **dict.fromkeys(("-s", "--silent", "-q", "--quiet"), _QUIET),
+    **dict.fromkeys(("-s", "--silent"), "-q, which hides the body, too; only a terminal gets a progress bar"),
     "-S": "--stream shows what arrives at once; errors are always shown",
     "--show-error": _ALWAYS + "errors are always shown",
     **dict.fromkeys(("--data-raw", "--data-binary", "--data-ascii"), "-c TEXT, or the item @FILE"),
@@ -51,6 +50,8 @@ _OURS = {
     "--max-redirs": "--max-redirects N",
     **dict.fromkeys(("-M", "--meta"), "--print m"),
     "-V": "--version",
+    **dict.fromkeys(("-Z", "--parallel-max"), "--parallel N"),
+    "--no-clobber": "--skip-existing",
 }
 
 # Key of an option of ours whose letter or name means something else in curl or HTTPie -> what that is here.
@@ -69,7 +70,7 @@ def hint_for(exc: click.UsageError) -> str:
         ours = _OURS.get(exc.option_name)
         if ours is None:
             return ""
-        return f"; {ours}" if ours.startswith(_ALWAYS) else f"; here it is {ours}"
+        return f"; {ours}" if ours.startswith(_ALWAYS) else f"; here: {ours}"
     if isinstance(exc, click.BadParameter) and exc.param is not None:
         key = exc.param.name or ""
     elif isinstance(exc, click.BadOptionUsage):

@@ -105,7 +105,8 @@ def split(word: str) -> tuple[str, str, str]:
         name.append(char)
         at += 1
     raise ValueError(
-        f"{word!r} is not an item: expected name=value, name:=json, name==value, Name:value, name@path, @path"
+        f"{word!r} is not an item: expected name=value, name:=json, name==value, Name:value, name@path, @path, "
+        "or a URL with its scheme"
     )
 
 

@@ -16,7 +16,7 @@ from .exits import MEANINGS
 from .options import GROUPS, Option
 from .screen import CYAN, GREY, YELLOW, Screen
 
-USAGE = "httpx [METHOD] URL [ITEM ...] [OPTIONS]"
+USAGE = "httpx [METHOD] URL [URL ...] [ITEM ...] [OPTIONS]"
 USAGE_OF_FILES = "httpx run FILE.http [NAME ...] [OPTIONS]"
 
 EXAMPLES = (
@@ -24,6 +24,7 @@ EXAMPLES = (
     ("httpx :8000/users name=Ann age:=31", "post JSON to port 8000 of this machine"),
     ("httpx PUT :8000/me X-Id:7 lang==en -v", "method, header, query; see what goes over the wire"),
     ("httpx :8000/ -f photo me.png", "upload"),
+    ("httpx 'www.example.org/[1-9].jpg' -o '#1.jpg'", "save nine files, see Many URLs"),
     ("httpx run api.http login", "send the request with this name from a file"),
     ("httpx --download www.example.org/a.zip", "save a file under the name that the server gives"),
 )
@@ -41,6 +42,7 @@ ITEMS = (
 
 ENVIRONMENT = (
     ("NO_COLOR", "no colours, unless --pretty asks for them"),
+    ("COLORTERM", "truecolor or 24bit: a --style has true colours, and not 256"),
     ("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "proxies, and hosts without a proxy"),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "certificate authorities instead of the default ones"),
     ("XDG_CONFIG_HOME, APPDATA", "where httpx/config.toml and httpx/sessions are"),

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 # The kind of an option's value.
-FLAG, TEXT, PAIR, FILE_PAIR, JSON, SECONDS, NUMBER = "flag", "text", "pair", "file pair", "json", "seconds", "number"
+FLAG, COUNT, TEXT, PAIR, FILE_PAIR, JSON = "flag", "count", "text", "pair", "file pair", "json"
+SECONDS, NUMBER = "seconds", "number"
 
 
 class Option(NamedTuple):
@@ -21,10 +22,10 @@ class Option(NamedTuple):
 
     Attributes:
         names: the short form first; the long one without its hyphens is the key in the result.
-        metavar: the name of the value in the help; "" for a flag.
+        metavar: the name of the value in the help; "" without a value.
         help: a sentence or two.
-        kind: of the value: "flag", "text", "pair" (two words), "file pair" (name and path), "json", "seconds"
-            (above 0, or from 0 if `zero`), "number" (an integer from 0).
+        kind: of the value: "flag" and "count" (how often it is given) have none; "text", "pair" (two words),
+            "file pair" (name and path), "json", "seconds" (above 0, or from 0 if `zero`), "number" (an integer from 0).
         multiple: whether it may be repeated; the result is then a tuple.
         choices: the values that are allowed; () for any.
         bare: the value if it is left out; None if it must be given.
@@ -55,12 +56,12 @@ class Option(NamedTuple):
     @property
     def is_flag(self) -> bool:
         """Return whether it has no value."""
-        return self.kind == FLAG
+        return self.kind in (FLAG, COUNT)
 
     @property
     def arity(self) -> int:
         """Return the number of words that follow it, without an optional value."""
-        if self.kind == FLAG or self.bare is not None:
+        if self.is_flag or self.bare is not None:
             return 0
         return 2 if self.kind in (PAIR, FILE_PAIR) else 1
 
@@ -131,6 +132,20 @@ GROUPS: dict[str, list[Option]] = {
         ),
         _flag("--ignore-stdin", help="Take no body from standard input."),
     ],
+    "Many URLs": [
+        Option(
+            ("--urls",),
+            "FILE",
+            "Send a request to each URL of FILE as well, one in a line; lines with # first are comments. '-' is "
+            "standard input.",
+            path=True,
+        ),
+        _flag("-g", "--globoff", help="Send [1-3] and {a,b} in a URL as they are, not as patterns."),
+        Option(("--parallel",), "N", "At most N requests at the same time, up to 100. [default: 1]", NUMBER),
+        Option(("--rate",), "N/TIME", "Send no faster than this, such as 10/s, 0.5/s, 100/m or 1000/h."),
+        _flag("--fail-early", help="Begin no request after the first failure."),
+        _flag("--skip-existing", help="Request nothing whose file is there already, with --download and --output."),
+    ],
     "Authentication": [
         Option(
             ("--auth",),
@@ -158,7 +173,7 @@ GROUPS: dict[str, list[Option]] = {
             ("--timeout",),
             "SECONDS",
             "Longest wait for each of: a connection, the next bytes of the response, sending; 0 is no limit. "
-            "[default: 5; with --stream, no limit for the next bytes]",
+            "[default: 5; for an event stream, and with --stream, no limit for the next bytes]",
             SECONDS,
             zero=True,
         ),
@@ -186,7 +201,22 @@ GROUPS: dict[str, list[Option]] = {
             "Colours and indentation: all, colors, format, none. [default: all on a terminal, else none]",
             choices=("all", "colors", "format", "none"),
         ),
+        Option(
+            ("--style",),
+            "NAME",
+            "Colours: those of the terminal, or a style of pygments such as monokai. [default: auto]",
+        ),
+        _flag("--sorted", help="Sort header fields by name, and the names of JSON objects where JSON is indented."),
         _flag("-v", "--verbose", help="Show connection, certificate and request as well."),
+        Option(
+            ("-q", "--quiet"),
+            "",
+            "Show nothing but errors and what --write-out, --output-json and --timings ask for. Given twice, not even "
+            "errors.",
+            COUNT,
+            multiple=True,
+            default=0,
+        ),
         _flag("--stream", help="Show each line as it arrives; server-sent events one by one."),
         Option(
             ("-o", "--output"),

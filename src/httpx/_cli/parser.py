@@ -3,7 +3,7 @@ Parse the words of a command line into a dictionary.
 
     parse(["PUT", ":8000/", "-v"])      {"words": ("PUT", ":8000/"), "verbose": True, "method": None, ...}
 
-Options that only abbreviate others (-i, -I, -u, --body) are replaced by those.
+Options that only abbreviate others (-i, -I, -u, --body, and -q in part) are replaced by those.
 
 Not here: the table of options (`options`), and their effect (`command`).
 """
@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from .building import is_item, is_method
-from .options import FILE_PAIR, FLAG, JSON, NUMBER, OPTIONS, PAIR, SECONDS, Option
+from .options import COUNT, FILE_PAIR, FLAG, JSON, NUMBER, OPTIONS, PAIR, SECONDS, Option
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.opts}
 # What separates the two values of an option that are written as one word.
@@ -27,7 +27,20 @@ _SEPARATORS = {"data": "=", "params": "=", "cookies": "=", "headers": ":", "auth
 _ONE_WORD = {"=": re.compile(r"[^=]*="), ":": re.compile(r"[\w!#$%&'*+.^`|~-]+:(?!//)")}
 # A word that is certainly a URL: with a scheme, or `:8000`, or `:/path`.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
-_FLAGS_TOGETHER = re.compile(r"-[A-Za-z0-9]{2,}")
+# Keys of options that exclude each other.
+_EXCLUSIVE = (
+    ("auth", "bearer", "netrc", "user"),
+    ("download", "output", "output_json"),
+    ("http2", "http_version"),
+    ("ipv4", "ipv6"),
+    ("ca", "no_verify"),
+    ("proxy", "unix_socket"),
+    ("session", "session_read_only"),
+)
+# The results of options that are not given.
+_NOTHING = {option.dest: False if option.kind == FLAG else None for option in OPTIONS if not option.multiple}
+# Those of which 0 is one.
+_NUMBERS = {option.dest: option.default for option in OPTIONS if type(option.default) is int}
 
 
 def parse(
@@ -38,6 +51,9 @@ def parse(
 ) -> click.Context:
     """
     Return a context with the arguments as `params`, which closes the files of `--files` when it is left.
+
+    `params["from_config"]` are the keys of options that only the defaults have; `params["argv"]` are the arguments
+    without the defaults, to be parsed again with others.
 
     Args:
         argv: without the program's name.
@@ -54,27 +70,47 @@ def parse(
     )
     words = normalised(argv, expand)
     context = _context(command, words)
-    more = [] if defaults is None else defaults(context.params)
-    if more:
-        context.close()
-        with _context(command, normalised(more)) as alone:
-            if alone.params["words"]:
-                raise click.UsageError(
-                    f"the configuration has a word that is not an option: {alone.params['words'][0]!r}"
-                )
-        context = _context(command, [*normalised(more), *words])
+    named = _set(context.params)
+    _complete(context)
+    more = [] if defaults is None else normalised(defaults(context.params))
+    context.params.update(from_config=frozenset(), argv=words)
+    if not more:
+        return context
+    context.close()
+    with _context(command, more) as alone:
+        if alone.params["words"]:
+            raise click.UsageError(f"the configuration has a word that is not an option: {alone.params['words'][0]!r}")
+        configured = _set(alone.params) - named
+    context = _context(command, [*more, *words])
+    for row in _EXCLUSIVE:
+        if named.intersection(row):  # what the command line says wins
+            context.params.update({key: empty for key, empty in _NOTHING.items() if key in configured and key in row})
+            configured -= set(row)
+    _complete(context)
+    context.params.update(from_config=frozenset(configured), argv=words)
     return context
 
 
 def _context(command: click.Command, words: list[str]) -> click.Context:
-    context = command.make_context("httpx", list(words))  # click takes words out of the list
+    return command.make_context("httpx", list(words))  # click takes words out of the list
+
+
+def _set(params: dict[str, Any]) -> set[str]:
+    """Return the keys of options that are given."""
+    # By identity: 0 is a value, but where it is the default.
+    given = {key: value for key, value in params.items() if value is not None and value is not False and value != ()}
+    return {key for key, value in given.items() if value != _NUMBERS.get(key, ())}
+
+
+def _complete(context: click.Context) -> None:
+    """Check pairs and replace abbreviations; after an error, the context is closed."""
     try:
         _check_pairs(context.params)
+        _check_style(context.params["style"])
         _replace_abbreviations(context.params)
     except BaseException:
         context.close()
         raise
-    return context
 
 
 def normalised(argv: list[str], expand: Callable[[str], list[str]] | None = None) -> list[str]:
@@ -141,12 +177,25 @@ def _check_pairs(params: dict[str, Any]) -> None:
             )
 
 
+def _check_style(name: str | None) -> None:
+    """Refuse an unknown style, also where there are no colours."""
+    if name is not None:
+        from .palette import check
+
+        try:
+            check(name)
+        except ValueError as exc:
+            raise click.UsageError(f"--style: {exc}") from None
+
+
 def _replace_abbreviations(params: dict[str, Any]) -> None:
-    """Let -i, -I, -u and --body set the options that they stand for, and find the URL that --download took."""
+    """Let -i, -I, -q, -u and --body set the options that they stand for, and find the URL that --download took."""
     shown = {"include": "hb", "body": "b"}
     for key, parts in shown.items():
         if params[key] and params["print"] is None:
             params["print"] = parts
+    if params["quiet"] and not params["offline"]:  # which is there to show something
+        params["print"], params["verbose"] = "", False
     if params["head"]:
         if params["method"] not in (None, "HEAD"):
             raise click.UsageError("--head and --method exclude each other")
@@ -158,7 +207,9 @@ def _replace_abbreviations(params: dict[str, Any]) -> None:
         params["auth"] = (name, password if colon else "-")
     words = params["words"]
     rest = words[1:] if words and is_method(words[0]) else words
-    if params["download"] and all(map(is_item, rest)):  # no URL is left: the optional value was the URL
+    if (
+        params["download"] and params["urls"] is None and all(map(is_item, rest))
+    ):  # no URL is left: the optional value was the URL
         params["words"] = (*words[: len(words) - len(rest)], params["download"], *rest)
         params["download"] = ""
 
@@ -167,6 +218,8 @@ def _for_click(option: Option) -> click.Option:
     names = [*option.opts, option.dest]
     if option.kind == FLAG:
         return click.Option(names, is_flag=True)
+    if option.kind == COUNT:
+        return click.Option(names, count=True)
     return click.Option(
         names, type=_type(option), multiple=option.multiple, default=option.default or None, metavar=option.metavar
     )

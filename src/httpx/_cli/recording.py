@@ -5,6 +5,7 @@
     ...                                     recorder.watch is the innermost middleware of the client
     recorder.settle()                       after each run: the entries are complete
     recorder.save()                         writes the file in one step
+    part = recorder.part()                  for one of several runs at the same time: part.watch, part.settle()
 
 Each attempt and each redirect is an entry of its own. A body is copied as it passes, so that it is shown or saved as
 without the option; one above `MAX_BODY` is not kept. The file is new or replaced; only its owner can read it.
@@ -21,6 +22,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from datetime import datetime, timezone
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import click
@@ -28,7 +30,9 @@ import click
 import httpx
 
 from . import exits
+from .building import method_and_url
 from .har import Received, entries_of, entry_of, log_of, replayed, secrets_in, title_of, without
+from .notes import note
 from .screen import Screen
 
 # Bytes of a body, before and after decoding. A file of many such bodies is hard to open.
@@ -68,29 +72,23 @@ class Copying(httpx.SyncByteStream):
         self._stream.close()
 
 
-class Recorder:
+class Recording:
     """
-    A recorder of all requests of a run.
+    A recorder of the requests of one run.
 
     Args:
-        path: of the file.
         secrets: keep them.
 
-    Raises:
-        click.UsageError: the file cannot be written. This is known before anything is sent.
+    Attributes:
+        entries: of the file.
+        secrets: the values that it may not have.
     """
 
-    def __init__(self, path: str, secrets: bool = False) -> None:
-        self._path = path
+    def __init__(self, secrets: bool = False) -> None:
         self._keeps_secrets = secrets
-        self._secrets: set[str] = set()
         self._pending: list[tuple[httpx.Request, str, Any, Any]] = []
+        self.secrets: set[str] = set()
         self.entries: list[dict[str, Any]] = []
-        folder = os.path.dirname(os.path.realpath(path))
-        if os.path.isdir(path) or not os.path.isdir(folder):
-            raise click.UsageError(f"--har {path!r} must be a file in a folder that exists")
-        if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-            raise click.UsageError(f"--har {path!r} cannot be written")
 
     def watch(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
         """Note each request with its response or failure. A middleware."""
@@ -113,9 +111,42 @@ class Recorder:
             else:
                 received, timings, error = None, outcome.timings, type(outcome).__name__
             if not self._keeps_secrets:
-                self._secrets |= secrets_in(request, received)
+                self.secrets |= secrets_in(request, received)
             self.entries.append(entry_of(request, received, started, timings, error=error, secrets=self._keeps_secrets))
         self._pending.clear()
+
+
+class Recorder(Recording):
+    """
+    A recorder of all requests of a run, and of runs at the same time.
+
+    Args:
+        path: of the file.
+        secrets: keep them.
+
+    Raises:
+        click.UsageError: the file cannot be written. This is known before anything is sent.
+    """
+
+    def __init__(self, path: str, secrets: bool = False) -> None:
+        super().__init__(secrets)
+        self._path = path
+        self._lock = Lock()
+        folder = os.path.dirname(os.path.realpath(path))
+        if os.path.isdir(path) or not os.path.isdir(folder):
+            raise click.UsageError(f"--har {path!r} must be a file in a folder that exists")
+        if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+            raise click.UsageError(f"--har {path!r} cannot be written")
+
+    def part(self) -> Part:
+        """Return the recorder of one of the runs, whose entries come here when it is settled."""
+        return Part(self, self._keeps_secrets)
+
+    def take(self, part: Recording) -> None:
+        """Take the entries of a part, in any thread."""
+        with self._lock:
+            self.secrets |= part.secrets
+            self.entries += part.entries
 
     def save(self) -> None:
         """
@@ -131,7 +162,8 @@ class Recorder:
 
     def _write(self) -> None:
         # At the end: the first request may have what only the last one names.
-        known = list(islice(self._secrets, _MAX_SECRETS))
+        self.entries.sort(key=lambda entry: str(entry["startedDateTime"]))
+        known = list(islice(self.secrets, _MAX_SECRETS))
         entries = [without(entry, known) for entry in self.entries] if known else self.entries
         text = json.dumps(log_of(entries, httpx.__version__), ensure_ascii=False, indent=1)
         content = (text + "\n").encode("utf-8", "backslashreplace")
@@ -149,6 +181,19 @@ class Recorder:
         except BaseException:
             os.unlink(draft)
             raise
+
+
+class Part(Recording):
+    """A recorder of one of several runs at the same time."""
+
+    def __init__(self, whole: Recorder, secrets: bool) -> None:
+        super().__init__(secrets)
+        self._whole = whole
+
+    def settle(self) -> None:
+        """Make the entries of what was noted, and hand them over."""
+        super().settle()
+        self._whole.take(self)
 
 
 def _received(response: httpx.Response, copy: Copying) -> Received:
@@ -205,9 +250,13 @@ def replay(options: dict[str, Any]) -> int:
     given |= {word.partition(":")[0].lower() for word in words if ":" in word}
     left_out = sorted({name for name in found.masked if name.lower() not in given})
     if left_out:
-        _tell(f"left out, because their values are masked in {path!r}: {', '.join(left_out)}")
+        note(f"left out, because their values are masked in {path!r}: {', '.join(left_out)}")
     options["headers"] = (*(pair for pair in found.headers if pair[0].lower() not in given), *options["headers"])
     options["words"] = (found.url, *words)
+    options["globoff"] = True  # what was sent has no patterns
+    if options["urls"] is not None:
+        raise click.UsageError("--from-har and --urls exclude each other")
+    method_and_url(options["words"], None)  # or the recorded header fields would go to a second one
     options["method"] = options["method"] or found.method
     if found.body and all(options[name] is None for name in ("content", "raw", "json")):
         options["content"] = found.body.decode("utf-8", "surrogateescape")
@@ -238,7 +287,3 @@ def _list(entries: list[dict[str, Any]], path: str) -> int:
             raise click.UsageError(f"entry {number} of {path!r}: {exc}") from None
         screen.write(f"{number:>4}  {status or '-':>3}  {method} {url}\n")
     return exits.OK
-
-
-def _tell(text: str) -> None:
-    Screen(sys.stderr).write(f"httpx: {text}\n")

@@ -21,9 +21,9 @@ import re
 import sys
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, closing, nullcontext, redirect_stdout
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -33,15 +33,13 @@ import httpx
 from .._fields import media_type_of
 from . import exits, expectations
 from .building import address, plan
-from .clients import client_for
-from .exchange import Run, show_unsent
+from .exchange import show_unsent
 from .expectations import Expectation
 from .http_file import File, HttpFile, HttpFileError, Request, parse
 from .http_variables import Exchange, Scope, World, dotenv, environment_of, referenced
+from .notes import note
 from .screen import Screen
-
-if TYPE_CHECKING:
-    from .recording import Recorder
+from .sharing import FAILURES, Shared, outcome_of, printing_to_stderr, tell
 
 # Bytes of a file with requests, and of a file with variables.
 MAX_FILE = 64 << 20
@@ -53,7 +51,7 @@ _TIMEOUT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 _FORM = "application/x-www-form-urlencoded"
 # Actions and options that make no sense for requests of a file, or not for several of them.
-_EXCLUDED = ("from_har", "content", "raw", "data", "files", "json", "form", "multipart", "method")
+_EXCLUDED = ("from_har", "content", "raw", "data", "files", "json", "form", "multipart", "method", "urls")
 _FOR_ONE = ("output", "download")
 
 
@@ -67,6 +65,8 @@ def run_file(options: dict[str, Any]) -> int:
     for name in _EXCLUDED:
         if options[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} cannot be used with a file of requests")
+    if (options["parallel"] or 1) > 1:
+        raise click.UsageError("--parallel cannot be used with a file of requests: they are sent in order")
     if not options["words"]:
         raise click.UsageError("the file is missing: httpx run FILE.http [NAME ...]")
     path, *names = options["words"]
@@ -137,11 +137,8 @@ class Runner:
         self._exchanges: dict[str, Exchange] = {}
         self._codes: dict[Request, int] = {}
         self._open: list[Request] = []  # those that are being sent: one may wait for another
-        self._stack = ExitStack()
-        self._transports: dict[str, httpx.BaseTransport] = {}
         self._needed = _names_in(content)
-        self._jar = httpx.Cookies().jar
-        self._recorder = self._recorded()
+        self._shared = Shared(options)
         self._says_which = False
 
     def run(self, chosen: list[Request]) -> int:
@@ -151,24 +148,17 @@ class Runner:
             if self._says_which and self._options[name] is not None:
                 raise click.UsageError(f"--{name} takes the body of one request: name one")
         worst = exits.OK
-        try:
-            with self._stack:
-                for request in chosen:
-                    worst = max(worst, self._send(request))
-        finally:
-            if self._recorder is not None:
-                self._recorder.save()
+        with self._shared:
+            for request in chosen:
+                worst = max(worst, self._send(request))
+                if worst and self._options["fail_early"]:
+                    break
+        if worst and self._options["fail_early"] and request is not chosen[-1]:
+            tell("stopped after the first failure", note)
         if self._says_which:
             failed = sum(code != exits.OK for code in self._codes.values())
-            _tell(f"{len(self._codes)} requests, {failed} failed")
+            tell(f"{len(self._codes)} requests, {failed} failed", note)
         return worst
-
-    def _recorded(self) -> Recorder | None:
-        if self._options["har"] is None:
-            return None
-        from .recording import Recorder
-
-        return Recorder(self._options["har"], self._options["with_secrets"])
 
     # Variables.
 
@@ -239,21 +229,17 @@ class Runner:
         expected = [each for each in request.directives if each.name == "expect"]
         if self._says_which and not quiet:
             name = request.name or f"line {request.line}"
-            _tell(f"{name}: {request.method} {request.url}", mark="###")
-        for note in self._content.notes:
-            if request.start <= note.line <= request.end and request not in self._codes:
-                _tell(f"{self._path}:{note.line}: {note.text}")
+            tell(f"{name}: {request.method} {request.url}", partial(note, mark="###"))
+        for ignored in self._content.notes:
+            if request.start <= ignored.line <= request.end and request not in self._codes:
+                tell(f"{self._path}:{ignored.line}: {ignored.text}", note)
         self._open.append(request)
         line = request.line
         try:
             checks = [self._expectation(each.argument, each.line, request.end) for each in expected]
             code = self._exchanged(request, checks, quiet)
-        except click.UsageError as exc:
-            code, message = exits.USAGE, exc.format_message()
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            code, message = exits.of_error(exc), f"{type(exc).__name__}: {exc}"
-        except exits.Failure as exc:
-            code, message = exc.code, str(exc)
+        except FAILURES as exc:
+            code, message = outcome_of(exc)
         except HttpFileError as exc:
             code, message, line = exits.USAGE, str(exc), 0
         else:
@@ -261,7 +247,7 @@ class Runner:
         finally:
             self._open.pop()
         if message:
-            _tell(message if not line else f"{self._path}:{line}: {message}")
+            tell(message if not line else f"{self._path}:{line}: {message}")
         self._codes[request] = code
         return code
 
@@ -273,23 +259,15 @@ class Runner:
                 return show_unsent(options, intent)
         keeps = bool(checks) or request.name in self._needed
         keeper = Keeper()
-        layers = [keeper.watch] if keeps else []
-        client: dict[str, Any] = {"transport": self._transport(options)}
-        if keeps:
-            client["max_response_size"] = MAX_BODY
-        if not any(each.name == "no-cookie-jar" for each in request.directives):
-            client["cookies"] = self._jar
-        if self._recorder is not None:
-            layers.append(self._recorder.watch)
+        client = {"max_response_size": MAX_BODY} if keeps else {}
+        has_cookies = not any(each.name == "no-cookie-jar" for each in request.directives)
         try:
-            made = Run(options, intent, layers, **client)
-            # What an application prints must not be mixed with its response.
-            with redirect_stdout(sys.stderr) if options["app"] else nullcontext():
-                code = made.go()
+            is_expected = partial(expectations.expects_status, [check for _, check in checks])
+            more = {"is_expected": is_expected, **client}
+            made = self._shared.run(options, intent, [keeper.watch] if keeps else [], has_cookies, **more)
+            code = self._shared.go(made, printing_to_stderr if options["app"] else None)
         finally:
             intent.close()
-            if self._recorder is not None:
-                self._recorder.settle()
         if keeper.exchange is None:
             return code
         if request.name:
@@ -306,7 +284,7 @@ class Runner:
             failure = expectations.failure_of(check, received)
             if failure is not None:
                 failures += 1
-                _tell(f"{self._path}:{line}: {failure}")
+                tell(f"{self._path}:{line}: {failure}")
         if failures:
             return exits.UNEXPECTED
         return exits.OK if any(check.subject == "status" for _, check in checks) else code
@@ -319,22 +297,15 @@ class Runner:
         except ValueError as exc:
             raise HttpFileError(f"{self._path}:{line}: invalid '@expect': {exc}") from None
 
-    def _transport(self, options: dict[str, Any]) -> httpx.BaseTransport:
-        """Return the transport of all requests that speak this version of HTTP."""
-        key = f"{options['http2']} {options['http_version']}"
-        if key not in self._transports:
-            self._transports[key] = Lent(self._stack.enter_context(client_for(options)))
-        return self._transports[key]
-
     # The request.
 
     def _options_of(self, request: Request, quiet: bool) -> dict[str, Any]:
         """Return the options that send a request of the file."""
         expand = partial(self._scope.expand, end=request.end)
-        options = {**self._options, "har": None}  # one recorder for all
+        options = dict(self._options)
         if quiet:
             options.update(print="", output_json=False, write_out=None, timings=False, verbose=False)
-            options.update(output=None, download=None, resume=False, check_digest=None)
+            options.update(output=None, download=None, resume=False, check_digest=None, skip_existing=False)
         self._direct(request, options)
         url = expand(request.url, request.line).strip()
         given = {name.lower() for name, _ in options["headers"]}
@@ -440,17 +411,6 @@ class Keeper:
         return response
 
 
-class Lent(httpx.BaseTransport):
-    """The transports of an open client, as one that others use and do not close."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request through the transport of its URL."""
-        return self._client._transport_for_url(request.url).handle_request(request)
-
-
 def _names_in(content: HttpFile) -> frozenset[str]:
     """Return the names of the requests whose responses other parts of the file, or its files, may need."""
     texts = [variable.value for variable in content.variables]
@@ -510,8 +470,3 @@ def _content_of(request: httpx.Request) -> str:
         return request.content.decode("utf-8", "replace")
     except httpx.RequestNotRead:  # of a file
         return ""
-
-
-def _tell(text: str, mark: str = "httpx:") -> None:
-    sys.stdout.flush()
-    Screen(sys.stderr).write(f"{mark} {text}\n")

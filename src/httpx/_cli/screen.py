@@ -6,31 +6,31 @@ their size. A pipe or a file gets the same text without colours, and bodies as u
 (https://no-color.org) and TERM=dumb turn colours off; `pretty` overrides all of that but the protection of the
 terminal.
 
-JSON gets its colours here, token by token; pygments, which takes longer to import than a request takes, colours markup
-only.
+JSON gets its colours token by token (`json_text`); pygments, which takes longer to import than a request takes, colours
+markup only.
 """
 
 from __future__ import annotations
 
 import codecs
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .._fields import media_type_of
+from .json_text import indented, with_paint
+from .palette import has_true_colour, palette_of
 
 if TYPE_CHECKING:
     from httpx import Response
 
 Fields = Iterable[tuple[bytes, bytes]]
 
-GREY, RED, GREEN, YELLOW, CYAN = "2", "31", "32", "33", "36"
-# The bright one: the other cannot be read on a dark terminal.
-BLUE = "94"
-_STATUS_COLOURS = {"2": GREEN, "3": YELLOW}
+# Colours of what has no kind in a palette.
+GREY, RED, GREEN, YELLOW, CYAN, BLUE = "2", "31", "32", "33", "36", "94"
+_STATUS_KINDS = {"2": "success", "3": "redirect"}
 
 # Bytes. Larger bodies are not formatted, but shown as they arrive: a megabyte takes half a second and 30 MB of memory.
 MAX_FORMATTED = 4 * 1024 * 1024
@@ -41,49 +41,6 @@ _MARKUP = re.compile(r"(?:application|text)/(?:html|xml|css|javascript|[^;]*\+xm
 # C0 and C1 except tab, line feed and carriage return: they move cursors, set titles, and send input as if typed.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-_INDENT = "    "
-
-
-def indented(text: str, paint: Callable[[str, str], str] | None = None) -> str:
-    """
-    Return JSON with one member per line; the same text if it is not JSON.
-
-    Works on the text and not on its values: numbers keep their digits, strings their escapes, objects their repeated
-    names.
-
-    Args:
-        paint: called with a colour and each name and value; returns it with the colour.
-    """
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    out: list[str] = []
-    depth, before = 0, ""
-    tokens = _TOKEN.findall(text)
-    for token, after in zip(tokens, [*tokens[1:], ""]):
-        if token in "}]":
-            depth -= 1
-            if before not in ("{", "["):
-                out.append("\n" + _INDENT * depth)
-        elif before in ("{", "[", ","):
-            out.append("\n" + _INDENT * depth)
-        if token in "{[":
-            depth += 1
-        if paint is not None and token not in "{}[],:":
-            out.append(paint(_colour_of(token, after), token))
-        else:
-            out.append(": " if token == ":" else token)
-        before = token
-    return "".join(out)
-
-
-def _colour_of(token: str, after: str) -> str:
-    """Return the colour of a JSON token that is a name or a value."""
-    if token[0] == '"':
-        return BLUE if after == ":" else GREEN
-    return YELLOW if token in ("true", "false", "null") else CYAN
 
 
 def text_of(value: bytes) -> str:
@@ -106,6 +63,8 @@ class Screen:
     Args:
         stream: a text stream over a binary one.
         pretty: "all", "colors", "format" or "none"; None decides by the type of the stream.
+        style: of pygments; None and "auto" are the terminal's own colours.
+        sorts: put header fields, and the members of JSON that is indented, in the order of their names.
 
     Attributes:
         block: the character for bars.
@@ -113,13 +72,18 @@ class Screen:
         has_colours: whether there are colours.
     """
 
-    def __init__(self, stream: TextIO, pretty: str | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, pretty: str | None = None, style: str | None = None, sorts: bool = False
+    ) -> None:
         self._out = stream.buffer
         self._encoding = stream.encoding or "utf-8"
         self.is_terminal = stream.isatty()
         self.block = "\u2588" if self._encoding.lower().replace("-", "") in ("utf8", "cp65001") else "#"
         self.formats = self.is_terminal if pretty is None else pretty in ("all", "format")
         self.has_colours = _wants_colours(self.is_terminal) if pretty is None else pretty in ("all", "colors")
+        self._style = style
+        self._palette = palette_of(style if self.has_colours else None)
+        self._sorts = sorts
 
     def write(self, text: str) -> None:
         """Write text, made safe for a terminal; characters that the encoding lacks are escaped."""
@@ -132,21 +96,21 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Write a line about an event, not part of the exchange."""
-        self.painted(GREY, f"* {text}")
+        self.painted("note", f"* {text}")
         self._put("\n")
 
     def request(self, method: bytes, target: bytes, version: bytes, fields: Fields) -> None:
         """Write the head of a request."""
-        self.painted(GREEN, method.decode("latin-1"))
-        self.painted(CYAN, f" {target.decode('latin-1')} ")
-        self.painted(BLUE, version.decode("latin-1"))
+        self.painted("method", method.decode("latin-1"))
+        self.painted("target", f" {target.decode('latin-1')} ")
+        self.painted("version", version.decode("latin-1"))
         self._fields(fields)
 
     def response(self, version: bytes, status: int, reason: bytes, fields: Fields) -> None:
         """Write the head of a response."""
-        self.painted(BLUE, version.decode("latin-1"))
+        self.painted("version", version.decode("latin-1"))
         phrase = f" {status} {reason.decode('latin-1')}".rstrip()
-        self.painted(_STATUS_COLOURS.get(str(status)[0], RED), phrase)
+        self.painted(_STATUS_KINDS.get(str(status)[0], "error"), phrase)
         self._fields(fields)
 
     def trailers(self, fields: Fields) -> None:
@@ -202,7 +166,7 @@ class Screen:
 
     def stand_in(self, what: str) -> None:
         """Write a note in place of content that is not shown."""
-        self.painted(GREY, f"<{what}>")
+        self.painted("note", f"<{what}>")
 
     def _binary(self, size: int) -> None:
         self.stand_in(f"{size} bytes of binary data")
@@ -221,7 +185,7 @@ class Screen:
             text = self.json(text)
         else:
             text = self._safe(text)
-            text = coloured(text, media_type_of(content_type)) if self.has_colours else text
+            text = coloured(text, media_type_of(content_type), self._style) if self.has_colours else text
         self._put(text if text.endswith(end) else text + end)
 
     def json(self, text: str) -> str:
@@ -229,17 +193,12 @@ class Screen:
         if len(text) > MAX_FORMATTED:
             return self._safe(text)
         if self.formats:
-            done = indented(text, self._token)
+            done = indented(text, self._token, self._sorts)
             return self._safe(text) if done is text else done
-        return _TOKEN.sub(self._token_in_place, self._safe(text)) if self.has_colours else self._safe(text)
+        return with_paint(self._safe(text), self._token) if self.has_colours else self._safe(text)
 
-    def _token(self, colour: str, token: str) -> str:
-        return _paint(colour, self._safe(token)) if self.has_colours else self._safe(token)
-
-    def _token_in_place(self, match: re.Match[str]) -> str:
-        token = match[0]
-        after = match.string[match.end() : match.end() + 20].lstrip()[:1]
-        return token if token in "{}[],:" else _paint(_colour_of(token, after), token)
+    def _token(self, kind: str, token: str) -> str:
+        return _paint(self._palette[kind], self._safe(token)) if self.has_colours else self._safe(token)
 
     def _safe(self, text: str) -> str:
         return harmless(text) if self.is_terminal else text
@@ -263,15 +222,15 @@ class Screen:
 
     def _fields(self, fields: Fields) -> None:
         self._put("\n")
-        for name, value in fields:
-            self.painted(CYAN, name.decode("latin-1"))
+        for name, value in sorted(fields, key=_by_name) if self._sorts else fields:
+            self.painted("field", name.decode("latin-1"))
             self.write(f": {text_of(value)}\n")
         self._put("\n")
 
     def painted(self, colour: str, text: str) -> None:
-        """Write text in a colour, given as the digits of its escape sequence."""
+        """Write text in the colour of its kind in the palette, or one given as the digits of its escape sequence."""
         text = self._safe(text)
-        self._put(_paint(colour, text) if self.has_colours and text else text)
+        self._put(_paint(self._palette.get(colour, colour), text) if self.has_colours and text else text)
 
     def _put(self, text: str) -> None:
         self.write_bytes(text.encode(self._encoding, "backslashreplace"))
@@ -286,10 +245,19 @@ def _is_structured(content_type: str) -> bool:
 
 
 def _paint(colour: str, text: str) -> str:
-    return f"\x1b[{colour}m{text}\x1b[0m"
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
 
 
-def coloured(text: str, mime_type: str) -> str:
+def _by_name(field: tuple[bytes, bytes]) -> bytes:
+    return field[0].lower()
+
+
+def screen_for(stream: TextIO, options: dict[str, Any]) -> Screen:
+    """Return a screen with the format that the options ask for."""
+    return Screen(stream, options["pretty"], options["style"], options["sorted"])
+
+
+def coloured(text: str, mime_type: str, style: str | None = None) -> str:
     """Return text with the colours of its language; the same text if the language is unknown."""
     from pygments import formatters, highlight, lexers, util  # type: ignore[import-untyped]  # pygments has no types
 
@@ -297,7 +265,13 @@ def coloured(text: str, mime_type: str) -> str:
         lexer: Any = lexers.get_lexer_for_mimetype(mime_type, stripnl=False, ensurenl=False)
     except util.ClassNotFound:
         return text
-    return str(highlight(text, lexer, formatters.TerminalFormatter()))
+    if style is None or style == "auto":
+        formatter: Any = formatters.TerminalFormatter()
+    elif has_true_colour():
+        formatter = formatters.TerminalTrueColorFormatter(style=style)
+    else:
+        formatter = formatters.Terminal256Formatter(style=style)
+    return str(highlight(text, lexer, formatter))
 
 
 def _charset_for(content: bytes, charset: str | None, is_text: bool) -> str | None:

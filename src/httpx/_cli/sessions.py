@@ -50,9 +50,7 @@ class Session:
         self.read_only = read_only
         self._host = host
         self.headers: list[tuple[str, str]] = [(str(name), str(value)) for name, value in content.get("headers", ())]
-        self.auth: dict[str, Any] | None = content.get("auth")
-        if not isinstance(self.auth, (dict, type(None))):
-            raise TypeError("'auth' is not an object")
+        self.auth = _checked_auth(content.get("auth"))
         self._cookies: list[dict[str, Any]] = list(content.get("cookies", ()))
         self._loaded = _by_key(self._cookies)
         for kept in self._cookies:
@@ -138,6 +136,19 @@ class Session:
         except BaseException:
             os.unlink(draft)
             raise
+
+
+def _checked_auth(kept: Any) -> dict[str, Any] | None:
+    """Return the options of authentication from a file, with no others."""
+    if kept is None:
+        return None
+    if not isinstance(kept, dict):
+        raise TypeError("'auth' is not an object")
+    pair, token, digest = (kept.get(name) for name in ("auth", "bearer", "digest"))
+    is_pair = isinstance(pair, list) and len(pair) == 2 and all(isinstance(word, str) for word in pair)
+    if not (pair is None or is_pair) or not isinstance(token, (str, type(None))):
+        raise TypeError("'auth' must have two texts as 'auth', or a text as 'bearer'")
+    return {"auth": pair, "bearer": token, "digest": bool(digest)}
 
 
 def folder() -> str:

@@ -1,5 +1,5 @@
 """
-`--ws`: a WebSocket on the command line. Each line of standard input is sent as a message; each message is shown.
+`httpx ws URL`: a WebSocket on the command line. Each line of standard input is sent; each message is shown.
 
     talk(options) -> exit code
 
@@ -34,8 +34,10 @@ import httpx
 from .. import _redaction as redaction
 from . import exits
 from .building import plan
-from .clients import auth_of, client_for
-from .screen import GREY, Screen
+from .clients import client_for
+from .exchange import auth_for, local_names
+from .notes import complain
+from .screen import screen_for
 from .wiretap import head_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 _NOT_WITH = (
     *("content", "data", "files", "json", "form", "multipart", "raw", "stream", "output", "download", "resume"),
     *("check_digest", "write_out", "print", "retry", "session", "session_read_only", "offline", "curl", "method"),
+    *("compress", "har"),
 )
 
 
@@ -54,7 +57,7 @@ def talk(options: dict[str, Any]) -> int:
     if words[:1] == ("ws",):
         words = words[1:]
     for name in _NOT_WITH:
-        if options[name]:
+        if options[name] and name not in options["from_config"]:
             shown = "continue" if name == "resume" else name.replace("_", "-")
             raise click.UsageError(f"--ws excludes --{shown}")
     intent = plan({**options, "words": words, "ignore_stdin": True})
@@ -75,8 +78,9 @@ class Talk:
     def __init__(self, options: dict[str, Any], intent: Any) -> None:
         self._options = options
         self._intent = intent
-        self._screen = Screen(sys.stdout, options["pretty"])
+        self._screen = screen_for(sys.stdout, options)
         self._is_json = options["output_json"]
+        self._shows = not (self._is_json or options["quiet"])
         self._timings: Hops | None = None
         if options["timings"]:
             from .timings import Hops
@@ -94,7 +98,8 @@ class Talk:
         if self._timings is not None:
             more["middleware"] = [self._timings.watch]
             self._timings.begin()
-        with client_for(self._options, auth=auth_of(self._options), **more) as client:
+        self._options["resolve"] += local_names(intent.url, self._options)
+        with client_for(self._options, auth=auth_for(self._options, None, intent), **more) as client:
             connector = client.websocket(
                 intent.url,
                 params=tuple(intent.params) or None,
@@ -127,9 +132,8 @@ class Talk:
         """Show why no WebSocket was opened; return the exit code."""
         response = exc.response
         self._tell("close", code=None, reason=None, by_peer=True, error=str(exc), status=response.status_code)
-        if sys.stderr is not None:
-            Screen(sys.stderr).write(f"httpx: {type(exc).__name__}: {exc}\n")
-        if response.content and not self._is_json:
+        complain(f"{type(exc).__name__}: {exc}")
+        if response.content and self._shows:
             self._screen.body(response)
         return exits.of_status(response.status_code) or exits.FAILED
 
@@ -175,13 +179,13 @@ class Talk:
             self._tell("received", text=message)
         else:
             self._tell("received", base64=base64.b64encode(message).decode("ascii"))
-        if self._is_json:
+        if not self._shows:
             return
         with self._lock:
             if isinstance(message, str):
                 self._screen.value(message)
             elif self._screen.is_terminal:
-                self._screen.painted(GREY, f"{len(message)} bytes of binary data\n")
+                self._screen.painted("note", f"{len(message)} bytes of binary data\n")
             else:
                 self._screen.write_bytes(message + b"\n")
             sys.stdout.flush()
@@ -202,7 +206,7 @@ class Talk:
             if not self._has_opened:
                 self._timings.finish()
             sys.stdout.flush()
-            show(self._timings, Screen(sys.stderr, self._options["pretty"]), columns(sys.stderr))
+            show(self._timings, screen_for(sys.stderr, self._options), columns(sys.stderr))
 
 
 def lines_of(stream: Any) -> Iterator[str]:
@@ -213,13 +217,15 @@ def lines_of(stream: Any) -> Iterator[str]:
     """
     if stream is None:
         return
-    rest = b""
+    rest: list[bytes] = []  # of a line without its end; joined once, because a line may be long
     while data := os.read(stream.fileno(), 65_536):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield line.rstrip(b"\r").decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
+        *ends, tail = data.split(b"\n")
+        for end in ends:
+            yield b"".join([*rest, end]).rstrip(b"\r").decode("utf-8", "replace")
+            rest = []
+        rest.append(tail)
+    if any(rest):
+        yield b"".join(rest).decode("utf-8", "replace")
 
 
 # Seconds after which the thread that receives looks whether the input is over.

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,22 +32,32 @@ _STANDARD = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _STICKY = stat.S_ISVTX
 
 
-def target_for(path: str, url: str, *, resume: bool = False, digest: str | None = None) -> Download | Direct:
+def target_for(
+    path: str,
+    url: str,
+    *,
+    resume: bool = False,
+    digest: str | None = None,
+    skips: bool = False,
+    present: Container[str] | None = None,
+) -> Download | Direct:
     """
     Return what saves a body to a path.
 
     Args:
         path: a file, a folder, "" for the current folder, or "-" for standard output.
-        url, resume, digest: as for `Download`.
+        url, resume, digest, skips, present: as for `Download`.
 
     Raises:
         ValueError: as for `Download`; or a direct target cannot be continued.
         OSError: the path cannot be written to.
     """
+    if skips and os.path.isfile(path):  # nothing will be written
+        return Download(path, url, digest=digest, skips=True)
     if not is_direct(path):
         folder = path if not path or path.endswith(("/", os.sep)) or os.path.isdir(path) else _parent_of(path)
         _check_folder(folder or ".", path or ".")
-        return Download(path, url, resume=resume, digest=digest)
+        return Download(path, url, resume=resume, digest=digest, skips=skips, present=present)
     if resume:
         raise ValueError("--continue needs a file that can be replaced, not standard output, a device or a pipe")
     _check(path)
@@ -131,8 +141,9 @@ class Direct:
         is_output: whether it is standard output.
     """
 
-    is_repeatable = False
+    is_repeatable = makes_file = was_skipped = False
     kept = None
+    existing = None
 
     def __init__(self, path: str, digest: str | None = None) -> None:
         self._path = path

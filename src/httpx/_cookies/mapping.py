@@ -27,7 +27,7 @@ from .._exceptions import CookieConflict
 from .._forks import FORKS, unlock
 from .._headers import Headers
 from .._secrets import MAX_URL, printable
-from .rules import MAX_FIELDS, Place, Storing, chosen_for, fault_in, in_order, judge, pair, parse
+from .rules import MAX_FIELDS, Place, chosen_for, fault_in, in_order, judge, pair, parse, store
 from .storage import drop, is_at, key_of, library, locked, new_cookie, overrides, survives_forks
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
 
@@ -334,12 +334,9 @@ class Cookies(MutableMapping[str, str]):
 def _store_all(jar: CookieJar, lines: list[bytes], policy: Optional[UsersPolicy], place: Place) -> None:
     """Store the cookies of Set-Cookie fields that `place` may set and the user's policy accepts."""
     now = int(time.time())
-    storing = Storing(jar, place, now)
-    for line in lines[:MAX_FIELDS]:
-        cookie = judge(parse(line), place, now)
-        if cookie is not None and (policy is None or policy.accepts(cookie)):
-            storing.add(cookie)
-    storing.end()
+    judged = (judge(parse(line), place, now) for line in lines[:MAX_FIELDS])
+    accepted = [each for each in judged if each is not None and (policy is None or policy.accepts(each))]
+    store(jar, accepted, place, now)
 
 
 def _drop_all(jar: CookieJar, cookies: list[Cookie]) -> None:

@@ -1,7 +1,7 @@
 """
 The cookies that are stored and those that are sent: RFC 6265 and its revision, 6265bis.
 
-Not here: the jar (`storage`), the user's policies (`urllib_views`).
+Not here: the jar (`storage`), what leaves it (`eviction`), the user's policies (`urllib_views`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from .._exceptions import LocalProtocolError
 from .._fields import parse_date
 from .._utils import lazy_pattern
-from .storage import Origin, drop, found, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
+from .eviction import make_room, site_of
+from .storage import (
+    Origin,
+    domains_below,
+    drop,
+    found,
+    jar_host,
+    key_of,
+    new_cookie,
+    origin_of,
+    serials,
+    set_origin,
+    stored,
+)
 from .suffixes import is_public_suffix
 
 if TYPE_CHECKING:
@@ -19,7 +32,6 @@ if TYPE_CHECKING:
 
     from .._urls import URL
 
-_MAX_PER_DOMAIN = 180  # cookies; the limit of browsers (6265bis, section 5.7)
 _MAX_SIZE = 4096  # bytes of name and value together (6265bis, section 5.6)
 _MAX_ATTRIBUTE = 1024  # bytes of an attribute's value (6265bis, section 5.6)
 _MAX_ATTRIBUTES = 32  # of one cookie; later ones are ignored, so that a long line cannot fill the jar
@@ -219,65 +231,48 @@ def _expiry(known: dict[str, str], now: int) -> Optional[int]:
     return None if date is None else min(date, latest)
 
 
-class Storing:
-    """
-    The accepted cookies of one response, on their way into a jar. The caller holds the lock.
-
-    A response may have thousands of them, so what depends on the cookies that are there already is worked out once: the
-    time is linear in both numbers.
-    """
-
-    __slots__ = ("_domains", "_jar", "_now", "_place", "_protected")
-
-    def __init__(self, jar: CookieJar, place: Place, now: int) -> None:
-        self._jar = jar
-        self._place = place
-        self._now = now
-        self._domains: set[str] = set()  # of cookies that were stored
-        # Secure cookies from https origins by name; of the place's domains, and under True of all.
-        self._protected: dict[bool, dict[str, list[Cookie]]] = {}
-
-    def add(self, cookie: Cookie) -> None:
-        """Store a cookie, or remove the one that it expires."""
-        jar = self._jar
-        if not self._place.is_secure and any(_is_overlaid(old, cookie) for old in self._protected_from(cookie)):
-            return
+def store(jar: CookieJar, cookies: list[Cookie], place: Place, now: int) -> None:
+    """Store the accepted cookies of a response, or remove those that they expire. The caller holds the lock."""
+    guarded = {} if place.is_secure else _guarded(jar, place, any(cookie.domain_specified for cookie in cookies))
+    added: dict[str, int] = {}
+    for cookie in cookies:
+        if any(_is_overlaid(old, cookie) for old in guarded.get(cookie.name, ())):
+            continue
         old = found(jar, cookie)
         if old is not None:
             # An updated cookie keeps its age, and with it its place in the Cookie field.
             set_origin(cookie, origin_of(cookie)._replace(serial=origin_of(old).serial))
-        if cookie.is_expired(self._now):
+        if cookie.is_expired(now):
             drop(jar, cookie)
-            return
-        jar.set_cookie(cookie)
-        self._domains.add(cookie.domain)
+        else:
+            jar.set_cookie(cookie)
+            added[cookie.domain] = added.get(cookie.domain, 0) + 1
+    # Once a response: that takes as long as a domain has cookies, and a response may have many.
+    for domain, number in added.items():
+        make_room(jar, domain, number, now)
 
-    def _protected_from(self, cookie: Cookie) -> list[Cookie]:
-        """Return the cookies that this one could hide. Those that this response sets, over http, are not among them."""
-        # A cookie for a domain also hides those of its subdomains, which are not among the place's own.
-        everywhere = bool(cookie.domain_specified)
-        protected = self._protected.get(everywhere)
-        if protected is None:
-            protected = self._protected[everywhere] = {}
-            for old in stored(self._jar, None if everywhere else self._place.domains()):
-                if old.secure and origin_of(old).is_secure:
-                    protected.setdefault(old.name, []).append(old)
-        return protected.get(cookie.name, [])
 
-    def end(self) -> None:
-        """Reduce each domain to its limit: first expired cookies are removed, then the oldest, Secure ones last."""
-        for domain in self._domains:
-            present = stored(self._jar, [domain])
-            surplus = len(present) - _MAX_PER_DOMAIN
-            if surplus > 0:
-                present.sort(key=lambda old: (not old.is_expired(self._now), old.secure, origin_of(old).serial))
-                for old in present[:surplus]:
-                    drop(self._jar, old)
+def _guarded(jar: CookieJar, place: Place, is_wide: bool) -> dict[str, list[Cookie]]:
+    """
+    Return by name the Secure cookies from https that a response over http must leave alone.
+
+    Looked for once a response: a jar may be large, and a response may have many cookies. An http response adds none.
+
+    Args:
+        is_wide: whether one of its cookies is for a domain: it would also hide those of subdomains, which are not among
+            the place's domains.
+    """
+    below = domains_below(jar, site_of(place.hosts[0])) if is_wide else ()
+    guarded: dict[str, list[Cookie]] = {}
+    for old in stored(jar, list(dict.fromkeys([*place.domains(), *below]))):
+        if old.secure and origin_of(old).is_secure:
+            guarded.setdefault(old.name, []).append(old)
+    return guarded
 
 
 def _is_overlaid(old: Cookie, new: Cookie) -> bool:
     """
-    Return whether `new`, from an http origin, would hide `old`, a Secure cookie of its name from an https origin.
+    Return whether `new`, from an http origin, would hide `old`, a Secure cookie of the same name from an https origin.
 
     "Leave Secure cookies alone": an attacker on the network can respond for http://example.org and would otherwise
     replace the session of https://example.org (6265bis, section 5.7).

@@ -104,19 +104,19 @@ def drop(jar: CookieJar, cookie: Cookie) -> None:
         pass  # another thread was faster
 
 
-def stored(jar: CookieJar, domains: Optional[list[str]]) -> list[Cookie]:
+def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
     """
-    Return the jar's cookies of these domains; of all if it is None.
+    Return the jar's cookies of these domains.
 
     CookieJar keeps them by domain, under a private name that has not changed since Python 2.4; a look-up there costs
     3 µs however many cookies there are, where iterating over 1,000 of them costs 200. Other jars are iterated over.
     """
-    tree = getattr(jar, "_cookies", None)
-    if not isinstance(tree, dict) or overrides(jar, "__iter__"):
-        return [cookie for cookie in jar if domains is None or cookie.domain in domains]
+    tree = _tree_of(jar)
+    if tree is None:
+        return [cookie for cookie in jar if cookie.domain in domains]
     return [
         cookie
-        for domain in (tree if domains is None else domains)
+        for domain in domains
         if domain in tree
         for cookies in tree[domain].values()
         for cookie in cookies.values()
@@ -125,11 +125,24 @@ def stored(jar: CookieJar, domains: Optional[list[str]]) -> list[Cookie]:
 
 def found(jar: CookieJar, cookie: Cookie) -> Optional[Cookie]:
     """Return the jar's cookie with the name, domain and path of this one; as fast as `stored`."""
-    tree = getattr(jar, "_cookies", None)
-    if not isinstance(tree, dict) or overrides(jar, "__iter__"):
+    tree = _tree_of(jar)
+    if tree is None:
         return next((old for old in jar if key_of(old) == key_of(cookie)), None)
     there: Optional[Cookie] = tree.get(cookie.domain, {}).get(cookie.path, {}).get(cookie.name)
     return there
+
+
+def domains_below(jar: CookieJar, suffix: str) -> list[str]:
+    """Return the domains of the jar's cookies that end with a suffix."""
+    tree = _tree_of(jar)
+    return [
+        domain for domain in ({cookie.domain for cookie in jar} if tree is None else tree) if domain.endswith(suffix)
+    ]
+
+
+def _tree_of(jar: CookieJar) -> Optional[dict[str, Any]]:
+    tree = getattr(jar, "_cookies", None)
+    return tree if isinstance(tree, dict) and not overrides(jar, "__iter__") else None
 
 
 def survives_forks(jar: CookieJar) -> CookieJar:

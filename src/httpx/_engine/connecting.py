@@ -260,7 +260,7 @@ class Dial(Generic[C]):
 
     def _race_timed_out(self, race: Race, until: float | None) -> ConnectTimeout:
         total = until == self._job.deadline
-        return race.timeout(self._job.timeout["total" if total else "connect"] or 0.0, total)
+        return race.timeout(self._job.seconds("total" if total else "connect"), total)
 
     # The hops.
 

@@ -305,7 +305,7 @@ class Job(Limits):
             phase = "total"
         elif phase == "read" and "idle" in self.timeout:
             phase = "idle"
-        text = f"{what} within the {phase} timeout of {self.timeout.get(phase) or 0:g} s"
+        text = f"{what} within the {phase} timeout of {self.seconds(phase):g} s"
         return kind(with_host(text, self.request), request=self.request)
 
     def queue_timed_out(self, now: float) -> PoolTimeout:

@@ -39,6 +39,16 @@ NO_TIMEOUT: Mapping[str, float | None] = {}
 NO_EXTENSIONS: Mapping[str, Any] = {}
 
 
+def total_of(timeout: Mapping[str, Any]) -> float:
+    """
+    Return the total timeout that the caller gave, in seconds, for a message; 0.0 without one.
+
+    In the midst of a call, or of one that is a part of a download, "total" is only what was left of it:
+    `_transports.deadlines.Rest`, whose `given` is what it is the rest of.
+    """
+    return getattr(timeout, "given", timeout).get("total") or 0.0
+
+
 class Limits:
     """
     The time limits of one request.
@@ -59,6 +69,10 @@ class Limits:
         read, total = timeout.get("read"), timeout.get("total")
         self.read = read if read is None or read < FOREVER else None
         self.deadline = None if total is None or total >= FOREVER else now + total
+
+    def seconds(self, phase: str) -> float:
+        """Return the timeout of a phase, or the total one, as the caller gave it, for a message."""
+        return total_of(self.timeout) if phase == "total" else self.timeout.get(phase) or 0.0
 
     def limit(self, phase: str, now: float) -> float | None:
         """Return until when the phase that begins now may last: its own timeout or the total one, the earlier one."""
@@ -109,7 +123,9 @@ class Limits:
 
     def idle(self, seconds: float | None) -> None:
         """Bound the waits for the rest of the body, each by so many seconds, in place of the read timeout."""
-        self.timeout = {**self.timeout, "read": seconds, "idle": seconds, "head": self.read}
+        more = {"read": seconds, "idle": seconds, "head": self.timeout.get("head", self.read)}  # a body may begin twice
+        # The deadline is set, so that "total" is for messages only from now on.
+        self.timeout = {**self.timeout, **more, "total": total_of(self.timeout) or None}
         self.read = seconds if seconds is None or seconds < FOREVER else None
 
     def queue_limit(self, now: float, awaits_dial: bool) -> float | None:

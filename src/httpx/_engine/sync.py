@@ -119,13 +119,14 @@ class SyncBody(SyncByteStream):
         self._connection = connection
         self._exchange = exchange
         self._job = job
-        if "idle_timeout" in job.request.extensions:
-            job.idle(job.request.extensions["idle_timeout"])
         self._over = False
         self.extensions: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
+        # Not earlier: a middleware may set it when it has seen the head.
+        if "idle_timeout" in self._job.request.extensions:
+            self._job.idle(self._job.request.extensions["idle_timeout"])
         if self._job.narrator is not None:
             self._engine.tell(self._job, "body")
         try:

@@ -2,13 +2,14 @@
 The total timeout of a call, for transports that do not enforce it: in-process apps, mocks, and those of users.
 
     bounds_itself(transport)                   -> bool     the network: its engine has its own deadline
-    AsyncBound(request, deadline, total).run(send, request) -> the response; cancelled at the deadline
-    Bound(request, deadline, total).run(send, request)      -> the same between calls: a call that blocks is not
-                                                               interrupted, and its response is dropped if it is late
+    AsyncBound(request, deadline, timeout).run(send, request) -> the response; cancelled at the deadline
+    Bound(request, deadline, timeout).run(send, request)      -> the same between calls: a call that blocks is not
+                                                                 interrupted, and its response is dropped if it is late
     .over(response)                            -> the same response, whose body is bounded, too
 
 A transport around another one finds the seconds in `request.extensions["timeout"]`, which is a `Remaining`: on a
-second attempt it passes the time that is left to the network.
+second attempt it passes the time that is left to the network. Errors name the number that the caller gave, and not what
+was left of it: see `Rest`.
 
 Not here: which requests have a total timeout (`_base_client`), the deadlines of the network (`_engine`).
 """
@@ -22,6 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from typing import Any, Callable, TypeVar
 
 from .. import _clock
+from .._engine.limits import total_of
 from .._exceptions import ReadTimeout, TimeoutException, with_host
 from .._reading import end_generator
 from .._request import Request
@@ -48,31 +50,48 @@ def bounds_itself(transport: Any) -> bool:
     return name not in vars(transport) and "httpcore" not in sys.modules
 
 
-class TimeLeft(dict[str, Any]):
+class Rest(dict[str, Any]):
     """
-    The timeouts of a request in the midst of a call, whose "total" is what is left of it.
+    The timeouts of a call that is a part of something longer, whose "total" is the rest of the longer one's.
 
     Args:
         timeout: of the request.
-        total: seconds.
+        total: seconds that are left.
+        given: the timeouts that this is the rest of.
 
     Attributes:
-        whole: the timeouts as the caller gave them, from which another call with the same request begins.
+        given: the same as the caller gave them. Errors name the total timeout in them (`limits.total_of`).
     """
 
-    def __init__(self, timeout: Mapping[str, Any], total: float) -> None:
+    def __init__(self, timeout: Mapping[str, Any], total: float, given: Mapping[str, Any]) -> None:
         super().__init__(timeout, total=total)
+        self.given: Mapping[str, Any] = given.given if isinstance(given, Rest) else given
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rest, (dict(self), self["total"], {"total": total_of(self.given)})
+
+
+class TimeLeft(Rest):
+    """
+    The timeouts of a request in the midst of a call, whose "total" is what is left of the call's.
+
+    Attributes:
+        whole: the request's own, from which another call with the same request begins.
+    """
+
+    def __init__(self, timeout: Mapping[str, Any], total: float, given: Mapping[str, Any]) -> None:
+        super().__init__(timeout, total, given)
         self.whole: Mapping[str, Any] = timeout.whole if isinstance(timeout, TimeLeft) else timeout
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TimeLeft, (dict(self.whole), self["total"])
+        return TimeLeft, (dict(self.whole), self["total"], {"total": total_of(self.given)})
 
 
 class Remaining(TimeLeft):
     """The same, in which "total" is the time that is left when it is read."""
 
-    def __init__(self, timeout: Mapping[str, Any], deadline: float) -> None:
-        super().__init__(timeout, timeout.get("total", 0.0))
+    def __init__(self, timeout: Mapping[str, Any], deadline: float, given: Mapping[str, Any]) -> None:
+        super().__init__(timeout, timeout.get("total", 0.0), given)
         self._deadline = deadline
 
     def __getitem__(self, name: str) -> Any:
@@ -86,12 +105,12 @@ class Remaining(TimeLeft):
 class _Deadline:
     """The deadline of a call, and the error that is raised at it."""
 
-    def __init__(self, request: Request, deadline: float, total: float) -> None:
+    def __init__(self, request: Request, deadline: float, timeout: Mapping[str, Any]) -> None:
         self._request = request
         self._deadline = deadline
-        self._total = total
+        self._timeout = timeout
         self._began = _clock.monotonic()
-        request.extensions["timeout"] = Remaining(request.extensions["timeout"], deadline)
+        request.extensions["timeout"] = Remaining(request.extensions["timeout"], deadline, timeout)
 
     def left(self) -> float:
         """
@@ -109,14 +128,14 @@ class _Deadline:
         """Return the exception to raise at the deadline."""
         from .._timings import of_failure
 
-        text = f"no whole response within the total timeout of {self._total:g} s"
+        text = f"no whole response within the total timeout of {total_of(self._timeout):g} s"
         error = ReadTimeout(with_host(text, self._request), request=self._request)
         error._timings = of_failure(error, _clock.monotonic() - self._began)
         return error
 
     def explain(self, exc: TimeoutException) -> None:
-        """Put the caller's timeout into a transport's error, which names only the time that was left."""
-        exc.args = (_TOTAL.sub(f"total timeout of {self._total:g} s", str(exc)),)
+        """Put the caller's timeout into the error of a transport that knows only the time that was left, or no time."""
+        exc.args = (_TOTAL.sub(f"total timeout of {total_of(self._timeout):g} s", str(exc)),)
 
 
 class Bound(_Deadline):

@@ -230,11 +230,13 @@ class Target:
             file = os.open(f"{path}.part", os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW, _mode(path))
         except FileExistsError:
             return False
-        if not lock(file):  # another process was faster, and has taken it over
-            os.close(file)
-            return False
-        self._file, self._draft, self._is_private = file, f"{path}.part", False
-        return True
+        # Another process may have been faster and have taken it over. If it is done, this is its complete file by now.
+        with suppress(OSError):
+            if lock(file) and os.path.samestat(os.fstat(file), os.lstat(f"{path}.part")):
+                self._file, self._draft, self._is_private = file, f"{path}.part", False
+                return True
+        os.close(file)
+        return False
 
     def _make_private(self, path: str) -> None:
         folder, name = os.path.split(path)

@@ -355,13 +355,14 @@ class AsyncStreamBody(AsyncByteStream):
         self._connection = connection
         self._stream = stream
         self._job = job
-        if "idle_timeout" in job.request.extensions:
-            job.idle(job.request.extensions["idle_timeout"])
         self._over = False
         self._begun = False
         self.extensions: dict[str, Any] = {}
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        # Not earlier: a middleware may set it when it has seen the head.
+        if "idle_timeout" in self._job.request.extensions:
+            self._job.idle(self._job.request.extensions["idle_timeout"])
         return self
 
     async def __anext__(self) -> bytes:

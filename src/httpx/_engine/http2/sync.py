@@ -501,8 +501,6 @@ class SyncStreamBody(SyncByteStream):
         self._connection = connection
         self._stream = stream
         self._job = job
-        if "idle_timeout" in job.request.extensions:
-            job.idle(job.request.extensions["idle_timeout"])
         self._over = False
         self.extensions: dict[str, Any] = {}
 
@@ -510,6 +508,9 @@ class SyncStreamBody(SyncByteStream):
         if self._job.narrator is not None:
             self._multiplexer.engine.tell(self._job, "body")
         multiplexer, stream, job = self._multiplexer, self._stream, self._job
+        # Not earlier: a middleware may set it when it has seen the head.
+        if "idle_timeout" in job.request.extensions:
+            job.idle(job.request.extensions["idle_timeout"])
         try:
             while True:
                 chunk = multiplexer.read(stream, job)
