@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
+import http.cookiejar
 import pickle
 import re
 import threading
@@ -925,6 +926,49 @@ def test_cookies_of_the_challenge_come_back_with_the_answer() -> None:
     """Some servers keep the nonce in a session that only the cookie names."""
     assert cookies_sent(None, "session=1; Path=/") == "session=1"
     assert cookies_sent(None) is None
+
+
+def refusing() -> http.cookiejar.CookieJar:
+    return http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+
+
+class NeverSends(http.cookiejar.DefaultCookiePolicy):
+    def return_ok(self, cookie: Any, request: Any) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("cookies", "expected"),
+    [
+        (lambda: None, "sid=1"),
+        (lambda: {"theme": "dark"}, "theme=dark; sid=1"),
+        (lambda: False, None),
+        (refusing, None),
+        (lambda: http.cookiejar.CookieJar(NeverSends()), None),
+    ],
+)
+def test_cookies_of_the_challenge_that_the_client_does_not_keep_are_not_sent(cookies: Any, expected: Any) -> None:
+    """With `cookies=False`, and where the user's policy refused it, a server's cookie came back to it all the same."""
+    sent: list[Optional[str]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("cookie"))
+        if "authorization" in request.headers:
+            return httpx.Response(200)
+        fields = [("WWW-Authenticate", DIGEST.format("n")), ("Set-Cookie", "sid=1; Path=/")]
+        return httpx.Response(401, headers=fields)
+
+    async def main() -> None:
+        transport = httpx.MockTransport(handler)
+        async with httpx.AsyncClient(transport=transport, cookies=cookies(), auth=httpx.DigestAuth("u", "p")) as client:
+            await client.get("http://example.org/")
+
+    transport = httpx.MockTransport(handler)
+    with httpx.Client(transport=transport, cookies=cookies(), auth=httpx.DigestAuth("u", "p")) as client:
+        response = client.get("http://example.org/")
+    assert pickle.loads(pickle.dumps(response.request))._client_cookies is None
+    asyncio.run(main())
+    assert sent[1] == sent[3] == expected
 
 
 def test_the_callers_cookies_stay_unless_they_are_replaced() -> None:

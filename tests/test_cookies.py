@@ -221,12 +221,71 @@ def test_clearing_takes_a_domain_and_a_path() -> None:
     assert list(cookies) == []
 
 
+def test_a_cookie_of_a_request_stands_where_that_of_the_client_stood() -> None:
+    """0.28.1's order: some servers read the first cookies only."""
+    seen: list[str] = []
+    transport = httpx.MockTransport(lambda request: seen.append(request.headers["cookie"]) or httpx.Response(200))  # type: ignore[func-returns-value]  # None is false
+    with httpx.Client(transport=transport, cookies={"a": "1", "b": "2"}) as client:
+        client.get("http://x.com/", cookies={"a": "3", "c": "4"})
+    assert seen == ["a=3; b=2; c=4"]
+
+
 def test_the_repr_shows_the_name_of_each_cookie_and_no_value() -> None:
     """Sessions stood in logs and tracebacks."""
     cookies = Cookies({"a": "s3cret"})
     cookies.set("b", "s3cret", domain="x.com")
     assert repr(cookies) == "<Cookies[<Cookie a for  />, <Cookie b for x.com />]>"
     assert repr(Cookies()) == "<Cookies[]>"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("attributes", ["", "; Domain=example.org", "; Path=/%d"])
+def test_many_cookies_of_one_response_are_stored_in_linear_time(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, attributes: str
+) -> None:
+    """A response of 256 KiB with nothing but cookies kept the event loop busy for eleven seconds."""
+    looked_at = 0
+
+    def stored(jar: Any, domains: Any) -> Any:
+        nonlocal looked_at
+        found = storage.stored(jar, domains)
+        looked_at += len(found)
+        return found
+
+    monkeypatch.setattr(rules, "stored", stored)
+    cookies = Cookies()
+    for number in range(500):
+        cookies.set("other", "1", domain=f"h{number}.example.net")
+    lines = [f"n{number}=1{attributes.replace('%d', str(number))}" for number in range(3_000)]
+    fields = [("Set-Cookie", line) for line in lines]
+    request = httpx.Request("GET", f"{scheme}://www.example.org/")
+    cookies.extract_cookies(httpx.Response(200, headers=fields, request=request))
+    assert len(cookies) == 500 + 180
+    assert looked_at < 4_000
+    names = {cookie.name for cookie in cookies.jar if cookie.name != "other"}
+    assert names == {f"n{number}" for number in range(rules.MAX_FIELDS - 180, rules.MAX_FIELDS)}
+
+
+def test_a_foreign_jar_stores_a_cookie_in_the_place_of_the_old_one() -> None:
+    class Listed(http.cookiejar.CookieJar):
+        def __iter__(self) -> Any:
+            return iter([cookie for cookie in super().__iter__() if cookie.name != "hidden"])
+
+    cookies = Cookies(Listed())
+    request = httpx.Request("GET", "http://www.example.org/")
+    for fields in ([("Set-Cookie", "a=1"), ("Set-Cookie", "b=1")], [("Set-Cookie", "a=2")]):
+        cookies.extract_cookies(httpx.Response(200, headers=fields, request=request))
+    cookies.set_cookie_header(request)
+    assert request.headers["cookie"] == "a=2; b=1"
+
+
+def test_a_repr_has_no_control_character_of_a_server():
+    """A repr is printed, and the control characters of C1 mean something to a terminal, too."""
+    cookies = Cookies()
+    fields = [(b"Set-Cookie", "a\x9b2J\u202e=1; Path=/".encode())]
+    cookies.extract_cookies(httpx.Response(200, headers=fields, request=httpx.Request("GET", "http://x.com/")))
+    assert len(cookies) == 1
+    assert repr(cookies) == "<Cookies[<Cookie a\\x9b2J\\u202e for x.com />]>"
 
 
 @pytest.mark.parametrize("name", ["a;b", "a\n", "\x00"])
@@ -913,7 +972,7 @@ def test_a_cookie_of_the_request_replaces_the_clients_of_the_same_name() -> None
         client.get(HOME, cookies={"a": "2"})
         client.get(HOME)
         client.get(HOME, cookies={"theirs": "4"})
-    assert hops.fields == ["b=1; a=2", "a=1; b=1; theirs=3", "a=1; b=1; theirs=3; theirs=4"]
+    assert hops.fields == ["a=2; b=1", "a=1; b=1; theirs=3", "a=1; b=1; theirs=3; theirs=4"]
 
 
 def test_a_client_with_cookies_switched_off_keeps_none() -> None:

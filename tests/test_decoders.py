@@ -547,6 +547,63 @@ def test_stacked_codings_that_are_cut_raise(cut: str) -> None:
         decoded(MultiDecoder([DeflateDecoder(), GZipDecoder()]), body if cut == "inner" else body[:-1])
 
 
+EMPTY: dict[str, tuple[type[ContentDecoder], bytes]] = {
+    "gzip": (GZipDecoder, gzip.compress(b"")),
+    "deflate": (DeflateDecoder, b"\0\0\0\xff\xff"),
+    "zstd": (ZStandardDecoder, b"\x50\x2a\x4d\x18\0\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_inner_coding_without_content_is_refused_before_it_takes_hours(name: str) -> None:
+    """A body of 500 bytes could be gigabytes of empty gzip members within: no piece, no timeout, no end of it."""
+    decoder_class, empty = EMPTY[name]
+    taken = 0
+
+    class Counting(decoder_class):  # type: ignore[misc, valid-type]  # a class is chosen by the test
+        def decode(self, data: bytes) -> Any:
+            nonlocal taken
+            taken += len(data)
+            return super().decode(data)
+
+    outer = zlib.compress(empty * (16_777_216 // len(empty)))
+    decoder = MultiDecoder([Counting(), DeflateDecoder()])
+    with pytest.raises(DecodingError, match=f"1048576 bytes of {name} data with next to no content"):
+        decoded(decoder, outer)
+    assert taken < 2_000_000
+
+
+def test_an_inner_coding_that_gives_a_byte_now_and_then_is_refused_too() -> None:
+    """One byte for each mebibyte would be an endless body all the same."""
+    inner = (gzip.compress(b"") * 50_000 + gzip.compress(b"x")) * 8
+    with pytest.raises(DecodingError, match="next to no content"):
+        decoded(MultiDecoder([GZipDecoder(), GZipDecoder()]), gzip.compress(inner))
+
+
+@pytest.mark.parametrize("inner", CODINGS)
+def test_an_inner_coding_of_what_cannot_be_compressed_is_decoded(inner: str) -> None:
+    data = random.Random(1).randbytes(3_000_000)
+    decoder_class, compress = CODINGS[inner]
+    assert decoded(MultiDecoder([decoder_class(), GZipDecoder()]), gzip.compress(compress(data), 1)) == data
+
+
+def test_a_program_s_own_inner_decoder_may_give_all_at_the_end() -> None:
+    class AtTheEnd:
+        def __init__(self) -> None:
+            self.held = b""
+
+        def decode(self, data: bytes) -> bytes:
+            self.held += data
+            return b""
+
+        def flush(self) -> bytes:
+            return self.held
+
+    own: Any = AtTheEnd()
+    data = bytes(3_000_000)
+    assert decoded(MultiDecoder([_decoders._adapted(own), GZipDecoder()]), gzip.compress(data)) == data
+
+
 def test_at_most_five_codings_are_undone() -> None:
     body = TEXT
     for _ in range(5):

@@ -37,6 +37,11 @@ from httpx._filenames import MAX_NAME, fit_name, name_in, place_of, query_of, se
         ("aux .c", "_aux .c"),
         ("CONIN$", "_CONIN$"),
         ("console.log", "console.log"),
+        ("a.part", "a.part_"),
+        ("a.Part.JSON", "a.Part.JSON_"),
+        ("a.part.json.new. ", "a.part.json.new_"),
+        ("part.json", "part.json"),
+        ("a.part.txt", "a.part.txt"),
     ],
 )
 def test_a_name_is_one_of_a_new_file_that_is_seen_as_it_is(name: str, fit: str):
@@ -57,6 +62,7 @@ def test_any_name_is_safe(name: str):
     assert not set(fit) & set('/\\:*?"<>|')
     assert not fit.startswith((".", "-", "~", " "))
     assert not fit.endswith((".", " "))
+    assert not fit.lower().endswith((".part", ".part.json", ".part.json.new"))
     assert not any(unicodedata.category(c) in ("Cc", "Cs") or unicodedata.bidirectional(c) in _TURNING for c in fit)
     assert fit_name(fit) == fit
 

@@ -764,6 +764,16 @@ def test_chunks_can_be_taken_while_the_body_arrives() -> None:
     assert exchange.reusable
 
 
+@pytest.mark.parametrize("values", [[b"5", b"5"], [b"5, 5"], [b"5 ,5"], [b"5", b"5, 5"], [b"5"]])
+def test_equal_content_lengths_are_shown_as_one(deliver: Deliver, values: list[bytes]) -> None:
+    """A program that makes a number of the header would fail at "5, 5", which 0.28.1 never showed."""
+    lines = b"".join(b"Content-Length: %b\r\n" % value for value in values)
+    exchange = deliver(asked(), OK + b"X-A: 1\r\n" + lines + b"X-B: 2, 2\r\n\r\nhello")
+    assert exchange.finished
+    assert exchange.head is not None
+    assert exchange.head[2] == [(b"X-A", b"1"), (b"Content-Length", b"5"), (b"X-B", b"2, 2")]
+
+
 @pytest.mark.parametrize("values", [[b"5", b"5"], [b"5, 5"], [b"5,5 ,\t5"], [b"5", b"5, 5"]])
 def test_equal_content_lengths_count_as_one(deliver: Deliver, values: list[bytes]) -> None:
     lines = b"".join(b"Content-Length: %b\r\n" % value for value in values)

@@ -56,6 +56,35 @@ def test_a_tunnel_through_a_socks_proxy(driver: Driver, origin: ScriptedServer, 
         ]
 
 
+def test_a_trace_is_told_of_each_connection_what_0_28_1_told(driver: Driver, origin: ScriptedServer):
+    """A program asks the connection in a trace for its addresses or its certificate, and got None to ask."""
+    told: dict[str, Any] = {}
+    kept: list[Any] = []
+
+    async def scenario(client: Any) -> None:
+        await client.get(origin.url.replace("127.0.0.1", "localhost"), extensions={"trace": note})
+
+    def note(name: str, info: dict[str, Any]) -> Any:
+        if name.startswith("connection.") and name.endswith(".started"):
+            told[name] = list(info)
+        elif name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            stream = info["return_value"]
+            told[name] = stream.get_extra_info("server_addr")[1], stream.get_extra_info("ssl_object") is not None
+            assert str(origin.port) in repr(stream)
+            kept.append(stream)
+        return driver.pause(0) if driver.is_async else None
+
+    resolve = {"localhost": "127.0.0.1"}
+    driver.run(scenario, verify=certs.client_context(), trust_env=False, resolve=resolve)
+    assert told == {
+        "connection.connect_tcp.started": ["host", "port", "local_address", "timeout", "socket_options"],
+        "connection.connect_tcp.complete": (origin.port, False),
+        "connection.start_tls.started": ["ssl_context", "server_hostname", "timeout"],
+        "connection.start_tls.complete": (origin.port, True),
+    }
+    assert [stream.get_extra_info("server_addr") for stream in kept] == [None, None]
+
+
 def test_a_tunnel_that_is_refused(driver: Driver):
     events: list[str] = []
 

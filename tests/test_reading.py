@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+import tracemalloc
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 import httpx
 from httpx._reading import MAX_DRAIN, merge_chunks
 from httpx._request import Request
-from httpx._response import Response
+from httpx._response import ArrivedStream, Response
 from support.bodies import (
     GZIPPED,
     KNOWN,
@@ -30,6 +31,7 @@ from support.bodies import (
     bodies,
     close,
     collect,
+    from_wire,
     read,
 )
 from support.drivers import Driver, run_without_loop
@@ -53,6 +55,84 @@ def test_chunks_that_arrived_together_can_be_one_piece(driver: Driver):
     with ScriptedServer([expect_head(), send(head + chunks), silence()]) as server:
         driver.run(scenario)
     merge_chunks(Response(200, content=b"x"))
+
+
+def test_chunks_that_arrived_together_stay_apart_in_a_whole_body(driver: Driver):
+    """A program that takes each chunk for a record must not depend on whether the body came together with the head."""
+    records = [b'{"a": 1}\n', b'{"b": 2}\n', b'{"c": 3}\n']
+    body = b"".join(b"%x\r\n%b\r\n" % (len(record), record) for record in records)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def scenario(client: Any) -> None:
+        for method in ("aiter_raw", "aiter_bytes"):
+            async with client.stream("GET", server.url) as response:
+                assert [piece async for piece in getattr(response, method)()] == records
+        async with client.stream("GET", server.url) as response:
+            assert [value async for value in response.aiter_jsonl()] == [{"a": 1}, {"b": 2}, {"c": 3}]
+        async with client.stream("GET", server.url) as response:
+            assert await response.aread() == b"".join(records)
+            assert [piece async for piece in response.aiter_bytes()] == [b"".join(records)]
+        response = await client.get(server.url)
+        assert response.content == b"".join(records)
+        assert response.num_bytes_downloaded == len(response.content)
+
+    with ScriptedServer([expect_head(), send(head + body + b"0\r\n\r\n")]) as server:
+        driver.run(scenario)
+
+
+def test_a_whole_body_in_chunks_is_in_memory_once_when_it_is_read():
+    response = from_wire(b"onetwo")
+    response._whole = ArrivedStream(b"onetwo", [b"one", b"two"])
+    pickle.dumps(response)
+    assert response.read() == b"onetwo"
+    assert response._whole is None
+
+
+class TinyPieces(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in pieces of two bytes, each an object of its own."""
+
+    merges = False
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (bytes((65, 66 + number % 8)) for number in range(self.count))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("how", ["read", "iter_bytes", "iter_text"])
+def test_a_body_in_tiny_pieces_takes_no_more_memory_than_its_bytes(how: str, is_async: bool):
+    """A server that sent two bytes in each chunk filled 28 times the memory that `max_response_size` allows."""
+    count = 50_000
+
+    async def main() -> None:
+        response = Response(200, stream=TinyPieces(count))
+        if how == "read":
+            body = [await read(response, is_async)]
+        else:
+            body = await collect(response, is_async, how, 1_000_000)
+        assert sum(map(len, body)) == 2 * count
+
+    run_without_loop(main())
+    tracemalloc.start()
+    try:
+        run_without_loop(main())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * count
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_chunks_that_arrive_together_are_read_as_one(is_async: bool):
+    stream = TinyPieces(1)
+    run_without_loop(read(Response(200, stream=stream), is_async))
+    assert stream.merges
 
 
 @pytest.fixture(params=["asyncio", "trio"])

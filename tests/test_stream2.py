@@ -346,6 +346,14 @@ def test_a_content_length_that_is_no_number_is_refused(value: bytes) -> None:
     assert "is not a number of bytes" in str(stream.error)
 
 
+def test_content_lengths_that_agree_are_shown_as_one() -> None:
+    """A program that makes a number of the header would fail at "5, 5"."""
+    stream, _ = make(SEND_HEADERS, SEND_END)
+    headers(stream, [*OK, (b"content-length", b"5"), (b"vary", b"a"), (b"content-length", b"5")], False)
+    assert stream.head is not None
+    assert stream.head[2] == [(b"content-length", b"5"), (b"vary", b"a")]
+
+
 def test_two_content_lengths_must_agree() -> None:
     stream, _ = make(*WAYS[LOCAL_DONE])
     headers(stream, [*OK, (b"content-length", b"5"), (b"content-length", b"6")], False)

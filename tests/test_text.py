@@ -20,6 +20,7 @@ from httpx._text import (
     TextDecoder,
     is_text_encoding,
 )
+from support.linear import linear
 
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 20
 
@@ -135,11 +136,36 @@ def test_no_label_raises(label: str) -> None:
 
 
 @settings(max_examples=50)
-@given(text=st.text(), seed=st.integers(), label=st.sampled_from(["utf-8", "utf-16", "utf-32", "utf-16-be", "gb18030"]))
+@given(
+    text=st.text(),
+    seed=st.integers(),
+    label=st.sampled_from(["utf-8", "utf-7", "utf-16", "utf-32", "utf-16-be", "gb18030"]),
+)
 def test_text_survives_every_cut(text: str, seed: int, label: str) -> None:
     decoder = TextDecoder(label)
     parts = cuts(text.encode(label, "replace"), seed)
     assert "".join(map(decoder.decode, parts)) + decoder.flush() == text.encode(label, "replace").decode(label)
+
+
+def test_a_run_of_utf_7_in_tiny_pieces_takes_linear_time() -> None:
+    """50 KB of plus signs took six seconds, and a megabyte half an hour: Python reads the run again for each piece."""
+
+    def prepare(size: int) -> Any:
+        decoder = TextDecoder("utf-7")
+        return lambda: [decoder.decode(b"+") for _ in range(size)]
+
+    linear(prepare, small=1 << 14, large=1 << 16)
+
+
+def test_a_run_of_utf_7_without_an_end_takes_bounded_memory() -> None:
+    """A body that is streamed as text must not be held as a whole."""
+    decoder = TextDecoder("utf-7")
+    assert decoder.decode(b"+AGEAYg") == ""
+    assert decoder.decode(b"-c") == "abc"
+    for _ in range(40):
+        decoder.decode(b"+" + b"A" * 99_999)
+        assert len(decoder._waiting) + decoder._held < 3_000_000
+    assert TextDecoder("utf-7").decode(b"+" + b"AGEA" * 600_000).startswith("a")
 
 
 @pytest.mark.parametrize("name", ["utf-16", "utf-32"])

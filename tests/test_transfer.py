@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import os
 import random
 from pathlib import Path
@@ -60,6 +61,25 @@ def test_a_file_is_downloaded_under_the_name_of_the_server(driver: Driver, folde
     assert files(folder) == {"a b.bin"}
     assert server.asked[0].headers["accept-encoding"] == "identity"
     assert server.asked[0].headers["want-repr-digest"] == "sha-256=10"
+
+
+@pytest.mark.parametrize("ending", ["", ".PART"])
+def test_a_server_cannot_choose_the_name_of_a_draft(driver: Driver, folder: Path, ending: str):
+    """
+    A server could leave a draft and its record for the URL of another one, by their names.
+
+    The next download from there went on where the foreign bytes ended, and gave a file that was a mixture.
+    """
+    record = {"url": URL, "validator": '"v1"', "length": len(CONTENT)}
+    forged = {"book.bin.part.json": json.dumps(record).encode(), "book.bin.part": b"EVIL" * 100}
+    for name, content in forged.items():
+        given = name.replace(".part", ending or ".part")
+        server = Ranged(content, {"Content-Disposition": f'attachment; filename="{given}"'})
+        assert fetch(driver, server, "", url="https://evil.invalid/x").name == f"{given}_"
+    server = Ranged(CONTENT)
+    path = fetch(driver, server, "")
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None]
 
 
 def test_a_body_that_breaks_is_resumed_inside_the_call(driver: Driver, folder: Path):

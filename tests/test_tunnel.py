@@ -143,6 +143,12 @@ def test_any_other_status_is_the_error(answer: bytes, message: str, cut: Any):
     assert not handshake.done
 
 
+def test_a_refusal_brings_no_control_character_into_the_message():
+    """A message is printed: a proxy could clear the terminal, or write other words there."""
+    handshake = answered(b"HTTP/1.1 502 \x1b[2JAll is well\x9b\x07\r\n\r\n")
+    assert str(handshake.error) == "502 \\x1b[2JAll is well\ufffd\\x07"
+
+
 @pytest.mark.parametrize(
     "rest",
     [

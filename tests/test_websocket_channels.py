@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -22,7 +23,7 @@ import pytest
 
 import httpx
 from httpx._engine.websocket import keeper as keeper_module
-from httpx._engine.websocket.common import Timing
+from httpx._engine.websocket.common import AsyncPong, Channel, Timing
 from httpx._engine.websocket.foreign import ForeignStream, translated
 from httpx._engine.websocket.keeper import KEEPER, Keeper
 from httpx._engine.websocket.sync import SyncChannel
@@ -37,6 +38,7 @@ from support.steps import Steps, in_trio, turns
 from support.websocket import (
     CLOSE,
     PING,
+    PONG,
     TEXT,
     accept_of,
     close_frame,
@@ -509,6 +511,28 @@ def test_closing_wakes_a_task_that_receives_or_waits_for_a_pong(driver: Any):
             assert isinstance(first, WebSocketDisconnect)
             assert isinstance(second, WebSocketDisconnect)
             assert third is None
+
+
+def test_pings_that_are_never_answered_take_no_memory():
+    """Each was kept for the life of a session whose peer sends messages and no pong; so was a dropped channel."""
+    channel = Channel(WebSocketMachine(), Timing(), time.monotonic)
+    for _ in range(1_000):
+        channel.begin_ping(b"", AsyncPong)
+    kept = [channel.begin_ping(b"", AsyncPong) for _ in range(2)]
+    assert len(channel._pongs) <= 3
+    channel.take_in(frame(PONG, (1_001).to_bytes(8, "big")))
+    assert [pong.is_set() for pong in kept] == [True, False]
+    channel.take_in(frame(PONG, (1_002).to_bytes(8, "big")))
+    assert kept[1].is_set()
+    assert channel._pongs == ()
+    channel.begin_ping(b"", AsyncPong)
+    reference = weakref.ref(channel)
+    gc.disable()
+    try:
+        del channel, kept
+        assert reference() is None
+    finally:
+        gc.enable()
 
 
 def test_a_pong_is_waited_for_beside_a_task_that_receives(driver: Any):

@@ -1052,6 +1052,13 @@ def test_the_names_of_httpx_ws_are_there():
         assert getattr(websockets, name).__module__ == "httpx.websockets"
 
 
+def test_the_reason_of_a_close_brings_no_control_character_into_the_message():
+    """A message is printed: a server could clear the terminal, or write other words there."""
+    closed = WebSocketDisconnect(4000, "\x1b[2Jgüt\u202e")
+    assert str(closed) == "the WebSocket was closed by the peer with code 4000: \\x1b[2Jgüt\\u202e"
+    assert closed.reason == "\x1b[2Jgüt\u202e"
+
+
 def test_exceptions_can_be_pickled():
     import pickle
 

@@ -40,6 +40,11 @@ MAX_ZSTD_WINDOW = 8_388_608  # bytes; the maximum for this content coding (RFC 9
 
 _STEP = 65_536  # bytes of input given to a library at a time, because the rest is copied each time
 
+# Of stacked codings, what the inner one may take without content, and how many times its content. An honest one takes
+# next to nothing more; but a kilobyte of the outer one can be gigabytes of empty gzip members, which would take hours.
+_SLACK = 1_048_576
+_MOST_FOR_CONTENT = 8
+
 # The libraries that know a coding, in order of preference. All optional, and none imported before a body needs it.
 _LIBRARIES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard", "compression.zstd")}
 # The module that must exist for another to be importable, where they differ: the standard library's
@@ -411,12 +416,16 @@ class MultiDecoder(ContentDecoder):
     """
     A decoder of several stacked codings.
 
+    The work is bounded by the output: what an inner coding takes without giving any content is counted.
+
     Args:
         children: in the order in which they were applied, as in the header; the last is decoded first.
     """
 
     def __init__(self, children: list[ContentDecoder]) -> None:
         self._children = children[::-1]
+        # For each of them, bytes that it has taken in excess of what its output is worth.
+        self._excess = [0] * len(children)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield the output for `data`."""
@@ -426,8 +435,14 @@ class MultiDecoder(ContentDecoder):
         if index == len(self._children):
             yield data
             return
-        for piece in self._children[index].decode(data):
+        child, excess = self._children[index], self._excess
+        excess[index] += len(data)
+        for piece in child.decode(data):
+            excess[index] -= _MOST_FOR_CONTENT * len(piece)
             yield from self._through(index + 1, piece)
+        # Not of the first one, whose input comes from the wire, nor of a program's own, which may give all at its end.
+        if index and excess[index] > _SLACK and not isinstance(child, _WholePieces):
+            raise DecodingError(f"the body has more than {_SLACK} bytes of {child.coding} data with next to no content")
 
     def flush(self) -> Iterator[bytes]:
         """End the body, for every coding. Only decoders that a program registered yield output then."""

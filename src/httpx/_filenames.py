@@ -25,6 +25,9 @@ _UNFIT = lazy_pattern(
 )
 # Devices of Windows, with any extension; the last three are superscript digits, which it takes for digits.
 _DEVICES = lazy_pattern(r"(?i)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[\d\xb9\xb2\xb3])\s*(?:\.|$)")
+# What downloads call their drafts and the records of these: a server that chose such a name could have the bytes of its
+# own file taken for the beginning of another server's. In any case, as some file systems ignore it.
+_DRAFTS = lazy_pattern(r"(?i)\.part(?:\.json(?:\.new)?)?$")
 _SEPARATOR = lazy_pattern(r"[/\\]")
 _HOST = lazy_pattern(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 # Bytes; file systems allow 255, and the number and ".part.json" need some.
@@ -37,7 +40,7 @@ def fit_name(name: str) -> str:
     """
     Return a name without folders, leading dots and dashes, and characters that some system refuses.
 
-    At most 200 bytes of UTF-8; "" if nothing is left.
+    At most 201 bytes of UTF-8; "" if nothing is left. Never one that a download gives to its draft.
     """
     name = _SEPARATOR.split(name[-_MAX_READ:])[-1]
     name = _UNFIT.sub("_", name).strip().lstrip(".-~ ").rstrip(". ")
@@ -48,7 +51,7 @@ def fit_name(name: str) -> str:
         room = MAX_NAME - len((dot + suffix).encode("utf-8"))
         # A suffix that leaves no room is treated as part of the name.
         name = _cut(stem, room) + dot + suffix if stem and room > 0 else _cut(name, MAX_NAME).rstrip(". ")
-    return name
+    return f"{name}_" if _DRAFTS.search(name) else name
 
 
 def _cut(text: str, most: int) -> str:

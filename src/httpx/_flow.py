@@ -172,6 +172,7 @@ def journey(
     home = request.url
     caller = request
     if auth is not None:
+        request._client_cookies = policy.cookies
         request = yield AUTH_BEGIN, (auth, request)
         if request is not caller:
             request._home = home
@@ -231,6 +232,7 @@ def journey(
             if is_signed_anew:
                 # A redirect on the same origin: a signature for the first target is not valid for this one.
                 caller = following
+                caller._client_cookies = policy.cookies
                 request = asked = yield AUTH_BEGIN, (auth, following)
     except GeneratorExit:
         raise  # the driver has stopped, and would not carry out a step

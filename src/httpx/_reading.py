@@ -18,7 +18,7 @@ from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._exceptions import RequestError, ResponseTooLarge, StreamClosed
-from ._text import ByteChunker, TextDecoder, is_text_encoding
+from ._text import MANY, ByteChunker, TextDecoder, is_text_encoding
 from ._types import AsyncByteStream
 
 if TYPE_CHECKING:
@@ -85,6 +85,31 @@ class SizeLimit:
 def too_large(limit: int) -> ResponseTooLarge:
     """Return the error of a body that is larger than `limit` bytes."""
     return ResponseTooLarge(f"the body of the response is larger than max_response_size, {limit} bytes")
+
+
+class Gathered:
+    """
+    Pieces of a body, to be one.
+
+    Not in a list: the peer chooses their size, and one of two bytes takes 56 there.
+    """
+
+    __slots__ = ("_blocks", "_pieces")
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        self._pieces: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        """Add a piece."""
+        self._pieces.append(piece)
+        if len(self._pieces) == MANY:
+            self._blocks.append(b"".join(self._pieces))
+            self._pieces.clear()
+
+    def whole(self) -> bytes:
+        """Return all of them as one."""
+        return b"".join([*self._blocks, *self._pieces])
 
 
 class TextStage:

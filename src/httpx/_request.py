@@ -90,6 +90,8 @@ class Request:
     trailers: HeaderTypes | None = None
     # Cookies that the caller gave for this request alone; a redirect on the same origin keeps them.
     _own_cookies: Cookies | None = None
+    # For an auth flow: the client's cookies, which know of each that a response has set whether it may be sent.
+    _client_cookies: Cookies | None = None
     # The URL of the caller's request, if this one was made by a redirect or by an auth flow.
     _home: URL | None = None
     # What a copy must know: the client's private header fields, in lower case; whether the copy may have them although
@@ -377,7 +379,8 @@ class Request:
         return f"<{type(self).__name__}({self.method!r}, {self.url._redacted()!r})>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("extensions", "stream", "_call")}
+        left = ("extensions", "stream", "_call", "_client_cookies")
+        return {name: value for name, value in self.__dict__.items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -32,6 +32,7 @@ from ._exceptions import (
     request_context,
 )
 from ._fields import charset_of, links_in, media_type_of
+from ._files import AsyncOver
 from ._headers import Headers
 from ._hints import NoSuchAttribute
 from ._reading import (
@@ -39,6 +40,7 @@ from ._reading import (
     MAX_DRAIN,
     AsyncPieces,
     AsyncValues,
+    Gathered,
     Pipeline,
     SizeLimit,
     TextStage,
@@ -74,8 +76,35 @@ class _StreamOfWhole:
             return self
         whole = response.__dict__.get("_content") if response._whole is None else response._whole
         # A body that was read and dropped is lost: it must not become an empty one.
-        response.stream = stream = UnattachedStream() if whole is None else ByteStream(whole)
+        stream: SyncByteStream | AsyncByteStream = UnattachedStream()
+        if whole is not None:
+            stream = whole if isinstance(whole, ArrivedStream) else ByteStream(whole)
+        response.stream = stream
         return stream
+
+
+class ArrivedStream(ByteStream):
+    """
+    A body in memory, in the chunks that it arrived in.
+
+    Programs take a chunk for a record, as where a server sends a line of JSON in each: whether these arrived together
+    must not matter.
+
+    Attributes:
+        merges: whether they are one piece all the same; see `merge_chunks`.
+    """
+
+    merges = False
+
+    def __init__(self, whole: bytes, pieces: list[bytes]) -> None:
+        super().__init__(whole)
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((self.body,) if self.merges else self._pieces)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return AsyncOver(iter(self))
 
 
 class Response:
@@ -119,8 +148,9 @@ class Response:
     _headed: float | None
     # Until the body was read, or the response closed; None before that.
     _seconds: float | None
-    # The body as received, if it was complete with the head; None after it was taken.
-    _whole: bytes | None
+    # The body as received, if it was complete with the head, and its chunks if these were several; None after it was
+    # taken.
+    _whole: bytes | ArrivedStream | None
     # Whether there may be header fields that a client acts on: Set-Cookie, Location, Content-Encoding.
     _remarkable: bool
 
@@ -509,14 +539,22 @@ class Response:
         """
         if self._take_whole() or self._is_read():
             return self._content
-        self._content = b"".join(self.iter_bytes())
+        merge_chunks(self)
+        body = Gathered()
+        for piece in self.iter_bytes():
+            body.add(piece)
+        self._content = body.whole()
         return self._content
 
     async def aread(self) -> bytes:
         """Read the body of a response of an async client, like `read`."""
         if self._take_whole() or self._is_read():
             return self._content
-        self._content = b"".join([piece async for piece in self.aiter_bytes()])
+        merge_chunks(self)
+        body = Gathered()
+        async for piece in self.aiter_bytes():
+            body.add(piece)
+        self._content = body.whole()
         return self._content
 
     def _take_whole(self) -> bool:
@@ -526,6 +564,8 @@ class Response:
             return False
         if self._remarkable and self.headers._has(b"content-encoding"):
             return False
+        if isinstance(whole, ArrivedStream):
+            whole = whole.body
         self._content = whole
         self._whole = None
         self._num_bytes_downloaded = len(whole)
@@ -548,6 +588,7 @@ class Response:
         """
         if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
             has_length = self._hurry()
+            merge_chunks(self)
             pieces, size = [], 0
             try:
                 for piece in self._iterate(Pipeline([]), raw=True):
@@ -568,6 +609,7 @@ class Response:
         """Drain the body of a response of an async client, like `_drain`."""
         if not hasattr(self, "_content") and not self.is_closed and not (self._max_size is None and self._take_whole()):
             has_length = self._hurry()
+            merge_chunks(self)
             pieces, size = [], 0
             try:
                 async for piece in AsyncPieces(self, Pipeline([]), raw=True):

@@ -21,6 +21,10 @@ from typing import AnyStr, Generic, Optional
 from ._exceptions import ResponseTooLarge
 from ._utils import lazy_pattern
 
+# Pieces that are joined before there are more of them: small ones take many times the memory of what they hold, and
+# joining them one by one would copy all of them each time.
+MANY = 1024
+
 
 class _Chunker(Generic[AnyStr]):
     """
@@ -37,9 +41,10 @@ class _Chunker(Generic[AnyStr]):
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         self._chunk_size = chunk_size
-        # Joined only when they fill a chunk: appending each piece to a buffer would copy the buffer each time.
+        # Joined when they fill a chunk: appending each piece to a buffer would copy the buffer each time.
+        self._blocks: list[AnyStr] = []  # of `MANY` parts
         self._parts: list[AnyStr] = []
-        self._held = 0  # total length of the parts, less than a chunk
+        self._held = 0  # total length of blocks and parts, less than a chunk
 
     def decode(self, content: AnyStr) -> list[AnyStr]:
         """Return all chunks that are complete."""
@@ -50,16 +55,21 @@ class _Chunker(Generic[AnyStr]):
             self._parts.append(content)
             self._held += len(content)
         if self._held < size:
+            if len(self._parts) == MANY:
+                self._blocks.append(content[:0].join(self._parts))
+                self._parts.clear()
             return []
-        whole = content[:0].join(self._parts)
+        whole = content[:0].join(self._blocks + self._parts)
         end = len(whole) - len(whole) % size
+        self._blocks = []
         self._parts = [whole[end:]] if end < len(whole) else []
         self._held = len(whole) - end
         return [whole[start : start + size] for start in range(0, end, size)]
 
     def flush(self) -> list[AnyStr]:
         """Return the rest, as a chunk of less than the size, or nothing."""
-        parts, self._parts, self._held = self._parts, [], 0
+        parts = self._blocks + self._parts
+        self._blocks, self._parts, self._held = [], [], 0
         return [parts[0][:0].join(parts)] if parts else []
 
 
@@ -76,6 +86,8 @@ class TextChunker(_Chunker[str]):
 _NOT_FOR_BODIES = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 
 
+# Bytes of UTF-7 without an end of its Base64, which may come with the next ASCII character.
+_SHORT_RUN, _LONGEST_RUN = 512, 1_048_576
 # Characters; the longest label of a codec of Python's has 24.
 _LONGEST_LABEL = 64
 
@@ -110,14 +122,35 @@ class TextDecoder:
     def __init__(self, encoding: str = "utf-8") -> None:
         self._name = codecs.lookup(encoding).name if is_text_encoding(encoding) else "utf-8"
         self._decoder = codecs.getincrementaldecoder(self._name)(errors="replace")
+        # Of UTF-7: what the decoder does not have yet, and how many bytes it holds.
+        self._waiting = bytearray()
+        self._held = 0
 
     def decode(self, data: bytes) -> str:
         """Return the text that is complete."""
-        return self._decode(data, False)
+        return self._decode_utf_7(data) if self._name == "utf-7" else self._decode(data, False)
 
     def flush(self) -> str:
         """Return the rest; an incomplete character becomes U+FFFD."""
-        return self._decode(b"", True)
+        return self._decode(bytes(self._waiting), True)
+
+    def _decode_utf_7(self, data: bytes) -> str:
+        """
+        Return the text that is complete, in linear time and bounded memory.
+
+        Python's decoder holds a run of Base64 until it ends, and reads all of it again each time. So within a long one
+        it gets the next bytes when these are as many; and a run that is longer than any text ends there.
+        """
+        self._waiting += data
+        if _SHORT_RUN < self._held > len(self._waiting):
+            return ""
+        text = self._decode(bytes(self._waiting), False)
+        self._waiting.clear()
+        self._held = len(self._decoder.getstate()[0])
+        if self._held > _LONGEST_RUN:
+            text += self._decode(b"", True)
+            self._held = 0
+        return text
 
     def _decode(self, data: bytes, final: bool) -> str:
         try:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._exceptions import NetworkError, ReadTimeout, TransportError
+from ._secrets import printable
 
 if TYPE_CHECKING:
     from ._response import Response
@@ -51,7 +52,9 @@ class WebSocketDisconnect(WebSocketException):
 
     def __init__(self, code: int = 1000, reason: str | None = None, *, by_peer: bool = True) -> None:
         who = "the peer" if by_peer else "this side"
-        super().__init__(f"the WebSocket was closed by {who} with code {code}" + (f": {reason:.123}" if reason else ""))
+        super().__init__(
+            f"the WebSocket was closed by {who} with code {code}" + (f": {printable(reason, 123)}" if reason else "")
+        )
         self.code = code
         self.reason: str = reason or ""
         self.by_peer = by_peer

@@ -23,6 +23,7 @@ from typing import Any, Callable
 import pytest
 
 import httpx
+from httpx._cookies import mapping
 from httpx._engine.async_body import AsyncBody
 from httpx._engine.http2.async_common import AsyncStreamBody
 from httpx._engine.http2.sync import SyncStreamBody
@@ -130,6 +131,111 @@ def test_an_interrupted_request_leaves_its_rate_limit_whole(options: dict[str, A
             assert bucket.places is None or (not bucket.places.holders and not bucket.places.waiting), number
             assert not bucket.under_way, number
         two_requests()
+
+
+BELOW_CLIENTS = tuple(str(PACKAGE / name) for name in ("_cookies", "_auth", "_transports/choice.py"))
+
+
+def test_an_interrupted_request_leaves_no_lock_of_cookies_digests_and_proxies_locked(peer: Peer):
+    """Harm: all other threads wait for ever for a jar, a nonce or a proxy; or an engine counts as in use for ever."""
+    digest = httpx.DigestAuth("ann", "secret")
+    client = httpx.Client(verify=trusting_context(), auth=digest, cookies={"a": "b"})
+    challenge = {"WWW-Authenticate": 'Digest realm="r", nonce="n"', "Set-Cookie": "sid=1"}
+    transport = client._transport_for_url(httpx.URL(peer.url))
+    handle = transport.handle_request
+
+    def challenging(request: httpx.Request) -> httpx.Response:
+        if "authorization" not in request.headers:
+            return httpx.Response(401, headers=challenge)
+        return handle(request)
+
+    transport.handle_request = challenging
+
+    def scenario() -> None:
+        digest._begin_anew()
+        client.get(f"{peer.url}/echo", extensions={"proxy": None})
+        other = httpx.Cookies()
+        other.set("a", "1")
+        other.update(client.cookies)
+        with contextlib.suppress(httpx.TransportError):
+            client.get(f"{peer.url}/echo", auth=None, extensions={"proxy": "http://127.0.0.1:9"})
+
+    choice = transport._choice
+    count = opcodes_of(scenario, BELOW_CLIENTS)
+    for number in sorted(random.sample(range(1, count + 1), min(TRIED, count))):
+        with contextlib.suppress(Interrupted):
+            interrupt(scenario, BELOW_CLIENTS, number)
+        gc.collect()
+        assert not is_locked(client.cookies.jar._cookies_lock), number  # type: ignore[attr-defined]  # not in typeshed
+        assert not is_locked(choice._lock), number
+        assert not is_locked(mapping._CREATING), number
+        assert not any(entry.is_busy() for entry in choice._entries.values()), number
+    scenario()
+    client.close()
+
+
+def test_an_interrupted_first_request_on_a_loop_leaves_the_transport_unlocked():
+    """Harm: the next event loop, or `aclose`, waited for ever."""
+    files = (str(PACKAGE / "_transports" / "default.py"), str(PACKAGE / "_transports" / "choice.py"))
+
+    async def use(transport: httpx.AsyncHTTPTransport) -> None:
+        transport._new_engine()
+        await transport.aclose()
+
+    def scenario() -> None:
+        coroutine = use(httpx.AsyncHTTPTransport() if made is None else made)
+        try:
+            with contextlib.suppress(StopIteration):
+                coroutine.send(None)
+        finally:
+            coroutine.close()
+
+    async def main() -> None:
+        nonlocal made
+        count = opcodes_of(scenario, files)
+        for number in sorted(random.sample(range(1, count + 1), min(TRIED, count))):
+            made = httpx.AsyncHTTPTransport()
+            with contextlib.suppress(Interrupted):
+                interrupt(scenario, files, number)
+            assert not is_locked(made._lock), number
+            assert not is_locked(made._choice._lock), number
+            await made.aclose()
+
+    made: httpx.AsyncHTTPTransport | None = None
+    asyncio.run(main())
+
+
+def test_an_interrupted_request_to_an_app_leaves_its_thread_to_be_ended(plain_app: Any):
+    """Harm: `close` waited for ever for a lock, or the thread of the app lived on."""
+    files = (str(PACKAGE / "_transports" / "asgi_portal.py"),)
+    made: list[httpx.ASGITransport] = []
+
+    def scenario() -> None:
+        made.append(httpx.ASGITransport(plain_app))
+        with httpx.Client(transport=made[-1]) as client:
+            assert client.get("http://app/").text == "ok"
+
+    count = opcodes_of(scenario, files)
+    for number in sorted(random.sample(range(1, count + 1), min(TRIED, count))):
+        with contextlib.suppress(Interrupted):
+            interrupt(scenario, files, number)
+        portal = made[-1]._portal
+        worker = portal._worker
+        assert not is_locked(portal._lock), number
+        made[-1].close()
+        if worker is not None:
+            assert not is_locked(worker._lock), number
+            worker._thread.join(10)
+            assert not worker.is_alive(), number
+
+
+@pytest.fixture
+def plain_app() -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    return app
 
 
 def post_pieces(client: httpx.Client, url: str) -> None:

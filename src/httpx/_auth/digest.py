@@ -7,8 +7,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import threading
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from .._exceptions import ProtocolError
@@ -295,13 +295,11 @@ class DigestAuth(Auth):
     def _begin_anew(self) -> None:
         """Forget all nonces: at first, and in a copy or a forked child, which would count separately."""
         self._sessions: dict[_Origin, _DigestSession] = {}
-        self._storing = threading.Lock()
         FORKS.renew(self, "_sessions", dict)
-        FORKS.renew(self, "_storing", threading.Lock)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_sessions"], state["_storing"]
+        del state["_sessions"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -356,12 +354,13 @@ class DigestAuth(Auth):
         return os.urandom(16).hex().encode()
 
     def _remember(self, origin: _Origin, challenge: _DigestChallenge) -> _DigestSession:
-        session = _DigestSession(challenge, self._get_client_nonce)
-        with self._storing:
-            self._sessions.pop(origin, None)
-            while len(self._sessions) >= _MAX_ORIGINS:
-                del self._sessions[next(iter(self._sessions))]
-            self._sessions[origin] = session
+        session, sessions = _DigestSession(challenge, self._get_client_nonce), self._sessions
+        # Without a lock, which an exception out of a signal handler could leave locked: each step is one call into C.
+        sessions.pop(origin, None)
+        with suppress(KeyError, StopIteration, RuntimeError):  # another thread does the same
+            while len(sessions) >= _MAX_ORIGINS:
+                del sessions[next(iter(sessions))]
+        sessions[origin] = session
         return session
 
     def _follow_nonce(self, origin: _Origin, session: _DigestSession, response: Response) -> None:
@@ -388,14 +387,15 @@ def _add_cookies(request: Request, response: Response) -> None:
     """
     Send the challenge's cookies with the next request: some servers keep the nonce in a session.
 
-    The caller's cookies stay, unless one has the same name.
+    Those that the client has stored: not with `cookies=False`, nor if the user's policy refuses them. The caller's
+    cookies stay, unless one has the same name.
     """
     if not response.headers._has(b"set-cookie"):
         return
     before = request.headers._get(b"cookie") or b""
     request.headers.pop("cookie", None)
-    response.cookies.set_cookie_header(request)
-    added = request.headers._get(b"cookie") or b""
+    stored = response.cookies if request._client_cookies is None else request._client_cookies
+    added = stored._line_of(response, request.url)
     names = {pair.partition(b"=")[0].strip() for pair in added.split(b";")}
     kept = [pair.strip() for pair in before.split(b";") if pair.partition(b"=")[0].strip() not in names]
     everything = b"; ".join([pair for pair in [*kept, added] if pair])

@@ -24,14 +24,14 @@ MAX_TOTAL = 10_000  # cookies; three times that of browsers (RFC 6265, section 6
 _KEPT = MAX_TOTAL * 3 // 4
 
 
-def make_room(jar: CookieJar, domain: str, now: int) -> None:
-    """Remove what is too much after a cookie was stored for `domain`. The caller holds the lock."""
+def make_room(jar: CookieJar, domain: str, added: int, now: int) -> None:
+    """Remove what is too much after so many cookies were stored for `domain`. The caller holds the lock."""
     present = stored(jar, [domain])
     if len(present) > MAX_PER_DOMAIN:
         for old in _in_order_of_leaving(present, now)[:-MAX_PER_DOMAIN]:
             drop(jar, old)
     # On the jar, because several objects may share it.
-    count = getattr(jar, "_httpx_stored", 0) + 1
+    count = getattr(jar, "_httpx_stored", 0) + added
     if count > MAX_TOTAL - _KEPT:
         count = 0
         _reduce(jar, now)

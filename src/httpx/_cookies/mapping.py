@@ -24,11 +24,11 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 
 from .._exceptions import CookieConflict
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 from .._headers import Headers
-from .._secrets import printable
-from .rules import Place, chosen_for, fault_in, in_order, judge, pair, parse, store
-from .storage import drop, is_at, library, lock_of, new_cookie, overrides, survives_forks
+from .._secrets import MAX_URL, printable
+from .rules import MAX_FIELDS, Place, chosen_for, fault_in, in_order, judge, pair, parse, store
+from .storage import drop, is_at, key_of, library, locked, new_cookie, overrides, survives_forks
 from .urllib_views import UrllibResponse, UsersPolicy, urllib_request, users_policy
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from .._types import CookieTypes
     from .._urls import URL
 
-_CREATING = threading.Lock()  # two threads must not make two jars for one `Cookies`
-FORKS.renew(sys.modules[__name__], "_CREATING", threading.Lock)
+_CREATING = threading.RLock()  # two threads must not make two jars for one `Cookies`
+FORKS.renew(sys.modules[__name__], "_CREATING", threading.RLock)
 
 
 class Cookies(MutableMapping[str, str]):
@@ -94,9 +94,13 @@ class Cookies(MutableMapping[str, str]):
     def jar(self) -> CookieJar:
         """Return the jar, an `http.cookiejar.CookieJar` unless another was given; made on first use."""
         if self._jar is None:
-            with _CREATING:
-                if self._jar is None:
-                    self._jar = survives_forks(library().CookieJar())
+            try:
+                with _CREATING:
+                    if self._jar is None:
+                        self._jar = survives_forks(library().CookieJar())
+            except BaseException:
+                unlock(_CREATING)  # no `with` does, if an exception came just before its block, or after it
+                raise
         return self._jar
 
     @jar.setter
@@ -107,8 +111,7 @@ class Cookies(MutableMapping[str, str]):
         jar = self._jar
         if jar is None:
             return []
-        with lock_of(jar):
-            return list(jar)
+        return locked(jar, list, jar)
 
     def _is_empty(self) -> bool:
         """Return whether there is nothing to send; called by the client before each request."""
@@ -148,12 +151,7 @@ class Cookies(MutableMapping[str, str]):
             view: Any = UrllibResponse(lines)
             jar.extract_cookies(view, urllib_request(url, place))
             return
-        policy = UsersPolicy.of(jar, url, place)
-        now = int(time.time())
-        with lock_of(jar):
-            judged = (judge(parse(line), place, now) for line in lines)
-            accepted = [each for each in judged if each is not None and (policy is None or policy.accepts(each))]
-            store(jar, accepted, place, now)
+        locked(jar, _store_all, jar, lines, UsersPolicy.of(jar, url, place), place)
 
     def set_cookie_header(self, request: Request) -> None:
         """
@@ -196,6 +194,12 @@ class Cookies(MutableMapping[str, str]):
         # Bytes, because the setter does not change them: a server gets its octets back.
         return b"; ".join([pair(cookie) for cookie in chosen]) if chosen else None
 
+    def _line_of(self, response: Response, url: URL) -> bytes:
+        """Return the value of the Cookie field with those that a response has set and that are kept here; maybe b""."""
+        its_own = {(key_of(cookie), cookie.value) for cookie in response.cookies._all()}
+        chosen = _chosen_from(self._jar, url, Place.of(url), True)
+        return b"; ".join([pair(cookie) for cookie in chosen if (key_of(cookie), cookie.value) in its_own])
+
     # -- single cookies
 
     def set(self, name: str, value: str, domain: str = "", path: str = "/") -> None:
@@ -220,8 +224,7 @@ class Cookies(MutableMapping[str, str]):
             raise ValueError(fault)
         cookie = new_cookie(name, value, domain, path, domain_specified=bool(domain), rest={"HttpOnly": None})
         jar = self.jar
-        with lock_of(jar):
-            jar.set_cookie(cookie)
+        locked(jar, jar.set_cookie, cookie)
 
     def get(  # type: ignore[override]  # 0.28.1's interface has two more parameters than a mapping
         self, name: str, default: Optional[str] = None, domain: Optional[str] = None, path: Optional[str] = None
@@ -256,9 +259,7 @@ class Cookies(MutableMapping[str, str]):
     def _remove(self, cookies: list[Cookie]) -> None:
         if cookies:
             jar = self.jar
-            with lock_of(jar):
-                for cookie in cookies:
-                    drop(jar, cookie)
+            locked(jar, _drop_all, jar, cookies)
 
     def update(self, cookies: Optional[CookieTypes] = None) -> None:  # type: ignore[override]  # no keywords: 0.28.1
         """Add all of `cookies`, any argument of `Cookies(...)`. Raises what the constructor raises."""
@@ -271,7 +272,7 @@ class Cookies(MutableMapping[str, str]):
         if isinstance(cookies, Cookies) or hasattr(cookies, "set_cookie"):
             source = cookies if isinstance(cookies, Cookies) else Cookies(cookies)
             for cookie in source._all():
-                self.jar.set_cookie(cookie)
+                locked(self.jar, self.jar.set_cookie, cookie)
             return
         pairs: Iterable[tuple[str, str]] = cookies.items() if isinstance(cookies, Mapping) else cookies
         for name, value in pairs:
@@ -306,12 +307,11 @@ class Cookies(MutableMapping[str, str]):
         jar = self._jar
         if jar is None:
             return False
-        with lock_of(jar):
-            return any(True for _ in jar)
+        return locked(jar, any, (True for _ in jar))
 
     def __repr__(self) -> str:
         # Without the values, which are mostly sessions and tokens.
-        shown = [f"<Cookie {cookie.name} for {cookie.domain} />" for cookie in self._all()]
+        shown = [f"<Cookie {printable(cookie.name, MAX_URL)} for {cookie.domain} />" for cookie in self._all()]
         return f"<Cookies[{', '.join(shown)}]>"
 
     # CookieJar has a lock and cannot be pickled, so its cookies and policy are; another class must support pickling.
@@ -331,6 +331,19 @@ class Cookies(MutableMapping[str, str]):
             self.jar.set_policy(policy)
 
 
+def _store_all(jar: CookieJar, lines: list[bytes], policy: Optional[UsersPolicy], place: Place) -> None:
+    """Store the cookies of Set-Cookie fields that `place` may set and the user's policy accepts."""
+    now = int(time.time())
+    judged = (judge(parse(line), place, now) for line in lines[:MAX_FIELDS])
+    accepted = [each for each in judged if each is not None and (policy is None or policy.accepts(each))]
+    store(jar, accepted, place, now)
+
+
+def _drop_all(jar: CookieJar, cookies: list[Cookie]) -> None:
+    for cookie in cookies:
+        drop(jar, cookie)
+
+
 class _Missing:
     """A default that is never the value of a cookie."""
 
@@ -339,7 +352,6 @@ def _chosen_from(jar: Optional[CookieJar], url: URL, place: Place, everywhere: b
     """Return the cookies of a jar for a request, without those that the user's policy refuses."""
     if jar is None:
         return []
-    with lock_of(jar):
-        chosen = chosen_for(jar, place, int(time.time()), everywhere)
+    chosen = locked(jar, chosen_for, jar, place, int(time.time()), everywhere)
     policy = UsersPolicy.of(jar, url, place) if chosen else None
     return chosen if policy is None else [cookie for cookie in chosen if policy.returns(cookie)]

@@ -12,7 +12,19 @@ from .._exceptions import LocalProtocolError
 from .._fields import parse_date
 from .._utils import lazy_pattern
 from .eviction import make_room, site_of
-from .storage import Origin, domains_below, drop, jar_host, key_of, new_cookie, origin_of, serials, set_origin, stored
+from .storage import (
+    Origin,
+    domains_below,
+    drop,
+    found,
+    jar_host,
+    key_of,
+    new_cookie,
+    origin_of,
+    serials,
+    set_origin,
+    stored,
+)
 from .suffixes import is_public_suffix
 
 if TYPE_CHECKING:
@@ -24,6 +36,7 @@ _MAX_SIZE = 4096  # bytes of name and value together (6265bis, section 5.6)
 _MAX_ATTRIBUTE = 1024  # bytes of an attribute's value (6265bis, section 5.6)
 _MAX_ATTRIBUTES = 32  # of one cookie; later ones are ignored, so that a long line cannot fill the jar
 _MAX_LIFE = 400 * 86_400  # the maximum lifetime of a cookie, in seconds (6265bis, section 5.5)
+MAX_FIELDS = 1000  # Set-Cookie fields of one response; later ones are ignored
 _MAX_HOST = 260  # characters: 253 of a name, and the additions of a jar
 _MAX_TIME = 253402300799  # the end of the year 9999, in seconds: the limit of file formats and datetime
 
@@ -221,18 +234,22 @@ def _expiry(known: dict[str, str], now: int) -> Optional[int]:
 def store(jar: CookieJar, cookies: list[Cookie], place: Place, now: int) -> None:
     """Store the accepted cookies of a response, or remove those that they expire. The caller holds the lock."""
     guarded = {} if place.is_secure else _guarded(jar, place, any(cookie.domain_specified for cookie in cookies))
+    added: dict[str, int] = {}
     for cookie in cookies:
         if any(_is_overlaid(old, cookie) for old in guarded.get(cookie.name, ())):
             continue
-        for old in stored(jar, [cookie.domain]):
-            if key_of(old) == key_of(cookie):
-                # An updated cookie keeps its age, and with it its place in the Cookie field.
-                set_origin(cookie, origin_of(cookie)._replace(serial=origin_of(old).serial))
+        old = found(jar, cookie)
+        if old is not None:
+            # An updated cookie keeps its age, and with it its place in the Cookie field.
+            set_origin(cookie, origin_of(cookie)._replace(serial=origin_of(old).serial))
         if cookie.is_expired(now):
             drop(jar, cookie)
         else:
             jar.set_cookie(cookie)
-            make_room(jar, cookie.domain, now)
+            added[cookie.domain] = added.get(cookie.domain, 0) + 1
+    # Once a response: that takes as long as a domain has cookies, and a response may have many.
+    for domain, number in added.items():
+        make_room(jar, domain, number, now)
 
 
 def _guarded(jar: CookieJar, place: Place, is_wide: bool) -> dict[str, list[Cookie]]:
@@ -285,11 +302,18 @@ def chosen_for(jar: CookieJar, place: Place, now: int, everywhere: bool = True) 
 
 
 def in_order(cookies: list[Cookie]) -> list[Cookie]:
-    """Return the cookies in the field's order: longer paths first, then older ones; the last of several per key."""
+    """
+    Return the cookies in the field's order: longer paths first, then older ones.
+
+    Of several per key the last one, in the place of the first: a cookie of a request stands where the client's stood.
+    """
     if len(cookies) < 2:
         return cookies
     unique = {key_of(cookie): cookie for cookie in cookies}
-    return sorted(unique.values(), key=lambda cookie: (-len(cookie.path), origin_of(cookie).serial))
+    serials: dict[tuple[str, str, str], int] = {}
+    for cookie in cookies:
+        serials.setdefault(key_of(cookie), origin_of(cookie).serial)
+    return sorted(unique.values(), key=lambda cookie: (-len(cookie.path), serials[key_of(cookie)]))
 
 
 def _belongs(cookie: Cookie, place: Place) -> bool:

@@ -10,12 +10,14 @@ import itertools
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 
 if TYPE_CHECKING:
     from http.cookiejar import Cookie, CookieJar
+
+T = TypeVar("T")
 
 _FOR_FOREIGN_JARS = threading.RLock()  # for a jar that is not derived from CookieJar and has no lock
 FORKS.renew(sys.modules[__name__], "_FOR_FOREIGN_JARS", threading.RLock)
@@ -121,6 +123,15 @@ def stored(jar: CookieJar, domains: list[str]) -> list[Cookie]:
     ]
 
 
+def found(jar: CookieJar, cookie: Cookie) -> Optional[Cookie]:
+    """Return the jar's cookie with the name, domain and path of this one; as fast as `stored`."""
+    tree = _tree_of(jar)
+    if tree is None:
+        return next((old for old in jar if key_of(old) == key_of(cookie)), None)
+    there: Optional[Cookie] = tree.get(cookie.domain, {}).get(cookie.path, {}).get(cookie.name)
+    return there
+
+
 def domains_below(jar: CookieJar, suffix: str) -> list[str]:
     """Return the domains of the jar's cookies that end with a suffix."""
     tree = _tree_of(jar)
@@ -148,6 +159,25 @@ def lock_of(jar: CookieJar) -> Any:
     CookieJar's methods take it too (it is reentrant), but iterating over the jar does not.
     """
     return getattr(jar, "_cookies_lock", _FOR_FOREIGN_JARS)
+
+
+def locked(jar: CookieJar, function: Callable[..., T], *args: Any) -> T:
+    """
+    Return the result of a function that is called under the jar's lock.
+
+    The lock is released whatever interrupts that: an exception out of a signal handler may come just before a `with`
+    block begins, or after it has ended.
+    """
+    lock = lock_of(jar)
+    is_owned = getattr(lock, "_is_owned", None)
+    is_ours = is_owned is not None and not is_owned()
+    try:
+        with lock:
+            return function(*args)
+    except BaseException:
+        if is_ours:
+            unlock(lock)
+        raise
 
 
 @functools.cache

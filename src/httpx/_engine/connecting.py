@@ -46,6 +46,33 @@ class Connection(Protocol):
         ...
 
 
+class Connected:
+    """
+    What a trace gets of a connection that is being made: `get_extra_info`, as of a network stream.
+
+    Args:
+        sock: connected.
+        tls: on it, if there is any yet.
+    """
+
+    __slots__ = ("_sock", "_tls")
+
+    def __init__(self, sock: socket.socket, tls: TLSFilter | None = None) -> None:
+        self._sock = sock
+        self._tls = tls
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what is known of the connection: see `Wire.extra_info`. None after it was closed."""
+        if self._sock.fileno() < 0:
+            return None
+        wire = Wire(self._sock)
+        wire.tls = self._tls
+        return wire.extra_info(info)
+
+    def __repr__(self) -> str:
+        return f"<connection to {self.get_extra_info('server_addr')!r}>"
+
+
 C = TypeVar("C", bound=Connection)
 
 # Makes the shell's connection: (socket, TLS on it, plain bytes that arrived already, is it HTTP/2?). If it raises, it
@@ -127,7 +154,7 @@ class Dial(Generic[C]):
             route.resolved(addresses)
         sock = yield from self._open(route, until)
         try:
-            tls = yield from self._take_hops(route, until)
+            tls = yield from self._take_hops(route, sock, until)
         except BaseException as exc:
             self._close(sock)
             yield from self._failed(exc)
@@ -166,7 +193,7 @@ class Dial(Generic[C]):
         """
         host, port = route.host, route.port
         uds = self._settings.uds
-        seconds = self._job.timeout.get("connect")
+        told = {"timeout": self._job.timeout.get("connect"), "socket_options": self._settings.socket_options or None}
         addresses: Sequence[Address] = ()
         if uds is None:
             addresses = yield from self._resolve(host, port, until)
@@ -174,10 +201,11 @@ class Dial(Generic[C]):
             addresses = guarding.allowed(self._settings.guard, host, addresses)
         try:
             if uds is not None:
-                yield from self._start("connection.connect_unix_socket", path=uds, timeout=seconds)
+                yield from self._start("connection.connect_unix_socket", path=uds, **told)
                 addresses = [unix_address(uds)]
             else:
-                yield from self._start("connection.connect_tcp", host=host, port=port, timeout=seconds)
+                local = self._settings.local_address
+                yield from self._start("connection.connect_tcp", host=host, port=port, local_address=local, **told)
             self._dial.enter("connect", self._now())
             sock = yield from self._race(uds or host, port, addresses, until)
             self._dial.remote = uds or remote_of(sock)
@@ -187,7 +215,7 @@ class Dial(Generic[C]):
             yield from self._failed(exc)
             raise
         try:
-            yield from self._complete()
+            yield from self._connected(sock)
         except BaseException:
             self._close(sock)
             raise
@@ -236,12 +264,13 @@ class Dial(Generic[C]):
 
     # The hops.
 
-    def _take_hops(self, route: Route, until: float | None) -> Steps[TLSFilter | None]:
-        """Take every hop of the route, and return the innermost TLS, if there is any."""
+    def _take_hops(self, route: Route, sock: socket.socket, until: float | None) -> Steps[TLSFilter | None]:
+        """Take every hop of the route on this socket, and return the innermost TLS, if there is any."""
         tls: TLSFilter | None = None
         for hop in route.hops():
             if isinstance(hop, TLSHop):
                 tls = yield from self._start_tls(hop, tls, until)
+                yield from self._connected(sock, tls)
             else:
                 yield from self._start(hop.step)
                 self._dial.enter("connect", self._now())
@@ -251,13 +280,12 @@ class Dial(Generic[C]):
 
     def _start_tls(self, hop: TLSHop, over: TLSFilter | None, until: float | None) -> Steps[TLSFilter]:
         timeout = self._job.timeout.get("connect")
-        yield from self._start(hop.step, server_hostname=hop.server_name, timeout=timeout)
+        yield from self._start(hop.step, ssl_context=hop.context, server_hostname=hop.server_name, timeout=timeout)
         self._dial.enter("tls", self._now())
         tls = hop.begin(over)
         done = yield from shake_hands(tls, until)
         if not done:
             raise self._timed_out(f"no TLS session with {hop.peer}")
-        yield from self._complete()
         return tls
 
     def _open_tunnel(self, handshake: Handshake, tls: TLSFilter | None, until: float | None) -> Steps[None]:
@@ -295,6 +323,11 @@ class Dial(Generic[C]):
         narrator = self._job.narrator
         if narrator is not None:
             yield from self._tell(narrator.complete(value))
+
+    def _connected(self, sock: socket.socket, tls: TLSFilter | None = None) -> Steps[None]:
+        narrator = self._job.narrator
+        if narrator is not None:
+            yield from self._tell(narrator.complete(Connected(sock, tls)))
 
     def _failed(self, exc: BaseException) -> Steps[None]:
         narrator = self._job.narrator

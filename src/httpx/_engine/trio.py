@@ -36,6 +36,7 @@ from .._pool import Pool, Ticket
 from .._protocol.exchange import BODY, INPUT, NOTHING, OUTPUT, PAUSE, Exchange
 from .._protocol.http1 import FieldWriter, HTTP1Exchange
 from .._protocol.tls import TLSFilter
+from .._response import ArrivedStream
 from .._sharing import SharingPool
 from .._urlparse import PAGE_SCHEMES
 from .async_body import AsyncBody
@@ -169,6 +170,8 @@ class TrioEngine:
                     chunks = exchange.chunks
                     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                     response = Response._from_wire(exchange.head, exchange.remarkable, body, connection)  # type: ignore[arg-type]  # there is a head
+                    if len(chunks) > 1:
+                        response._whole = ArrivedStream(body, chunks)
                     self.release(connection, exchange.reusable, job)
                     if job.narrator is not None:
                         await self.tell(job, "body")

@@ -238,6 +238,19 @@ def content_length(value: bytes) -> int | None:
     return None
 
 
+def one_length(fields: Fields) -> Fields:
+    """Return the fields with one Content-Length, with one number, for several that are equal (RFC 9110 section 8.6)."""
+    kept: Fields = []
+    is_there = False
+    for name, value in fields:
+        if name.lower() != b"content-length":
+            kept.append((name, value))
+        elif not is_there:
+            is_there = True
+            kept.append((name, value.partition(b",")[0].rstrip(b" \t")))
+    return kept
+
+
 def bad_length(value: bytes, number: int | None, length: int | None) -> str:
     """Return what is wrong with a Content-Length that is `number`, or not one; `length` is that of an earlier line."""
     if number is not None:

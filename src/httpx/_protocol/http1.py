@@ -46,6 +46,7 @@ from .fields import (
     bad_length,
     content_length,
     legal_trailers,
+    one_length,
     options_of,
     unfolded,
 )
@@ -443,15 +444,20 @@ class HTTP1Exchange(Exchange):
         length: int | None = None
         codings: list[bytes] = []
         fault = ""
+        repeated = False
         current = persistent
         for name, value in fields:
             kind = KIND_OF[name]
             if not kind:
                 continue
             if kind == CONTENT_LENGTH:
-                number = int(value) if value.isdigit() and len(value) < 19 else content_length(value)
+                if length is None and value.isdigit() and len(value) < 19:
+                    length = int(value)
+                    continue
+                number = content_length(value)
                 if number is None or (length is not None and number != length):
                     fault = fault or bad_length(value, number, length)
+                repeated = True
                 length = number
             elif kind == CONNECTION:
                 options = options_of(value) if value != b"keep-alive" else [value]
@@ -462,6 +468,8 @@ class HTTP1Exchange(Exchange):
                 codings.append(value)
             elif kind == REMARKABLE:
                 self.remarkable = True
+        if repeated and not fault:
+            fields[:] = one_length(fields)
         # Chunks from HTTP/1.0: a relay of that version may see their end elsewhere (RFC 9112 section 6.1).
         self._keep_alive = self._keep_alive and persistent and (current or not codings)
         if self._sending != SENT or self._out:

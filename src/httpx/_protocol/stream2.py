@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from .._exceptions import LocalProtocolError, RemoteProtocolError
 from . import frames
 from .exchange import BODY, INPUT, NOTHING, PAUSE, Exchange, Fields
-from .fields import legal_trailers
+from .fields import legal_trailers, one_length
 
 if TYPE_CHECKING:
     from .http2 import HTTP2Connection
@@ -143,13 +143,14 @@ class ReceivedHead:
         remarkable: there are fields that a client acts on.
     """
 
-    __slots__ = ("fault", "fields", "length", "length_fault", "remarkable", "status")
+    __slots__ = ("_repeats", "fault", "fields", "length", "length_fault", "remarkable", "status")
 
     def __init__(self, block: Fields) -> None:
         self.status = 0
         self.fields = block[1:]
         self.length: int | None = None
         self.length_fault = ""
+        self._repeats = False  # there is more than one Content-Length
         self.remarkable = False
         name, status = block[0] if block else (b"", b"")
         if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100":
@@ -157,6 +158,8 @@ class ReceivedHead:
         else:
             self.status = int(status)
             self.fault = _fault_of(self.fields, self)
+            if self._repeats and not self.length_fault:
+                self.fields = one_length(self.fields)
             if self.status in (204, 304):  # no body, also if the fields say so (RFC 9112 6.3)
                 self.length = 0
                 self.length_fault = ""
@@ -168,10 +171,12 @@ class ReceivedHead:
         elif kind == _CONTENT_LENGTH and self.status >= 200:
             if not value.isdigit() or len(value) > 18:
                 self.length_fault = f"Content-Length {value[:20]!r} is not a number of bytes"
-            elif self.length not in (None, int(value)):
+            elif self.length is None:
+                self.length = int(value)
+            elif self.length != int(value):
                 self.length_fault = f"Content-Length {value[:20]!r} differs from another one, {self.length}"
             else:
-                self.length = int(value)
+                self._repeats = True
 
 
 class ResetStreams:

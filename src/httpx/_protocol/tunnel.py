@@ -13,6 +13,7 @@ SOCKS has a handshake with the same seam (`socks`).
 from __future__ import annotations
 
 from .._exceptions import ProxyError
+from .._secrets import printable
 from .exchange import DEFAULT_HEAD_LIMITS, Fields, HeadLimits
 from .http1 import HTTP1Exchange
 
@@ -61,6 +62,9 @@ class ConnectHandshake:
         elif exchange.head is not None:
             # Before anything that is wrong after the head: the body of a refusal is not read.
             status, reason, _, _ = exchange.head
-            self.error = ProxyError(f"{status} {reason[:_MAX_REASON].decode('ascii', 'replace')}".rstrip())
+            # An error is printed: no control character of the proxy's may reach a terminal.
+            self.error = ProxyError(
+                f"{status} {printable(reason[:_MAX_REASON].decode('ascii', 'replace'), _MAX_REASON)}".rstrip()
+            )
         elif exchange.error is not None:
             self.error = ProxyError(f"the proxy's response to CONNECT: {exchange.error}")

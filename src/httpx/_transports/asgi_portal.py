@@ -12,12 +12,12 @@ import weakref
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as TimeIsUp
-from threading import Lock, Thread, current_thread
+from threading import RLock, Thread, current_thread
 from time import monotonic
 from typing import Any, Callable, TypeVar
 
 from .._exceptions import ReadError, ReadTimeout
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 from .asgi_run import Run, Server
 
 T = TypeVar("T")
@@ -33,29 +33,38 @@ class Worker:
 
     def __init__(self) -> None:
         self.ended = False
-        self._lock = Lock()
+        self._lock = RLock()
         self._pending: set[Future[Any]] = set()
-        ready: Future[tuple[Any, Any]] = Future()
+        self.loop: Any = None
+        self._stop: Any = None  # an event of the loop
+        ready: Future[None] = Future()
         options: dict[str, Any] = {"target": self._live, "args": (ready,), "name": "httpx.ASGITransport"}
         try:
             self._thread = Thread(**options, daemon=True)
         except RuntimeError:
             self._thread = Thread(**options, daemon=False)
             _end_with_interpreter(self)
-        self._thread.start()
-        self.loop, self._stop = ready.result()
+        try:
+            self._thread.start()
+            ready.result()
+        except BaseException:
+            self.stop()  # as soon as there is a loop
+            raise
 
-    def _live(self, ready: Future[tuple[Any, Any]]) -> None:
+    def _live(self, ready: Future[None]) -> None:
         """Run the event loop; the function of the thread."""
         import asyncio
 
         _note(self)
 
         async def main() -> None:
-            stop = asyncio.Event()
-            ready.set_result((asyncio.get_running_loop(), stop))
+            with self._lock:
+                self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+                if self.ended:
+                    self._stop.set()
+            ready.set_result(None)
             try:
-                await stop.wait()
+                await self._stop.wait()
             finally:
                 with self._lock:
                     self.ended = True
@@ -89,15 +98,16 @@ class Worker:
 
         if self._thread is current_thread():
             raise RuntimeError("the ASGI app waits for a request to itself on the event loop that it runs on")
-        with self._lock:
-            if self.ended:
-                raise ReadError("the event loop of the ASGI app has ended")
-            coroutine = function(*args)
-            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-            self._pending.add(future)
+        future: Future[T] | None = None
         try:
+            with self._lock:
+                if self.ended:
+                    raise ReadError("the event loop of the ASGI app has ended")
+                future = asyncio.run_coroutine_threadsafe(function(*args), self.loop)
+                self._pending.add(future)
             return future.result(None if deadline is None else max(0.0, deadline - monotonic()))
         except TimeIsUp:
+            assert future is not None  # or its time could not be up
             if future.done():  # an exception of the app's own, or just in time
                 return future.result()
             future.cancel()
@@ -105,10 +115,13 @@ class Worker:
         except CancelledError:
             raise ReadError("the event loop of the ASGI app ended before the app had responded") from None
         except BaseException:
-            future.cancel()  # does nothing if the exception is its own
+            unlock(self._lock)  # no `with` does, if an exception came just before its block, or after it
+            if future is not None:
+                future.cancel()  # does nothing if the exception is its own
             raise
         finally:
-            self._pending.discard(future)
+            if future is not None:
+                self._pending.discard(future)
 
     def end(self, patience: float | None = None) -> None:
         """
@@ -119,15 +132,21 @@ class Worker:
                 the loop, never ends.
         """
         self.stop()
-        if self._thread is not current_thread():  # the garbage collector may call this anywhere
+        # The garbage collector may call this anywhere.
+        if self._thread is not current_thread() and self._thread.ident is not None:
             self._thread.join(patience)
 
     def stop(self) -> None:
         """Tell the thread to end, without waiting for it."""
-        with self._lock:
-            if not self.ended:
-                self.ended = True
-                self.loop.call_soon_threadsafe(self._stop.set)
+        try:
+            with self._lock:
+                if not self.ended:
+                    if self.loop is not None:
+                        self.loop.call_soon_threadsafe(self._stop.set)
+                    self.ended = True  # last: who is interrupted before this tells it again
+        except BaseException:
+            unlock(self._lock)
+            raise
 
     def is_alive(self) -> bool:
         """Return whether the thread runs in this process."""
@@ -191,7 +210,7 @@ class Portal:
 
     def __init__(self) -> None:
         self.server = Server()
-        self._lock = Lock()
+        self._lock = RLock()
         self._worker: Worker | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         FORKS.watch(self)
@@ -203,11 +222,15 @@ class Portal:
 
     def start(self) -> None:
         """Start a worker, unless there is one."""
-        with self._lock:
-            if not self.started:
-                self._worker = Worker()
-                self._finalizer = weakref.finalize(self, self._worker.end, PATIENCE)
-                self._finalizer.atexit = False  # see `_end_all`
+        try:
+            with self._lock:
+                if not self.started:
+                    self._worker = Worker()
+                    self._finalizer = weakref.finalize(self, self._worker.end, PATIENCE)
+                    self._finalizer.atexit = False  # see `_end_all`
+        except BaseException:
+            unlock(self._lock)
+            raise
 
     def owns(self, run: Run) -> bool:
         """Return whether this is a run of the current worker."""
@@ -223,10 +246,15 @@ class Portal:
 
     def close(self) -> None:
         """End the worker."""
-        with self._lock:
-            finalizer, self._finalizer, worker, self._worker = self._finalizer, None, self._worker, None
-        if finalizer is not None and worker is not None:
+        try:
+            with self._lock:
+                finalizer, self._finalizer, worker, self._worker = self._finalizer, None, self._worker, None
+        except BaseException:
+            unlock(self._lock)
+            raise
+        if finalizer is not None:
             finalizer.detach()
+        if worker is not None:  # also one whose start was interrupted
             worker.end()
 
     def forget(self) -> None:
@@ -236,7 +264,7 @@ class Portal:
             _WORKERS.discard(self._worker)
             _FORGOTTEN.append(self._worker)
         self._worker = self._finalizer = None
-        self._lock = Lock()
+        self._lock = RLock()
         self.server = Server()
 
 

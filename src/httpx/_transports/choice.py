@@ -14,14 +14,16 @@ Not here: the proxy protocols (`_engine.route`), the proxies of the environment 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable
+from weakref import WeakSet
 
 from .._config import Proxy
 from .._engine.settings import Settings
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 from .._urls import URL
 
 if TYPE_CHECKING:
@@ -57,11 +59,15 @@ def _identity(proxy: Proxy | None) -> Hashable:
 
 
 class _Entry:
-    """An engine and the number of requests that are in its `handle` now."""
+    """
+    An engine and the requests that are in its `handle` now.
+
+    Weakly: what an exception out of a signal handler interrupts before its `with` is not there for ever.
+    """
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
-        self.users = 0
+        self.users: WeakSet[Use] = WeakSet()
 
     def is_busy(self) -> bool:
         """Return whether it is in use. On an event loop that has ended it is not, even if something is open there."""
@@ -69,7 +75,7 @@ class _Entry:
         if has_ended is not None and has_ended():
             return False
         opened, idle, dials, waiting = self.engine.pool.counts()
-        return bool(self.users or opened > idle or dials or waiting)
+        return bool(len(self.users) or opened > idle or dials or waiting)
 
 
 class Choice:
@@ -95,11 +101,12 @@ class Choice:
         self._make = make
         self._close = close
         self._own = _identity(settings.proxy)
-        self._lock = Lock()
-        self._entries: dict[tuple[Hashable, Hashable], _Entry] = {}  # least recently used first
+        self._lock = RLock()
+        # The least recently used one first.
+        self._entries: OrderedDict[tuple[Hashable, Hashable], _Entry] = OrderedDict()
         # In a forked child, requests that were in an engine are not continued.
-        FORKS.renew(self, "_lock", Lock)
-        FORKS.renew(self, "_entries", dict)
+        FORKS.renew(self, "_lock", RLock)
+        FORKS.renew(self, "_entries", OrderedDict)
         self._texts: dict[str, Proxy] = {}
 
     def use(self, request: Request, place: Hashable = None) -> Use | None:
@@ -117,17 +124,29 @@ class Choice:
         identity = _identity(proxy)
         if identity == self._own:
             return None
-        key = place, identity
-        with self._lock:
-            entry = self._entries.pop(key, None)
-            surplus = [] if entry is not None else self._take_surplus()
-            if entry is None:
-                entry = _Entry(self._make(self._settings.by_way_of(proxy)))
-            self._entries[key] = entry
-            entry.users += 1
-        for engine in surplus:
-            self._close(engine)
-        return Use(self, entry)
+        surplus: list[Any] = []
+        try:
+            with self._lock:
+                use = self._enter((place, identity), proxy, surplus)
+        except BaseException:
+            unlock(self._lock)  # no `with` does, if an exception came just before its block, or after it
+            raise
+        finally:
+            for engine in surplus:
+                self._close(engine)
+        return use
+
+    def _enter(self, key: tuple[Hashable, Hashable], proxy: Proxy | None, surplus: list[Any]) -> Use:
+        """Return the use of an engine, a new one if there is none; `surplus` gets those that are to be closed."""
+        entry = self._entries.get(key)
+        if entry is None:
+            self._take_surplus(surplus)
+            entry = _Entry(self._make(self._settings.by_way_of(proxy)))
+        self._entries[key] = entry
+        self._entries.move_to_end(key)
+        use = Use(entry)
+        entry.users.add(use)
+        return use
 
     def _chosen(self, request: Request) -> Proxy | None:
         extensions = request.extensions
@@ -146,41 +165,42 @@ class Choice:
             self._texts[chosen] = proxy
         return proxy
 
-    def _take_surplus(self) -> list[Any]:
-        """Close engines that are not in use until there is room for one more."""
-        surplus = []
+    def _take_surplus(self, surplus: list[Any]) -> None:
+        """Take engines that are not in use, to be closed, until there is room for one more."""
         for key, entry in list(self._entries.items()):
             if len(self._entries) < MAX_ENGINES:
                 break
             if not entry.is_busy():
-                surplus.append(self._entries.pop(key).engine)
-        return surplus
-
-    def leave(self, entry: _Entry) -> None:
-        """Note that a request has left `handle`."""
-        with self._lock:
-            entry.users -= 1
+                surplus.append(entry.engine)
+                self._entries.pop(key, None)
 
     def take_all(self) -> list[tuple[Hashable, Any]]:
         """Forget every engine, and return them with their places, to be closed."""
-        with self._lock:
-            entries, self._entries = self._entries, {}
+        try:
+            with self._lock:
+                entries, self._entries = self._entries, OrderedDict()
+        except BaseException:
+            unlock(self._lock)
+            raise
         return [(place, entry.engine) for (place, _), entry in entries.items()]
 
     def take_ended(self) -> list[Any]:
         """Forget the engines of event loops that have ended, and return them with their places, to be closed."""
-        with self._lock:
-            ended = [key for key, entry in self._entries.items() if entry.engine.has_ended()]
-            return [self._entries.pop(key).engine for key in ended]
+        try:
+            with self._lock:
+                ended = [key for key, entry in self._entries.items() if entry.engine.has_ended()]
+                return [self._entries.pop(key).engine for key in ended]
+        except BaseException:
+            unlock(self._lock)
+            raise
 
 
 class Use:
     """A context in which a request is in an engine's `handle`: the engine is not closed for lack of room meanwhile."""
 
-    __slots__ = ("_choice", "_entry")
+    __slots__ = ("__weakref__", "_entry")
 
-    def __init__(self, choice: Choice, entry: _Entry) -> None:
-        self._choice = choice
+    def __init__(self, entry: _Entry) -> None:
         self._entry = entry
 
     def __enter__(self) -> Any:
@@ -192,4 +212,4 @@ class Use:
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self._choice.leave(self._entry)
+        self._entry.users.discard(self)

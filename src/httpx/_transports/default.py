@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
@@ -21,7 +21,7 @@ from .._engine.guarding import check as check_guard
 from .._engine.names import Names
 from .._engine.settings import Settings
 from .._engine.sync import SyncEngine
-from .._forks import FORKS
+from .._forks import FORKS, unlock
 from .._request import Request
 from .._response import Response
 from .._tls_context import in_state, out_of_state
@@ -247,8 +247,8 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         }
         self._settings = _settings(**self._given)
         self._engines: dict[Any, AsyncEngine] = {}
-        self._lock = Lock()
-        FORKS.renew(self, "_lock", Lock)
+        self._lock = RLock()
+        FORKS.renew(self, "_lock", RLock)
         self._choice = Choice(
             self._settings, proxy if callable(proxy) else None, _engine_of_this_loop, _close_from_outside
         )
@@ -303,11 +303,15 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
     async def _close_own(self) -> None:
         """Close the engines of this transport, and those of chosen proxies."""
-        with self._lock:
-            if hasattr(self._engines, "replaced"):  # by a pool of httpcore, which stays
-                engines, self._engines.replaced = self._engines.replaced, {}
-            else:
-                engines, self._engines = self._engines, {}
+        try:
+            with self._lock:
+                if hasattr(self._engines, "replaced"):  # by a pool of httpcore, which stays
+                    engines, self._engines.replaced = self._engines.replaced, {}
+                else:
+                    engines, self._engines = self._engines, {}
+        except BaseException:
+            unlock(self._lock)  # no `with` does, if an exception came just before its block, or after it
+            raise
         here = _running()
         own: list[AsyncEngine] = []
         for place, engine in [*engines.items(), *self._choice.take_all()]:
@@ -339,16 +343,19 @@ class AsyncHTTPTransport(AsyncBaseTransport):
         return self._engines.get(_running()) or self._new_engine()
 
     def _new_engine(self) -> AsyncEngine:
-        key = _running()
-        with self._lock:
-            # Loops that have ended cannot close their connections any more.
-            for ended in [loop for loop, engine in self._engines.items() if engine.has_ended()]:
-                self._engines.pop(ended).close_from_outside()
-            for other in self._choice.take_ended():
-                other.close_from_outside()
-            engine = _engine_of_this_loop(self._settings)
-            # A new dictionary: other threads may be reading the old one.
-            self._engines = {**self._engines, key: engine}
+        try:
+            with self._lock:
+                # Loops that have ended cannot close their connections any more.
+                for ended in [loop for loop, engine in self._engines.items() if engine.has_ended()]:
+                    self._engines.pop(ended).close_from_outside()
+                for other in self._choice.take_ended():
+                    other.close_from_outside()
+                engine = _engine_of_this_loop(self._settings)
+                # A new dictionary: other threads may be reading the old one.
+                self._engines = {**self._engines, _running(): engine}
+        except BaseException:
+            unlock(self._lock)
+            raise
         return engine
 
 

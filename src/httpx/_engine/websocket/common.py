@@ -18,6 +18,7 @@ Not here: waiting (`sync`, `asyncio`, `trio`).
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, Callable, NamedTuple
 
 from ..._exceptions import RemoteProtocolError
@@ -126,7 +127,8 @@ class Channel:
         self._heard = 0
         self._ended = False  # the end of the stream was told to the machine
         self._answered = 0  # what `machine.pings_answered` was when the pongs were told
-        self._pongs: tuple[Any, ...] = ()  # not answered yet
+        # Those that are not answered yet, and that the caller still has: each refers to this channel.
+        self._pongs: tuple[weakref.ref[Any], ...] = ()
         self._code: int | None = None  # of our Close, if it came first
 
     # State, for the session.
@@ -203,7 +205,7 @@ class Channel:
     def begin_ping(self, payload: bytes, pong: Callable[[Any, int, float], Any]) -> Any:
         """Queue a ping and return its pong. Raises LocalProtocolError for a long payload."""
         made = pong(self, self.machine.ping(payload or None), self._now())
-        self._pongs = (*self._pongs, made)
+        self._pongs = (*(kept for kept in self._pongs if kept() is not None), weakref.ref(made))
         return made
 
     def due(self, is_reading: bool) -> bool:
@@ -231,10 +233,14 @@ class Channel:
     def _tell_pongs(self) -> None:
         self._answered = number = self.machine.pings_answered
         now = self._now()
-        for pong in self._pongs:
-            if pong._number <= number:
+        waiting = []
+        for kept in self._pongs:
+            pong = kept()
+            if pong is not None and pong._number <= number:
                 pong.answered(now)
-        self._pongs = tuple(pong for pong in self._pongs if pong._number > number)
+            elif pong is not None:
+                waiting.append(kept)
+        self._pongs = tuple(waiting)
 
 
 def again(failure: WebSocketException) -> WebSocketException:
