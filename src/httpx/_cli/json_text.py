@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Union
 
+from .._utils import lazy_pattern
+
 # What a token is, as it is called in a palette.
 NAME, STRING, NUMBER, CONSTANT = "name", "string", "number", "constant"
 
@@ -23,7 +25,7 @@ Paint = Callable[[str, str], str]
 # A scalar; or an opening bracket with its members: values of a list; of an object (key to sort by, name, value).
 _Node = Union[str, "tuple[str, list[Any]]"]
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_TOKEN = lazy_pattern(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _INDENT = "    "
 _CLOSING = {"{": "}", "[": "]"}
 
