@@ -9,14 +9,13 @@ Not here: options (`_cli.options`), what a run does (`_cli.command`), how it loo
 
 from __future__ import annotations
 
-import gc
 import sys
 from importlib.util import find_spec
 
+from ._quiet import collect_rarely
+
 # What the extra `cli` installs. Only looked up here, not imported: rich and pygments are for terminals.
 _EXTRA = ("click", "rich", "pygments")
-# Allocations between two searches for cycles: a start makes hardly any, and searching takes 3 ms of it.
-_RARELY = 50_000
 _HINT = "httpx: the command line client is not installed; run: pip install 'httpx[cli]'"
 
 
@@ -27,9 +26,7 @@ def main() -> None:
     Raises:
         SystemExit: always, with the exit code that docs/command-line-reference.md lists; 1 without the extra `cli`.
     """
-    thresholds = gc.get_threshold() if hasattr(gc, "get_threshold") else None  # PyPy has none
-    if thresholds is not None:
-        gc.set_threshold(_RARELY)
+    restore = collect_rarely()
     try:
         if not all(_is_installed(name) for name in _EXTRA):
             sys.stderr.write(_HINT + "\n")
@@ -40,8 +37,7 @@ def main() -> None:
     except KeyboardInterrupt:  # before or after `run` could catch it
         code = 130
     finally:
-        if thresholds is not None:
-            gc.set_threshold(*thresholds)
+        restore()
     raise SystemExit(code)
 
 
