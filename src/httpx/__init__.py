@@ -11,17 +11,14 @@ A fast and trustworthy HTTP client for Python, sync and async.
 
 from __future__ import annotations as _annotations
 
-import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-# In the command (`python -m` has not replaced argv[0] yet), Ctrl-C during the imports below must not show a traceback,
-# and they must not take longer than they need.
-if (getattr(_sys, "argv", None) or [""])[0].endswith(("-m", "httpx", "httpx.exe")):
-    from ._quiet import collect_rarely as _collect_rarely
-    from ._quiet import silence_interrupts as _silence
+from . import _quiet
 
-    _restore: _Any = (_silence(), _collect_rarely())
+# In the command, Ctrl-C during the imports below shows no traceback, and they take no longer than they need.
+if _quiet.IS_COMMAND:
+    _restore: _Any = (_quiet.silence_interrupts(), _quiet.collect_rarely())
 else:
     _restore = ()
 

@@ -7,7 +7,6 @@ Not here: sending (`_client`).
 from __future__ import annotations
 
 import enum
-import logging
 import math
 import sys
 import warnings
@@ -28,6 +27,7 @@ from ._engine.limits import total_of
 from ._exceptions import ReadTimeout, RequestError, with_host
 from ._flow import Layers, Policy
 from ._headers import Headers
+from ._loggers import logger_of
 from ._origins import may_keep_secrets
 from ._patterns import URLPattern
 from ._proxies import BypassPattern, EnvironmentProxies, environment_proxies
@@ -76,7 +76,7 @@ DEFAULT_SENSITIVE_HEADERS = CUSTOM_CREDENTIALS
 # Methods that are known to be tokens, so that they are not checked.
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 
-logger = logging.getLogger("httpx")
+logger = logger_of("httpx")
 
 
 class UseClientDefault:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
-from logging import INFO
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Literal, TypeVar
@@ -61,6 +60,7 @@ from ._flow import (
     journey,
 )
 from ._hints import no_such_argument
+from ._loggers import INFO
 from ._request import Request
 from ._response import Response
 from ._steps import CALL, PAUSE, READ, WAIT

@@ -35,11 +35,11 @@ from __future__ import annotations
 
 import os
 import sys
-from logging import getLogger
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from ._config import Proxy
 from ._exceptions import InvalidURL, ProxyError
+from ._loggers import logger_of
 from ._patterns import URLPattern
 from ._urls import URL, url_of
 from ._utils import lazy_pattern
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ._request import Request
     from ._types import URLTypes
 
-logger = getLogger("httpx")
+logger = logger_of("httpx")
 
 _KINDS = ("http", "https", "all")
 

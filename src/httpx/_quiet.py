@@ -5,29 +5,37 @@ The start of the command line client: Ctrl-C while it is imported ends it at onc
     ...                                 imports
     restore()
 
-`httpx/__init__.py` uses it, only in a process that is the command. Python's own handler would raise KeyboardInterrupt
-in the middle of an import, where no code of ours could catch it.
+`httpx/__init__.py` uses it, only in a process that is the command (`IS_COMMAND`). Python's own handler would raise
+KeyboardInterrupt in the middle of an import, where no code of ours could catch it.
 """
 
 from __future__ import annotations
 
 import gc
-import signal
+import sys
 from typing import Callable
 
+# While httpx is imported, `python -m` has not replaced argv[0] yet.
+IS_COMMAND = (getattr(sys, "argv", None) or [""])[0].endswith(("-m", "httpx", "httpx.exe"))
 # Allocations between two searches for cycles: a start makes hardly any, and searching takes 8 ms of it.
 _RARELY = 50_000
 
 
 def silence_interrupts() -> Callable[[], None]:
     """Let SIGINT end the process; return a function that sets Python's handler again. Another handler stays."""
+    import signal
+
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return _nothing
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     except ValueError:  # not in the main thread
         return _nothing
-    return _restore
+
+    def restore() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    return restore
 
 
 def collect_rarely() -> Callable[[], None]:
@@ -37,10 +45,6 @@ def collect_rarely() -> Callable[[], None]:
     before = gc.get_threshold()
     gc.set_threshold(_RARELY)
     return lambda: gc.set_threshold(*before)
-
-
-def _restore() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _nothing() -> None:

@@ -28,12 +28,13 @@ from .._exceptions import (
 )
 from .._files import as_bytes
 from .._headers import Headers
+from .._loggers import DEBUG
 from .._models import Request, Response
 from .._protocol.exchange import Exchange, Fields
 from .._types import SyncByteStream
 from .._urlparse import WEBSOCKET_SCHEMES
 from .limits import FOREVER, NO_TIMEOUT, TIMER_SLACK, Limits
-from .story import CONNECTION_LOGGER, DEBUG, HTTP11_LOGGER, Narrator
+from .story import CONNECTION_LOGGER, HTTP11_LOGGER, Narrator
 from .wire import Wire
 
 if TYPE_CHECKING:

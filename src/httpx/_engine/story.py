@@ -6,19 +6,16 @@ Not here: delivering the events, which is the shells'.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Callable
 
+from .._loggers import DEBUG, logger_of
 from .._models import Request
 from .._protocol.exchange import BODY, OUTPUT, PAUSE, Exchange
 
 Event = tuple[str, dict[str, Any]]
 
-_LOGGERS = {
-    name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11", "http2", "pool", "proxy", "socks")
-}
+_LOGGERS = {name: logger_of(f"httpcore.{name}") for name in ("connection", "http11", "http2", "pool", "proxy", "socks")}
 HTTP11_LOGGER, CONNECTION_LOGGER = _LOGGERS["http11"], _LOGGERS["connection"]
-DEBUG = logging.DEBUG
 
 
 class Narrator:

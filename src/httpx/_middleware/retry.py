@@ -19,7 +19,6 @@ Not here: sending, sleeping, reading (the client, by `Step`), the date in Retry-
 from __future__ import annotations
 
 import inspect
-import logging
 import math
 import re
 import sys
@@ -41,6 +40,7 @@ from .._exceptions import (
 )
 from .._flow import CLOSE, DRAIN
 from .._forks import FORKS, unlock
+from .._loggers import logger_of
 from .._origins import may_keep_secrets
 from .._request import Request
 from .._response import Response, shown_reason
@@ -50,7 +50,7 @@ from .._steps import Step
 from .._utils import TOKEN
 from . import ORDER, BuiltIn, is_to_be_read
 
-logger = logging.getLogger("httpx.retry")
+logger = logger_of("httpx.retry")
 
 Outcome = Union[Response, RequestError]
 
