@@ -1555,6 +1555,7 @@ def test_a_portal_that_forgets_its_worker_gets_another_one():
 def test_what_is_begun_while_the_loop_ends_is_an_error():
     """Harm otherwise: whoever waits for it waits for ever."""
     worker = Worker()
+    worker.start()
     late: concurrent.futures.Future[Any] = concurrent.futures.Future()
     done: concurrent.futures.Future[Any] = concurrent.futures.Future()
     done.set_result(None)

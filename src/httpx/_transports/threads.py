@@ -72,10 +72,13 @@ class Worker:
             try:
                 # At the end of a process, in some subinterpreters and on some platforms no thread can be started.
                 Thread(target=_work, args=(calls,), name="httpx.body", daemon=True).start()
+                self._calls = calls
             except RuntimeError:
                 _make(call)
                 return
-            self._calls = calls
+            except BaseException:  # out of a signal handler: the thread would wait for a call until the process ends
+                calls.put(None)
+                raise
         self._calls.put(call)
 
     async def call(self, function: Callable[[], Any]) -> Any:
