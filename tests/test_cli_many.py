@@ -308,6 +308,23 @@ def test_fail_early_begins_nothing_after_a_failure(server: Server, sent: Sent, w
     assert len(server.asked) == 1 if width == "1" else len(server.asked) < 500
 
 
+@pytest.mark.parametrize("width", ["1", "2"])
+def test_a_run_whose_last_url_fails_was_not_stopped(server: Server, sent: Sent, width: str):
+    """Somebody would look for the URLs that were left out."""
+    server.gate.set()
+    done = sent(f"{server.url}/a", f"{server.url}/no", "--fail-early", "--parallel", width, "--print", "")
+    assert done.err.splitlines()[1:] == ["httpx: 2 requests, 1 failed"]
+
+
+def test_fail_early_shows_nothing_after_a_failure_where_nothing_is_sent(sent: Sent, tmp_path: Path):
+    """The message said that the run was stopped, and the others were shown before it."""
+    (tmp_path / "urls.txt").write_text("not one\nhttp://a/\n")
+    done = sent("--urls", "urls.txt", "--fail-early", "--offline")
+    assert done.out == ""
+    assert done.err.splitlines()[-1] == "httpx: stopped after the first failure"
+    assert done.code == exits.USAGE
+
+
 def test_a_file_that_cannot_be_written_is_a_failure_of_its_url(sent: Sent, tmp_path: Path):
     (tmp_path / "1").mkdir()
     done = sent("/bytes/[1-2]", "-o", "#1/x")

@@ -108,8 +108,7 @@ class Many:
         self._prepare()
         jobs = (Job(number, each) for number, each in enumerate(self._addresses))
         if self._options["offline"] or self._options["curl"]:
-            for job in jobs:
-                self._do(job)
+            self._run_in_order(jobs)
         else:
             with Shared(self._options, self._width, keeps_sessions=True) as self._shared:
                 self._shared.transport(self._options, "http://localhost/")  # what is wrong with it is said once
@@ -117,12 +116,17 @@ class Many:
                     self._run_in_threads(jobs)
                 else:
                     self._run_in_order(jobs)
-        if self._is_stopped:
+        if self._is_stopped and self._leaves_any():
             tell("stopped after the first failure", note)
         if self._shared is not None and self._count + self._skipped != 1:
             skipped = f", {self._skipped} skipped" if self._skipped else ""
             tell(f"{self._count} requests, {self._failed} failed{skipped}", note)
         return self._worst
+
+    def _leaves_any(self) -> bool:
+        """Return whether there are URLs that nothing was sent to. A list counts as endless: it may be a pipe."""
+        known = sum(pattern.size for pattern in patterns_of(self._words, self._is_literal))
+        return self._options["urls"] is not None or known > self._count + self._skipped
 
     def _run_in_order(self, jobs: Iterator[Job]) -> None:
         for job in jobs:
