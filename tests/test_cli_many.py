@@ -308,6 +308,21 @@ def test_fail_early_begins_nothing_after_a_failure(server: Server, sent: Sent, w
     assert len(server.asked) == 1 if width == "1" else len(server.asked) < 500
 
 
+def test_a_websocket_is_no_part_of_several_requests(server: Server, sent: Sent, tmp_path: Path):
+    """It was sent a plain request."""
+    socket = server.url.replace("http", "ws") + "/a"
+    server.gate.set()
+    told = "a WebSocket is opened alone: httpx ws URL"
+    done = sent(f"{server.url}/a", f"{server.url}/b", socket)
+    assert (done.code, server.asked) == (exits.USAGE, [])
+    assert told in done.err
+    (tmp_path / "urls.txt").write_text(socket)
+    assert f"urls.txt:1: {socket}: {told}" in sent("--urls", "urls.txt").err
+    (tmp_path / "a.http").write_text(f"GET {socket}\n")
+    assert told in sent("run", "a.http").err
+    assert server.asked == []
+
+
 @pytest.mark.parametrize("width", ["1", "2"])
 def test_a_run_whose_last_url_fails_was_not_stopped(server: Server, sent: Sent, width: str):
     """Somebody would look for the URLs that were left out."""

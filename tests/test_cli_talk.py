@@ -232,6 +232,8 @@ def test_another_close_and_a_lost_connection_are_failures(given: Any, capfdbinar
         ["--ws", "http://127.0.0.1:9/", "a=b"],
         ["ws", "http://127.0.0.1:9/", "--output", "x"],
         ["ws", "http://127.0.0.1:9/", "--har", "x"],
+        ["ws", "http://127.0.0.1:9/", "--parallel", "2"],
+        ["ws", "http://127.0.0.1:9/", "--urls", "x"],
         ["ws", "http://127.0.0.1:9/", "--download", "x", "--continue"],
         ["--ws"],
     ],

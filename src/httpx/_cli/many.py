@@ -31,7 +31,7 @@ import httpx
 from .._filenames import place_of
 from . import exits
 from .addresses import Address, check_saved, from_file, from_words, patterns_of
-from .building import Content, Input, Plan, address, configured, is_in_process, plan, sorted_words
+from .building import Content, Input, Plan, address, configured, is_in_process, plan, refuse_websocket, sorted_words
 from .clients import auth_of
 from .exchange import Run, show_unsent, tell_of_missed_input
 from .items import path_and_options, split
@@ -177,7 +177,9 @@ class Many:
                 raise click.UsageError(f"{word!r} is a file: @{word} sends it, and https://{word} is a URL")
         for pattern in patterns_of(self._words, self._is_literal):
             if not pattern.choices:  # the others are checked one by one
-                httpx.URL(address(pattern.texts[0], is_in_process(options)))
+                url = address(pattern.texts[0], is_in_process(options))
+                httpx.URL(url)
+                refuse_websocket(url)
         from_stdin = [word for word in self._items if _reads_stdin(word)]
         from_stdin += ["-w @-"] if options["urls"] == "-" and options["write_out"] == "@-" else []
         from_stdin += [f"--files {name} -" for name, file in options["files"] if not _has_path(file)]

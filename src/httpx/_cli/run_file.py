@@ -63,9 +63,9 @@ def run_file(options: dict[str, Any]) -> int:
         click.UsageError: the file or an option is invalid, or there is no request with a given name.
     """
     for name in _EXCLUDED:
-        if options[name]:
+        if options[name] and name not in options["from_config"]:
             raise click.UsageError(f"--{name.replace('_', '-')} cannot be used with a file of requests")
-    if (options["parallel"] or 1) > 1:
+    if (options["parallel"] or 1) > 1 and "parallel" not in options["from_config"]:
         raise click.UsageError("--parallel cannot be used with a file of requests: they are sent in order")
     if not options["words"]:
         raise click.UsageError("the file is missing: httpx run FILE.http [NAME ...]")
