@@ -439,7 +439,7 @@ def test_a_draft_that_another_one_takes_and_finishes_is_its_file(folder: Path, m
 
 
 def test_a_download_whose_record_another_one_removes_can_be_continued(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """One that ends moves its draft, and then removes its record: between the two, that of the next one of this name."""
+    """One that ends moves its draft, then removes its record: it was that of the next one of this name."""
     replace, others = os.replace, []
 
     def replace_and_begin(old: str, new: str) -> None:
