@@ -259,11 +259,11 @@ def test_options_of_the_configuration_count_where_they_make_sense(
     write: Write, echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path
 ):
     """`--continue` in the file made all commands an error that save nothing, and `--parallel` those with a file."""
-    write('options = ["--continue", "--skip-existing", "--parallel", "4"]')
+    write('options = ["--continue", "--skip-existing", "--parallel", "4", "--form"]')
     assert json.loads(out(capfdbinary, f"{echo_server.url}/get"))["args"] == {}
     file = tmp_path / "a.http"
-    file.write_text(f"GET {echo_server.url}/get\n")
-    assert json.loads(out(capfdbinary, "run", str(file)))["args"] == {}
+    file.write_text(f"POST {echo_server.url}/post\nContent-Type: application/json\n\n[1]\n")
+    assert json.loads(out(capfdbinary, "run", str(file)))["json"] == [1]
     assert "--continue needs" in told(capfdbinary, f"{echo_server.url}/get", "--continue")
 
 

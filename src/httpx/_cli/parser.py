@@ -105,6 +105,11 @@ def _set(params: dict[str, Any]) -> set[str]:
     return {key for key, value in given.items() if value != _NUMBERS.get(key, ())}
 
 
+def nothing(key: str) -> Any:
+    """Return the result of an option that is not given."""
+    return _NOTHING.get(key, ())
+
+
 def _complete(context: click.Context) -> None:
     """Check pairs and replace abbreviations; after an error, the context is closed."""
     try:
