@@ -849,6 +849,21 @@ def test_globoff_may_be_in_the_configuration(server: Server, sent: Sent, tmp_pat
     assert [each.get("X-Own") for each in server.headers] == ["1"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs a reader of TOML")
+def test_bodies_do_not_replace_each_other_by_the_settings_of_their_host(server: Server, sent: Sent, tmp_path: Path):
+    """A file that a host's settings name had the body of the last URL alone, and the exit code was 0."""
+    server.gate.set()
+    (tmp_path / "config" / "httpx").mkdir(parents=True)
+    path = tmp_path / "config" / "httpx" / "config.toml"
+    path.write_text(f'[host."127.0.0.1:{server.server_port}"]\noptions = ["--output", "x"]\n')
+    path.chmod(0o600)
+    done = sent(f"{server.url}/[1-2]")
+    assert (done.code, server.asked, (tmp_path / "x").exists()) == (exits.USAGE, [], False)
+    assert "--output of a host in the configuration is not for several URLs" in done.err
+    assert sent(f"{server.url}/[1-2]", "-o", "#1.txt").code == exits.OK
+    assert (tmp_path / "2.txt").exists()
+
+
 def test_names_of_this_machine_may_lead_to_others(server: Server, sent: Sent, echo_server: EchoServer):
     there = f"http://localhost:{server.server_port}/x"
     server.gate.set()

@@ -373,6 +373,9 @@ class Settings:
         base = self._options
         with parse(base["argv"], defaults=lambda _: config.words) as context:
             found = dict(context.params)
+        for name in ("output", "download"):
+            if found[name] != base[name]:  # it was not checked that no body replaces another one
+                raise click.UsageError(f"--{name} of a host in the configuration is not for several URLs")
         # What was read from standard input and typed, and the open files, are there once.
         found.update({name: base[name] or found[name] for name in ("files", "write_out", "ignore_stdin")})
         if found["auth"] and base["auth"] and found["auth"] == (base["auth"][0], "-"):
