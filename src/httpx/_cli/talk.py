@@ -61,7 +61,13 @@ def talk(options: dict[str, Any]) -> int:
     intent = plan({**options, "words": words, "ignore_stdin": True, "ws": True})
     if intent.body or intent.method != "GET":
         raise click.UsageError("--ws sends a GET without a body: leave out the method, and items of a body")
-    return Talk(options, intent).go()
+    conversation = Talk(options, intent)
+    if not options["app"]:
+        return conversation.go()
+    from .sharing import printing_to_stderr
+
+    with printing_to_stderr():
+        return conversation.go()
 
 
 class Talk:
