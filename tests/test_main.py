@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import json
@@ -17,6 +18,7 @@ from types import ModuleType
 
 import pytest
 
+from httpx import _main
 from httpx._cli.echo_server import EchoServer
 from httpx._cli.options import OPTIONS
 from support import certs
@@ -533,3 +535,15 @@ def test_a_module_that_only_pretends_to_be_there_does_not_count(monkeypatch: pyt
 
 def test_importing_the_package_for_python_m_starts_nothing():
     assert importlib.import_module("httpx.__main__").main is importlib.import_module("httpx._main").main
+
+
+def test_the_search_for_cycles_is_as_before_after_a_run(monkeypatch: pytest.MonkeyPatch):
+    """A program that calls `httpx.main()` keeps its own setting; PyPy has none."""
+    before = gc.get_threshold()
+    monkeypatch.setattr(sys, "argv", ["httpx", "--version"])
+    with pytest.raises(SystemExit):
+        _main.main()
+    assert gc.get_threshold() == before
+    monkeypatch.delattr(gc, "get_threshold")
+    with pytest.raises(SystemExit):
+        _main.main()

@@ -15,13 +15,15 @@ import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-# In the command (`python -m` has not replaced argv[0] yet), Ctrl-C during the imports below must not show a traceback.
+# In the command (`python -m` has not replaced argv[0] yet), Ctrl-C during the imports below must not show a traceback,
+# and they must not take longer than they need.
 if (getattr(_sys, "argv", None) or [""])[0].endswith(("-m", "httpx", "httpx.exe")):
+    from ._quiet import collect_rarely as _collect_rarely
     from ._quiet import silence_interrupts as _silence
 
-    _restore: _Any = _silence()
+    _restore: _Any = (_silence(), _collect_rarely())
 else:
-    _restore = None
+    _restore = ()
 
 from .__version__ import __description__, __title__, __version__
 from ._api import delete, get, head, options, patch, post, put, query, request, sse, stream, websocket
@@ -231,5 +233,5 @@ for _name in set(__all__) & set(globals()):
 del _name
 
 _install_old_names()
-if _restore is not None:
-    _restore()
+for _each in _restore:
+    _each()

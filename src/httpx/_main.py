@@ -12,6 +12,8 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
+from ._quiet import collect_rarely
+
 # What the extra `cli` installs. Only looked up here, not imported: rich and pygments are for terminals.
 _EXTRA = ("click", "rich", "pygments")
 _HINT = "httpx: the command line client is not installed; run: pip install 'httpx[cli]'"
@@ -24,6 +26,7 @@ def main() -> None:
     Raises:
         SystemExit: always, with the exit code that docs/command-line-reference.md lists; 1 without the extra `cli`.
     """
+    restore = collect_rarely()
     try:
         if not all(_is_installed(name) for name in _EXTRA):
             sys.stderr.write(_HINT + "\n")
@@ -33,6 +36,8 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before or after `run` could catch it
         code = 130
+    finally:
+        restore()
     raise SystemExit(code)
 
 

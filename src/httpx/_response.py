@@ -10,7 +10,6 @@ Not here: how a body goes through its decoders (`_reading`), sending (`_client`)
 
 from __future__ import annotations
 
-import datetime
 import json as jsonlib
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
@@ -57,6 +56,8 @@ from ._types import AsyncByteStream, HeaderTypes, ResponseContent, ResponseExten
 from ._urls import URL, redacted_address
 
 if TYPE_CHECKING:
+    import datetime
+
     from ._jsonl import JSONLinesDecoder
     from ._middleware.retry import Attempt
     from ._timings import Stamps, Timings
@@ -292,6 +293,8 @@ class Response:
             seconds = self._headed - self._started
         if seconds is None:
             raise RuntimeError("`elapsed` is only set on responses received through a client")
+        import datetime  # 3 ms, and few programs ask
+
         return datetime.timedelta(seconds=seconds)
 
     @elapsed.setter

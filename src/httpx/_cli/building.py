@@ -26,12 +26,13 @@ import click
 
 import httpx
 
+from .._utils import lazy_pattern
 from .items import Items, parse
 
 if TYPE_CHECKING:
     from .config import Config
 
-_LETTERS = re.compile(r"[A-Za-z]+")
+_LETTERS = lazy_pattern(r"[A-Za-z]+")
 _METHODS = frozenset(
     [
         "GET",
@@ -52,33 +53,33 @@ _METHODS = frozenset(
 )
 # Written before the URL, these methods take their body from standard input if it is not given otherwise.
 _METHODS_WITH_BODY = frozenset(["POST", "PUT", "PATCH", "QUERY"])
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_WEBSOCKET = re.compile(r"wss?://", re.I)
+_SCHEME = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_WEBSOCKET = lazy_pattern(r"wss?://", re.I)
 # Schemes that people try -> what to do instead.
 _OTHER_SCHEMES = {
     "file": "the URL must be http or https; to send a file, add the item @PATH",
     "ftp": "the URL must be http or https",
 }
 # Without brackets it could be an address or an address with a port.
-_BARE_IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,5}){2,}(?:[/?#]|$)")
-_LOCAL = re.compile(r"(?:(?:[A-Za-z0-9_-]+\.)*localhost\.?|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
+_BARE_IPV6 = lazy_pattern(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,5}){2,}(?:[/?#]|$)")
+_LOCAL = lazy_pattern(r"(?:(?:[A-Za-z0-9_-]+\.)*localhost\.?|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$)", re.I)
 # A word is an item, and not the URL after a method, if it has a separator before any part of a URL.
-_ITEM = re.compile(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
+_ITEM = lazy_pattern(r"[^/=@:;]*(?:==|:=|=|@|:(?![/\d])|;$)")
 
 # A header whose value begins with a digit: no host name has a capital letter or a hyphen before the colon by habit.
-_HEADER = re.compile(r"[A-Z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*:[^/]")
+_HEADER = lazy_pattern(r"[A-Z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*:[^/]")
 # Options whose values are secret, or are URLs or hosts of other things.
 _NO_URL = frozenset(["auth", "user", "bearer", "cookies", "proxy", "resolve", "timeout", "max_time"])
 # A word after the first URL that is another one: with a scheme, a port alone, or a host that could not be a header's
 # name. `id:7` is a header, and `a/b=1` a field, as they were when there was one URL only.
-_CERTAIN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//|:\d|:/|:\[\d|\[[\w.]*:[\w:.]*\](?:[:/?#]|$)")
-_HOST_FIRST = re.compile(
+_CERTAIN_URL = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|//|:\d|:/|:\[\d|\[[\w.]*:[\w:.]*\](?:[:/?#]|$)")
+_HOST_FIRST = lazy_pattern(
     r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|(?:[^\s/?#=@:;.]+\.)+(?:[^\W\d_]|[\[{])[^\s/?#=@:;.]*\.?)"
     r"(?::[\d\[{][^/?#]*)?(?:[/?#]|$)",
     re.I,
 )
 # What an option may have taken for its value although it is the URL.
-_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/|localhost\b|(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?:[:/?]|$)")
+_LIKE_URL = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/|localhost\b|(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?:[:/?]|$)")
 
 # Seconds for the first byte of standard input. It is not a terminal, so the byte comes at once or never.
 PATIENCE = 5.0

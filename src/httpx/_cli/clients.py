@@ -6,7 +6,6 @@ Not here: the request itself (`building`).
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Generator
 from typing import Any
@@ -207,6 +206,8 @@ def overrides(given: tuple[str, ...]) -> dict[str, list[str]]:
     Raises:
         click.UsageError: a value does not have this form.
     """
+    import ipaddress
+
     out = {}
     for text in given:
         host, _, rest = text.partition(":")

@@ -20,7 +20,6 @@ Not here: where the settings take effect (`parser`, `building`, `exchange`).
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import stat
 import sys
@@ -199,6 +198,8 @@ def _check_owner(path: str, status: os.stat_result) -> None:
 
 def _is_local(host: str) -> bool:
     """Return whether a host is this machine: by its address, or by a name that can be nothing else."""
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

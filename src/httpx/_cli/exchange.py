@@ -125,6 +125,8 @@ class Run:
             Wiretap(self._screen, self._parts, options["verbose"], _masks(options, intent)) if is_watched else None
         )
         self._timings = _timings(options, self._parts)
+        # The next event of a stream may be far away.
+        self._is_patient = options["timeout"] is None and not options["stream"]
         self.path: str | None = None
         self._was_there = False
         self._retries: Retries | None = None
@@ -241,8 +243,8 @@ class Run:
         if self._timings is not None:
             layers.append(self._timings.watch)  # it sees every attempt
         layers += self._more_layers
-        if self._options["timeout"] is None and not self._options["stream"]:
-            layers.append(patient)
+        if self._retries is not None and self._is_patient:
+            layers.append(patient)  # bodies are read within an attempt
         return {**hooks, **self._client, **({"middleware": layers} if layers else {})}
 
     def _saved(self, path: str) -> None:
@@ -283,6 +285,8 @@ class Run:
             from .write_out import addresses_of
 
             self._addresses = addresses_of(response)  # while the connection is still open
+        if self._is_patient and is_event_stream(response):
+            response.request.extensions["idle_timeout"] = None
         if self._options["output_json"]:
             response.read()
         else:

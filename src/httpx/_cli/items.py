@@ -26,12 +26,14 @@ import re
 import sys
 from typing import Any, NamedTuple
 
+from .._utils import lazy_pattern
+
 _SEPARATORS = (":=@", "==@", ":=", "==", "=@", ":@", "=", ":", "@")
 _SPECIAL = frozenset("=:@;\\")
 # A value whose first character would otherwise be part of the separator.
-_ESCAPED_VALUE = re.compile(r"\\+[=@]")
+_ESCAPED_VALUE = lazy_pattern(r"\\+[=@]")
 # Attributes that may follow the path of a file.
-_OPTION = re.compile(r"(.+);(type=[^;\s]+/[^;\s]+|filename=[^;/\\]+)", re.S)
+_OPTION = lazy_pattern(r"(.+);(type=[^;\s]+/[^;\s]+|filename=[^;/\\]+)", re.S)
 
 
 class Items(NamedTuple):

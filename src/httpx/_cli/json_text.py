@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Union
 
+from .._utils import lazy_pattern
+
 # What a token is, as it is called in a palette.
 NAME, STRING, NUMBER, CONSTANT = "name", "string", "number", "constant"
 
@@ -25,7 +27,7 @@ _Node = Union[str, "tuple[str, list[Any]]"]
 
 # A string without an end is one up to the end of the text: to look for the end again at each of its quotes would take
 # the square of its length. Unrolled, because an alternative for each character takes 90 bytes of it.
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.S)
+_TOKEN = lazy_pattern(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.S)
 _INDENT = "    "
 # Spaces for one text: 4 MB of short values, 900 levels deep, would get 7 GB of them.
 MAX_INDENTATION = 64 << 20

@@ -37,7 +37,7 @@ from .exchange import Run, show_unsent, tell_of_missed_input
 from .items import path_and_options, split
 from .notes import note, shows_progress
 from .patterns import filled
-from .sharing import FAILURES, Shared, outcome_of, printing_to_stderr, tell
+from .sharing import FAILURES, Shared, counted, outcome_of, printing_to_stderr, tell
 
 if TYPE_CHECKING:
     from .bar import Table
@@ -120,7 +120,7 @@ class Many:
             tell("stopped after the first failure", note)
         if self._shared is not None and self._count + self._skipped != 1:
             skipped = f", {self._skipped} skipped" if self._skipped else ""
-            tell(f"{self._count} requests, {self._failed} failed{skipped}", note)
+            tell(f"{counted(self._count)}, {self._failed} failed{skipped}", note)
         return self._worst
 
     def _leaves_any(self) -> bool:

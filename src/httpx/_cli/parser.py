@@ -11,12 +11,12 @@ Not here: the table of options (`options`), and their effect (`command`).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from .._utils import lazy_pattern
 from .building import is_item, is_method
 from .options import COUNT, FILE_PAIR, FLAG, JSON, NUMBER, OPTIONS, PAIR, SECONDS, Option
 
@@ -24,9 +24,9 @@ _BY_NAME = {name: option for option in OPTIONS for name in option.opts}
 # What separates the two values of an option that are written as one word.
 _SEPARATORS = {"data": "=", "params": "=", "cookies": "=", "headers": ":", "auth": ":"}
 # Two values in one word; the name of a header is a token (RFC 9110, 5.6.2), and `http://` is a URL.
-_ONE_WORD = {"=": re.compile(r"[^=]*="), ":": re.compile(r"[\w!#$%&'*+.^`|~-]+:(?!//)")}
+_ONE_WORD = {"=": lazy_pattern(r"[^=]*="), ":": lazy_pattern(r"[\w!#$%&'*+.^`|~-]+:(?!//)")}
 # A word that is certainly a URL: with a scheme, or `:8000`, or `:/path`.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
+_URL = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*://|:\d|:/")
 # Keys of options that exclude each other.
 _EXCLUSIVE = (
     ("auth", "bearer", "netrc", "user"),

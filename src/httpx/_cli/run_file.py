@@ -40,7 +40,7 @@ from .http_variables import Exchange, Scope, World, dotenv, environment_of, refe
 from .notes import note
 from .parser import nothing
 from .screen import Screen
-from .sharing import FAILURES, Shared, outcome_of, printing_to_stderr, tell
+from .sharing import FAILURES, Shared, counted, outcome_of, printing_to_stderr, tell
 
 # Bytes of a file with requests, and of a file with variables.
 MAX_FILE = 64 << 20
@@ -160,7 +160,7 @@ class Runner:
             tell("stopped after the first failure", note)
         if self._says_which:
             failed = sum(code != exits.OK for code in self._codes.values())
-            tell(f"{len(self._codes)} requests, {failed} failed", note)
+            tell(f"{counted(len(self._codes))}, {failed} failed", note)
         return worst
 
     # Variables.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .._fields import media_type_of
 from .._reading import lend_pieces
+from .._utils import lazy_pattern
 from .json_text import indented, with_paint
 from .palette import has_true_colour, palette_of
 
@@ -35,13 +36,13 @@ _STATUS_KINDS = {"2": "success", "3": "redirect"}
 
 # Bytes. Larger bodies are not formatted, but shown as they arrive: a megabyte takes half a second and 30 MB of memory.
 MAX_FORMATTED = 4 * 1024 * 1024
-_TEXT = re.compile(r"text/", re.I)
-_JSON = re.compile(r"(?:application|text)/(?:[^;]*\+)?json\s*(?:;|$)", re.I)
-_MARKUP = re.compile(r"(?:application|text)/(?:html|xml|css|javascript|[^;]*\+xml)\s*(?:;|$)", re.I)
+_TEXT = lazy_pattern(r"text/", re.I)
+_JSON = lazy_pattern(r"(?:application|text)/(?:[^;]*\+)?json\s*(?:;|$)", re.I)
+_MARKUP = lazy_pattern(r"(?:application|text)/(?:html|xml|css|javascript|[^;]*\+xml)\s*(?:;|$)", re.I)
 
 # C0 and C1 except tab, line feed and carriage return: they move cursors, set titles, and send input as if typed.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_CONTROL = lazy_pattern("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_BINARY = lazy_pattern(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 
 
 def text_of(value: bytes) -> str:

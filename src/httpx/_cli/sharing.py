@@ -315,6 +315,11 @@ def _recorder(options: dict[str, Any]) -> Recorder | None:
     return Recorder(options["har"], options["with_secrets"])
 
 
+def counted(number: int) -> str:
+    """Return how many requests there were, in words."""
+    return "1 request" if number == 1 else f"{number} requests"
+
+
 def tell(text: str, how: Callable[[str], None] = complain) -> None:
     """Say something between the outputs of two requests, by a function of `notes`."""
     sys.stdout.flush()

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 
-from .. import _redaction as redaction
 from .screen import Screen
 
 # RFC 9113, 8.2.2.
@@ -195,6 +194,8 @@ def _fields_of_http2(request: httpx.Request) -> list[tuple[bytes, bytes]]:
 def _masked(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     if name.lower() != b"authorization":
         return name, value
+    from .. import _redaction as redaction
+
     return name, redaction.field(name.decode("latin-1"), value.decode("latin-1")).encode("latin-1")
 
 

@@ -62,16 +62,25 @@ def literal_addresses(host: str, port: int) -> list[Address] | None:
     """
     if ":" not in host and not host[-1:].isdigit():
         return None
-    import ipaddress  # for hosts that look like an address
+    if not _is_ipv4(host):
+        import ipaddress  # for hosts that look like an address
 
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return None
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return None
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)  # type: ignore[return-value]  # its tuples are looser typed
     except (OSError, UnicodeError):
         return None
+
+
+def _is_ipv4(host: str) -> bool:
+    """Return whether the system takes a host for an address of four numbers, as `ipaddress` does."""
+    try:
+        return len(socket.inet_pton(socket.AF_INET, host)) == 4
+    except (OSError, ValueError):
+        return False
 
 
 def resolve_error(host: str, exc: BaseException) -> ConnectError:
