@@ -223,6 +223,11 @@ def test_an_app_sends_trailers_after_the_body(driver: Driver):
     run(driver, scenario, app)
 
 
+def test_trailers_that_are_none_are_not_in_the_extensions(driver: Driver):
+    """Programs ask whether they are there."""
+    assert "trailers" not in get(driver, sending(ANNOUNCED, body(b"a"), trailed())).extensions
+
+
 def test_trailers_that_an_app_did_not_announce_or_sends_late_are_ignored(driver: Driver):
     assert get(driver, sending(START, body(b"a"), trailed((b"x", b"1")))).trailers.raw == []
     late = sending(ANNOUNCED, body(b"a"), trailed((b"x", b"1")), trailed((b"x", b"2")))
@@ -1555,6 +1560,7 @@ def test_a_portal_that_forgets_its_worker_gets_another_one():
 def test_what_is_begun_while_the_loop_ends_is_an_error():
     """Harm otherwise: whoever waits for it waits for ever."""
     worker = Worker()
+    worker.start()
     late: concurrent.futures.Future[Any] = concurrent.futures.Future()
     done: concurrent.futures.Future[Any] = concurrent.futures.Future()
     done.set_result(None)

@@ -236,6 +236,37 @@ def test_an_option_of_the_command_line_wins_over_one_that_it_excludes(
     assert (sent is None) == ("ann" not in str(argv))
 
 
+@pytest.mark.parametrize(
+    ("options", "argv"),
+    [(["--print", "h"], ["--body"]), (["-q"], ["--print", "b"]), (["-q"], ["--body"]), (["-qq", "-i"], ["--body"])],
+)
+def test_what_the_command_line_shows_wins_over_what_the_configuration_shows(
+    options: list[str], argv: list[str], write: Write, echo_server: EchoServer, capfdbinary: Capture
+):
+    """`--print h` in the file hid the body from `--body`, and `-q` everything, whatever was asked for."""
+    write(f"options = {json.dumps(options)}")
+    assert json.loads(out(capfdbinary, f"{echo_server.url}/get", *argv))["args"] == {}
+
+
+def test_verbose_of_the_command_line_wins_over_quiet_of_the_configuration(
+    write: Write, echo_server: EchoServer, capfdbinary: Capture
+):
+    write('options = ["-q"]')
+    assert out(capfdbinary, f"{echo_server.url}/get", "-v").startswith(b"*")
+
+
+def test_options_of_the_configuration_count_where_they_make_sense(
+    write: Write, echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path
+):
+    """`--continue` in the file made all commands an error that save nothing, and `--parallel` those with a file."""
+    write('options = ["--continue", "--skip-existing", "--parallel", "4", "--form"]')
+    assert json.loads(out(capfdbinary, f"{echo_server.url}/get"))["args"] == {}
+    file = tmp_path / "a.http"
+    file.write_text(f"POST {echo_server.url}/post\nContent-Type: application/json\n\n[1]\n")
+    assert json.loads(out(capfdbinary, "run", str(file)))["json"] == [1]
+    assert "--continue needs" in told(capfdbinary, f"{echo_server.url}/get", "--continue")
+
+
 def test_options_that_exclude_each_other_in_one_place_are_still_an_error(write: Write, capfdbinary: Capture):
     write('options = ["--http2"]')
     assert "exclude each other" in told(capfdbinary, "http://a.invalid/", "-4", "-6")

@@ -48,6 +48,9 @@ def test_timeouts_name_their_options(echo_server: EchoServer, capfdbinary: Captu
     url = f"{echo_server.url}/delay/9"
     assert "; --timeout SECONDS waits longer" in told(capfdbinary, url, "--timeout", "0.05", code=6)
     assert "; --max-time SECONDS allows more" in told(capfdbinary, url, "--max-time", "0.05", code=6)
+    # Also where it is over before anything is sent, which had the hint of the other timeouts.
+    assert "is over" in (line := told(capfdbinary, url, "--max-time", "1e-9", code=6))
+    assert "; --max-time SECONDS allows more" in line
 
 
 def test_errors_of_certificates_name_options(tls_echo_server: EchoServer, capfdbinary: Capture, tmp_path: Path):

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from httpx._cli import json_text
 from httpx._cli.json_text import indented, with_paint
 from support.counting import calls_of
+from support.linear import linear
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -84,3 +86,37 @@ def test_each_token_is_painted_with_its_kind():
     assert with_paint('{"a":[1, "b", null]}', paint) == expected
     lines = indented('{"a":[1, "b", null]}', paint).split("\n")
     assert "".join(line.strip() for line in lines) == expected.replace(":", ": ").replace(", ", ",")
+
+
+@pytest.mark.parametrize("piece", ['\\"', '"a\\', '"', "\\"])
+def test_quotes_without_an_end_are_painted_in_linear_time(piece: str):
+    """With `--pretty colors`, a body of 40 KB kept the command busy for 6 s, and one of 4 MB for days."""
+
+    def prepare(size: int) -> Any:
+        text = '"' + piece * (size // len(piece))
+        return lambda: with_paint(text, lambda kind, token: token)
+
+    linear(prepare, 1 << 14, 1 << 16)
+
+
+def test_a_string_without_an_end_is_painted_up_to_the_end_of_the_text():
+    seen: list[tuple[str, str]] = []
+
+    def paint(kind: str, token: str) -> str:
+        seen.append((kind, token))
+        return token
+
+    text = '{"a": "b\\" 1, \n"}'
+    assert with_paint(text, paint) == text
+    assert seen == [("name", '"a"'), ("string", '"b\\" 1, \n"')]
+    seen.clear()
+    assert with_paint('["b\\"c]', paint) == '["b\\"c]'
+    assert seen == [("string", '"b\\"c]')]
+
+
+def test_a_text_that_would_be_mostly_indentation_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    """4 MB of JSON, deep and with many values, became 7 GB."""
+    monkeypatch.setattr(json_text, "MAX_INDENTATION", 1000)
+    deep = "[" * 10 + "1," * 30 + "1" + "]" * 10
+    assert indented(deep) == deep
+    assert indented("[1,2]") == "[\n    1,\n    2\n]"

@@ -308,6 +308,38 @@ def test_fail_early_begins_nothing_after_a_failure(server: Server, sent: Sent, w
     assert len(server.asked) == 1 if width == "1" else len(server.asked) < 500
 
 
+def test_a_websocket_is_no_part_of_several_requests(server: Server, sent: Sent, tmp_path: Path):
+    """It was sent a plain request."""
+    socket = server.url.replace("http", "ws") + "/a"
+    server.gate.set()
+    told = "a WebSocket is opened alone: httpx ws URL"
+    done = sent(f"{server.url}/a", f"{server.url}/b", socket)
+    assert (done.code, server.asked) == (exits.USAGE, [])
+    assert told in done.err
+    (tmp_path / "urls.txt").write_text(socket)
+    assert f"urls.txt:1: {socket}: {told}" in sent("--urls", "urls.txt").err
+    (tmp_path / "a.http").write_text(f"GET {socket}\n")
+    assert told in sent("run", "a.http").err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("width", ["1", "2"])
+def test_a_run_whose_last_url_fails_was_not_stopped(server: Server, sent: Sent, width: str):
+    """Somebody would look for the URLs that were left out."""
+    server.gate.set()
+    done = sent(f"{server.url}/a", f"{server.url}/no", "--fail-early", "--parallel", width, "--print", "")
+    assert done.err.splitlines()[1:] == ["httpx: 2 requests, 1 failed"]
+
+
+def test_fail_early_shows_nothing_after_a_failure_where_nothing_is_sent(sent: Sent, tmp_path: Path):
+    """The message said that the run was stopped, and the others were shown before it."""
+    (tmp_path / "urls.txt").write_text("not one\nhttp://a/\n")
+    done = sent("--urls", "urls.txt", "--fail-early", "--offline")
+    assert done.out == ""
+    assert done.err.splitlines()[-1] == "httpx: stopped after the first failure"
+    assert done.code == exits.USAGE
+
+
 def test_a_file_that_cannot_be_written_is_a_failure_of_its_url(sent: Sent, tmp_path: Path):
     (tmp_path / "1").mkdir()
     done = sent("/bytes/[1-2]", "-o", "#1/x")
@@ -815,6 +847,21 @@ def test_globoff_may_be_in_the_configuration(server: Server, sent: Sent, tmp_pat
     path.chmod(0o600)
     sent(f"{server.url}/[1-2]", "--print", "")
     assert [each.get("X-Own") for each in server.headers] == ["1"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs a reader of TOML")
+def test_bodies_do_not_replace_each_other_by_the_settings_of_their_host(server: Server, sent: Sent, tmp_path: Path):
+    """A file that a host's settings name had the body of the last URL alone, and the exit code was 0."""
+    server.gate.set()
+    (tmp_path / "config" / "httpx").mkdir(parents=True)
+    path = tmp_path / "config" / "httpx" / "config.toml"
+    path.write_text(f'[host."127.0.0.1:{server.server_port}"]\noptions = ["--output", "x"]\n')
+    path.chmod(0o600)
+    done = sent(f"{server.url}/[1-2]")
+    assert (done.code, server.asked, (tmp_path / "x").exists()) == (exits.USAGE, [], False)
+    assert "--output of a host in the configuration is not for several URLs" in done.err
+    assert sent(f"{server.url}/[1-2]", "-o", "#1.txt").code == exits.OK
+    assert (tmp_path / "2.txt").exists()
 
 
 def test_names_of_this_machine_may_lead_to_others(server: Server, sent: Sent, echo_server: EchoServer):

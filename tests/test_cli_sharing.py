@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ click = pytest.importorskip("click")
 from httpx._cli import exits  # noqa: E402
 from httpx._cli.building import plan  # noqa: E402
 from httpx._cli.parser import parse  # noqa: E402
-from httpx._cli.sharing import Rate, Shared, outcome_of  # noqa: E402
+from httpx._cli.sharing import Rate, Sessions, Shared, outcome_of  # noqa: E402
 
 
 def options(*argv: str) -> dict[str, Any]:
@@ -130,3 +132,26 @@ def test_requests_in_threads_end_when_they_are_interrupted(echo_server: EchoServ
 )
 def test_a_failure_has_a_code_and_a_message(error: Exception, outcome: tuple[int, str]):
     assert outcome_of(error) == outcome
+
+
+@pytest.mark.parametrize("host", ["[::1]", "b\u00fccher.example", "printer", "b.example"])
+def test_a_session_has_no_cookies_of_another_host_however_that_is_written(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A jar has other names for some hosts, so their cookies were written to the files of all hosts."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    cookies = httpx.Cookies()
+    sessions = Sessions(cookies)
+    options = {"session": "s", "session_read_only": None}
+    kept = []
+    for url in ("http://a.example/", f"http://{host}/"):
+        session = sessions.of(options, url)
+        assert session is not None
+        response = httpx.Response(200, headers={"Set-Cookie": "n=1"}, request=httpx.Request("GET", url))
+        cookies.extract_cookies(response)
+        sessions.used(session)
+        kept.append(session.path)
+    sessions.save()
+    domains = [[cookie["domain"] for cookie in json.loads(Path(path).read_text())["cookies"]] for path in kept]
+    assert domains[0] == ["a.example"]
+    assert len(domains[1]) == 1

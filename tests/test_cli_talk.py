@@ -232,6 +232,8 @@ def test_another_close_and_a_lost_connection_are_failures(given: Any, capfdbinar
         ["--ws", "http://127.0.0.1:9/", "a=b"],
         ["ws", "http://127.0.0.1:9/", "--output", "x"],
         ["ws", "http://127.0.0.1:9/", "--har", "x"],
+        ["ws", "http://127.0.0.1:9/", "--parallel", "2"],
+        ["ws", "http://127.0.0.1:9/", "--urls", "x"],
         ["ws", "http://127.0.0.1:9/", "--download", "x", "--continue"],
         ["--ws"],
     ],
@@ -289,3 +291,25 @@ def test_a_long_line_is_read_in_linear_time(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_closed_standard_input_is_an_empty_one():
     assert list(talk.lines_of(None)) == []
+
+
+def test_an_application_has_websockets_and_what_it_prints_is_no_message(
+    given: Any, capfdbinary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What the application printed was mixed with its messages."""
+    (tmp_path / "talking_app.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    assert scope['type'] == 'websocket'\n"
+        "    print('printed')\n"
+        "    await receive()\n"
+        "    await send({'type': 'websocket.accept'})\n"
+        "    message = await receive()\n"
+        "    await send({'type': 'websocket.send', 'text': scope['path'] + ' ' + message['text']})\n"
+        "    await send({'type': 'websocket.close'})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    given(b"hello\n")
+    code, out, err = run(capfdbinary, "ws", "--app", "talking_app:app", "/chat")
+    assert (code, out) == (exits.OK, "/chat hello\n")
+    assert err == "printed\n"

@@ -221,6 +221,23 @@ def test_an_application_may_print_to_standard_error():
     assert shown.text == "printed\nbody\n"
 
 
+def test_what_an_application_prints_is_never_in_a_response(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Without a standard error, what applications print was mixed with what they respond."""
+    monkeypatch.setattr(sys, "stderr", None)
+    shown = Shown()
+
+    def work(job: int) -> None:
+        with runs.redirect_output():
+            say("printed")
+        say("body")
+
+    runs = Turns(iter([0]), work, 2, shown)
+    runs.run()
+    assert (shown.text, capfd.readouterr().out) == ("body\n", "")
+
+
 def test_much_output_waits_in_a_file_and_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch):
     """Bodies that wait for their turn filled the memory, and an endless one would fill the disk."""
     monkeypatch.setattr(turns, "MAX_SPOOL", 1000)

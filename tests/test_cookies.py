@@ -531,6 +531,13 @@ def test_a_host_without_a_dot_is_kept_as_the_standard_library_keeps_it_and_found
     assert not cookies
 
 
+@pytest.mark.parametrize("host", ["testserver", "localhost"])
+def test_a_host_without_a_dot_sets_no_cookie_for_the_host_whose_name_its_own_has_in_a_jar(host: str) -> None:
+    """Harm: `http://printer/` could set the cookies of `http://printer.local/`, another machine."""
+    cookies = receive(Cookies(), f"http://{host}/", f"a=1; Domain={host}.local")
+    assert not cookies
+
+
 @pytest.mark.parametrize("domain", ["testserver", "testserver.local", ".testserver.local"])
 def test_a_user_may_name_a_host_without_a_dot_in_either_way(domain: str) -> None:
     cookies = Cookies()

@@ -438,6 +438,27 @@ def test_a_draft_that_another_one_takes_and_finishes_is_its_file(folder: Path, m
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"book.bin": b"done", "book-1.bin": b"later"}
 
 
+def test_a_download_whose_record_another_one_removes_can_be_continued(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """One that ends moves its draft, then removes its record: it was that of the next one of this name."""
+    replace, others = os.replace, []
+
+    def replace_and_begin(old: str, new: str) -> None:
+        replace(old, new)
+        if not others and old.endswith(".part"):
+            others.append(Target("file", URL))
+            others[0].begin("book.bin", '"v2"', 10)
+            others[0].write(0, [b"abc"])
+
+    target = Target("file", URL)
+    target.begin("book.bin", '"v1"', 4)
+    target.write(0, [b"done"])
+    monkeypatch.setattr(os, "replace", replace_and_begin)
+    assert target.finish().read_bytes() == b"done"
+    others[0].leave(keep=True)
+    assert names(folder) == {"file", "file.part", "file.part.json"}
+    assert Target("file", URL).find() == Part(3, '"v2"', 10, None)
+
+
 def test_a_draft_that_comes_between_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Target, "_take", lambda *args, **how: False)
     (folder / "file.part").write_bytes(b"theirs")

@@ -926,7 +926,7 @@ def test_chunked_bodies(deliver: Deliver, chunks: bytes, body: bytes) -> None:
     assert body_of(exchange) == body
     assert exchange.finished
     assert exchange.reusable
-    assert exchange.trailers == []
+    assert exchange.trailers is None
     assert exchange.need == NOTHING
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from httpx._engine.sync import SyncEngine
 from httpx._engine.sync_connection import SyncConnection, SyncWire
 from httpx._protocol.tls import TLSFilter
 from httpx._reading import lend_pieces
+from httpx._transfer import Copy
 from support import certs
 from support.leaks import counts_of, nothing_left, trusting_context, wait_for
 from support.peer import Peer
@@ -328,6 +330,22 @@ def test_a_large_body_comes_in_views_of_one_buffer_if_its_reader_wants(
             assert len(owners) == (2 if is_lent else 1)
             assert response.num_bytes_downloaded == len(LARGE)
             assert wire.lent is wire.raw is None, "an idle connection keeps no buffer"
+
+
+def test_a_download_gets_views_although_it_merges_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each view was copied by a join of one piece, so that downloads in threads had nothing of the buffer."""
+    kinds = set()
+
+    def take(self: Copy, piece: bytes, batch: int) -> bool:
+        kinds.add(type(piece))
+        return real_take(self, piece, batch)
+
+    real_take = Copy.take
+    monkeypatch.setattr(Copy, "take", take)
+    with ScriptedServer([expect_head(), send(SIZED + LARGE), close()]) as server, httpx.Client() as client:
+        path = client.download(server.url, tmp_path / "file")
+    assert path.read_bytes() == LARGE
+    assert kinds == {bytes, memoryview}
 
 
 def test_the_buffer_is_freed_when_the_reader_leaves_early():

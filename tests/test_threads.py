@@ -451,3 +451,29 @@ def test_a_worker_that_is_left_ends_after_what_it_is_at(on_loop: Driver):
 
     before = threading.active_count()
     on_loop.run_bare(main)
+
+
+def test_a_worker_whose_thread_is_interrupted_as_it_starts_leaves_none(
+    on_loop: Driver, monkeypatch: pytest.MonkeyPatch
+):
+    """Harm: a thread waited for calls until the program ended."""
+    start = threading.Thread.start
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "httpx.body":
+            raise Interrupted
+
+    async def main() -> None:
+        worker = threads.Worker()
+        with pytest.raises(Interrupted):
+            await worker.begin(lambda: None)
+        worker.end()
+        await turns(on_loop, lambda: threading.active_count() == before)
+
+    before = threading.active_count()
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    on_loop.run_bare(main)

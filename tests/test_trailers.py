@@ -137,6 +137,17 @@ def test_a_response_without_trailers_has_none(driver: Driver):
     driver.run(scenario, transport=transport, base_url="http://example.org")
 
 
+def test_a_body_in_chunks_without_trailers_leaves_none_in_the_extensions(driver: Driver):
+    """Each had an empty list there, so that programs which ask whether there are any found some."""
+
+    async def scenario(client: Any) -> None:
+        response = await client.get("/")
+        assert (response.text, "trailers" in response.extensions) == ("ab", False)
+
+    with ScriptedServer([expect_head(), send(CHUNKED + b"\r\n", chunk(b"ab"), b"0\r\n\r\n")]) as server:
+        driver.run(scenario, base_url=server.url)
+
+
 def test_trailers_of_a_drained_redirect_are_kept(driver: Driver):
     moved = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nTransfer-Encoding: chunked\r\n\r\n"
 

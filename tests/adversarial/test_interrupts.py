@@ -228,9 +228,8 @@ def test_an_interrupted_request_to_an_app_leaves_its_thread_to_be_ended(plain_ap
             assert not is_locked(worker._lock), number
             worker._thread.join(10)
             assert not worker.is_alive(), number
-    # One that was interrupted just after it was made, before anything refers to it, lives until the program ends.
-    for left in list(asgi_portal._WORKERS):
-        left.end()
+    # Nor does one live on that nothing refers to.
+    wait_for(lambda: not asgi_portal._WORKERS)
 
 
 @pytest.fixture

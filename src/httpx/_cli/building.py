@@ -156,6 +156,8 @@ def _planned(options: dict[str, Any], source: Input, settings: Settings) -> Plan
     is_missing = not given or (len(given) == 1 and is_method(given[0]))
     before, url, words = method_and_url(given, options["method"], _misplaced(options) if is_missing else "")
     url = address(url, in_process=is_in_process(options))
+    if not options["ws"]:
+        refuse_websocket(url)
     items = _items(words)
     body, content_type = _body(options, items, source)
     config = settings(options)
@@ -239,6 +241,12 @@ def is_websocket(options: dict[str, Any]) -> bool:
     """Return whether a WebSocket is to be opened: --ws, "ws" as the first word, or the scheme of the URL."""
     words = options["words"]
     return bool(options["ws"]) or words[:1] == ("ws",) or any(map(_WEBSOCKET.match, words[:2]))
+
+
+def refuse_websocket(url: str) -> None:
+    """Raise UsageError for a URL of a WebSocket among several URLs, or in a file of requests."""
+    if _WEBSOCKET.match(url):
+        raise click.UsageError("a WebSocket is opened alone: httpx ws URL")
 
 
 def opening_words(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -502,7 +502,8 @@ def _download(options: dict[str, Any], intent: Plan, present: Container[str] | N
             *(("--continue", "resume"), ("--check-digest", "check_digest")),
             ("--skip-existing", "skip_existing"),
         ):
-            if options[key]:
+            # In the configuration it is for those that save the body.
+            if options[key] and key not in options["from_config"]:
                 raise click.UsageError(f"{name} needs --download or --output")
         return None
     if options["output_json"]:

@@ -85,7 +85,7 @@ def hint_for(exc: click.UsageError) -> str:
 
 # Text in a message of the library -> what to add.
 _ADVICE = (
-    ("within the total timeout", "--max-time SECONDS allows more"),
+    ("the total timeout", "--max-time SECONDS allows more"),
     ("timeout of", "--timeout SECONDS waits longer, 0 without a limit"),
     ("wrong version number", "if the server does not use TLS there, write http://"),
     ("record layer failure", "if the server does not use TLS there, write http://"),

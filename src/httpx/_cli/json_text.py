@@ -25,14 +25,18 @@ Paint = Callable[[str, str], str]
 # A scalar; or an opening bracket with its members: values of a list; of an object (key to sort by, name, value).
 _Node = Union[str, "tuple[str, list[Any]]"]
 
-_TOKEN = lazy_pattern(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+# A string without an end is one up to the end of the text: to look for the end again at each of its quotes would take
+# the square of its length. Unrolled, because an alternative for each character takes 90 bytes of it.
+_TOKEN = lazy_pattern(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.S)
 _INDENT = "    "
+# Spaces for one text: 4 MB of short values, 900 levels deep, would get 7 GB of them.
+MAX_INDENTATION = 64 << 20
 _CLOSING = {"{": "}", "[": "]"}
 
 
 def indented(text: str, paint: Paint | None = None, sorts: bool = False) -> str:
     """
-    Return JSON with one member per line; the same text if it is not JSON.
+    Return JSON with one member per line; the same text if it is not JSON, or would become `MAX_INDENTATION` larger.
 
     Args:
         paint: called with the kind of each name and value, and the text of it; returns it with its colour.
@@ -43,17 +47,18 @@ def indented(text: str, paint: Paint | None = None, sorts: bool = False) -> str:
     except (ValueError, RecursionError):
         return text
     out: list[str] = []
-    depth, before = 0, ""
+    depth, before, left = 0, "", MAX_INDENTATION
     tokens = _TOKEN.findall(text)
     if sorts:
         tokens = _in_order(tokens)
     for token, after in zip(tokens, [*tokens[1:], ""]):
         if token in "}]":
             depth -= 1
-            if before not in ("{", "["):
-                out.append("\n" + _INDENT * depth)
-        elif before in ("{", "[", ","):
+        if before in ("{", "[", ",") if token not in "}]" else before not in ("{", "["):
             out.append("\n" + _INDENT * depth)
+            left -= len(_INDENT) * depth
+            if left < 0:
+                return text
         if token in "{[":
             depth += 1
         if paint is not None and token not in "{}[],:":

@@ -31,7 +31,7 @@ import httpx
 from .._filenames import place_of
 from . import exits
 from .addresses import Address, check_saved, from_file, from_words, patterns_of
-from .building import Content, Input, Plan, address, configured, is_in_process, plan, sorted_words
+from .building import Content, Input, Plan, address, configured, is_in_process, plan, refuse_websocket, sorted_words
 from .clients import auth_of
 from .exchange import Run, show_unsent, tell_of_missed_input
 from .items import path_and_options, split
@@ -108,8 +108,7 @@ class Many:
         self._prepare()
         jobs = (Job(number, each) for number, each in enumerate(self._addresses))
         if self._options["offline"] or self._options["curl"]:
-            for job in jobs:
-                self._do(job)
+            self._run_in_order(jobs)
         else:
             with Shared(self._options, self._width, keeps_sessions=True) as self._shared:
                 self._shared.transport(self._options, "http://localhost/")  # what is wrong with it is said once
@@ -117,12 +116,17 @@ class Many:
                     self._run_in_threads(jobs)
                 else:
                     self._run_in_order(jobs)
-        if self._is_stopped:
+        if self._is_stopped and self._leaves_any():
             tell("stopped after the first failure", note)
         if self._shared is not None and self._count + self._skipped != 1:
             skipped = f", {self._skipped} skipped" if self._skipped else ""
             tell(f"{counted(self._count)}, {self._failed} failed{skipped}", note)
         return self._worst
+
+    def _leaves_any(self) -> bool:
+        """Return whether there are URLs that nothing was sent to. A list counts as endless: it may be a pipe."""
+        known = sum(pattern.size for pattern in patterns_of(self._words, self._is_literal))
+        return self._options["urls"] is not None or known > self._count + self._skipped
 
     def _run_in_order(self, jobs: Iterator[Job]) -> None:
         for job in jobs:
@@ -173,7 +177,9 @@ class Many:
                 raise click.UsageError(f"{word!r} is a file: @{word} sends it, and https://{word} is a URL")
         for pattern in patterns_of(self._words, self._is_literal):
             if not pattern.choices:  # the others are checked one by one
-                httpx.URL(address(pattern.texts[0], is_in_process(options)))
+                url = address(pattern.texts[0], is_in_process(options))
+                httpx.URL(url)
+                refuse_websocket(url)
         from_stdin = [word for word in self._items if _reads_stdin(word)]
         from_stdin += ["-w @-"] if options["urls"] == "-" and options["write_out"] == "@-" else []
         from_stdin += [f"--files {name} -" for name, file in options["files"] if not _has_path(file)]
@@ -367,6 +373,9 @@ class Settings:
         base = self._options
         with parse(base["argv"], defaults=lambda _: config.words) as context:
             found = dict(context.params)
+        for name in ("output", "download"):
+            if found[name] != base[name]:  # it was not checked that no body replaces another one
+                raise click.UsageError(f"--{name} of a host in the configuration is not for several URLs")
         # What was read from standard input and typed, and the open files, are there once.
         found.update({name: base[name] or found[name] for name in ("files", "write_out", "ignore_stdin")})
         if found["auth"] and base["auth"] and found["auth"] == (base["auth"][0], "-"):

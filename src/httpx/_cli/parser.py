@@ -36,9 +36,12 @@ _EXCLUSIVE = (
     ("ca", "no_verify"),
     ("proxy", "unix_socket"),
     ("session", "session_read_only"),
+    ("body", "include", "print"),
+    *(("quiet", shows) for shows in ("body", "include", "print", "verbose")),
 )
 # The results of options that are not given.
-_NOTHING = {option.dest: False if option.kind == FLAG else None for option in OPTIONS if not option.multiple}
+_EMPTY = {FLAG: False, COUNT: 0}
+_NOTHING = {option.dest: _EMPTY.get(option.kind) for option in OPTIONS if option.kind == COUNT or not option.multiple}
 # Those of which 0 is one.
 _NUMBERS = {option.dest: option.default for option in OPTIONS if type(option.default) is int}
 
@@ -100,6 +103,11 @@ def _set(params: dict[str, Any]) -> set[str]:
     # By identity: 0 is a value, but where it is the default.
     given = {key: value for key, value in params.items() if value is not None and value is not False and value != ()}
     return {key for key, value in given.items() if value != _NUMBERS.get(key, ())}
+
+
+def nothing(key: str) -> Any:
+    """Return the result of an option that is not given."""
+    return _NOTHING.get(key, ())
 
 
 def _complete(context: click.Context) -> None:

@@ -38,6 +38,7 @@ from .expectations import Expectation
 from .http_file import File, HttpFile, HttpFileError, Request, parse
 from .http_variables import Exchange, Scope, World, dotenv, environment_of, referenced
 from .notes import note
+from .parser import nothing
 from .screen import Screen
 from .sharing import FAILURES, Shared, counted, outcome_of, printing_to_stderr, tell
 
@@ -63,9 +64,11 @@ def run_file(options: dict[str, Any]) -> int:
         click.UsageError: the file or an option is invalid, or there is no request with a given name.
     """
     for name in _EXCLUDED:
-        if options[name]:
+        if name in options["from_config"]:
+            options[name] = nothing(name)  # it is for other commands
+        elif options[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} cannot be used with a file of requests")
-    if (options["parallel"] or 1) > 1:
+    if (options["parallel"] or 1) > 1 and "parallel" not in options["from_config"]:
         raise click.UsageError("--parallel cannot be used with a file of requests: they are sent in order")
     if not options["words"]:
         raise click.UsageError("the file is missing: httpx run FILE.http [NAME ...]")

@@ -26,6 +26,7 @@ import click
 
 import httpx
 
+from .._cookies.rules import Place
 from . import exits
 from .building import Plan, is_in_process
 from .clients import client_for
@@ -256,7 +257,8 @@ class Sessions:
     def __init__(self, cookies: httpx.Cookies) -> None:
         self._cookies = cookies
         self._lock = Lock()
-        self._known: dict[str, tuple[str, Session]] = {}  # host and port -> host, session
+        # Host and port -> the host's names in a jar, and its session.
+        self._known: dict[str, tuple[tuple[str, ...], Session]] = {}
         self._used: set[str] = set()
 
     def of(self, options: dict[str, Any], url: str) -> Session | None:
@@ -277,7 +279,7 @@ class Sessions:
             if any(other.path == session.path for _, other in self._known.values()):
                 raise click.UsageError(f"the session's file {session.path!r} belongs to another host of this run")
             session.restore(self._cookies)
-            self._known[host] = parsed.host, session
+            self._known[host] = Place.of(parsed).hosts, session
             return session
 
     def used(self, session: Session) -> None:
@@ -292,12 +294,11 @@ class Sessions:
         Raises:
             OSError: one cannot be written.
         """
-        hosts = {name for name, _ in self._known.values()}
-        for name, session in self._known.values():
+        hosts = {name for names, _ in self._known.values() for name in names}
+        for names, session in self._known.values():
             if session.path not in self._used:
                 continue
-            # A name without a dot has ".local" in a jar.
-            others = {each + end for each in hosts - {name} for end in ("", ".local")}
+            others = hosts.difference(names)
             own = httpx.Cookies()
             for cookie in self._cookies.jar:
                 if cookie.domain.lstrip(".") not in others:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _NOT_WITH = (
     *("content", "data", "files", "json", "form", "multipart", "raw", "stream", "output", "download", "resume"),
     *("check_digest", "write_out", "print", "retry", "session", "session_read_only", "offline", "curl", "method"),
-    *("compress", "har"),
+    *("compress", "har", "urls", "parallel", "rate", "fail_early", "skip_existing"),
 )
 
 
@@ -58,10 +58,16 @@ def talk(options: dict[str, Any]) -> int:
         if options[name] and name not in options["from_config"]:
             shown = "continue" if name == "resume" else name.replace("_", "-")
             raise click.UsageError(f"--ws excludes --{shown}")
-    intent = plan({**options, "words": words, "ignore_stdin": True})
+    intent = plan({**options, "words": words, "ignore_stdin": True, "ws": True})
     if intent.body or intent.method != "GET":
         raise click.UsageError("--ws sends a GET without a body: leave out the method, and items of a body")
-    return Talk(options, intent).go()
+    conversation = Talk(options, intent)
+    if not options["app"]:
+        return conversation.go()
+    from .sharing import printing_to_stderr
+
+    with printing_to_stderr():
+        return conversation.go()
 
 
 class Talk:

@@ -143,6 +143,13 @@ class Outlet:
                 self._changed.release()
 
 
+class _Nowhere:
+    """What takes the place of an outlet where there is no such stream."""
+
+    def put(self, stream: int, data: bytes) -> None:
+        """Drop what is written."""
+
+
 class End:
     """
     A text stream over one end of an outlet.
@@ -153,7 +160,7 @@ class End:
         real: the stream that it stands for, for what is asked about it.
     """
 
-    def __init__(self, outlet: Outlet, stream: int, real: Any) -> None:
+    def __init__(self, outlet: Outlet | _Nowhere, stream: int, real: Any) -> None:
         self._outlet = outlet
         self._stream = stream
         self._real = real
@@ -172,7 +179,7 @@ class End:
 
 
 class _Bytes:
-    def __init__(self, outlet: Outlet, stream: int) -> None:
+    def __init__(self, outlet: Outlet | _Nowhere, stream: int) -> None:
         self._outlet = outlet
         self._stream = stream
 
@@ -265,12 +272,13 @@ class Turns(Generic[J]):
             self._changed.notify_all()
 
     def redirect_output(self) -> Any:
-        """Return a context in which standard output is standard error, in this thread."""
+        """Return a context in which standard output is standard error, or nowhere without one, in this thread."""
         return self._output_to_error()
 
     @contextmanager
     def _output_to_error(self) -> Iterator[None]:
-        output, self._local.stdout = self._local.stdout, self._local.stderr
+        output = self._local.stdout
+        self._local.stdout = self._local.stderr or End(_Nowhere(), 2, self._streams[1])
         try:
             yield
         finally:

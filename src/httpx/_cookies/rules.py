@@ -185,7 +185,7 @@ def _judge_domain(attribute: str, place: Place) -> Optional[str]:
     domain = attribute[1:].lower() if attribute.startswith(".") else attribute.lower()
     if not domain:
         return ""
-    host = place.hosts[0]
+    host = place.host
     if domain in place.hosts and (place.is_ip or is_public_suffix(domain)):
         return ""
     if place.is_ip or not domain.isascii() or is_public_suffix(domain):

@@ -135,7 +135,8 @@ class SyncBody(SyncByteStream):
             while True:
                 if exchange.chunks:
                     chunks = self._connection.take_chunks(exchange)
-                    yield from (b"".join(chunks),) if self.merges else chunks
+                    # One chunk stays as it is: joining would copy a view.
+                    yield from (b"".join(chunks),) if self.merges and len(chunks) > 1 else chunks
                 elif exchange.need == NOTHING:
                     break
                 else:

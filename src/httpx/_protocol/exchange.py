@@ -81,7 +81,7 @@ class Exchange:
         chunks: pieces of the body not yet taken, framing removed; the shell empties the list.
         informational: (status, fields) of each 1xx response so far.
         told: how many of them the shell has told the request's function of; the shell counts.
-        trailers: the trailer fields, once `finished`.
+        trailers: the trailer fields, once `finished`; None if there were none.
         finished: the response is complete.
         upgraded: the bytes that follow belong to another protocol; `surplus` holds those that came already. The shell
             takes them then, and gives the exchange no more.

@@ -657,7 +657,7 @@ class HTTP1Exchange(Exchange):
         if len(fields) > self._limits.max_fields:
             self._fail(f"the response has {len(fields)} trailer fields, the limit is {self._limits.max_fields}")
             return
-        self.trailers = fields
+        self.trailers = fields or None
         self._finish()
         if end < len(block):
             self._keep_surplus(block[end:])

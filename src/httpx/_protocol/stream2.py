@@ -473,7 +473,7 @@ class HTTP2Stream(Exchange):
         elif fault:
             self.fail(fault)
         else:
-            self.trailers = fields.copy()
+            self.trailers = fields.copy() or None
             self.receive_end()
 
     def expect_data(self, size: int, padding: int) -> bool:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 class Worker:
     """
-    A thread with an asyncio loop.
+    A thread with an asyncio loop, from `start` on.
 
     A daemon: a program that ends without closing it waits one second for it, see `_end_all`. Isolated subinterpreters
     do not allow daemons: there it is an ordinary thread, which is ended before the interpreter waits for it.
@@ -37,21 +37,31 @@ class Worker:
         self._pending: set[Future[Any]] = set()
         self.loop: Any = None
         self._stop: Any = None  # an event of the loop
-        ready: Future[None] = Future()
-        options: dict[str, Any] = {"target": self._live, "args": (ready,), "name": "httpx.ASGITransport"}
+        self._ready: Future[None] = Future()
+        options: dict[str, Any] = {"target": self._live, "name": "httpx.ASGITransport"}
         try:
             self._thread = Thread(**options, daemon=True)
         except RuntimeError:
             self._thread = Thread(**options, daemon=False)
-            _end_with_interpreter(self)
+
+    def start(self) -> None:
+        """
+        Start the thread, and wait until its loop runs. If this raises, the thread ends.
+
+        Raises:
+            RuntimeError: no thread can be started.
+            OSError: no loop can be made.
+        """
         try:
+            if not self._thread.daemon:
+                _end_with_interpreter(self)
             self._thread.start()
-            ready.result()
+            self._ready.result()
         except BaseException:
             self.stop()  # as soon as there is a loop
             raise
 
-    def _live(self, ready: Future[None]) -> None:
+    def _live(self) -> None:
         """Run the event loop; the function of the thread."""
         import asyncio
 
@@ -62,7 +72,7 @@ class Worker:
                 self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
                 if self.ended:
                     self._stop.set()
-            ready.set_result(None)
+            self._ready.set_result(None)
             try:
                 await self._stop.wait()
             finally:
@@ -73,8 +83,8 @@ class Worker:
             asyncio.run(main())
         except BaseException as exc:
             # A task that the app started and that raises SystemExit ends the loop.
-            if not ready.done():
-                ready.set_exception(exc)
+            if not self._ready.done():
+                self._ready.set_exception(exc)
         _WORKERS.discard(self)
         for future in list(self._pending):
             # Calls that began too late for `asyncio.run` to cancel them.
@@ -222,14 +232,21 @@ class Portal:
 
     def start(self) -> None:
         """Start a worker, unless there is one."""
+        worker: Worker | None = None
         try:
             with self._lock:
                 if not self.started:
-                    self._worker = Worker()
-                    self._finalizer = weakref.finalize(self, self._worker.end, PATIENCE)
+                    # Known before it is started, so that it can be ended if this is interrupted anywhere.
+                    worker = self._worker = Worker()
+                    if self._finalizer is not None:
+                        self._finalizer.detach()  # its worker has ended
+                    self._finalizer = weakref.finalize(self, worker.end, PATIENCE)
                     self._finalizer.atexit = False  # see `_end_all`
+                    worker.start()
         except BaseException:
             unlock(self._lock)
+            if worker is not None:
+                worker.stop()
             raise
 
     def owns(self, run: Run) -> bool:
@@ -246,16 +263,19 @@ class Portal:
 
     def close(self) -> None:
         """End the worker."""
+        worker: Worker | None = None
         try:
             with self._lock:
                 finalizer, self._finalizer, worker, self._worker = self._finalizer, None, self._worker, None
+            if finalizer is not None:
+                finalizer.detach()
+            if worker is not None:  # also one whose start was interrupted
+                worker.end()
         except BaseException:
             unlock(self._lock)
+            if worker is not None:
+                worker.stop()  # no other call can do it any more
             raise
-        if finalizer is not None:
-            finalizer.detach()
-        if worker is not None:  # also one whose start was interrupted
-            worker.end()
 
     def forget(self) -> None:
         """Forget the worker, in a forked child."""

@@ -297,7 +297,7 @@ class Exchange(Run):
 
     def annotate(self, extensions: dict[str, Any]) -> None:
         """Put the trailers into the extensions of the response, when its body has been read."""
-        if self.trailers is not None:
+        if self.trailers:
             extensions["trailers"] = self.trailers
 
     def check_exit(self) -> None:

@@ -217,7 +217,7 @@ async def _trio_scope(seconds: float, function: Callable[..., Awaitable[T]], arg
 
 
 async def _asyncio_scope(seconds: float, function: Callable[..., Awaitable[T]], args: Any) -> tuple[bool, T | None]:
-    """Call a function like `_on_trio`, on asyncio. Like `asyncio.timeout` of Python 3.11."""
+    """Call a function like `_trio_scope`, on asyncio, as `asyncio.timeout` of Python 3.11."""
     import asyncio
 
     task: Any = asyncio.current_task()

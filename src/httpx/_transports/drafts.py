@@ -470,7 +470,8 @@ class Target:
             and self._record.get("validator") is not None
             and os.fstat(self._file).st_size
         ):
-            if "segments" in self._record:
+            # Another download that has just moved its draft of this name away may have removed this one's record.
+            if "segments" in self._record or not os.path.lexists(f"{self._path}.part.json"):
                 with suppress(OSError):  # the one before is valid, too
                     self._write_record()
             self._drop()

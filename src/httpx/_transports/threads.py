@@ -12,8 +12,8 @@ For sync sources of request bodies that are read in async code, and for the file
 of event loops; it gets `in_thread` when the package is imported.
 
 Rejected: asyncio's executor, because its few threads are shared with the program, and `asyncio.run` waits for them at
-the end, so that a silent pipe would keep a program from ending; `trio.to_thread` counts such threads, too. A thread
-costs 60 us, and a function that it is begun for while others run 250, so what comes again has a `Worker`.
+the end, so that a silent pipe would keep a program from ending; `trio.to_thread` counts such threads, too. Starting a
+thread costs 60 us, and 250 where other threads are running, so what calls several functions has a `Worker`.
 
 Not here: the decision which calls get a thread (`_files.Pace`).
 """
@@ -72,10 +72,13 @@ class Worker:
             try:
                 # At the end of a process, in some subinterpreters and on some platforms no thread can be started.
                 Thread(target=_work, args=(calls,), name="httpx.body", daemon=True).start()
+                self._calls = calls
             except RuntimeError:
                 _make(call)
                 return
-            self._calls = calls
+            except BaseException:  # out of a signal handler: the thread would wait for a call until the process ends
+                calls.put(None)
+                raise
         self._calls.put(call)
 
     async def call(self, function: Callable[[], Any]) -> Any:
