@@ -553,7 +553,11 @@ def test_a_process_that_is_ended_leaves_what_it_has(folder: Path, engine: str, n
     with RangedServer(server) as served:
         served.stall = 5_000_000
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, served.url, str(parts), engine], env=environment, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", CHILD, served.url, str(parts), engine],
+            env=environment,
+            stderr=subprocess.DEVNULL,
+            # Below `nohup` it would be ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         try:
             assert served.stalled.wait(20)
