@@ -91,9 +91,14 @@ def patient(request: httpx.Request) -> Generator[httpx.Request, httpx.Response, 
     response = yield request
     # Where the request is repeated, another response may not be an event stream.
     request.extensions.pop("idle_timeout", None)
+    wait_for_events(request, response)
+    return response
+
+
+def wait_for_events(request: httpx.Request, response: httpx.Response) -> None:
+    """Let the body of an event stream, which is not read yet, have no limit for its silence."""
     if is_event_stream(response):
         request.extensions["idle_timeout"] = None
-    return response
 
 
 def is_event_stream(response: httpx.Response) -> bool:

@@ -21,7 +21,7 @@ import httpx
 
 from . import exits
 from .building import Plan, has_unread_input, is_for_many, plan
-from .clients import auth_of, client_for, coding_of, is_event_stream, patient
+from .clients import auth_of, client_for, coding_of, is_event_stream, patient, wait_for_events
 from .notes import complain, note, shows_progress
 from .screen import screen_for
 from .wiretap import Wiretap, head_of
@@ -285,8 +285,8 @@ class Run:
             from .write_out import addresses_of
 
             self._addresses = addresses_of(response)  # while the connection is still open
-        if self._is_patient and is_event_stream(response):
-            response.request.extensions["idle_timeout"] = None
+        if self._is_patient:
+            wait_for_events(response.request, response)
         if self._options["output_json"]:
             response.read()
         else:
@@ -542,13 +542,19 @@ def _timings(options: dict[str, Any], parts: frozenset[str]) -> Hops | None:
 
 def _recorder(options: dict[str, Any], layers: list[Any]) -> Recorder | None:
     """Return the recorder of --har, which is added to the layers."""
+    recorder = recorder_of(options)
+    if recorder is not None:
+        layers.append(recorder.watch)
+    return recorder
+
+
+def recorder_of(options: dict[str, Any]) -> Recorder | None:
+    """Return the recorder of --har; None without it."""
     if options["har"] is None:
         return None
     from .recording import Recorder
 
-    recorder = Recorder(options["har"], options["with_secrets"])
-    layers.append(recorder.watch)
-    return recorder
+    return Recorder(options["har"], options["with_secrets"])
 
 
 def session_for(options: dict[str, Any], url: str) -> Session | None:

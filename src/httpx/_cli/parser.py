@@ -215,9 +215,8 @@ def _replace_abbreviations(params: dict[str, Any]) -> None:
         params["auth"] = (name, password if colon else "-")
     words = params["words"]
     rest = words[1:] if words and is_method(words[0]) else words
-    if (
-        params["download"] and params["urls"] is None and all(map(is_item, rest))
-    ):  # no URL is left: the optional value was the URL
+    # No URL is left: the optional value was the URL.
+    if params["download"] and params["urls"] is None and all(map(is_item, rest)):
         params["words"] = (*words[: len(words) - len(rest)], params["download"], *rest)
         params["download"] = ""
 

@@ -30,11 +30,10 @@ from .._cookies.rules import Place
 from . import exits
 from .building import Plan, is_in_process
 from .clients import client_for
-from .exchange import Run, local_names, session_for
+from .exchange import Run, local_names, recorder_of, session_for
 from .notes import complain
 
 if TYPE_CHECKING:
-    from .recording import Recorder
     from .sessions import Session
 
 # What a request fails with, without ending the others.
@@ -84,7 +83,7 @@ class Shared:
         self._clients: dict[str, httpx.Client] = {}
         self._sessions: Sessions | None = Sessions(httpx.Cookies(self._jar)) if keeps_sessions else None
         self._rate = None if options["rate"] is None else Rate(options["rate"])
-        self._recorder = _recorder(options)
+        self._recorder = recorder_of(options)
 
     def __enter__(self) -> Shared:
         return self
@@ -305,14 +304,6 @@ class Sessions:
                     own.jar.set_cookie(cookie)
             session.keep(own)
             session.save()
-
-
-def _recorder(options: dict[str, Any]) -> Recorder | None:
-    if options["har"] is None:
-        return None
-    from .recording import Recorder
-
-    return Recorder(options["har"], options["with_secrets"])
 
 
 def counted(number: int) -> str:
