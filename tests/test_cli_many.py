@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import pytest
 
@@ -25,24 +25,7 @@ pytest.importorskip("click")
 # After the line above, because they import click.
 from httpx._cli import many
 from httpx._cli.command import run
-from support.commands import COMMAND, POSIX, environment, in_a_pipe, on_a_terminal, until
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def bodies(self) -> list[Any]:
-        """The responses of the echo server, one after the other."""
-        decoder, found, text = json.JSONDecoder(), [], self.out.lstrip()
-        while text:
-            value, end = decoder.raw_decode(text)
-            found.append(value)
-            text = text[end:].lstrip()
-        return found
-
+from support.commands import COMMAND, POSIX, Done, environment, in_a_pipe, on_a_terminal, until
 
 Sent = Callable[..., Done]
 

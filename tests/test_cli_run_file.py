@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Optional
 
 import pytest
 
@@ -21,24 +21,9 @@ pytest.importorskip("click")
 # After the line above, because they import click.
 from httpx._cli import run_file
 from httpx._cli.command import run
+from support.commands import Done
 
 SOURCE = Path(__file__).parent.parent / "src"
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def bodies(self) -> list[Any]:
-        """The responses of the echo server, one after the other."""
-        decoder, found, text = json.JSONDecoder(), [], self.out.lstrip()
-        while text:
-            value, end = decoder.raw_decode(text)
-            found.append(value)
-            text = text[end:].lstrip()
-        return found
 
 
 class Files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
@@ -9,13 +10,31 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, NamedTuple, Optional
 
 import pytest
 
 SOURCE = Path(__file__).parent.parent.parent / "src"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
 COMMAND = [sys.executable, "-m", "httpx"]
+
+
+class Done(NamedTuple):
+    """What came of a run of the command in this process."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def bodies(self) -> list[Any]:
+        """The responses of the echo server, one after the other."""
+        decoder, found, text = json.JSONDecoder(), [], self.out.lstrip()
+        while text:
+            value, end = decoder.raw_decode(text)
+            found.append(value)
+            text = text[end:].lstrip()
+        return found
 
 
 def environment(more: Optional[Mapping[str, str]] = None) -> dict[str, str]:

@@ -12,6 +12,7 @@ import functools
 import gc
 import os
 import ssl
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -97,3 +98,16 @@ def wait_for(condition: Any, seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "what the test waits for did not happen"
         time.sleep(0.001)
+
+
+def left_over(before: set[tuple[int, str]]) -> list[str]:
+    """Return the threads and descriptors that are still there a moment after the end of the work."""
+    deadline = time.monotonic() + 5
+    left: list[str] = []
+    while time.monotonic() < deadline:
+        left = [f"thread {thread.name}" for thread in threading.enumerate() if thread is not threading.main_thread()]
+        left += [f"descriptor {number}: {what}" for number, what in descriptors() - before]
+        if not left:
+            break
+        time.sleep(0.01)
+    return left

@@ -45,7 +45,7 @@ import httpx
 from . import certs
 from .drivers import SyncAdapter, run_without_loop
 from .http2 import StreamServer, _StreamConnection, h2_context
-from .leaks import counts_of, descriptors
+from .leaks import counts_of, descriptors, left_over
 from .servers import Conn, ScriptedServer
 from .stress_websockets import BrokenByInterruption, Sessions, ThreadHands
 from .websocket import accept_of
@@ -401,19 +401,6 @@ def _agree(expected: Any, got: Any, name: str) -> None:
         )
 
 
-def _left_over(before: set[tuple[int, str]]) -> list[str]:
-    """Return what is still there a moment after the client was closed."""
-    deadline = time.monotonic() + 5
-    left: list[str] = []
-    while time.monotonic() < deadline:
-        left = [f"thread {thread.name}" for thread in threading.enumerate() if thread is not threading.main_thread()]
-        left += [f"descriptor {number}: {what}" for number, what in descriptors() - before]
-        if not left:
-            break
-        time.sleep(0.01)
-    return left
-
-
 def stress(seconds: float, seed: int, without: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Return what was done and what failed."""
     command = [sys.executable, "-m", "support.stress", "--serve"]
@@ -447,7 +434,7 @@ def stress(seconds: float, seed: int, without: frozenset[str] = frozenset()) -> 
         client.close()
         if counts_of(client) != (0, 0, 0, 0):
             run.failed(f"after its end the pool has {counts_of(client)}")
-        for left in _left_over(before):
+        for left in left_over(before):
             run.failed(f"left: {left}")
         server.stdin.close()
         for fault in json.loads(server.stdout.readline()):

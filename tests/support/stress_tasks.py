@@ -36,7 +36,7 @@ from typing import Any, Callable
 
 import httpx
 
-from .leaks import counts_of, descriptors, settled
+from .leaks import counts_of, descriptors, left_over, settled
 from .steps import turns
 from .stress_websockets import PATIENCE, AsyncioHands, Sessions, TrioHands
 
@@ -96,7 +96,7 @@ class Crowd:
             self.done[f"round {end}"] += 1
             number += 1
             gc.collect()
-            for left in _left_over(before):
+            for left in left_over(before):
                 self.failed(f"left after a round that was {end}: {left}")
 
     def _run_round(self, number: int, end: str) -> None:
@@ -209,19 +209,6 @@ def _tasks_below(task: Any) -> int:
     """Count a task of trio and those below it, but the keeper of WebSockets, which may wait for the next session."""
     below = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
     return 1 + sum(_tasks_below(child) for child in below if child.name != "httpx.websockets")
-
-
-def _left_over(before: set[tuple[int, str]]) -> list[str]:
-    """Return what is still there a moment after a round."""
-    deadline = time.monotonic() + 5
-    left: list[str] = []
-    while time.monotonic() < deadline:
-        left = [f"thread {thread.name}" for thread in threading.enumerate() if thread is not threading.main_thread()]
-        left += [f"descriptor {number}: {what}" for number, what in descriptors() - before]
-        if not left:
-            break
-        time.sleep(0.01)
-    return left
 
 
 def stress(library: str, seconds: float, seed: int) -> dict[str, Any]:
