@@ -1,10 +1,10 @@
 """
-Loggers, which in the command are made when somebody may listen to them.
+Loggers, which in the command are made when the program may listen to them.
 
     logger = logger_of("httpx")
     if logger.isEnabledFor(INFO): logger.info(...)
 
-Importing `logging` takes a twentieth of the start of the command, and nobody can listen before it is imported. In
+Importing `logging` takes a twentieth of the start of the command, and without it there are no listeners. In
 other programs a logger is there from the import of httpx on: `logging.config` disables those that are there already.
 """
 

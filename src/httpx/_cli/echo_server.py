@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.write(respond(received))
 
     def speak_websocket(self, key: str) -> None:
-        """Answer the opening, and send back each message until the client closes."""
+        """Accept the opening, and send back each message until the client closes."""
         from . import echo_websocket
 
         self.close_connection = True

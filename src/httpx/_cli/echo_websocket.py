@@ -102,7 +102,7 @@ def _checked(opcode: int, message: bytes) -> bytes:
 
 
 def _closing(payload: bytes) -> bytes:
-    """Return the Close frame that answers one: its code comes back."""
+    """Return the Close frame that is sent back for one, with its code."""
     if len(payload) == 1:
         return _made(_CLOSE, _PROTOCOL_ERROR.to_bytes(2, "big"))
     return _made(_CLOSE, payload[:2] or _NORMAL.to_bytes(2, "big"))

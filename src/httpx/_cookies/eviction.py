@@ -1,7 +1,7 @@
 """
 Which cookies leave a jar that is full.
 
-A domain has at most `MAX_PER_DOMAIN` cookies, a jar at most about `MAX_TOTAL`: somebody who calls many hosts with one
+A domain has at most `MAX_PER_DOMAIN` cookies, a jar at most about `MAX_TOTAL`: a program that calls many hosts with one
 client would else keep all that they ever sent. The total is counted only now and then, because counting takes as long
 as the jar is large. Cookies without a domain, which a user set for all hosts, stay.
 
